@@ -1,0 +1,99 @@
+//! The command line: global options, one file a subcommand, one table of exit statuses.
+
+mod schema;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use fm_jobs::{Class, Error};
+
+use crate::render::{self, Output};
+
+/// Keeps UEFI firmware steady under QEMU/KVM guests that live-migrate.
+#[derive(Debug, Parser)]
+#[command(
+    name = "flashmoor",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every subcommand takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where builds and landings are kept [default: /var/lib/flashmoor for root, else $XDG_DATA_HOME/flashmoor]
+    #[arg(long, global = true, value_name = "DIR", env = "FLASHMOOR_STORE")]
+    pub(crate) store: Option<PathBuf>,
+    /// Print JSON documents instead of text; `flashmoor schema` describes them
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results and errors only, no progress and no remarks
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// When to colour the output
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: render::ColorChoice,
+}
+
+/// One variant a subcommand; each lives in the file of its name and its doc comment is its help.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Schema(schema::Schema),
+}
+
+/// How a subcommand that did not fail ends the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// Done, or compatible: 0.
+    Done,
+}
+
+/// What a subcommand works with: the global options and where its output goes.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) global: Global,
+    pub(crate) output: Output,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let Cli { global, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let output = Output::new(&global);
+    let context = Context { global, output };
+    let result = match command {
+        Command::Schema(schema) => schema.run(&context),
+    };
+    match result {
+        Ok(Status::Done) => ExitCode::SUCCESS,
+        Err(error) => {
+            context.output.error(&error);
+            ExitCode::from(exit_status(error.class()))
+        }
+    }
+}
+
+/// The one table of exit statuses for failures; `docs/exit-status.md` is its page.
+fn exit_status(class: Class) -> u8 {
+    match class {
+        Class::Failed => 1,
+        Class::Usage => 2,
+        Class::Incompatible => 10,
+        Class::Unknown => 11,
+        Class::Bug => 70,
+    }
+}
+
+/// What a subcommand returns.
+pub(crate) type Result<T = Status, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,28 @@
+//! `flashmoor schema`.
+
+use clap::Args;
+use fm_jobs::{Error, document};
+
+use super::{Context, Result, Status};
+
+/// Print the JSON schema of a document, or the names of all documents
+#[derive(Debug, Args)]
+pub(crate) struct Schema {
+    /// The document, such as `offer`
+    name: Option<String>,
+}
+
+impl Schema {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let Some(name) = &self.name else {
+            document::schema_names().for_each(|name| context.output.line(name));
+            return Ok(Status::Done);
+        };
+        let schema = document::schema(name).ok_or_else(|| Error::Usage {
+            message: format!("there is no document called {name:?}"),
+            remedy: "`flashmoor schema` lists the names".into(),
+        })?;
+        context.output.json(&schema);
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,87 @@
+//! Everything that reaches the terminal goes through here: text, JSON, the one form of errors.
+
+use std::error::Error as _;
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use fm_jobs::Error;
+use serde::Serialize;
+
+use crate::cli::Global;
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// When writing to a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Where results and errors go, and in which form.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+pub(crate) const STRONG: Style = Style::new().bold();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const CARE: Style = AnsiColor::Yellow.on_default();
+
+impl Output {
+    pub(crate) fn new(global: &Global) -> Self {
+        match global.color {
+            ColorChoice::Auto => anstream::ColorChoice::Auto,
+            ColorChoice::Always => anstream::ColorChoice::AlwaysAnsi,
+            ColorChoice::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+        }
+    }
+
+    /// Whether results are to be JSON documents.
+    pub(crate) fn wants_json(&self) -> bool {
+        self.json
+    }
+
+    /// One line of a result, on standard output. A reader that went away ends the output quietly.
+    pub(crate) fn line(&self, text: impl std::fmt::Display) {
+        let _ = writeln!(anstream::stdout(), "{text}");
+    }
+
+    /// One document, pretty-printed, on standard output.
+    pub(crate) fn json(&self, document: &impl Serialize) {
+        match serde_json::to_string_pretty(document) {
+            Ok(text) => self.line(text),
+            Err(error) => self.remark(format_args!("cannot render JSON: {error}")),
+        }
+    }
+
+    /// A remark for people, on standard error; silent with `--quiet`.
+    pub(crate) fn remark(&self, text: impl std::fmt::Display) {
+        if !self.quiet {
+            let _ = writeln!(anstream::stderr(), "{text}");
+        }
+    }
+
+    /// What failed, why, what to do.
+    pub(crate) fn error(&self, error: &Error) {
+        let mut err = anstream::stderr();
+        let _ = writeln!(err, "{BAD}error{BAD:#}: {error}");
+        let mut cause = error.source();
+        while let Some(why) = cause {
+            let _ = writeln!(err, "  why: {why}");
+            cause = why.source();
+        }
+        if let Some(remedy) = error.remedy() {
+            let _ = writeln!(err, "  {STRONG}what to do{STRONG:#}: {remedy}");
+        }
+    }
+}

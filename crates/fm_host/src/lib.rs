@@ -1,0 +1,1 @@
+//! What this host runs and has: QEMU guests, QMP, firmware descriptors.

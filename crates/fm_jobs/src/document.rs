@@ -1,0 +1,23 @@
+//! The JSON documents that others script against: versioned, and described by `flashmoor schema NAME`.
+//!
+//! A document is a plain serde struct; its `schema` field names kind and version, such as
+//! `flashmoor/offer/1`. A field is never renamed or given another meaning within a version.
+
+use serde_json::Value;
+
+/// The documents that have a schema: name as in `flashmoor/NAME/1`, and its JSON schema.
+const SCHEMAS: &[(&str, fn() -> schemars::Schema)] = &[];
+
+/// The JSON schema of the document called `name`, or nothing if there is no such document.
+#[must_use]
+pub fn schema(name: &str) -> Option<Value> {
+    SCHEMAS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, schema)| schema().into())
+}
+
+/// The names that [`schema`] knows.
+pub fn schema_names() -> impl Iterator<Item = &'static str> {
+    SCHEMAS.iter().map(|(name, _)| *name)
+}

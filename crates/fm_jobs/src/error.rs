@@ -1,0 +1,65 @@
+//! Why a job could not judge or act, with what to do about it.
+
+use std::path::PathBuf;
+
+/// A job's failure. The message says what failed, the source chain why, [`Error::remedy`] what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// The verb: `read`, `write`, `create` …
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The request itself makes no sense.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong with it.
+        message: String,
+        /// What to write instead.
+        remedy: String,
+    },
+}
+
+/// How a failure ends the process; the exit statuses are in `docs/exit-status.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Could not be done: status 1.
+    Failed,
+    /// The command's words are off: status 2.
+    Usage,
+    /// Judged, and it would not work: status 10.
+    Incompatible,
+    /// Could not be judged for lack of facts: status 11.
+    Unknown,
+    /// A fault of ours: status 70.
+    Bug,
+}
+
+impl Error {
+    /// How the process ends on it.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::File { .. } => Class::Failed,
+            Self::Usage { .. } => Class::Usage,
+        }
+    }
+
+    /// What to do about it, if there is something the user can do.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
+                Some("run it as a user who may, or as root".into())
+            }
+            Self::File { .. } => None,
+            Self::Usage { remedy, .. } => Some(remedy.clone()),
+        }
+    }
+}

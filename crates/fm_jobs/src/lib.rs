@@ -1,0 +1,12 @@
+//! The verbs: gather, parse, judge, plan, act, record, explain.
+//!
+//! Each job is one module: a function that takes a request and returns a document (or drives a
+//! progress sink), and knows nothing of terminals. Documents are what users script against.
+
+pub mod document;
+mod error;
+
+pub use error::{Class, Error};
+
+/// What every job returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,1 @@
+//! Facts to verdict: what a firmware change does to a guest, phase by phase.

@@ -1,0 +1,1 @@
+//! Real QEMU guests for the demo, the atlas and the tests.

@@ -1,0 +1,1 @@
+//! Domain XML edited format-preserving, and the hook protocol.

@@ -1,0 +1,1 @@
+//! Firmware builds by digest in an OCI image layout, and landings.

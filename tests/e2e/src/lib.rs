@@ -1,0 +1,1 @@
+//! Whole-product tests on real QEMU; the tests are in `tests/`.
