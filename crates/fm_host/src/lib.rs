@@ -1,1 +1,3 @@
 //! What this host runs and has: QEMU guests, QMP, firmware descriptors.
+
+pub mod qmp;
