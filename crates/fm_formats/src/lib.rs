@@ -30,7 +30,9 @@ extern crate alloc;
 mod digest;
 mod error;
 mod guid;
+pub mod image;
 mod reader;
+pub mod volume;
 
 pub use digest::{ParseSha256Error, Sha256};
 pub use error::Error;
