@@ -175,6 +175,11 @@ impl Client {
         &self.socket
     }
 
+    /// The connection itself, to ask the system who is at its other end.
+    pub(crate) const fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+
     /// Bounds every later command.
     pub const fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
