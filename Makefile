@@ -1,0 +1,5 @@
+fixtures:
+	scripts/fixtures
+fixtures-update:
+	scripts/fixtures --update
+.PHONY: fixtures fixtures-update
