@@ -1,1 +1,60 @@
 //! Facts to verdict: what a firmware change does to a guest, phase by phase.
+//!
+//! Pure: the same facts always give the same findings, whatever order they were learnt in. Nothing in
+//! here reads a file, a clock or the environment; gathering facts is the business of `fm_jobs`.
+//! What is not known is never taken for good: a rule that misses a fact says [`Outcome::Unknown`].
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::cast_possible_truncation
+    )
+)]
+
+extern crate alloc;
+
+mod facts;
+mod finding;
+mod known;
+mod machine;
+pub mod messages;
+mod outcome;
+mod report;
+mod rules;
+mod verdict;
+
+pub use facts::{Block, CodeUnit, Facts, Firmware, Format, VarsUnit};
+pub use finding::{Finding, Seen};
+pub use known::{Contradiction, Fact, Known};
+pub use machine::{MachineFamily, MachineType, ParseVersionError, QemuVersion};
+pub use outcome::{Outcome, Phase};
+pub use verdict::{Outcomes, PhaseVerdict, Verdict, judge, outcomes};
+
+/// The codes of all findings there are, in alphabetical order.
+pub fn codes() -> impl Iterator<Item = &'static str> {
+    rules::ALL.iter().map(|rule| rule.code)
+}
+
+/// The page that says why a finding matters and what to do about it, in Markdown.
+#[must_use]
+pub fn page(code: &str) -> Option<&'static str> {
+    rules::ALL
+        .iter()
+        .find(|rule| rule.code.eq_ignore_ascii_case(code))
+        .map(|rule| rule.page)
+}

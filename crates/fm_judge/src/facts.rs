@@ -1,0 +1,184 @@
+//! What is known of one side: a guest, an offer, a host with its files, a saved guest.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use fm_formats::Sha256;
+
+use crate::{Contradiction, Known, MachineFamily, MachineType, QemuVersion};
+
+/// Everything that a rule may ask about a side. A field that nobody filled is unknown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The version of the QEMU binary that runs, or will run, the guest.
+    pub qemu: Known<QemuVersion>,
+    /// The machine type by its full name.
+    pub machine: Known<MachineType>,
+    /// How the machine gets its firmware.
+    pub firmware: Known<Firmware>,
+    /// All RAM blocks in the order of the migration stream; known for running and saved guests.
+    pub blocks: Known<Vec<Block>>,
+    /// Flash unit 0, the firmware itself; with [`Firmware::Bios`] the file given to `-bios`.
+    pub code: CodeUnit,
+    /// Flash unit 1, the variables.
+    pub vars: VarsUnit,
+}
+
+/// How a machine gets its firmware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Firmware {
+    /// From flash devices.
+    Flash,
+    /// From a file in ROM, `-bios FILE`: the RAM block is `pc.bios` on PCs.
+    Bios,
+}
+
+/// A RAM block of a QEMU process.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Block {
+    /// Its name in the stream, such as `system.flash0`.
+    pub name: String,
+    /// Its used length.
+    pub size_bytes: u64,
+}
+
+/// The encoding of a file that backs a flash device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    /// The bytes themselves.
+    Raw,
+    /// QEMU's copy-on-write format.
+    Qcow2,
+}
+
+impl Format {
+    /// The name in documents and on QEMU's command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+impl core::fmt::Display for Firmware {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::Flash => "flash",
+            Self::Bios => "-bios",
+        })
+    }
+}
+
+impl core::fmt::Display for Format {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What is known of the firmware binary.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CodeUnit {
+    /// Size of the flash device, or of the file given to `-bios`.
+    pub size_bytes: Known<u64>,
+    /// Digest of the bytes that the device holds.
+    pub sha256: Known<Sha256>,
+    /// What the backing file is.
+    pub format: Known<Format>,
+    /// What QEMU was, or will be, told that the backing file is.
+    pub declared_format: Known<Format>,
+}
+
+/// What is known of the variable store's device and content.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VarsUnit {
+    /// Whether there is a second flash device at all.
+    pub present: Known<bool>,
+    /// Size of the flash device.
+    pub size_bytes: Known<u64>,
+    /// What the backing file is.
+    pub format: Known<Format>,
+    /// What QEMU was, or will be, told that the backing file is.
+    pub declared_format: Known<Format>,
+}
+
+/// The two flash devices that carry firmware.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Code,
+    Vars,
+}
+
+impl Facts {
+    /// Fills in what follows from facts that are there: sizes and presence of the flash devices and the
+    /// kind of firmware from the RAM blocks.
+    ///
+    /// # Errors
+    ///
+    /// If the RAM blocks contradict what another source said.
+    pub fn deduce(&mut self) -> Result<(), Contradiction> {
+        let Some(blocks) = self.blocks.fact().cloned() else {
+            return Ok(());
+        };
+        let size = |wanted: &[&str]| {
+            blocks
+                .value
+                .iter()
+                .find(|block| wanted.contains(&block.name.as_str()))
+                .map(|block| block.size_bytes)
+        };
+        let evidence = || blocks.evidence.clone();
+        let code = size(&["system.flash0", "virt.flash0"]);
+        let vars = size(&["system.flash1", "virt.flash1"]);
+        if let Some(size_bytes) = code {
+            self.firmware
+                .learn("the kind of firmware", Firmware::Flash, evidence())?;
+            self.code
+                .size_bytes
+                .learn("the size of CODE", size_bytes, evidence())?;
+            self.vars
+                .present
+                .learn("whether there is a VARS device", vars.is_some(), evidence())?;
+        } else if let Some(size_bytes) = size(&["pc.bios"]) {
+            self.firmware
+                .learn("the kind of firmware", Firmware::Bios, evidence())?;
+            self.code
+                .size_bytes
+                .learn("the size of the firmware", size_bytes, evidence())?;
+        }
+        if let Some(size_bytes) = vars {
+            self.vars
+                .size_bytes
+                .learn("the size of VARS", size_bytes, evidence())?;
+        }
+        Ok(())
+    }
+
+    /// The name of a flash unit's RAM block on this side's machine; `x86` names where that is unknown.
+    pub(crate) fn flash_block(&self, unit: Unit) -> &'static str {
+        let arm = self
+            .machine
+            .value()
+            .is_some_and(|machine| machine.family() == MachineFamily::Virt);
+        match (unit, arm) {
+            (Unit::Code, false) => "system.flash0",
+            (Unit::Vars, false) => "system.flash1",
+            (Unit::Code, true) => "virt.flash0",
+            (Unit::Vars, true) => "virt.flash1",
+        }
+    }
+
+    /// Where in the stream's block table `name` stands: at its index where the table is known, else by
+    /// size, because QEMU keeps its blocks sorted by size, largest first (`ram_block_add`).
+    pub(crate) fn stream_position(&self, name: &str, size_bytes: Option<u64>) -> u64 {
+        let known = self
+            .blocks
+            .value()
+            .and_then(|blocks| blocks.iter().position(|block| block.name == name));
+        match known {
+            Some(index) => u64::try_from(index).unwrap_or(u64::MAX),
+            None => u64::MAX.saturating_sub(size_bytes.unwrap_or_default()),
+        }
+    }
+}

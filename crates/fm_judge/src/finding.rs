@@ -1,0 +1,103 @@
+//! One judged fact: what was compared, what will come of it, why, and what to do.
+
+use alloc::string::String;
+
+use crate::{Fact, Outcome, Phase};
+
+/// A value and where it was read, in words.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seen {
+    /// The value.
+    pub value: String,
+    /// Where it was read.
+    pub evidence: String,
+}
+
+impl Seen {
+    /// `fact` as text, rendered by `render`.
+    pub(crate) fn of<T>(fact: &Fact<T>, render: impl FnOnce(&T) -> String) -> Self {
+        Self {
+            value: render(&fact.value),
+            evidence: fact.evidence.clone(),
+        }
+    }
+}
+
+/// One judged fact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The stable code, such as `FM-FLASH-SIZE`.
+    pub code: &'static str,
+    /// When it matters.
+    pub phase: Phase,
+    /// What will come of it.
+    pub outcome: Outcome,
+    /// What was compared.
+    pub subject: String,
+    /// What the source has; nothing if it is not known or there is none.
+    pub source: Option<Seen>,
+    /// What the destination has.
+    pub destination: Option<Seen>,
+    /// Why it matters, in one sentence.
+    pub why: String,
+    /// What to do about it: a command to run wherever there is one.
+    pub remedy: Option<String>,
+    /// What QEMU of the version at hand prints when it is tried, without the program's name before it.
+    pub qemu_message: Option<String>,
+    /// When QEMU meets it: sorts the messages of one phase, the smallest comes first.
+    pub(crate) order: (u8, u64),
+}
+
+/// The parts of a finding that its rule writes.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) subject: String,
+    pub(crate) source: Option<Seen>,
+    pub(crate) destination: Option<Seen>,
+    pub(crate) why: String,
+    pub(crate) remedy: Option<String>,
+    pub(crate) qemu_message: Option<String>,
+    pub(crate) order: (u8, u64),
+}
+
+/// QEMU reports these as it starts, before it listens for a migration.
+pub(crate) const AT_START: u8 = 0;
+/// QEMU reports these on the stream's first section.
+pub(crate) const AT_CONFIGURATION: u8 = 1;
+/// QEMU reports these on the stream's block table.
+pub(crate) const AT_BLOCK_TABLE: u8 = 2;
+
+impl Told {
+    pub(crate) fn about(subject: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            subject: subject.into(),
+            why: why.into(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn source<T>(mut self, fact: Option<&Fact<T>>, render: impl FnOnce(&T) -> String) -> Self {
+        self.source = fact.map(|fact| Seen::of(fact, render));
+        self
+    }
+
+    pub(crate) fn destination<T>(
+        mut self,
+        fact: Option<&Fact<T>>,
+        render: impl FnOnce(&T) -> String,
+    ) -> Self {
+        self.destination = fact.map(|fact| Seen::of(fact, render));
+        self
+    }
+
+    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    pub(crate) fn qemu(mut self, stage: u8, position: u64, message: impl Into<String>) -> Self {
+        self.qemu_message = Some(message.into());
+        self.order = (stage, position);
+        self
+    }
+}

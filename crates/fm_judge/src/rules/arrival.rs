@@ -1,0 +1,38 @@
+//! What a warm reset at the destination runs: the source's firmware, if the guest can arrive at all.
+
+use crate::finding::{Seen, Told};
+use crate::report::{Pair, Report};
+use crate::{Outcome, Phase};
+
+pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
+    let arrives = report.outcome(Phase::LiveMigration);
+    let outcome = match arrives {
+        Outcome::Compatible | Outcome::Caution => Outcome::Compatible,
+        other => other,
+    };
+    report.find(Phase::WarmReset, outcome, || {
+        let mut told = Told::about(
+            "the firmware after a reset",
+            match outcome {
+                Outcome::Compatible => {
+                    "a reset never reads the file again: the guest boots the firmware that it arrived with"
+                }
+                Outcome::Unknown => {
+                    "whether the guest can arrive is not known, so neither is what it would boot"
+                }
+                _ => "the guest does not arrive, so it resets at the source as before",
+            },
+        );
+        told.source = pair
+            .source
+            .code
+            .sha256
+            .fact()
+            .map(|fact| Seen::of(fact, super::text));
+        told.destination = told.source.clone();
+        if outcome == Outcome::Compatible {
+            return told;
+        }
+        told.remedy("settle the findings on live migration first")
+    });
+}

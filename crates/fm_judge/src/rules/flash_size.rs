@@ -1,0 +1,60 @@
+//! The size of CODE: the RAM block that QEMU refuses first when builds of two layouts meet.
+
+use super::{hex, missing};
+use crate::facts::Unit;
+use crate::finding::{AT_BLOCK_TABLE, Told};
+use crate::messages;
+use crate::report::{Pair, Report};
+use crate::{Firmware, Outcome, Phase};
+
+pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
+    const SUBJECT: &str = "the size of CODE";
+    let kinds = (pair.source.firmware.value(), pair.destination.firmware.value());
+    if let (Some(from), Some(to)) = kinds
+        && from != to
+    {
+        // Different blocks: another rule says so, and comparing their sizes means nothing.
+        return;
+    }
+    let (source, destination) = (
+        pair.source.code.size_bytes.fact(),
+        pair.destination.code.size_bytes.fact(),
+    );
+    let (Some(from), Some(to)) = (source, destination) else {
+        report.find(Phase::LiveMigration, Outcome::Unknown, || {
+            missing(SUBJECT, source.is_none(), destination.is_none())
+                .source(source, hex)
+                .destination(destination, hex)
+                .remedy("name the firmware: --from-code FILE, --to-code FILE")
+        });
+        return;
+    };
+    let same = from.value == to.value;
+    report.find(
+        Phase::LiveMigration,
+        if same { Outcome::Compatible } else { Outcome::Incompatible },
+        || {
+            let told = Told::about(
+                SUBJECT,
+                "the source's CODE travels as a RAM block, and it only lands in a flash device of its own size",
+            )
+            .source(source, hex)
+            .destination(destination, hex);
+            if same {
+                return told;
+            }
+            let block = match kinds.0 {
+                Some(Firmware::Bios) => "pc.bios",
+                _ => pair.source.flash_block(Unit::Code),
+            };
+            told.remedy(
+                "make a landing of the right size at the destination: flashmoor offer GUEST >offer.json, then there: flashmoor prepare offer.json",
+            )
+            .qemu(
+                AT_BLOCK_TABLE,
+                pair.source.stream_position(block, Some(from.value)),
+                messages::size_mismatch(block, from.value, to.value),
+            )
+        },
+    );
+}

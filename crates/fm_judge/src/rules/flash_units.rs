@@ -1,0 +1,94 @@
+//! Whether there is a VARS device on both sides.
+
+use super::missing;
+use crate::facts::Unit;
+use crate::finding::{AT_BLOCK_TABLE, Told};
+use crate::messages;
+use crate::report::{Pair, Report};
+use crate::{Firmware, MachineFamily, Outcome, Phase};
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
+fn units(present: &bool) -> alloc::string::String {
+    if *present { "CODE and VARS" } else { "CODE only" }.into()
+}
+
+pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
+    const SUBJECT: &str = "the flash devices";
+    let flash = |facts: &crate::Facts| facts.firmware.value() != Some(&Firmware::Bios);
+    if !flash(pair.source) || !flash(pair.destination) {
+        return;
+    }
+    let (source, destination) = (
+        pair.source.vars.present.fact(),
+        pair.destination.vars.present.fact(),
+    );
+    let (Some(from), Some(to)) = (source, destination) else {
+        for phase in [Phase::LiveMigration, Phase::ColdBoot] {
+            report.find(phase, Outcome::Unknown, || {
+                missing(SUBJECT, source.is_none(), destination.is_none())
+                    .source(source, units)
+                    .destination(destination, units)
+                    .remedy("name the variable stores (--from-vars FILE, --to-vars FILE), or say --no-vars")
+            });
+        }
+        return;
+    };
+    // The `virt` boards have both chips, whether a file backs them or not.
+    let fixed = pair
+        .source
+        .machine
+        .value()
+        .is_some_and(|machine| machine.family() == MachineFamily::Virt);
+    let live = match (from.value, to.value) {
+        (true, false) if !fixed => Outcome::Incompatible,
+        (from, to) if from == to => Outcome::Compatible,
+        _ => Outcome::Caution,
+    };
+    report.find(Phase::LiveMigration, live, || {
+        let told = Told::about(
+            SUBJECT,
+            match live {
+                Outcome::Incompatible => "the destination must have every RAM block that arrives, and it has no flash device for VARS",
+                Outcome::Caution => "only one side has a file behind the VARS device, so what the guest writes there is not kept",
+                _ => "each flash device of the source lands in one of the destination",
+            },
+        )
+        .source(source, units)
+        .destination(destination, units);
+        if live == Outcome::Compatible {
+            return told;
+        }
+        let told = told.remedy("give both sides a VARS file: flashmoor prepare offer.json --vars FILE");
+        if live == Outcome::Incompatible {
+            let block = pair.source.flash_block(Unit::Vars);
+            let size = pair.source.vars.size_bytes.value().copied();
+            return told.qemu(
+                AT_BLOCK_TABLE,
+                pair.source.stream_position(block, size),
+                messages::unknown_block(block),
+            );
+        }
+        told
+    });
+    let cold = if to.value {
+        Outcome::Compatible
+    } else {
+        Outcome::Caution
+    };
+    report.find(Phase::ColdBoot, cold, || {
+        let told = Told::about(
+            SUBJECT,
+            if to.value {
+                "variables are kept in the VARS device"
+            } else {
+                "without a VARS device the variables live in memory only and are gone after every cold boot"
+            },
+        )
+        .source(source, units)
+        .destination(destination, units);
+        if to.value {
+            return told;
+        }
+        told.remedy("give the guest its own VARS file as unit 1")
+    });
+}

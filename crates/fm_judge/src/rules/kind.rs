@@ -1,0 +1,70 @@
+//! Firmware in flash against firmware given with `-bios`.
+
+use super::{missing, text};
+use crate::facts::Unit;
+use crate::finding::{AT_BLOCK_TABLE, Told};
+use crate::messages;
+use crate::report::{Pair, Report};
+use crate::{Firmware, Outcome, Phase};
+
+pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
+    const SUBJECT: &str = "how the machine gets its firmware";
+    let (source, destination) = (pair.source.firmware.fact(), pair.destination.firmware.fact());
+    let (Some(from), Some(to)) = (source, destination) else {
+        for phase in [Phase::LiveMigration, Phase::ColdBoot] {
+            report.find(phase, Outcome::Unknown, || {
+                missing(SUBJECT, source.is_none(), destination.is_none())
+                    .source(source, text)
+                    .destination(destination, text)
+                    .remedy("name the firmware: --from-code FILE, --to-code FILE")
+            });
+        }
+        return;
+    };
+    let same = from.value == to.value;
+    report.find(
+        Phase::LiveMigration,
+        if same { Outcome::Compatible } else { Outcome::Incompatible },
+        || {
+            let told = Told::about(SUBJECT, "flash and -bios are different RAM blocks, and the destination must have every block that arrives")
+                .source(source, text)
+                .destination(destination, text);
+            if same {
+                return told;
+            }
+            let (block, remedy) = match from.value {
+                Firmware::Bios => ("pc.bios", "start the destination with -bios and a file of the same size"),
+                Firmware::Flash => (
+                    pair.source.flash_block(Unit::Code),
+                    "start the destination with -drive if=pflash,unit=0,readonly=on,… for CODE and unit=1 for VARS",
+                ),
+            };
+            let position = pair.source.stream_position(block, pair.source.code.size_bytes.value().copied());
+            told.remedy(remedy)
+                .qemu(AT_BLOCK_TABLE, position, messages::unknown_block(block))
+        },
+    );
+    let cold = match (from.value, to.value) {
+        (_, Firmware::Flash) if same => Outcome::Compatible,
+        _ => Outcome::Caution,
+    };
+    report.find(Phase::ColdBoot, cold, || {
+        let told = Told::about(
+            SUBJECT,
+            match (from.value, to.value) {
+                (Firmware::Flash, Firmware::Bios) => {
+                    "with -bios the variables live in memory only: boot entries and keys of the guest are not there"
+                }
+                (Firmware::Bios, Firmware::Flash) => "with flash the variables are kept in VARS, which starts without those of the guest",
+                (Firmware::Bios, Firmware::Bios) => "with -bios the variables live in memory only and are gone after every cold boot",
+                (Firmware::Flash, Firmware::Flash) => "with flash the variables are kept in VARS",
+            },
+        )
+        .source(source, text)
+        .destination(destination, text);
+        if cold == Outcome::Compatible {
+            return told;
+        }
+        told.remedy("give the guest CODE and VARS as two flash devices")
+    });
+}

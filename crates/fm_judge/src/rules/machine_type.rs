@@ -1,0 +1,80 @@
+//! The machine types: the first thing in the stream, and QEMU compares them letter by letter.
+
+use super::{missing, text};
+use crate::finding::{AT_CONFIGURATION, Told};
+use crate::messages;
+use crate::report::{Pair, Report};
+use crate::{Outcome, Phase};
+
+pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
+    const SUBJECT: &str = "the machine type";
+    let (source, destination) = (pair.source.machine.fact(), pair.destination.machine.fact());
+    let (Some(from), Some(to)) = (source, destination) else {
+        for phase in [Phase::LiveMigration, Phase::ColdBoot] {
+            report.find(phase, Outcome::Unknown, || {
+                missing(SUBJECT, source.is_none(), destination.is_none())
+                    .source(source, text)
+                    .destination(destination, text)
+                    .remedy("name it: --machine pc-q35-7.2")
+            });
+        }
+        return;
+    };
+    if from.value.is_alias() || to.value.is_alias() {
+        report.find(Phase::LiveMigration, Outcome::Unknown, || {
+            Told::about(
+                SUBJECT,
+                "an alias means another machine type with every QEMU version, so it has to be resolved first",
+            )
+            .source(source, text)
+            .destination(destination, text)
+            .remedy("name the versioned type (--machine pc-q35-7.2), or the QEMU versions on both sides")
+        });
+        return;
+    }
+    let same = from.value == to.value;
+    report.find(
+        Phase::LiveMigration,
+        if same {
+            Outcome::Compatible
+        } else {
+            Outcome::Incompatible
+        },
+        || {
+            let told = Told::about(
+                SUBJECT,
+                "QEMU accepts a guest only on the machine type that it was started on",
+            )
+            .source(source, text)
+            .destination(destination, text);
+            if same {
+                return told;
+            }
+            told.remedy(alloc::format!(
+                "start the destination with -machine {}",
+                from.value
+            ))
+            .qemu(
+                AT_CONFIGURATION,
+                0,
+                messages::machine_type(from.value.name(), to.value.name()),
+            )
+        },
+    );
+    report.find(
+        Phase::ColdBoot,
+        if same { Outcome::Compatible } else { Outcome::Caution },
+        || {
+            let told = Told::about(
+                SUBJECT,
+                "the guest's system sees the board that the machine type stands for, so another one is a hardware change",
+            )
+            .source(source, text)
+            .destination(destination, text);
+            if same {
+                return told;
+            }
+            told.remedy(alloc::format!("keep -machine {} for this guest", from.value))
+        },
+    );
+}

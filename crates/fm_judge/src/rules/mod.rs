@@ -1,0 +1,98 @@
+//! The rules, one a file: pure functions from the facts of two sides to findings.
+//!
+//! A new rule is a file in here with its line in [`ALL`], its page in `docs/findings`, a test that makes
+//! it speak, and the observation in the atlas that shows it to be true.
+
+mod arrival;
+mod flash_file;
+mod flash_size;
+mod flash_units;
+mod image_format;
+mod isa_bios;
+mod kind;
+mod machine_support;
+mod machine_type;
+mod qemu_midwrite;
+mod qemu_romd;
+mod qemu_version;
+mod ram_block;
+mod rom_size;
+mod vars_size;
+
+use alloc::string::String;
+
+use crate::finding::Told;
+use crate::report::{Pair, Report};
+
+/// A rule: the code of its findings, the page that explains them, and the function itself.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) code: &'static str,
+    pub(crate) page: &'static str,
+    run: fn(&Pair<'_>, &mut Report),
+}
+
+/// The rule in `$module`, with its page.
+macro_rules! rule {
+    ($module:ident, $code:literal) => {
+        Rule {
+            code: $code,
+            page: include_str!(concat!("../../../../docs/findings/", $code, ".md")),
+            run: $module::run,
+        }
+    };
+}
+
+/// All rules, by code.
+pub(crate) const ALL: &[Rule] = &[
+    rule!(arrival, "FM-ARRIVAL"),
+    rule!(kind, "FM-FIRMWARE-KIND"),
+    rule!(flash_file, "FM-FLASH-FILE"),
+    rule!(flash_size, "FM-FLASH-SIZE"),
+    rule!(flash_units, "FM-FLASH-UNITS"),
+    rule!(image_format, "FM-IMAGE-FORMAT"),
+    rule!(isa_bios, "FM-ISA-BIOS"),
+    rule!(machine_support, "FM-MACHINE-SUPPORT"),
+    rule!(machine_type, "FM-MACHINE-TYPE"),
+    rule!(qemu_midwrite, "FM-QEMU-MIDWRITE"),
+    rule!(qemu_romd, "FM-QEMU-ROMD"),
+    rule!(qemu_version, "FM-QEMU-VERSION"),
+    rule!(ram_block, "FM-RAM-BLOCK"),
+    rule!(rom_size, "FM-ROM-SIZE"),
+    rule!(vars_size, "FM-VARS-SIZE"),
+];
+
+/// Asks every rule; the one that looks at what the others found comes last.
+pub(crate) fn run(pair: &Pair<'_>, report: &mut Report) {
+    let (arrival, others) = match ALL {
+        [arrival, others @ ..] => (arrival, others),
+        [] => return,
+    };
+    for rule in others.iter().chain([arrival]) {
+        report.enter(rule.code);
+        (rule.run)(pair, report);
+    }
+}
+
+/// What a rule says when facts that it needs are missing on one side or both.
+fn missing(subject: &'static str, at_source: bool, at_destination: bool) -> Told {
+    let side = match (at_source, at_destination) {
+        (true, true) => "on either side",
+        (true, false) => "at the source",
+        _ => "at the destination",
+    };
+    Told::about(
+        subject,
+        alloc::format!("{subject} is not known {side}, and nothing is promised without it"),
+    )
+}
+
+/// A size as QEMU's messages print it.
+fn hex(size_bytes: &u64) -> String {
+    alloc::format!("{size_bytes:#x}")
+}
+
+/// Any value that has a text.
+fn text(value: &impl alloc::string::ToString) -> String {
+    value.to_string()
+}

@@ -1,0 +1,131 @@
+//! The findings of all phases, and the outcome that follows from them.
+
+use alloc::vec::Vec;
+
+use crate::report::{Pair, Report};
+use crate::{Facts, Finding, Outcome, Phase, rules};
+
+/// What the change does in each phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    phases: [PhaseVerdict; 3],
+}
+
+/// What the change does in one phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhaseVerdict {
+    phase: Phase,
+    findings: Vec<Finding>,
+}
+
+/// The outcomes alone, for callers that judge very many pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcomes {
+    /// While it runs.
+    pub live_migration: Outcome,
+    /// At a reset afterwards.
+    pub warm_reset: Outcome,
+    /// In a new QEMU process.
+    pub cold_boot: Outcome,
+}
+
+impl Verdict {
+    /// The part of one phase.
+    #[must_use]
+    pub fn phase(&self, phase: Phase) -> &PhaseVerdict {
+        let [live_migration, warm_reset, cold_boot] = &self.phases;
+        match phase {
+            Phase::LiveMigration => live_migration,
+            Phase::WarmReset => warm_reset,
+            Phase::ColdBoot => cold_boot,
+        }
+    }
+
+    /// All phases, in the order in which a guest lives through them.
+    pub fn phases(&self) -> impl Iterator<Item = &PhaseVerdict> {
+        self.phases.iter()
+    }
+
+    /// The worst of all phases.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.phases
+            .iter()
+            .map(PhaseVerdict::outcome)
+            .max()
+            .unwrap_or(Outcome::Unknown)
+    }
+}
+
+impl PhaseVerdict {
+    /// Which phase it is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The worst finding decides; a phase without findings is unknown.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.findings
+            .iter()
+            .map(|finding| finding.outcome)
+            .max()
+            .unwrap_or(Outcome::Unknown)
+    }
+
+    /// What was found, the worst first; QEMU meets equally bad ones in this order.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// What QEMU says first when the move is tried although it is incompatible.
+    #[must_use]
+    pub fn qemu_message(&self) -> Option<&str> {
+        self.findings
+            .iter()
+            .filter(|finding| finding.outcome == Outcome::Incompatible)
+            .find_map(|finding| finding.qemu_message.as_deref())
+    }
+}
+
+/// Judges what happens to the guest on `source` when it goes to `destination`.
+#[must_use]
+pub fn judge(source: &Facts, destination: &Facts) -> Verdict {
+    let mut report = Report::new(true);
+    rules::run(&Pair { source, destination }, &mut report);
+    let mut phases = Phase::ALL.map(|phase| PhaseVerdict {
+        phase,
+        findings: Vec::new(),
+    });
+    for finding in report.into_findings() {
+        for part in &mut phases {
+            if part.phase == finding.phase {
+                part.findings.push(finding);
+                break;
+            }
+        }
+    }
+    for part in &mut phases {
+        part.findings.sort_by(|a, b| {
+            (b.outcome.cmp(&a.outcome))
+                .then_with(|| a.order.cmp(&b.order))
+                .then_with(|| a.code.cmp(b.code))
+                .then_with(|| a.subject.cmp(&b.subject))
+        });
+    }
+    Verdict { phases }
+}
+
+/// As [`judge`], without words: the outcomes are the same.
+#[must_use]
+pub fn outcomes(source: &Facts, destination: &Facts) -> Outcomes {
+    let mut report = Report::new(false);
+    rules::run(&Pair { source, destination }, &mut report);
+    Outcomes {
+        live_migration: report.outcome(Phase::LiveMigration),
+        warm_reset: report.outcome(Phase::WarmReset),
+        cold_boot: report.outcome(Phase::ColdBoot),
+    }
+}

@@ -1,0 +1,332 @@
+//! What the rules say of live migrations, QEMU's words included.
+
+use fm_judge::{
+    Block, Facts, Firmware, Known, MachineType, Outcome, Phase, PhaseVerdict, QemuVersion, Verdict, judge,
+    outcomes,
+};
+
+/// A side that is known well enough for a live migration: machine, QEMU, CODE and VARS.
+fn side(code_bytes: u64, vars_bytes: u64) -> Facts {
+    let mut facts = Facts {
+        qemu: Known::new(QemuVersion::new(7, 2, 22), "-version"),
+        machine: Known::new(MachineType::new("pc-q35-7.2", None), "--machine"),
+        firmware: Known::new(Firmware::Flash, "the command line"),
+        ..Facts::default()
+    };
+    facts.code.size_bytes = Known::new(code_bytes, "CODE.fd");
+    facts.vars.present = Known::new(true, "VARS.fd");
+    facts.vars.size_bytes = Known::new(vars_bytes, "VARS.fd");
+    facts
+}
+
+fn side_4m() -> Facts {
+    side(0x37_c000, 0x8_4000)
+}
+
+fn live(verdict: &Verdict) -> &PhaseVerdict {
+    verdict.phase(Phase::LiveMigration)
+}
+
+fn refused(source: &Facts, destination: &Facts, code: &str, message: &str) {
+    let verdict = judge(source, destination);
+    let live = live(&verdict);
+    assert_eq!(live.outcome(), Outcome::Incompatible, "{live:#?}");
+    assert!(live.findings().iter().any(|finding| {
+        finding.code == code && finding.outcome == Outcome::Incompatible && finding.remedy.is_some()
+    }));
+    assert_eq!(live.qemu_message(), Some(message));
+    assert_eq!(
+        outcomes(source, destination).live_migration,
+        Outcome::Incompatible
+    );
+    assert_eq!(verdict.phase(Phase::WarmReset).outcome(), Outcome::Incompatible);
+}
+
+#[test]
+fn equal_sides_migrate() {
+    let verdict = judge(&side_4m(), &side_4m());
+    assert_eq!(live(&verdict).outcome(), Outcome::Compatible, "{verdict:#?}");
+    assert_eq!(verdict.phase(Phase::WarmReset).outcome(), Outcome::Compatible);
+}
+
+#[test]
+fn nothing_known_is_unknown_and_says_what_is_missing() {
+    let verdict = judge(&Facts::default(), &Facts::default());
+    assert_eq!(live(&verdict).outcome(), Outcome::Unknown);
+    for finding in live(&verdict).findings() {
+        assert!(finding.why.contains("not known on either side"), "{finding:?}");
+        assert!(finding.remedy.is_some());
+    }
+}
+
+#[test]
+fn each_missing_fact_makes_it_unknown() {
+    type Forget = fn(&mut Facts);
+    let all: [Forget; 6] = [
+        |facts| facts.qemu = Known::default(),
+        |facts| facts.machine = Known::default(),
+        |facts| facts.firmware = Known::default(),
+        |facts| facts.code.size_bytes = Known::default(),
+        |facts| facts.vars.present = Known::default(),
+        |facts| facts.vars.size_bytes = Known::default(),
+    ];
+    for forget in all {
+        let mut poor = side_4m();
+        forget(&mut poor);
+        assert_eq!(live(&judge(&poor, &side_4m())).outcome(), Outcome::Unknown);
+        assert_eq!(live(&judge(&side_4m(), &poor)).outcome(), Outcome::Unknown);
+    }
+}
+
+#[test]
+fn code_of_another_size_is_refused_first_in_qemus_words() {
+    refused(
+        &side(0x1e_0000, 0x2_0000),
+        &side_4m(),
+        "FM-FLASH-SIZE",
+        "Size mismatch: system.flash0: 0x1e0000 != 0x37c000: Invalid argument",
+    );
+}
+
+#[test]
+fn vars_of_another_size_are_refused() {
+    refused(
+        &side(0x37_c000, 0x2_0000),
+        &side_4m(),
+        "FM-VARS-SIZE",
+        "Size mismatch: system.flash1: 0x20000 != 0x84000: Invalid argument",
+    );
+}
+
+#[test]
+fn vars_that_have_nowhere_to_land_are_refused() {
+    let mut to = side_4m();
+    to.vars = fm_judge::VarsUnit::default();
+    to.vars.present = Known::new(false, "the command line");
+    refused(
+        &side_4m(),
+        &to,
+        "FM-FLASH-UNITS",
+        "Unknown ramblock \"system.flash1\", cannot accept migration",
+    );
+}
+
+#[test]
+fn another_machine_type_is_refused_before_any_block() {
+    let mut to = side(0x1e_0000, 0x2_0000);
+    to.machine = Known::new(MachineType::new("pc-q35-7.1", None), "--machine");
+    refused(
+        &side_4m(),
+        &to,
+        "FM-MACHINE-TYPE",
+        "Machine type received is 'pc-q35-7.2' and local is 'pc-q35-7.1'",
+    );
+}
+
+#[test]
+fn a_machine_type_from_the_future_keeps_qemu_from_starting() {
+    for (version, message) in [
+        (QemuVersion::new(7, 2, 22), "unsupported machine type"),
+        (
+            QemuVersion::new(10, 0, 2),
+            "unsupported machine type: \"pc-q35-11.0\"",
+        ),
+    ] {
+        let mut to = side_4m();
+        to.machine = Known::new(MachineType::new("pc-q35-11.0", None), "--machine");
+        to.qemu = Known::new(version, "-version");
+        let mut from = to.clone();
+        from.qemu = Known::new(QemuVersion::new(11, 0, 0), "-version");
+        refused(&from, &to, "FM-MACHINE-SUPPORT", message);
+    }
+}
+
+#[test]
+fn a_machine_type_that_may_have_been_removed_is_unknown() {
+    let mut to = side_4m();
+    to.machine = Known::new(MachineType::new("pc-q35-2.12", None), "--machine");
+    let from = to.clone();
+    to.qemu = Known::new(QemuVersion::new(10, 0, 2), "-version");
+    assert_eq!(live(&judge(&from, &to)).outcome(), Outcome::Unknown);
+}
+
+#[test]
+fn an_alias_is_not_taken_for_a_machine_type() {
+    let mut facts = side_4m();
+    facts.machine = Known::new(MachineType::new("q35", None), "--machine");
+    assert_eq!(live(&judge(&facts, &facts)).outcome(), Outcome::Unknown);
+}
+
+#[test]
+fn flash_and_bios_do_not_migrate_into_each_other() {
+    let mut bios = side(0x40_0000, 0x8_4000);
+    bios.firmware = Known::new(Firmware::Bios, "-bios");
+    bios.vars = fm_judge::VarsUnit::default();
+    refused(
+        &bios,
+        &side_4m(),
+        "FM-FIRMWARE-KIND",
+        "Unknown ramblock \"pc.bios\", cannot accept migration",
+    );
+    refused(
+        &side_4m(),
+        &bios,
+        "FM-FIRMWARE-KIND",
+        "Unknown ramblock \"system.flash0\", cannot accept migration",
+    );
+    let mut other = bios.clone();
+    other.code.size_bytes = Known::new(0x20_0000, "OVMF.fd");
+    refused(
+        &bios,
+        &other,
+        "FM-FLASH-SIZE",
+        "Size mismatch: pc.bios: 0x400000 != 0x200000: Invalid argument",
+    );
+}
+
+#[test]
+fn a_flash_file_that_qemu_does_not_take_is_refused_at_the_start() {
+    refused(
+        &side_4m(),
+        &side(300_032, 0x8_4000),
+        "FM-FLASH-FILE",
+        "system firmware block device pflash0 has invalid size 300032",
+    );
+    refused(
+        &side(9 << 20, 0x8_4000),
+        &side(9 << 20, 0x8_4000),
+        "FM-FLASH-FILE",
+        "combined size of system firmware exceeds 8388608 bytes",
+    );
+}
+
+fn blocks(list: &[(&str, u64)]) -> Known<Vec<Block>> {
+    let list = list.iter().map(|&(name, size_bytes)| Block {
+        name: name.into(),
+        size_bytes,
+    });
+    Known::new(list.collect(), "QMP x-query-ramblock")
+}
+
+fn running(rom_bytes: u64) -> Facts {
+    let mut facts = side_4m();
+    facts.code.size_bytes = Known::default();
+    facts.vars = fm_judge::VarsUnit::default();
+    facts.blocks = blocks(&[
+        ("pc.ram", 128 << 20),
+        ("system.flash0", 0x37_c000),
+        ("system.flash1", 0x8_4000),
+        ("0000:00:02.0/virtio-net-pci.rom", rom_bytes),
+        ("isa-bios", 0x2_0000),
+        ("pc.rom", 0x2_0000),
+        ("/rom@etc/acpi/tables", 0x2_0000),
+    ]);
+    facts.deduce().expect("the blocks agree with the rest");
+    facts
+}
+
+#[test]
+fn running_guests_are_compared_block_by_block() {
+    assert_eq!(
+        live(&judge(&running(0x4_0000), &running(0x4_0000))).outcome(),
+        Outcome::Compatible
+    );
+    refused(
+        &running(0x4_0000),
+        &running(0x8_0000),
+        "FM-ROM-SIZE",
+        "Size mismatch: 0000:00:02.0/virtio-net-pci.rom: 0x40000 != 0x80000: Invalid argument",
+    );
+}
+
+#[test]
+fn the_first_block_of_the_stream_that_does_not_fit_gives_the_message() {
+    let mut to = running(0x8_0000);
+    let list = to.blocks.value().expect("it has blocks").clone();
+    to.blocks = Known::new(
+        list.into_iter().filter(|block| block.name != "pc.ram").collect(),
+        "QMP",
+    );
+    refused(
+        &running(0x4_0000),
+        &to,
+        "FM-RAM-BLOCK",
+        "Unknown ramblock \"pc.ram\", cannot accept migration",
+    );
+}
+
+#[test]
+fn acpi_tables_may_grow() {
+    let mut to = running(0x4_0000);
+    let mut list = to.blocks.value().expect("it has blocks").clone();
+    list.last_mut().expect("there are blocks").size_bytes = 0x4_0000;
+    to.blocks = Known::new(list, "QMP");
+    assert_eq!(
+        live(&judge(&running(0x4_0000), &to)).outcome(),
+        Outcome::Compatible
+    );
+}
+
+#[test]
+fn option_roms_of_a_guest_are_unknown_where_the_destination_is_only_files() {
+    assert_eq!(
+        live(&judge(&running(0x4_0000), &side_4m())).outcome(),
+        Outcome::Unknown
+    );
+}
+
+#[test]
+fn isa_bios_follows_the_machine_type() {
+    let mut to = running(0x4_0000);
+    let list = to.blocks.value().expect("it has blocks").clone();
+    to.blocks = Known::new(
+        list.into_iter()
+            .filter(|block| block.name != "isa-bios")
+            .collect(),
+        "QMP",
+    );
+    refused(
+        &running(0x4_0000),
+        &to,
+        "FM-ISA-BIOS",
+        "Unknown ramblock \"isa-bios\", cannot accept migration",
+    );
+}
+
+#[test]
+fn a_newer_qemu_warns_of_writes_in_flight_to_an_older_one() {
+    let mut from = side_4m();
+    from.qemu = Known::new(QemuVersion::new(10, 0, 2), "-version");
+    let verdict = judge(&from, &side_4m());
+    assert_eq!(live(&verdict).outcome(), Outcome::Caution);
+    assert!(
+        live(&verdict)
+            .findings()
+            .iter()
+            .any(|finding| finding.code == "FM-QEMU-MIDWRITE")
+    );
+    assert_eq!(live(&judge(&side_4m(), &from)).outcome(), Outcome::Compatible);
+}
+
+#[test]
+fn a_file_that_is_not_what_qemu_is_told_is_refused_and_another_format_is_a_caution() {
+    use fm_judge::Format::{Qcow2, Raw};
+    let mut from = side_4m();
+    from.code.format = Known::new(Raw, "magic");
+    let mut to = side_4m();
+    to.code.format = Known::new(Qcow2, "magic");
+    assert_eq!(live(&judge(&from, &to)).outcome(), Outcome::Caution);
+    to.code.declared_format = Known::new(Raw, "descriptor");
+    assert_eq!(live(&judge(&from, &to)).outcome(), Outcome::Incompatible);
+}
+
+#[test]
+fn blocks_that_contradict_a_file_name_both_sources() {
+    let mut facts = side(0x1e_0000, 0x2_0000);
+    facts.blocks = running(0x4_0000).blocks;
+    let error = facts.deduce().expect_err("2M file, 4M blocks").to_string();
+    assert!(
+        error.contains("CODE.fd") && error.contains("QMP x-query-ramblock"),
+        "{error}"
+    );
+}
