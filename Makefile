@@ -1,5 +1,53 @@
-fixtures:
-	scripts/fixtures
-fixtures-update:
-	scripts/fixtures --update
-.PHONY: fixtures fixtures-update
+# Every target does its own set-up: Debian packages by apt, lint tools into .tools/, images into fixtures/.
+# Each says what it installs, and nothing needs KVM. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export PATH := $(CURDIR)/.tools/bin:$(HOME)/.cargo/bin:$(PATH)
+export FLASHMOOR_FIXTURES ?= $(CURDIR)/fixtures
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: packages-demo fixtures build ## a guest's firmware travels between two hosts, on this machine
+	target/debug/flashmoor demo
+
+.PHONY: test
+test: packages-test tools fixtures build ## every test, those on real QEMU included
+	cargo nextest run --workspace
+	cargo test --workspace --doc
+
+.PHONY: lint
+lint: packages-lint tools ## formatting, lints, rooms, licences, spelling, unused dependencies, scripts, docs
+	cargo fmt --all --check
+	shellcheck .ci/run $(filter-out %.txt,$(wildcard scripts/*))
+	typos
+	cargo deny --log-level warn check bans licenses sources
+	cargo shear
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	cargo nextest run -p fm_house
+
+.PHONY: fixtures
+fixtures: packages-fixtures ## the real firmware images and a second QEMU, from Debian's archive
+	@scripts/fixtures
+
+.PHONY: fixtures-update
+fixtures-update: packages-fixtures ## the same from the newest packages, and the checked-in list with them
+	@scripts/fixtures --update
+
+.PHONY: build
+build: packages-build
+	cargo build --workspace --bins --tests
+
+.PHONY: tools
+tools: packages-lint ## the lint and test tools, into .tools/
+	@scripts/tools
+
+.PHONY: packages-build packages-fixtures packages-demo packages-lint packages-test
+packages-build packages-fixtures packages-demo packages-lint packages-test: packages-%:
+	@scripts/packages $*

@@ -1,0 +1,90 @@
+//! The direction of the rooms, checked from `cargo metadata`: dependencies only point downward.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// Each crate of the product, and those of ours it may be built on. Tests may use more (dev-dependencies).
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("fm_formats", &[]),
+    ("fm_judge", &["fm_formats"]),
+    ("fm_store", &["fm_formats"]),
+    ("fm_host", &["fm_formats"]),
+    ("fm_libvirt", &["fm_formats"]),
+    ("fm_lab", &["fm_formats", "fm_host"]),
+    (
+        "fm_jobs",
+        &[
+            "fm_formats",
+            "fm_host",
+            "fm_judge",
+            "fm_lab",
+            "fm_libvirt",
+            "fm_store",
+        ],
+    ),
+    ("flashmoor", &["fm_jobs"]),
+];
+
+/// Crates that exist for tests only: nothing of the product is built on them.
+const FOR_TESTS: &[&str] = &["fm_e2e", "fm_fixtures", "fm_house"];
+
+/// Name of each workspace crate, with the workspace crates that its normal and build dependencies name.
+fn ours() -> BTreeMap<String, Vec<String>> {
+    let answer = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(
+        answer.status.success(),
+        "{}",
+        String::from_utf8_lossy(&answer.stderr)
+    );
+    let metadata: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("cargo answers in JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    let name = |value: &serde_json::Value| value["name"].as_str().expect("a name").to_owned();
+    let members: Vec<String> = packages.iter().map(name).collect();
+    let uses = |package: &serde_json::Value| {
+        let all = package["dependencies"].as_array().expect("dependencies").iter();
+        let built_on = all
+            .filter(|dependency| dependency["kind"].as_str() != Some("dev"))
+            .map(name);
+        built_on
+            .filter(|dependency| members.contains(dependency))
+            .collect()
+    };
+    packages
+        .iter()
+        .map(|package| (name(package), uses(package)))
+        .collect()
+}
+
+#[test]
+fn dependencies_only_point_downward() {
+    for (name, uses) in ours() {
+        if FOR_TESTS.contains(&name.as_str()) {
+            continue;
+        }
+        let (_, allowed) = MAY_USE
+            .iter()
+            .find(|(known, _)| *known == name)
+            .unwrap_or_else(|| panic!("{name} has no place among the rooms; give it one in {}", file!()));
+        for used in uses {
+            assert!(
+                allowed.contains(&used.as_str()),
+                "{name} must not be built on {used}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_room_of_the_map_exists() {
+    let ours = ours();
+    for name in MAY_USE.iter().map(|(name, _)| name).chain(FOR_TESTS) {
+        assert!(
+            ours.contains_key(*name),
+            "{name} is on the map but not in the workspace"
+        );
+    }
+}
