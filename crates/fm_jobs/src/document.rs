@@ -5,8 +5,11 @@
 
 use serde_json::Value;
 
-/// The documents that have a schema: name as in `flashmoor/NAME/1`, and its JSON schema.
-const SCHEMAS: &[(&str, fn() -> schemars::Schema)] = &[];
+/// NAME of `flashmoor/NAME/1`, and what makes its JSON schema.
+type Entry = (&'static str, fn() -> schemars::Schema);
+
+/// The documents that have a schema.
+const SCHEMAS: &[Entry] = &[];
 
 /// The JSON schema of the document called `name`, or nothing if there is no such document.
 #[must_use]

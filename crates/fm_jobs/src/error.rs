@@ -16,6 +16,9 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] fm_store::Error),
     /// The request itself makes no sense.
     #[error("{message}")]
     Usage {
@@ -47,6 +50,7 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::File { .. } => Class::Failed,
+            Self::Store(error) => store_class(error),
             Self::Usage { .. } => Class::Usage,
         }
     }
@@ -59,7 +63,20 @@ impl Error {
                 Some("run it as a user who may, or as root".into())
             }
             Self::File { .. } => None,
+            Self::Store(error) => error.remedy(),
             Self::Usage { remedy, .. } => Some(remedy.clone()),
         }
+    }
+}
+
+/// A word that names nothing stored, or several things, is the command's fault; the rest is the store's.
+fn store_class(error: &fm_store::Error) -> Class {
+    use fm_store::Error as E;
+    match error {
+        E::UnknownBuild { .. }
+        | E::AmbiguousBuild { .. }
+        | E::NoSuchTag { .. }
+        | E::UnknownLanding { .. } => Class::Usage,
+        _ => Class::Failed,
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod document;
 mod error;
+pub mod store;
 
 pub use error::{Class, Error};
 

@@ -1,1 +1,169 @@
-//! Firmware builds by digest in an OCI image layout, and landings.
+//! Firmware builds by digest in an OCI image layout on disk, and the landings of guests to come.
+//!
+//! ```text
+//! STORE/
+//!   oci-layout  index.json  blobs/sha256/<hex>   the layout: skopeo and oras read and copy it
+//!   builds/sha256-<hex>/CODE.fd                  hard link of the blob: the path for QEMU
+//!                       VARS.fd descriptor.json  the build's template and firmware descriptor, if known
+//!   landings/<landing>/CODE.fd landing.json      where an incoming guest's CODE lands
+//!   tmp/  lock                                   work in progress, one writer at a time
+//! ```
+//!
+//! Every change is made in `tmp/`, synced, and renamed into place: blobs first, then the build's folder,
+//! the index last. A process that dies in between leaves at worst something that nothing refers to, which
+//! the next writer or [`Store::gc`] clears away.
+
+#![forbid(unsafe_code)]
+
+mod build;
+#[cfg(test)]
+mod crash;
+mod dir;
+mod error;
+mod fault;
+mod import;
+mod landing;
+mod layout;
+mod lock;
+mod oci;
+
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use build::{Build, Part};
+pub use error::Error;
+pub use import::{Import, Imported};
+pub use landing::{Landing, NewLanding};
+
+use dir::Dir;
+use layout::Layout;
+use lock::Lock;
+
+/// What every operation of the store returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The largest CODE or VARS template that is accepted; the largest real ones have 64 MiB.
+pub const IMAGE_LIMIT_BYTES: u64 = 256 << 20;
+/// The largest firmware descriptor that is accepted; real ones have some 1 KiB.
+pub const DESCRIPTOR_LIMIT_BYTES: u64 = 1 << 20;
+
+pub(crate) const BUILDS: &str = "builds";
+pub(crate) const LANDINGS: &str = "landings";
+pub(crate) const TMP: &str = "tmp";
+
+/// A store in a folder. The folder comes into being with the first write; until then the store is empty.
+#[derive(Debug, Clone)]
+pub struct Store {
+    path: PathBuf,
+    patience: Duration,
+}
+
+/// The store while this process may change it.
+pub(crate) struct Writer {
+    pub(crate) layout: Layout,
+    pub(crate) tmp: Dir,
+    _lock: Lock,
+}
+
+impl Store {
+    /// The store in the folder `path`, which need not exist yet.
+    ///
+    /// # Errors
+    /// [`Error::NotAStore`] if the folder holds other things, [`Error::OpenToAll`] if anyone may write to it.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        let store = Self {
+            path: path.into(),
+            patience: Duration::from_secs(10),
+        };
+        store.reader()?;
+        Ok(store)
+    }
+
+    /// The same store, waiting at most `patience` for other writers instead of ten seconds.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The layout for reading; nothing if the store is empty and was never written.
+    pub(crate) fn reader(&self) -> Result<Option<Layout>> {
+        let Some(root) = Dir::open(&self.path)? else {
+            return Ok(None);
+        };
+        if root.is_open_to_all()? {
+            return Err(Error::OpenToAll {
+                path: self.path.clone(),
+            });
+        }
+        match Layout::open(root)? {
+            Ok(layout) => Ok(Some(layout)),
+            Err(root) => {
+                // A writer that died while it made the store leaves some of these and no mark.
+                let ours = [BUILDS, LANDINGS, TMP, lock::NAME, layout::INDEX, layout::BLOBS];
+                let foreign = root
+                    .entries()?
+                    .into_iter()
+                    .any(|entry| !ours.iter().any(|name| entry.name == *name));
+                if foreign {
+                    Err(Error::NotAStore {
+                        path: self.path.clone(),
+                    })
+                } else {
+                    Ok(None)
+                }
+            }
+        }
+    }
+
+    /// The store for writing: made if need be, locked, and cleared of what a dead writer left half-way.
+    pub(crate) fn writer(&self) -> Result<Writer> {
+        self.reader()?;
+        let root = match Dir::open(&self.path)? {
+            Some(root) => root,
+            None => self.make()?,
+        };
+        let lock = Lock::take(&root, self.patience)?;
+        let tmp = root.sub_or_create(TMP)?;
+        for entry in tmp.entries()? {
+            tmp.remove_all(&entry)?;
+        }
+        let layout = Layout::create(root, &tmp)?;
+        Ok(Writer {
+            layout,
+            tmp,
+            _lock: lock,
+        })
+    }
+
+    fn make(&self) -> Result<Dir> {
+        let failed = |source| Error::Io {
+            action: "create",
+            path: self.path.clone(),
+            source,
+        };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&self.path)
+            .map_err(failed)?;
+        let readable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&self.path, readable).map_err(failed)?;
+        Dir::open(&self.path)?.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
+    }
+}
+
+/// Now, in the form of RFC 3339 with whole seconds.
+pub(crate) fn now() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second())
+        .unwrap_or(now)
+        .to_string()
+}

@@ -1,0 +1,184 @@
+//! Stored builds: what is known of each, and finding one by id, digits or name.
+
+use std::path::PathBuf;
+
+use fm_formats::Sha256;
+
+use crate::dir::Dir;
+use crate::layout::Layout;
+use crate::oci::{self, Descriptor, Manifest};
+use crate::{BUILDS, Error, Result, Store};
+
+/// The files of a build's folder, and the layers that they are.
+pub(crate) const FILES: [(&str, &str); 3] = [
+    ("CODE.fd", oci::CODE),
+    ("VARS.fd", oci::VARS_TEMPLATE),
+    ("descriptor.json", oci::DESCRIPTOR),
+];
+
+/// One stored firmware build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Build {
+    /// Its id: the sha256 of CODE.
+    pub id: Sha256,
+    /// Digest of its OCI manifest; two builds with equal ids and equal facts have equal ones.
+    pub manifest: Sha256,
+    /// Its tag in the OCI layout.
+    pub tag: String,
+    /// CODE: a stable path that QEMU can be given.
+    pub code: Part,
+    /// The VARS template that belongs to it, if known.
+    pub vars_template: Option<Part>,
+    /// The firmware descriptor it came with, if known.
+    pub descriptor: Option<Part>,
+    /// What people call it.
+    pub name: Option<String>,
+    /// Which version it is.
+    pub version: Option<String>,
+    /// Where it came from.
+    pub source: Option<String>,
+    /// When it was first stored, in RFC 3339.
+    pub created: Option<String>,
+    /// Why it is to be kept; empty if nothing pins it.
+    pub pins: Vec<String>,
+}
+
+/// One file of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it holds.
+    pub sha256: Sha256,
+    /// How much it holds.
+    pub size_bytes: u64,
+}
+
+/// An index entry that is a build.
+pub(crate) struct Stored {
+    pub(crate) entry: Descriptor,
+    pub(crate) manifest: Manifest,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) code: Descriptor,
+}
+
+impl Stored {
+    /// Reads an index entry; nothing if it is something else than a build.
+    pub(crate) fn read(layout: &Layout, entry: &Descriptor) -> Result<Option<Self>> {
+        let Some((manifest, bytes)) = layout.manifest(entry)? else {
+            return Ok(None);
+        };
+        Ok(manifest.code().cloned().map(|code| Self {
+            entry: entry.clone(),
+            manifest,
+            bytes,
+            code,
+        }))
+    }
+
+    pub(crate) fn id(&self) -> Sha256 {
+        self.code.digest.0
+    }
+
+    fn build(&self, root: &Dir) -> Build {
+        let folder = root.join(BUILDS).join(oci::tag_of(&self.id()));
+        let part = |at: usize| {
+            let (file, media_type) = FILES[at];
+            let layer = self.manifest.layer(media_type)?;
+            Some(Part {
+                path: folder.join(file),
+                sha256: layer.digest.0,
+                size_bytes: layer.size,
+            })
+        };
+        let fact = |key| self.manifest.annotations.get(key).cloned();
+        Build {
+            id: self.id(),
+            manifest: self.entry.digest.0,
+            tag: oci::tag_of(&self.id()),
+            code: Part {
+                path: folder.join(FILES[0].0),
+                sha256: self.id(),
+                size_bytes: self.code.size,
+            },
+            vars_template: part(1),
+            descriptor: part(2),
+            name: fact(oci::TITLE),
+            version: fact(oci::VERSION),
+            source: fact(oci::SOURCE),
+            created: fact(oci::CREATED),
+            pins: self.entry.pins(),
+        }
+    }
+}
+
+impl Store {
+    /// All builds, in the order in which they were stored.
+    ///
+    /// # Errors
+    /// If the index or a manifest cannot be read.
+    pub fn builds(&self) -> Result<Vec<Build>> {
+        let Some(layout) = self.reader()? else {
+            return Ok(Vec::new());
+        };
+        let mut builds = Vec::new();
+        for entry in layout.index()?.manifests {
+            builds.extend(Stored::read(&layout, &entry)?.map(|stored| stored.build(&layout.root)));
+        }
+        Ok(builds)
+    }
+
+    /// The build of that id, if it is stored.
+    ///
+    /// # Errors
+    /// If the index or the build's manifest cannot be read.
+    pub fn build(&self, id: &Sha256) -> Result<Option<Build>> {
+        let Some(layout) = self.reader()? else {
+            return Ok(None);
+        };
+        let tag = oci::tag_of(id);
+        for entry in layout
+            .index()?
+            .manifests
+            .iter()
+            .filter(|entry| entry.tag() == Some(&tag))
+        {
+            if let Some(stored) = Stored::read(&layout, entry)?
+                && stored.id() == *id
+            {
+                return Ok(Some(stored.build(&layout.root)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The one build that `text` means: an id, its first digits (four at least), or a name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBuild`], [`Error::AmbiguousBuild`], or if the store cannot be read.
+    pub fn find(&self, text: &str) -> Result<Build> {
+        let digits = text
+            .strip_prefix("sha256")
+            .and_then(|rest| rest.strip_prefix([':', '-']))
+            .unwrap_or(text);
+        if let Ok(id) = digits.parse() {
+            return self
+                .build(&id)?
+                .ok_or_else(|| Error::UnknownBuild { text: text.into() });
+        }
+        let is_prefix = digits.len() >= 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let mut fitting: Vec<Build> = self.builds()?;
+        fitting.retain(|build| {
+            build.name.as_deref() == Some(text) || (is_prefix && build.id.to_string().starts_with(digits))
+        });
+        match fitting.len() {
+            0 => Err(Error::UnknownBuild { text: text.into() }),
+            1 => Ok(fitting.remove(0)),
+            _ => Err(Error::AmbiguousBuild {
+                text: text.into(),
+                candidates: fitting.iter().map(|build| build.id).collect(),
+            }),
+        }
+    }
+}

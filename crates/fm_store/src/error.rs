@@ -1,0 +1,174 @@
+//! Why the store could not do it, with what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use fm_formats::Sha256;
+
+/// A failure of the store. Whatever it was, what the store held before is still whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The system refused an operation on a file.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// The verb: `read`, `write`, `link` …
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The folder holds other things than a store.
+    #[error("{} is not a store: it has files in it but no oci-layout", path.display())]
+    NotAStore {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Anyone may write to the folder, so nothing in it can be trusted.
+    #[error("{} may be written by every user of this machine", path.display())]
+    OpenToAll {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process kept the store locked for too long.
+    #[error("the store {} is in use: waited {waited_ms} ms for {}", path.display(), holder(*.pid))]
+    Busy {
+        /// The store.
+        path: PathBuf,
+        /// Who holds it, if that could be told.
+        pid: Option<u32>,
+        /// How long we waited.
+        waited_ms: u64,
+    },
+    /// A JSON file of the store or of a layout is not what it should be.
+    #[error("{} is not a valid {what}", path.display())]
+    Json {
+        /// What it should be.
+        what: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The parser's reason.
+        source: serde_json::Error,
+    },
+    /// A file is well-formed but says something impossible.
+    #[error("{} cannot be used: {why}", path.display())]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file or input is larger than the store accepts.
+    #[error("{what} has {size_bytes} bytes, and the limit is {limit_bytes}")]
+    TooLarge {
+        /// What is too large.
+        what: String,
+        /// How large it is.
+        size_bytes: u64,
+        /// How large it may be.
+        limit_bytes: u64,
+    },
+    /// A part of a build has no bytes.
+    #[error("{what} is empty")]
+    Empty {
+        /// Which part.
+        what: &'static str,
+    },
+    /// A blob does not hold the bytes that its name promises.
+    #[error("{} holds {found}, not the bytes its name promises ({expected})", path.display())]
+    Corrupt {
+        /// The blob's file.
+        path: PathBuf,
+        /// The digest in its name.
+        expected: Sha256,
+        /// The digest of what it holds.
+        found: Sha256,
+    },
+    /// No build goes by that name.
+    #[error("no stored build is called {text:?}")]
+    UnknownBuild {
+        /// What was asked for.
+        text: String,
+    },
+    /// Several builds go by that name.
+    #[error("{text:?} may be any of {}", list(candidates))]
+    AmbiguousBuild {
+        /// What was asked for.
+        text: String,
+        /// The builds that it fits.
+        candidates: Vec<Sha256>,
+    },
+    /// A layout has no build under that tag, or has several and no tag was given.
+    #[error("{} {why}", path.display())]
+    NoSuchTag {
+        /// The layout.
+        path: PathBuf,
+        /// What is there instead.
+        why: String,
+    },
+    /// There is no landing of that id.
+    #[error("there is no landing {id:?}")]
+    UnknownLanding {
+        /// What was asked for.
+        id: String,
+    },
+    /// The bytes that arrived are not those that the landing waits for.
+    #[error("landing {id:?} waits for {expected}, and {found} arrived")]
+    LandingMismatch {
+        /// Which landing.
+        id: String,
+        /// The digest that the source announced.
+        expected: Sha256,
+        /// The digest of what arrived.
+        found: Sha256,
+    },
+}
+
+impl Error {
+    /// What to do about it, if there is something the user can do.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Io { source, path, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    "run it as the store's owner, or name another store with --store DIR".into()
+                }
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    format!(
+                        "make room where {} lives and run it again; the store itself is whole",
+                        path.display()
+                    )
+                }
+                io::ErrorKind::CrossesDevices | io::ErrorKind::Unsupported => {
+                    "keep the whole store on one file system that has hard links".into()
+                }
+                _ => return None,
+            },
+            Self::NotAStore { .. } => "name an empty or a new folder with --store DIR".into(),
+            Self::OpenToAll { path } => format!("chmod o-w {}", path.display()),
+            Self::Busy { .. } => "run it again when the other process is done".into(),
+            Self::Json { .. } | Self::Corrupt { .. } | Self::Invalid { .. } => {
+                "`flashmoor store verify` names everything that is damaged; importing a build again heals it"
+                    .into()
+            }
+            Self::TooLarge { .. } | Self::Empty { .. } => "check that it is the file you meant".into(),
+            Self::UnknownBuild { .. } => "`flashmoor store list` shows what is stored".into(),
+            Self::AmbiguousBuild { .. } => "give more digits".into(),
+            Self::NoSuchTag { .. } => "name a build of the layout as DIR:TAG".into(),
+            Self::UnknownLanding { .. } => "`flashmoor store landings` shows what there is".into(),
+            Self::LandingMismatch { .. } => {
+                "ask the source for a new offer; the guest itself is not affected".into()
+            }
+        })
+    }
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
+}
+
+fn list(ids: &[Sha256]) -> String {
+    let ids: Vec<String> = ids.iter().map(Sha256::to_string).collect();
+    ids.join(", ")
+}

@@ -1,0 +1,333 @@
+//! Storing a build: from its bytes, or from another OCI layout.
+
+use std::path::{Path, PathBuf};
+
+use fm_formats::Sha256;
+use rustix::fs::Stat;
+use serde_json::{Map, Value};
+
+use crate::build::{FILES, Stored};
+use crate::dir::Dir;
+use crate::layout::{Layout, to_json};
+use crate::oci::{self, Annotations, Descriptor, Digest, Index, Manifest};
+use crate::{BUILDS, DESCRIPTOR_LIMIT_BYTES, Error, IMAGE_LIMIT_BYTES, Result, Store, Writer, now};
+
+/// What to store. Only `code` is needed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Import<'a> {
+    /// The CODE bytes; their sha256 is the build's id.
+    pub code: &'a [u8],
+    /// The VARS template that belongs to it.
+    pub vars_template: Option<&'a [u8]>,
+    /// The firmware descriptor, JSON.
+    pub descriptor: Option<&'a [u8]>,
+    /// What people call it.
+    pub name: Option<&'a str>,
+    /// Which version it is.
+    pub version: Option<&'a str>,
+    /// Where it came from.
+    pub source: Option<&'a str>,
+    /// A reason to keep it, recorded in the same step.
+    pub pin: Option<&'a str>,
+    /// Whether what is given here replaces what a stored build says differently.
+    pub replace: bool,
+}
+
+/// What came of storing a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Imported {
+    /// The build's id.
+    pub id: Sha256,
+    /// Its CODE file.
+    pub path: PathBuf,
+    /// Whether the store did not have it before.
+    pub new: bool,
+    /// What was given but differs from what the store says, and was left as the store has it.
+    pub kept: Vec<&'static str>,
+}
+
+impl Store {
+    /// Stores a build, or completes one that is stored. Doing it again changes nothing; a damaged file of
+    /// the build is healed.
+    ///
+    /// # Errors
+    /// If an input is empty, too large or no JSON, the store is busy, or the disk refuses.
+    pub fn import(&self, import: &Import<'_>) -> Result<Imported> {
+        check(import)?;
+        let id = Sha256::of(import.code);
+        let writer = self.writer()?;
+        let index = writer.layout.index()?;
+        let stored = find(&writer.layout, &index, &id);
+        let new = stored.is_none();
+        let mut manifest = match stored {
+            Some(stored) => stored.manifest,
+            None => empty_manifest(),
+        };
+        let mut kept = Vec::new();
+        let given = [
+            ("CODE", Some(import.code)),
+            ("VARS template", import.vars_template),
+            ("descriptor", import.descriptor),
+        ];
+        let mut blobs = vec![(Sha256::of(oci::EMPTY_CONFIG), oci::EMPTY_CONFIG)];
+        for ((what, bytes), (file, media_type)) in given.into_iter().zip(FILES) {
+            let Some(bytes) = bytes else { continue };
+            let layer = Descriptor::of(media_type, bytes).titled(file);
+            let digest = layer.digest.0;
+            match manifest
+                .layers
+                .iter_mut()
+                .find(|layer| layer.media_type == media_type)
+            {
+                Some(old) if old.digest.0 != digest && !import.replace => {
+                    kept.push(what);
+                    continue;
+                }
+                Some(old) if old.digest.0 != digest => *old = layer,
+                Some(_) => {}
+                None => manifest.layers.push(layer),
+            }
+            blobs.push((digest, bytes));
+        }
+        let facts = [
+            ("name", oci::TITLE, import.name),
+            ("version", oci::VERSION, import.version),
+            ("source", oci::SOURCE, import.source),
+        ];
+        for (what, key, value) in facts {
+            let Some(value) = value else { continue };
+            match manifest.annotations.get(key) {
+                Some(old) if old != value && !import.replace => kept.push(what),
+                Some(old) if old == value => {}
+                _ => drop(manifest.annotations.insert(key.into(), value.into())),
+            }
+        }
+        let bytes = to_json(&manifest);
+        blobs.push((Sha256::of(&bytes), &bytes));
+        let path = publish(&writer, index, &id, &manifest, &bytes, &blobs, import.pin)?;
+        Ok(Imported { id, path, new, kept })
+    }
+
+    /// Stores a build out of the OCI layout in the folder `from`: the one tagged `tag`, or the only one.
+    /// Every blob is checked against its digest; the manifest is taken over byte by byte if the build is
+    /// new here, so that tools see the same one on both sides.
+    ///
+    /// # Errors
+    /// If the layout or its blobs are not what they say, the tag names no build, or as [`Store::import`].
+    pub fn import_layout(&self, from: &Path, tag: Option<&str>) -> Result<Imported> {
+        let none = |why: String| Error::NoSuchTag {
+            path: from.to_owned(),
+            why,
+        };
+        let missing = || none("is not an OCI layout: it has no oci-layout file".into());
+        let source = Dir::open(from)?.ok_or_else(|| none("does not exist".into()))?;
+        let source = Layout::open(source)?.map_err(|_| missing())?;
+        let chosen = choose(&source, tag, none)?;
+        let (blobs, facts) = (read_all(&source, &chosen)?, &chosen.manifest.annotations);
+        let layer = |media_type| {
+            let digest = chosen.manifest.layer(media_type)?.digest.0;
+            blobs
+                .iter()
+                .find(|(known, _)| *known == digest)
+                .map(|(_, bytes)| bytes.as_slice())
+        };
+        let fact = |key| facts.get(key).map(String::as_str);
+        let import = Import {
+            code: layer(oci::CODE).unwrap_or_default(),
+            vars_template: layer(oci::VARS_TEMPLATE),
+            descriptor: layer(oci::DESCRIPTOR),
+            name: fact(oci::TITLE),
+            version: fact(oci::VERSION),
+            source: fact(oci::SOURCE),
+            ..Import::default()
+        };
+        check(&import)?;
+        let id = chosen.id();
+        let writer = self.writer()?;
+        let index = writer.layout.index()?;
+        if find(&writer.layout, &index, &id).is_some() {
+            drop(writer);
+            return self.import(&import);
+        }
+        let mut blobs: Vec<(Sha256, &[u8])> =
+            blobs.iter().map(|(digest, bytes)| (*digest, &**bytes)).collect();
+        blobs.push((chosen.entry.digest.0, &chosen.bytes));
+        let path = publish(&writer, index, &id, &chosen.manifest, &chosen.bytes, &blobs, None)?;
+        Ok(Imported {
+            id,
+            path,
+            new: true,
+            kept: Vec::new(),
+        })
+    }
+}
+
+/// Blobs first, then the build's folder, the index last: at no moment does a name promise what is not there.
+fn publish(
+    writer: &Writer,
+    mut index: Index,
+    id: &Sha256,
+    manifest: &Manifest,
+    bytes: &[u8],
+    blobs: &[(Sha256, &[u8])],
+    pin: Option<&str>,
+) -> Result<PathBuf> {
+    let layout = &writer.layout;
+    for (digest, bytes) in blobs {
+        layout.put(&writer.tmp, digest, bytes)?;
+    }
+    layout.blobs.sync()?;
+    let folder = link(writer, id, manifest)?;
+    let tag = oci::tag_of(id);
+    let mut entry = Descriptor::of(oci::MANIFEST, bytes);
+    entry.rest.insert("artifactType".into(), oci::BUILD.into());
+    entry.annotations.insert(oci::REF_NAME.into(), tag.clone());
+    let old = index.manifests.iter().position(|entry| entry.tag() == Some(&tag));
+    let mut pins = old.map_or_else(Vec::new, |at| index.manifests[at].pins());
+    pins.extend(
+        pin.filter(|pin| !pins.iter().any(|known| known == pin))
+            .map(str::to_owned),
+    );
+    entry.set_pins(&pins);
+    match old {
+        Some(at) if index.manifests[at] == entry => return Ok(folder.join(FILES[0].0)),
+        Some(at) => index.manifests[at] = entry,
+        None => index.manifests.push(entry),
+    }
+    layout.write_index(&writer.tmp, &index)?;
+    Ok(folder.join(FILES[0].0))
+}
+
+/// Gives the build's blobs their names in `builds/`, all at once if the folder is new.
+fn link(writer: &Writer, id: &Sha256, manifest: &Manifest) -> Result<PathBuf> {
+    let (layout, tmp) = (&writer.layout, &writer.tmp);
+    let builds = layout.root.sub_or_create(BUILDS)?;
+    let name = oci::tag_of(id);
+    let wanted = FILES
+        .iter()
+        .filter_map(|(file, media_type)| Some((*file, manifest.layer(media_type)?.digest.0.to_string())));
+    if let Some(folder) = builds.sub(&name)? {
+        let mut changed = false;
+        for (file, blob) in wanted {
+            if !same_file(layout.blobs.stat(&blob)?, folder.stat(file)?) {
+                layout.blobs.link(&blob, tmp, file)?;
+                tmp.rename(file, &folder, file)?;
+                changed = true;
+            }
+        }
+        if changed {
+            folder.sync()?;
+        }
+    } else {
+        let staged = tmp.sub_or_create(&name)?;
+        for (file, blob) in wanted {
+            layout.blobs.link(&blob, &staged, file)?;
+        }
+        staged.sync()?;
+        tmp.rename(&name, &builds, &name)?;
+        builds.sync()?;
+    }
+    Ok(builds.join(name))
+}
+
+/// Whether two names are links of one file.
+pub(crate) fn same_file(one: Option<Stat>, other: Option<Stat>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
+    }
+}
+
+/// The stored build of that id. One whose manifest is damaged counts as not stored, so that it is healed.
+fn find(layout: &Layout, index: &Index, id: &Sha256) -> Option<Stored> {
+    let tag = oci::tag_of(id);
+    let entry = index.manifests.iter().find(|entry| entry.tag() == Some(&tag))?;
+    Stored::read(layout, entry)
+        .ok()
+        .flatten()
+        .filter(|stored| stored.id() == *id)
+}
+
+fn empty_manifest() -> Manifest {
+    Manifest {
+        schema_version: 2,
+        media_type: Some(oci::MANIFEST.into()),
+        artifact_type: Some(oci::BUILD.into()),
+        config: Descriptor {
+            media_type: oci::EMPTY.into(),
+            digest: Digest(Sha256::of(oci::EMPTY_CONFIG)),
+            size: oci::EMPTY_CONFIG.len() as u64,
+            annotations: Annotations::new(),
+            rest: Map::new(),
+        },
+        layers: Vec::new(),
+        annotations: Annotations::from([(oci::CREATED.into(), now())]),
+        rest: Map::new(),
+    }
+}
+
+fn choose(source: &Layout, tag: Option<&str>, none: impl Fn(String) -> Error) -> Result<Stored> {
+    let mut builds = Vec::new();
+    for entry in source.index()?.manifests {
+        if tag.is_none_or(|tag| entry.tag() == Some(tag)) {
+            builds.extend(Stored::read(source, &entry)?);
+        }
+    }
+    match (builds.len(), tag) {
+        (1, _) => Ok(builds.remove(0)),
+        (0, None) => Err(none("has no firmware build in it".into())),
+        (_, Some(tag)) => Err(none(format!("has no firmware build tagged {tag:?}"))),
+        (count, None) => {
+            let tags: Vec<&str> = builds.iter().filter_map(|build| build.entry.tag()).collect();
+            Err(none(format!("has {count} builds: {}", tags.join(", "))))
+        }
+    }
+}
+
+/// Every blob of a build, checked; all together may be as large as three images.
+fn read_all(source: &Layout, build: &Stored) -> Result<Vec<(Sha256, Vec<u8>)>> {
+    let mut left_bytes = 3 * IMAGE_LIMIT_BYTES;
+    let descriptors = build.manifest.layers.iter().chain([&build.manifest.config]);
+    descriptors
+        .map(|descriptor| {
+            let bytes = source.blob(descriptor, left_bytes.min(IMAGE_LIMIT_BYTES))?;
+            left_bytes -= bytes.len() as u64;
+            Ok((descriptor.digest.0, bytes))
+        })
+        .collect()
+}
+
+fn check(import: &Import<'_>) -> Result<()> {
+    let parts = [
+        ("CODE", Some(import.code), IMAGE_LIMIT_BYTES),
+        ("the VARS template", import.vars_template, IMAGE_LIMIT_BYTES),
+        (
+            "the firmware descriptor",
+            import.descriptor,
+            DESCRIPTOR_LIMIT_BYTES,
+        ),
+    ];
+    for (what, bytes, limit_bytes) in parts {
+        let Some(bytes) = bytes else { continue };
+        let size_bytes = bytes.len() as u64;
+        if size_bytes > limit_bytes {
+            return Err(Error::TooLarge {
+                what: what.into(),
+                size_bytes,
+                limit_bytes,
+            });
+        }
+        if bytes.is_empty() {
+            return Err(Error::Empty { what });
+        }
+    }
+    if let Some(descriptor) = import.descriptor {
+        serde_json::from_slice::<Map<String, Value>>(descriptor).map_err(|source| Error::Json {
+            what: "firmware descriptor",
+            path: "the descriptor given".into(),
+            source,
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,340 @@
+//! Landings: the files that incoming guests' CODE lands in, placeholders until the bytes are harvested.
+//!
+//! A landing has a name of its own and never a digest in its path, because until it is settled it holds
+//! zeros. QEMU opens the placeholder read-only and keeps it open; settling renames a link of the stored
+//! blob over the path, which the running guest does not notice and its next cold boot gets the right bytes
+//! from. A guest whose build is stored already is given the build's own path, and a landing without a file,
+//! which keeps the build from being collected.
+
+use std::path::PathBuf;
+
+use fm_formats::Sha256;
+use serde::{Deserialize, Serialize};
+
+use crate::build::FILES;
+use crate::dir::Dir;
+use crate::layout::to_json;
+use crate::{BUILDS, Error, LANDINGS, Result, Store, Writer, now, oci};
+
+const CODE: &str = FILES[0].0;
+const RECORD: &str = "landing.json";
+const SCHEMA: &str = "flashmoor/landing/1";
+const RECORD_LIMIT_BYTES: u64 = 64 * 1024;
+
+/// What a landing is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct NewLanding<'a> {
+    /// The guest's name.
+    pub guest_name: Option<&'a str>,
+    /// The guest's UUID.
+    pub guest_uuid: Option<&'a str>,
+    /// Digest of the CODE bytes that will arrive.
+    pub code: Sha256,
+    /// Their number.
+    pub size_bytes: u64,
+}
+
+/// A landing as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Landing {
+    /// Its name.
+    pub id: String,
+    /// The guest it waits for.
+    pub guest_name: Option<String>,
+    /// The guest's UUID.
+    pub guest_uuid: Option<String>,
+    /// Digest of the CODE bytes that belong here.
+    pub code: Sha256,
+    /// Their number.
+    pub size_bytes: u64,
+    /// When it was made, in RFC 3339.
+    pub created: String,
+    /// The CODE file to start QEMU with.
+    pub path: PathBuf,
+    /// Whether that file holds zeros still, and not yet the bytes of [`Landing::code`].
+    pub placeholder: bool,
+}
+
+/// `landing.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    schema: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guest_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guest_uuid: Option<String>,
+    code_sha256: String,
+    size_bytes: u64,
+    created: String,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// The landing's file is a placeholder.
+    Waiting,
+    /// The landing's file is a link of the stored build's.
+    Settled,
+    /// There is no file: the build was stored when the landing was made, and its path is used.
+    Stored,
+}
+
+impl Store {
+    /// Makes a landing, or returns the one that this guest has for these bytes.
+    ///
+    /// # Errors
+    /// If the size is impossible, the store is busy, or the disk refuses.
+    pub fn create_landing(&self, new: &NewLanding<'_>) -> Result<Landing> {
+        if new.size_bytes == 0 {
+            return Err(Error::Empty {
+                what: "the announced CODE",
+            });
+        }
+        if new.size_bytes > crate::IMAGE_LIMIT_BYTES {
+            return Err(Error::TooLarge {
+                what: "the announced CODE".into(),
+                size_bytes: new.size_bytes,
+                limit_bytes: crate::IMAGE_LIMIT_BYTES,
+            });
+        }
+        let writer = self.writer()?;
+        let landings = writer.layout.root.sub_or_create(LANDINGS)?;
+        let stored = self.build(&new.code)?;
+        for id in ids(&landings)? {
+            let Some(landing) = read(&landings, &id)? else {
+                continue;
+            };
+            let same = landing.guest_uuid.as_deref() == new.guest_uuid
+                && landing.guest_name.as_deref() == new.guest_name
+                && (landing.code, landing.size_bytes) == (new.code, new.size_bytes);
+            if !same {
+                continue;
+            }
+            if landing.placeholder && stored.is_some() {
+                // Another guest has brought the build meanwhile.
+                return settle(&writer, &landings, landing);
+            }
+            return Ok(landing);
+        }
+        let record = Record {
+            schema: SCHEMA.into(),
+            guest_name: new.guest_name.map(str::to_owned),
+            guest_uuid: new.guest_uuid.map(str::to_owned),
+            code_sha256: new.code.to_string(),
+            size_bytes: new.size_bytes,
+            created: now(),
+            state: if stored.is_some() {
+                State::Stored
+            } else {
+                State::Waiting
+            },
+        };
+        let id = free_id(&landings, new)?;
+        let staged = writer.tmp.sub_or_create(&id)?;
+        staged.create(RECORD, &to_json(&record), 0o644)?;
+        if stored.is_none() {
+            staged.create_zeros(CODE, new.size_bytes, 0o444)?;
+        }
+        staged.sync()?;
+        writer.tmp.rename(&id, &landings, &id)?;
+        landings.sync()?;
+        known(&landings, &id)
+    }
+
+    /// All landings, sorted by id.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn landings(&self) -> Result<Vec<Landing>> {
+        let Some(layout) = self.reader()? else {
+            return Ok(Vec::new());
+        };
+        let Some(landings) = layout.root.sub(LANDINGS)? else {
+            return Ok(Vec::new());
+        };
+        ids(&landings)?
+            .iter()
+            .filter_map(|id| read(&landings, id).transpose())
+            .collect()
+    }
+
+    /// The landing of that id.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn landing(&self, id: &str) -> Result<Option<Landing>> {
+        let Some(layout) = self.reader()? else {
+            return Ok(None);
+        };
+        match layout.root.sub(LANDINGS)? {
+            Some(landings) if is_id(id) => read(&landings, id),
+            _ => Ok(None),
+        }
+    }
+
+    /// Puts the stored build `arrived` in the place of a landing's placeholder, while the guest runs. Doing
+    /// it again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::LandingMismatch`] if other bytes were announced, [`Error::UnknownBuild`] if they are not
+    /// stored, [`Error::UnknownLanding`], or if the disk refuses.
+    pub fn settle_landing(&self, id: &str, arrived: &Sha256) -> Result<Landing> {
+        let writer = self.writer()?;
+        let landings = writer.layout.root.sub_or_create(LANDINGS)?;
+        let landing = known(&landings, id)?;
+        if landing.code != *arrived {
+            return Err(Error::LandingMismatch {
+                id: id.into(),
+                expected: landing.code,
+                found: *arrived,
+            });
+        }
+        if self.build(arrived)?.is_none() {
+            return Err(Error::UnknownBuild {
+                text: arrived.to_string(),
+            });
+        }
+        settle(&writer, &landings, landing)
+    }
+
+    /// Removes a landing and its file. Nothing that a guest's configuration names may be removed; that is
+    /// for the caller to know.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLanding`], or if the disk refuses.
+    pub fn remove_landing(&self, id: &str) -> Result<Landing> {
+        let writer = self.writer()?;
+        let landings = writer.layout.root.sub_or_create(LANDINGS)?;
+        let landing = known(&landings, id)?;
+        remove(&writer, &landings, id)?;
+        Ok(landing)
+    }
+}
+
+/// Takes a landing away in one step, so that it is never seen without its record.
+pub(crate) fn remove(writer: &Writer, landings: &Dir, id: &str) -> Result<()> {
+    landings.rename(id, &writer.tmp, id)?;
+    landings.sync()?;
+    for entry in writer.tmp.entries()? {
+        writer.tmp.remove_all(&entry)?;
+    }
+    Ok(())
+}
+
+/// The file before the record: a record that says settled always speaks the truth.
+fn settle(writer: &Writer, landings: &Dir, landing: Landing) -> Result<Landing> {
+    let id = &landing.id;
+    if !landing.placeholder {
+        return Ok(landing);
+    }
+    let folder = landings
+        .sub(id)?
+        .ok_or_else(|| Error::UnknownLanding { id: id.clone() })?;
+    let mut record = record(&folder)?;
+    writer
+        .layout
+        .blobs
+        .link(landing.code.to_string(), &writer.tmp, CODE)?;
+    writer.tmp.rename(CODE, &folder, CODE)?;
+    record.state = State::Settled;
+    writer.tmp.create(RECORD, &to_json(&record), 0o644)?;
+    folder.sync()?;
+    writer.tmp.rename(RECORD, &folder, RECORD)?;
+    folder.sync()?;
+    known(landings, id)
+}
+
+/// Names of the landings' folders. Anything else in there is for `verify` to report.
+pub(crate) fn ids(landings: &Dir) -> Result<Vec<String>> {
+    let entries = landings.entries()?.into_iter();
+    let names = entries
+        .filter(|entry| entry.is_folder)
+        .filter_map(|entry| entry.name.into_string().ok());
+    Ok(names.filter(|id| is_id(id)).collect())
+}
+
+fn known(landings: &Dir, id: &str) -> Result<Landing> {
+    let landing = if is_id(id) { read(landings, id)? } else { None };
+    landing.ok_or_else(|| Error::UnknownLanding { id: id.into() })
+}
+
+/// One landing; nothing if it does not exist.
+pub(crate) fn read(landings: &Dir, id: &str) -> Result<Option<Landing>> {
+    let Some(folder) = landings.sub(id)? else {
+        return Ok(None);
+    };
+    let record = record(&folder)?;
+    let path = folder.join(RECORD);
+    let code = record.code_sha256.parse().map_err(|_| Error::Invalid {
+        path,
+        why: format!("code_sha256 is {:?}, which is no digest", record.code_sha256),
+    })?;
+    Ok(Some(Landing {
+        id: id.into(),
+        guest_name: record.guest_name,
+        guest_uuid: record.guest_uuid,
+        code,
+        size_bytes: record.size_bytes,
+        created: record.created,
+        path: match record.state {
+            State::Waiting | State::Settled => folder.join(CODE),
+            // STORE/landings/<id> → STORE/builds/sha256-<hex>/CODE.fd
+            State::Stored => {
+                let root = landings.path().parent().unwrap_or(landings.path());
+                root.join(BUILDS).join(oci::tag_of(&code)).join(CODE)
+            }
+        },
+        placeholder: record.state == State::Waiting,
+    }))
+}
+
+fn record(folder: &Dir) -> Result<Record> {
+    let path = folder.join(RECORD);
+    let Some(bytes) = folder.read(RECORD, RECORD_LIMIT_BYTES)? else {
+        return Err(Error::Invalid {
+            path,
+            why: "the landing has no record".into(),
+        });
+    };
+    let record: Record = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
+        what: "landing record",
+        path: path.clone(),
+        source,
+    })?;
+    if record.schema != SCHEMA {
+        return Err(Error::Invalid {
+            path,
+            why: format!("its schema is {:?}, not {SCHEMA:?}", record.schema),
+        });
+    }
+    Ok(record)
+}
+
+/// A landing's id is one plain path component that no digest hides in.
+fn is_id(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=80).contains(&id.len()) && !id.starts_with('.') && id.bytes().all(plain)
+}
+
+/// The guest's name, or its UUID, as a folder's name; with a number if that is taken.
+fn free_id(landings: &Dir, new: &NewLanding<'_>) -> Result<String> {
+    let called = new.guest_name.or(new.guest_uuid).unwrap_or("guest");
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    let mut stem: String = called
+        .chars()
+        .map(|letter| if plain(letter) { letter } else { '-' })
+        .take(40)
+        .collect();
+    if stem.is_empty() || stem.starts_with('.') {
+        stem.insert(0, 'g');
+    }
+    let mut id = stem.clone();
+    let mut number = 1_u64;
+    while landings.stat(&id)?.is_some() {
+        number += 1;
+        id = format!("{stem}-{number}");
+    }
+    Ok(id)
+}

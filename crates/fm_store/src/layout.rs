@@ -1,0 +1,151 @@
+//! An OCI image layout in a folder: blobs under their digests, and the index that names them.
+
+use fm_formats::Sha256;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::dir::Dir;
+use crate::oci::{self, Descriptor, Index, Manifest};
+use crate::{Error, Result};
+
+pub(crate) const MARK: &str = "oci-layout";
+pub(crate) const INDEX: &str = "index.json";
+pub(crate) const BLOBS: &str = "blobs";
+const ALGORITHM: &str = "sha256";
+
+/// An index of 4 MiB names some ten thousand builds.
+const INDEX_LIMIT_BYTES: u64 = 4 << 20;
+/// A manifest of ours has about 1 KiB.
+const MANIFEST_LIMIT_BYTES: u64 = 1 << 20;
+
+/// A layout that can be read, and written by whoever holds its lock.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) root: Dir,
+    pub(crate) blobs: Dir,
+}
+
+impl Layout {
+    /// The layout in `root`; gives the folder back if it is none.
+    pub(crate) fn open(root: Dir) -> Result<Result<Self, Dir>> {
+        if root.file(MARK)?.is_none() {
+            return Ok(Err(root));
+        }
+        let blobs = match root.sub(BLOBS)? {
+            Some(blobs) => blobs.sub(ALGORITHM)?,
+            None => None,
+        };
+        match blobs {
+            Some(blobs) => Ok(Ok(Self { root, blobs })),
+            None => Err(Error::Invalid {
+                path: root.path().to_owned(),
+                why: "it has an oci-layout file but no blobs/sha256 folder".into(),
+            }),
+        }
+    }
+
+    /// Makes `root` a layout if it is none yet. The folders come first: with the mark it is complete.
+    pub(crate) fn create(root: Dir, tmp: &Dir) -> Result<Self> {
+        let blobs = root.sub_or_create(BLOBS)?.sub_or_create(ALGORITHM)?;
+        let layout = Self { root, blobs };
+        if layout.root.file(INDEX)?.is_none() {
+            layout.write_index(tmp, &Index::new())?;
+        }
+        if layout.root.file(MARK)?.is_none() {
+            tmp.create(MARK, oci::LAYOUT, 0o644)?;
+            tmp.rename(MARK, &layout.root, MARK)?;
+            layout.root.sync()?;
+        }
+        Ok(layout)
+    }
+
+    pub(crate) fn index(&self) -> Result<Index> {
+        let Some(bytes) = self.root.read(INDEX, INDEX_LIMIT_BYTES)? else {
+            return Err(Error::Invalid {
+                path: self.root.path().to_owned(),
+                why: "its index.json is gone".into(),
+            });
+        };
+        self.json("OCI index", &self.root, INDEX, &bytes)
+    }
+
+    /// Puts the index in place in one step: the moment at which what it names is stored.
+    pub(crate) fn write_index(&self, tmp: &Dir, index: &Index) -> Result<()> {
+        let bytes = to_json(index);
+        tmp.create(INDEX, &bytes, 0o644)?;
+        tmp.rename(INDEX, &self.root, INDEX)?;
+        self.root.sync()
+    }
+
+    /// The manifest that an index entry names, its digest checked; nothing if it is a document of
+    /// another kind, such as a nested index.
+    pub(crate) fn manifest(&self, entry: &Descriptor) -> Result<Option<(Manifest, Vec<u8>)>> {
+        if entry.media_type != oci::MANIFEST {
+            return Ok(None);
+        }
+        let bytes = self.blob(entry, MANIFEST_LIMIT_BYTES)?;
+        let name = entry.digest.0.to_string();
+        let manifest = self.json("OCI manifest", &self.blobs, &name, &bytes)?;
+        Ok(Some((manifest, bytes)))
+    }
+
+    /// The bytes that a descriptor names, size and digest checked.
+    pub(crate) fn blob(&self, descriptor: &Descriptor, limit_bytes: u64) -> Result<Vec<u8>> {
+        let expected = descriptor.digest.0;
+        let name = expected.to_string();
+        let path = self.blobs.join(&name);
+        let Some(bytes) = self.blobs.read(&name, limit_bytes)? else {
+            return Err(Error::Invalid {
+                path,
+                why: "the blob is gone".into(),
+            });
+        };
+        let found = Sha256::of(&bytes);
+        if found != expected {
+            return Err(Error::Corrupt {
+                path,
+                expected,
+                found,
+            });
+        }
+        if bytes.len() as u64 != descriptor.size {
+            let why = format!(
+                "it has {} bytes and is said to have {}",
+                bytes.len(),
+                descriptor.size
+            );
+            return Err(Error::Invalid { path, why });
+        }
+        Ok(bytes)
+    }
+
+    /// Puts a blob under its digest; one that is there already is checked byte by byte and replaced if
+    /// it is damaged. The caller syncs `blobs`.
+    pub(crate) fn put(&self, tmp: &Dir, digest: &Sha256, bytes: &[u8]) -> Result<()> {
+        let name = digest.to_string();
+        if self.blobs.holds(&name, bytes) {
+            return Ok(());
+        }
+        tmp.create(&name, bytes, 0o444)?;
+        tmp.rename(&name, &self.blobs, &name)
+    }
+
+    fn json<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        dir: &Dir,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<T> {
+        serde_json::from_slice(bytes).map_err(|source| Error::Json {
+            what,
+            path: dir.join(name),
+            source,
+        })
+    }
+}
+
+/// A document as bytes. Ours have text keys only, so that this cannot fail.
+pub(crate) fn to_json(document: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(document).unwrap_or_default()
+}

@@ -1,0 +1,61 @@
+//! One writer at a time: an advisory lock on the store's lock file, waited for within a bound.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::dir::Dir;
+use crate::{Error, Result};
+
+pub(crate) const NAME: &str = "lock";
+
+/// The right to change the store, until it is dropped; the kernel gives it back if the process dies.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Lock {
+    /// Takes the lock, waiting at most `patience`.
+    pub(crate) fn take(root: &Dir, patience: Duration) -> Result<Self> {
+        let mut file = root.lock_file(NAME)?;
+        let start = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < patience => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                    let mut pid = String::new();
+                    let _ = file.take(16).read_to_string(&mut pid);
+                    return Err(Error::Busy {
+                        path: root.path().to_owned(),
+                        pid: pid.trim().parse().ok(),
+                        waited_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
+                    });
+                }
+                Err(errno) => {
+                    return Err(Error::Io {
+                        action: "lock",
+                        path: root.join(NAME),
+                        source: errno.into(),
+                    });
+                }
+            }
+        }
+        // Only for the message of whoever waits: a disk too full for it does not matter.
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
