@@ -32,6 +32,7 @@ mod error;
 mod guid;
 pub mod image;
 mod reader;
+pub mod varstore;
 pub mod volume;
 
 pub use digest::{ParseSha256Error, Sha256};

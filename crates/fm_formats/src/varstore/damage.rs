@@ -1,0 +1,137 @@
+//! What is wrong with a store, and where.
+
+use core::fmt;
+
+/// The kinds of damage that a store can have and still be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DamageKind {
+    /// The file ends before the volume does.
+    Truncated,
+    /// No volume header.
+    VolumeHeader,
+    /// The volume header's sum is off.
+    VolumeChecksum,
+    /// The volume header names a length that is none of the layouts'.
+    VolumeLength,
+    /// Signature, format or state of the store header.
+    StoreHeader,
+    /// The store header's size is not that of the layout.
+    StoreSize,
+    /// A variable's header, name or data leaves the store.
+    VariableCut,
+    /// A live variable's name is empty, odd or unterminated.
+    VariableName,
+    /// Bytes that are no variable and not erased.
+    Gap,
+    /// No valid FTW working block.
+    Ftw,
+    /// An interrupted write was started that never reached the spare whole.
+    FtwAbandoned,
+    /// An interrupted write that does not cover the variables as a reclaim does.
+    FtwForeign,
+}
+
+/// One piece of damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Damage {
+    /// What.
+    pub kind: DamageKind,
+    /// Where, from the start of the input.
+    pub offset: u64,
+    /// How many bytes are concerned; zero where that says nothing.
+    pub len_bytes: u64,
+}
+
+impl Damage {
+    pub(super) const fn new(kind: DamageKind, offset: u64, len_bytes: u64) -> Self {
+        Self {
+            kind,
+            offset,
+            len_bytes,
+        }
+    }
+
+    /// Whether the firmware mends it by itself at the next boot and loses nothing.
+    #[must_use]
+    pub const fn heals_itself(self) -> bool {
+        matches!(self.kind, DamageKind::Ftw | DamageKind::FtwAbandoned)
+    }
+
+    /// Whether variables may be lost with it.
+    #[must_use]
+    pub const fn loses_variables(self) -> bool {
+        matches!(
+            self.kind,
+            DamageKind::Truncated | DamageKind::VariableCut | DamageKind::VariableName | DamageKind::Gap
+        )
+    }
+}
+
+impl DamageKind {
+    /// The word in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Truncated => "truncated",
+            Self::VolumeHeader => "volume_header",
+            Self::VolumeChecksum => "volume_checksum",
+            Self::VolumeLength => "volume_length",
+            Self::StoreHeader => "store_header",
+            Self::StoreSize => "store_size",
+            Self::VariableCut => "variable_cut",
+            Self::VariableName => "variable_name",
+            Self::Gap => "gap",
+            Self::Ftw => "ftw",
+            Self::FtwAbandoned => "ftw_abandoned",
+            Self::FtwForeign => "ftw_foreign",
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kind,
+            offset,
+            len_bytes,
+        } = self;
+        match kind {
+            DamageKind::Truncated => write!(
+                f,
+                "the file ends at {offset:#x}, {len_bytes} bytes before the volume does"
+            ),
+            DamageKind::VolumeHeader => write!(f, "no volume header at {offset:#x}"),
+            DamageKind::VolumeChecksum => write!(f, "the volume header at {offset:#x} has a wrong checksum"),
+            DamageKind::VolumeLength => write!(
+                f,
+                "the volume header at {offset:#x} names a length of {len_bytes:#x}, which is no known layout's"
+            ),
+            DamageKind::StoreHeader => write!(f, "no variable store header at {offset:#x}"),
+            DamageKind::StoreSize => write!(
+                f,
+                "the variable store header at {offset:#x} names a size of {len_bytes:#x}, not the layout's"
+            ),
+            DamageKind::VariableCut => write!(f, "the variable at {offset:#x} leaves the store"),
+            DamageKind::VariableName => write!(
+                f,
+                "the variable at {offset:#x} has a name that is empty, odd or not terminated"
+            ),
+            DamageKind::Gap => write!(
+                f,
+                "{len_bytes} bytes at {offset:#x} are neither a variable nor erased"
+            ),
+            DamageKind::Ftw => write!(
+                f,
+                "no valid FTW working block at {offset:#x}; the firmware makes a fresh one"
+            ),
+            DamageKind::FtwAbandoned => write!(
+                f,
+                "an interrupted write in the FTW queue at {offset:#x} never reached the spare; the firmware drops it"
+            ),
+            DamageKind::FtwForeign => write!(
+                f,
+                "an interrupted write in the FTW queue at {offset:#x} is not a reclaim of the variables"
+            ),
+        }
+    }
+}

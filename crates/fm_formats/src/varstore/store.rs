@@ -1,0 +1,395 @@
+//! Parse: the variable store inside a VARS file or a combined image, whatever state it is in.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::damage::{Damage, DamageKind};
+use super::ftw::{self, Ftw, PendingWrite};
+use super::geometry::{self, Geometry, VOLUME_HEADER_LEN};
+use super::name::Name;
+use super::raw::RawStoreHeader;
+use super::variable::{Entry, Variable};
+use super::walk::{is_erased, walk};
+use crate::image::Layout;
+use crate::volume::VolumeHeader;
+use crate::{Error, Guid, Reader, Result};
+
+/// `gEfiAuthenticatedVariableGuid`.
+pub(super) const AUTHENTICATED: Guid = Guid::literal("aaf32c78-947b-439a-a180-2e144ec37792");
+/// `gEfiVariableGuid`.
+pub(super) const PLAIN: Guid = Guid::literal("ddcf3616-3275-4164-98b6-fe85707ffe7d");
+/// Formatted and healthy.
+pub(super) const STORE_FORMAT: u8 = 0x5a;
+pub(super) const STORE_STATE: u8 = 0xfe;
+pub(super) const STORE_HEADER_LEN: usize = size_of::<RawStoreHeader>();
+
+/// How variables are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// With count, timestamp and key index: every build of today.
+    Authenticated,
+    /// Without: very old builds.
+    Plain,
+    /// Nothing yet: erased, or all zeros.
+    Blank,
+}
+
+impl Format {
+    /// The word in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Authenticated => "authenticated",
+            Self::Plain => "plain",
+            Self::Blank => "blank",
+        }
+    }
+}
+
+/// Where the valid store lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truth {
+    /// In its own place.
+    Main,
+    /// In the spare: a reclaim was interrupted and the firmware would finish it at its next boot.
+    Spare,
+}
+
+impl Truth {
+    /// The word in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Spare => "spare",
+        }
+    }
+}
+
+/// A variable store, borrowed from the bytes that it lies in.
+#[derive(Debug, Clone)]
+pub struct VarStore<'a> {
+    pub(super) volume: Reader<'a>,
+    pub(super) layout: Option<Layout>,
+    pub(super) format: Format,
+    pub(super) truth: Truth,
+    pub(super) ftw: Ftw,
+    pub(super) entries: Vec<Entry<'a>>,
+    pub(super) damage: Vec<Damage>,
+    pub(super) size_bytes: u64,
+    pub(super) used_bytes: u64,
+}
+
+impl<'a> VarStore<'a> {
+    /// The longest prefix of a VARS file that [`Self::parse_file`] looks at: no volume is longer.
+    pub const PREFIX_BYTES: usize = 0x10_0000;
+
+    /// Reads the store in `bytes`, a whole VARS file or combined image.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`] if there is no variable store and nothing that was one.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
+        Self::parse_file(bytes, bytes.len() as u64)
+    }
+
+    /// Reads the store in a file of `file_len_bytes` that starts with `bytes`, which hold the first
+    /// [`Self::PREFIX_BYTES`] of it or all.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`] if there is no variable store and nothing that was one.
+    pub fn parse_file(bytes: &'a [u8], file_len_bytes: u64) -> Result<Self> {
+        let mut whole = Reader::new(bytes);
+        let header = VolumeHeader::parse(&mut whole.clone())
+            .ok()
+            .filter(|header| header.file_system == VolumeHeader::NV_DATA);
+        let by_file = geometry::detect_by_file(file_len_bytes);
+        let layout = match &header {
+            Some(header) => geometry::detect(header.volume_len_bytes, file_len_bytes).or(by_file),
+            None => by_file,
+        };
+        let volume_len = match (layout, &header) {
+            (Some(layout), _) => layout.vars_volume_size_bytes(),
+            (None, Some(header)) => header.volume_len_bytes,
+            (None, None) => return Err(not_a_store(bytes)),
+        };
+        let present = usize::try_from(volume_len).map_or(bytes.len(), |len| len.min(bytes.len()));
+        let volume = whole.sub(present, "variable volume")?;
+        let mut store = Self {
+            volume,
+            layout,
+            format: Format::Blank,
+            truth: Truth::Main,
+            ftw: Ftw::Invalid,
+            entries: Vec::new(),
+            damage: Vec::new(),
+            size_bytes: layout.map_or(0, |layout| u64::from(Geometry::of(layout).store_size_bytes())),
+            used_bytes: 0,
+        };
+        if header.is_none() && is_blank(store.volume.all()) {
+            return Ok(store);
+        }
+        if (present as u64) < volume_len {
+            let missing = volume_len.saturating_sub(present as u64);
+            store.damage(DamageKind::Truncated, present as u64, missing);
+        }
+        store.read_ftw();
+        let region = store.true_region();
+        store.read_region(header.as_ref(), &region)?;
+        Ok(store)
+    }
+
+    fn damage(&mut self, kind: DamageKind, offset: u64, len_bytes: u64) {
+        self.damage.push(Damage::new(kind, offset, len_bytes));
+    }
+
+    /// The working area, if the layout is known and the file reaches that far.
+    fn read_ftw(&mut self) {
+        let Some(geometry) = self.layout.map(Geometry::of) else {
+            return;
+        };
+        let offset = u64::from(geometry.working.offset);
+        if let Some(working) = self.area(geometry.working.offset, geometry.working.len_bytes) {
+            self.ftw = ftw::parse(working.all());
+            match self.ftw {
+                Ftw::Invalid => self.damage(DamageKind::Ftw, offset, 0),
+                Ftw::Abandoned => self.damage(DamageKind::FtwAbandoned, offset, 0),
+                Ftw::Idle { .. } | Ftw::Pending(_) => {}
+            }
+        }
+    }
+
+    fn area(&self, offset: u32, len_bytes: u32) -> Option<Reader<'a>> {
+        let mut reader = self.volume.clone();
+        reader.seek(usize::try_from(offset).ok()?, "area").ok()?;
+        reader.sub(usize::try_from(len_bytes).ok()?, "area").ok()
+    }
+
+    /// The bytes that hold volume header, store header and variables: from the spare if a reclaim of them
+    /// was interrupted, else from their own place.
+    fn true_region(&mut self) -> Reader<'a> {
+        let Some(geometry) = self.layout.map(Geometry::of) else {
+            return self.volume.clone();
+        };
+        if let Ftw::Pending(write) = self.ftw {
+            match self.area(geometry.spare.offset, geometry.variables.len_bytes) {
+                Some(spare) if covers_variables(write, geometry) => {
+                    self.truth = Truth::Spare;
+                    return spare;
+                }
+                _ => self.damage(DamageKind::FtwForeign, u64::from(geometry.working.offset), 0),
+            }
+        }
+        let mut whole = self.volume.clone();
+        let len = usize::try_from(geometry.variables.len_bytes)
+            .map_or(whole.remaining(), |len| len.min(whole.remaining()));
+        whole.sub(len, "variables").unwrap_or(whole)
+    }
+
+    /// Headers, then variables. `main_header` is the one in the volume's own place.
+    fn read_region(&mut self, main_header: Option<&VolumeHeader>, region: &Reader<'a>) -> Result<()> {
+        let base = region.offset();
+        let own = VolumeHeader::parse(&mut region.clone())
+            .ok()
+            .filter(|header| header.file_system == VolumeHeader::NV_DATA);
+        match (&own, main_header) {
+            (None, _) => self.damage(DamageKind::VolumeHeader, base, 0),
+            (Some(header), _) => self.check_volume_header(header, base),
+        }
+        let header_len = own
+            .or_else(|| main_header.cloned())
+            // A header whose sum is off is not believed where the content starts.
+            .filter(VolumeHeader::checksum_holds)
+            .map_or(VOLUME_HEADER_LEN as usize, |header| {
+                usize::from(header.header_len_bytes)
+            });
+        let mut reader = region.clone();
+        reader.seek(header_len.min(region.all().len()), "variable store")?;
+        let store_offset = reader.offset();
+        let area_len = reader.remaining();
+        let (authenticated, size) = match reader.raw::<RawStoreHeader>("variable store header") {
+            Ok(raw)
+                if raw.format == STORE_FORMAT
+                    && raw.state == STORE_STATE
+                    && raw.signature == AUTHENTICATED =>
+            {
+                (true, raw.size.get())
+            }
+            Ok(raw) if raw.format == STORE_FORMAT && raw.state == STORE_STATE && raw.signature == PLAIN => {
+                (false, raw.size.get())
+            }
+            _ => {
+                self.damage(DamageKind::StoreHeader, store_offset, 0);
+                (self.looks_authenticated(&reader), u32::MAX)
+            }
+        };
+        let expected = self.layout.map(|layout| Geometry::of(layout).store_size_bytes());
+        if size != u32::MAX && expected.is_some_and(|expected| expected != size) {
+            self.damage(DamageKind::StoreSize, store_offset, u64::from(size));
+        }
+        // The firmware trusts the header's size, but never past the area that the layout gives it.
+        let size = usize::try_from(size).map_or(area_len, |size| size.min(area_len));
+        self.format = if authenticated {
+            Format::Authenticated
+        } else {
+            Format::Plain
+        };
+        let variables = reader.sub(
+            size.saturating_sub(STORE_HEADER_LEN).min(reader.remaining()),
+            "variables",
+        )?;
+        let mut walked = walk(&variables, authenticated);
+        self.damage.append(&mut walked.damage);
+        self.entries = walked.entries;
+        self.size_bytes = expected.map_or(size as u64, u64::from);
+        self.used_bytes = (walked.used_bytes as u64).saturating_add(STORE_HEADER_LEN as u64);
+        let nothing_found = self.entries.is_empty()
+            && self.has(DamageKind::VolumeHeader)
+            && self.has(DamageKind::StoreHeader)
+            && self.ftw == Ftw::Invalid;
+        if nothing_found {
+            return Err(not_a_store(self.volume.all()));
+        }
+        Ok(())
+    }
+
+    fn check_volume_header(&mut self, header: &VolumeHeader, base: u64) {
+        if !header.checksum_holds() {
+            self.damage(DamageKind::VolumeChecksum, base, 0);
+        }
+        let lawful_len = self.layout.map(Layout::vars_volume_size_bytes);
+        if lawful_len != Some(header.volume_len_bytes) {
+            self.damage(DamageKind::VolumeLength, base, header.volume_len_bytes);
+        }
+    }
+
+    /// With the store header gone: which reading of the bytes finds more variables.
+    fn looks_authenticated(&self, variables: &Reader<'a>) -> bool {
+        let mut area = variables.clone();
+        let Ok(area) = area.sub(variables.remaining(), "variables") else {
+            return true;
+        };
+        walk(&area, true).entries.len() >= walk(&area, false).entries.len()
+    }
+
+    fn has(&self, kind: DamageKind) -> bool {
+        self.damage.iter().any(|damage| damage.kind == kind)
+    }
+
+    /// Everything in the store, in order: live, deleted, unfinished.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry<'a>] {
+        &self.entries
+    }
+
+    /// The variables that are valid.
+    pub fn variables(&self) -> impl Iterator<Item = &Entry<'a>> {
+        self.entries.iter().filter(|entry| entry.state.is_live())
+    }
+
+    /// The valid variable of that name.
+    #[must_use]
+    pub fn variable(&self, guid: Guid, name: &Name) -> Option<&Entry<'a>> {
+        self.variables()
+            .find(|entry| entry.guid == guid && entry.name == *name)
+    }
+
+    /// Copies of all valid variables, in the order of the store.
+    #[must_use]
+    pub fn to_variables(&self) -> Vec<Variable> {
+        self.variables().map(Entry::to_variable).collect()
+    }
+
+    /// The layout, if it is a known one. 1M and 2M builds have the same store; it is called 2M.
+    #[must_use]
+    pub const fn layout(&self) -> Option<Layout> {
+        self.layout
+    }
+
+    /// How variables are stored.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Where the valid store lies.
+    #[must_use]
+    pub const fn truth(&self) -> Truth {
+        self.truth
+    }
+
+    /// What the FTW queue says.
+    #[must_use]
+    pub const fn ftw(&self) -> Ftw {
+        self.ftw
+    }
+
+    /// What is wrong with the store.
+    #[must_use]
+    pub fn damage_found(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// Size of the store, its own header included: used and free bytes together.
+    #[must_use]
+    pub const fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Bytes that headers, variables and the remains of deleted ones take.
+    #[must_use]
+    pub const fn used_bytes(&self) -> u64 {
+        self.used_bytes
+    }
+
+    /// Bytes that the firmware can write before it must reclaim.
+    #[must_use]
+    pub const fn free_bytes(&self) -> u64 {
+        self.size_bytes.saturating_sub(self.used_bytes)
+    }
+
+    /// Bytes that a reclaim would win: deleted, superseded and unfinished variables.
+    #[must_use]
+    pub fn reclaimable_bytes(&self) -> u64 {
+        self.entries
+            .iter()
+            .filter(|entry| !entry.state.is_live())
+            .map(|entry| entry.len_bytes)
+            .sum()
+    }
+
+    /// The event-log area; erased in every build of today.
+    #[must_use]
+    pub fn event_log(&self) -> Option<&'a [u8]> {
+        let area = Geometry::of(self.layout?).event_log?;
+        Some(self.area(area.offset, area.len_bytes)?.all())
+    }
+
+    /// Length of the volume as far as the file holds it.
+    #[must_use]
+    pub fn volume_len_bytes(&self) -> u64 {
+        self.volume.all().len() as u64
+    }
+}
+
+/// A reclaim writes the whole store from the volume's first block on.
+fn covers_variables(write: PendingWrite, geometry: Geometry) -> bool {
+    let end = write.offset.checked_add(write.len_bytes);
+    write.relative_offset == i64::from(geometry.spare.offset).saturating_neg()
+        && end.is_some_and(|end| end >= u64::from(geometry.variables.len_bytes))
+        && write.offset <= u64::from(VOLUME_HEADER_LEN)
+}
+
+/// Erased flash, or the zeros that Debian ships for AArch64.
+fn is_blank(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && (is_erased(bytes) || bytes.iter().all(|byte| *byte == 0))
+}
+
+fn not_a_store(bytes: &[u8]) -> Error {
+    let start = bytes.get(..bytes.len().min(8)).unwrap_or(&[]);
+    Error::Unexpected {
+        field: "variable store",
+        offset: 0,
+        found: format!("a file that starts with {start:02x?}"),
+        expected: "a VARS file or a combined image: an NV data volume at its start, or a blank file of a layout's size".into(),
+    }
+}

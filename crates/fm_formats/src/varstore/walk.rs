@@ -1,0 +1,248 @@
+//! Walks the variables of a store as the firmware does, and past damage where it would stop.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::damage::{Damage, DamageKind};
+use super::name::{Name, units};
+use super::raw::{RawAuthVariable, RawPlainVariable};
+use super::variable::{Entry, State, Time};
+use crate::{Guid, Reader};
+
+const START_ID: u16 = 0x55aa;
+
+/// What lies in the variables' area.
+pub(super) struct Walk<'a> {
+    pub(super) entries: Vec<Entry<'a>>,
+    pub(super) damage: Vec<Damage>,
+    /// Bytes from the first variable to where the firmware would write the next one.
+    pub(super) used_bytes: usize,
+}
+
+/// One header, whichever its format.
+struct Header<'a> {
+    state: u8,
+    attributes: u32,
+    monotonic_count: u64,
+    timestamp: Time,
+    public_key_index: u32,
+    name_size: u32,
+    data_size: u32,
+    guid: &'a Guid,
+}
+
+/// Reads `area`, the store behind its header.
+pub(super) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
+    let mut reader = area.clone();
+    let mut walk = Walk {
+        entries: Vec::new(),
+        damage: Vec::new(),
+        used_bytes: 0,
+    };
+    // As the firmware: header after header, until one does not start with the id.
+    while starts_with_id(&reader) {
+        let mut next = reader.clone();
+        match entry(&mut next, authenticated) {
+            Ok(entry) => {
+                walk.push(entry, &mut next);
+                reader = next;
+            }
+            Err(kind) => {
+                walk.damage.push(Damage::new(kind, reader.offset(), 0));
+                break;
+            }
+        }
+    }
+    walk.used_bytes = reader.position();
+    // Past what it sees: bytes that are not erased are damage, and may still hold whole variables.
+    while !is_erased(reader.rest()) {
+        let found = find_sound(&reader, authenticated);
+        let gap_end = found.unwrap_or_else(|| reader.all().len());
+        let gap = reader.rest().get(..gap_end.saturating_sub(reader.position()));
+        if let Some(gap) = gap.filter(|gap| !is_erased(gap)) {
+            walk.damage
+                .push(Damage::new(DamageKind::Gap, reader.offset(), gap.len() as u64));
+        }
+        let _ = reader.seek(gap_end, "variable");
+        if found.is_none() {
+            break;
+        }
+        let Ok(mut recovered) = entry(&mut reader, authenticated) else {
+            break;
+        };
+        if recovered.state.is_live() {
+            recovered.state = State::Recovered;
+        }
+        walk.push(recovered, &mut reader);
+    }
+    judge_twins(&mut walk.entries);
+    walk
+}
+
+impl<'a> Walk<'a> {
+    /// Takes an entry whose data ends where `reader` stands; the reader moves to the next header.
+    fn push(&mut self, mut entry: Entry<'a>, reader: &mut Reader<'a>) {
+        reader.align(4);
+        entry.len_bytes = reader.offset().saturating_sub(entry.offset);
+        self.entries.push(entry);
+    }
+}
+
+pub(super) fn is_erased(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0xff)
+}
+
+fn starts_with_id(reader: &Reader<'_>) -> bool {
+    reader.rest().starts_with(&START_ID.to_le_bytes())
+}
+
+/// A longer name in front of garbage is garbage: this keeps the search linear.
+const SEARCHED_NAME_BYTES: u32 = 1024;
+
+/// Position of the next place at or behind the reader that looks like a whole variable.
+fn find_sound(reader: &Reader<'_>, authenticated: bool) -> Option<usize> {
+    let mut position = reader.position().checked_next_multiple_of(4)?;
+    loop {
+        let mut probe = reader.clone();
+        probe.seek(position, "variable").ok()?;
+        if probe.is_empty() {
+            return None;
+        }
+        if starts_with_id(&probe) && looks_sound(&probe, authenticated) {
+            return Some(position);
+        }
+        position = position.checked_add(4)?;
+    }
+}
+
+fn looks_sound(probe: &Reader<'_>, authenticated: bool) -> bool {
+    header(&mut probe.clone(), authenticated).is_some_and(|header| {
+        matches!(header.state, 0x3c..=0x3f)
+            && header.attributes & !0x7f == 0
+            && header.name_size <= SEARCHED_NAME_BYTES
+            && entry(&mut probe.clone(), authenticated).is_ok()
+    })
+}
+
+fn header<'a>(reader: &mut Reader<'a>, authenticated: bool) -> Option<Header<'a>> {
+    if authenticated {
+        let raw: &RawAuthVariable = reader.raw("authenticated variable header").ok()?;
+        Some(Header {
+            state: raw.state,
+            attributes: raw.attributes.get(),
+            monotonic_count: raw.monotonic_count.get(),
+            timestamp: Time(raw.timestamp),
+            public_key_index: raw.public_key_index.get(),
+            name_size: raw.name_size.get(),
+            data_size: raw.data_size.get(),
+            guid: &raw.vendor,
+        })
+    } else {
+        let raw: &RawPlainVariable = reader.raw("variable header").ok()?;
+        Some(Header {
+            state: raw.state,
+            attributes: raw.attributes.get(),
+            monotonic_count: 0,
+            timestamp: Time::default(),
+            public_key_index: 0,
+            name_size: raw.name_size.get(),
+            data_size: raw.data_size.get(),
+            guid: &raw.vendor,
+        })
+    }
+}
+
+/// The variable at the reader, which moves behind its data.
+fn entry<'a>(reader: &mut Reader<'a>, authenticated: bool) -> Result<Entry<'a>, DamageKind> {
+    let offset = reader.offset();
+    let header = header(reader, authenticated).ok_or(DamageKind::VariableCut)?;
+    // An interrupted header write: edk2 counts no name and no data while a size or the state is erased
+    // (`NameSizeOfVariable`, `DataSizeOfVariable`).
+    let unwritten = header.state == 0xff
+        || header.attributes == u32::MAX
+        || header.name_size == u32::MAX
+        || header.data_size == u32::MAX;
+    let (name_size, data_size) = if unwritten {
+        (0, 0)
+    } else {
+        (header.name_size, header.data_size)
+    };
+    let size = |bytes: u32| usize::try_from(bytes).map_err(|_| DamageKind::VariableCut);
+    let name_bytes = reader
+        .bytes(size(name_size)?, "variable name")
+        .map_err(|_| DamageKind::VariableCut)?;
+    let data = reader
+        .bytes(size(data_size)?, "variable data")
+        .map_err(|_| DamageKind::VariableCut)?;
+    let state = match header.state {
+        _ if unwritten => State::HeaderOnly,
+        0x3f => State::Live,
+        0x3e => State::InDeletedTransition,
+        0x3d | 0x3c => State::Deleted,
+        0x7f => State::HeaderOnly,
+        _ => State::Unknown,
+    };
+    if matches!(state, State::Live | State::InDeletedTransition) && !is_name(name_bytes) {
+        return Err(DamageKind::VariableName);
+    }
+    Ok(Entry {
+        offset,
+        len_bytes: 0,
+        state,
+        raw_state: header.state,
+        guid: *header.guid,
+        name: Name::from_bytes(name_bytes),
+        attributes: header.attributes,
+        timestamp: header.timestamp,
+        monotonic_count: header.monotonic_count,
+        public_key_index: header.public_key_index,
+        data,
+    })
+}
+
+/// At least one unit, then the terminator, and no other terminator before it.
+fn is_name(bytes: &[u8]) -> bool {
+    bytes.len() >= 4
+        && bytes.len().is_multiple_of(2)
+        && units(bytes).position(|unit| unit == 0) == Some((bytes.len() / 2).saturating_sub(1))
+}
+
+/// Of several valid places of one variable only one is shown: the first 0x3F, else the last 0x3E.
+///
+/// Source: edk2 `VariableParsing.c`, `FindVariableEx`.
+fn judge_twins(entries: &mut [Entry<'_>]) {
+    let mut chosen: BTreeMap<(Guid, Name), usize> = BTreeMap::new();
+    let rank = |state: State| match state {
+        State::Live => 2,
+        State::InDeletedTransition => 1,
+        State::Recovered => 0,
+        _ => -1,
+    };
+    let mut superseded = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        if !entry.state.is_live() {
+            continue;
+        }
+        let key = (entry.guid, entry.name.clone());
+        let earlier = chosen.get(&key).copied();
+        let earlier_state = earlier.and_then(|at| entries.get(at)).map(|entry| entry.state);
+        let wins = match earlier_state {
+            None => true,
+            Some(State::InDeletedTransition | State::Recovered) => {
+                rank(entry.state) >= earlier_state.map_or(-1, rank)
+            }
+            Some(_) => false,
+        };
+        if wins {
+            superseded.extend(earlier);
+            chosen.insert(key, index);
+        } else {
+            superseded.push(index);
+        }
+    }
+    for index in superseded {
+        if let Some(entry) = entries.get_mut(index) {
+            entry.state = State::Superseded;
+        }
+    }
+}
