@@ -4,8 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use fm_formats::Sha256;
+use fm_formats::image::{Arch, Feature, Layout};
 
-use crate::{Contradiction, Known, MachineFamily, MachineType, QemuVersion};
+use crate::{Contradiction, Features, Known, MachineFamily, MachineType, QemuVersion};
 
 /// Everything that a rule may ask about a side. A field that nobody filled is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,8 +21,16 @@ pub struct Facts {
     pub blocks: Known<Vec<Block>>,
     /// Flash unit 0, the firmware itself; with [`Firmware::Bios`] the file given to `-bios`.
     pub code: CodeUnit,
-    /// Flash unit 1, the variables.
+    /// Flash unit 1, the variables. On a destination: the store that a cold boot there reads.
     pub vars: VarsUnit,
+    /// Whether the machine emulates system management mode (`-machine smm=`).
+    pub smm: Known<bool>,
+    /// Whether only management mode may write flash (`-global cfi.pflash01.secure=on`).
+    pub secure_flash: Known<bool>,
+    /// Whether the guest's memory is encrypted, and how.
+    pub confidential: Known<Confidential>,
+    /// Whether the guest has a TPM, which measures the firmware.
+    pub tpm: Known<bool>,
 }
 
 /// How a machine gets its firmware.
@@ -77,9 +86,60 @@ impl core::fmt::Display for Format {
     }
 }
 
+/// How a guest's memory is kept from its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidential {
+    /// Not at all.
+    No,
+    /// AMD SEV.
+    Sev,
+    /// AMD SEV-ES.
+    SevEs,
+    /// AMD SEV-SNP.
+    SevSnp,
+    /// Intel TDX.
+    Tdx,
+}
+
+impl Confidential {
+    /// The feature that a firmware must have to start such a guest.
+    #[must_use]
+    pub const fn feature(self) -> Option<Feature> {
+        match self {
+            Self::No => None,
+            Self::Sev => Some(Feature::Sev),
+            Self::SevEs => Some(Feature::SevEs),
+            Self::SevSnp => Some(Feature::SevSnp),
+            Self::Tdx => Some(Feature::Tdx),
+        }
+    }
+}
+
+impl core::fmt::Display for Confidential {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.feature().map_or("none", Feature::name))
+    }
+}
+
 /// What is known of the firmware binary.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CodeUnit {
+    /// The file that a cold boot reads.
+    pub path: Known<String>,
+    /// Digest of what that file holds now, where that can differ from what the guest runs.
+    pub on_disk: Known<Sha256>,
+    /// The architecture that it brings the guest up in.
+    pub arch: Known<Arch>,
+    /// The architecture of its early phases; an `IA32X64` build starts 32-bit.
+    pub early_arch: Known<Arch>,
+    /// Where its variables lie.
+    pub layout: Known<Layout>,
+    /// What it can do, as its binary shows.
+    pub features: Known<Features>,
+    /// What a firmware descriptor says that it can do.
+    pub promised: Known<Features>,
+    /// The volumes that measured boot hashes into PCR 0: name and digest.
+    pub measured: Known<Vec<(String, Sha256)>>,
     /// Size of the flash device, or of the file given to `-bios`.
     pub size_bytes: Known<u64>,
     /// Digest of the bytes that the device holds.
@@ -93,6 +153,20 @@ pub struct CodeUnit {
 /// What is known of the variable store's device and content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VarsUnit {
+    /// Digest of the content.
+    pub sha256: Known<Sha256>,
+    /// What the content is.
+    pub state: Known<StoreState>,
+    /// Which layout the content has.
+    pub layout: Known<Layout>,
+    /// Whether variables have the authenticated form.
+    pub authenticated: Known<bool>,
+    /// What the live variables occupy, headers and padding included.
+    pub used_bytes: Known<u64>,
+    /// What the largest live variable occupies.
+    pub largest_bytes: Known<u64>,
+    /// Whether Secure Boot keys are enrolled (`PK` is there).
+    pub keys: Known<bool>,
     /// Whether there is a second flash device at all.
     pub present: Known<bool>,
     /// Size of the flash device.
@@ -101,6 +175,44 @@ pub struct VarsUnit {
     pub format: Known<Format>,
     /// What QEMU was, or will be, told that the backing file is.
     pub declared_format: Known<Format>,
+}
+
+/// What a variable store's bytes are, as edk2 would meet them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StoreState {
+    /// A formatted store with its headers in order.
+    Good,
+    /// The same, with its FTW working header missing: edk2 writes a new one.
+    WithoutFtw,
+    /// Every byte is 0xff.
+    Erased,
+    /// Every byte is zero.
+    Zeros,
+    /// No sound volume header.
+    VolumeDamaged,
+    /// A sound volume whose variable store header is not.
+    StoreDamaged,
+}
+
+impl StoreState {
+    /// Whether there is a store in which variables can be found.
+    #[must_use]
+    pub const fn is_formatted(self) -> bool {
+        matches!(self, Self::Good | Self::WithoutFtw)
+    }
+}
+
+impl core::fmt::Display for StoreState {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::Good => "a formatted store",
+            Self::WithoutFtw => "a store without FTW header",
+            Self::Erased => "erased, all 0xff",
+            Self::Zeros => "blank, all zeros",
+            Self::VolumeDamaged => "a damaged volume header",
+            Self::StoreDamaged => "a damaged store header",
+        })
+    }
 }
 
 /// The two flash devices that carry firmware.

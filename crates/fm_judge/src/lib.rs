@@ -29,6 +29,7 @@
 extern crate alloc;
 
 mod facts;
+mod features;
 mod finding;
 mod known;
 mod machine;
@@ -38,7 +39,8 @@ mod report;
 mod rules;
 mod verdict;
 
-pub use facts::{Block, CodeUnit, Facts, Firmware, Format, VarsUnit};
+pub use facts::{Block, CodeUnit, Confidential, Facts, Firmware, Format, StoreState, VarsUnit};
+pub use features::Features;
 pub use finding::{Finding, Seen};
 pub use known::{Contradiction, Fact, Known};
 pub use machine::{MachineFamily, MachineType, ParseVersionError, QemuVersion};

@@ -3,7 +3,14 @@
 //! A new rule is a file in here with its line in [`ALL`], its page in `docs/findings`, a test that makes
 //! it speak, and the observation in the atlas that shows it to be true.
 
+mod arch;
 mod arrival;
+mod build;
+mod confidential;
+mod cpu_mode;
+mod descriptor;
+mod drift;
+mod feature_lost;
 mod flash_file;
 mod flash_size;
 mod flash_units;
@@ -12,11 +19,20 @@ mod isa_bios;
 mod kind;
 mod machine_support;
 mod machine_type;
+mod measured_boot;
+mod pv_vars;
 mod qemu_midwrite;
 mod qemu_romd;
 mod qemu_version;
 mod ram_block;
 mod rom_size;
+mod secure_boot;
+mod smm;
+mod store_auth;
+mod store_full;
+mod store_layout;
+mod store_other;
+mod store_state;
 mod vars_size;
 
 use alloc::string::String;
@@ -45,7 +61,14 @@ macro_rules! rule {
 
 /// All rules, by code.
 pub(crate) const ALL: &[Rule] = &[
+    rule!(arch, "FM-ARCH"),
     rule!(arrival, "FM-ARRIVAL"),
+    rule!(build, "FM-BUILD"),
+    rule!(confidential, "FM-CONFIDENTIAL"),
+    rule!(cpu_mode, "FM-CPU-MODE"),
+    rule!(descriptor, "FM-DESCRIPTOR"),
+    rule!(drift, "FM-DRIFT"),
+    rule!(feature_lost, "FM-FEATURE-LOST"),
     rule!(kind, "FM-FIRMWARE-KIND"),
     rule!(flash_file, "FM-FLASH-FILE"),
     rule!(flash_size, "FM-FLASH-SIZE"),
@@ -54,21 +77,34 @@ pub(crate) const ALL: &[Rule] = &[
     rule!(isa_bios, "FM-ISA-BIOS"),
     rule!(machine_support, "FM-MACHINE-SUPPORT"),
     rule!(machine_type, "FM-MACHINE-TYPE"),
+    rule!(measured_boot, "FM-MEASURED-BOOT"),
+    rule!(pv_vars, "FM-PV-VARS"),
     rule!(qemu_midwrite, "FM-QEMU-MIDWRITE"),
     rule!(qemu_romd, "FM-QEMU-ROMD"),
     rule!(qemu_version, "FM-QEMU-VERSION"),
     rule!(ram_block, "FM-RAM-BLOCK"),
     rule!(rom_size, "FM-ROM-SIZE"),
+    rule!(secure_boot, "FM-SECURE-BOOT"),
+    rule!(smm, "FM-SMM"),
+    rule!(store_auth, "FM-STORE-AUTH"),
+    rule!(store_full, "FM-STORE-FULL"),
+    rule!(store_layout, "FM-STORE-LAYOUT"),
+    rule!(store_other, "FM-STORE-OTHER"),
+    rule!(store_state, "FM-STORE-STATE"),
     rule!(vars_size, "FM-VARS-SIZE"),
 ];
 
+/// The rule that looks at what the others found.
+const LAST: &str = "FM-ARRIVAL";
+
 /// Asks every rule; the one that looks at what the others found comes last.
 pub(crate) fn run(pair: &Pair<'_>, report: &mut Report) {
-    let (arrival, others) = match ALL {
-        [arrival, others @ ..] => (arrival, others),
-        [] => return,
-    };
-    for rule in others.iter().chain([arrival]) {
+    let is_last = |rule: &&Rule| rule.code == LAST;
+    for rule in ALL
+        .iter()
+        .filter(|rule| !is_last(rule))
+        .chain(ALL.iter().filter(is_last))
+    {
         report.enter(rule.code);
         (rule.run)(pair, report);
     }

@@ -1,0 +1,43 @@
+//! The same path with other bytes: what the file holds now is not what the guest runs.
+
+use super::text;
+use crate::finding::{Seen, Told};
+use crate::report::{Pair, Report};
+use crate::{Outcome, Phase};
+
+pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
+    let (from, to) = (&pair.source.code, &pair.destination.code);
+    if let (Some(runs), Some(holds)) = (from.sha256.fact(), from.on_disk.fact())
+        && runs.value != holds.value
+    {
+        report.find(Phase::ColdBoot, Outcome::Caution, || {
+            Told::about(
+                "the source's firmware file",
+                "the file was replaced under the running guest, so a cold boot at the source gets other firmware as well",
+            )
+            .source(Some(runs), text)
+            .destination(Some(holds), text)
+            .remedy("keep the bytes that the guest runs: flashmoor capture GUEST")
+        });
+    }
+    let (Some(here), Some(there), Some(old), Some(new)) = (
+        from.path.fact(),
+        to.path.fact(),
+        from.sha256.fact(),
+        to.sha256.fact(),
+    ) else {
+        return;
+    };
+    if here.value == there.value && old.value != new.value {
+        report.find(Phase::ColdBoot, Outcome::Caution, || {
+            let mut told = Told::about(
+                alloc::format!("the path {}", here.value),
+                "one path names different firmware on the two sides, so the guest's definition does not tell them apart",
+            )
+            .remedy("name the build by its digest: flashmoor store import CODE, and use the path it prints");
+            told.source = Some(Seen::of(old, text));
+            told.destination = Some(Seen::of(new, text));
+            told
+        });
+    }
+}

@@ -1,0 +1,85 @@
+//! Features that the guest's firmware has and the destination's lacks.
+
+use super::{missing, text};
+use crate::finding::Told;
+use crate::report::{Pair, Report};
+use crate::{Features, Outcome, Phase};
+use fm_formats::image::Feature;
+
+/// What a guest may depend on, and why it matters; Secure Boot and SMM have rules of their own.
+const DEPENDED_ON: &[(Feature, &str)] = &[
+    (
+        Feature::Tpm2,
+        "the TPM is no longer measured into or offered to the guest",
+    ),
+    (
+        Feature::Tpm1,
+        "the TPM 1.2 is no longer measured into or offered to the guest",
+    ),
+    (
+        Feature::CcMeasurement,
+        "the boot is no longer measured for attestation",
+    ),
+    (Feature::Tls, "boot over HTTPS is gone"),
+    (Feature::HttpBoot, "boot over HTTP is gone"),
+    (Feature::Iscsi, "boot from iSCSI is gone"),
+    (Feature::PxeBoot, "boot from the network is gone"),
+    (Feature::Ipv6, "network boot over IPv6 is gone"),
+    (
+        Feature::Shell,
+        "the built-in shell, and boot entries that start it, are gone",
+    ),
+    (Feature::Csm, "systems that boot in BIOS mode do not start"),
+    (Feature::Sev, "the guest cannot be encrypted with SEV"),
+    (Feature::SevEs, "the guest cannot be encrypted with SEV-ES"),
+    (Feature::SevSnp, "the guest cannot be encrypted with SEV-SNP"),
+    (
+        Feature::SevHashes,
+        "kernel and command line are no longer part of SEV's measurement",
+    ),
+    (Feature::Tdx, "the guest cannot be a TDX guest"),
+];
+
+pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
+    let (source, destination) = (
+        pair.source.code.features.fact(),
+        pair.destination.code.features.fact(),
+    );
+    let (Some(from), Some(to)) = (source, destination) else {
+        report.find(Phase::ColdBoot, Outcome::Unknown, || {
+            missing(
+                "the features of the firmware",
+                source.is_none(),
+                destination.is_none(),
+            )
+            .source(source, text)
+            .destination(destination, text)
+            .remedy("name whole firmware files; flashmoor inspect FILE shows what they can do")
+        });
+        return;
+    };
+    let lost = from.value.without(to.value);
+    let mut any = false;
+    for &(feature, why) in DEPENDED_ON.iter().filter(|(feature, _)| lost.has(*feature)) {
+        any = true;
+        report.find(Phase::ColdBoot, Outcome::Caution, || {
+            Told::about(alloc::format!("the feature {feature}"), why)
+                .source(Some(from), text)
+                .destination(Some(to), text)
+                .remedy(alloc::format!(
+                    "if the guest needs it, keep its build or choose one with {feature}: flashmoor inspect FILE"
+                ))
+        });
+    }
+    if !any {
+        report.find(Phase::ColdBoot, Outcome::Compatible, || {
+            let gained: Features = to.value.without(from.value);
+            Told::about(
+                "the features of the firmware",
+                alloc::format!("nothing is lost; gained: {gained}"),
+            )
+            .source(Some(from), text)
+            .destination(Some(to), text)
+        });
+    }
+}

@@ -1,0 +1,93 @@
+//! SMM builds need a machine with system management mode; the others must not meet secure flash.
+
+use super::text;
+use crate::finding::Told;
+use crate::report::{Pair, Report};
+use crate::{Fact, Features, MachineFamily, Outcome, Phase};
+use fm_formats::image::Feature;
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
+fn switch(on: &bool) -> alloc::string::String {
+    if *on { "on" } else { "off" }.into()
+}
+
+pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
+    let to = pair.destination;
+    // What runs after a live migration is the source's build, on the destination's machine.
+    if let Some(features) = pair.source.code.features.fact() {
+        machine(pair, report, Phase::LiveMigration, features);
+    }
+    if let Some(features) = to.code.features.fact() {
+        machine(pair, report, Phase::ColdBoot, features);
+    }
+}
+
+fn machine(pair: &Pair<'_>, report: &mut Report, phase: Phase, features: &Fact<Features>) {
+    let to = pair.destination;
+    let needs = features.value.has(Feature::Smm);
+    if needs
+        && to
+            .machine
+            .value()
+            .is_some_and(|machine| machine.family() == MachineFamily::I440fx)
+    {
+        report.find(phase, Outcome::Incompatible, || {
+            Told::about(
+                "system management mode",
+                "only q35 has the memory that SMM builds need",
+            )
+            .source(Some(features), text)
+            .destination(to.machine.fact(), text)
+            .remedy("use -machine q35,smm=on, or a build without SMM")
+        });
+    }
+    let outcome = match (needs, to.smm.value()) {
+        (true, Some(true)) | (false, _) => Outcome::Compatible,
+        (true, Some(false)) => Outcome::Incompatible,
+        (true, None) => Outcome::Unknown,
+    };
+    report.find(phase, outcome, || {
+        let told = Told::about(
+            "system management mode",
+            match outcome {
+                Outcome::Incompatible => {
+                    "an SMM build does not come up on a machine without system management mode"
+                }
+                Outcome::Unknown => {
+                    "the build needs system management mode, and whether the machine has it is not known"
+                }
+                _ => "the machine has what the build needs",
+            },
+        )
+        .source(Some(features), text)
+        .destination(to.smm.fact(), switch);
+        if outcome == Outcome::Compatible {
+            return told;
+        }
+        told.remedy("start it with -machine q35,smm=on (tell check: --smm on), or use a build without SMM")
+    });
+    let outcome = match (needs, to.secure_flash.value()) {
+        (true, Some(true)) | (false, Some(false) | None) => Outcome::Compatible,
+        (true, Some(false)) => Outcome::Caution,
+        (false, Some(true)) => Outcome::Incompatible,
+        (true, None) => Outcome::Unknown,
+    };
+    report.find(phase, outcome, || {
+        let told = Told::about(
+            "secure flash",
+            match (needs, outcome) {
+                (_, Outcome::Compatible) => "the machine protects flash as the build expects",
+                (true, Outcome::Caution) => "the guest's system could write the variable store past Secure Boot",
+                (true, _) => "the build expects that only management mode writes flash, and whether it does is not known",
+                (false, _) => "a build without SMM cannot write flash that only management mode may write",
+            },
+        )
+        .source(Some(features), text)
+        .destination(to.secure_flash.fact(), switch);
+        match (needs, outcome) {
+            (_, Outcome::Compatible) => told,
+            (true, _) => told.remedy("start it with -global driver=cfi.pflash01,property=secure,value=on (tell check: --secure-flash on)"),
+            (false, _) => told.remedy("start it without -global cfi.pflash01.secure=on, or use an SMM build"),
+        }
+    });
+}

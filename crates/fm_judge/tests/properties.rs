@@ -1,0 +1,134 @@
+//! What holds for any facts whatever.
+
+#[allow(dead_code)] // each test file uses its part of the sides
+mod sides;
+
+use fm_formats::Sha256;
+use fm_formats::image::{Feature, Layout};
+use fm_judge::{
+    Block, Confidential, Facts, Firmware, Known, MachineType, Phase, QemuVersion, StoreState, judge, outcomes,
+};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use sides::{known, running};
+
+/// A change for the worse that a rule knows of.
+type Spoil = fn(&mut Facts);
+
+const SPOILS: [Spoil; 12] = [
+    |facts| facts.machine = Known::new(MachineType::new("pc-q35-99.0", None), "bad"),
+    |facts| facts.code.size_bytes = Known::new(0x1000, "bad"),
+    |facts| facts.vars.size_bytes = Known::new(0x1000, "bad"),
+    |facts| facts.vars.state = Known::new(StoreState::StoreDamaged, "bad"),
+    |facts| facts.vars.layout = Known::new(Layout::Riscv, "bad"),
+    |facts| facts.confidential = Known::new(Confidential::Tdx, "bad"),
+    |facts| facts.secure_flash = Known::new(true, "bad"),
+    |facts| facts.qemu = Known::new(QemuVersion::new(1, 0, 0), "bad"),
+    |facts| facts.code.sha256 = Known::default(),
+    |facts| facts.qemu = Known::default(),
+    |facts| facts.code.arch = Known::default(),
+    |facts| {
+        facts.blocks = Known::new(
+            vec![Block {
+                name: "odd".into(),
+                size_bytes: 1,
+            }],
+            "bad",
+        )
+    },
+];
+
+/// Forgets a fact.
+const FORGETS: [Spoil; 10] = [
+    |facts| facts.qemu = Known::default(),
+    |facts| facts.machine = Known::default(),
+    |facts| facts.firmware = Known::default(),
+    |facts| facts.code.size_bytes = Known::default(),
+    |facts| facts.code.sha256 = Known::default(),
+    |facts| facts.code.features = Known::default(),
+    |facts| facts.code.layout = Known::default(),
+    |facts| facts.vars.present = Known::default(),
+    |facts| facts.vars.size_bytes = Known::default(),
+    |facts| facts.vars.state = Known::default(),
+];
+
+/// Needed facts of which each alone makes an answer impossible.
+const NEEDED: [Spoil; 6] = [
+    |facts| facts.qemu = Known::default(),
+    |facts| facts.machine = Known::default(),
+    |facts| facts.firmware = Known::default(),
+    |facts| facts.code.size_bytes = Known::default(),
+    |facts| facts.vars.present = Known::default(),
+    |facts| facts.vars.size_bytes = Known::default(),
+];
+
+fn base() -> impl Strategy<Value = Facts> {
+    select(vec![
+        known(Layout::X86Size2M),
+        known(Layout::X86Size4M),
+        known(Layout::ArmVirt),
+        running(0x4_0000),
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_bad_fact_never_improves_an_outcome(
+        from in base(), to in base(), forgets in subsequence(FORGETS.to_vec(), 0..3), spoil in select(SPOILS.to_vec()),
+    ) {
+        let mut to = to;
+        forgets.iter().for_each(|forget| forget(&mut to));
+        let mut worse = to.clone();
+        spoil(&mut worse);
+        let (before, after) = (judge(&from, &to), judge(&from, &worse));
+        // A spoilt firmware can hide a finding of another, so what is promised is the outcome over all.
+        prop_assert!(after.outcome() >= before.outcome(), "{before:#?} became {after:#?}");
+    }
+
+    #[test]
+    fn a_needed_fact_that_is_missing_is_never_compatible(to in base(), forget in select(NEEDED.to_vec())) {
+        let from = to.clone();
+        let mut to = to;
+        forget(&mut to);
+        to.blocks = Known::default();
+        prop_assert!(judge(&from, &to).outcome() >= fm_judge::Outcome::Unknown);
+    }
+
+    #[test]
+    fn outcomes_without_words_are_those_with_words(
+        from in base(), to in base(), spoils in subsequence(SPOILS.to_vec(), 0..4),
+        forgets in subsequence(FORGETS.to_vec(), 0..3),
+    ) {
+        let mut to = to;
+        spoils.iter().chain(&forgets).for_each(|change| change(&mut to));
+        let (verdict, quick) = (judge(&from, &to), outcomes(&from, &to));
+        prop_assert_eq!(verdict.phase(Phase::LiveMigration).outcome(), quick.live_migration);
+        prop_assert_eq!(verdict.phase(Phase::WarmReset).outcome(), quick.warm_reset);
+        prop_assert_eq!(verdict.phase(Phase::ColdBoot).outcome(), quick.cold_boot);
+    }
+
+    #[test]
+    fn findings_do_not_depend_on_the_order_in_which_facts_are_learnt(order in Just((0..8).collect::<Vec<_>>()).prop_shuffle()) {
+        let learn = |order: &[usize]| {
+            let mut facts = Facts::default();
+            for step in order {
+                match step {
+                    0 => facts.qemu.learn("qemu", QemuVersion::new(7, 2, 0), "b"),
+                    1 => facts.qemu.learn("qemu", QemuVersion::new(7, 2, 0), "a"),
+                    2 => facts.firmware.learn("firmware", Firmware::Flash, "x"),
+                    3 => facts.code.size_bytes.learn("size", 0x37_c000, "second"),
+                    4 => facts.code.size_bytes.learn("size", 0x37_c000, "first"),
+                    5 => facts.code.sha256.learn("digest", Sha256::of(b"x"), "x"),
+                    6 => facts.vars.present.learn("vars", true, "x"),
+                    _ => facts.code.features.learn("features", [Feature::Tls].into_iter().collect(), "x"),
+                }.expect("the sources agree");
+            }
+            facts
+        };
+        let straight: Vec<usize> = (0..8).collect();
+        let to = known(Layout::X86Size2M);
+        prop_assert_eq!(judge(&learn(&order), &to), judge(&learn(&straight), &to));
+    }
+}
