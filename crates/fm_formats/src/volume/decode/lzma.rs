@@ -1,0 +1,36 @@
+//! LZMA with the 13-byte `.lzma` header, with or without the x86 branch filter.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use lzma_rust2::filter::bcj::BcjReader;
+use lzma_rust2::{LzmaReader, Read};
+use zerocopy::little_endian::{U32, U64};
+
+use super::Job;
+use crate::{Reader, Result};
+
+pub(super) fn decode(data: &[u8], x86: bool, job: &Job) -> Result<Vec<u8>> {
+    let mut reader = Reader::at(data, job.offset);
+    let properties = *reader.raw::<u8>("LZMA properties")?;
+    let dictionary = reader.raw::<U32>("LZMA dictionary size")?.get();
+    let declared = reader.raw::<U64>("LZMA decoded size")?.get();
+    let mut output = job.output(declared)?;
+    // A dictionary larger than the output is never reached back into.
+    let dictionary = dictionary
+        .min(u32::try_from(output.len()).unwrap_or(u32::MAX))
+        .max(4096);
+    let lzma = LzmaReader::new_with_props(reader.rest(), declared, properties, dictionary, None)
+        .map_err(|why| job.failed(format!("{why:?}")))?;
+    let result = if x86 {
+        fill(BcjReader::new_x86(lzma, 0), &mut output)
+    } else {
+        fill(lzma, &mut output)
+    };
+    result.map_err(|why| job.failed(format!("{why:?}")))?;
+    Ok(output)
+}
+
+fn fill(mut reader: impl Read, output: &mut [u8]) -> lzma_rust2::Result<()> {
+    reader.read_exact(output)
+}

@@ -1,0 +1,147 @@
+//! Finds volumes in raw bytes and reads their headers.
+
+use alloc::format;
+
+use super::{Span, Walk, scan};
+use crate::volume::VolumeHeader;
+use crate::volume::raw::RawVolumeExtHeader;
+use crate::volume::tree::{NodeId, NodeKind, VolumeFacts};
+use crate::{Error, Guid, Reader, Result};
+
+impl Walk<'_> {
+    /// Bytes that may hold volumes anywhere; what lies between them is padding.
+    pub(super) fn raw_area(&mut self, area: Span, parent: Option<NodeId>) {
+        let (mut done, mut from) = (0, 0);
+        while self.spend(area.skip(from).take(1), parent) {
+            let Some(at) = scan::next_volume(self.bytes(area), from) else {
+                break;
+            };
+            self.walked_bytes = self.walked_bytes.saturating_add(at.saturating_sub(from) as u64);
+            match self.volume_header(area.skip(at)) {
+                Ok((header, len)) => {
+                    self.padding(area.skip(done).take(at.saturating_sub(done)), parent);
+                    self.volume(area.skip(at).take(len), header, parent);
+                    done = at.saturating_add(len);
+                    from = done;
+                }
+                // The signature may stand in text or code by chance. Damage is reported only where the
+                // rest looks like a header as well.
+                Err(Some(error)) => {
+                    self.record(parent, area.buffer, error);
+                    from = at.saturating_add(1);
+                }
+                Err(None) => from = at.saturating_add(1),
+            }
+        }
+        // Nothing but padding inside a leaf needs no node of its own.
+        if done != 0 || parent.is_none() {
+            self.padding(area.skip(done), parent);
+        }
+    }
+
+    /// The header of a volume at the start of `area` and the volume's length there.
+    fn volume_header(&self, area: Span) -> Result<(VolumeHeader, usize), Option<Error>> {
+        let mut reader = Reader::at(self.bytes(area), area.start as u64);
+        let header = VolumeHeader::parse(&mut reader).map_err(|_| None)?;
+        let known = matches!(
+            header.file_system,
+            VolumeHeader::FFS2 | VolumeHeader::FFS3 | VolumeHeader::NV_DATA
+        );
+        if !header.checksum_holds() && !known {
+            return Err(None);
+        }
+        let len = usize::try_from(header.volume_len_bytes).unwrap_or(usize::MAX);
+        if len < usize::from(header.header_len_bytes) {
+            return Err(Some(Error::Unexpected {
+                field: "firmware volume length",
+                offset: (area.start as u64).saturating_add(32),
+                found: format!("{len:#x}"),
+                expected: format!("at least its header's {:#x}", header.header_len_bytes),
+            }));
+        }
+        Ok((header, len.min(area.len)))
+    }
+
+    fn volume(&mut self, span: Span, header: VolumeHeader, parent: Option<NodeId>) {
+        let start = span.start as u64;
+        let declared = header.volume_len_bytes;
+        let (name, content_at) = self.volume_name(span, &header);
+        let content_at = content_at.min(span.len);
+        let holds_files = matches!(header.file_system, VolumeHeader::FFS2 | VolumeHeader::FFS3);
+        let sound = header.checksum_holds();
+        let (large_files, erased) = (
+            header.file_system == VolumeHeader::FFS3,
+            if header.erases_to_ones() { 0xff } else { 0 },
+        );
+        let sum = header.checksum_sum;
+        let facts = VolumeFacts {
+            header,
+            name: name.clone().ok().flatten(),
+            used_bytes: span.len,
+        };
+        let Some(id) = self.open(NodeKind::Volume(facts), span, content_at, parent) else {
+            return;
+        };
+        if (span.len as u64) < declared {
+            self.record(
+                Some(id),
+                span.buffer,
+                Error::Truncated {
+                    field: "firmware volume",
+                    offset: start,
+                    needed_bytes: declared,
+                    available_bytes: span.len as u64,
+                },
+            );
+        }
+        if !sound {
+            self.record(
+                Some(id),
+                span.buffer,
+                Error::Unexpected {
+                    field: "firmware volume checksum",
+                    offset: start.saturating_add(50),
+                    found: format!("a header that sums to {sum:#06x}"),
+                    expected: "0".into(),
+                },
+            );
+        }
+        if let Err(error) = name {
+            self.record(Some(id), span.buffer, error);
+        }
+        let used = if holds_files {
+            self.files(span, content_at, large_files, erased, id)
+        } else {
+            self.spend(span, Some(id));
+            span.len.saturating_sub(scan::trailing(self.bytes(span), erased))
+        };
+        if let Some(NodeKind::Volume(facts)) = self.tree.nodes.get_mut(id).map(|node| &mut node.kind) {
+            facts.used_bytes = used;
+        }
+        self.close(id);
+    }
+
+    /// The volume's name, and where its content starts.
+    fn volume_name(&self, span: Span, header: &VolumeHeader) -> (Result<Option<Guid>>, usize) {
+        let content_at = usize::from(header.header_len_bytes);
+        if header.revision < 2 || header.ext_header_offset == 0 {
+            return (Ok(None), content_at);
+        }
+        let mut reader = Reader::at(self.bytes(span), span.start as u64);
+        let at = usize::from(header.ext_header_offset);
+        let read = reader
+            .seek(at, "extended volume header")
+            .and_then(|()| reader.raw::<RawVolumeExtHeader>("extended volume header"));
+        match read {
+            Ok(ext) => {
+                let len = usize::try_from(ext.len_bytes.get()).unwrap_or(usize::MAX);
+                let end = at
+                    .saturating_add(len)
+                    .checked_next_multiple_of(8)
+                    .unwrap_or(usize::MAX);
+                (Ok(Some(ext.name)), end.max(content_at))
+            }
+            Err(error) => (Err(error), content_at),
+        }
+    }
+}

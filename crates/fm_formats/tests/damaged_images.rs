@@ -1,0 +1,335 @@
+//! Images that are cut, flipped, nested, bombed or lying about sizes: a partial tree with the damage named,
+//! never a panic, and bounded memory.
+
+use lzma_rust2::Write as _;
+
+use fm_fixtures::bytes;
+use fm_formats::volume::raw::RawFileHeader;
+use fm_formats::volume::{Block, Encoding, Limits, NodeKind, Tree, VolumeHeader};
+use fm_formats::{Error, Guid};
+use proptest::prelude::*;
+
+/// The decoded content of a real image: PEIFV and DXEFV, without the time to decode them again and again.
+fn decoded_volumes() -> Vec<u8> {
+    let image = bytes("bookworm/OVMF_CODE_4M.fd");
+    let tree = Tree::parse(&image);
+    assert_eq!(tree.damages(), []);
+    tree.buffer(1).to_vec()
+}
+
+#[test]
+fn no_real_image_is_found_damaged() {
+    for kind in [fm_fixtures::Kind::Code, fm_fixtures::Kind::Combined] {
+        for fixture in fm_fixtures::of_kind(kind) {
+            let image = fixture.bytes();
+            assert_eq!(Tree::parse(&image).damages(), [], "{}", fixture.name);
+        }
+    }
+}
+
+#[test]
+fn an_image_cut_at_every_4_kib_says_so_and_shows_the_rest() {
+    let image = bytes("bookworm/OVMF_CODE_4M.fd");
+    let last_volume = 0x37_c000 - 0x3_4000;
+    for len in (0..image.len()).step_by(4096) {
+        // Behind the compressed volume every cut decodes the same; each eighth is enough.
+        if len > last_volume && len % (8 * 4096) != 0 {
+            continue;
+        }
+        let tree = Tree::parse(&image[..len]);
+        if len == 0 {
+            assert!(tree.nodes().is_empty());
+        } else if len != last_volume {
+            let cut = tree.damages().iter().find(|damage| {
+                matches!(damage.error, Error::Truncated { field: "firmware volume", available_bytes, offset, .. }
+                    if offset + available_bytes == len as u64)
+            });
+            assert!(cut.is_some(), "{len:#x}: {:?}", tree.damages());
+        }
+    }
+}
+
+#[test]
+fn volumes_cut_at_every_structure_boundary_give_a_tree_of_what_is_left() {
+    let whole = decoded_volumes();
+    let tree = Tree::parse(&whole);
+    let mut cuts: Vec<usize> = tree
+        .nodes()
+        .iter()
+        .flat_map(|node| {
+            [
+                node.start,
+                node.start + node.header_len_bytes,
+                node.start + node.len_bytes,
+            ]
+        })
+        .collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    assert!(cuts.len() > 1000, "{}", cuts.len());
+    for cut in cuts.into_iter().step_by(5) {
+        for len in [cut.saturating_sub(1), cut] {
+            let part = Tree::parse(&whole[..len]);
+            for node in part.nodes() {
+                assert!(node.start + node.len_bytes <= len);
+            }
+            let files = |tree: &Tree<'_>| {
+                tree.nodes()
+                    .iter()
+                    .filter(|node| matches!(node.kind, NodeKind::File(_)))
+                    .count()
+            };
+            let inside = tree
+                .nodes()
+                .iter()
+                .filter(|node| matches!(node.kind, NodeKind::File(_)) && node.start + node.len_bytes <= len);
+            assert!(files(&part) >= inside.count(), "cut at {len:#x} lost whole files");
+        }
+    }
+}
+
+#[test]
+fn sections_nested_16_deep_in_lzma_are_all_read() {
+    let mut content = section(0x19, b"the innermost bytes");
+    for _ in 0..16 {
+        content = guided(Encoding::LZMA, &lzma(&content));
+    }
+    let image = volume(&file(0x02, &content));
+    let tree = Tree::parse(&image);
+    assert_eq!(tree.damages(), []);
+    let innermost = tree
+        .nodes()
+        .iter()
+        .find(|node| tree.body(node) == b"the innermost bytes")
+        .unwrap();
+    assert_eq!(innermost.depth, 2 + 16);
+    assert_eq!(innermost.buffer, 16);
+}
+
+#[test]
+fn volumes_nested_beyond_the_limit_end_with_the_limit_named() {
+    let mut content = section(0x19, b"too deep to see");
+    for _ in 0..100 {
+        content = section(0x17, &volume(&file(0x0b, &content)));
+    }
+    let tree = Tree::parse(&content);
+    let limit = tree
+        .damages()
+        .iter()
+        .find(|damage| matches!(damage.error, Error::Limit { .. }));
+    assert!(limit.is_some(), "{:?}", tree.damages());
+    assert!(tree.nodes().iter().all(|node| node.depth < 160));
+}
+
+#[test]
+fn a_decompression_bomb_is_refused_within_the_limit() {
+    // 40 MiB out of a few kilobytes.
+    let bomb = guided(Encoding::LZMA, &lzma(&vec![0; 40 << 20]));
+    let image = volume(&file(0x02, &bomb));
+    assert!(image.len() < 64 << 10);
+    let tree = Tree::parse(&image);
+    assert!(matches!(
+        tree.damages()[0].error,
+        Error::Limit {
+            what: "decoded size in bytes",
+            ..
+        }
+    ));
+
+    // Many that are each small enough share one limit.
+    let one = guided(Encoding::LZMA, &lzma(&vec![0; 6 << 20]));
+    let tree_of_many = volume(&file(0x02, &one.repeat(8)));
+    let limits = Limits {
+        decoded_bytes: 16 << 20,
+        ..Limits::for_image(tree_of_many.len())
+    };
+    let tree = Tree::parse_within(&tree_of_many, limits);
+    let decoded: usize = (1..9).map(|buffer| tree.buffer(buffer).len()).sum();
+    assert_eq!(decoded, 12 << 20);
+    let refused = tree
+        .damages()
+        .iter()
+        .filter(|damage| matches!(damage.error, Error::Limit { .. }));
+    assert_eq!(refused.count(), 6);
+}
+
+#[test]
+fn millions_of_tiny_sections_end_with_the_limit_named() {
+    let tiny = section(0x19, &[]).repeat(1 << 20);
+    let image = volume(&large_file(&tiny));
+    let tree = Tree::parse_within(&image, Limits::for_image(tiny.len()));
+    assert_eq!(tree.nodes().len(), 100_000);
+    assert!(matches!(
+        tree.damages()[0].error,
+        Error::Limit { limit: 100_000, .. }
+    ));
+}
+
+#[test]
+fn sizes_of_zero_and_of_all_ones_are_named_with_their_offset() {
+    let sound = volume(&file(0x02, &section(0x19, &[1; 100])));
+    let file_at = 0x48;
+    for (at, len, what) in [
+        (32, 8, "volume"),
+        (48, 2, "header"),
+        (file_at + 20, 3, "file"),
+        (file_at + 24, 3, "section"),
+    ] {
+        for value in [0x00, 0xff] {
+            let mut image = sound.clone();
+            image[at..at + len].fill(value);
+            let tree = Tree::parse(&image);
+            assert!(
+                !tree.damages().is_empty() || tree.nodes().len() == 1,
+                "{what} size of {value:#x}: {:?}",
+                tree.nodes()
+            );
+        }
+    }
+    let mut image = sound.clone();
+    image[file_at + 20..file_at + 23].fill(0);
+    let tree = Tree::parse(&image);
+    assert!(
+        matches!(tree.damages()[0].error, Error::Unexpected { field: "file size", offset, .. } if offset == file_at as u64 + 20)
+    );
+}
+
+#[test]
+fn a_section_that_holds_its_own_volume_again_ends() {
+    // The section's size reaches over the file's end, so that reading it would start over in it.
+    let mut image = volume(&file(
+        0x0b,
+        &section(0x17, &volume(&file(0x02, &section(0x19, b"x")))),
+    ));
+    let section_at = 0x48 + 24;
+    image[section_at..section_at + 3].copy_from_slice(&[0xf0, 0xff, 0x00]);
+    assert!(!Tree::parse(&image).damages().is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn flipped_bits_in_real_volumes_never_panic(flips in prop::collection::vec((0usize..1 << 23, 0u8..8), 1..64)) {
+        static VOLUMES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+        let mut image = VOLUMES.get_or_init(decoded_volumes).clone();
+        for (at, bit) in flips {
+            let len = image.len();
+            image[at % len] ^= 1 << bit;
+        }
+        check(&image);
+    }
+
+    #[test]
+    fn bytes_of_any_kind_never_panic(noise in prop::collection::vec(any::<u8>(), 0..512), sizes: [u8; 3]) {
+        let mut sections = section(0x02, &noise);
+        sections[..3].copy_from_slice(&sizes);
+        check(&volume(&file(0x02, &sections)));
+        check(&volume(&noise));
+        check(&noise);
+    }
+
+    #[test]
+    fn a_built_volume_reads_back_file_by_file(bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 0..20)) {
+        let files: Vec<u8> = bodies.iter().flat_map(|body| file(0x02, &section(0x10, body))).collect();
+        let image = volume(&files);
+        let tree = Tree::parse(&image);
+        prop_assert_eq!(tree.damages(), &[]);
+        let found: Vec<&[u8]> = tree.nodes().iter()
+            .filter(|node| matches!(node.kind, NodeKind::Section(_)))
+            .map(|node| tree.body(node)).collect();
+        prop_assert_eq!(found, bodies);
+    }
+}
+
+/// What must hold for a tree of any bytes.
+fn check(image: &[u8]) {
+    let tree = Tree::parse(image);
+    for (id, node) in tree.nodes().iter().enumerate() {
+        assert!(node.start + node.len_bytes <= tree.buffer(node.buffer).len());
+        assert!(node.header_len_bytes <= node.len_bytes || tree.body(node).is_empty());
+        assert!(node.end > id && node.end <= tree.nodes().len());
+        assert!(
+            node.parent
+                .is_none_or(|parent| parent < id && tree.nodes()[parent].end >= node.end)
+        );
+    }
+}
+
+fn lzma(content: &[u8]) -> Vec<u8> {
+    let options = lzma_rust2::LzmaOptions::with_preset(1);
+    let len = Some(content.len() as u64);
+    let mut writer = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, len).unwrap();
+    writer.write_all(content).unwrap();
+    writer.finish().unwrap()
+}
+
+fn section(kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = ((body.len() + 4) as u32).to_le_bytes().to_vec();
+    if body.len() + 8 >= 0xff_ffff {
+        bytes = vec![0xff, 0xff, 0xff, kind];
+        bytes.extend(((body.len() + 8) as u32).to_le_bytes());
+    }
+    bytes[3] = kind;
+    bytes.extend(body);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+fn guided(guid: Guid, data: &[u8]) -> Vec<u8> {
+    let mut body = guid.to_bytes().to_vec();
+    body.extend(24u16.to_le_bytes());
+    body.extend(1u16.to_le_bytes());
+    body.extend(data);
+    section(0x02, &body)
+}
+
+fn file(kind: u8, body: &[u8]) -> Vec<u8> {
+    let len = ((body.len() + size_of::<RawFileHeader>()) as u32).to_le_bytes();
+    assert_eq!(len[3], 0);
+    finish_file(vec![0x11; 16], kind, 0, &len[..3], &[], body)
+}
+
+fn large_file(body: &[u8]) -> Vec<u8> {
+    let len = ((body.len() + 32) as u64).to_le_bytes();
+    finish_file(vec![0x22; 16], 0x02, 1, &[0; 3], &len, body)
+}
+
+fn finish_file(name: Vec<u8>, kind: u8, attributes: u8, len: &[u8], extended: &[u8], body: &[u8]) -> Vec<u8> {
+    let mut bytes = name;
+    bytes.extend([0, 0, kind, attributes]);
+    bytes.extend(len);
+    bytes.push(0);
+    bytes.extend(extended);
+    bytes[16] = bytes
+        .iter()
+        .fold(0u8, |sum, byte| sum.wrapping_add(*byte))
+        .wrapping_neg();
+    bytes[17] = 0xaa;
+    bytes[23] = 0xf8;
+    bytes.extend(body);
+    bytes.resize(bytes.len().next_multiple_of(8), 0xff);
+    bytes
+}
+
+fn volume(content: &[u8]) -> Vec<u8> {
+    let len = 0x48 + content.len();
+    let header = VolumeHeader {
+        zero_vector: [0; 16],
+        file_system: VolumeHeader::FFS3,
+        volume_len_bytes: len as u64,
+        attributes: 0x4_feff,
+        header_len_bytes: 0x48,
+        ext_header_offset: 0,
+        reserved: 0,
+        revision: 2,
+        blocks: vec![Block {
+            count: 1,
+            len_bytes: len as u32,
+        }],
+        checksum_sum: 0,
+    };
+    let mut bytes = header.to_bytes();
+    bytes.extend(content);
+    bytes
+}
