@@ -24,13 +24,25 @@ test: packages-test tools fixtures build ## every test, those on real QEMU inclu
 .PHONY: lint
 lint: packages-lint tools ## formatting, lints, rooms, licences, spelling, unused dependencies, scripts, docs
 	cargo fmt --all --check
-	shellcheck .ci/run $(filter-out %.txt,$(wildcard scripts/*))
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	shellcheck .ci/run fuzz/seed $(filter-out %.txt,$(wildcard scripts/*))
 	typos
 	cargo deny --log-level warn check bans licenses sources
 	cargo shear
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	cargo nextest run -p fm_house
+
+# The toolchain is stable; the sanitizer's flags are not, so that one command is allowed them.
+TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: packages-fuzz tools fixtures ## fuzz every parser; TARGET=varstore picks one, SECONDS=600 the time each gets
+	for target in $(TARGET); do \
+	    fuzz/seed "$$target"; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" -- -max_total_time=$(SECONDS) -rss_limit_mb=2048 -timeout=20; \
+	done
 
 .PHONY: fixtures
 fixtures: packages-fixtures ## the real firmware images and a second QEMU, from Debian's archive
@@ -48,6 +60,6 @@ build: packages-build
 tools: packages-lint ## the lint and test tools, into .tools/
 	@scripts/tools
 
-.PHONY: packages-build packages-fixtures packages-demo packages-lint packages-test
-packages-build packages-fixtures packages-demo packages-lint packages-test: packages-%:
+.PHONY: packages-build packages-fixtures packages-demo packages-lint packages-test packages-fuzz
+packages-build packages-fixtures packages-demo packages-lint packages-test packages-fuzz: packages-%:
 	@scripts/packages $*
