@@ -32,6 +32,7 @@ mod error;
 mod guid;
 pub mod image;
 mod reader;
+pub mod stream;
 pub mod varstore;
 pub mod volume;
 

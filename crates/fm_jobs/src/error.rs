@@ -19,6 +19,24 @@ pub enum Error {
     /// The store could not do it.
     #[error(transparent)]
     Store(#[from] fm_store::Error),
+    /// A file holds no migration stream, or nothing of it can be read.
+    #[error("cannot read a migration stream from {}", path.display())]
+    Stream {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with the offset.
+        source: fm_formats::Error,
+    },
+    /// A program that undoes a compression cannot be run.
+    #[error("cannot run `{program}` to decompress {}", path.display())]
+    Program {
+        /// Which program.
+        program: String,
+        /// For which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The request itself makes no sense.
     #[error("{message}")]
     Usage {
@@ -49,8 +67,8 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::File { .. } => Class::Failed,
             Self::Store(error) => store_class(error),
+            Self::File { .. } | Self::Stream { .. } | Self::Program { .. } => Class::Failed,
             Self::Usage { .. } => Class::Usage,
         }
     }
@@ -64,6 +82,10 @@ impl Error {
             }
             Self::File { .. } => None,
             Self::Store(error) => error.remedy(),
+            Self::Stream { .. } => Some("`flashmoor inspect FILE` shows what it is".into()),
+            Self::Program { program, .. } => Some(format!(
+                "install {program}; libvirt needs it to restore this image as well"
+            )),
             Self::Usage { remedy, .. } => Some(remedy.clone()),
         }
     }

@@ -6,6 +6,7 @@
 pub mod document;
 mod error;
 pub mod store;
+pub mod stream;
 
 pub use error::{Class, Error};
 

@@ -1,0 +1,31 @@
+//! QEMU migration streams: bytes in, facts and wanted pages out, nothing read twice and nothing kept.
+//!
+//! [`Parser`] is a push parser: it takes the stream in pieces of any size, keeps what it learned in
+//! [`Facts`], and hands the pages of wanted blocks on as [`Event`]s. It only moves forward, so it works
+//! on a pipe and on a live socket; pages that nobody asked for are stepped over ([`Parser::skippable_bytes`]
+//! tells a seekable source how far). Its memory is bounded: the block table, one record (at most 64 KiB),
+//! and the page bitmaps of wanted blocks.
+//!
+//! Sources: QEMU `migration/savevm.c`, `migration/ram.c`, `migration/multifd.h`, `migration/xbzrle.c`;
+//! libvirt `src/qemu/qemu_saveimage.h`; QEMU `docs/interop/qcow2.rst`.
+
+mod block;
+mod collect;
+mod config;
+mod facts;
+mod mapped;
+pub mod multifd;
+mod parser;
+pub mod qcow2;
+mod record;
+pub mod save_image;
+mod section;
+mod xbzrle;
+
+pub use block::BlockKind;
+pub use collect::{Collector, Sparse};
+pub use facts::{Block, Facts, Note, Pages};
+pub use parser::{Event, MAGIC, Parser};
+
+#[cfg(test)]
+mod tests;

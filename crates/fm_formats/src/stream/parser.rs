@@ -1,0 +1,356 @@
+//! The push parser: keeps what is cut short for the next piece, steps over what nobody wants.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::facts::{Facts, Note};
+use super::mapped::Bitmap;
+use crate::{Error, Reader, Result};
+
+/// The first four bytes of every stream. Source: QEMU `migration/savevm.h:QEMU_VM_FILE_MAGIC`.
+pub const MAGIC: [u8; 4] = *b"QEVM";
+
+/// More blocks, notes or commands than this are not kept: real guests have tens of blocks.
+pub(super) const MAX_BLOCKS: usize = 4096;
+const MAX_NOTES: usize = 64;
+/// Blocks that are handed on are flash and ROM; the largest real set is two flash chips of 64 MiB.
+const MAX_WANTED_BYTES: u64 = 512 << 20;
+
+/// A piece of what was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// Bytes of a wanted block; a page may come in several pieces.
+    Data {
+        /// Index into [`Facts::blocks`].
+        block: usize,
+        /// Where in the block they belong.
+        offset: u64,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+    /// A range of a wanted block that holds one repeated byte.
+    Fill {
+        /// Index into [`Facts::blocks`].
+        block: usize,
+        /// Where in the block it starts.
+        offset: u64,
+        /// How long it is.
+        len_bytes: u64,
+        /// The byte, nearly always 0.
+        byte: u8,
+    },
+    /// What follows RAM: device sections and, last, their JSON description. Their lengths are known
+    /// only from that description, so they are handed on as they are, from [`Facts::devices_offset`].
+    Devices(&'a [u8]),
+}
+
+/// What the next bytes are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// Magic and version.
+    Header,
+    /// A section's type byte and its header.
+    Section,
+    /// Subsections of the configuration, or the next section.
+    Configuration,
+    /// RAM blocks that still make up this many bytes.
+    Table { left_bytes: u64 },
+    /// Page records.
+    Records,
+    /// The footer of a RAM section, or on old machine types the next section.
+    Footer,
+    /// Device sections to the end.
+    Devices,
+}
+
+/// Bytes whose meaning is already known; they come before what [`State`] says.
+#[derive(Debug)]
+pub(super) enum Span {
+    Skip(u64),
+    Data {
+        block: usize,
+        offset: u64,
+        left_bytes: u64,
+    },
+    Bitmap(Bitmap),
+}
+
+/// Reads one migration stream, front to back, in pieces of any size.
+pub struct Parser {
+    pub(super) wanted: Box<dyn Fn(&str) -> bool + Send>,
+    pub(super) facts: Facts,
+    pub(super) state: State,
+    pub(super) spans: VecDeque<Span>,
+    pub(super) index: BTreeMap<String, usize>,
+    /// The block that a record without a name belongs to.
+    pub(super) current: Option<usize>,
+    pub(super) ram: Option<RamSection>,
+    /// How many bytes of blocks may still be wanted.
+    pub(super) wanted_bytes: u64,
+    carry: Vec<u8>,
+    offset: u64,
+}
+
+/// The RAM section that is open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RamSection {
+    pub(super) id: u32,
+    pub(super) is_last: bool,
+}
+
+impl core::fmt::Debug for Parser {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Parser")
+            .field("offset", &self.offset)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Parser {
+    /// A parser for a stream that starts `offset` bytes into its file; `wanted` chooses by name the
+    /// blocks whose pages are handed on.
+    pub fn new(offset: u64, wanted: impl Fn(&str) -> bool + Send + 'static) -> Self {
+        Self {
+            wanted: Box::new(wanted),
+            facts: Facts {
+                page_size_bytes: 4096,
+                ..Facts::default()
+            },
+            state: State::Header,
+            spans: VecDeque::new(),
+            index: BTreeMap::new(),
+            current: None,
+            ram: None,
+            wanted_bytes: MAX_WANTED_BYTES,
+            carry: Vec::new(),
+            offset,
+        }
+    }
+
+    /// What the stream told so far.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Where the next byte to be pushed lies.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset.saturating_add(self.carry.len() as u64)
+    }
+
+    /// How many of the next bytes the parser will not look at. A source that can seek calls
+    /// [`Parser::skip`] instead of reading them.
+    #[must_use]
+    pub fn skippable_bytes(&self) -> u64 {
+        match self.spans.front() {
+            Some(Span::Skip(bytes)) if self.carry.is_empty() => *bytes,
+            _ => 0,
+        }
+    }
+
+    /// Steps over `bytes` bytes, no more than [`Parser::skippable_bytes`].
+    pub fn skip(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.skippable_bytes());
+        if let Some(Span::Skip(left)) = self.spans.front_mut() {
+            *left = left.saturating_sub(bytes);
+            if *left == 0 {
+                self.spans.pop_front();
+            }
+        }
+        self.offset = self.offset.saturating_add(bytes);
+    }
+
+    /// Takes the next bytes of the stream and hands on what is wanted of them.
+    ///
+    /// # Errors
+    /// If the bytes are not what a stream holds, with the offset; the parser is of no further use then,
+    /// apart from [`Parser::facts`]. An error that `out` returns is passed on.
+    pub fn push(
+        &mut self,
+        mut bytes: &[u8],
+        out: &mut impl FnMut(&Facts, Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        while !self.carry.is_empty() && !bytes.is_empty() {
+            let had = self.carry.len();
+            let (more, rest) = bytes.split_at(had.max(64).min(bytes.len()));
+            let mut unit = core::mem::take(&mut self.carry);
+            unit.extend_from_slice(more);
+            let used = self.advance(&unit, out)?;
+            match used.checked_sub(had) {
+                Some(of_more) if used > 0 => {
+                    bytes = bytes.get(of_more..).unwrap_or(&[]);
+                    unit.clear();
+                    if of_more < more.len() {
+                        // A later unit is cut: it starts in `bytes`, which has it whole or as the rest.
+                        continue;
+                    }
+                }
+                _ => {
+                    bytes = rest;
+                    self.carry = unit;
+                }
+            }
+        }
+        let used = self.advance(bytes, out)?;
+        if let Some(rest) = bytes.get(used..) {
+            self.carry.extend_from_slice(rest);
+        }
+        Ok(())
+    }
+
+    /// Says that no more bytes come.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] with what was being read, if the stream did not reach its device sections.
+    pub fn finish(&mut self) -> Result<()> {
+        let short = |field, needed_bytes| {
+            Err(Error::Truncated {
+                field,
+                offset: self.offset(),
+                needed_bytes,
+                available_bytes: 0,
+            })
+        };
+        match self.spans.front() {
+            Some(Span::Skip(left) | Span::Data { left_bytes: left, .. }) => return short("page data", *left),
+            Some(Span::Bitmap(bitmap)) => return short("page bitmap", bitmap.left_bytes()),
+            None => {}
+        }
+        if self.state == State::Devices {
+            return Ok(());
+        }
+        let unit = core::mem::take(&mut self.carry);
+        let mut reader = Reader::at(&unit, self.offset);
+        self.step(&mut reader, &mut |_, _| Ok(()))
+    }
+
+    /// Parses as much of `bytes` as is whole and tells how much that is.
+    fn advance(
+        &mut self,
+        bytes: &[u8],
+        out: &mut impl FnMut(&Facts, Event<'_>) -> Result<()>,
+    ) -> Result<usize> {
+        let base = self.offset;
+        let mut reader = Reader::at(bytes, base);
+        while !reader.is_empty() {
+            let step = match self.spans.is_empty() {
+                true => self.step(&mut reader, out),
+                false => self.span(&mut reader, out),
+            };
+            match step {
+                Ok(()) => {}
+                // Units read straight from the piece, so a short read only means that more is to come;
+                // the reader stands where the unit that is cut starts.
+                Err(Error::Truncated { .. }) => break,
+                Err(error) => return Err(error),
+            }
+            self.offset = reader.offset();
+        }
+        self.offset = reader.offset();
+        Ok(reader.position())
+    }
+
+    /// One unit of what [`State`] says; moves `reader` and changes `self` only if the unit is whole.
+    fn step(
+        &mut self,
+        reader: &mut Reader<'_>,
+        out: &mut impl FnMut(&Facts, Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        match self.state {
+            State::Header => self.header(reader),
+            State::Section => self.section(reader),
+            State::Configuration => self.subsection(reader),
+            State::Table { left_bytes } => self.table_entry(reader, left_bytes),
+            State::Records => self.records(reader, out),
+            State::Footer => self.footer(reader),
+            State::Devices => {
+                let bytes = reader.bytes(reader.remaining(), "device sections")?;
+                out(&self.facts, Event::Devices(bytes))
+            }
+        }
+    }
+
+    /// As much of the front span as there are bytes.
+    fn span(
+        &mut self,
+        reader: &mut Reader<'_>,
+        out: &mut impl FnMut(&Facts, Event<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let available = reader.remaining() as u64;
+        let done = match self.spans.front_mut() {
+            Some(Span::Skip(left)) => {
+                take(reader, left)?;
+                *left == 0
+            }
+            Some(Span::Data {
+                block,
+                offset,
+                left_bytes,
+            }) => {
+                let bytes = take(reader, left_bytes)?;
+                let event = Event::Data {
+                    block: *block,
+                    offset: *offset,
+                    bytes,
+                };
+                *offset = offset.saturating_add(bytes.len() as u64);
+                let done = *left_bytes == 0;
+                out(&self.facts, event)?;
+                done
+            }
+            Some(Span::Bitmap(bitmap)) => {
+                bitmap.push(reader.bytes(
+                    usize::try_from(available.min(bitmap.left_bytes())).unwrap_or(usize::MAX),
+                    "page bitmap",
+                )?);
+                bitmap.left_bytes() == 0
+            }
+            None => true,
+        };
+        if done && let Some(Span::Bitmap(bitmap)) = self.spans.pop_front() {
+            self.bitmap_complete(bitmap);
+        }
+        Ok(())
+    }
+
+    /// Notes something unknown that does not stop us.
+    pub(super) fn note(&mut self, offset: u64, text: String) {
+        if self.facts.notes.len() < MAX_NOTES {
+            self.facts.notes.push(Note { offset, text });
+        }
+    }
+}
+
+/// The next bytes, no more than `left`, which shrinks by as many.
+fn take<'a>(reader: &mut Reader<'a>, left: &mut u64) -> Result<&'a [u8]> {
+    let len = usize::try_from(*left)
+        .unwrap_or(usize::MAX)
+        .min(reader.remaining());
+    *left = left.saturating_sub(len as u64);
+    reader.bytes(len, "page data")
+}
+
+/// An error for a field with a value that the stream does not allow.
+pub(super) fn unexpected(
+    field: &'static str,
+    offset: u64,
+    found: impl core::fmt::Display,
+    expected: impl Into<String>,
+) -> Error {
+    Error::Unexpected {
+        field,
+        offset,
+        found: format!("{found}"),
+        expected: expected.into(),
+    }
+}
+
+/// Text as the stream has it; what is no UTF-8 is replaced.
+pub(super) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,184 @@
+//! Section headers, footers and commands: the frame around RAM.
+
+use alloc::format;
+
+use zerocopy::big_endian::{U16, U32};
+
+use super::parser::{Parser, RamSection, Span, State, text, unexpected};
+use crate::{Error, Reader, Result};
+
+const END_OF_STREAM: u8 = 0;
+const START: u8 = 1;
+const PART: u8 = 2;
+const END: u8 = 3;
+const FULL: u8 = 4;
+const DESCRIPTION: u8 = 6;
+const CONFIGURATION: u8 = 7;
+const COMMAND: u8 = 8;
+pub(super) const FOOTER: u8 = 0x7e;
+
+/// The only version of RAM sections since QEMU 0.14.
+const RAM_VERSION: u32 = 4;
+
+/// `enum qemu_vm_cmd`, by number. Source: QEMU `migration/savevm.c`.
+const COMMANDS: &[&str] = &[
+    "invalid",
+    "open-return-path",
+    "ping",
+    "postcopy-advise",
+    "postcopy-listen",
+    "postcopy-run",
+    "postcopy-ram-discard",
+    "packaged",
+    "postcopy-resume",
+    "enable-colo",
+    "recv-bitmap",
+    "switchover-start",
+];
+const POSTCOPY_ADVISE: &str = "postcopy-advise";
+const PACKAGED: &str = "packaged";
+
+impl Parser {
+    /// A section's header. What is not RAM has no length: from there on all is device sections.
+    pub(super) fn section(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+        let mut ahead = reader.clone();
+        let offset = ahead.offset();
+        let kind = *ahead.raw::<u8>("section type")?;
+        match kind {
+            CONFIGURATION => {
+                if self.facts.machine.is_some() {
+                    return Err(unexpected(
+                        "section type",
+                        offset,
+                        "a second configuration",
+                        "one",
+                    ));
+                }
+                self.configuration(&mut ahead)?;
+            }
+            COMMAND => self.command(&mut ahead)?,
+            START | FULL => {
+                let id = ahead.raw::<U32>("section id")?.get();
+                let len_bytes = *ahead.raw::<u8>("section name length")?;
+                let name = ahead.bytes(len_bytes.into(), "section name")?;
+                ahead.raw::<U32>("section instance")?;
+                let at = ahead.offset();
+                let version = ahead.raw::<U32>("section version")?.get();
+                if name != b"ram" || kind == FULL {
+                    if kind == START {
+                        let name = text(name);
+                        self.note(
+                            offset,
+                            format!("section {name:?} has no length: pages after it are not seen"),
+                        );
+                    }
+                    self.begin_devices(offset);
+                    return Ok(());
+                }
+                if version != RAM_VERSION {
+                    return Err(unexpected("version of RAM section", at, version, "4"));
+                }
+                if self.ram.is_some() || !self.facts.blocks.is_empty() {
+                    return Err(unexpected("section type", offset, "a second start of RAM", "one"));
+                }
+                self.ram = Some(RamSection { id, is_last: false });
+                self.state = State::Records;
+            }
+            PART | END => {
+                let id = ahead.raw::<U32>("section id")?.get();
+                match &mut self.ram {
+                    Some(ram) if ram.id == id => {
+                        ram.is_last = kind == END;
+                        self.state = State::Records;
+                    }
+                    _ => {
+                        self.note(
+                            offset,
+                            format!("section {id} is not RAM and has no length: pages after it are not seen"),
+                        );
+                        self.begin_devices(offset);
+                        return Ok(());
+                    }
+                }
+            }
+            END_OF_STREAM | DESCRIPTION => {
+                self.begin_devices(offset);
+                return Ok(());
+            }
+            _ => {
+                return Err(unexpected(
+                    "section type",
+                    offset,
+                    format_args!("{kind:#04x}"),
+                    "a section type: 0 to 4, or 6 to 8",
+                ));
+            }
+        }
+        *reader = ahead;
+        Ok(())
+    }
+
+    fn begin_devices(&mut self, offset: u64) {
+        self.facts.devices_offset = Some(offset);
+        self.state = State::Devices;
+    }
+
+    /// The footer of a RAM section; machine types before 2.4 have none.
+    pub(super) fn footer(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+        let mut ahead = reader.clone();
+        if *ahead.raw::<u8>("section footer")? == FOOTER {
+            let offset = ahead.offset();
+            let id = ahead.raw::<U32>("section id in footer")?.get();
+            let expected = self.ram.map_or(0, |ram| ram.id);
+            if id != expected {
+                return Err(unexpected(
+                    "section id in footer",
+                    offset,
+                    id,
+                    format!("{expected}"),
+                ));
+            }
+            *reader = ahead;
+        }
+        if self.ram.is_some_and(|ram| ram.is_last) {
+            self.facts.ram_complete = true;
+        }
+        self.state = State::Section;
+        Ok(())
+    }
+
+    fn command(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+        let offset = reader.offset();
+        let number = reader.raw::<U16>("command")?.get();
+        let len_bytes = reader.raw::<U16>("command length")?.get();
+        let payload_offset = reader.offset();
+        let payload = reader.bytes(len_bytes.into(), "command payload")?;
+        let Some(name) = COMMANDS.get(usize::from(number)).copied() else {
+            self.note(offset, format!("unknown command {number}"));
+            return Ok(());
+        };
+        if name == PACKAGED {
+            let size = Reader::at(payload, payload_offset)
+                .raw::<U32>("package length")
+                .map_err(|error| Error::Unexpected {
+                    field: "packaged command",
+                    offset: payload_offset,
+                    found: format!("{error}"),
+                    expected: "a length of 4 bytes".into(),
+                })?
+                .get();
+            self.note(
+                offset,
+                "the device sections are in a postcopy package and have no description".into(),
+            );
+            if size > 0 {
+                self.spans.push_back(Span::Skip(size.into()));
+            }
+        }
+        self.facts.postcopy |= name == POSTCOPY_ADVISE;
+        if !self.facts.commands.contains(&name) {
+            self.facts.commands.push(name);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! Moves bytes from a source into a parser: by reading, or by stepping over what it will not look at.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+
+use fm_formats::stream::{Event, Facts, Parser};
+
+use super::vmstate::VmState;
+
+/// Reads of this size stay in the processor's cache and keep system calls rare.
+const READ_BYTES: usize = 128 << 10;
+/// Stepping over less than this costs more than reading it.
+const SKIP_BYTES: u64 = 64 << 10;
+
+/// Where a stream's bytes come from.
+pub(super) enum Feed {
+    /// A file, from a position on.
+    File {
+        file: File,
+        position: u64,
+        len_bytes: u64,
+    },
+    /// Something that only moves forward.
+    Pipe(Box<dyn Read>),
+    /// A snapshot inside a qcow2 image.
+    Snapshot(VmState),
+}
+
+impl Feed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let result = match self {
+                Self::File { file, position, .. } => file.read_at(buffer, *position).inspect(|read| {
+                    *position += *read as u64;
+                }),
+                Self::Pipe(pipe) => pipe.read(buffer),
+                Self::Snapshot(state) => state.read(buffer),
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Steps over up to `bytes` bytes and tells how many; 0 where there is no way but to read them.
+    fn skip(&mut self, bytes: u64) -> u64 {
+        match self {
+            Self::File {
+                position, len_bytes, ..
+            } => {
+                let done = bytes.min(len_bytes.saturating_sub(*position));
+                *position += done;
+                done
+            }
+            Self::Pipe(_) => 0,
+            Self::Snapshot(state) => state.skip(bytes),
+        }
+    }
+
+    /// Reads to the end into `take`, which may stop it with an error.
+    pub(super) fn drain<E: From<io::Error>>(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut buffer = vec![0u8; READ_BYTES];
+        loop {
+            let read = self.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(());
+            }
+            take(&buffer[..read])?;
+        }
+    }
+}
+
+/// Why feeding stopped before the end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The source failed.
+    Read(io::Error),
+    /// The parser refused the bytes.
+    Parse(fm_formats::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+/// Feeds all of `feed` to `parser`; `first` is what was already read to recognise it.
+pub(super) fn run(
+    parser: &mut Parser,
+    feed: &mut Feed,
+    first: &[u8],
+    out: &mut impl FnMut(&Facts, Event<'_>) -> fm_formats::Result<()>,
+) -> Result<(), Stop> {
+    parser.push(first, out).map_err(Stop::Parse)?;
+    let mut buffer = vec![0u8; READ_BYTES];
+    loop {
+        let ahead = parser.skippable_bytes();
+        if ahead >= SKIP_BYTES {
+            let done = feed.skip(ahead);
+            if done > 0 {
+                parser.skip(done);
+                continue;
+            }
+        }
+        let read = feed.read(&mut buffer)?;
+        if read == 0 {
+            return parser.finish().map_err(Stop::Parse);
+        }
+        parser.push(&buffer[..read], out).map_err(Stop::Parse)?;
+    }
+}
