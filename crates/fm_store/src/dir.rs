@@ -10,8 +10,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+use fm_formats::Sha256;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use sha2::Digest as _;
 
 use crate::fault::step;
 use crate::{Error, Result};
@@ -155,6 +157,25 @@ impl Dir {
             }
         }
         size_bytes == bytes.len() as u64
+    }
+
+    /// Digest and size of a file, read in pieces; nothing if it does not exist.
+    pub(crate) fn digest(&self, name: impl AsRef<OsStr>) -> Result<Option<(Sha256, u64)>> {
+        let name = name.as_ref();
+        let Some((mut file, _)) = self.file(name)? else {
+            return Ok(None);
+        };
+        let (mut hasher, mut size_bytes) = (sha2::Sha256::new(), 0);
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match self.error("read", name, file.read(&mut buffer))? {
+                0 => return Ok(Some((Sha256::from_bytes(hasher.finalize().into()), size_bytes))),
+                count => {
+                    hasher.update(&buffer[..count]);
+                    size_bytes += count as u64;
+                }
+            }
+        }
     }
 
     /// What the system says of an entry, itself and not what it may link to.

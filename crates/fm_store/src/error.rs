@@ -69,6 +69,12 @@ pub enum Error {
         /// How large it may be.
         limit_bytes: u64,
     },
+    /// A file is in the way of one that was to be written.
+    #[error("{} exists and holds something else", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
     /// A part of a build has no bytes.
     #[error("{what} is empty")]
     Empty {
@@ -147,6 +153,7 @@ impl Error {
             },
             Self::NotAStore { .. } => "name an empty or a new folder with --store DIR".into(),
             Self::OpenToAll { path } => format!("chmod o-w {}", path.display()),
+            Self::Exists { .. } => "name another folder, or move that file away".into(),
             Self::Busy { .. } => "run it again when the other process is done".into(),
             Self::Json { .. } | Self::Corrupt { .. } | Self::Invalid { .. } => {
                 "`flashmoor store verify` names everything that is damaged; importing a build again heals it"

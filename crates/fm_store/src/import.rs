@@ -200,7 +200,7 @@ fn publish(
 }
 
 /// Gives the build's blobs their names in `builds/`, all at once if the folder is new.
-fn link(writer: &Writer, id: &Sha256, manifest: &Manifest) -> Result<PathBuf> {
+pub(crate) fn link(writer: &Writer, id: &Sha256, manifest: &Manifest) -> Result<PathBuf> {
     let (layout, tmp) = (&writer.layout, &writer.tmp);
     let builds = layout.root.sub_or_create(BUILDS)?;
     let name = oci::tag_of(id);

@@ -1,8 +1,11 @@
 //! An OCI image layout in a folder: blobs under their digests, and the index that names them.
 
+use std::collections::BTreeSet;
+
 use fm_formats::Sha256;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize as _, Serialize};
+use serde_json::Value;
 
 use crate::dir::Dir;
 use crate::oci::{self, Descriptor, Index, Manifest};
@@ -130,6 +133,28 @@ impl Layout {
         tmp.rename(&name, &self.blobs, &name)
     }
 
+    /// Every digest that the index leads to, and whether all documents on the way could be followed.
+    /// Foreign documents count as well: whatever they call a digest is left alone.
+    pub(crate) fn reachable(&self, index: &Index) -> (BTreeSet<Sha256>, bool) {
+        let mut found = BTreeSet::new();
+        let mut complete = true;
+        let mut open: Vec<Descriptor> = index.manifests.clone();
+        while let Some(entry) = open.pop() {
+            if !found.insert(entry.digest.0) || ![oci::MANIFEST, oci::INDEX].contains(&&*entry.media_type) {
+                continue;
+            }
+            let document = self
+                .blob(&entry, INDEX_LIMIT_BYTES)
+                .ok()
+                .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            match document {
+                Some(document) => follow(&document, &mut found, &mut open),
+                None => complete = false,
+            }
+        }
+        (found, complete)
+    }
+
     fn json<T: DeserializeOwned>(
         &self,
         what: &'static str,
@@ -142,6 +167,26 @@ impl Layout {
             path: dir.join(name),
             source,
         })
+    }
+}
+
+/// Collects the digests in a JSON document: of descriptors to be followed, and all others.
+fn follow(document: &Value, found: &mut BTreeSet<Sha256>, open: &mut Vec<Descriptor>) {
+    match document {
+        Value::Object(members) => {
+            match Descriptor::deserialize(document) {
+                Ok(descriptor) => open.push(descriptor),
+                Err(_) => found.extend(
+                    members
+                        .get("digest")
+                        .and_then(Value::as_str)
+                        .and_then(|text| text.parse::<Sha256>().ok()),
+                ),
+            }
+            members.values().for_each(|member| follow(member, found, open));
+        }
+        Value::Array(items) => items.iter().for_each(|item| follow(item, found, open)),
+        _ => {}
     }
 }
 

@@ -20,12 +20,16 @@ mod build;
 mod crash;
 mod dir;
 mod error;
+mod export;
 mod fault;
+mod gc;
 mod import;
 mod landing;
 mod layout;
 mod lock;
 mod oci;
+mod pin;
+mod verify;
 
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -33,8 +37,10 @@ use std::time::Duration;
 
 pub use build::{Build, Part};
 pub use error::Error;
+pub use gc::{Collect, Collected, Kept, Removed, Use};
 pub use import::{Import, Imported};
 pub use landing::{Landing, NewLanding};
+pub use verify::{Finding, Severity, Verification};
 
 use dir::Dir;
 use layout::Layout;

@@ -1,0 +1,123 @@
+//! Taking a build out of the store: into another OCI layout, or as plain files.
+
+use std::path::{Path, PathBuf};
+
+use fm_formats::Sha256;
+
+use crate::build::{FILES, Stored};
+use crate::dir::{Dir, Entry};
+use crate::layout::Layout;
+use crate::oci;
+use crate::{Error, IMAGE_LIMIT_BYTES, Result, Store};
+
+impl Store {
+    /// Puts a build into the OCI layout in the folder `to`, which is made if it is not there, under `tag`
+    /// or the build's own. Every blob is checked on its way. Gives back the tag.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBuild`], a damaged blob, or if the disk refuses.
+    pub fn export_layout(&self, id: &Sha256, to: &Path, tag: Option<&str>) -> Result<String> {
+        let (layout, stored) = self.stored(id)?;
+        let root = folder(to)?;
+        let scratch = format!(".flashmoor-{}", std::process::id());
+        let tmp = root.sub_or_create(&scratch)?;
+        let target = match Layout::open(root)? {
+            Ok(target) => target,
+            Err(root) if root.entries()?.iter().all(|entry| entry.name == *scratch) => {
+                Layout::create(root, &tmp)?
+            }
+            Err(root) => {
+                root.remove(&scratch, true)?;
+                return Err(Error::Invalid {
+                    path: to.into(),
+                    why: "it has files in it but no oci-layout".into(),
+                });
+            }
+        };
+        let copied = copy(&layout, &stored, &target, &tmp, tag);
+        target.root.remove_all(&Entry {
+            name: scratch.into(),
+            is_folder: true,
+        })?;
+        copied
+    }
+
+    /// Writes a build's files into the folder `to`, which is made if it is not there: `CODE.fd`, and
+    /// `VARS.fd` and `descriptor.json` if the build has them. Files that are there already are only accepted
+    /// if they hold the same. Gives back their paths.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBuild`], [`Error::Exists`], a damaged blob, or if the disk refuses.
+    pub fn export_files(&self, id: &Sha256, to: &Path) -> Result<Vec<PathBuf>> {
+        let (layout, stored) = self.stored(id)?;
+        let folder = folder(to)?;
+        let mut written = Vec::new();
+        for (file, media_type) in FILES {
+            let Some(layer) = stored.manifest.layer(media_type) else {
+                continue;
+            };
+            let bytes = layout.blob(layer, IMAGE_LIMIT_BYTES)?;
+            if folder.stat(file)?.is_none() {
+                folder
+                    .create(file, &bytes, 0o644)
+                    .inspect_err(|_| drop(folder.remove(file, false)))?;
+            } else if !folder.holds(file, &bytes) {
+                return Err(Error::Exists {
+                    path: folder.join(file),
+                });
+            }
+            written.push(folder.join(file));
+        }
+        folder.sync()?;
+        Ok(written)
+    }
+
+    /// A build with its manifest, and the layout to read its blobs from.
+    fn stored(&self, id: &Sha256) -> Result<(Layout, Stored)> {
+        let unknown = || Error::UnknownBuild { text: id.to_string() };
+        let layout = self.reader()?.ok_or_else(unknown)?;
+        let tag = oci::tag_of(id);
+        for entry in layout
+            .index()?
+            .manifests
+            .iter()
+            .filter(|entry| entry.tag() == Some(&tag))
+        {
+            if let Some(stored) = Stored::read(&layout, entry)? {
+                return Ok((layout, stored));
+            }
+        }
+        Err(unknown())
+    }
+}
+
+fn copy(from: &Layout, build: &Stored, to: &Layout, tmp: &Dir, tag: Option<&str>) -> Result<String> {
+    for descriptor in build.manifest.layers.iter().chain([&build.manifest.config]) {
+        to.put(
+            tmp,
+            &descriptor.digest.0,
+            &from.blob(descriptor, IMAGE_LIMIT_BYTES)?,
+        )?;
+    }
+    to.put(tmp, &build.entry.digest.0, &build.bytes)?;
+    to.blobs.sync()?;
+    let tag = tag.map_or_else(|| oci::tag_of(&build.id()), str::to_owned);
+    let mut entry = build.entry.clone();
+    entry.set_pins(&[]);
+    entry.annotations.insert(oci::REF_NAME.into(), tag.clone());
+    let mut index = to.index()?;
+    index.manifests.retain(|entry| entry.tag() != Some(&tag));
+    index.manifests.push(entry);
+    to.write_index(tmp, &index)?;
+    Ok(tag)
+}
+
+fn folder(path: &Path) -> Result<Dir> {
+    let failed = |source| Error::Io {
+        action: "create",
+        path: path.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(path).map_err(failed)?;
+    Dir::open(path)?.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
+}

@@ -1,0 +1,51 @@
+//! Pins: reasons, given by people or by `capture`, for which a build is never collected.
+
+use fm_formats::Sha256;
+
+use crate::{Error, Result, Store, oci};
+
+impl Store {
+    /// Keeps a build for `reason` from now on. Tells whether that is news.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBuild`], or if the store is busy or the disk refuses.
+    pub fn pin(&self, id: &Sha256, reason: &str) -> Result<bool> {
+        self.change_pins(id, |pins| {
+            if !pins.iter().any(|known| known == reason) {
+                pins.push(reason.to_owned());
+            }
+        })
+    }
+
+    /// Drops one reason to keep a build, or all. Tells whether there was any.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBuild`], or if the store is busy or the disk refuses.
+    pub fn unpin(&self, id: &Sha256, reason: Option<&str>) -> Result<bool> {
+        self.change_pins(id, |pins| {
+            pins.retain(|known| reason.is_some_and(|reason| reason != known))
+        })
+    }
+
+    fn change_pins(&self, id: &Sha256, change: impl FnOnce(&mut Vec<String>)) -> Result<bool> {
+        let unknown = || Error::UnknownBuild { text: id.to_string() };
+        self.build(id)?.ok_or_else(unknown)?;
+        let writer = self.writer()?;
+        let mut index = writer.layout.index()?;
+        let tag = oci::tag_of(id);
+        let entry = index
+            .manifests
+            .iter_mut()
+            .find(|entry| entry.tag() == Some(&tag))
+            .ok_or_else(unknown)?;
+        let before = entry.pins();
+        let mut pins = before.clone();
+        change(&mut pins);
+        if pins == before {
+            return Ok(false);
+        }
+        entry.set_pins(&pins);
+        writer.layout.write_index(&writer.tmp, &index)?;
+        Ok(true)
+    }
+}
