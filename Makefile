@@ -25,7 +25,7 @@ test: packages-test tools fixtures build ## every test, those on real QEMU inclu
 lint: packages-lint tools ## formatting, lints, rooms, licences, spelling, unused dependencies, scripts, docs
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	shellcheck .ci/run fuzz/seed $(filter-out %.txt,$(wildcard scripts/*))
+	shellcheck .ci/run fuzz/seed benches/compare $(wildcard benches/areas/*) $(filter-out %.txt,$(wildcard scripts/*))
 	typos
 	cargo deny --log-level warn check bans licenses sources
 	cargo shear
@@ -33,6 +33,13 @@ lint: packages-lint tools ## formatting, lints, rooms, licences, spelling, unuse
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	cargo nextest run -p fm_house
+
+AREA ?=
+.PHONY: bench
+bench: packages-test tools fixtures ## speed, beside what it is compared with, in one run; AREA=start picks one comparison
+	cargo build --release --workspace --bins
+	$(if $(AREA),,cargo bench -p fm_bench)
+	benches/compare $(AREA)
 
 # The toolchain is stable; the sanitizer's flags are not, so that one command is allowed them.
 TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))

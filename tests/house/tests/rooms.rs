@@ -26,7 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that exist for tests only: nothing of the product is built on them.
-const FOR_TESTS: &[&str] = &["fm_e2e", "fm_fixtures", "fm_house"];
+const FOR_TESTS: &[&str] = &["fm_bench", "fm_e2e", "fm_fixtures", "fm_house"];
 
 /// Name of each workspace crate, with the workspace crates that its normal and build dependencies name.
 fn ours() -> BTreeMap<String, Vec<String>> {
