@@ -1,9 +1,19 @@
 //! What a flash image is: architecture, layout, features, identity.
 
 mod arch;
+mod facts;
 mod feature;
+mod known;
 mod layout;
+mod names;
+mod reset_vector;
+mod version;
 
 pub use arch::{Arch, ParseArchError};
+pub use facts::{CpuMode, ImageFacts, NotFirmware, Role, RunsFrom, runs_from};
 pub use feature::{Feature, ParseFeatureError};
+pub use known::{DXEFV, PEIFV};
 pub use layout::{Layout, ParseLayoutError};
+pub use names::{guid_of, name_of};
+pub use reset_vector::{Entry as ResetVectorEntry, Range, ResetVector, Technology};
+pub use version::version_string;
