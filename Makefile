@@ -25,12 +25,12 @@ test: packages-test tools fixtures build ## every test, those on real QEMU inclu
 lint: packages-lint tools ## formatting, lints, rooms, licences, spelling, unused dependencies, scripts, docs
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	shellcheck .ci/run fuzz/seed benches/compare $(wildcard benches/areas/*) $(filter-out %.txt,$(wildcard scripts/*))
+	shellcheck .ci/run benches/compare $(wildcard benches/areas/*) $(filter-out %.txt,$(wildcard scripts/*))
 	typos
 	cargo deny --log-level warn check bans licenses sources
 	cargo shear
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target -- -D warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	cargo nextest run -p fm_house
 
@@ -47,7 +47,7 @@ SECONDS ?= 60
 .PHONY: fuzz
 fuzz: packages-fuzz tools fixtures ## fuzz every parser; TARGET=varstore picks one, SECONDS=600 the time each gets
 	for target in $(TARGET); do \
-	    fuzz/seed "$$target"; \
+	    cargo run -q --manifest-path fuzz/Cargo.toml --target-dir target --example seeds -- "$$target"; \
 	    RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" -- -max_total_time=$(SECONDS) -rss_limit_mb=2048 -timeout=20; \
 	done
 

@@ -1,0 +1,152 @@
+//! Makes seeds for one fuzz target out of the fixtures: real structures, cut small enough to mutate quickly.
+//!
+//! `cargo run --manifest-path fuzz/Cargo.toml --example seeds -- TARGET`
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use fm_fixtures::Kind;
+use fm_formats::volume::{Encoding, Node, NodeKind, Tree, VolumeHeader};
+use lzma_rust2::{LzmaOptions, LzmaWriter, Write as _};
+
+/// Files above this size are not made into seeds: what is new in them is data, not structure.
+const MOST_FILE_BYTES: usize = 8 << 10;
+
+fn main() {
+    let target = std::env::args().nth(1).expect("the name of a fuzz target");
+    let seeds = match target.as_str() {
+        "varstore" => heads(&[Kind::Vars], 0xc_0000),
+        "volume" => heads(&[Kind::Code, Kind::Vars, Kind::Combined], 0x1000),
+        "tree" => volumes()
+            .into_iter()
+            .flat_map(|volume| [nested(&volume), volume])
+            .collect(),
+        "decode" => volumes()
+            .iter()
+            .map(|volume| [&[0], lzma(volume).as_slice()].concat())
+            .collect(),
+        other => panic!("{other} has no seeds; say in {} what they are", file!()),
+    };
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(&target);
+    fs::create_dir_all(&corpus).expect("a corpus folder");
+    for (at, seed) in seeds.iter().enumerate() {
+        fs::write(corpus.join(format!("seed-{at:04}")), seed).expect("a seed can be written");
+    }
+    println!("fuzz: {} seeds in {}", seeds.len(), corpus.display());
+}
+
+/// The first bytes of every image of these kinds: the 64 MiB ones are mostly padding.
+fn heads(kinds: &[Kind], len_bytes: usize) -> Vec<Vec<u8>> {
+    let chosen = fm_fixtures::all().filter(|fixture| kinds.contains(&fixture.kind));
+    let mut heads: Vec<Vec<u8>> = chosen
+        .map(|fixture| {
+            let mut bytes = fixture.bytes();
+            bytes.truncate(len_bytes);
+            bytes
+        })
+        .collect();
+    heads.sort();
+    heads.dedup();
+    heads
+}
+
+/// Small volumes of one file each: the smallest file of every shape in the fixtures' images.
+fn volumes() -> Vec<Vec<u8>> {
+    let mut smallest: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for name in [
+        "bookworm/OVMF_CODE.fd",
+        "trixie/OVMF_CODE_4M.secboot.fd",
+        "trixie/QEMU_EFI.fd",
+    ] {
+        let image = fm_fixtures::bytes(name);
+        let tree = Tree::parse(&image);
+        for (id, node) in tree.nodes().iter().enumerate() {
+            let NodeKind::File(_) = node.kind else { continue };
+            let Some(NodeKind::Volume(volume)) =
+                node.parent.and_then(|id| tree.node(id)).map(|node| &node.kind)
+            else {
+                continue;
+            };
+            if node.len_bytes > MOST_FILE_BYTES {
+                continue;
+            }
+            let shape: Vec<String> = std::iter::once(node)
+                .chain(tree.descendants(id).map(|(_, inner)| inner))
+                .map(label)
+                .collect();
+            let seed = volume_of(&volume.header, tree.bytes(node));
+            let kept = smallest.entry(shape.join(",")).or_insert_with(|| seed.clone());
+            if seed.len() < kept.len() {
+                *kept = seed;
+            }
+        }
+    }
+    smallest.into_values().collect()
+}
+
+fn label(node: &Node) -> String {
+    match &node.kind {
+        NodeKind::File(file) => format!("{:?}", file.kind),
+        NodeKind::Section(section) => format!("{:?}", section.kind),
+        NodeKind::Volume(_) => "volume".to_owned(),
+        NodeKind::Padding { .. } | NodeKind::FreeSpace => "space".to_owned(),
+    }
+}
+
+/// A volume with this one file and a little free space.
+fn volume_of(like: &VolumeHeader, file: &[u8]) -> Vec<u8> {
+    let mut header = like.clone();
+    header.ext_header_offset = 0;
+    header.header_len_bytes = 0x48;
+    let len_bytes = (0x48 + file.len() + 0x40).next_multiple_of(0x40);
+    header.volume_len_bytes = len_bytes as u64;
+    let mut bytes = header.to_bytes();
+    bytes.extend_from_slice(file);
+    bytes.resize(len_bytes, 0xff);
+    bytes
+}
+
+/// A volume that holds `volume` as OVMF holds its own: in an LZMA section of a volume-image file.
+fn nested(volume: &[u8]) -> Vec<u8> {
+    // EFI_COMMON_SECTION_HEADER with EFI_GUID_DEFINED_SECTION; in it a volume-image section (0x17).
+    let mut inner = section(0x17, &[]);
+    inner.extend_from_slice(volume);
+    set_len(&mut inner, 0);
+    let mut guided = section(0x02, &Encoding::LZMA.to_bytes());
+    guided.extend_from_slice(&[24, 0, 1, 0]); // data offset, processing required
+    guided.extend_from_slice(&lzma(&inner));
+    set_len(&mut guided, 0);
+    // EFI_FFS_FILE_HEADER: name, checksums, type 0x0b, attributes, size, state.
+    let mut file = vec![0x11; 16];
+    file.extend_from_slice(&[0, 0xaa, 0x0b, 0, 0, 0, 0, 0xf8]);
+    file.extend_from_slice(&guided);
+    set_len(&mut file, 20);
+    let sum = file[..23]
+        .iter()
+        .fold(0_u8, |sum, byte| sum.wrapping_add(*byte))
+        .wrapping_sub(0xaa);
+    file[16] = 0_u8.wrapping_sub(sum);
+    let header = VolumeHeader::parse(&mut fm_formats::Reader::new(volume)).expect("made from a parsed one");
+    volume_of(&header, &file)
+}
+
+fn section(kind: u8, rest: &[u8]) -> Vec<u8> {
+    [&[0, 0, 0, kind], rest].concat()
+}
+
+/// Writes the 24-bit length of the whole into its header.
+fn set_len(bytes: &mut [u8], at: usize) {
+    let len = u32::try_from(bytes.len()).expect("small").to_le_bytes();
+    bytes[at..at + 3].copy_from_slice(&len[..3]);
+}
+
+/// The `.lzma` format with the decoded size in its header, as edk2 wants it.
+fn lzma(bytes: &[u8]) -> Vec<u8> {
+    let mut options = LzmaOptions::with_preset(1);
+    options.dict_size = 1 << 16;
+    let mut writer =
+        LzmaWriter::new_use_header(Vec::new(), &options, Some(bytes.len() as u64)).expect("a header");
+    writer.write_all(bytes).expect("it takes all");
+    writer.finish().expect("it ends")
+}
