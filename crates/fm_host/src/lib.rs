@@ -2,3 +2,17 @@
 
 pub mod monitor;
 pub mod qmp;
+
+mod cmdline;
+mod error;
+mod guest;
+mod memory;
+mod process;
+mod version;
+
+pub use cmdline::{CommandLine, FlashArgument, QmpArgument};
+pub use error::{Error, in_one_line};
+pub use guest::{FlashFormat, FlashUnit, Guest, Listing, MachineSource, MachineType, find, guests};
+pub use memory::{GuestMemory, RamBlock, Region};
+pub use process::{Mapping, OpenFile, Process};
+pub use version::QemuVersion;

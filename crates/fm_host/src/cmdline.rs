@@ -1,0 +1,314 @@
+//! QEMU command lines in every form that people and management stacks write them.
+//!
+//! Only what firmware needs is kept: the machine, the flash units, the name and uuid, where QMP
+//! listens. Sources: QEMU `system/vl.c` (`qemu_init`), `qemu-options.def`, `blockdev.c` (`drive_new`).
+
+mod config;
+mod flash;
+mod keyval;
+
+use keyval::Options;
+
+pub use flash::FlashArgument;
+
+/// Options that stand alone; every other one takes the argument behind it.
+const FLAGS: &[&str] = &[
+    "S",
+    "s",
+    "h",
+    "help",
+    "version",
+    "audio-help",
+    "nodefaults",
+    "nodefconfig",
+    "no-user-config",
+    "daemonize",
+    "nographic",
+    "snapshot",
+    "no-reboot",
+    "no-shutdown",
+    "no-acpi",
+    "no-hpet",
+    "no-kvm",
+    "no-quit",
+    "no-frame",
+    "usb",
+    "full-screen",
+    "portrait",
+    "curses",
+    "sdl",
+    "alt-grab",
+    "ctrl-grab",
+    "no-fd-bootchk",
+    "win2k-hack",
+    "mem-prealloc",
+    "only-migratable",
+    "singlestep",
+    "preconfig",
+    "enable-kvm",
+    "enable-hax",
+    "enable-sync-profile",
+    "async-teardown",
+    "xen-attach",
+    "xen-domid-restrict",
+    "semihosting",
+    "old-param",
+    "localtime",
+];
+
+/// At most this many configuration files are read for one command line.
+const CONFIG_FILES_MAX: usize = 16;
+
+/// Where QMP listens, as the command line says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QmpArgument {
+    /// A Unix socket at a path.
+    Path(String),
+    /// A descriptor that the process inherited, as libvirt hands it over.
+    Descriptor(u32),
+}
+
+/// What a command line says about a guest and its firmware.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommandLine {
+    /// The program as it was called.
+    pub program: String,
+    /// `-name`.
+    pub name: Option<String>,
+    /// `-uuid`, or the system uuid of `-smbios type=1`.
+    pub uuid: Option<String>,
+    /// The machine type as written: `q35`, `pc-q35-7.2`.
+    pub machine: Option<String>,
+    /// The accelerator as written: `kvm`, `kvm:tcg`.
+    pub accel: Option<String>,
+    /// `-bios`.
+    pub bios: Option<String>,
+    /// The flash units, ascending.
+    pub flash: Vec<FlashArgument>,
+    /// Whether flash answers to system management mode only (`cfi.pflash01.secure=on`).
+    pub secure_flash: bool,
+    /// Where QMP listens.
+    pub qmp: Vec<QmpArgument>,
+    /// Sets of inherited descriptors: set, descriptor (`-add-fd`).
+    pub fd_sets: Vec<(u32, u32)>,
+    /// Whether the guest was to wait for `cont`: `-S`.
+    pub stopped: bool,
+    /// `-incoming`.
+    pub incoming: Option<String>,
+    /// What could not be followed, in words.
+    pub remarks: Vec<String>,
+}
+
+/// Gathers options until all are known: what refers to what is only clear at the end.
+#[derive(Debug, Default)]
+struct Gathered {
+    found: CommandLine,
+    machine: Options,
+    sources: flash::FlashSources,
+    chardevs: Vec<(String, Options)>,
+    control_monitors: Vec<String>,
+    smbios_uuid: Option<String>,
+    configs_read: usize,
+}
+
+impl CommandLine {
+    /// Reads `arguments`, the program's name first. `read_config` gives the text of a `-readconfig`
+    /// file, or why it could not be read, in words.
+    pub fn parse(arguments: &[String], read_config: &mut dyn FnMut(&str) -> Result<String, String>) -> Self {
+        let mut gathered = Gathered::default();
+        let mut arguments = arguments.iter();
+        if let Some(program) = arguments.next() {
+            gathered.found.program.clone_from(program);
+        }
+        while let Some(argument) = arguments.next() {
+            let Some(option) = argument.strip_prefix('-') else {
+                continue; // a disk image
+            };
+            let option = option.strip_prefix('-').unwrap_or(option);
+            if FLAGS.contains(&option) {
+                gathered.flag(option);
+            } else if let Some(value) = arguments.next() {
+                gathered.option(option, value, read_config);
+            }
+        }
+        gathered.finish()
+    }
+}
+
+impl Gathered {
+    fn flag(&mut self, flag: &str) {
+        match flag {
+            "S" => self.found.stopped = true,
+            "enable-kvm" => self.found.accel = Some("kvm".to_owned()),
+            _ => {}
+        }
+    }
+
+    fn option(
+        &mut self,
+        option: &str,
+        value: &str,
+        read_config: &mut dyn FnMut(&str) -> Result<String, String>,
+    ) {
+        match option {
+            "machine" | "M" => self.machine.extend(Options::parse(value, Some("type"))),
+            "accel" => self.accel(&Options::parse(value, Some("accel"))),
+            "name" => self.name(&Options::parse(value, Some("guest"))),
+            "uuid" => self.found.uuid = Some(value.to_owned()),
+            "smbios" => self.smbios(&Options::parse(value, None)),
+            "bios" => self.found.bios = Some(value.to_owned()),
+            "pflash" => self.sources.pflash(value),
+            "drive" => self.sources.drive(Options::parse(value, None)),
+            "blockdev" => self.sources.blockdev(value),
+            "global" => self.global(value),
+            "qmp" | "qmp-pretty" => self.qmp(value),
+            "mon" => self.monitor(&Options::parse(value, Some("chardev"))),
+            "chardev" => self.chardev(Options::parse(value, Some("backend"))),
+            "incoming" => self.found.incoming = Some(value.to_owned()),
+            "add-fd" => self.add_fd(&Options::parse(value, None)),
+            "readconfig" => self.config(value, read_config),
+            _ => {}
+        }
+    }
+
+    fn accel(&mut self, options: &Options) {
+        // several -accel are tried in their order: only the first says what was meant
+        if self.found.accel.is_none() {
+            self.found.accel = options.get("accel").map(str::to_owned);
+        }
+    }
+
+    fn name(&mut self, options: &Options) {
+        if let Some(name) = options.get("guest") {
+            self.found.name = Some(name.to_owned());
+        }
+    }
+
+    fn smbios(&mut self, options: &Options) {
+        if let (Some("1"), Some(uuid)) = (options.get("type"), options.get("uuid")) {
+            self.smbios_uuid = Some(uuid.to_owned());
+        }
+    }
+
+    /// `-global DRIVER.PROPERTY=VALUE`, or the long form with `driver=`, `property=`, `value=`.
+    fn global(&mut self, value: &str) {
+        let options = Options::parse(value, None);
+        self.secure(
+            options.get("driver"),
+            options.get("property"),
+            options.get("value"),
+        );
+        let short = value.split_once('=').and_then(|(left, value)| {
+            let (driver, property) = left.rsplit_once('.')?;
+            Some((driver, property, value))
+        });
+        if let Some((driver, property, value)) = short {
+            self.secure(Some(driver), Some(property), Some(value));
+        }
+    }
+
+    fn secure(&mut self, driver: Option<&str>, property: Option<&str>, value: Option<&str>) {
+        if (driver, property) == (Some("cfi.pflash01"), Some("secure")) {
+            self.found.secure_flash = value.is_some_and(keyval::is_on);
+        }
+    }
+
+    /// `-qmp unix:PATH,server=on`, or `-qmp chardev:ID`.
+    fn qmp(&mut self, value: &str) {
+        let options = Options::parse(value, Some("backend"));
+        match options.get("backend").and_then(|backend| backend.split_once(':')) {
+            Some(("unix", path)) => self.found.qmp.push(QmpArgument::Path(path.to_owned())),
+            Some(("chardev", id)) => self.control_monitors.push(id.to_owned()),
+            _ => {}
+        }
+    }
+
+    fn monitor(&mut self, options: &Options) {
+        if let (Some("control"), Some(chardev)) = (options.get("mode"), options.get("chardev")) {
+            self.control_monitors.push(chardev.to_owned());
+        }
+    }
+
+    fn chardev(&mut self, options: Options) {
+        if let Some(id) = options.get("id").map(str::to_owned) {
+            self.chardevs.push((id, options));
+        }
+    }
+
+    fn add_fd(&mut self, options: &Options) {
+        let number = |key| options.get(key).and_then(|text| text.parse().ok());
+        if let (Some(set), Some(fd)) = (number("set"), number("fd")) {
+            self.found.fd_sets.push((set, fd));
+        }
+    }
+
+    fn config(&mut self, path: &str, read_config: &mut dyn FnMut(&str) -> Result<String, String>) {
+        self.configs_read = self.configs_read.saturating_add(1);
+        if self.configs_read > CONFIG_FILES_MAX {
+            let remark = format!("-readconfig {path}: more than {CONFIG_FILES_MAX} files, not read");
+            self.found.remarks.push(remark);
+            return;
+        }
+        let text = match read_config(path) {
+            Ok(text) => text,
+            Err(why) => {
+                self.found.remarks.push(format!("-readconfig {path}: {why}"));
+                return;
+            }
+        };
+        for section in config::parse(&text) {
+            let mut options = section.options;
+            if let Some(id) = &section.id {
+                options.push("id", id);
+            }
+            match section.group.as_str() {
+                "machine" => self.machine.extend(options),
+                "accel" => self.accel(&options),
+                "name" => self.name(&options),
+                "smbios" => self.smbios(&options),
+                "drive" => self.sources.drive(options),
+                "mon" => self.monitor(&options),
+                "chardev" => self.chardev(options),
+                "global" => {
+                    self.secure(
+                        options.get("driver"),
+                        options.get("property"),
+                        options.get("value"),
+                    );
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn finish(mut self) -> CommandLine {
+        let mut found = self.found;
+        found.flash = self.sources.resolve(&self.machine);
+        found.machine = self.machine.get("type").map(str::to_owned);
+        if found.bios.is_none() {
+            found.bios = self.machine.get("firmware").map(str::to_owned);
+        }
+        if found.accel.is_none() {
+            found.accel = self.machine.get("accel").map(str::to_owned);
+        }
+        if found.uuid.is_none() {
+            found.uuid = self.smbios_uuid.take();
+        }
+        for monitor in &self.control_monitors {
+            let chardev = self.chardevs.iter().find(|(id, _)| id == monitor);
+            let Some((_, options)) = chardev.filter(|(_, options)| options.get("backend") == Some("socket"))
+            else {
+                continue;
+            };
+            if let Some(path) = options.get("path") {
+                found.qmp.push(QmpArgument::Path(path.to_owned()));
+            } else if let Some(fd) = options.get("fd").and_then(|fd| fd.parse().ok()) {
+                found.qmp.push(QmpArgument::Descriptor(fd));
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests;

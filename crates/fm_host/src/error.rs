@@ -1,0 +1,146 @@
+//! Why a guest, or something of it, could not be found or read.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A failure of this crate. The message says what failed, the source chain why.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No QEMU process answers to the selector.
+    #[error("no guest {selector:?} runs on this host")]
+    NoGuest {
+        /// What was asked for.
+        selector: String,
+    },
+    /// More than one QEMU process answers to the selector.
+    #[error("{selector:?} could be any of {}", candidates.join(", "))]
+    Several {
+        /// What was asked for.
+        selector: String,
+        /// Each candidate, as `pid N (name)`.
+        candidates: Vec<String>,
+    },
+    /// The process exists and is no QEMU system emulator.
+    #[error("process {pid} is not QEMU: {why}")]
+    NotQemu {
+        /// Which process.
+        pid: u32,
+        /// What gave it away.
+        why: String,
+    },
+    /// The process ended while it was looked at.
+    #[error("process {pid} has ended")]
+    Gone {
+        /// Which process.
+        pid: u32,
+    },
+    /// The guest runs firmware that lies in no flash device.
+    #[error("{guest} has no firmware flash: it runs {firmware}")]
+    NoFlash {
+        /// `pid N (name)`.
+        guest: String,
+        /// What it runs instead.
+        firmware: String,
+    },
+    /// QEMU's machines have two flash units; this command line names others.
+    #[error("{guest} names flash unit {unit}, but firmware lies in units 0 (CODE) and 1 (VARS) only")]
+    TooManyFlashUnits {
+        /// `pid N (name)`.
+        guest: String,
+        /// The unit that does not belong.
+        unit: u32,
+    },
+    /// The guest has no flash of this unit.
+    #[error("{guest} has no flash unit {unit}")]
+    NoSuchFlash {
+        /// `pid N (name)`.
+        guest: String,
+        /// The unit that is missing.
+        unit: u32,
+    },
+    /// The kernel does not let us look.
+    #[error("no permission to read {what} of process {pid}")]
+    Denied {
+        /// Which process.
+        pid: u32,
+        /// What was to be read, such as `the memory`.
+        what: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Something under /proc could not be read for another reason than permission or the process's end.
+    #[error("cannot read {what} of process {pid}")]
+    Proc {
+        /// Which process.
+        pid: u32,
+        /// What was to be read.
+        what: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The flash is not where it should be in the process's memory.
+    #[error("flash unit {unit} was not found in the memory of {guest}: {why}")]
+    FlashNotFound {
+        /// `pid N (name)`.
+        guest: String,
+        /// Which unit.
+        unit: u32,
+        /// What was seen instead.
+        why: String,
+    },
+    /// The guest wrote to its flash faster than it could be read whole.
+    #[error("flash unit {unit} of {guest} did not hold still in {readings} readings")]
+    Unsettled {
+        /// `pid N (name)`.
+        guest: String,
+        /// Which unit.
+        unit: u32,
+        /// How often it was read.
+        readings: u32,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file or an entry of /proc does not say what it should.
+    #[error("{what} of process {pid} makes no sense: {why}")]
+    Malformed {
+        /// Which process.
+        pid: u32,
+        /// What was read.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl Error {
+    /// An error met while reading `what` of process `pid`: a process that is gone, a permission that
+    /// is missing, or what the kernel said.
+    pub(crate) fn proc(pid: u32, what: &'static str, source: io::Error) -> Self {
+        let gone = source.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error());
+        match source.kind() {
+            io::ErrorKind::NotFound => Self::Gone { pid },
+            _ if gone => Self::Gone { pid },
+            io::ErrorKind::PermissionDenied => Self::Denied { pid, what, source },
+            _ => Self::Proc { pid, what, source },
+        }
+    }
+}
+
+/// The error with its causes, for lists in which each has one line.
+pub fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(why) = cause {
+        line.push_str(": ");
+        line.push_str(&why.to_string());
+        cause = why.source();
+    }
+    line
+}

@@ -1,0 +1,304 @@
+//! A guest: one QEMU process, what its command line says, and what it really runs.
+
+mod files;
+mod find;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::cmdline::{CommandLine, QmpArgument};
+use crate::memory::{self, GuestMemory};
+use crate::process::Process;
+use crate::version::{self, QemuVersion};
+
+pub use files::{FlashFormat, FlashUnit};
+pub use find::{Listing, find, guests};
+
+/// The largest configuration file that is read.
+const CONFIG_MAX_BYTES: u64 = 1 << 20;
+
+/// A QEMU process on this host.
+#[derive(Debug, Clone)]
+pub struct Guest {
+    process: Process,
+    command: CommandLine,
+    /// The target architecture by QEMU's name: `x86_64`, `aarch64`.
+    arch: String,
+    flash: Vec<FlashUnit>,
+    qmp_sockets: Vec<PathBuf>,
+}
+
+/// Where a machine type's name was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MachineSource {
+    /// From the running QEMU's memory.
+    Memory,
+    /// The command line gives the full name.
+    CommandLine,
+    /// The command line gives an alias, which the QEMU version resolves as upstream does.
+    Version,
+}
+
+/// A machine type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineType {
+    /// The full name where it is known: `pc-q35-7.2`.
+    pub name: String,
+    /// How it is known.
+    pub source: MachineSource,
+}
+
+impl Guest {
+    /// What `process` is, if its command line can be read.
+    fn of(process: Process) -> Result<Self, Error> {
+        let arguments = process.arguments()?;
+        let command = CommandLine::parse(&arguments, &mut |path| {
+            let path = process.reach(Path::new(path));
+            match crate::process::read_bounded(&path, CONFIG_MAX_BYTES) {
+                Ok(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+                Ok(None) => Err("the file is too large".to_owned()),
+                Err(error) => Err(error.to_string()),
+            }
+        });
+        let arch = arch(&process, &command);
+        let flash = files::resolve(&process, &command);
+        let qmp_sockets = qmp_sockets(&process, &command);
+        Ok(Self {
+            process,
+            command,
+            arch,
+            flash,
+            qmp_sockets,
+        })
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub const fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Its process.
+    #[must_use]
+    pub const fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// `-name`.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.command.name.as_deref()
+    }
+
+    /// `-uuid`, or the one in its SMBIOS.
+    #[must_use]
+    pub fn uuid(&self) -> Option<&str> {
+        self.command.uuid.as_deref()
+    }
+
+    /// For messages: `guest web1 (pid 123)`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.name() {
+            Some(name) => format!("guest {name} (pid {})", self.pid()),
+            None => format!("the guest of pid {}", self.pid()),
+        }
+    }
+
+    /// All that its command line says.
+    #[must_use]
+    pub const fn command(&self) -> &CommandLine {
+        &self.command
+    }
+
+    /// The target architecture by QEMU's name.
+    #[must_use]
+    pub fn arch(&self) -> &str {
+        &self.arch
+    }
+
+    /// Whether its process still is the one that was found.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.process.is_alive()
+    }
+
+    /// Where QMP listens. A monitor serves one client: these belong to whoever started the guest.
+    #[must_use]
+    pub fn qmp_sockets(&self) -> &[PathBuf] {
+        &self.qmp_sockets
+    }
+
+    /// The version of the QEMU that runs, whatever its file holds by now.
+    ///
+    /// # Errors
+    /// [`Error::NotQemu`], or the kernel's answer.
+    pub fn qemu_version(&self) -> Result<QemuVersion, Error> {
+        version::of(&self.process)?.ok_or_else(|| Error::NotQemu {
+            pid: self.pid(),
+            why: "its program holds no QEMU version".to_owned(),
+        })
+    }
+
+    /// `kvm`, `tcg`, …: what is in use where the kernel shows it, else what the command line says.
+    #[must_use]
+    pub fn accelerator(&self) -> String {
+        if let Ok(files) = self.process.open_files() {
+            let kvm = |file: &crate::process::OpenFile| file.target.to_str() == Some("anon_inode:kvm-vm");
+            if files.iter().any(kvm) {
+                return "kvm".to_owned();
+            }
+        }
+        let said = self.command.accel.as_deref().unwrap_or("tcg");
+        // what was tried first and is not in use did not work
+        let fallback = said.strip_prefix("kvm:").unwrap_or(said);
+        fallback.split(':').next().unwrap_or(fallback).to_owned()
+    }
+
+    /// The machine type, from `memory` if that is given and holds it.
+    #[must_use]
+    pub fn machine(&self, memory: Option<&GuestMemory>) -> Option<MachineType> {
+        if let Some(name) = memory.and_then(GuestMemory::machine) {
+            return Some(MachineType {
+                name: name.to_owned(),
+                source: MachineSource::Memory,
+            });
+        }
+        let is_x86 = matches!(self.arch.as_str(), "x86_64" | "i386");
+        let written = match self.command.machine.as_deref() {
+            Some(written) => written,
+            None if is_x86 => "pc",
+            None => return None,
+        };
+        let family = match written {
+            "q35" if is_x86 => "pc-q35",
+            "pc" if is_x86 => "pc-i440fx",
+            "virt" if matches!(self.arch.as_str(), "aarch64" | "arm") => "virt",
+            full => {
+                return Some(MachineType {
+                    name: full.to_owned(),
+                    source: MachineSource::CommandLine,
+                });
+            }
+        };
+        let version = self.qemu_version().ok()?;
+        Some(MachineType {
+            name: format!("{family}-{}.{}", version.major, version.minor),
+            source: MachineSource::Version,
+        })
+    }
+
+    /// Its flash units, ascending: CODE is unit 0, VARS unit 1.
+    ///
+    /// # Errors
+    /// [`Error::NoFlash`], [`Error::TooManyFlashUnits`].
+    pub fn flash(&self) -> Result<&[FlashUnit], Error> {
+        if let Some(strange) = self.flash.iter().find(|flash| flash.unit > 1) {
+            return Err(Error::TooManyFlashUnits {
+                guest: self.label(),
+                unit: strange.unit,
+            });
+        }
+        if self.flash.is_empty() {
+            return Err(Error::NoFlash {
+                guest: self.label(),
+                firmware: match (&self.command.bios, self.arch.as_str()) {
+                    (Some(bios), _) => format!("{bios:?} as -bios"),
+                    (None, "x86_64" | "i386") => "QEMU's default, SeaBIOS".to_owned(),
+                    (None, _) => "what QEMU loads by default".to_owned(),
+                },
+            });
+        }
+        Ok(&self.flash)
+    }
+
+    /// Flash `unit`, if the guest has it.
+    ///
+    /// # Errors
+    /// As [`Guest::flash`], and [`Error::NoSuchFlash`].
+    pub fn flash_unit(&self, unit: u32) -> Result<&FlashUnit, Error> {
+        let mut units = self.flash()?.iter();
+        units
+            .find(|flash| flash.unit == unit)
+            .ok_or_else(|| Error::NoSuchFlash {
+                guest: self.label(),
+                unit,
+            })
+    }
+
+    /// Opens its memory.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn memory(&self) -> Result<GuestMemory, Error> {
+        GuestMemory::open(&self.process)
+    }
+
+    /// Where flash `unit` lies in `memory`.
+    ///
+    /// # Errors
+    /// [`Error::FlashNotFound`], and as [`Guest::flash`].
+    pub fn flash_region(&self, memory: &GuestMemory, unit: u32) -> Result<memory::Region, Error> {
+        let flash = self.flash_unit(unit)?;
+        let file = flash.opened_or_now().and_then(|path| File::open(path).ok());
+        memory
+            .flash(unit, flash.size_bytes, file.as_ref())
+            .map_err(|why| Error::FlashNotFound {
+                guest: self.label(),
+                unit,
+                why,
+            })
+    }
+
+    /// The bytes of flash `unit` as they were at one instant, read from the running guest.
+    ///
+    /// # Errors
+    /// [`Error::Unsettled`] if the guest wrote all the time, and as [`Guest::flash_region`].
+    pub fn read_flash(&self, unit: u32) -> Result<Vec<u8>, Error> {
+        let memory = self.memory()?;
+        let region = self.flash_region(&memory, unit)?;
+        self.read_region(&memory, unit, region, u64::MAX)
+    }
+
+    /// As [`Guest::read_flash`], for a region that was found before, and at most `len_bytes` of it.
+    ///
+    /// # Errors
+    /// [`Error::Unsettled`], or the kernel's answer.
+    pub fn read_region(
+        &self,
+        memory: &GuestMemory,
+        unit: u32,
+        region: memory::Region,
+        len_bytes: u64,
+    ) -> Result<Vec<u8>, Error> {
+        memory.read(region, len_bytes)?.ok_or_else(|| Error::Unsettled {
+            guest: self.label(),
+            unit,
+            readings: memory::READINGS_MAX,
+        })
+    }
+}
+
+/// From the program's name: `qemu-system-aarch64`. Programs called otherwise (`kvm`, `qemu-kvm`) serve
+/// the host's own architecture.
+fn arch(process: &Process, command: &CommandLine) -> String {
+    let exe = process.exe().ok();
+    let exe = exe.as_deref().unwrap_or(Path::new(&command.program));
+    let name = exe.file_name().unwrap_or_default().to_string_lossy();
+    match name.split_once("qemu-system-") {
+        Some((_, arch)) => arch.split(['-', '.', ' ']).next().unwrap_or(arch).to_owned(),
+        None => std::env::consts::ARCH.to_owned(),
+    }
+}
+
+fn qmp_sockets(process: &Process, command: &CommandLine) -> Vec<PathBuf> {
+    command
+        .qmp
+        .iter()
+        .filter_map(|argument| match argument {
+            QmpArgument::Path(path) => Some(process.absolute(Path::new(path))),
+            QmpArgument::Descriptor(fd) => find::socket_path(process, *fd),
+        })
+        .collect()
+}

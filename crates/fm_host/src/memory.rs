@@ -1,0 +1,284 @@
+//! A running guest's memory: its RAM blocks, its flash, its ROMs, read without pausing or asking it.
+
+mod ramlist;
+mod settle;
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use fm_formats::{Guid, Reader, Sha256};
+use sha2::Digest as _;
+
+use crate::Error;
+use crate::process::{Mapping, Process};
+
+const CHUNK_BYTES: usize = 256 << 10;
+/// The largest flash chips of QEMU's machines are 64 MiB; nothing larger is ever read as one.
+const FLASH_MAX_BYTES: u64 = 256 << 20;
+/// Option ROMs are at most 16 MiB by the PCI specification's expansion ROM register.
+const ROM_MAX_BYTES: u64 = 16 << 20;
+/// `gEfiSystemNvDataFvGuid` (edk2 `MdeModulePkg/Include/Guid/SystemNvDataGuid.h`): the volume of VARS.
+const NV_DATA_VOLUME: Guid = Guid::literal("fff12b8d-7696-4c8b-a985-2747075b4f50");
+
+/// A block of guest memory, by the name that the migration stream knows it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RamBlock {
+    /// QEMU's name: `system.flash0`, `0000:00:02.0/virtio-net-pci.rom`.
+    pub name: String,
+    /// Where it lies in the process.
+    pub address: u64,
+    /// Its length in use: what a migration stream declares.
+    pub used_bytes: u64,
+    /// The length it may grow to.
+    pub max_bytes: u64,
+}
+
+impl RamBlock {
+    /// The flash unit that it holds.
+    #[must_use]
+    pub fn flash_unit(&self) -> Option<u32> {
+        self.name.rsplit_once(".flash")?.1.parse().ok()
+    }
+
+    /// Whether it holds a ROM that came from a file: an option ROM, or firmware outside flash.
+    /// `pc.rom` is none (shadow memory), nor are the tables that QEMU makes up (`/rom@…`).
+    #[must_use]
+    pub fn is_rom(&self) -> bool {
+        let option_rom =
+            self.name.contains('/') && !self.name.starts_with('/') && self.name.ends_with(".rom");
+        option_rom || matches!(self.name.as_str(), "pc.bios" | "isa-bios")
+    }
+}
+
+/// An open view of a guest's memory.
+#[derive(Debug)]
+pub struct GuestMemory {
+    pid: u32,
+    file: File,
+    mappings: Vec<Mapping>,
+    blocks: Vec<RamBlock>,
+    machine: Option<String>,
+}
+
+/// A stretch of a guest's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// Where it lies in the process.
+    pub address: u64,
+    /// Its length.
+    pub len_bytes: u64,
+}
+
+impl From<&RamBlock> for Region {
+    fn from(block: &RamBlock) -> Self {
+        Self {
+            address: block.address,
+            len_bytes: block.used_bytes,
+        }
+    }
+}
+
+impl GuestMemory {
+    /// Opens the memory of `process` and finds QEMU's list of blocks in it.
+    ///
+    /// # Errors
+    /// The kernel's answer, such as a missing permission.
+    pub fn open(process: &Process) -> Result<Self, Error> {
+        let mappings = process.mappings()?;
+        let file = process.open_memory()?;
+        let (blocks, machine) = ramlist::read(&file, &mappings);
+        Ok(Self {
+            pid: process.pid(),
+            file,
+            mappings,
+            blocks,
+            machine,
+        })
+    }
+
+    /// The RAM blocks in QEMU's order; empty if its list was not found.
+    #[must_use]
+    pub fn blocks(&self) -> &[RamBlock] {
+        &self.blocks
+    }
+
+    /// The machine type's full name, as the running QEMU has it.
+    #[must_use]
+    pub fn machine(&self) -> Option<&str> {
+        self.machine.as_deref()
+    }
+
+    /// Where flash `unit` lies: by its block's name, otherwise the mapping of exactly `len_bytes` that
+    /// holds the right volume. `file` is what the unit was made from, for telling blank stores apart.
+    ///
+    /// # Errors
+    /// In words, why it was not found; the caller knows the guest's name.
+    pub fn flash(&self, unit: u32, len_bytes: Option<u64>, file: Option<&File>) -> Result<Region, String> {
+        let named = self.blocks.iter().find(|block| block.flash_unit() == Some(unit));
+        if let Some(block) = named.filter(|block| block.used_bytes <= FLASH_MAX_BYTES) {
+            return Ok(block.into());
+        }
+        let Some(len_bytes) = len_bytes.filter(|len_bytes| (1..=FLASH_MAX_BYTES).contains(len_bytes)) else {
+            return Err("its size is not known".to_owned());
+        };
+        let candidates = self.candidates(len_bytes);
+        let mut fitting: Vec<Region> = candidates
+            .iter()
+            .copied()
+            .filter(|region| self.volume_is_nv(*region) == Some(unit == 1))
+            .collect();
+        if let (true, Some(file)) = (fitting.is_empty(), file) {
+            // a blank store holds no volume, but is what its file is
+            fitting = candidates.clone();
+            fitting.retain(|region| self.equals(*region, file).unwrap_or(false));
+        }
+        match fitting.as_slice() {
+            [] => Err(format!(
+                "{} mappings have its size of {len_bytes} bytes, none holds its content",
+                candidates.len()
+            )),
+            [region] => Ok(*region),
+            [first, others @ ..] => {
+                let digest = self.digest(*first).ok();
+                let all_same = others.iter().all(|region| self.digest(*region).ok() == digest);
+                if all_same {
+                    Ok(*first)
+                } else {
+                    Err(format!("{} mappings look like it and differ", fitting.len()))
+                }
+            }
+        }
+    }
+
+    /// The mappings that could be a block of `len_bytes`: exactly that long, or ending at QEMU's guard
+    /// page and merged by the kernel with what lies below.
+    fn candidates(&self, len_bytes: u64) -> Vec<Region> {
+        let mut candidates = Vec::new();
+        for (index, mapping) in self.mappings.iter().enumerate() {
+            if !mapping.may_hold_ram() || mapping.len_bytes() < len_bytes {
+                continue;
+            }
+            let next = self.mappings.get(index.saturating_add(1));
+            let guarded = next.is_some_and(|next| next.guard && next.start == mapping.end);
+            if mapping.len_bytes() == len_bytes || guarded {
+                candidates.push(Region {
+                    address: mapping.end.saturating_sub(len_bytes),
+                    len_bytes,
+                });
+            }
+        }
+        candidates
+    }
+
+    /// Whether the volume at the start of `region` is a variable store's; nothing if there is no volume.
+    fn volume_is_nv(&self, region: Region) -> Option<bool> {
+        let mut header = [0; 48];
+        self.file.read_exact_at(&mut header, region.address).ok()?;
+        let mut reader = Reader::new(&header);
+        reader.seek(16, "file system").ok()?;
+        let kind = Guid::from_bytes(*reader.raw::<[u8; 16]>("file system").ok()?);
+        reader.seek(40, "signature").ok()?;
+        let signature = reader.bytes(4, "signature").ok()?;
+        (signature == b"_FVH").then_some(kind == NV_DATA_VOLUME)
+    }
+
+    /// The first `len_bytes` of `region` (all of it if it is shorter) as they were at one instant, or
+    /// nothing if the guest wrote all the time.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn read(&self, region: Region, len_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
+        let len_bytes = region.len_bytes.min(len_bytes).min(FLASH_MAX_BYTES);
+        settle::read(
+            &self.file,
+            region.address,
+            usize::try_from(len_bytes).unwrap_or(0),
+        )
+        .map_err(|source| self.error(source))
+    }
+
+    /// The digest of `region`, read in pieces: for memory that the guest cannot write.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn digest(&self, region: Region) -> Result<Sha256, Error> {
+        let mut hasher = sha2::Sha256::new();
+        self.walk(region, |_, bytes| {
+            hasher.update(bytes);
+            true
+        })?;
+        Ok(Sha256::from_bytes(hasher.finalize().into()))
+    }
+
+    /// Whether `region` and the whole of `file` are the same bytes.
+    ///
+    /// # Errors
+    /// The kernel's answer about the memory; a file that cannot be read is not the same.
+    pub fn equals(&self, region: Region, file: &File) -> Result<bool, Error> {
+        if file.metadata().map(|status| status.len()).ok() != Some(region.len_bytes) {
+            return Ok(false);
+        }
+        let mut theirs = vec![0; CHUNK_BYTES];
+        let mut same = true;
+        self.walk(region, |offset, bytes| {
+            let theirs = theirs.get_mut(..bytes.len()).unwrap_or_default();
+            same = file.read_exact_at(theirs, offset).is_ok() && theirs == bytes;
+            same
+        })?;
+        Ok(same)
+    }
+
+    /// Whether `region` holds exactly `bytes`.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn equals_bytes(&self, region: Region, bytes: &[u8]) -> Result<bool, Error> {
+        if bytes.len() as u64 != region.len_bytes {
+            return Ok(false);
+        }
+        let mut same = true;
+        self.walk(region, |offset, theirs| {
+            let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+            let ours = bytes.get(offset..offset.saturating_add(theirs.len()));
+            same = ours == Some(theirs);
+            same
+        })?;
+        Ok(same)
+    }
+
+    /// Option ROMs and other ROMs from files. Without QEMU's list there are no names to give.
+    pub fn roms(&self) -> impl Iterator<Item = &RamBlock> {
+        self.blocks
+            .iter()
+            .filter(|block| block.is_rom() && block.used_bytes <= ROM_MAX_BYTES)
+    }
+
+    fn walk(&self, region: Region, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), Error> {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut offset = 0;
+        while offset < region.len_bytes {
+            let wanted = region.len_bytes.saturating_sub(offset).min(CHUNK_BYTES as u64) as usize;
+            let bytes = chunk.get_mut(..wanted).unwrap_or_default();
+            self.file
+                .read_exact_at(bytes, region.address.saturating_add(offset))
+                .map_err(|source| self.error(source))?;
+            if !each(offset, bytes) {
+                break;
+            }
+            offset = offset.saturating_add(wanted as u64);
+        }
+        Ok(())
+    }
+
+    /// Memory of a process that is ending reads as nothing at all.
+    fn error(&self, source: io::Error) -> Error {
+        if source.kind() == io::ErrorKind::UnexpectedEof {
+            return Error::Gone { pid: self.pid };
+        }
+        Error::proc(self.pid, "the memory", source)
+    }
+}
+
+/// How often a settled reading is tried, for the error that says so.
+pub(crate) const READINGS_MAX: u32 = settle::READINGS_MAX;

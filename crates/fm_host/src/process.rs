@@ -1,0 +1,333 @@
+//! One process as /proc shows it: what it is, told apart from a later one of the same pid, and its files.
+
+mod maps;
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+pub use maps::Mapping;
+
+/// The longest command line that is read; the kernel's own default limit is 2 MiB for all arguments.
+const CMDLINE_MAX_BYTES: u64 = 8 << 20;
+/// The largest list of mappings that is read: more than the kernel's default of 65,530 mappings needs.
+const MAPS_MAX_BYTES: u64 = 32 << 20;
+/// How many open files of one process are looked at.
+const FDS_MAX: usize = 65_536;
+
+/// A process, known by its pid and the moment it started: a pid alone may be another process tomorrow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    pid: u32,
+    start_ticks: u64,
+    dir: PathBuf,
+}
+
+/// An open file of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFile {
+    /// The descriptor's number.
+    pub fd: u32,
+    /// What the kernel calls it: a path (as the process's mount namespace sees it), `socket:[…]`, …
+    pub target: PathBuf,
+    /// Whether the path no longer names this file.
+    pub deleted: bool,
+}
+
+impl Process {
+    /// The process `pid` of the process table at `proc_dir` (`/proc`).
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if there is none; otherwise what the kernel said.
+    pub fn open(proc_dir: &Path, pid: u32) -> Result<Self, Error> {
+        let dir = proc_dir.join(pid.to_string());
+        let start_ticks = start_ticks(&dir, pid)?;
+        Ok(Self {
+            pid,
+            start_ticks,
+            dir,
+        })
+    }
+
+    /// The pids in the process table at `proc_dir`, ascending.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be listed.
+    pub fn pids(proc_dir: &Path) -> Result<Vec<u32>, Error> {
+        let file_error = |source| Error::File {
+            path: proc_dir.to_owned(),
+            source,
+        };
+        let mut pids: Vec<u32> = fs::read_dir(proc_dir)
+            .map_err(file_error)?
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        pids.sort_unstable();
+        Ok(pids)
+    }
+
+    /// Its pid.
+    #[must_use]
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// When it started, in clock ticks since the host booted. With the pid it names the process for good.
+    #[must_use]
+    pub const fn start_ticks(&self) -> u64 {
+        self.start_ticks
+    }
+
+    /// Its folder under /proc.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether this very process still exists.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        start_ticks(&self.dir, self.pid).is_ok_and(|ticks| ticks == self.start_ticks)
+    }
+
+    /// Its arguments, the program's name first; empty for a kernel thread or a zombie.
+    ///
+    /// # Errors
+    /// The kernel's answer, or [`Error::Malformed`] if it is longer than any command line.
+    pub fn arguments(&self) -> Result<Vec<String>, Error> {
+        let what = "the command line";
+        let bytes = self.read_bounded("cmdline", CMDLINE_MAX_BYTES, what)?;
+        let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(bytes
+            .split(|byte| *byte == 0)
+            .map(|argument| String::from_utf8_lossy(argument).into_owned())
+            .collect())
+    }
+
+    /// The first 15 bytes of its name; everybody may read it, and the process may set it.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn comm(&self) -> Result<String, Error> {
+        let bytes = self.read_bounded("comm", 256, "the name")?;
+        Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+    }
+
+    /// The path of its program, without the kernel's remark that it was deleted.
+    ///
+    /// # Errors
+    /// The kernel's answer; reading it needs the right to trace the process.
+    pub fn exe(&self) -> Result<PathBuf, Error> {
+        let link = fs::read_link(self.dir.join("exe"))
+            .map_err(|source| Error::proc(self.pid, "the program", source))?;
+        Ok(without_deleted(&link).0)
+    }
+
+    /// The program itself, even if its path now leads elsewhere.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn open_exe(&self) -> Result<File, Error> {
+        File::open(self.dir.join("exe")).map_err(|source| Error::proc(self.pid, "the program", source))
+    }
+
+    /// Its memory, for reading with `read_at` at its own addresses. Nothing is stopped or changed by it.
+    ///
+    /// # Errors
+    /// The kernel's answer; it needs the right to trace the process.
+    pub fn open_memory(&self) -> Result<File, Error> {
+        File::open(self.dir.join("mem")).map_err(|source| Error::proc(self.pid, "the memory", source))
+    }
+
+    /// What is mapped in its memory, ascending.
+    ///
+    /// # Errors
+    /// The kernel's answer, or [`Error::Malformed`] with the line that is no mapping.
+    pub fn mappings(&self) -> Result<Vec<Mapping>, Error> {
+        let what = "the list of mappings";
+        let bytes = self.read_bounded("maps", MAPS_MAX_BYTES, what)?;
+        maps::parse(&bytes).map_err(|why| Error::Malformed {
+            pid: self.pid,
+            what,
+            why,
+        })
+    }
+
+    /// Where `path`, as the process sees it, is reached from here: through its root or working folder.
+    #[must_use]
+    pub fn reach(&self, path: &Path) -> PathBuf {
+        match path.strip_prefix("/") {
+            Ok(below_root) => self.dir.join("root").join(below_root),
+            Err(_) => self.dir.join("cwd").join(path),
+        }
+    }
+
+    /// `path` made absolute with the process's working folder; unchanged where that cannot be read.
+    #[must_use]
+    pub fn absolute(&self, path: &Path) -> PathBuf {
+        if path.is_absolute() {
+            return path.to_owned();
+        }
+        match fs::read_link(self.dir.join("cwd")) {
+            Ok(cwd) => without_deleted(&cwd).0.join(path),
+            Err(_) => path.to_owned(),
+        }
+    }
+
+    /// Its open files, ascending by number; at most 65,536.
+    ///
+    /// # Errors
+    /// The kernel's answer; it needs the right to trace the process.
+    pub fn open_files(&self) -> Result<Vec<OpenFile>, Error> {
+        let dir = self.dir.join("fd");
+        let entries = fs::read_dir(&dir).map_err(|source| Error::proc(self.pid, "the open files", source))?;
+        let mut files: Vec<OpenFile> = entries
+            .take(FDS_MAX)
+            .filter_map(|entry| {
+                let fd = entry.ok()?.file_name().to_str()?.parse().ok()?;
+                let (target, deleted) = without_deleted(&fs::read_link(self.fd_path(fd)).ok()?);
+                Some(OpenFile { fd, target, deleted })
+            })
+            .collect();
+        files.sort_unstable_by_key(|file| file.fd);
+        Ok(files)
+    }
+
+    /// The path that opens the process's descriptor `fd`, whatever became of the file's own path.
+    #[must_use]
+    pub fn fd_path(&self, fd: u32) -> PathBuf {
+        self.dir.join("fd").join(fd.to_string())
+    }
+
+    fn read_bounded(&self, entry: &str, max_bytes: u64, what: &'static str) -> Result<Vec<u8>, Error> {
+        let bytes = read_bounded(&self.dir.join(entry), max_bytes)
+            .map_err(|source| Error::proc(self.pid, what, source))?;
+        bytes.ok_or_else(|| Error::Malformed {
+            pid: self.pid,
+            what,
+            why: format!("it is longer than {max_bytes} bytes"),
+        })
+    }
+}
+
+/// The content of the file at `path`, or nothing if it is larger than `max_bytes`.
+pub(crate) fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= max_bytes).then_some(bytes))
+}
+
+/// Field 22 of `stat`, counted from the name's closing parenthesis since the name may hold anything.
+/// A zombie counts as ended: it has no memory and no files any more.
+fn start_ticks(dir: &Path, pid: u32) -> Result<u64, Error> {
+    let what = "the status";
+    let malformed = |why: &str| Error::Malformed {
+        pid,
+        what,
+        why: why.to_owned(),
+    };
+    let bytes = read_bounded(&dir.join("stat"), 8192)
+        .map_err(|source| Error::proc(pid, what, source))?
+        .ok_or_else(|| malformed("it is too long"))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let (_, fields) = text
+        .rsplit_once(')')
+        .ok_or_else(|| malformed("it holds no name"))?;
+    let mut fields = fields.split_ascii_whitespace();
+    if matches!(fields.next(), Some("Z" | "X")) {
+        return Err(Error::Gone { pid });
+    }
+    fields
+        .nth(18)
+        .and_then(|field| field.parse().ok())
+        .ok_or_else(|| malformed("it holds no start time"))
+}
+
+fn without_deleted(link: &Path) -> (PathBuf, bool) {
+    match link.to_str().and_then(|text| text.strip_suffix(" (deleted)")) {
+        Some(path) => (PathBuf::from(path), true),
+        None => (link.to_owned(), false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fake(pid: u32, stat: &str, cmdline: &[u8]) -> tempfile::TempDir {
+        let table = tempfile::tempdir().unwrap();
+        let dir = table.path().join(pid.to_string());
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("stat"), stat).unwrap();
+        fs::write(dir.join("cmdline"), cmdline).unwrap();
+        table
+    }
+
+    fn stat(name: &str, state: &str, start: u64) -> String {
+        format!("7 ({name}) {state} 1 {} {start} 9", ["0"; 17].join(" "))
+    }
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_start_time() {
+        let table = fake(7, &stat("a) S 1 2 (b", "S", 4711), b"");
+        let process = Process::open(table.path(), 7).unwrap();
+        assert_eq!(process.start_ticks(), 4711);
+    }
+
+    #[test]
+    fn a_pid_taken_by_another_process_is_not_the_same_process() {
+        let table = fake(7, &stat("qemu", "S", 1), b"");
+        let process = Process::open(table.path(), 7).unwrap();
+        assert!(process.is_alive());
+        fs::write(table.path().join("7/stat"), stat("qemu", "S", 2)).unwrap();
+        assert!(!process.is_alive());
+    }
+
+    #[test]
+    fn a_zombie_has_ended() {
+        let table = fake(7, &stat("qemu", "Z", 1), b"");
+        assert!(matches!(
+            Process::open(table.path(), 7),
+            Err(Error::Gone { pid: 7 })
+        ));
+    }
+
+    #[test]
+    fn status_that_lies_is_refused_with_the_reason() {
+        for lie in ["", "7 qemu", "7 (qemu)", "7 (qemu) S 1 2", "7 (q) S x x x"] {
+            let table = fake(7, lie, b"");
+            let error = Process::open(table.path(), 7).unwrap_err();
+            assert!(error.to_string().contains("the status of process 7"), "{error}");
+        }
+    }
+
+    #[test]
+    fn arguments_keep_their_empty_ones_and_whatever_bytes_they_hold() {
+        let table = fake(7, &stat("q", "S", 1), b"qemu\0-append\0\0-name\0b\xffd\0");
+        let arguments = Process::open(table.path(), 7).unwrap().arguments().unwrap();
+        assert_eq!(arguments, ["qemu", "-append", "", "-name", "b\u{fffd}d"]);
+    }
+
+    #[test]
+    fn a_command_line_without_end_is_refused() {
+        let table = fake(7, &stat("q", "S", 1), &vec![b'x'; 8 * 1024 * 1024 + 1]);
+        let error = Process::open(table.path(), 7).unwrap().arguments().unwrap_err();
+        assert!(error.to_string().contains("longer than 8388608 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_process_is_gone_and_not_a_fault() {
+        let table = tempfile::tempdir().unwrap();
+        assert!(matches!(
+            Process::open(table.path(), 9),
+            Err(Error::Gone { pid: 9 })
+        ));
+    }
+}
