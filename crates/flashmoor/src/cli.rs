@@ -1,5 +1,6 @@
 //! The command line: global options, one file a subcommand, one table of exit statuses.
 
+mod saved;
 mod schema;
 
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ pub(crate) struct Global {
 /// One variant a subcommand; each lives in the file of its name and its doc comment is its help.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Saved(saved::Saved),
     Schema(schema::Schema),
 }
 
@@ -73,6 +75,7 @@ pub(crate) fn main() -> ExitCode {
     let output = Output::new(&global);
     let context = Context { global, output };
     let result = match command {
+        Command::Saved(saved) => saved.run(&context),
         Command::Schema(schema) => schema.run(&context),
     };
     match result {

@@ -1,5 +1,7 @@
 //! Everything that reaches the terminal goes through here: text, JSON, the one form of errors.
 
+pub(crate) mod saved;
+
 use std::error::Error as _;
 use std::io::Write as _;
 

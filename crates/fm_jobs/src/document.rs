@@ -9,7 +9,11 @@ use serde_json::Value;
 type Entry = (&'static str, fn() -> schemars::Schema);
 
 /// The documents that have a schema.
-const SCHEMAS: &[Entry] = &[];
+const SCHEMAS: &[Entry] = &[
+    ("saved-adopt", || schemars::schema_for!(crate::saved::Adopted)),
+    ("saved-diff", || schemars::schema_for!(crate::saved::SavedDiff)),
+    ("saved-extract", || schemars::schema_for!(crate::saved::Extracted)),
+];
 
 /// The JSON schema of the document called `name`, or nothing if there is no such document.
 #[must_use]

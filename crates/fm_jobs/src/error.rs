@@ -27,6 +27,9 @@ pub enum Error {
         /// What is wrong, with the offset.
         source: fm_formats::Error,
     },
+    /// A saved guest's firmware cannot be had or put in place.
+    #[error(transparent)]
+    Saved(#[from] crate::saved::Error),
     /// A program that undoes a compression cannot be run.
     #[error("cannot run `{program}` to decompress {}", path.display())]
     Program {
@@ -69,6 +72,7 @@ impl Error {
         match self {
             Self::Store(error) => store_class(error),
             Self::File { .. } | Self::Stream { .. } | Self::Program { .. } => Class::Failed,
+            Self::Saved(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
         }
     }
@@ -82,6 +86,7 @@ impl Error {
             }
             Self::File { .. } => None,
             Self::Store(error) => error.remedy(),
+            Self::Saved(error) => error.remedy(),
             Self::Stream { .. } => Some("`flashmoor inspect FILE` shows what it is".into()),
             Self::Program { program, .. } => Some(format!(
                 "install {program}; libvirt needs it to restore this image as well"

@@ -5,6 +5,7 @@
 
 pub mod document;
 mod error;
+pub mod saved;
 pub mod store;
 pub mod stream;
 

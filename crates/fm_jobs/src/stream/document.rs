@@ -145,7 +145,9 @@ pub struct StreamNote {
 }
 
 impl Streamed {
-    pub(super) fn new(gathered: &Gathered) -> Self {
+    /// Describes what was gathered.
+    #[must_use]
+    pub fn new(gathered: &Gathered) -> Self {
         let mut streamed = Self {
             kind: "migration_stream".into(),
             compression: None,

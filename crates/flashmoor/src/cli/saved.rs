@@ -1,0 +1,176 @@
+//! `flashmoor saved`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use fm_jobs::{saved, store, stream};
+
+use super::{Context, Result, Status};
+use crate::render;
+
+/// Take the firmware out of saved guests and captured streams, and bring them back
+///
+/// FILE is anything that holds a QEMU migration stream: the stream itself, also compressed; a libvirt save
+/// image; a mapped-ram file; the main channel of a multifd capture; a qcow2 image with internal snapshots.
+/// `-` reads standard input.
+#[derive(Debug, Args)]
+pub(crate) struct Saved {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Extract(Extract),
+    Diff(Diff),
+    Adopt(Adopt),
+}
+
+/// Which stream to read.
+#[derive(Debug, Args)]
+pub(crate) struct Input {
+    /// What holds the stream; `-` is standard input
+    file: PathBuf,
+    /// A channel of the same multifd capture; once for each
+    #[arg(long, value_name = "FILE")]
+    channel: Vec<PathBuf>,
+    /// Which internal snapshot of a qcow2 image, by name or number [default: the last one]
+    #[arg(long, value_name = "NAME")]
+    snapshot: Option<String>,
+}
+
+impl Input {
+    pub(crate) fn request(&self) -> stream::Request {
+        stream::Request {
+            path: self.file.clone(),
+            channels: self.channel.clone(),
+            snapshot: self.snapshot.clone(),
+            blocks: Vec::new(),
+        }
+    }
+}
+
+/// Write blocks of the saved guest to new files
+///
+/// CODE is the build that the guest runs; its digest is the build's id. A block that is not whole in the
+/// stream is never written, and a file that exists is never overwritten.
+#[derive(Debug, Args)]
+struct Extract {
+    #[command(flatten)]
+    input: Input,
+    /// Write CODE, flash unit 0, to this file
+    #[arg(long, value_name = "OUT")]
+    code: Option<PathBuf>,
+    /// Write VARS, flash unit 1, to this file
+    #[arg(long, value_name = "OUT")]
+    vars: Option<PathBuf>,
+    /// Write the block of that name to a file, such as `pc.rom=pc.rom.bin`
+    #[arg(long, value_name = "NAME=OUT", value_parser = block)]
+    block: Vec<(String, PathBuf)>,
+}
+
+fn block(text: &str) -> Result<(String, PathBuf), String> {
+    match text.rsplit_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok((name.into(), path.into())),
+        _ => Err("write NAME=OUT, such as pc.rom=pc.rom.bin".into()),
+    }
+}
+
+/// Show what differs between two saved states: blocks, firmware, variables, device versions
+#[derive(Debug, Args)]
+struct Diff {
+    /// What holds the first stream
+    a: PathBuf,
+    /// What holds the second stream
+    b: PathBuf,
+    /// Which internal snapshot of the first, by name or number
+    #[arg(long, value_name = "NAME")]
+    snapshot_a: Option<String>,
+    /// Which internal snapshot of the second, by name or number
+    #[arg(long, value_name = "NAME")]
+    snapshot_b: Option<String>,
+}
+
+/// Point a libvirt save image to the build that its guest runs, stored for good
+///
+/// The build goes into the store, and the image's XML names the store's path. The image is replaced by a
+/// rewritten copy, never changed in place; its XML before that is kept beside it.
+#[derive(Debug, Args)]
+struct Adopt {
+    /// The save image
+    file: PathBuf,
+}
+
+impl Saved {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        match &self.verb {
+            Verb::Extract(extract) => extract.run(context),
+            Verb::Diff(diff) => diff.run(context),
+            Verb::Adopt(adopt) => adopt.run(context),
+        }
+    }
+}
+
+impl Extract {
+    fn run(&self, context: &Context) -> Result {
+        if self.code.is_none() && self.vars.is_none() && self.block.is_empty() {
+            return Err(fm_jobs::Error::Usage {
+                message: "nothing to extract was named".into(),
+                remedy: "name a file with --code, --vars or --block".into(),
+            });
+        }
+        let extracted = saved::extract(&saved::Extract {
+            input: self.input.request(),
+            code: self.code.clone(),
+            vars: self.vars.clone(),
+            blocks: self.block.clone(),
+        })?;
+        let output = &context.output;
+        if output.wants_json() {
+            output.json(&extracted);
+        } else {
+            render::saved::extracted(output, &extracted);
+        }
+        Ok(Status::Done)
+    }
+}
+
+impl Diff {
+    fn run(&self, context: &Context) -> Result {
+        let request = |path: &PathBuf, snapshot: &Option<String>| stream::Request {
+            path: path.clone(),
+            snapshot: snapshot.clone(),
+            ..stream::Request::default()
+        };
+        let diff = saved::diff(
+            &request(&self.a, &self.snapshot_a),
+            &request(&self.b, &self.snapshot_b),
+        )?;
+        let output = &context.output;
+        if output.wants_json() {
+            output.json(&diff);
+        } else {
+            render::saved::diff(output, &diff);
+        }
+        Ok(Status::Done)
+    }
+}
+
+impl Adopt {
+    fn run(&self, context: &Context) -> Result {
+        let store = store::open(context.global.store.as_deref())?;
+        let adopted = saved::adopt(
+            &store,
+            &saved::Adopt {
+                path: self.file.clone(),
+            },
+        )?;
+        let output = &context.output;
+        if output.wants_json() {
+            output.json(&adopted);
+        } else {
+            render::saved::adopted(output, &adopted);
+        }
+        Ok(Status::Done)
+    }
+}

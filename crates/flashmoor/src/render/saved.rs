@@ -1,0 +1,88 @@
+//! What the `saved` verbs found and did, as text.
+
+use fm_jobs::saved::{Adopted, Extracted, SavedDiff, Side};
+
+use super::{CARE, GOOD, Output, STRONG};
+
+pub(crate) fn extracted(output: &Output, extracted: &Extracted) {
+    for file in &extracted.files {
+        output.line(format_args!(
+            "{STRONG}{}{STRONG:#}  {}  {} bytes  sha256 {}",
+            file.path.display(),
+            file.block,
+            file.size_bytes,
+            file.sha256
+        ));
+    }
+    if !extracted.stream_complete {
+        output.remark(format_args!(
+            "{CARE}the stream is not whole{CARE:#}, but these blocks are; `flashmoor inspect` says where it ends"
+        ));
+    }
+}
+
+pub(crate) fn diff(output: &Output, diff: &SavedDiff) {
+    if diff.same {
+        output.line("no difference in machine, blocks, firmware, variables and device versions");
+        return;
+    }
+    let absent = || "-".to_owned();
+    if let Some(Side { a, b }) = &diff.machine {
+        let text = |machine: &Option<String>| machine.clone().unwrap_or_else(absent);
+        output.line(format_args!("machine  {} -> {}", text(a), text(b)));
+    }
+    if let Some(Side { a, b }) = &diff.page_size_bytes {
+        output.line(format_args!("page size  {a} -> {b}"));
+    }
+    for block in &diff.blocks {
+        let side = |size: Option<u64>, sha256: &Option<String>| match (size, sha256) {
+            (None, _) => absent(),
+            (Some(size), None) => format!("{size} bytes"),
+            (Some(size), Some(sha256)) => format!("{size} bytes {}", sha256.get(..12).unwrap_or(sha256)),
+        };
+        output.line(format_args!(
+            "block {STRONG}{}{STRONG:#}  {} -> {}",
+            block.name,
+            side(block.size_bytes.a, &block.sha256.a),
+            side(block.size_bytes.b, &block.sha256.b)
+        ));
+    }
+    for variable in &diff.variables {
+        output.line(format_args!("variable {}  {}", variable.name, variable.change));
+    }
+    for device in &diff.devices {
+        let version = |version: Option<u32>| version.map_or_else(absent, |version| version.to_string());
+        output.line(format_args!(
+            "device {} {}  version {} -> {}",
+            device.name,
+            device.instance,
+            version(device.version.a),
+            version(device.version.b)
+        ));
+    }
+}
+
+pub(crate) fn adopted(output: &Output, adopted: &Adopted) {
+    let before = adopted
+        .loader_before
+        .as_ref()
+        .map_or("-".into(), |path| path.display().to_string());
+    if adopted.changed {
+        output.line(format_args!(
+            "{GOOD}{}{GOOD:#} now uses {} (before: {before})",
+            adopted.domain,
+            adopted.loader.display()
+        ));
+        output.line(format_args!("XML as it was: {}", adopted.xml_before.display()));
+    } else {
+        output.line(format_args!(
+            "{} uses {} already",
+            adopted.domain,
+            adopted.loader.display()
+        ));
+    }
+    output.line(format_args!(
+        "to bring it back: {STRONG}{}{STRONG:#}",
+        adopted.restore
+    ));
+}

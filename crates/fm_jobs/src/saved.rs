@@ -1,0 +1,12 @@
+//! Saved guests: take their firmware out, say what differs, bring them back.
+
+mod adopt;
+mod diff;
+mod error;
+mod extract;
+mod file;
+
+pub use adopt::{Adopt, Adopted, adopt};
+pub use diff::{BlockDiff, Changed, DeviceDiff, SavedDiff, Side, diff};
+pub use error::Error;
+pub use extract::{Extract, Extracted, ExtractedFile, extract};

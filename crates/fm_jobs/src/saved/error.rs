@@ -1,0 +1,92 @@
+//! Why a saved guest's firmware cannot be had or put in place.
+
+use std::path::PathBuf;
+
+use crate::Class;
+
+/// A failure of the `saved` verbs.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The stream has no such block.
+    #[error("{} holds no {wanted}", path.display())]
+    NoBlock {
+        /// Which file.
+        path: PathBuf,
+        /// The block's name, or what it should hold.
+        wanted: String,
+        /// The blocks it does hold.
+        have: Vec<String>,
+    },
+    /// Not all of the block is there.
+    #[error("{} does not hold all of {block}", path.display())]
+    Incomplete {
+        /// Which file.
+        path: PathBuf,
+        /// The block.
+        block: String,
+        /// Where and why reading stopped.
+        source: Option<fm_formats::Error>,
+    },
+    /// An output exists already.
+    #[error("{} exists", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A job for libvirt save images alone.
+    #[error("{} is no libvirt save image", path.display())]
+    NoSaveImage {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The saved domain's XML cannot be used.
+    #[error("cannot point the saved domain of {} elsewhere", path.display())]
+    Domain {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: fm_libvirt::SavedError,
+    },
+    /// The stream's place is fixed, and the new XML needs more room than there is before it.
+    #[error("the XML of {} has no room to grow, and its stream cannot be moved", path.display())]
+    NoRoom {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// What was written does not read back as meant.
+    #[error("the rewritten image does not read back as meant; {} is as it was", path.display())]
+    ReadBack {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::NoBlock { .. } | Self::Exists { .. } | Self::NoSaveImage { .. } => Class::Usage,
+            Self::Incomplete { .. } | Self::Domain { .. } | Self::NoRoom { .. } => Class::Failed,
+            Self::ReadBack { .. } => Class::Bug,
+        }
+    }
+
+    pub(crate) fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::NoBlock { have, .. } if have.is_empty() => {
+                "`flashmoor inspect FILE` shows how far the stream can be read".into()
+            }
+            Self::NoBlock { have, .. } => format!("it holds: {}", have.join(", ")),
+            Self::Incomplete { .. } => {
+                "use a whole copy of the file; of a multifd capture, name every channel with --channel".into()
+            }
+            Self::Exists { .. } => "name another file, or move it away first".into(),
+            Self::NoSaveImage { .. } => {
+                "for other streams, `flashmoor saved extract` and start QEMU with the files".into()
+            }
+            Self::Domain { .. } => "`virsh save-image-edit` shows the XML".into(),
+            Self::NoRoom { .. } => "use a store with a shorter path (--store)".into(),
+            Self::ReadBack { .. } => return None,
+        })
+    }
+}

@@ -1,0 +1,209 @@
+//! The firmware of a saved domain's XML: read, and pointed elsewhere with every other byte kept.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use roxmltree::{Document, Node};
+
+/// What a domain's XML says of its firmware.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedDomain {
+    /// The domain's name.
+    pub name: String,
+    /// Its UUID, as written.
+    pub uuid: Option<String>,
+    /// Its machine type.
+    pub machine: Option<String>,
+    /// CODE.
+    pub loader: Option<PathBuf>,
+    /// VARS.
+    pub nvram: Option<PathBuf>,
+    /// What VARS is made from if it is missing.
+    pub nvram_template: Option<PathBuf>,
+}
+
+/// Why XML is no domain, or cannot be pointed elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SavedError {
+    /// No XML.
+    #[error("the saved domain's XML cannot be read")]
+    Xml(#[from] roxmltree::Error),
+    /// XML of something else.
+    #[error("the XML is of a <{root}>, not of a <domain>")]
+    NoDomain {
+        /// Its outermost element.
+        root: String,
+    },
+    /// A domain without CODE flash.
+    #[error("the domain has no <loader> in its <os>: libvirt chose the firmware by itself, or it has none")]
+    NoLoader,
+    /// A path that XML cannot hold.
+    #[error("the path {} is no text", path.display())]
+    Path {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+/// Reads the firmware part of a domain's XML.
+///
+/// # Errors
+/// [`SavedError::Xml`] or [`SavedError::NoDomain`].
+pub fn saved_domain(xml: &str) -> Result<SavedDomain, SavedError> {
+    let document = Document::parse(xml)?;
+    let domain = domain(&document)?;
+    let text = |node: Option<Node<'_, '_>>| {
+        node.and_then(|node| node.text())
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
+    };
+    let os = child(domain, "os");
+    let nvram = os.and_then(|os| child(os, "nvram"));
+    Ok(SavedDomain {
+        name: text(child(domain, "name")).unwrap_or_default(),
+        uuid: text(child(domain, "uuid")),
+        machine: os
+            .and_then(|os| child(os, "type"))
+            .and_then(|kind| kind.attribute("machine"))
+            .map(str::to_owned),
+        loader: text(os.and_then(|os| child(os, "loader"))).map(PathBuf::from),
+        nvram: text(nvram).map(PathBuf::from),
+        nvram_template: nvram
+            .and_then(|nvram| nvram.attribute("template"))
+            .map(PathBuf::from),
+    })
+}
+
+/// The same XML with CODE at `loader` and, if given, VARS made from `template`.
+///
+/// # Errors
+/// [`SavedError`] if it is no domain's XML or has no `<loader>`.
+pub fn with_firmware(xml: &str, loader: &Path, template: Option<&Path>) -> Result<String, SavedError> {
+    let document = Document::parse(xml)?;
+    let os = child(domain(&document)?, "os").ok_or(SavedError::NoLoader)?;
+    let code = child(os, "loader").ok_or(SavedError::NoLoader)?;
+    let path = code
+        .children()
+        .find(|node| node.is_text())
+        .ok_or(SavedError::NoLoader)?;
+    let mut edits = vec![(path.range(), escaped(loader)?)];
+    if let (Some(template), Some(nvram)) = (template, child(os, "nvram")) {
+        let value = escaped(template)?;
+        edits.push(match nvram.attribute_node("template") {
+            Some(attribute) => (attribute.range_value(), value),
+            None => {
+                let at = nvram.range().start + "<nvram".len();
+                (at..at, format!(" template='{value}'"))
+            }
+        });
+    }
+    Ok(splice(xml, edits))
+}
+
+fn domain<'a, 'input>(document: &'a Document<'input>) -> Result<Node<'a, 'input>, SavedError> {
+    let root = document.root_element();
+    match root.tag_name().name() {
+        "domain" => Ok(root),
+        // A saved domain may be wrapped together with its inactive definition.
+        _ => child(root, "domain").ok_or_else(|| SavedError::NoDomain {
+            root: root.tag_name().name().into(),
+        }),
+    }
+}
+
+fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
+    node.children().find(|child| child.has_tag_name(name))
+}
+
+fn escaped(path: &Path) -> Result<String, SavedError> {
+    let text = path
+        .to_str()
+        .filter(|text| !text.chars().any(char::is_control))
+        .ok_or_else(|| SavedError::Path { path: path.into() })?;
+    Ok(text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('\'', "&apos;")
+        .replace('"', "&quot;"))
+}
+
+fn splice(xml: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
+    edits.sort_by_key(|(range, _)| range.start);
+    let mut spliced = String::with_capacity(xml.len() + 256);
+    let mut at = 0;
+    for (range, value) in edits {
+        spliced.push_str(&xml[at..range.start]);
+        spliced.push_str(&value);
+        at = range.end;
+    }
+    spliced.push_str(&xml[at..]);
+    spliced
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const XML: &str = "<domain type='qemu' id='3'>\n  <name>web</name>\n  <uuid>d3</uuid>\n  <os>\n    \
+        <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>\n    \
+        <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader>\n    \
+        <nvram template=\"/usr/share/OVMF/OVMF_VARS.fd\">/var/lib/libvirt/qemu/nvram/web.fd</nvram>\n  \
+        </os><!-- kept -->\n</domain>\n";
+
+    #[test]
+    fn a_domains_firmware_is_read() {
+        let domain = saved_domain(XML).unwrap();
+        assert_eq!(domain.name, "web");
+        assert_eq!(domain.machine.as_deref(), Some("pc-q35-7.2"));
+        assert_eq!(
+            domain.loader.as_deref(),
+            Some(Path::new("/usr/share/OVMF/OVMF_CODE.fd"))
+        );
+        assert_eq!(
+            domain.nvram_template.as_deref(),
+            Some(Path::new("/usr/share/OVMF/OVMF_VARS.fd"))
+        );
+    }
+
+    #[test]
+    fn pointing_the_firmware_elsewhere_keeps_every_other_byte() {
+        let edited = with_firmware(XML, Path::new("/s/a&b/CODE.fd"), Some(Path::new("/s/VARS.fd"))).unwrap();
+        let back = edited
+            .replace("/s/a&amp;b/CODE.fd", "/usr/share/OVMF/OVMF_CODE.fd")
+            .replace("/s/VARS.fd", "/usr/share/OVMF/OVMF_VARS.fd");
+        assert_eq!(back, XML);
+        let domain = saved_domain(&edited).unwrap();
+        assert_eq!(domain.loader.as_deref(), Some(Path::new("/s/a&b/CODE.fd")));
+    }
+
+    #[test]
+    fn a_template_is_added_where_there_was_none() {
+        let xml = XML.replace(" template=\"/usr/share/OVMF/OVMF_VARS.fd\"", "");
+        let edited = with_firmware(&xml, Path::new("/c"), Some(Path::new("/v"))).unwrap();
+        assert_eq!(
+            saved_domain(&edited).unwrap().nvram_template.as_deref(),
+            Some(Path::new("/v"))
+        );
+        assert_eq!(
+            saved_domain(&edited).unwrap().nvram,
+            saved_domain(XML).unwrap().nvram
+        );
+    }
+
+    #[test]
+    fn what_is_no_domain_or_has_no_loader_is_refused() {
+        assert!(matches!(
+            with_firmware("<domain/>", Path::new("/c"), None),
+            Err(SavedError::NoLoader)
+        ));
+        assert!(matches!(
+            saved_domain("<network/>"),
+            Err(SavedError::NoDomain { .. })
+        ));
+        assert!(matches!(saved_domain("<domain>"), Err(SavedError::Xml(_))));
+        let bomb = "<!DOCTYPE d [<!ENTITY a 'b'>]><domain>&a;</domain>";
+        assert!(matches!(saved_domain(bomb), Err(SavedError::Xml(_))));
+    }
+}
