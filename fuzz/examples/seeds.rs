@@ -26,6 +26,7 @@ fn main() {
             .iter()
             .map(|volume| [&[0], lzma(volume).as_slice()].concat())
             .collect(),
+        "stream" => streams(),
         other => panic!("{other} has no seeds; say in {} what they are", file!()),
     };
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(&target);
@@ -149,4 +150,52 @@ fn lzma(bytes: &[u8]) -> Vec<u8> {
         LzmaWriter::new_use_header(Vec::new(), &options, Some(bytes.len() as u64)).expect("a header");
     writer.write_all(bytes).expect("it takes all");
     writer.finish().expect("it ends")
+}
+
+/// Small streams, one of each form; the first byte tells the fuzz target which form it is.
+fn streams() -> Vec<Vec<u8>> {
+    let table = |size: &[u8; 2]| {
+        let mut table = b"\x01\0\0\0\x02\x03ram\0\0\0\0\0\0\0\x04\0\0\0\0\0\0".to_vec();
+        table.extend_from_slice(size);
+        table
+    };
+    let end = b"\0\0\0\0\0\0\0\x10~\0\0\0\x02";
+    let mut pages = b"\0QEVM\0\0\0\x03\x07\0\0\0\x01m".to_vec();
+    pages.extend(b"\x05\x1econfiguration/target-page-bits\0\0\0\x01\0\0\0\x0a");
+    pages.extend(table(b"\x40\x04"));
+    pages.extend(b"\x06pc.ram\0\0\0\0\0\0\x20\0\x0dsystem.flash0\0\0\0\0\0\0\x20\0");
+    pages.extend(b"\0\0\0\0\0\0\0\x08\x06pc.ram");
+    pages.extend([b'x'; 1024]);
+    pages.extend(b"\0\0\0\0\0\0\x04\x22\0\0\0\0\0\0\0\0\x08\x0dsystem.flash0");
+    pages.extend([b'y'; 1024]);
+    pages.extend(b"\0\0\0\0\0\0\0\x60\x01\0\x05\x02\x03abc");
+    pages.extend(end);
+    pages.extend(b"\x03\0\0\0\x02");
+    pages.extend(end);
+    pages.push(0);
+    let mut mapped = b"\0QEVM\0\0\0\x03\x07\0\0\0\x01m\x05\x1aconfiguration/capabilities".to_vec();
+    mapped.extend(b"\0\0\0\x01\0\0\0\x01\x0amapped-ram");
+    mapped.extend(table(b"\x10\x04"));
+    mapped.extend(b"\x0dsystem.flash0\0\0\0\0\0\0\x10\0\0\0\0\x01\0\0\0\0\0\0\x10\0");
+    let bitmap = mapped.len() + 15; // the first byte is not part of the stream
+    mapped.extend((bitmap as u64).to_be_bytes());
+    mapped.extend(b"\0\0\0\0\0\0\x01\0\x01\0\0\0\0\0\0\0");
+    mapped.resize(5000, 0);
+    let mut channel = b"\x01\x11\x22\x33\x44\0\0\0\x01".to_vec();
+    channel.resize(65, 0);
+    channel.extend(b"\x11\x22\x33\x44\0\0\0\x01\0\0\0\0\0\0\0\x80\0\0\0\x01\0\0\x10\0\0\0\0\0\0\0\0\x01");
+    channel.resize(65 + 64, 0);
+    channel.extend(b"system.flash0");
+    channel.resize(65 + 1344 + 4096, 0);
+    let mut image = b"\x02LibvirtQemudSave\x02\0\0\0\x14\0\0\0\x01\0\0\0\0\0\0\0\x0a\0\0\0".to_vec();
+    image.resize(93, 0);
+    image.extend(b"<domain/>\0<cookie/>\0");
+    let mut qcow2 = b"\x03QFI\xfb\0\0\0\x03".to_vec();
+    qcow2.resize(21, 0);
+    qcow2.extend(b"\0\0\0\x10\0\0\0\0\x40\0\0\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\x03\0\0");
+    qcow2.resize(61, 0);
+    qcow2.extend(b"\0\0\0\x01\0\0\0\0\0\0\0\x50\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0\0\0\x03\0\x01\0\x04");
+    qcow2.resize(121, 0);
+    qcow2.extend(b"1base");
+    vec![pages, mapped, channel, image, qcow2]
 }

@@ -180,6 +180,7 @@ impl SaveImage {
                 value
             }))
         };
+        raw.cookie_offset = U32::new(0);
         if let Some(cookie) = cookie {
             raw.cookie_offset = number(data.len())?;
             data.extend_from_slice(cookie);

@@ -112,3 +112,19 @@ fn a_qcow2_header_or_table_that_is_cut_or_bent_is_refused() {
         Image::parse(&bent).unwrap_err();
     }
 }
+
+#[test]
+fn a_cookie_offset_without_a_cookie_is_not_carried_over() {
+    use super::save_image::SaveImage;
+    let mut image = b"LibvirtQemudSave".to_vec();
+    for value in [2u32, 20, 1, 0, 10] {
+        image.extend(value.to_le_bytes());
+    }
+    image.resize(92, 0);
+    let header = SaveImage::parse(&image).unwrap();
+    let again = header.rewrite(&image, b"<d/>", None, true).unwrap();
+    assert_eq!(
+        SaveImage::parse(&again).unwrap().split(&again[92..]),
+        (&b"<d/>"[..], None)
+    );
+}
