@@ -25,7 +25,7 @@ test: packages-test tools fixtures build ## every test, those on real QEMU inclu
 lint: packages-lint tools ## formatting, lints, rooms, licences, spelling, unused dependencies, scripts, docs
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
-	shellcheck .ci/run benches/compare $(wildcard benches/areas/*) $(filter-out %.txt,$(wildcard scripts/*))
+	shellcheck .ci/run benches/compare $(wildcard benches/areas/*) $(shell grep -l '^#!.*bash' scripts/*)
 	typos
 	cargo deny --log-level warn check bans licenses sources
 	cargo shear
