@@ -21,17 +21,30 @@ test: packages-test tools fixtures build ## every test, those on real QEMU inclu
 	cargo nextest run --workspace
 	cargo test --workspace --doc
 
-.PHONY: lint
-lint: packages-lint tools ## formatting, lints, rooms, licences, spelling, unused dependencies, scripts, docs
+# `make -k lint` goes on past the first that fails.
+lints := lint-format lint-scripts lint-spelling lint-licences lint-unused lint-rust lint-fuzz lint-docs lint-house
+.PHONY: lint $(lints)
+lint: $(lints) ## formatting, lints, rooms, licences, spelling, unused dependencies, scripts, docs
+$(lints): tools
+
+lint-format:
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+lint-scripts:
 	shellcheck .ci/run benches/compare $(wildcard benches/areas/*) $(shell grep -l '^#!.*bash' scripts/*)
+lint-spelling:
 	typos
+lint-licences:
 	cargo deny --log-level warn check bans licenses sources
+lint-unused:
 	cargo shear
+lint-rust:
 	cargo clippy --workspace --all-targets -- -D warnings
+lint-fuzz:
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --all-targets -- -D warnings
+lint-docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+lint-house:
 	cargo nextest run -p fm_house
 
 AREA ?=

@@ -12,12 +12,16 @@ use libfuzzer_sys::fuzz_target;
 const KEPT_BYTES: u64 = 1 << 20;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((choice, data)) = data.split_first() else { return };
+    let Some((choice, data)) = data.split_first() else {
+        return;
+    };
     match choice % 4 {
         0 => stream(data, usize::from(*choice)),
         1 => channel(data, usize::from(*choice)),
         2 => {
-            let Ok(header) = SaveImage::parse(data) else { return };
+            let Ok(header) = SaveImage::parse(data) else {
+                return;
+            };
             let rest = data.get(92..).unwrap_or_default();
             let (xml, cookie) = header.split(rest);
             assert!(xml.len() + cookie.map_or(0, <[u8]>::len) <= rest.len());
@@ -29,7 +33,10 @@ fuzz_target!(|data: &[u8]| {
         _ => {
             let Ok(image) = Image::parse(data) else { return };
             let at = usize::try_from(image.snapshots_offset).unwrap_or(usize::MAX);
-            for snapshot in image.snapshots(data.get(at..).unwrap_or_default()).unwrap_or_default() {
+            for snapshot in image
+                .snapshots(data.get(at..).unwrap_or_default())
+                .unwrap_or_default()
+            {
                 let _ = image.l1_entry_offset(&snapshot, snapshot.vm_state_bytes);
                 let _ = image.l2_entry_offset(snapshot.l1_offset, snapshot.vm_state_bytes);
                 let _ = image.place(snapshot.l1_offset, 0);
@@ -53,7 +60,9 @@ fn read(data: &[u8], size: usize, skip: bool) -> Read {
     let mut rest = data;
     let mut result = Ok(());
     while result.is_ok() && !rest.is_empty() {
-        let ahead = usize::try_from(parser.skippable_bytes()).unwrap_or(usize::MAX).min(rest.len());
+        let ahead = usize::try_from(parser.skippable_bytes())
+            .unwrap_or(usize::MAX)
+            .min(rest.len());
         if skip && ahead > 0 {
             parser.skip(ahead as u64);
             rest = &rest[ahead..];
@@ -65,10 +74,17 @@ fn read(data: &[u8], size: usize, skip: bool) -> Read {
     }
     let result = result.and_then(|()| parser.finish());
     let facts = parser.facts().clone();
-    assert!(facts.blocks.len() <= data.len() / 9 + 1, "more blocks than entries fit");
+    assert!(
+        facts.blocks.len() <= data.len() / 9 + 1,
+        "more blocks than entries fit"
+    );
     let contents = (0..facts.blocks.len())
         .map(|index| collector.block(index))
-        .map(|block| block.filter(|block| block.len_bytes() <= KEPT_BYTES).map(|block| block.to_vec()))
+        .map(|block| {
+            block
+                .filter(|block| block.len_bytes() <= KEPT_BYTES)
+                .map(|block| block.to_vec())
+        })
         .collect();
     (facts, contents, result)
 }
@@ -86,7 +102,9 @@ fn channel(data: &[u8], size: usize) {
         let mut channel = Channel::new(&facts);
         let mut collector = Collector::new(KEPT_BYTES);
         let mut take = |event: Event<'_>, stamp| collector.take_stamped(&facts, &event, stamp, 0);
-        let pushed = data.chunks(size).try_for_each(|piece| channel.push(piece, &mut take));
+        let pushed = data
+            .chunks(size)
+            .try_for_each(|piece| channel.push(piece, &mut take));
         let result = pushed.and_then(|()| channel.finish(&mut take));
         (result.is_ok(), channel.pages().to_vec())
     };

@@ -22,7 +22,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_store",
         ],
     ),
-    ("flashmoor", &["fm_jobs"]),
+    // The program parses arguments into the same values that everything below speaks of (Guid, Sha256).
+    ("flashmoor", &["fm_formats", "fm_jobs"]),
 ];
 
 /// Crates that exist for tests only: nothing of the product is built on them.
