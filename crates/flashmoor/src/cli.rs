@@ -2,6 +2,7 @@
 
 mod saved;
 mod schema;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +49,7 @@ pub(crate) struct Global {
 enum Command {
     Saved(saved::Saved),
     Schema(schema::Schema),
+    Store(store::Store),
 }
 
 /// How a subcommand that did not fail ends the process.
@@ -55,6 +57,8 @@ enum Command {
 pub(crate) enum Status {
     /// Done, or compatible: 0.
     Done,
+    /// Looked at, and it is not whole: 1.
+    Damaged,
 }
 
 /// What a subcommand works with: the global options and where its output goes.
@@ -62,6 +66,13 @@ pub(crate) enum Status {
 pub(crate) struct Context {
     pub(crate) global: Global,
     pub(crate) output: Output,
+}
+
+impl Context {
+    /// The store that this command works on.
+    pub(crate) fn store(&self) -> Result<fm_jobs::Store> {
+        fm_jobs::store::open(self.global.store.as_deref())
+    }
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -77,9 +88,11 @@ pub(crate) fn main() -> ExitCode {
     let result = match command {
         Command::Saved(saved) => saved.run(&context),
         Command::Schema(schema) => schema.run(&context),
+        Command::Store(store) => store.run(&context),
     };
     match result {
         Ok(Status::Done) => ExitCode::SUCCESS,
+        Ok(Status::Damaged) => ExitCode::from(exit_status(Class::Failed)),
         Err(error) => {
             context.output.error(&error);
             ExitCode::from(exit_status(error.class()))

@@ -1,6 +1,7 @@
 //! Everything that reaches the terminal goes through here: text, JSON, the one form of errors.
 
 pub(crate) mod saved;
+pub(crate) mod store;
 
 use std::error::Error as _;
 use std::io::Write as _;
@@ -63,6 +64,15 @@ impl Output {
         match serde_json::to_string_pretty(document) {
             Ok(text) => self.line(text),
             Err(error) => self.remark(format_args!("cannot render JSON: {error}")),
+        }
+    }
+
+    /// A document as JSON if that is wanted, and else as text by `render`.
+    pub(crate) fn document<T: Serialize>(&self, document: &T, render: impl FnOnce(&Self, &T)) {
+        if self.wants_json() {
+            self.json(document);
+        } else {
+            render(self, document);
         }
     }
 

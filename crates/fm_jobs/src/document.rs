@@ -3,7 +3,10 @@
 //! A document is a plain serde struct; its `schema` field names kind and version, such as
 //! `flashmoor/offer/1`. A field is never renamed or given another meaning within a version.
 
+use schemars::schema_for;
 use serde_json::Value;
+
+use crate::store;
 
 /// NAME of `flashmoor/NAME/1`, and what makes its JSON schema.
 type Entry = (&'static str, fn() -> schemars::Schema);
@@ -13,6 +16,15 @@ const SCHEMAS: &[Entry] = &[
     ("saved-adopt", || schemars::schema_for!(crate::saved::Adopted)),
     ("saved-diff", || schemars::schema_for!(crate::saved::SavedDiff)),
     ("saved-extract", || schemars::schema_for!(crate::saved::Extracted)),
+    ("store-build", || schema_for!(store::Show)),
+    ("store-export", || schema_for!(store::Export)),
+    ("store-forget", || schema_for!(store::RemovedLanding)),
+    ("store-gc", || schema_for!(store::Gc)),
+    ("store-import", || schema_for!(store::Imported)),
+    ("store-landings", || schema_for!(store::LandingList)),
+    ("store-list", || schema_for!(store::List)),
+    ("store-pin", || schema_for!(store::Pin)),
+    ("store-verify", || schema_for!(store::Verification)),
 ];
 
 /// The JSON schema of the document called `name`, or nothing if there is no such document.

@@ -10,6 +10,7 @@ pub mod store;
 pub mod stream;
 
 pub use error::{Class, Error};
+pub use fm_store::Store;
 
 /// What every job returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,11 +1,23 @@
 //! The store's verbs, and which store a command means.
 
+mod contents;
+mod exchange;
+mod upkeep;
+mod uses;
+
 use std::env;
 use std::path::{Path, PathBuf};
 
 use fm_store::Store;
 
 use crate::{Error, Result};
+
+pub use contents::{BuildEntry, File, LandingEntry, LandingList, List, Show, landings, list, show};
+pub use exchange::{Export, ExportForm, Import, ImportFrom, Imported, export, import};
+pub use upkeep::{
+    Finding, Gc, GcRequest, Kept, Pin, Removed, RemovedLanding, Severity, Verification, forget, gc, pin,
+    unpin, verify,
+};
 
 /// Where the store is if no other is named: `/var/lib/flashmoor` for root, the XDG data folder otherwise.
 ///
@@ -29,11 +41,16 @@ pub fn default_dir() -> Result<PathBuf> {
         })
 }
 
-/// The store in `dir`, or the default one.
+/// The store in `dir`, or the default one. Its paths are absolute, as others are told them.
 ///
 /// # Errors
 /// If there is no default, or the folder is something else.
 pub fn open(dir: Option<&Path>) -> Result<Store> {
     let dir = dir.map_or_else(default_dir, |dir| Ok(dir.to_owned()))?;
+    let dir = std::path::absolute(&dir).map_err(|source| Error::File {
+        action: "find",
+        path: dir,
+        source,
+    })?;
     Ok(Store::open(dir)?)
 }

@@ -25,6 +25,12 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// The folder to export to holds other things than a layout.
+    #[error("{} is not an OCI layout: it has files in it but no oci-layout", path.display())]
+    NotALayout {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Anyone may write to the folder, so nothing in it can be trusted.
     #[error("{} may be written by every user of this machine", path.display())]
     OpenToAll {
@@ -152,6 +158,7 @@ impl Error {
                 _ => return None,
             },
             Self::NotAStore { .. } => "name an empty or a new folder with --store DIR".into(),
+            Self::NotALayout { .. } => "name an OCI layout, or an empty or a new folder".into(),
             Self::OpenToAll { path } => format!("chmod o-w {}", path.display()),
             Self::Exists { .. } => "name another folder, or move that file away".into(),
             Self::Busy { .. } => "run it again when the other process is done".into(),

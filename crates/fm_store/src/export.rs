@@ -28,10 +28,7 @@ impl Store {
             }
             Err(root) => {
                 root.remove(&scratch, true)?;
-                return Err(Error::Invalid {
-                    path: to.into(),
-                    why: "it has files in it but no oci-layout".into(),
-                });
+                return Err(Error::NotALayout { path: to.into() });
             }
         };
         let copied = copy(&layout, &stored, &target, &tmp, tag);

@@ -415,7 +415,7 @@ fn exported_files_never_replace_others() {
     assert_eq!(fs::read(&written[1]).unwrap(), b"another guest's");
     assert!(matches!(
         store.export_layout(&id, &out, None),
-        Err(Error::Invalid { .. })
+        Err(Error::NotALayout { .. })
     ));
 }
 

@@ -1,0 +1,35 @@
+//! `flashmoor store export`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use fm_jobs::store::{self, ExportForm};
+
+use crate::cli::{Context, Result, Status};
+use crate::render::store as render;
+
+/// Write a build elsewhere: plain files, or `oci:DIR[:TAG]`, an OCI layout for skopeo and oras
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The build: its id, the first digits of it, or its name
+    build: String,
+    /// A folder for CODE.fd, VARS.fd and descriptor.json; or `oci:DIR[:TAG]`
+    to: PathBuf,
+}
+
+impl Export {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let layout = self.to.to_str().and_then(|to| to.strip_prefix("oci:"));
+        let (to, form) = match layout.map(|layout| {
+            layout
+                .split_once(':')
+                .map_or((layout, None), |(dir, tag)| (dir, Some(tag)))
+        }) {
+            Some((dir, tag)) => (Path::new(dir), ExportForm::Layout { tag }),
+            None => (self.to.as_path(), ExportForm::Files),
+        };
+        let done = store::export(&context.store()?, &self.build, to, form)?;
+        context.output.document(&done, render::exported);
+        Ok(Status::Done)
+    }
+}

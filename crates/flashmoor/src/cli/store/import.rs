@@ -1,0 +1,86 @@
+//! `flashmoor store import`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use fm_jobs::store::{self, ImportFrom};
+
+use crate::cli::{Context, Result, Status};
+use crate::render::store as render;
+
+/// Store a build: a CODE file, or one out of an OCI layout
+///
+/// Importing a build again completes what is known of it and heals what is damaged; nothing that is stored
+/// is replaced without --replace.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// CODE, raw; or `oci:DIR[:TAG]`, an OCI layout as skopeo writes it
+    #[arg(value_name = "CODE")]
+    from: PathBuf,
+    /// The VARS template that belongs to it
+    #[arg(long, value_name = "FILE")]
+    vars_template: Option<PathBuf>,
+    /// The firmware descriptor that it came with
+    #[arg(long, value_name = "FILE")]
+    descriptor: Option<PathBuf>,
+    /// What to call it
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Which version it is
+    #[arg(long, value_name = "VERSION")]
+    version: Option<String>,
+    /// Let what is given here replace what the store says differently
+    #[arg(long)]
+    replace: bool,
+}
+
+impl Import {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let request = store::Import {
+            from: self.source()?,
+            name: self.name.as_deref(),
+            version: self.version.as_deref(),
+            replace: self.replace,
+        };
+        let done = store::import(&context.store()?, &request)?;
+        context.output.document(&done, render::imported);
+        for what in &done.kept {
+            context.output.remark(format_args!(
+                "the stored build has another {what}; --replace would take this one"
+            ));
+        }
+        Ok(Status::Done)
+    }
+
+    fn source(&self) -> Result<ImportFrom<'_>> {
+        let Some(layout) = self.from.to_str().and_then(|from| from.strip_prefix("oci:")) else {
+            return Ok(ImportFrom::Files {
+                code: &self.from,
+                vars_template: self.vars_template.as_deref(),
+                descriptor: self.descriptor.as_deref(),
+            });
+        };
+        let given = [
+            self.vars_template.is_some(),
+            self.descriptor.is_some(),
+            self.name.is_some(),
+            self.version.is_some(),
+            self.replace,
+        ];
+        if given.contains(&true) {
+            return Err(fm_jobs::Error::Usage {
+                message: "a build of an OCI layout brings its own files and facts".into(),
+                remedy: "leave the other options away".into(),
+            });
+        }
+        // As skopeo reads it: the folder ends at the first colon.
+        let (dir, tag) = match layout.split_once(':') {
+            Some((dir, tag)) => (dir, Some(tag)),
+            None => (layout, None),
+        };
+        Ok(ImportFrom::Layout {
+            dir: Path::new(dir),
+            tag,
+        })
+    }
+}

@@ -1,0 +1,25 @@
+//! `flashmoor store pin`.
+
+use clap::Args;
+use fm_jobs::store;
+
+use crate::cli::{Context, Result, Status};
+use crate::render::store as render;
+
+/// Keep a build whatever refers to it
+#[derive(Debug, Args)]
+pub(crate) struct Pin {
+    /// The build: its id, the first digits of it, or its name
+    build: String,
+    /// Why; a build may be kept for several reasons
+    #[arg(long, value_name = "TEXT", default_value = "by hand")]
+    reason: String,
+}
+
+impl Pin {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let done = store::pin(&context.store()?, &self.build, &self.reason)?;
+        context.output.document(&done, render::pinned);
+        Ok(Status::Done)
+    }
+}

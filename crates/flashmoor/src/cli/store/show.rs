@@ -1,0 +1,22 @@
+//! `flashmoor store show`.
+
+use clap::Args;
+use fm_jobs::store;
+
+use crate::cli::{Context, Result, Status};
+use crate::render::store as render;
+
+/// Show one stored build
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The build: its id, the first digits of it, or its name
+    build: String,
+}
+
+impl Show {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let show = store::show(&context.store()?, &self.build)?;
+        context.output.document(&show, render::show);
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,25 @@
+//! `flashmoor store unpin`.
+
+use clap::Args;
+use fm_jobs::store;
+
+use crate::cli::{Context, Result, Status};
+use crate::render::store as render;
+
+/// Let go of a build that was pinned
+#[derive(Debug, Args)]
+pub(crate) struct Unpin {
+    /// The build: its id, the first digits of it, or its name
+    build: String,
+    /// Drop this reason only, and not all
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl Unpin {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let done = store::unpin(&context.store()?, &self.build, self.reason.as_deref())?;
+        context.output.document(&done, render::pinned);
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,180 @@
+//! The store's documents as text.
+
+use comfy_table::{CellAlignment, Table, presets};
+use fm_jobs::store::{
+    Export, Gc, Imported, LandingList, List, Pin, Removed, RemovedLanding, Severity, Show, Verification,
+};
+
+use super::{BAD, CARE, GOOD, Output, STRONG};
+
+/// So many digits tell builds apart for people.
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+fn called(id: &str, name: Option<&str>) -> String {
+    name.map_or_else(|| short(id).to_owned(), |name| format!("{} {name}", short(id)))
+}
+
+fn table(heads: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(heads.to_vec());
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table
+}
+
+fn print(output: &Output, table: &Table) {
+    table.lines().for_each(|line| output.line(line.trim_end()));
+}
+
+pub(crate) fn list(output: &Output, list: &List) {
+    if list.builds.is_empty() {
+        output.remark(format_args!("{} holds no builds", list.store.display()));
+        return;
+    }
+    let mut rows = table(&["build", "bytes", "kept", "name"]);
+    for build in &list.builds {
+        rows.add_row([
+            short(&build.id),
+            &build.size_bytes.to_string(),
+            if build.pins.is_empty() { "" } else { "pinned" },
+            build.name.as_deref().unwrap_or("-"),
+        ]);
+    }
+    if let Some(bytes) = rows.column_mut(1) {
+        bytes.set_cell_alignment(CellAlignment::Right);
+    }
+    print(output, &rows);
+}
+
+pub(crate) fn show(output: &Output, show: &Show) {
+    let build = &show.build;
+    let line = |head: &str, text: &str| output.line(format_args!("{head:<12} {text}"));
+    output.line(format_args!(
+        "{STRONG}{}{STRONG:#}",
+        build.name.as_deref().unwrap_or("a build without a name")
+    ));
+    line("id", &build.id);
+    for (head, text) in [
+        ("version", &build.version),
+        ("from", &build.source),
+        ("stored", &build.created),
+    ] {
+        if let Some(text) = text {
+            line(head, text);
+        }
+    }
+    line(
+        "CODE",
+        &format!("{} ({} bytes)", build.path.display(), build.size_bytes),
+    );
+    for (head, file) in [
+        ("template", &build.vars_template),
+        ("descriptor", &build.descriptor),
+    ] {
+        if let Some(file) = file {
+            line(
+                head,
+                &format!("{} ({} bytes)", file.path.display(), file.size_bytes),
+            );
+        }
+    }
+    line("manifest", &build.manifest);
+    line("skopeo", &format!("oci:{}:{}", show.store.display(), build.tag));
+    show.landings.iter().for_each(|landing| line("landing", landing));
+    build.pins.iter().for_each(|pin| line("pinned", pin));
+}
+
+pub(crate) fn imported(output: &Output, done: &Imported) {
+    let news = if done.new { "stored" } else { "had it already" };
+    output.line(format_args!("{GOOD}{news}{GOOD:#} {}", done.id));
+    output.line(done.path.display());
+}
+
+pub(crate) fn exported(output: &Output, done: &Export) {
+    match &done.tag {
+        Some(tag) => output.line(format_args!("oci:{}:{tag}", done.to.display())),
+        None => done.files.iter().for_each(|file| output.line(file.display())),
+    }
+}
+
+pub(crate) fn verified(output: &Output, found: &Verification) {
+    for finding in &found.findings {
+        let (word, style) = match finding.severity {
+            Severity::Damage => ("damage", BAD),
+            Severity::Leftover => ("leftover", CARE),
+        };
+        output.line(format_args!(
+            "{style}{word}{style:#}: {}: {}",
+            finding.path.display(),
+            finding.what
+        ));
+    }
+    let (word, style) = if found.whole {
+        ("whole", GOOD)
+    } else {
+        ("damaged", BAD)
+    };
+    output.line(format_args!(
+        "{style}{word}{style:#}: {} builds, {} landings, {} blobs, {} bytes read",
+        found.builds, found.landings, found.blobs, found.size_bytes
+    ));
+}
+
+pub(crate) fn collected(output: &Output, done: &Gc) {
+    let (removed, frees) = if done.dry_run {
+        ("would remove", "would free")
+    } else {
+        ("removed", "freed")
+    };
+    for gone in &done.removed {
+        match gone {
+            Removed::Build { id, name } => {
+                output.line(format_args!("{removed} build {}", called(id, name.as_deref())));
+            }
+            Removed::Landing { id } => {
+                output.line(format_args!("{removed} landing {id}, whose guest never came"))
+            }
+            Removed::Leftover { path } => output.line(format_args!("{removed} leftover {}", path.display())),
+        }
+    }
+    for kept in &done.kept {
+        let (name, why) = (called(&kept.id, kept.name.as_deref()), kept.reasons.join("; "));
+        output.line(format_args!("kept build {name}: {why}"));
+    }
+    output.line(format_args!("{frees} {} bytes", done.freed_bytes));
+}
+
+pub(crate) fn pinned(output: &Output, done: &Pin) {
+    let name = called(&done.id, done.name.as_deref());
+    if done.pins.is_empty() {
+        output.line(format_args!("build {name} is not pinned"));
+    }
+    done.pins
+        .iter()
+        .for_each(|pin| output.line(format_args!("build {name} is pinned: {pin}")));
+}
+
+pub(crate) fn landings(output: &Output, list: &LandingList) {
+    if list.landings.is_empty() {
+        output.remark(format_args!("{} holds no landings", list.store.display()));
+        return;
+    }
+    let mut rows = table(&["landing", "build", "state", "made"]);
+    for landing in &list.landings {
+        let state = if landing.placeholder { "waiting" } else { "filled" };
+        rows.add_row([
+            landing.id.as_str(),
+            short(&landing.code_sha256),
+            state,
+            &landing.created,
+        ]);
+    }
+    print(output, &rows);
+}
+
+pub(crate) fn forgotten(output: &Output, done: &RemovedLanding) {
+    output.line(format_args!("removed landing {}", done.landing.id));
+}
