@@ -3,6 +3,7 @@
 mod saved;
 mod schema;
 mod store;
+mod vars;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ enum Command {
     Saved(saved::Saved),
     Schema(schema::Schema),
     Store(store::Store),
+    Vars(vars::Vars),
 }
 
 /// How a subcommand that did not fail ends the process.
@@ -89,6 +91,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Saved(saved) => saved.run(&context),
         Command::Schema(schema) => schema.run(&context),
         Command::Store(store) => store.run(&context),
+        Command::Vars(vars) => vars.run(&context),
     };
     match result {
         Ok(Status::Done) => ExitCode::SUCCESS,

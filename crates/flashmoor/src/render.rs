@@ -2,6 +2,7 @@
 
 pub(crate) mod saved;
 pub(crate) mod store;
+pub(crate) mod vars;
 
 use std::error::Error as _;
 use std::io::Write as _;

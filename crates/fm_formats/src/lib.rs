@@ -28,6 +28,7 @@
 extern crate alloc;
 
 mod digest;
+pub mod efi;
 mod error;
 mod guid;
 pub mod image;

@@ -25,6 +25,15 @@ const SCHEMAS: &[Entry] = &[
     ("store-list", || schema_for!(store::List)),
     ("store-pin", || schema_for!(store::Pin)),
     ("store-verify", || schema_for!(store::Verification)),
+    ("vars-list", || schemars::schema_for!(crate::vars::VarsList)),
+    ("vars-change", || schemars::schema_for!(crate::vars::VarsChange)),
+    ("vars-diff", || schemars::schema_for!(crate::vars::VarsDiff)),
+    ("vars-secure-boot", || {
+        schemars::schema_for!(crate::vars::SecureBootStatus)
+    }),
+    ("vars-dbx-forecast", || {
+        schemars::schema_for!(crate::vars::DbxForecast)
+    }),
 ];
 
 /// The JSON schema of the document called `name`, or nothing if there is no such document.

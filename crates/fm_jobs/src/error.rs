@@ -40,6 +40,9 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A variable store could not be read or changed.
+    #[error(transparent)]
+    Vars(#[from] crate::vars::Error),
     /// The request itself makes no sense.
     #[error("{message}")]
     Usage {
@@ -73,6 +76,7 @@ impl Error {
             Self::Store(error) => store_class(error),
             Self::File { .. } | Self::Stream { .. } | Self::Program { .. } => Class::Failed,
             Self::Saved(error) => error.class(),
+            Self::Vars(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
         }
     }
@@ -91,6 +95,7 @@ impl Error {
             Self::Program { program, .. } => Some(format!(
                 "install {program}; libvirt needs it to restore this image as well"
             )),
+            Self::Vars(error) => error.remedy(),
             Self::Usage { remedy, .. } => Some(remedy.clone()),
         }
     }

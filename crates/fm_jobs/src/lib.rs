@@ -8,6 +8,7 @@ mod error;
 pub mod saved;
 pub mod store;
 pub mod stream;
+pub mod vars;
 
 pub use error::{Class, Error};
 pub use fm_store::Store;

@@ -1,0 +1,117 @@
+//! `flashmoor vars`.
+
+mod change;
+mod look;
+mod mend;
+mod secure_boot;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use fm_jobs::Error;
+use fm_jobs::vars::{Selection, VarsChange, Write};
+
+use super::{Context, Result, Status};
+use crate::render;
+
+/// Read, change, convert and mend the UEFI variables of guests that are off
+///
+/// A store is a VARS file, a combined image, a qcow2 of either, or JSON of QEMU's uefi-vars device or of
+/// virt-firmware. Nothing is written in place: a new file takes the old one's name, and the old one stays
+/// beside it as FILE.flashmoor-backup-TIME, which `flashmoor vars restore` brings back.
+#[derive(Debug, Args)]
+pub(crate) struct Vars {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    List(look::List),
+    Show(look::Show),
+    Get(look::Get),
+    Set(change::Set),
+    Delete(change::Delete),
+    Diff(look::Diff),
+    Export(change::Export),
+    Import(change::Import),
+    Convert(change::Convert),
+    Repair(mend::Repair),
+    Compact(mend::Compact),
+    Restore(mend::Restore),
+    SecureBoot(secure_boot::SecureBoot),
+}
+
+impl Vars {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        match &self.verb {
+            Verb::List(verb) => verb.run(context),
+            Verb::Show(verb) => verb.run(context),
+            Verb::Get(verb) => verb.run(context),
+            Verb::Set(verb) => verb.run(context),
+            Verb::Delete(verb) => verb.run(context),
+            Verb::Diff(verb) => verb.run(context),
+            Verb::Export(verb) => verb.run(context),
+            Verb::Import(verb) => verb.run(context),
+            Verb::Convert(verb) => verb.run(context),
+            Verb::Repair(verb) => verb.run(context),
+            Verb::Compact(verb) => verb.run(context),
+            Verb::Restore(verb) => verb.run(context),
+            Verb::SecureBoot(verb) => verb.run(context),
+        }
+    }
+}
+
+/// The store that a verb changes.
+#[derive(Debug, Args)]
+struct Store {
+    /// The variable store
+    file: PathBuf,
+    /// Change it although a program has it open: a running guest goes on with the old content, its later
+    /// changes go to the backup, and the new content counts from its next start
+    #[arg(long)]
+    even_if_in_use: bool,
+}
+
+impl Store {
+    fn write(&self) -> Write {
+        Write {
+            path: self.file.clone(),
+            even_if_in_use: self.even_if_in_use,
+        }
+    }
+}
+
+/// Which variable.
+#[derive(Debug, Args)]
+struct Which {
+    /// The variable's name
+    name: String,
+    /// Its namespace, where the name alone does not say it
+    #[arg(long)]
+    guid: Option<String>,
+}
+
+impl Which {
+    fn selection(&self) -> Result<Selection> {
+        let guid = self.guid.as_deref().map(str::parse).transpose();
+        let guid = guid.map_err(|error: fm_formats::ParseGuidError| Error::Usage {
+            message: format!("--guid {} is no GUID", self.guid.as_deref().unwrap_or_default()),
+            remedy: error.to_string(),
+        })?;
+        Ok(Selection {
+            name: self.name.clone(),
+            guid,
+        })
+    }
+}
+
+/// What every writing verb says at its end.
+fn changed(context: &Context, change: &VarsChange) -> Result {
+    if context.output.wants_json() {
+        context.output.json(change);
+    } else {
+        render::vars::change(&context.output, change);
+    }
+    Ok(Status::Done)
+}

@@ -1,0 +1,236 @@
+//! `flashmoor vars set|delete|export|import|convert`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fm_formats::image::Layout;
+use fm_formats::varstore::attribute;
+use fm_jobs::Error;
+use fm_jobs::vars::{self, ConvertRequest, DeleteRequest, ExportRequest, ImportRequest, Into, SetRequest};
+
+use super::{Context, Result, Store, Which, changed};
+
+/// Set one variable
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    #[command(flatten)]
+    store: Store,
+    #[command(flatten)]
+    which: Which,
+    /// Attributes, as names (nv,bs,rt,auth) or a number [default: those it has, or is known to have, else nv,bs,rt]
+    #[arg(long, value_parser = attributes)]
+    attributes: Option<u32>,
+    #[command(flatten)]
+    data: Data,
+}
+
+/// Where the content comes from.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Data {
+    /// The content, hexadecimal
+    #[arg(long)]
+    hex: Option<String>,
+    /// The content as text: its UTF-8 bytes and a terminating zero
+    #[arg(long)]
+    text: Option<String>,
+    /// The content is that of a file
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+}
+
+impl Data {
+    fn bytes(&self) -> Result<Vec<u8>> {
+        if let Some(path) = &self.from {
+            return std::fs::read(path).map_err(|source| Error::File {
+                action: "read",
+                path: path.clone(),
+                source,
+            });
+        }
+        if let Some(text) = &self.text {
+            return Ok([text.as_bytes(), &[0]].concat());
+        }
+        let text = self.hex.as_deref().unwrap_or_default();
+        let digits: String = text
+            .chars()
+            .filter(|character| !character.is_whitespace())
+            .collect();
+        vars::hex_bytes(&digits).ok_or_else(|| Error::Usage {
+            message: "--hex takes pairs of hexadecimal digits".into(),
+            remedy: "for example --hex 0100".into(),
+        })
+    }
+}
+
+/// Names joined by commas, or a number.
+fn attributes(text: &str) -> Result<u32, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    if let Some(number) = number {
+        return Ok(number);
+    }
+    text.split(',').try_fold(0, |bits, word| {
+        attribute::NAMES
+            .iter()
+            .find(|(_, name)| *name == word)
+            .map(|(bit, _)| bits | bit)
+            .ok_or_else(|| {
+                let known: Vec<_> = attribute::NAMES.iter().map(|(_, name)| *name).collect();
+                format!("{word:?} is none of {}", known.join(", "))
+            })
+    })
+}
+
+impl Set {
+    pub(super) fn run(&self, context: &Context) -> Result {
+        let change = vars::set(SetRequest {
+            write: self.store.write(),
+            which: self.which.selection()?,
+            attributes: self.attributes,
+            data: self.data.bytes()?,
+        })?;
+        changed(context, &change)
+    }
+}
+
+/// Delete one variable
+#[derive(Debug, Args)]
+pub(super) struct Delete {
+    #[command(flatten)]
+    store: Store,
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Delete {
+    pub(super) fn run(&self, context: &Context) -> Result {
+        let change = vars::delete(&DeleteRequest {
+            write: self.store.write(),
+            which: self.which.selection()?,
+        })?;
+        changed(context, &change)
+    }
+}
+
+/// Write the variables as JSON for QEMU's uefi-vars device and virt-firmware
+///
+/// What JSON has no place for is said. `flashmoor vars list --json` gives everything.
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The variable store
+    file: PathBuf,
+    /// Where the JSON goes
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Replace an output that is there; the old file is kept as a backup
+    #[arg(long)]
+    replace: bool,
+}
+
+impl Export {
+    pub(super) fn run(&self, context: &Context) -> Result {
+        let change = vars::export(&ExportRequest {
+            input: self.file.clone(),
+            output: self.output.clone(),
+            replace: self.replace,
+        })?;
+        changed(context, &change)
+    }
+}
+
+/// Set every variable that a JSON or another store holds
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    #[command(flatten)]
+    store: Store,
+    /// Where the variables come from
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// Delete what the source does not have
+    #[arg(long)]
+    only: bool,
+}
+
+impl Import {
+    pub(super) fn run(&self, context: &Context) -> Result {
+        let change = vars::import(&ImportRequest {
+            write: self.store.write(),
+            from: self.from.clone(),
+            only: self.only,
+        })?;
+        changed(context, &change)
+    }
+}
+
+/// Move every variable into a store of another layout, or between flash and JSON
+///
+/// Every live variable arrives with the same name, GUID, attributes, data, timestamp, count and key index, or
+/// nothing is written. Deleted ones are not carried.
+#[derive(Debug, Args)]
+pub(super) struct Convert {
+    /// The variable store
+    input: PathBuf,
+    #[command(flatten)]
+    into: Destination,
+    /// Where the new store goes
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Replace an output that is there (the input, say); the old file is kept as a backup
+    #[arg(long)]
+    replace: bool,
+    /// Replace it although a program has it open for writing
+    #[arg(long)]
+    even_if_in_use: bool,
+}
+
+/// What is made.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Destination {
+    /// The layout: 1M, 2M, 4M, armvirt, riscv, loongarch, or json
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<String>,
+    /// The layout and size of this VARS template
+    #[arg(long, value_name = "TEMPLATE")]
+    like: Option<PathBuf>,
+    /// The layout that this firmware needs
+    #[arg(long = "for", value_name = "CODE")]
+    code: Option<PathBuf>,
+}
+
+impl Destination {
+    fn wanted(&self) -> Result<Into> {
+        if let Some(path) = &self.like {
+            return Ok(Into::Like(path.clone()));
+        }
+        if let Some(path) = &self.code {
+            return Ok(Into::ForCode(path.clone()));
+        }
+        let name = self.layout.as_deref().unwrap_or_default();
+        if name == "json" {
+            return Ok(Into::Json);
+        }
+        name.parse::<Layout>()
+            .map(Into::Layout)
+            .map_err(|error| Error::Usage {
+                message: format!("there is no layout called {name:?}"),
+                remedy: format!("{error}, or json for QEMU's uefi-vars device"),
+            })
+    }
+}
+
+impl Convert {
+    pub(super) fn run(&self, context: &Context) -> Result {
+        let change = vars::convert(&ConvertRequest {
+            input: self.input.clone(),
+            into: self.into.wanted()?,
+            output: self.output.clone(),
+            replace: self.replace,
+            even_if_in_use: self.even_if_in_use,
+        })?;
+        changed(context, &change)
+    }
+}

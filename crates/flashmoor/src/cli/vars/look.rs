@@ -1,0 +1,108 @@
+//! `flashmoor vars list|show|get|diff`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use fm_jobs::Error;
+use fm_jobs::vars;
+
+use super::{Context, Result, Status, Which};
+use crate::render;
+
+/// List the variables of a store, what they mean, and how full it is
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// The variable store
+    file: PathBuf,
+    /// Deleted, superseded and unfinished variables too
+    #[arg(long, short)]
+    all: bool,
+}
+
+impl List {
+    pub(super) fn run(&self, context: &Context) -> Result {
+        let list = vars::list(&self.file, self.all)?;
+        if context.output.wants_json() {
+            context.output.json(&list);
+        } else {
+            render::vars::list(&context.output, &list);
+        }
+        Ok(Status::Done)
+    }
+}
+
+/// Show variables in full: every field, every certificate, every hash
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The variable store
+    file: PathBuf,
+    /// Only the variables of this name
+    name: Option<String>,
+}
+
+impl Show {
+    pub(super) fn run(&self, context: &Context) -> Result {
+        let shown = vars::show(&self.file, self.name.as_deref())?;
+        if context.output.wants_json() {
+            let documents: Vec<_> = shown.iter().map(|shown| &shown.variable).collect();
+            context.output.json(&documents);
+        } else {
+            render::vars::show(&context.output, &shown);
+        }
+        Ok(Status::Done)
+    }
+}
+
+/// Print one variable's content, hexadecimal
+#[derive(Debug, Args)]
+pub(super) struct Get {
+    /// The variable store
+    file: PathBuf,
+    #[command(flatten)]
+    which: Which,
+    /// The bytes themselves, on standard output
+    #[arg(long)]
+    raw: bool,
+}
+
+impl Get {
+    pub(super) fn run(&self, context: &Context) -> Result {
+        let (variable, bytes) = vars::get(&self.file, &self.which.selection()?)?;
+        if self.raw {
+            std::io::stdout()
+                .write_all(&bytes)
+                .map_err(|source| Error::File {
+                    action: "write",
+                    path: "standard output".into(),
+                    source,
+                })?;
+        } else if context.output.wants_json() {
+            context.output.json(&variable);
+        } else {
+            context.output.line(&variable.data);
+        }
+        Ok(Status::Done)
+    }
+}
+
+/// Compare the variables of two stores, of whatever kind and layout
+#[derive(Debug, Args)]
+pub(super) struct Diff {
+    /// The first store
+    left: PathBuf,
+    /// The second store
+    right: PathBuf,
+}
+
+impl Diff {
+    pub(super) fn run(&self, context: &Context) -> Result {
+        let diff = vars::diff(&self.left, &self.right)?;
+        if context.output.wants_json() {
+            context.output.json(&diff);
+        } else {
+            render::vars::diff(&context.output, &diff);
+        }
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,162 @@
+//! `flashmoor vars secure-boot`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use fm_jobs::vars::{self, Enrolment, Keys};
+
+use super::{Context, Result, Store, changed};
+use crate::cli::Status;
+use crate::render;
+
+/// What guests trust; enrol keys and take them out, while the guest is off
+#[derive(Debug, Args)]
+pub(super) struct SecureBoot {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Status(StatusOf),
+    Enroll(Enroll),
+    Unenroll(Unenroll),
+    Forecast(Forecast),
+}
+
+impl SecureBoot {
+    pub(super) fn run(&self, context: &Context) -> Result {
+        match &self.verb {
+            Verb::Status(verb) => verb.run(context),
+            Verb::Enroll(verb) => verb.run(context),
+            Verb::Unenroll(verb) => verb.run(context),
+            Verb::Forecast(verb) => verb.run(context),
+        }
+    }
+}
+
+/// Say whether Secure Boot is on, whose keys are enrolled, and which stores trust only Microsoft's 2011
+/// certificates
+#[derive(Debug, Args)]
+struct StatusOf {
+    /// The variable stores
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+impl StatusOf {
+    fn run(&self, context: &Context) -> Result {
+        let mut all = Vec::new();
+        for file in &self.files {
+            all.push(vars::status(file)?);
+        }
+        if !context.output.wants_json() {
+            for status in &all {
+                render::vars::secure_boot(&context.output, status);
+            }
+        } else if let [one] = all.as_slice() {
+            context.output.json(one);
+        } else {
+            context.output.json(&all);
+        }
+        Ok(Status::Done)
+    }
+}
+
+/// Microsoft's generations.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Generation {
+    #[value(name = "2011")]
+    Only2011,
+    #[value(name = "2023")]
+    Only2023,
+    Both,
+}
+
+/// Enrol keys and switch Secure Boot on
+///
+/// Files are certificates (PEM or DER), signature lists or signed updates (.auth). Keys are added to those
+/// that are there; a platform key replaces the old one.
+#[derive(Debug, Args)]
+struct Enroll {
+    #[command(flatten)]
+    store: Store,
+    /// Microsoft's certificates; with their OEM platform key unless --pk is given
+    #[arg(long, value_name = "GENERATION")]
+    microsoft: Option<Generation>,
+    /// Merge Microsoft's revocations for x86 or AArch64 into dbx
+    #[arg(long)]
+    microsoft_dbx: bool,
+    /// Platform key
+    #[arg(long, value_name = "FILE")]
+    pk: Option<PathBuf>,
+    /// Key exchange key: who may update db and dbx
+    #[arg(long, value_name = "FILE")]
+    kek: Vec<PathBuf>,
+    /// Who may sign what boots
+    #[arg(long, value_name = "FILE")]
+    db: Vec<PathBuf>,
+    /// What is revoked
+    #[arg(long, value_name = "FILE")]
+    dbx: Vec<PathBuf>,
+    /// Drop the keys that are there instead of adding to them
+    #[arg(long)]
+    only: bool,
+}
+
+impl Enroll {
+    fn run(&self, context: &Context) -> Result {
+        let enrolment = Enrolment {
+            microsoft: self.microsoft.map(|generation| match generation {
+                Generation::Only2011 => Keys::Microsoft2011,
+                Generation::Only2023 => Keys::Microsoft2023,
+                Generation::Both => Keys::MicrosoftBoth,
+            }),
+            pk: self.pk.clone(),
+            kek: self.kek.clone(),
+            db: self.db.clone(),
+            dbx: self.dbx.clone(),
+            microsoft_dbx: self.microsoft_dbx,
+            only: self.only,
+        };
+        changed(context, &vars::enroll(&self.store.write(), &enrolment)?)
+    }
+}
+
+/// Take the platform key out, which ends Secure Boot
+#[derive(Debug, Args)]
+struct Unenroll {
+    #[command(flatten)]
+    store: Store,
+    /// KEK, db and dbx too
+    #[arg(long)]
+    all: bool,
+}
+
+impl Unenroll {
+    fn run(&self, context: &Context) -> Result {
+        changed(context, &vars::unenroll(&self.store.write(), self.all)?)
+    }
+}
+
+/// Say whether a dbx update would still fit
+#[derive(Debug, Args)]
+struct Forecast {
+    /// The variable store
+    file: PathBuf,
+    /// The update: a signature list or .auth file [default: Microsoft's for the architecture]
+    #[arg(long, value_name = "FILE")]
+    dbx: Option<PathBuf>,
+}
+
+impl Forecast {
+    fn run(&self, context: &Context) -> Result {
+        let forecast = vars::forecast(&self.file, self.dbx.as_deref())?;
+        if context.output.wants_json() {
+            context.output.json(&forecast);
+        } else {
+            render::vars::forecast(&context.output, &forecast);
+        }
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,221 @@
+//! The verbs that change single variables: set, delete, import.
+
+use std::path::{Path, PathBuf};
+
+use fm_formats::Guid;
+use fm_formats::varstore::{self, Checks, Variable, Writer};
+
+use super::document::VarsChange;
+use super::read::Selection;
+use super::save::{Edit, Report};
+use super::source::Source;
+use super::{Error, describe};
+
+/// The store that is changed.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The file.
+    pub path: PathBuf,
+    /// Change it although a program has it open for writing.
+    pub even_if_in_use: bool,
+}
+
+/// What to set.
+#[derive(Debug, Clone)]
+pub struct SetRequest {
+    /// Where.
+    pub write: Write,
+    /// Which variable; the namespace may be left out for one that is there or well known.
+    pub which: Selection,
+    /// The bits; left out, those of the variable that is there, of the well-known one, or nv,bs,rt.
+    pub attributes: Option<u32>,
+    /// The content.
+    pub data: Vec<u8>,
+}
+
+/// Sets one variable; timestamp, count and key index of one that is there stay.
+///
+/// # Errors
+/// If the namespace is not clear, the attributes are not allowed, or the store has no room.
+pub fn set(request: SetRequest) -> Result<VarsChange, Error> {
+    let mut edit = Edit::open(&request.write.path, request.write.even_if_in_use)?;
+    edit.refuse_damage()?;
+    let name = request.which.name()?;
+    let present: Vec<_> = edit
+        .variables
+        .iter()
+        .filter(|variable| variable.name == name)
+        .collect();
+    let known = describe::well_known(&request.which.name);
+    let guid = match (request.which.guid, present.as_slice(), known) {
+        (Some(guid), ..) => guid,
+        (None, [one], _) => one.guid,
+        (None, [], Some((guid, _))) => guid,
+        (None, [], None) => return Err(Error::NeedsGuid { name }),
+        (None, several, _) => {
+            let guids = several.iter().map(|variable| variable.guid).collect();
+            return Err(Error::Ambiguous {
+                path: request.write.path,
+                name,
+                guids,
+            });
+        }
+    };
+    let old = edit
+        .variables
+        .iter()
+        .find(|variable| variable.guid == guid && variable.name == name)
+        .cloned();
+    let attributes = request
+        .attributes
+        .or(old.as_ref().map(|old| old.attributes))
+        .or(known
+            .filter(|(known, _)| *known == guid)
+            .map(|(_, attributes)| attributes))
+        .unwrap_or(7);
+    let step = format!(
+        "set {guid}-{name}: {} bytes, attributes {attributes:#x}",
+        request.data.len()
+    );
+    let variable = match old {
+        Some(old) => Variable {
+            attributes,
+            data: request.data,
+            ..old
+        },
+        None => Variable::new(guid, name, attributes, request.data),
+    };
+    check_one(&edit, &variable)?;
+    varstore::set(&mut edit.variables, variable);
+    edit.commit(
+        Checks::Representable,
+        Report {
+            steps: vec![step],
+            notes: Vec::new(),
+        },
+    )
+}
+
+/// New variables must be such as firmware of the layout would take.
+fn check_one(edit: &Edit, variable: &Variable) -> Result<(), Error> {
+    let path = &edit.source.path;
+    let layout = edit
+        .source
+        .layout()?
+        .unwrap_or(fm_formats::image::Layout::X86Size4M);
+    Writer {
+        checks: Checks::All,
+        ..Writer::new(layout)
+    }
+    .check(std::slice::from_ref(variable))
+    .map_err(|source| Error::Emit {
+        path: path.clone(),
+        source,
+    })
+}
+
+/// What to delete.
+#[derive(Debug, Clone)]
+pub struct DeleteRequest {
+    /// Where.
+    pub write: Write,
+    /// Which variable.
+    pub which: Selection,
+}
+
+/// Deletes one variable.
+///
+/// # Errors
+/// If it is not there, or there several times and no namespace was given.
+pub fn delete(request: &DeleteRequest) -> Result<VarsChange, Error> {
+    let mut edit = Edit::open(&request.write.path, request.write.even_if_in_use)?;
+    edit.refuse_damage()?;
+    let found = request.which.find(&request.write.path, &edit.variables)?;
+    let (guid, name) = (found.guid, found.name.clone());
+    varstore::delete(&mut edit.variables, guid, &name);
+    let steps = vec![format!("deleted {guid}-{name}")];
+    edit.commit(
+        Checks::Representable,
+        Report {
+            steps,
+            notes: Vec::new(),
+        },
+    )
+}
+
+/// What to import.
+#[derive(Debug, Clone)]
+pub struct ImportRequest {
+    /// Where to.
+    pub write: Write,
+    /// Where from: JSON or another store.
+    pub from: PathBuf,
+    /// Drop what the source does not have.
+    pub only: bool,
+}
+
+/// Sets every variable of another source; those of the same name and namespace are overwritten.
+///
+/// # Errors
+/// If one cannot be written; then none is.
+pub fn import(request: &ImportRequest) -> Result<VarsChange, Error> {
+    let source = Source::read(&request.from)?;
+    let incoming = source.variables()?;
+    let mut edit = Edit::open(&request.write.path, request.write.even_if_in_use)?;
+    edit.refuse_damage()?;
+    let mut report = Report::default();
+    report.notes.extend(source.digest_notes());
+    if request.only {
+        let kept: Vec<(Guid, _)> = incoming
+            .iter()
+            .map(|variable| (variable.guid, variable.name.clone()))
+            .collect();
+        edit.variables.retain(|variable| {
+            let keep = kept
+                .iter()
+                .any(|(guid, name)| *guid == variable.guid && *name == variable.name);
+            if !keep {
+                report
+                    .steps
+                    .push(format!("deleted {}-{}", variable.guid, variable.name));
+            }
+            keep
+        });
+    }
+    for variable in incoming {
+        check_one(&edit, &variable)?;
+        report.steps.push(format!(
+            "set {}-{}: {} bytes",
+            variable.guid,
+            variable.name,
+            variable.data.len()
+        ));
+        varstore::set(&mut edit.variables, variable);
+    }
+    edit.commit(Checks::Representable, report)
+}
+
+impl Source {
+    /// What a flash store has no place for, a sentence each.
+    pub(super) fn digest_notes(&self) -> Vec<String> {
+        match &self.content {
+            super::source::Content::Json(found) => found
+                .with_digest
+                .iter()
+                .map(|name| {
+                    format!(
+                        "{name}: its `digest` (who may change it) has no place on flash and cannot become a certdb \
+                         entry, so the next signed update of it is refused"
+                    )
+                })
+                .collect(),
+            super::source::Content::Flash { .. } => Vec::new(),
+        }
+    }
+}
+
+pub(super) fn open(path: &Path, even_if_in_use: bool) -> Result<Edit, Error> {
+    let edit = Edit::open(path, even_if_in_use)?;
+    edit.refuse_damage()?;
+    Ok(edit)
+}

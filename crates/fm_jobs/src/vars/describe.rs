@@ -1,0 +1,185 @@
+//! What variables mean, for people: boot entries, keys, flags.
+
+use fm_formats::Guid;
+use fm_formats::efi::{DevicePath, LoadOption, SignatureKind, SignatureLists};
+use fm_formats::varstore::{Name, Variable};
+
+use super::certificate::Certificate;
+use super::hex;
+
+pub(super) const GLOBAL: Guid = Guid::literal("8be4df61-93ca-11d2-aa0d-00e098032b8c");
+pub(super) const SECURITY: Guid = Guid::literal("d719b2cb-3d3a-4596-a3bc-dad00e67656f");
+pub(super) const SECURE_BOOT_ENABLE: Guid = Guid::literal("f0a30bc7-af08-4556-99c4-001009c93a44");
+pub(super) const CUSTOM_MODE: Guid = Guid::literal("c076ec0c-7028-4399-a072-71ee5c448b9f");
+pub(super) const SHIM: Guid = Guid::literal("605dab50-e046-4300-abb6-3dd810dd8b23");
+pub(super) const VENDOR_KEYS: Guid = Guid::literal("9073e4e0-60ec-4b6e-9903-4c223c260f3c");
+pub(super) const CERT_DB: Guid = Guid::literal("d9bee56e-75dc-49d9-b4d7-b534210f637a");
+const MTC: Guid = Guid::literal("eb704011-1402-11d3-8e77-00a0c969723b");
+
+/// Namespace and attributes that the specification or edk2 gives a name.
+pub(super) fn well_known(name: &str) -> Option<(Guid, u32)> {
+    Some(match name {
+        "PK" | "KEK" => (GLOBAL, 0x27),
+        "db" | "dbx" | "dbt" | "dbr" => (SECURITY, 0x27),
+        "SecureBootEnable" => (SECURE_BOOT_ENABLE, 3),
+        "CustomMode" => (CUSTOM_MODE, 3),
+        "SbatLevel" | "MokList" | "MokListX" | "MokListTrusted" | "MokSBState" => (SHIM, 3),
+        "MTC" => (MTC, 7),
+        "BootOrder" | "BootNext" | "DriverOrder" | "SysPrepOrder" | "Timeout" | "Lang" | "PlatformLang"
+        | "ConIn" | "ConOut" | "ErrOut" | "OsIndications" => (GLOBAL, 7),
+        _ if is_numbered(name) => (GLOBAL, 7),
+        _ => return None,
+    })
+}
+
+/// `Boot####` and its kin.
+fn is_numbered(name: &str) -> bool {
+    [
+        "Boot",
+        "Driver",
+        "SysPrep",
+        "Key",
+        "PlatformRecovery",
+        "OsRecovery",
+    ]
+    .iter()
+    .filter_map(|kind| name.strip_prefix(kind))
+    .any(|number| number.len() == 4 && number.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// One line, or nothing if the content is not of a known form.
+pub(super) fn in_short(variable: &Variable) -> Option<String> {
+    let name = variable.name.to_string();
+    let data = variable.data.as_slice();
+    match (variable.guid, name.as_str()) {
+        (GLOBAL, "BootOrder" | "DriverOrder" | "SysPrepOrder" | "BootNext" | "BootCurrent") => {
+            let (numbers, rest) = data.as_chunks::<2>();
+            rest.is_empty().then(|| {
+                let numbers: Vec<_> = numbers
+                    .iter()
+                    .map(|pair| format!("{:04X}", u16::from_le_bytes(*pair)))
+                    .collect();
+                numbers.join(",")
+            })
+        }
+        (GLOBAL, "ConIn" | "ConOut" | "ErrOut") => Some(DevicePath::new(data).to_string()),
+        (GLOBAL, "Timeout") => Some(format!("{} s", u16::from_le_bytes(data.try_into().ok()?))),
+        (GLOBAL, "Lang" | "PlatformLang") | (SHIM, "SbatLevel") => text(data),
+        (GLOBAL, "PK" | "KEK") | (SECURITY, _) | (SHIM, "MokList" | "MokListX") => keys(data),
+        (GLOBAL, "SetupMode" | "SecureBoot" | "AuditMode" | "DeployedMode")
+        | (SECURE_BOOT_ENABLE | CUSTOM_MODE | VENDOR_KEYS, _) => match data {
+            [0] => Some("off".into()),
+            [1] => Some("on".into()),
+            _ => None,
+        },
+        (GLOBAL, _) if is_numbered(&name) && !name.starts_with("Key") => boot_entry(data),
+        (MTC, "MTC") => Some(format!("{}", u32::from_le_bytes(data.try_into().ok()?))),
+        (CERT_DB, "certdb" | "certdbv") => Some(cert_db(data)),
+        _ => None,
+    }
+}
+
+/// Line by line, for `vars show`.
+pub(super) fn in_full(variable: &Variable) -> Vec<String> {
+    let signatures = match (variable.guid, variable.name.to_string().as_str()) {
+        (GLOBAL, "PK" | "KEK") | (SECURITY, _) | (SHIM, "MokList" | "MokListX") => {
+            SignatureLists::parse(&variable.data).ok()
+        }
+        _ => None,
+    };
+    let Some(lists) = signatures else {
+        return in_short(variable).into_iter().collect();
+    };
+    lists
+        .signatures()
+        .map(|(kind, signature)| match kind {
+            SignatureKind::X509 => match Certificate::parse(&signature.data) {
+                Some(certificate) => format!("certificate {certificate}, owner {}", signature.owner),
+                None => format!(
+                    "certificate that cannot be read, {} bytes, owner {}",
+                    signature.data.len(),
+                    signature.owner
+                ),
+            },
+            SignatureKind::Sha256 => format!(
+                "sha256 {}, owner {}",
+                hex::encode(&signature.data),
+                signature.owner
+            ),
+            SignatureKind::ExternalManagement => "keys are managed from outside".into(),
+            SignatureKind::Other(guid) => format!("{guid}: {}", hex::encode(&signature.data)),
+        })
+        .collect()
+}
+
+/// Text that ends at its first zero; nothing unless all of it can be shown.
+fn text(data: &[u8]) -> Option<String> {
+    let end = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());
+    let text = std::str::from_utf8(&data[..end]).ok()?.trim_end();
+    let plain = text
+        .chars()
+        .all(|character| !character.is_control() || character == '\n');
+    plain.then(|| text.replace('\n', "; "))
+}
+
+fn boot_entry(data: &[u8]) -> Option<String> {
+    let option = LoadOption::parse(data).ok()?;
+    let active = if option.is_active() { "" } else { ", not active" };
+    Some(format!("{:?} {}{active}", option.description, option.path))
+}
+
+/// Certificates by subject and last day, hashes by their number.
+fn keys(data: &[u8]) -> Option<String> {
+    let lists = SignatureLists::parse(data).ok()?;
+    let mut parts = Vec::new();
+    let mut hashes = 0usize;
+    for (kind, signature) in lists.signatures() {
+        match kind {
+            SignatureKind::X509 => parts.push(match Certificate::parse(&signature.data) {
+                Some(certificate) => format!("{} (until {})", certificate.subject, certificate.until),
+                None => "a certificate that cannot be read".into(),
+            }),
+            SignatureKind::Sha256 => hashes += 1,
+            SignatureKind::ExternalManagement => parts.push("managed from outside".into()),
+            SignatureKind::Other(guid) => parts.push(format!("one of {guid}")),
+        }
+    }
+    if hashes > 0 {
+        parts.push(format!(
+            "{hashes} sha256 {}",
+            if hashes == 1 { "hash" } else { "hashes" }
+        ));
+    }
+    Some(parts.join(", "))
+}
+
+/// The names in edk2's record of who may change private authenticated variables: a total length, then
+/// entries of GUID, length, name length, certificate length, name, certificate
+/// (edk2 `SecurityPkg/Library/AuthVariableLib/AuthServiceInternal.h`, `AUTH_CERT_DB_DATA`).
+fn cert_db(data: &[u8]) -> String {
+    let number = |at: usize| -> Option<usize> {
+        let bytes = data.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        usize::try_from(u32::from_le_bytes(bytes)).ok()
+    };
+    let mut names = Vec::new();
+    let mut at = 4usize;
+    while let (Some(len), Some(units)) = (number(at + 16), number(at + 20)) {
+        let start = at + 28;
+        let Some(bytes) = units
+            .checked_mul(2)
+            .and_then(|len| data.get(start..start.checked_add(len)?))
+        else {
+            break;
+        };
+        names.push(Name::from_bytes(bytes).to_string());
+        match at.checked_add(len) {
+            Some(next) if len >= 28 && next < data.len() => at = next,
+            _ => break,
+        }
+    }
+    if names.is_empty() {
+        "no entries".into()
+    } else {
+        names.join(", ")
+    }
+}

@@ -1,0 +1,230 @@
+//! Why a variable store could not be read or changed, with what to do about it.
+
+use std::path::PathBuf;
+
+use fm_formats::Guid;
+use fm_formats::varstore::{EmitError, Name, ParseNameError};
+
+use crate::Class;
+
+/// A failure of a `vars` job. Whatever it says, the files are as they were.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// The verb.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is no variable store.
+    #[error("{} is no variable store", path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: fm_formats::Error,
+    },
+    /// The file is JSON, but no variables in it.
+    #[error("{} holds no variables in JSON", path.display())]
+    Json {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A value in a JSON document cannot be used.
+    #[error("{} of variable {name:?} in {} cannot be used: {why}", field, path.display())]
+    JsonField {
+        /// Which file.
+        path: PathBuf,
+        /// Which variable.
+        name: String,
+        /// Which field.
+        field: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// The variables can't go where they should.
+    #[error("the variables cannot be written to {}", path.display())]
+    Emit {
+        /// The destination.
+        path: PathBuf,
+        /// Which variable, which limit.
+        source: EmitError,
+    },
+    /// The variable's name cannot be a name.
+    #[error("{text:?} is no variable name")]
+    Name {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        source: ParseNameError,
+    },
+    /// No such variable.
+    #[error("{} has no variable {name}{}", path.display(), guid.map(|guid| format!(" of {guid}")).unwrap_or_default())]
+    NotFound {
+        /// Which store.
+        path: PathBuf,
+        /// Which name.
+        name: Name,
+        /// Which namespace, if one was asked for.
+        guid: Option<Guid>,
+    },
+    /// The name is there under several GUIDs.
+    #[error("{} has {name} under several GUIDs: {}", path.display(), guids.iter().map(Guid::to_string).collect::<Vec<_>>().join(", "))]
+    Ambiguous {
+        /// Which store.
+        path: PathBuf,
+        /// Which name.
+        name: Name,
+        /// Where it is.
+        guids: Vec<Guid>,
+    },
+    /// Nobody told the namespace and the name has no well-known one.
+    #[error("{name} has no well-known GUID")]
+    NeedsGuid {
+        /// Which name.
+        name: Name,
+    },
+    /// A running program has the file open for writing.
+    #[error("{} is open for writing in {holder}", path.display())]
+    InUse {
+        /// Which file.
+        path: PathBuf,
+        /// Process and pid, or what is known of the lock's holder.
+        holder: String,
+    },
+    /// Another flashmoor works on it.
+    #[error("{} is being changed by another flashmoor", path.display())]
+    Busy {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The output is there already.
+    #[error("{} exists", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The store's layout is none that can be written.
+    #[error("the layout of {} is not known", path.display())]
+    UnknownLayout {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The source is of a kind that can't be changed this way.
+    #[error("{} cannot be changed: {why}", path.display())]
+    ReadOnlyKind {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
+    /// The store is damaged in a way that an edit would make permanent.
+    #[error("{} is damaged: {damage}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong first.
+        damage: String,
+    },
+    /// No backup to go back to.
+    #[error("{} has no backup", path.display())]
+    NoBackup {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// What was written does not read back as what was meant.
+    #[error("what was written for {} does not read back as what was meant", path.display())]
+    Verify {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A program that is needed failed.
+    #[error("{program} failed on {}: {message}", path.display())]
+    Program {
+        /// Which program.
+        program: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What it said.
+        message: String,
+    },
+    /// A certificate, signature list or update cannot be used.
+    #[error("{} is no certificate, signature list or signed update", path.display())]
+    Signature {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: fm_formats::Error,
+    },
+    /// The layout of a CODE file cannot be told.
+    #[error("the layout that {} needs cannot be told", path.display())]
+    UnknownCode {
+        /// Which file.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    /// How the process ends on it.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Name { .. } | Self::NeedsGuid { .. } | Self::Ambiguous { .. } => Class::Usage,
+            Self::Verify { .. } => Class::Bug,
+            _ => Class::Failed,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        let text = match self {
+            Self::File { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => "run it as a user who may, or as root",
+                std::io::ErrorKind::ReadOnlyFilesystem => "write to another folder with --output",
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    "make room in the folder of the file; the file is as it was"
+                }
+                _ => return None,
+            },
+            Self::Parse { .. } => {
+                "give a VARS file, a combined image, a qcow2 of one, or a JSON of variables"
+            }
+            Self::Json { .. } | Self::JsonField { .. } => {
+                "give a JSON of QEMU's uefi-vars device, of virt-firmware, or of `flashmoor vars list --json`"
+            }
+            Self::Emit { source, .. } => match source {
+                EmitError::VariableTooLarge { .. } | EmitError::StoreTooSmall { .. } => {
+                    "delete what is not needed from a copy first (`flashmoor vars delete`), or choose a larger layout"
+                }
+                EmitError::Attributes { .. } => "name attributes as in `--attributes nv,bs,rt`",
+                EmitError::NoData { .. } => "to remove a variable use `flashmoor vars delete`",
+                _ => return None,
+            },
+            Self::Name { .. } => "UCS-2 characters only; others are written \\u{HEX}",
+            Self::NotFound { .. } => "`flashmoor vars list` shows the names",
+            Self::Ambiguous { .. } | Self::NeedsGuid { .. } => "say which with --guid",
+            Self::InUse { .. } => {
+                "shut the guest down first; with --even-if-in-use the guest goes on with the old content, its \
+                 later changes go to the backup, and the new content counts from its next start"
+            }
+            Self::Busy { .. } => "try again when it is done",
+            Self::Exists { .. } => {
+                "name another --output, or say --replace: the old file is kept as a backup"
+            }
+            Self::UnknownLayout { .. } => "name the layout with `vars convert --layout`",
+            Self::Damaged { .. } => "`flashmoor vars repair` shows what can be saved",
+            Self::NoBackup { .. } => "name one with --backup",
+            Self::UnknownCode { .. } => "name the layout with --layout",
+            _ => return None,
+        };
+        Some(text.into())
+    }
+}

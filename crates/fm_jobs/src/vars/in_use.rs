@@ -1,0 +1,72 @@
+//! Whether a running program has a file open for writing: QEMU's image locks, and what /proc shows.
+
+use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+
+use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
+
+/// QEMU locks single bytes from 100 and from 200 of an image that it has open, one for each permission
+/// (QEMU `block/file-posix.c`, `RAW_LOCK_PERM_BASE`, `RAW_LOCK_SHARED_BASE`).
+const QEMU_LOCKS: (u64, u64) = (100, 200);
+
+/// Who has `file` open for writing, if anybody but this process does.
+pub(super) fn holder(file: &File) -> Option<String> {
+    if let Some(by_proc) = writer_in_proc(file) {
+        return Some(by_proc);
+    }
+    let mut query = Flock::from(FlockType::WriteLock);
+    query.offset_type = FlockOffsetType::Set;
+    (query.start, query.length) = QEMU_LOCKS;
+    match fcntl_getlk(file.as_fd(), &query) {
+        Ok(Some(lock)) => Some(match lock.pid {
+            Some(pid) => format!(
+                "a process that holds QEMU's image lock (pid {})",
+                pid.as_raw_nonzero()
+            ),
+            None => "a process that holds QEMU's image lock".into(),
+        }),
+        Ok(None) | Err(_) => None,
+    }
+}
+
+/// The first process whose descriptor is this very file, opened for writing.
+fn writer_in_proc(file: &File) -> Option<String> {
+    let own = file.metadata().ok()?;
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let pid = process.file_name();
+        let Some(pid) = pid
+            .to_str()
+            .filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()))
+        else {
+            continue;
+        };
+        if pid == std::process::id().to_string() {
+            continue;
+        }
+        // Others' descriptors are not ours to see without privilege; the locks still tell.
+        let Ok(descriptors) = fs::read_dir(process.path().join("fd")) else {
+            continue;
+        };
+        for descriptor in descriptors.flatten() {
+            let same = fs::metadata(descriptor.path())
+                .is_ok_and(|other| other.ino() == own.ino() && other.dev() == own.dev());
+            if same && is_writable(pid, &descriptor.file_name().to_string_lossy()) {
+                let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+                return Some(format!("{} (pid {pid})", name.trim_end()));
+            }
+        }
+    }
+    None
+}
+
+/// `flags` of fdinfo is octal; the two low bits are the access mode.
+fn is_writable(pid: &str, descriptor: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}"))
+        .ok()
+        .and_then(|info| {
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+            u64::from_str_radix(flags.trim(), 8).ok()
+        })
+        .is_some_and(|flags| flags & 3 != 0)
+}

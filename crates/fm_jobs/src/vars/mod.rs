@@ -1,0 +1,33 @@
+//! Variable stores without loss: list, change, convert, mend.
+//!
+//! Every writing verb parses what it read, changes a list of variables, emits a fresh store, writes it to a
+//! new file, reads that back and compares, and only then puts it in place; the old file stays as a backup.
+
+mod certificate;
+mod change;
+mod convert;
+mod describe;
+mod document;
+mod error;
+mod hex;
+mod in_use;
+mod json;
+mod mend;
+mod read;
+mod replace;
+mod save;
+mod secure_boot;
+mod source;
+
+pub use change::{DeleteRequest, ImportRequest, SetRequest, Write, delete, import, set};
+pub use convert::{ConvertRequest, ExportRequest, Into, convert, export};
+pub use document::{
+    DamageFound, Timestamp, VariableChange, VariableDocument, VarsChange, VarsDiff, VarsList, attribute_names,
+};
+pub use error::Error;
+pub use hex::decode as hex_bytes;
+pub use mend::{RestoreRequest, compact, repair, restore};
+pub use read::{Selection, Shown, diff, get, list, show};
+pub use secure_boot::{
+    DbxForecast, Enrolment, Keys, SecureBootStatus, Trust, enroll, forecast, status, unenroll,
+};

@@ -1,0 +1,226 @@
+//! The verbs that only look: list, show, get, diff.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fm_formats::Guid;
+use fm_formats::varstore::{Format, Name, State, Variable};
+
+use super::document::{self, VariableChange, VariableDocument, VarsDiff, VarsList};
+use super::source::{Content, Source};
+use super::{Error, describe};
+
+/// Which variables of a store are meant.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// The name.
+    pub name: String,
+    /// The namespace; needed only where a name is there twice or is not well known.
+    pub guid: Option<Guid>,
+}
+
+impl Selection {
+    pub(super) fn name(&self) -> Result<Name, Error> {
+        self.name.parse().map_err(|source| Error::Name {
+            text: self.name.clone(),
+            source,
+        })
+    }
+
+    /// The one variable that is meant.
+    pub(super) fn find<'v>(&self, path: &Path, variables: &'v [Variable]) -> Result<&'v Variable, Error> {
+        let name = self.name()?;
+        let found: Vec<_> = variables
+            .iter()
+            .filter(|variable| variable.name == name && self.guid.is_none_or(|guid| guid == variable.guid))
+            .collect();
+        match found.as_slice() {
+            [] => Err(Error::NotFound {
+                path: path.to_path_buf(),
+                name,
+                guid: self.guid,
+            }),
+            [one] => Ok(one),
+            several => Err(Error::Ambiguous {
+                path: path.to_path_buf(),
+                name,
+                guids: several.iter().map(|variable| variable.guid).collect(),
+            }),
+        }
+    }
+}
+
+/// A store and its variables; with `all` the deleted, superseded and unfinished ones too.
+///
+/// # Errors
+/// If the file cannot be read or is no variable store.
+pub fn list(path: &Path, all: bool) -> Result<VarsList, Error> {
+    let source = Source::read(path)?;
+    list_source(&source, all)
+}
+
+fn list_source(source: &Source, all: bool) -> Result<VarsList, Error> {
+    let label = source.path.display().to_string();
+    if let Content::Json(found) = &source.content {
+        return Ok(VarsList {
+            schema: "flashmoor/vars-list/1",
+            source: label,
+            layout: None,
+            format: "json",
+            size_bytes: None,
+            used_bytes: None,
+            free_bytes: None,
+            reclaimable_bytes: None,
+            truth: None,
+            damage: Vec::new(),
+            variables: found
+                .variables
+                .iter()
+                .map(|variable| VariableDocument::of(variable, State::Live, None))
+                .collect(),
+        });
+    }
+    let Some(view) = source.view()? else {
+        return Err(Error::UnknownLayout {
+            path: source.path.clone(),
+        });
+    };
+    Ok(VarsList {
+        schema: "flashmoor/vars-list/1",
+        source: label,
+        layout: view.layout().map(|layout| layout.name().to_owned()),
+        format: view.format().name(),
+        size_bytes: Some(view.size_bytes()),
+        used_bytes: Some(view.used_bytes()),
+        free_bytes: Some(view.free_bytes()),
+        reclaimable_bytes: Some(view.reclaimable_bytes()),
+        truth: Some(view.truth().name()),
+        damage: document::damage(&view),
+        variables: view
+            .entries()
+            .iter()
+            .filter(|entry| all || entry.state.is_live())
+            .map(VariableDocument::of_entry)
+            .collect(),
+    })
+}
+
+/// One variable, and what it says line by line.
+#[derive(Debug)]
+pub struct Shown {
+    /// The variable.
+    pub variable: VariableDocument,
+    /// Its meaning, for people.
+    pub lines: Vec<String>,
+}
+
+/// The variables with their meaning in full: all of them, or the ones called `name`.
+///
+/// # Errors
+/// If the file is no variable store or has no such variable.
+pub fn show(path: &Path, name: Option<&str>) -> Result<Vec<Shown>, Error> {
+    let source = Source::read(path)?;
+    let variables = source.variables()?;
+    let wanted = match name {
+        None => None,
+        Some(text) => {
+            let name = Selection {
+                name: text.to_owned(),
+                guid: None,
+            }
+            .name()?;
+            if !variables.iter().any(|variable| variable.name == name) {
+                return Err(Error::NotFound {
+                    path: path.to_path_buf(),
+                    name,
+                    guid: None,
+                });
+            }
+            Some(name)
+        }
+    };
+    Ok(variables
+        .iter()
+        .filter(|variable| wanted.as_ref().is_none_or(|name| *name == variable.name))
+        .map(|variable| Shown {
+            variable: VariableDocument::of(variable, State::Live, None),
+            lines: describe::in_full(variable),
+        })
+        .collect())
+}
+
+/// One variable, as a document and as its bytes.
+///
+/// # Errors
+/// If there is no such variable, or several.
+pub fn get(path: &Path, which: &Selection) -> Result<(VariableDocument, Vec<u8>), Error> {
+    let variables = Source::read(path)?.variables()?;
+    let variable = which.find(path, &variables)?;
+    Ok((
+        VariableDocument::of(variable, State::Live, None),
+        variable.data.clone(),
+    ))
+}
+
+/// How two stores, of whatever kind and layout, differ in their variables.
+///
+/// # Errors
+/// If one of them is no variable store.
+pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
+    let read = |path: &Path| -> Result<BTreeMap<(Guid, Name), Variable>, Error> {
+        let source = Source::read(path)?;
+        // A blank store differs from none only in what it is.
+        debug_assert!(
+            source
+                .view()?
+                .is_none_or(|view| view.format() != Format::Blank || view.entries().is_empty())
+        );
+        Ok(source
+            .variables()?
+            .into_iter()
+            .map(|variable| ((variable.guid, variable.name.clone()), variable))
+            .collect())
+    };
+    let (lefts, mut rights) = (read(left)?, read(right)?);
+    let document = |variable: &Variable| VariableDocument::of(variable, State::Live, None);
+    let (mut only_left, mut changed) = (Vec::new(), Vec::new());
+    for (key, one) in &lefts {
+        match rights.remove(key) {
+            None => only_left.push(document(one)),
+            Some(other) => {
+                let fields = differing(one, &other);
+                if !fields.is_empty() {
+                    changed.push(VariableChange {
+                        fields,
+                        left: document(one),
+                        right: document(&other),
+                    });
+                }
+            }
+        }
+    }
+    let only_right: Vec<_> = rights.values().map(document).collect();
+    Ok(VarsDiff {
+        schema: "flashmoor/vars-diff/1",
+        left: left.display().to_string(),
+        right: right.display().to_string(),
+        identical: only_left.is_empty() && only_right.is_empty() && changed.is_empty(),
+        only_left,
+        only_right,
+        changed,
+    })
+}
+
+fn differing(one: &Variable, other: &Variable) -> Vec<&'static str> {
+    [
+        ("attributes", one.attributes != other.attributes),
+        ("data", one.data != other.data),
+        ("timestamp", one.timestamp != other.timestamp),
+        ("monotonic_count", one.monotonic_count != other.monotonic_count),
+        ("public_key_index", one.public_key_index != other.public_key_index),
+    ]
+    .into_iter()
+    .filter(|(_, differs)| *differs)
+    .map(|(field, _)| field)
+    .collect()
+}
