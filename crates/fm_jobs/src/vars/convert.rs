@@ -49,7 +49,8 @@ pub struct ConvertRequest {
 /// Before anything is written: the variable that cannot go there, and the limit it meets.
 pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
     // Held first: where input and output are one file, nobody changes it between reading and writing.
-    let target = Target::output(&request.output, request.replace, request.even_if_in_use)?;
+    let target =
+        Target::output(&request.output, request.replace, request.even_if_in_use)?.modelled_on(&request.input);
     let source = Source::read(&request.input)?;
     let damaged = source.view()?.and_then(|view| {
         let damage = view.damage_found().iter().find(|damage| damage.loses_variables());

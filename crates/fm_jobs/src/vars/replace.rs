@@ -22,6 +22,8 @@ pub(super) struct Target {
     path: PathBuf,
     /// The old file, locked; nothing for a file that is to be made.
     old: Option<File>,
+    /// For a file that is to be made: whose owner, mode and labels it gets.
+    model: Option<File>,
 }
 
 impl Target {
@@ -56,7 +58,11 @@ impl Target {
                 if let Some(holder) = in_use::holder(&old).filter(|_| !even_if_in_use) {
                     return Err(Error::InUse { path, holder });
                 }
-                return Ok(Self { path, old: Some(old) });
+                return Ok(Self {
+                    path,
+                    old: Some(old),
+                    model: None,
+                });
             }
         }
     }
@@ -71,8 +77,15 @@ impl Target {
             Err(_) => Ok(Self {
                 path: path.to_path_buf(),
                 old: None,
+                model: None,
             }),
         }
+    }
+
+    /// A file that is made gets the owner, mode and labels of this one, as far as we may give them.
+    pub(super) fn modelled_on(mut self, path: &Path) -> Self {
+        self.model = File::open(path).ok();
+        self
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -96,8 +109,14 @@ impl Target {
         };
         let temporary = Temporary::beside(&self.path).map_err(failed("write a new file beside"))?;
         let mut file = &temporary.file;
-        if let Some(old) = &self.old {
-            keep_owner_and_labels(old, file).map_err(failed("keep owner, mode and labels of"))?;
+        match (&self.old, &self.model) {
+            (Some(old), _) => {
+                keep_owner_and_labels(old, file).map_err(failed("keep owner, mode and labels of"))?;
+            }
+            (None, Some(model)) => {
+                let _ = keep_owner_and_labels(model, file);
+            }
+            (None, None) => {}
         }
         write(&mut file.try_clone().map_err(failed("write"))?).map_err(failed("write"))?;
         file.sync_all().map_err(failed("sync"))?;

@@ -1,0 +1,463 @@
+//! `flashmoor vars` as a whole process, on the stores that Debian ships.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_flashmoor");
+const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
+
+fn flashmoor(words: &[&str]) -> std::process::Output {
+    Command::new(PROGRAM).arg("vars").args(words).output().unwrap()
+}
+
+fn vars(words: &[&str]) -> String {
+    let output = flashmoor(words);
+    assert!(
+        output.status.success(),
+        "{words:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Standard error and exit status of a command that must fail.
+fn refused(words: &[&str]) -> (String, i32) {
+    let output = flashmoor(words);
+    assert!(!output.status.success(), "{words:?} succeeded");
+    (
+        String::from_utf8(output.stderr).unwrap(),
+        output.status.code().unwrap(),
+    )
+}
+
+fn json(words: &[&str]) -> Value {
+    serde_json::from_str(&vars(&[&["--json"], words].concat())).unwrap()
+}
+
+fn fixture(name: &str) -> String {
+    fm_fixtures::path(name).to_str().unwrap().to_owned()
+}
+
+fn identical(left: &str, right: &str) -> bool {
+    json(&["diff", left, right])["identical"] == true
+}
+
+fn none() -> Value {
+    Value::Array(Vec::new())
+}
+
+/// A folder of its own with a copy of a fixture in it.
+struct Case {
+    folder: tempfile::TempDir,
+    file: PathBuf,
+}
+
+fn case(name: &str) -> Case {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("vars.fd");
+    fs::write(&file, fm_fixtures::bytes(name)).unwrap();
+    Case { folder, file }
+}
+
+impl Case {
+    fn name(&self) -> &str {
+        self.file.to_str().unwrap()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn files(&self) -> usize {
+        fs::read_dir(self.folder.path()).unwrap().count()
+    }
+
+    fn backups(&self) -> Vec<String> {
+        let mut found: Vec<_> = fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
+            .filter(|path| path.contains("vars.fd.flashmoor-backup-"))
+            .collect();
+        found.sort();
+        found
+    }
+}
+
+#[test]
+fn every_store_that_debian_ships_is_listed_without_damage() {
+    for store in fm_fixtures::of_kind(fm_fixtures::Kind::Vars) {
+        let list = json(&["list", &fixture(&store.name)]);
+        assert_eq!(list["schema"], "flashmoor/vars-list/1");
+        assert_eq!(list["damage"], none(), "{}", store.name);
+        assert!(list["layout"].is_string(), "{}", store.name);
+        let number = |field: &str| list[field].as_u64().unwrap();
+        assert_eq!(
+            number("used_bytes") + number("free_bytes"),
+            number("size_bytes"),
+            "{}",
+            store.name
+        );
+    }
+}
+
+#[test]
+fn the_list_says_what_boot_entries_and_keys_mean() {
+    let text = vars(&["list", &fixture("bookworm/OVMF_VARS_4M.ms.fd")]);
+    assert!(
+        text.contains("PciRoot(0x0)/Pci(0x1f,0x2)/Sata(0x0,0xffff,0x0)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("Microsoft Corporation UEFI CA 2011 (until 2026-06-27)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_store_keeps_every_variable_from_layout_to_layout_and_back() {
+    for store in [
+        "bookworm/OVMF_VARS.ms.fd",
+        "bookworm/OVMF_VARS_4M.ms.fd",
+        "bookworm/AAVMF_VARS.ms.fd",
+    ] {
+        let case = case(store);
+        let mut from = case.name().to_owned();
+        for layout in ["4M", "2M", "armvirt", "riscv", "loongarch", "1M", "4M"] {
+            let to = case.path(&format!("{layout}-{}", case.files()));
+            vars(&["convert", &from, "--layout", layout, "--output", &to]);
+            assert!(identical(case.name(), &to), "{store} to {layout}");
+            let list = json(&["list", &to]);
+            assert_eq!(list["reclaimable_bytes"], 0);
+            from = to;
+        }
+    }
+}
+
+#[test]
+fn a_converted_blank_store_is_the_template_that_debian_ships() {
+    let case = case("bookworm/AAVMF_VARS.fd");
+    for (layout, template) in [
+        ("2M", "bookworm/OVMF_VARS.fd"),
+        ("4M", "bookworm/OVMF_VARS_4M.fd"),
+    ] {
+        let to = case.path(layout);
+        vars(&["convert", case.name(), "--layout", layout, "-o", &to]);
+        let (made, shipped) = (fs::read(&to).unwrap(), fm_fixtures::bytes(template));
+        let difference = made.iter().zip(&shipped).position(|(one, other)| one != other);
+        assert_eq!((made.len(), difference), (shipped.len(), None), "{layout}");
+    }
+}
+
+#[test]
+fn like_and_for_find_the_layout_of_template_and_firmware() {
+    let case = case("bookworm/OVMF_VARS.ms.fd");
+    for (option, file, layout, bytes) in [
+        ("--like", "bookworm/OVMF_VARS_4M.fd", "4M", 0x84000),
+        ("--like", "bookworm/AAVMF_VARS.fd", "armvirt", 64 << 20),
+        ("--for", "bookworm/OVMF_CODE_4M.secboot.fd", "4M", 0x84000),
+        ("--for", "bookworm/OVMF_CODE.fd", "2M", 0x20000),
+        ("--for", "bookworm/OVMF.fd", "2M", 0x20000),
+        ("--for", "trixie/OVMF.fd", "4M", 0x84000),
+        ("--for", "bookworm/AAVMF_CODE.fd", "armvirt", 64 << 20),
+    ] {
+        let to = case.path(&format!("to{}", case.files()));
+        vars(&["convert", case.name(), option, &fixture(file), "-o", &to]);
+        assert_eq!(json(&["list", &to])["layout"], layout, "{file}");
+        assert_eq!(fs::metadata(&to).unwrap().len(), bytes, "{file}");
+        assert!(identical(case.name(), &to));
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name_and_nothing_is_written() {
+    let case = case("bookworm/OVMF_VARS_4M.ms.fd");
+    let big = case.path("big");
+    fs::write(&big, vec![7; 0x8000]).unwrap();
+    vars(&["set", case.name(), "Big", "--guid", SHIM, "--from", &big]);
+    let (files, to) = (case.files(), case.path("to.fd"));
+    let (error, status) = refused(&["convert", case.name(), "--layout", "2M", "-o", &to]);
+    assert!(
+        error.contains("605dab50-e046-4300-abb6-3dd810dd8b23-Big") && error.contains("8192"),
+        "{error}"
+    );
+    assert_eq!((status, case.files()), (1, files));
+    // The same 32 KiB arrive where there is room.
+    vars(&["convert", case.name(), "--layout", "4M", "-o", &to]);
+    assert!(identical(case.name(), &to));
+}
+
+#[test]
+fn set_get_and_delete_keep_a_backup_each_and_restore_brings_the_first_back() {
+    let case = case("bookworm/OVMF_VARS_4M.ms.fd");
+    let before = fs::read(&case.file).unwrap();
+    fs::set_permissions(&case.file, fs::Permissions::from_mode(0o640)).unwrap();
+    vars(&["set", case.name(), "Timeout", "--hex", "0500"]);
+    assert_eq!(vars(&["get", case.name(), "Timeout"]).trim(), "0500");
+    assert_eq!(
+        fs::metadata(&case.file).unwrap().permissions().mode() & 0o7777,
+        0o640
+    );
+    vars(&["delete", case.name(), "Timeout"]);
+    let (error, _) = refused(&["get", case.name(), "Timeout"]);
+    assert!(error.contains("no variable Timeout"), "{error}");
+    let backups = case.backups();
+    assert_eq!(fs::read(&backups[0]).unwrap(), before);
+    vars(&["restore", case.name(), "--backup", &backups[0]]);
+    assert_eq!(fs::read(&case.file).unwrap(), before);
+    assert_eq!(case.backups().len(), 3);
+}
+
+#[test]
+fn what_edk2_forbids_and_what_ucs2_cannot_say_is_refused_before_anything_changes() {
+    let case = case("bookworm/OVMF_VARS_4M.fd");
+    for (words, said) in [
+        (
+            vec!["A", "--guid", SHIM, "--attributes", "nv", "--hex", "00"],
+            "NON_VOLATILE",
+        ),
+        (
+            vec!["A", "--guid", SHIM, "--attributes", "0x87", "--hex", "00"],
+            "reserved",
+        ),
+        (vec!["A", "--guid", SHIM, "--hex", ""], "no data"),
+        (vec!["A😀", "--guid", SHIM, "--hex", "00"], "UCS-2"),
+        (vec!["A", "--hex", "00"], "--guid"),
+        (vec!["A", "--guid", SHIM, "--hex", "0"], "pairs"),
+    ] {
+        let (error, _) = refused(&[&["set", case.name()], words.as_slice()].concat());
+        assert!(error.contains(said), "{words:?}: {error}");
+    }
+    assert_eq!(case.files(), 1);
+}
+
+#[test]
+fn a_file_of_another_kind_a_wrong_layout_and_an_existing_output_are_refused() {
+    let case = case("bookworm/OVMF_VARS_4M.fd");
+    let (error, status) = refused(&["list", &fixture("bookworm/OVMF_CODE_4M.fd")]);
+    assert!(error.contains("no variable store") && status == 1, "{error}");
+    let (error, status) = refused(&["convert", case.name(), "--layout", "3M", "-o", &case.path("x")]);
+    assert!(
+        error.contains("no layout") && error.contains("armvirt") && status == 2,
+        "{error}"
+    );
+    let (error, _) = refused(&["convert", case.name(), "--layout", "4M", "-o", case.name()]);
+    assert!(error.contains("exists") && error.contains("--replace"), "{error}");
+    let (error, _) = refused(&[
+        "convert",
+        case.name(),
+        "--layout",
+        "4M",
+        "-o",
+        "/proc/flashmoor.fd",
+    ]);
+    assert!(error.contains("/proc/flashmoor.fd"), "{error}");
+    refused(&["list", "/no/such/file"]);
+    refused(&["list", "/tmp"]);
+    assert_eq!(case.files(), 1);
+}
+
+#[test]
+fn a_file_that_another_program_writes_is_refused_unless_told_otherwise() {
+    let case = case("bookworm/OVMF_VARS_4M.fd");
+    let open = File::options().read(true).write(true).open(&case.file).unwrap();
+    let mut holder = Command::new("sleep")
+        .arg("600")
+        .stdin(Stdio::from(open))
+        .spawn()
+        .unwrap();
+    let (error, _) = refused(&["set", case.name(), "Timeout", "--hex", "0500"]);
+    let files = case.files();
+    vars(&["set", case.name(), "Timeout", "--hex", "0500", "--even-if-in-use"]);
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert!(
+        error.contains("(pid") && error.contains("--even-if-in-use"),
+        "{error}"
+    );
+    assert_eq!(files, 1);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_whole_leaves_the_old_one_and_no_litter() {
+    let case = case("bookworm/OVMF_VARS_4M.ms.fd");
+    let before = fs::read(&case.file).unwrap();
+    // The shell's file-size limit stands for a full disk: writing fails in the middle.
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 100; exec \"$0\" vars set \"$1\" Timeout --hex 0500",
+            PROGRAM,
+        ])
+        .arg(&case.file)
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!((fs::read(&case.file).unwrap(), case.files()), (before, 1));
+}
+
+#[test]
+fn killed_at_any_instant_a_change_leaves_the_old_or_the_new_file_whole() {
+    let case = case("bookworm/OVMF_VARS_4M.ms.fd");
+    for delay in 0..30u64 {
+        let mut child = Command::new(PROGRAM)
+            .args([
+                "vars",
+                "set",
+                case.name(),
+                "Timeout",
+                "--hex",
+                &format!("{delay:02x}00"),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Not to be safe: this is the instant that is tested.
+        std::thread::sleep(std::time::Duration::from_micros(delay * 400));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let list = json(&["list", case.name()]);
+        let whole = list["damage"] == none() && list["variables"].as_array().unwrap().len() == 31;
+        assert!(whole, "killed after {delay} steps: {list}");
+    }
+}
+
+#[test]
+fn json_of_qemu_goes_in_and_out() {
+    let case = case("bookworm/OVMF_VARS_4M.snakeoil.fd");
+    let (out, back) = (case.path("out.json"), case.path("back.fd"));
+    vars(&["export", case.name(), "-o", &out]);
+    let text: Value = serde_json::from_slice(&fs::read(&out).unwrap()).unwrap();
+    assert_eq!(text["version"], 2);
+    vars(&["convert", &out, "--layout", "4M", "-o", &back]);
+    // edk2's own record of certificates has no meaning there; everything else arrives.
+    let diff = json(&["diff", case.name(), &back]);
+    assert_eq!(diff["only_left"].as_array().unwrap().len(), 1, "{diff}");
+    assert_eq!(
+        (&diff["only_left"][0]["name"], &diff["changed"]),
+        (&"certdb".into(), &none())
+    );
+    // Our own list is a source as well, and loses nothing.
+    let own = case.path("own.json");
+    fs::write(&own, vars(&["--json", "list", case.name()])).unwrap();
+    assert!(identical(case.name(), &own));
+}
+
+#[test]
+fn a_digest_that_flash_cannot_hold_is_said() {
+    let case = case("bookworm/OVMF_VARS_4M.fd");
+    let source = case.path("in.json");
+    let variable = r#"{"guid":"605dab50-e046-4300-abb6-3dd810dd8b23","name":"Private","attr":39,"data":"01","time":"e4070101000000000000000000000000","digest":"00"}"#;
+    fs::write(&source, format!(r#"{{"version":2,"variables":[{variable}]}}"#)).unwrap();
+    let change = json(&["import", case.name(), "--from", &source]);
+    assert!(
+        change["notes"][0].as_str().unwrap().contains("digest"),
+        "{change}"
+    );
+    assert_eq!(
+        json(&["list", case.name()])["variables"][0]["timestamp"]["year"],
+        2020
+    );
+}
+
+#[test]
+fn compact_and_repair_show_first_and_act_when_told() {
+    let case = case("bookworm/OVMF_VARS_4M.ms.fd");
+    assert!(
+        json(&["list", case.name()])["reclaimable_bytes"]
+            .as_u64()
+            .unwrap()
+            > 0
+    );
+    assert_eq!(json(&["compact", case.name()])["written"], false);
+    assert_eq!(case.files(), 1);
+    assert_eq!(json(&["compact", case.name(), "--yes"])["written"], true);
+    assert_eq!(json(&["list", case.name()])["reclaimable_bytes"], 0);
+    assert!(identical(case.name(), &case.backups()[0]));
+
+    let mut bytes = fs::read(&case.file).unwrap();
+    bytes[..0x64].fill(0xff);
+    fs::write(&case.file, bytes).unwrap();
+    assert!(vars(&["repair", case.name()]).contains("no volume header"));
+    vars(&["repair", case.name(), "--yes"]);
+    assert_eq!(json(&["list", case.name()])["damage"], none());
+    assert!(identical(case.name(), &case.backups()[0]));
+}
+
+#[test]
+fn combined_images_and_qcow2_are_changed_and_keep_the_rest() {
+    let case = case("bookworm/OVMF.fd");
+    let before = fs::read(&case.file).unwrap();
+    vars(&["set", case.name(), "Timeout", "--hex", "0500"]);
+    let after = fs::read(&case.file).unwrap();
+    assert_eq!(before.len(), after.len());
+    assert!(
+        before[0x20000..] == after[0x20000..],
+        "CODE behind the store has changed"
+    );
+
+    let (raw, qcow2) = (fixture("bookworm/OVMF_VARS_4M.ms.fd"), case.path("vars.qcow2"));
+    let made = Command::new("qemu-img")
+        .args(["convert", "-f", "raw", "-O", "qcow2", &raw, &qcow2])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    assert!(identical(&raw, &qcow2));
+    vars(&["set", &qcow2, "Timeout", "--hex", "0700"]);
+    assert_eq!(vars(&["get", &qcow2, "Timeout"]).trim(), "0700");
+    assert!(fs::read(&qcow2).unwrap().starts_with(b"QFI\xfb"));
+}
+
+#[test]
+fn keys_are_enrolled_reported_and_taken_out() {
+    let case = case("bookworm/OVMF_VARS_4M.fd");
+    let status = || json(&["secure-boot", "status", case.name()]);
+    let off = status();
+    assert_eq!(
+        (&off["enabled"], &off["setup_mode"]),
+        (&false.into(), &true.into())
+    );
+    vars(&["secure-boot", "enroll", case.name(), "--microsoft", "2011"]);
+    let on = status();
+    assert_eq!(
+        (&on["enabled"], &on["microsoft"]),
+        (&true.into(), &"only_2011".into())
+    );
+    vars(&[
+        "secure-boot",
+        "enroll",
+        case.name(),
+        "--microsoft",
+        "2023",
+        "--microsoft-dbx",
+    ]);
+    let both = status();
+    assert_eq!(both["microsoft"], "both");
+    assert!(both["dbx_hashes"].as_u64().unwrap() > 100, "{both}");
+    vars(&["secure-boot", "unenroll", case.name()]);
+    assert_eq!(status()["setup_mode"], true);
+    let shipped = json(&["secure-boot", "status", &fixture("bookworm/OVMF_VARS_4M.ms.fd")]);
+    assert_eq!(shipped["microsoft"], "only_2011");
+}
+
+#[test]
+fn a_dbx_update_that_a_2m_store_cannot_take_is_forecast() {
+    let small = json(&["secure-boot", "forecast", &fixture("bookworm/OVMF_VARS.ms.fd")]);
+    assert_eq!(
+        (&small["fits_now"], &small["limit_bytes"]),
+        (&false.into(), &0x2800.into()),
+        "{small}"
+    );
+    let large = json(&["secure-boot", "forecast", &fixture("bookworm/OVMF_VARS_4M.ms.fd")]);
+    assert_eq!(large["fits_now"], true, "{large}");
+}
