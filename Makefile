@@ -14,7 +14,8 @@ help: ## this list
 
 .PHONY: demo
 demo: packages-demo fixtures build ## a guest's firmware travels between two hosts, on this machine
-	target/debug/flashmoor demo
+	target/debug/flashmoor demo --from-code $(FLASHMOOR_FIXTURES)/bookworm/OVMF_CODE.fd --from-vars $(FLASHMOOR_FIXTURES)/bookworm/OVMF_VARS.fd \
+		--to-code $(FLASHMOOR_FIXTURES)/trixie/OVMF_CODE_4M.fd --to-vars $(FLASHMOOR_FIXTURES)/trixie/OVMF_VARS_4M.fd
 
 .PHONY: test
 test: packages-test tools fixtures build ## every test, those on real QEMU included

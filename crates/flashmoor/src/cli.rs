@@ -1,5 +1,10 @@
 //! The command line: global options, one file a subcommand, one table of exit statuses.
 
+mod demo;
+mod harvest;
+mod migrate;
+mod offer;
+mod prepare;
 mod saved;
 mod schema;
 mod store;
@@ -49,6 +54,11 @@ pub(crate) struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Saved(saved::Saved),
+    Demo(demo::Demo),
+    Harvest(harvest::Harvest),
+    Migrate(migrate::Migrate),
+    Offer(offer::Offer),
+    Prepare(prepare::Prepare),
     Schema(schema::Schema),
     Store(store::Store),
     Vars(vars::Vars),
@@ -89,6 +99,11 @@ pub(crate) fn main() -> ExitCode {
     let context = Context { global, output };
     let result = match command {
         Command::Saved(saved) => saved.run(&context),
+        Command::Demo(demo) => demo.run(&context),
+        Command::Harvest(harvest) => harvest.run(&context),
+        Command::Migrate(migrate) => migrate.run(&context),
+        Command::Offer(offer) => offer.run(&context),
+        Command::Prepare(prepare) => prepare.run(&context),
         Command::Schema(schema) => schema.run(&context),
         Command::Store(store) => store.run(&context),
         Command::Vars(vars) => vars.run(&context),
@@ -103,6 +118,9 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// The exit status of a fault of ours, panics included.
+pub(crate) const BUG: u8 = 70;
+
 /// The one table of exit statuses for failures; `docs/exit-status.md` is its page.
 fn exit_status(class: Class) -> u8 {
     match class {
@@ -110,7 +128,7 @@ fn exit_status(class: Class) -> u8 {
         Class::Usage => 2,
         Class::Incompatible => 10,
         Class::Unknown => 11,
-        Class::Bug => 70,
+        Class::Bug => BUG,
     }
 }
 

@@ -3,8 +3,10 @@
 mod cli;
 mod render;
 
+use std::panic;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    panic::set_hook(Box::new(render::bug));
+    panic::catch_unwind(cli::main).unwrap_or(ExitCode::from(cli::BUG))
 }

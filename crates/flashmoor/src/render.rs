@@ -1,5 +1,7 @@
 //! Everything that reaches the terminal goes through here: text, JSON, the one form of errors.
 
+pub(crate) mod demo;
+pub(crate) mod migration;
 pub(crate) mod saved;
 pub(crate) mod store;
 pub(crate) mod vars;
@@ -50,6 +52,11 @@ impl Output {
         }
     }
 
+    /// Whether only results and errors are wanted.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether results are to be JSON documents.
     pub(crate) fn wants_json(&self) -> bool {
         self.json
@@ -84,17 +91,42 @@ impl Output {
         }
     }
 
-    /// What failed, why, what to do.
+    /// What failed, why, what to do: as text, or with `--json` as a document.
     pub(crate) fn error(&self, error: &Error) {
+        let causes: Vec<String> = std::iter::successors(error.source(), |cause| (*cause).source())
+            .map(ToString::to_string)
+            .collect();
         let mut err = anstream::stderr();
+        if self.json {
+            let document = serde_json::json!({
+                "schema": "flashmoor/error/1",
+                "what": error.to_string(),
+                "why": causes,
+                "remedy": error.remedy(),
+            });
+            let _ = writeln!(err, "{document}");
+            return;
+        }
         let _ = writeln!(err, "{BAD}error{BAD:#}: {error}");
-        let mut cause = error.source();
-        while let Some(why) = cause {
+        for why in causes {
             let _ = writeln!(err, "  why: {why}");
-            cause = why.source();
         }
         if let Some(remedy) = error.remedy() {
             let _ = writeln!(err, "  {STRONG}what to do{STRONG:#}: {remedy}");
         }
     }
+}
+
+/// A panic: a fault of ours, told as such.
+pub(crate) fn bug(info: &std::panic::PanicHookInfo<'_>) {
+    let mut err = anstream::stderr();
+    let _ = writeln!(
+        err,
+        "{BAD}bug{BAD:#} in flashmoor {}: {info}",
+        env!("CARGO_PKG_VERSION")
+    );
+    let _ = writeln!(
+        err,
+        "  {STRONG}what to do{STRONG:#}: report it with the command line; nothing half-written is left behind"
+    );
 }

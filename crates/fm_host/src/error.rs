@@ -120,6 +120,29 @@ pub enum Error {
 }
 
 impl Error {
+    /// What to do about it, if there is something the user can do.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::NoGuest { .. } => {
+                "`flashmoor ps` lists the guests of this host; name one by pid, name, uuid or QMP socket"
+                    .into()
+            }
+            Self::Several { .. } => "name the guest by its pid or uuid".into(),
+            Self::NotQemu { .. } => "name a QEMU process".into(),
+            Self::NoFlash { .. } => {
+                "start the guest with `-drive if=pflash`: only firmware in flash can travel and be kept"
+                    .into()
+            }
+            Self::TooManyFlashUnits { .. } => {
+                "start the guest with CODE in unit 0 and VARS in unit 1 only".into()
+            }
+            Self::Denied { .. } => "run it as root, or as the user that QEMU runs as".into(),
+            Self::Unsettled { .. } => "try again when the guest writes fewer variables".into(),
+            _ => return None,
+        })
+    }
+
     /// An error met while reading `what` of process `pid`: a process that is gone, a permission that
     /// is missing, or what the kernel said.
     pub(crate) fn proc(pid: u32, what: &'static str, source: io::Error) -> Self {

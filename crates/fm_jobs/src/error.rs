@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use fm_formats::Sha256;
+
 /// A job's failure. The message says what failed, the source chain why, [`Error::remedy`] what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,6 +45,44 @@ pub enum Error {
     /// A variable store could not be read or changed.
     #[error(transparent)]
     Vars(#[from] crate::vars::Error),
+    /// A guest could not be found or read.
+    #[error(transparent)]
+    Host(#[from] fm_host::Error),
+    /// An offer could not be made or read.
+    #[error(transparent)]
+    Offer(#[from] crate::offer::Error),
+    /// Nothing was prepared.
+    #[error(transparent)]
+    Prepare(#[from] crate::prepare::Error),
+    /// A migration was not begun or did not end well.
+    #[error(transparent)]
+    Migrate(#[from] crate::migrate::Error),
+    /// Two sources contradict each other, so nothing can be judged.
+    #[error("two sources say different things")]
+    Contradiction(#[from] fm_judge::Contradiction),
+    /// A guest runs other firmware than was announced.
+    #[error("the guest (pid {pid}) runs other firmware than was announced; nothing was stored")]
+    DigestMismatch {
+        /// The guest's process.
+        pid: u32,
+        /// The two digests.
+        source: Mismatch,
+    },
+    /// The guest has moved, but its firmware was not stored or not verified.
+    #[error("the guest has moved and runs, but its firmware is not verified")]
+    NotHarvested {
+        /// Why.
+        source: Box<Error>,
+    },
+    /// The demo showed that something does not hold, or could not run.
+    #[error(transparent)]
+    Demo(#[from] crate::demo::Error),
+    /// The system refused a signal handler.
+    #[error("cannot listen for Ctrl-C")]
+    Signal {
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The request itself makes no sense.
     #[error("{message}")]
     Usage {
@@ -51,6 +91,16 @@ pub enum Error {
         /// What to write instead.
         remedy: String,
     },
+}
+
+/// Two digests that should be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected sha256 {expected}, found {found}")]
+pub struct Mismatch {
+    /// What was announced.
+    pub expected: Sha256,
+    /// What the guest runs.
+    pub found: Sha256,
 }
 
 /// How a failure ends the process; the exit statuses are in `docs/exit-status.md`.
@@ -74,9 +124,20 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Store(error) => store_class(error),
-            Self::File { .. } | Self::Stream { .. } | Self::Program { .. } => Class::Failed,
             Self::Saved(error) => error.class(),
             Self::Vars(error) => error.class(),
+            Self::File { .. }
+            | Self::Stream { .. }
+            | Self::Program { .. }
+            | Self::Host(_)
+            | Self::Offer(_)
+            | Self::DigestMismatch { .. }
+            | Self::NotHarvested { .. }
+            | Self::Demo(_)
+            | Self::Signal { .. } => Class::Failed,
+            Self::Contradiction(_) => Class::Unknown,
+            Self::Prepare(error) => error.class(),
+            Self::Migrate(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
         }
     }
@@ -96,6 +157,19 @@ impl Error {
                 "install {program}; libvirt needs it to restore this image as well"
             )),
             Self::Vars(error) => error.remedy(),
+            Self::Host(error) => error.remedy(),
+            Self::Offer(error) => error.remedy(),
+            Self::Prepare(error) => error.remedy(),
+            Self::Migrate(error) => error.remedy(),
+            Self::DigestMismatch { .. } => Some(
+                "look which firmware the source really ran; `flashmoor harvest --expect SHA256` stores what you name".into(),
+            ),
+            Self::NotHarvested { .. } => {
+                Some("remove the cause and run `flashmoor harvest` with the destination's guest".into())
+            }
+            Self::Contradiction(_) => Some("find out which of the two is right; nothing was changed".into()),
+            Self::Demo(error) => error.remedy(),
+            Self::Signal { .. } => None,
             Self::Usage { remedy, .. } => Some(remedy.clone()),
         }
     }

@@ -3,14 +3,20 @@
 //! Each job is one module: a function that takes a request and returns a document (or drives a
 //! progress sink), and knows nothing of terminals. Documents are what users script against.
 
+pub mod demo;
 pub mod document;
 mod error;
+pub mod harvest;
+pub mod migrate;
+pub mod offer;
+pub mod prepare;
 pub mod saved;
 pub mod store;
 pub mod stream;
 pub mod vars;
 
-pub use error::{Class, Error};
+pub use error::{Class, Error, Mismatch};
+
 pub use fm_store::Store;
 
 /// What every job returns.

@@ -1,1 +1,134 @@
-//! Whole-product tests on real QEMU; the tests are in `tests/`.
+//! Whole-product tests on real QEMU: the program as users call it, and guests to call it on.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fm_lab::{Arch, Emulator, Guest, Machine};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program, as built beside these tests.
+///
+/// # Panics
+/// If it has not been built, with what to do.
+#[must_use]
+pub fn flashmoor() -> Command {
+    let here = std::env::current_exe().unwrap_or_default();
+    let program = here.ancestors().nth(2).unwrap_or(Path::new("")).join("flashmoor");
+    assert!(
+        program.is_file(),
+        "{} is not built; run `make test`, or `cargo build` first",
+        program.display()
+    );
+    let mut command = Command::new(program);
+    command.env_remove("FLASHMOOR_STORE").env("NO_COLOR", "1");
+    command
+}
+
+/// Standard error of a command that ended, as text.
+#[must_use]
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The JSON document that a command printed, after a look that it succeeded.
+///
+/// # Panics
+/// If it failed or printed something else.
+#[must_use]
+pub fn document(output: &Output) -> Value {
+    assert!(output.status.success(), "{}: {}", output.status, stderr(output));
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stdout)))
+}
+
+/// A folder for one test, with a store in it, and guests that live there.
+#[derive(Debug)]
+pub struct Bench {
+    folder: TempDir,
+    guests: usize,
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Bench {
+    /// An empty one.
+    ///
+    /// # Panics
+    /// If no folder can be made.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("flashmoor-e2e-").tempdir();
+        Self {
+            folder: folder.unwrap_or_else(|error| panic!("no temporary folder: {error}")),
+            guests: 0,
+        }
+    }
+
+    /// A path in the folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A copy of a fixture, for a guest to use and change.
+    ///
+    /// # Panics
+    /// If the fixture cannot be had, with the reason.
+    pub fn copy(&self, fixture: &str, name: &str) -> PathBuf {
+        let path = self.path(name);
+        let copied = std::fs::copy(fm_fixtures::path(fixture), &path);
+        copied.unwrap_or_else(|error| panic!("cannot copy {fixture}: {error}"));
+        path
+    }
+
+    /// A file of zeros.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    #[must_use]
+    pub fn zeros(&self, name: &str, len_bytes: u64) -> PathBuf {
+        let path = self.path(name);
+        let made = std::fs::File::create(&path).and_then(|file| file.set_len(len_bytes));
+        made.unwrap_or_else(|error| panic!("cannot make {name}: {error}"));
+        path
+    }
+
+    /// Starts a guest.
+    ///
+    /// # Panics
+    /// If QEMU refuses, with its words.
+    pub fn start(&mut self, machine: &Machine) -> Guest {
+        self.guests += 1;
+        let dir = self.path(&format!("guest-{}", self.guests));
+        Guest::start(machine, &dir).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A running guest on bookworm's 2M build, with a VARS file of its own.
+    pub fn guest_2m(&mut self) -> Guest {
+        let vars = self.copy("bookworm/OVMF_VARS.fd", "vars-2m.fd");
+        let machine = Machine::new(Arch::X86_64, &fm_fixtures::path("bookworm/OVMF_CODE.fd"), &vars);
+        self.start(&machine.named("source"))
+    }
+
+    /// The program with this folder's store.
+    #[must_use]
+    pub fn flashmoor(&self) -> Command {
+        let mut command = flashmoor();
+        command.arg("--store").arg(self.path("store"));
+        command
+    }
+}
+
+/// QEMU 10.0 beside the system's own.
+#[must_use]
+pub fn qemu_10() -> Emulator {
+    Emulator {
+        program: fm_fixtures::qemu_10("x86_64"),
+        data_dirs: Vec::new(),
+    }
+}

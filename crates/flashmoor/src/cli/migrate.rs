@@ -1,0 +1,122 @@
+//! `flashmoor migrate`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Args;
+use fm_formats::Sha256;
+use fm_jobs::migrate::{self, Options, Request};
+
+use super::{Context, Result, Status};
+use crate::render::migration::Watcher;
+
+/// Migrate a guest together with its firmware, over two QMP sockets
+///
+/// The destination's QEMU must wait with `-incoming defer`, with the flash files that `flashmoor prepare`
+/// named. If QEMU would refuse the migration, it is refused before a byte is sent, with the reason.
+/// Afterwards the firmware is read from the running guest, compared with the source's, stored, and put
+/// in the place of the placeholder. Ctrl-C cancels: the guest runs on at the source.
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// QMP socket of the QEMU that runs the guest
+    source: PathBuf,
+    /// QMP socket of the QEMU that waits for it
+    destination: PathBuf,
+    /// Where the stream goes: tcp:HOST:PORT, unix:/PATH … [default: a private Unix socket]
+    #[arg(long)]
+    uri: Option<String>,
+    /// sha256 that CODE must have at the destination [default: read from the source's guest]
+    #[arg(long, value_name = "SHA256")]
+    expect: Option<Sha256>,
+    /// Upper bound for the stream in bytes a second; K, M, G, T multiply by 1024
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    bandwidth: Option<u64>,
+    /// How long the guest may stand still
+    #[arg(long, value_name = "MS")]
+    downtime_limit: Option<u64>,
+    /// Send memory over this many channels at once
+    #[arg(long, value_name = "CHANNELS", value_parser = clap::value_parser!(u8).range(1..))]
+    multifd: Option<u8>,
+    /// How QEMU compresses the channels: none, zlib, zstd … (with --multifd)
+    #[arg(long, value_name = "METHOD", requires = "multifd")]
+    compression: Option<String>,
+    /// Let the guest run at the destination before all of its memory is there
+    #[arg(long)]
+    postcopy: bool,
+}
+
+impl Migrate {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let store = context.store()?;
+        let cancel = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // Without the handler Ctrl-C would end us and leave QEMU migrating.
+            signal_hook::flag::register(signal, Arc::clone(&cancel))
+                .map_err(|source| fm_jobs::Error::Signal { source })?;
+        }
+        let request = Request {
+            source: self.source.clone(),
+            destination: self.destination.clone(),
+            uri: self.uri.clone(),
+            expected_code: self.expect,
+            options: Options {
+                max_bandwidth: self.bandwidth,
+                downtime_limit_ms: self.downtime_limit,
+                multifd_channels: self.multifd,
+                multifd_compression: self.compression.clone(),
+                postcopy: self.postcopy,
+            },
+        };
+        let mut watcher = Watcher::new(context.output);
+        let migrated = migrate::migrate(&store, &request, &cancel, &mut |event| watcher.show(event))?;
+        watcher.finish();
+        if context.output.wants_json() {
+            context.output.json(&migrated);
+        } else {
+            crate::render::migration::summary(context.output, &migrated);
+        }
+        match migrated.not_harvested {
+            Some(error) => Err(fm_jobs::Error::NotHarvested {
+                source: Box::new(error),
+            }),
+            None => Ok(Status::Done),
+        }
+    }
+}
+
+fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((at, unit @ ('k' | 'K' | 'm' | 'M' | 'g' | 'G' | 't' | 'T'))) => {
+            let shift = match unit.to_ascii_lowercase() {
+                'k' => 10,
+                'm' => 20,
+                'g' => 30,
+                _ => 40,
+            };
+            (text.get(..at).unwrap_or_default(), shift)
+        }
+        _ => (text, 0),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "write a number, such as 100M".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "too many bytes".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_are_read_with_their_units_and_nothing_else() {
+        assert_eq!(bytes("4096"), Ok(4096));
+        assert_eq!(bytes("10k"), Ok(10 << 10));
+        assert_eq!(bytes("2G"), Ok(2 << 30));
+        for text in ["", "M", "1.5M", "-1", "99999999999T", "1Q", "1é"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The demo as people watch it, and its closing table.
+
+use comfy_table::{Table, presets};
+use fm_jobs::demo::{Demo, Told};
+
+use super::{GOOD, Output, STRONG};
+
+/// One thing that the demo tells, as it happens.
+pub(crate) fn told(output: Output, told: &Told) {
+    match told {
+        Told::Step { number, title } => output.remark(format_args!("\n{STRONG}{number}. {title}{STRONG:#}")),
+        Told::Command(text) => output.remark(format_args!("   $ {text}")),
+        Told::Line(text) => output.remark(format_args!("     {text}")),
+        Told::Held(text) => output.remark(format_args!("   {GOOD}✓{GOOD:#} {text}")),
+        _ => {}
+    }
+}
+
+/// What was measured, and how much was checked.
+pub(crate) fn summary(output: Output, demo: &Demo) {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["measured in this run", ""]);
+    for measurement in &demo.measured {
+        table.add_row([&measurement.what, &measurement.value]);
+    }
+    output.line(format_args!("\n{table}"));
+    output.line(format_args!(
+        "{GOOD}everything held{GOOD:#}: {} checks",
+        demo.held.len()
+    ));
+}

@@ -1,0 +1,375 @@
+//! Drives one migration over two monitors: settings, the stream, cancelling, and the guest's safety after a failure.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use fm_host::qmp::{self, Client, Version};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::Error;
+
+/// How often the source is asked how far it is. Its end is an event and needs no asking.
+const REPORT_EVERY: Duration = Duration::from_millis(200);
+
+/// How long one end may take to settle after the other said that it is done.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the user may choose; nothing means QEMU's own default or what is set already.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Upper bound for the stream, in bytes a second.
+    pub max_bandwidth: Option<u64>,
+    /// How long the guest may stand still, in milliseconds.
+    pub downtime_limit_ms: Option<u64>,
+    /// Send pages over this many channels.
+    pub multifd_channels: Option<u8>,
+    /// How QEMU compresses multifd channels: `none`, `zlib`, `zstd` …
+    pub multifd_compression: Option<String>,
+    /// Let the guest run at the destination before all its memory is there.
+    pub postcopy: bool,
+}
+
+/// How far a migration is, from the source's `query-migrate`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, schemars::JsonSchema)]
+pub struct Progress {
+    /// QEMU's own word for the state, such as `active`.
+    pub status: String,
+    /// Bytes sent so far.
+    pub transferred_bytes: u64,
+    /// Bytes of guest memory still to send.
+    pub remaining_bytes: u64,
+    /// Bytes of guest memory altogether.
+    pub total_bytes: u64,
+    /// Bytes a second on the wire.
+    pub rate_bytes_per_second: u64,
+    /// Bytes a second that the guest writes anew.
+    pub dirty_bytes_per_second: u64,
+    /// Which pass over memory this is, from 1.
+    pub pass: u64,
+    /// Milliseconds since the start.
+    pub elapsed_ms: u64,
+    /// Milliseconds left at the present rate, if there is one.
+    pub eta_ms: Option<u64>,
+}
+
+/// What a completed migration took, by QEMU's own account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Statistics {
+    pub(super) total_time_ms: u64,
+    pub(super) downtime_ms: u64,
+    pub(super) bytes: u64,
+    /// The run state at the destination.
+    pub(super) destination_status: String,
+}
+
+/// The two ends and what was changed at them.
+pub(super) struct Drive<'a> {
+    pub(super) source: &'a mut Client,
+    pub(super) destination: &'a mut Client,
+    pub(super) options: &'a Options,
+    /// Whether the guest ran when we started.
+    pub(super) was_running: bool,
+}
+
+impl Drive<'_> {
+    /// Sends the guest over `uri` and returns once it runs (or stands, if it stood) at the destination.
+    /// Setting `cancel` ends the attempt with the guest at the source.
+    pub(super) fn run(
+        mut self,
+        uri: &str,
+        cancel: &AtomicBool,
+        report: &mut dyn FnMut(&Progress),
+    ) -> Result<Statistics, Error> {
+        let before = Before {
+            source: Settings::read(self.source)?,
+            destination: Settings::read(self.destination)?,
+        };
+        match self.attempt(uri, &before, cancel, report) {
+            Ok(statistics) => Ok(statistics),
+            Err(error) => Err(self.recover(error, &before)),
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        uri: &str,
+        before: &Before,
+        cancel: &AtomicBool,
+        report: &mut dyn FnMut(&Progress),
+    ) -> Result<Statistics, Error> {
+        let capabilities = self.capabilities(&before.source);
+        let parameters = self.parameters();
+        for end in [&mut *self.destination, &mut *self.source] {
+            end.execute("migrate-set-capabilities", Some(capabilities.clone()))?;
+            end.execute("migrate-set-parameters", Some(parameters.clone()))?;
+        }
+        let mut incoming = json!({ "uri": uri });
+        if let Some(arguments) = incoming.as_object_mut()
+            && self.destination.version()
+                >= (Version {
+                    major: 9,
+                    minor: 1,
+                    micro: 0,
+                })
+        {
+            // QEMU then stays, so that its reason can be asked for.
+            arguments.insert("exit-on-error".into(), false.into());
+        }
+        self.destination
+            .execute("migrate-incoming", Some(incoming))
+            .map_err(|error| match error {
+                source @ qmp::Error::Refused { .. } => Error::NotListening {
+                    uri: uri.into(),
+                    source,
+                },
+                other => other.into(),
+            })?;
+        self.source.execute("migrate", Some(json!({ "uri": uri })))?;
+        let end = self.follow(cancel, report)?;
+        let destination_status = self.wait_for_arrival()?;
+        Ok(Statistics {
+            total_time_ms: number(&end, &["total-time"]),
+            downtime_ms: number(&end, &["downtime"]),
+            bytes: number(&end, &["ram", "transferred"]),
+            destination_status,
+        })
+    }
+
+    /// Follows the source until it says how it ended; returns its last account.
+    fn follow(&mut self, cancel: &AtomicBool, report: &mut dyn FnMut(&Progress)) -> Result<Value, Error> {
+        let (mut cancelling, mut switched) = (false, false);
+        loop {
+            let info = self.source.execute("query-migrate", None)?;
+            let progress = progress(&info);
+            match progress.status.as_str() {
+                "completed" => return Ok(info),
+                "cancelled" => return Err(Error::Cancelled),
+                "failed" => return Err(self.failure(&info)),
+                // Others come and go between releases; whatever is not an end is on the way to one.
+                _ => report(&progress),
+            }
+            if cancel.load(Ordering::Relaxed) && !cancelling && !switched {
+                self.source.execute("migrate_cancel", None)?;
+                cancelling = true;
+            }
+            // The first pass sends what would be fetched page by page otherwise.
+            if self.options.postcopy && !switched && !cancelling && progress.pass > 1 {
+                self.source.execute("migrate-start-postcopy", None)?;
+                switched = true;
+            }
+            // Wakes at the next change of state, or in time for the next report or cancellation.
+            let wake = Instant::now()
+                + if cancelling {
+                    REPORT_EVERY / 10
+                } else {
+                    REPORT_EVERY
+                };
+            while let Some(event) = self.source.event(wake)? {
+                if event.name == "MIGRATION" || cancel.load(Ordering::Relaxed) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Why the migration failed, in the words of whichever end has some.
+    fn failure(&mut self, info: &Value) -> Error {
+        let words = |info: &Value| {
+            info.get("error-desc")
+                .and_then(Value::as_str)
+                .map(ToOwned::to_owned)
+        };
+        let (destination, alive) = match self.destination.execute("query-migrate", None) {
+            Ok(info) => (words(&info), true),
+            Err(_) => (None, false),
+        };
+        Error::Failed {
+            source_said: words(info),
+            destination_said: destination,
+            destination_alive: alive,
+        }
+    }
+
+    /// The destination has the stream's end; wait until it has left the incoming state.
+    fn wait_for_arrival(&mut self) -> Result<String, Error> {
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        loop {
+            let status = status(self.destination)?;
+            if status != "inmigrate" || Instant::now() > deadline {
+                return Ok(status);
+            }
+            self.destination
+                .event(deadline.min(Instant::now() + REPORT_EVERY))?;
+        }
+    }
+
+    /// After a failure: settings as they were, and the guest running at the source if it ran before
+    /// and certainly runs nowhere else.
+    fn recover(&mut self, error: Error, before: &Before) -> Error {
+        if let Error::Monitor(qmp::Error::Closed { socket, .. } | qmp::Error::Io { socket, .. }) = &error
+            && socket == self.source.socket()
+        {
+            let destination_status = status(self.destination).ok();
+            return Error::SourceDied { destination_status };
+        }
+        // Something on the way failed and not the migration itself: it must not go on without us.
+        if !matches!(error, Error::Failed { .. } | Error::Cancelled) && self.is_under_way() {
+            let _ = self.source.execute("migrate_cancel", None);
+            let deadline = Instant::now() + SETTLE_TIMEOUT;
+            while self.is_under_way() && Instant::now() < deadline {
+                let _ = self.source.event(Instant::now() + REPORT_EVERY / 10);
+            }
+        }
+        before.source.restore(self.source);
+        before.destination.restore(self.destination);
+        let stands = matches!(
+            status(self.source).as_deref(),
+            Ok("postmigrate" | "paused" | "finish-migrate")
+        );
+        let ran_elsewhere = matches!(status(self.destination).as_deref(), Ok(other) if other != "inmigrate");
+        if self.was_running && stands && !ran_elsewhere {
+            let _ = self.source.execute("cont", None);
+        }
+        error
+    }
+
+    fn is_under_way(&mut self) -> bool {
+        let info = self.source.execute("query-migrate", None);
+        let status = info.ok().map(|info| progress(&info).status);
+        !matches!(
+            status.as_deref(),
+            None | Some("" | "none" | "completed" | "failed" | "cancelled")
+        )
+    }
+
+    /// What both ends must agree on: whatever the source has on already, and what was asked for.
+    fn capabilities(&self, before: &Settings) -> Value {
+        let mut wanted = before.enabled.clone();
+        wanted.push("events".into());
+        if self.options.multifd_channels.is_some() || self.options.multifd_compression.is_some() {
+            wanted.push("multifd".into());
+        }
+        if self.options.postcopy {
+            wanted.push("postcopy-ram".into());
+        }
+        let list: Vec<Value> = wanted
+            .iter()
+            .map(|name| json!({"capability": name, "state": true}))
+            .collect();
+        json!({ "capabilities": list })
+    }
+
+    fn parameters(&self) -> Value {
+        let options = self.options;
+        let mut parameters = Map::new();
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                parameters.insert(name.into(), value);
+            }
+        };
+        set("max-bandwidth", options.max_bandwidth.map(Into::into));
+        set("downtime-limit", options.downtime_limit_ms.map(Into::into));
+        set("multifd-channels", options.multifd_channels.map(Into::into));
+        set(
+            "multifd-compression",
+            options.multifd_compression.clone().map(Into::into),
+        );
+        Value::Object(parameters)
+    }
+}
+
+/// What both monitors had set before we came.
+struct Before {
+    source: Settings,
+    destination: Settings,
+}
+
+/// The migration settings of one monitor.
+struct Settings {
+    enabled: Vec<String>,
+    parameters: Map<String, Value>,
+}
+
+/// The parameters that this module may change.
+const TOUCHED: [&str; 4] = [
+    "max-bandwidth",
+    "downtime-limit",
+    "multifd-channels",
+    "multifd-compression",
+];
+
+impl Settings {
+    fn read(client: &mut Client) -> Result<Self, Error> {
+        let capabilities = client.execute("query-migrate-capabilities", None)?;
+        let enabled = capabilities.as_array().into_iter().flatten().filter_map(|entry| {
+            let on = entry.get("state")?.as_bool()?;
+            on.then(|| entry.get("capability")?.as_str().map(ToOwned::to_owned))?
+        });
+        let parameters = client.execute("query-migrate-parameters", None)?;
+        let touched = |name: &&str| Some(((*name).to_owned(), parameters.get(*name)?.clone()));
+        Ok(Self {
+            enabled: enabled.collect(),
+            parameters: TOUCHED.iter().filter_map(touched).collect(),
+        })
+    }
+
+    /// Best effort: the guest's run matters more than a leftover setting.
+    fn restore(&self, client: &mut Client) {
+        let ours = ["events", "multifd", "postcopy-ram"];
+        let off = ours
+            .iter()
+            .filter(|name| !self.enabled.iter().any(|enabled| enabled == *name));
+        let list: Vec<Value> = off
+            .map(|name| json!({"capability": name, "state": false}))
+            .collect();
+        let _ = client.execute("migrate-set-capabilities", Some(json!({ "capabilities": list })));
+        let _ = client.execute(
+            "migrate-set-parameters",
+            Some(Value::Object(self.parameters.clone())),
+        );
+    }
+}
+
+fn status(client: &mut Client) -> Result<String, qmp::Error> {
+    let reply = client.execute("query-status", None)?;
+    Ok(reply
+        .get("status")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned())
+}
+
+fn number(value: &Value, path: &[&str]) -> u64 {
+    let found = path.iter().try_fold(value, |value, key| value.get(key));
+    found.and_then(Value::as_u64).unwrap_or(0)
+}
+
+fn progress(info: &Value) -> Progress {
+    let ram = |key: &str| number(info, &["ram", key]);
+    // QEMU gives megabits a second as a floating-point number.
+    let megabits = info
+        .get("ram")
+        .and_then(|ram| ram.get("mbps"))
+        .and_then(Value::as_f64)
+        .unwrap_or(0.0);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    // `as` saturates, and a rate needs no more
+    let rate = (megabits * 1e6 / 8.0) as u64;
+    let remaining_bytes = ram("remaining");
+    Progress {
+        status: info
+            .get("status")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        transferred_bytes: ram("transferred"),
+        remaining_bytes,
+        total_bytes: ram("total"),
+        rate_bytes_per_second: rate,
+        dirty_bytes_per_second: ram("dirty-pages-rate").saturating_mul(ram("page-size")),
+        pass: ram("dirty-sync-count"),
+        elapsed_ms: number(info, &["total-time"]),
+        eta_ms: remaining_bytes.saturating_mul(1000).checked_div(rate),
+    }
+}

@@ -1,0 +1,132 @@
+//! Why a migration was not begun, or did not end well; always with where the guest is now.
+
+use std::path::PathBuf;
+
+use fm_host::qmp;
+
+use crate::Class;
+use crate::migrate::preflight::Refusal;
+
+/// A migration's failure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Preflight found that QEMU would refuse.
+    #[error("this migration cannot work; nothing was sent and the guest runs on at the source")]
+    Incompatible(#[source] Refusal),
+    /// The source has nothing to send.
+    #[error("the source has no guest to migrate: QEMU at {} is in state `{status}`", socket.display())]
+    NoGuest {
+        /// Its monitor.
+        socket: PathBuf,
+        /// Its run state.
+        status: String,
+    },
+    /// The destination does not wait for a guest.
+    #[error("the destination does not wait for a migration: QEMU at {} is in state `{status}`", socket.display())]
+    NotIncoming {
+        /// Its monitor.
+        socket: PathBuf,
+        /// Its run state.
+        status: String,
+    },
+    /// The destination cannot listen at the address, or listens for somebody else already.
+    #[error("the destination cannot listen at {uri}; the guest runs on at the source")]
+    NotListening {
+        /// The address.
+        uri: String,
+        /// QEMU's words.
+        source: qmp::Error,
+    },
+    /// No address could be chosen that both ends reach.
+    #[error("no address for the stream can be chosen: {why}")]
+    NoUri {
+        /// Why not.
+        why: String,
+    },
+    /// A monitor failed.
+    #[error("the migration stopped because a monitor failed; the guest is at the source")]
+    Monitor(#[from] qmp::Error),
+    /// QEMU gave up on the migration.
+    #[error("the migration failed; the guest is at the source")]
+    Failed {
+        /// The source's reason.
+        source_said: Option<String>,
+        /// The destination's reason.
+        destination_said: Option<String>,
+        /// Whether the destination's QEMU still answers.
+        destination_alive: bool,
+    },
+    /// The source's QEMU ended in the middle.
+    #[error(
+        "the source's QEMU ended during the migration{}",
+        destination_words(destination_status)
+    )]
+    SourceDied {
+        /// The destination's run state, if it still answers.
+        destination_status: Option<String>,
+    },
+    /// Somebody asked for the end.
+    #[error("the migration was cancelled; the guest runs on at the source")]
+    Cancelled,
+}
+
+fn destination_words(status: &Option<String>) -> String {
+    match status.as_deref() {
+        Some("inmigrate") => "; the destination has only a part of the guest".into(),
+        Some(status) => format!("; the destination is in state `{status}`"),
+        None => "; the destination's ended as well".into(),
+    }
+}
+
+impl Error {
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::Incompatible(_) => Class::Incompatible,
+            Self::NoUri { .. } => Class::Usage,
+            _ => Class::Failed,
+        }
+    }
+
+    pub(crate) fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Incompatible(refusal) => return refusal.remedy(),
+            Self::NoGuest { .. } => "name the QEMU that runs the guest as SOURCE".into(),
+            Self::NotIncoming { .. } => "start the destination's QEMU with `-incoming defer`".into(),
+            Self::NotListening { .. } => {
+                "give an address that is free (`--uri`), and a destination that nobody else has told to listen".into()
+            }
+            Self::NoUri { .. } => {
+                "give an address that both ends reach, such as `--uri tcp:HOST:PORT` or `--uri unix:/PATH`"
+                    .into()
+            }
+            Self::Monitor(error) => return monitor_remedy(error),
+            Self::Failed {
+                destination_alive: false,
+                ..
+            } => {
+                "the destination's QEMU has ended: its log says why; start it again and repeat the migration"
+                    .into()
+            }
+            Self::Failed { .. } => "restart the destination's QEMU and repeat the migration".into(),
+            Self::SourceDied { .. } => {
+                "start the guest again from its disks; look into the source's QEMU log".into()
+            }
+            Self::Cancelled => return None,
+        })
+    }
+}
+
+/// What to do when a monitor does not do as it should.
+pub(crate) fn monitor_remedy(error: &qmp::Error) -> Option<String> {
+    Some(match error {
+        qmp::Error::Connect { .. } => "check the path, and that you may open the socket".into(),
+        qmp::Error::Busy { .. } => {
+            "a QMP socket serves one client at a time: disconnect the other one, or give QEMU a second `-qmp` socket".into()
+        }
+        qmp::Error::Timeout { .. } => "look whether that QEMU is stopped or overloaded, then try again".into(),
+        qmp::Error::Closed { .. } | qmp::Error::Io { .. } => "look into that QEMU's log".into(),
+        qmp::Error::Protocol { .. } => "check that the socket is a QMP monitor (`-qmp`), not a human one or a serial line".into(),
+        _ => return None,
+    })
+}
