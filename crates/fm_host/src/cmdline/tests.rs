@@ -1,3 +1,5 @@
+//! Command lines in every form that people and management stacks write them.
+
 use super::*;
 
 fn read(line: &[&str]) -> CommandLine {
