@@ -115,5 +115,6 @@ pub fn run(request: &Request, tell: &mut dyn FnMut(&Told)) -> crate::Result<Demo
     demo.carry_to_b()?;
     demo.reset_at_b()?;
     demo.return_to_a()?;
+    demo.move_to_the_other_layout()?;
     Ok(demo.finish())
 }

@@ -19,12 +19,11 @@ pub(crate) fn told(output: Output, told: &Told) {
 /// What was measured, and how much was checked.
 pub(crate) fn summary(output: Output, demo: &Demo) {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["measured in this run", ""]);
+    table.load_style(presets::NOTHING);
     for measurement in &demo.measured {
         table.add_row([&measurement.what, &measurement.value]);
     }
-    output.line(format_args!("\n{table}"));
+    output.line(format_args!("\n{STRONG}measured in this run{STRONG:#}\n{table}"));
     output.line(format_args!(
         "{GOOD}everything held{GOOD:#}: {} checks",
         demo.held.len()

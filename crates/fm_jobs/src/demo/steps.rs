@@ -15,7 +15,7 @@ use super::hosts::Host;
 use super::{Demo, Error, Measurement, Request, Told};
 use crate::migrate::{self, Event, Migrated, Options, preflight};
 use crate::prepare::{self, Prepared};
-use crate::{Result, offer};
+use crate::{Result, offer, vars};
 
 /// What the guest writes into its own varstore, and must find again wherever it goes.
 const VARIABLE: &str = "FlashmoorDemo -guid 4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
@@ -175,6 +175,46 @@ impl<'a> Demonstration<'a> {
         self.expect_variable("the guest is back at A with its variable")
     }
 
+    pub(super) fn move_to_the_other_layout(&mut self) -> Result<()> {
+        self.begin("the guest is shut down, its varstore converted, and cold-booted on host B's own build");
+        let guest = self.guest.take().ok_or_else(|| self.broken("the guest runs"))?;
+        let ended = guest.quit();
+        self.lab(ended)?;
+        let (old, new) = (self.a.vars("vars-again.fd"), self.b.vars("converted.fd"));
+        let like = self.b.vars_template.clone();
+        self.command(format!(
+            "flashmoor vars convert {} --like {} --output {}",
+            old.display(),
+            like.display(),
+            new.display()
+        ));
+        let before = vars::list(&old, false)?;
+        vars::convert(&vars::ConvertRequest {
+            input: old,
+            into: vars::Into::Like(like),
+            output: new.clone(),
+            replace: false,
+            even_if_in_use: false,
+        })?;
+        let after = vars::list(&new, false)?;
+        let same = |one: &vars::VariableDocument, other: &vars::VariableDocument| {
+            (&one.name, &one.guid, one.attributes, &one.data) == (&other.name, &other.guid, other.attributes, &other.data)
+        };
+        let all = before.variables.iter().all(|one| after.variables.iter().any(|other| same(one, other)));
+        hold!(self, all && before.variables.len() == after.variables.len(), "every variable is in the converted store");
+        self.measure("variables carried to the other layout", before.variables.len().to_string());
+        let code = self.b.code.clone();
+        let started = self.b.start(&code, &new, false);
+        let mut guest = self.lab(started)?;
+        let booted = guest.boot_to_shell();
+        self.lab(booted)?;
+        let entries = guest.shell("bcfg boot dump");
+        let entries = self.lab(entries)?;
+        self.guest = Some(guest);
+        hold!(self, entries.contains("Option: 00"), "the boot entries are there");
+        self.expect_variable("host B's build boots on the converted store, and the variable is still there")
+    }
+
     pub(super) fn finish(self) -> Demo {
         Demo {
             schema: "flashmoor/demo/1".into(),
@@ -225,7 +265,7 @@ impl<'a> Demonstration<'a> {
             &request,
             &AtomicBool::new(false),
             &mut |event| match event {
-                Event::Progress(progress) => tell(&Told::Line(format!(
+                Event::Progress(progress) if progress.total_bytes > 0 => tell(&Told::Line(format!(
                     "{}: {} of {} bytes left, pass {}",
                     progress.status, progress.remaining_bytes, progress.total_bytes, progress.pass
                 ))),
