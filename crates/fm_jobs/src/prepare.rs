@@ -297,3 +297,6 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -198,11 +198,22 @@ impl<'a> Demonstration<'a> {
         })?;
         let after = vars::list(&new, false)?;
         let same = |one: &vars::VariableDocument, other: &vars::VariableDocument| {
-            (&one.name, &one.guid, one.attributes, &one.data) == (&other.name, &other.guid, other.attributes, &other.data)
+            (&one.name, &one.guid, one.attributes, &one.data)
+                == (&other.name, &other.guid, other.attributes, &other.data)
         };
-        let all = before.variables.iter().all(|one| after.variables.iter().any(|other| same(one, other)));
-        hold!(self, all && before.variables.len() == after.variables.len(), "every variable is in the converted store");
-        self.measure("variables carried to the other layout", before.variables.len().to_string());
+        let all = before
+            .variables
+            .iter()
+            .all(|one| after.variables.iter().any(|other| same(one, other)));
+        hold!(
+            self,
+            all && before.variables.len() == after.variables.len(),
+            "every variable is in the converted store"
+        );
+        self.measure(
+            "variables carried to the other layout",
+            before.variables.len().to_string(),
+        );
         let code = self.b.code.clone();
         let started = self.b.start(&code, &new, false);
         let mut guest = self.lab(started)?;
