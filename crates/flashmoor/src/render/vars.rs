@@ -154,7 +154,7 @@ pub(crate) fn secure_boot(output: &Output, status: &SecureBootStatus) {
     ));
     if status.microsoft == Trust::Only2011 {
         output.line(format_args!(
-            "  {CARE}trusts only Microsoft's certificates of 2011{CARE:#}; `flashmoor vars secure-boot enroll --microsoft 2023 --pk …` adds the new ones"
+            "  {CARE}trusts only Microsoft's certificates of 2011{CARE:#}; `flashmoor vars secure-boot enroll --microsoft 2023` adds the new ones"
         ));
     }
 }

@@ -151,7 +151,7 @@ pub enum Keys {
 /// What to enrol: files are certificates (PEM or DER), signature lists or signed updates (`.auth`).
 #[derive(Debug, Clone, Default)]
 pub struct Enrolment {
-    /// A set of Microsoft's, with their OEM platform key unless another is given.
+    /// A set of Microsoft's, with their OEM platform key if none is there and none is given.
     pub microsoft: Option<Keys>,
     /// Platform key.
     pub pk: Option<PathBuf>,
@@ -182,7 +182,8 @@ pub fn enroll(write: &Write, enrolment: &Enrolment) -> Result<VarsChange, Error>
     ];
     let [pk, kek, db, dbx] = &mut wanted;
     if let Some(set) = enrolment.microsoft {
-        if enrolment.pk.is_none() {
+        // A platform key that is there is the owner's; it stays unless another is named.
+        if enrolment.pk.is_none() && (enrolment.only || find(&edit.variables, GLOBAL, "PK").is_none()) {
             pk.merge(&microsoft(&[certs::MICROSOFT_PK_2023]));
         }
         if set != Keys::Microsoft2023 {

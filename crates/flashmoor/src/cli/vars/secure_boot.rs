@@ -81,7 +81,7 @@ enum Generation {
 struct Enroll {
     #[command(flatten)]
     store: Store,
-    /// Microsoft's certificates; with their OEM platform key unless --pk is given
+    /// Microsoft's certificates; with their OEM platform key if there is none and --pk is not given
     #[arg(long, value_name = "GENERATION")]
     microsoft: Option<Generation>,
     /// Merge Microsoft's revocations for x86 or AArch64 into dbx
