@@ -6,7 +6,7 @@ use fm_formats::Error;
 use fm_formats::stream::multifd::Channel;
 use fm_formats::stream::qcow2::Image;
 use fm_formats::stream::save_image::SaveImage;
-use fm_formats::stream::{BlockKind, Collector, Event, Facts, Parser};
+use fm_formats::stream::{BlockKind, Collector, Event, Facts, Parser, Sparse};
 use libfuzzer_sys::fuzz_target;
 
 const KEPT_BYTES: u64 = 1 << 20;
@@ -52,7 +52,7 @@ fn stream(data: &[u8], size: usize) {
     assert_eq!(whole, parts);
 }
 
-type Read = (Facts, Vec<Option<Vec<u8>>>, Result<(), Error>);
+type Read = (Facts, Vec<Option<Sparse>>, Result<(), Error>);
 
 fn read(data: &[u8], size: usize, skip: bool) -> Read {
     let mut parser = Parser::new(0, |name| BlockKind::of(name).is_firmware());
@@ -79,12 +79,7 @@ fn read(data: &[u8], size: usize, skip: bool) -> Read {
         "more blocks than entries fit"
     );
     let contents = (0..facts.blocks.len())
-        .map(|index| collector.block(index))
-        .map(|block| {
-            block
-                .filter(|block| block.len_bytes() <= KEPT_BYTES)
-                .map(|block| block.to_vec())
-        })
+        .map(|index| collector.block(index).cloned())
         .collect();
     (facts, contents, result)
 }

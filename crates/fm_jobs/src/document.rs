@@ -15,6 +15,10 @@ type Entry = (&'static str, fn() -> schemars::Schema);
 const SCHEMAS: &[Entry] = &[
     ("saved-adopt", || schemars::schema_for!(crate::saved::Adopted)),
     ("saved-diff", || schemars::schema_for!(crate::saved::SavedDiff)),
+    ("saved-restore-plan", || {
+        schemars::schema_for!(crate::saved::RestorePlan)
+    }),
+    ("saved-vars", || schemars::schema_for!(crate::saved::SavedVars)),
     ("saved-extract", || schemars::schema_for!(crate::saved::Extracted)),
     ("store-build", || schema_for!(store::Show)),
     ("store-export", || schema_for!(store::Export)),

@@ -5,8 +5,12 @@ mod diff;
 mod error;
 mod extract;
 mod file;
+mod plan;
+mod vars;
 
 pub use adopt::{Adopt, Adopted, adopt};
 pub use diff::{BlockDiff, Changed, DeviceDiff, SavedDiff, Side, diff};
 pub use error::Error;
 pub use extract::{Extract, Extracted, ExtractedFile, extract};
+pub use plan::{Plan, RestorePlan, restore_plan};
+pub use vars::{SavedVariable, SavedVars, vars};

@@ -22,6 +22,8 @@ pub(crate) struct Saved {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Extract(Extract),
+    Vars(Vars),
+    RestorePlan(RestorePlan),
     Diff(Diff),
     Adopt(Adopt),
 }
@@ -76,6 +78,23 @@ fn block(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// List the variables that the saved guest had
+#[derive(Debug, Args)]
+struct Vars {
+    #[command(flatten)]
+    input: Input,
+}
+
+/// Store the build that the saved guest runs, put its variables in place, and say how to restore it
+#[derive(Debug, Args)]
+struct RestorePlan {
+    #[command(flatten)]
+    input: Input,
+    /// Where the guest's variables shall live; not needed for libvirt save images
+    #[arg(long, value_name = "PATH")]
+    vars: Option<PathBuf>,
+}
+
 /// Show what differs between two saved states: blocks, firmware, variables, device versions
 #[derive(Debug, Args)]
 struct Diff {
@@ -105,6 +124,8 @@ impl Saved {
     pub(crate) fn run(&self, context: &Context) -> Result {
         match &self.verb {
             Verb::Extract(extract) => extract.run(context),
+            Verb::Vars(vars) => vars.run(context),
+            Verb::RestorePlan(plan) => plan.run(context),
             Verb::Diff(diff) => diff.run(context),
             Verb::Adopt(adopt) => adopt.run(context),
         }
@@ -130,6 +151,39 @@ impl Extract {
             output.json(&extracted);
         } else {
             render::saved::extracted(output, &extracted);
+        }
+        Ok(Status::Done)
+    }
+}
+
+impl Vars {
+    fn run(&self, context: &Context) -> Result {
+        let vars = saved::vars(&self.input.request())?;
+        let output = &context.output;
+        if output.wants_json() {
+            output.json(&vars);
+        } else {
+            render::saved::vars(output, &vars);
+        }
+        Ok(Status::Done)
+    }
+}
+
+impl RestorePlan {
+    fn run(&self, context: &Context) -> Result {
+        let store = store::open(context.global.store.as_deref())?;
+        let plan = saved::restore_plan(
+            &store,
+            &saved::Plan {
+                input: self.input.request(),
+                vars: self.vars.clone(),
+            },
+        )?;
+        let output = &context.output;
+        if output.wants_json() {
+            output.json(&plan);
+        } else {
+            render::saved::plan(output, &plan);
         }
         Ok(Status::Done)
     }

@@ -1,6 +1,6 @@
 //! What the `saved` verbs found and did, as text.
 
-use fm_jobs::saved::{Adopted, Extracted, SavedDiff, Side};
+use fm_jobs::saved::{Adopted, Extracted, RestorePlan, SavedDiff, SavedVars, Side};
 
 use super::{CARE, GOOD, Output, STRONG};
 
@@ -18,6 +18,25 @@ pub(crate) fn extracted(output: &Output, extracted: &Extracted) {
         output.remark(format_args!(
             "{CARE}the stream is not whole{CARE:#}, but these blocks are; `flashmoor inspect` says where it ends"
         ));
+    }
+}
+
+pub(crate) fn vars(output: &Output, vars: &SavedVars) {
+    for variable in &vars.variables {
+        output.line(format_args!(
+            "{STRONG}{}{STRONG:#}  {}  attributes {:#x}  {} bytes",
+            variable.name, variable.guid, variable.attributes, variable.size_bytes
+        ));
+    }
+}
+
+pub(crate) fn plan(output: &Output, plan: &RestorePlan) {
+    output.line(format_args!("build {}  {}", plan.build, plan.code.display()));
+    if let Some(vars) = &plan.vars {
+        output.line(format_args!("variables  {}", vars.display()));
+    }
+    for (number, step) in plan.steps.iter().enumerate() {
+        output.line(format_args!("{}. {STRONG}{step}{STRONG:#}", number + 1));
     }
 }
 

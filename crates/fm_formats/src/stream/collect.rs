@@ -207,6 +207,12 @@ impl Collector {
         Ok(())
     }
 
+    /// How many different pages of the block came, in a stream that sends page by page.
+    #[must_use]
+    pub fn pages_seen(&self, index: usize) -> u64 {
+        self.stamps.range((index, 0)..=(index, u64::MAX)).count() as u64
+    }
+
     /// What the block at that index of [`Facts::blocks`] holds, if any page of it came.
     #[must_use]
     pub fn block(&self, index: usize) -> Option<&Sparse> {

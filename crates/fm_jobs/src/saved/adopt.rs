@@ -75,9 +75,14 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     let code = whole(&gathered, gathered.first_of(BlockKind::Code), "CODE flash")?;
     let bytes = gathered.bytes(code).unwrap_or_default();
     let source = format!("saved guest {}", before.name);
+    let pin = format!(
+        "save image {}",
+        std::path::absolute(path).map_err(failed("read", path))?.display()
+    );
     let build = store.import(&Import {
         code: &bytes,
         source: Some(&source),
+        pin: Some(&pin),
         ..Import::default()
     })?;
     drop(bytes);

@@ -34,6 +34,25 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
     },
+    /// The VARS flash is no variable store.
+    #[error("the VARS flash in {} cannot be read", path.display())]
+    Vars {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: fm_formats::Error,
+    },
+    /// The stream is not whole, so QEMU would not load it.
+    #[error("{} is not whole and cannot be restored", path.display())]
+    Unrestorable {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why reading stopped.
+        source: fm_formats::Error,
+    },
+    /// Nobody said where the variables go.
+    #[error("the saved guest has a VARS flash, and where it shall live was not said")]
+    NoVarsPath,
     /// A job for libvirt save images alone.
     #[error("{} is no libvirt save image", path.display())]
     NoSaveImage {
@@ -65,8 +84,14 @@ pub enum Error {
 impl Error {
     pub(crate) fn class(&self) -> Class {
         match self {
-            Self::NoBlock { .. } | Self::Exists { .. } | Self::NoSaveImage { .. } => Class::Usage,
-            Self::Incomplete { .. } | Self::Domain { .. } | Self::NoRoom { .. } => Class::Failed,
+            Self::NoBlock { .. } | Self::Exists { .. } | Self::NoSaveImage { .. } | Self::NoVarsPath => {
+                Class::Usage
+            }
+            Self::Vars { .. }
+            | Self::Unrestorable { .. }
+            | Self::Incomplete { .. }
+            | Self::Domain { .. }
+            | Self::NoRoom { .. } => Class::Failed,
             Self::ReadBack { .. } => Class::Bug,
         }
     }
@@ -80,6 +105,11 @@ impl Error {
             Self::Incomplete { .. } => {
                 "use a whole copy of the file; of a multifd capture, name every channel with --channel".into()
             }
+            Self::Vars { .. } => "`flashmoor saved extract --vars OUT` takes it out as it is".into(),
+            Self::Unrestorable { .. } => {
+                "`flashmoor saved extract` still takes out the firmware, where that is whole".into()
+            }
+            Self::NoVarsPath => "say it with `--vars PATH`".into(),
             Self::Exists { .. } => "name another file, or move it away first".into(),
             Self::NoSaveImage { .. } => {
                 "for other streams, `flashmoor saved extract` and start QEMU with the files".into()

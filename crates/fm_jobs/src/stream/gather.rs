@@ -28,13 +28,13 @@ pub struct Gathered {
     /// Why reading stopped before the end; `None` for a whole stream.
     pub stopped: Option<fm_formats::Error>,
     pub(super) devices: Vec<Device>,
-    pub(super) channels: Vec<ReadChannel>,
+    pub(crate) channels: Vec<ReadChannel>,
     collector: Collector,
 }
 
 /// A channel that was read.
 #[derive(Debug)]
-pub(super) struct ReadChannel {
+pub(crate) struct ReadChannel {
     pub(super) id: Option<u8>,
     pub(super) compression: &'static str,
     pub(super) pages: Pages,
@@ -189,18 +189,22 @@ impl Gathered {
         self.facts.blocks.iter().position(|block| block.kind == kind)
     }
 
-    /// Whether all that the stream sends of the block was seen: nothing is known of a cut stream's.
+    /// Whether the block's content is known to its last byte. Of a stream that is cut short that can be
+    /// said of what the guest cannot write; anything else might have been sent once more.
     fn is_whole(&self, index: usize) -> bool {
-        self.facts
-            .blocks
-            .get(index)
-            .is_some_and(|block| block.wanted && (self.facts.ram_complete || self.covers(block)))
-    }
-
-    /// Whether every page of a block came, in a stream that ended early.
-    fn covers(&self, block: &fm_formats::stream::Block) -> bool {
-        let pages = block.size_bytes.div_ceil(self.facts.page_size_bytes);
-        block.pages_offset.is_none() && block.pages.data + block.pages.zero >= pages
+        let facts = &self.facts;
+        facts.blocks.get(index).is_some_and(|block| {
+            let read_only = matches!(
+                block.kind,
+                BlockKind::Code | BlockKind::Bios | BlockKind::OptionRom
+            );
+            let pages = block.size_bytes.div_ceil(facts.page_size_bytes);
+            let covered = match block.pages_offset {
+                Some(_) => facts.ram_complete,
+                None => self.collector.pages_seen(index) >= pages,
+            };
+            block.wanted && covered && (facts.ram_complete || read_only)
+        })
     }
 
     /// The bytes of a block that was collected whole, in pieces.
