@@ -31,7 +31,7 @@ pub enum Error {
     },
     /// A saved guest's firmware cannot be had or put in place.
     #[error(transparent)]
-    Saved(#[from] crate::saved::Error),
+    Saved(Box<crate::saved::Error>),
     /// A program that undoes a compression cannot be run.
     #[error("cannot run `{program}` to decompress {}", path.display())]
     Program {
@@ -116,6 +116,12 @@ pub enum Class {
     Unknown,
     /// A fault of ours: status 70.
     Bug,
+}
+
+impl From<crate::saved::Error> for Error {
+    fn from(error: crate::saved::Error) -> Self {
+        Self::Saved(Box::new(error))
+    }
 }
 
 impl Error {
