@@ -1,7 +1,12 @@
 //! The command line: global options, one file a subcommand, one table of exit statuses.
 
+mod catalogue;
 mod demo;
+mod diff;
+mod extract;
+mod find;
 mod harvest;
+mod inspect;
 mod migrate;
 mod offer;
 mod prepare;
@@ -53,6 +58,11 @@ pub(crate) struct Global {
 /// One variant a subcommand; each lives in the file of its name and its doc comment is its help.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Catalogue(catalogue::Catalogue),
+    Diff(diff::Diff),
+    Extract(extract::Extract),
+    Find(find::Find),
+    Inspect(inspect::Inspect),
     Saved(saved::Saved),
     Demo(demo::Demo),
     Harvest(harvest::Harvest),
@@ -98,6 +108,11 @@ pub(crate) fn main() -> ExitCode {
     let output = Output::new(&global);
     let context = Context { global, output };
     let result = match command {
+        Command::Catalogue(catalogue) => catalogue.run(&context),
+        Command::Diff(diff) => diff.run(&context),
+        Command::Extract(extract) => extract.run(&context),
+        Command::Find(find) => find.run(&context),
+        Command::Inspect(inspect) => inspect.run(&context),
         Command::Saved(saved) => saved.run(&context),
         Command::Demo(demo) => demo.run(&context),
         Command::Harvest(harvest) => harvest.run(&context),

@@ -1,9 +1,13 @@
 //! Everything that reaches the terminal goes through here: text, JSON, the one form of errors.
 
 pub(crate) mod demo;
+pub(crate) mod descriptors;
+pub(crate) mod diff;
+pub(crate) mod inspect;
 pub(crate) mod migration;
 pub(crate) mod saved;
 pub(crate) mod store;
+pub(crate) mod svg;
 pub(crate) mod vars;
 
 use std::error::Error as _;

@@ -1,5 +1,6 @@
 //! What this host runs and has: QEMU guests, QMP, firmware descriptors.
 
+pub mod descriptor;
 pub mod monitor;
 pub mod qmp;
 

@@ -13,6 +13,17 @@ type Entry = (&'static str, fn() -> schemars::Schema);
 
 /// The documents that have a schema.
 const SCHEMAS: &[Entry] = &[
+    ("catalogue", || {
+        schemars::schema_for!(crate::catalogue::CatalogueDocument)
+    }),
+    ("descriptors", || {
+        schemars::schema_for!(crate::descriptors::DescriptorsDocument)
+    }),
+    ("diff", || schemars::schema_for!(crate::diff::DiffDocument)),
+    ("find", || schemars::schema_for!(crate::pieces::FindDocument)),
+    ("inspect", || {
+        schemars::schema_for!(crate::inspect::InspectDocument)
+    }),
     ("saved-adopt", || schemars::schema_for!(crate::saved::Adopted)),
     ("saved-diff", || schemars::schema_for!(crate::saved::SavedDiff)),
     ("saved-restore-plan", || {

@@ -83,6 +83,14 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file is no flash image.
+    #[error("{} is no firmware: {why}", path.display())]
+    NotFirmware {
+        /// Which file.
+        path: PathBuf,
+        /// What it is instead, or what it lacks.
+        why: String,
+    },
     /// The request itself makes no sense.
     #[error("{message}")]
     Usage {
@@ -140,6 +148,7 @@ impl Error {
             | Self::DigestMismatch { .. }
             | Self::NotHarvested { .. }
             | Self::Demo(_)
+            | Self::NotFirmware { .. }
             | Self::Signal { .. } => Class::Failed,
             Self::Contradiction(_) => Class::Unknown,
             Self::Prepare(error) => error.class(),
@@ -176,6 +185,7 @@ impl Error {
             Self::Contradiction(_) => Some("find out which of the two is right; nothing was changed".into()),
             Self::Demo(error) => error.remedy(),
             Self::Signal { .. } => None,
+            Self::NotFirmware { .. } => Some("name a flash image, raw or qcow2".into()),
             Self::Usage { remedy, .. } => Some(remedy.clone()),
         }
     }

@@ -14,6 +14,6 @@ pub use facts::{CpuMode, ImageFacts, NotFirmware, Role, RunsFrom, runs_from};
 pub use feature::{Feature, ParseFeatureError};
 pub use known::{DXEFV, PEIFV};
 pub use layout::{Layout, ParseLayoutError};
-pub use names::{guid_of, name_of};
+pub use names::name_of;
 pub use reset_vector::{Entry as ResetVectorEntry, Range, ResetVector, Technology};
 pub use version::version_string;

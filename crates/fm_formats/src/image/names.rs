@@ -30,15 +30,6 @@ pub fn name_of(guid: Guid) -> Option<&'static str> {
     None
 }
 
-/// The GUID that edk2 calls `name`, whatever the case of its letters.
-#[must_use]
-pub fn guid_of(name: &str) -> Option<Guid> {
-    let mut lines = TABLE.lines().filter_map(|line| line.split_once('\t'));
-    lines
-        .find(|(_, known)| known.eq_ignore_ascii_case(name))
-        .and_then(|(guid, _)| guid.parse().ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,11 +45,5 @@ mod tests {
         }
         assert!(TABLE.lines().count() > 1000);
         assert_eq!(name_of(Guid::from_bytes([0xfe; 16])), None);
-    }
-
-    #[test]
-    fn a_module_is_found_by_its_name() {
-        let guid = Guid::literal("cbd2e4d5-7068-4ff5-b462-9822b4ad8d60");
-        assert_eq!(guid_of("variableruntimedxe"), Some(guid));
     }
 }

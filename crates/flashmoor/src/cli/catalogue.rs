@@ -1,0 +1,89 @@
+//! `flashmoor catalogue`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use fm_jobs::catalogue::{self, CatalogueDocument};
+use fm_jobs::store;
+
+use super::{Context, Result, Status};
+
+/// Names of known firmware builds, by digest
+#[derive(Debug, Args)]
+pub(crate) struct Catalogue {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List every build that has a name
+    List,
+    /// Give a build a name
+    Add {
+        /// The flash image
+        file: PathBuf,
+        /// What it is called, such as the package
+        #[arg(long)]
+        name: String,
+        /// Its version; not --version, which is flashmoor's own
+        #[arg(long = "build-version", value_name = "VERSION")]
+        version: String,
+    },
+    /// Add the firmware of installed packages, as dpkg or rpm names them
+    Update {
+        /// Images, folders and firmware descriptors
+        #[arg(default_value = "/usr/share/qemu/firmware")]
+        paths: Vec<PathBuf>,
+    },
+}
+
+/// The file with the user's entries, if there is a place for a store.
+pub(crate) fn user_file(context: &Context) -> Option<PathBuf> {
+    let store = context
+        .global
+        .store
+        .clone()
+        .or_else(|| store::default_dir().ok())?;
+    Some(catalogue::file_in(&store))
+}
+
+impl Catalogue {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let user = match &context.global.store {
+            Some(store) => catalogue::file_in(store),
+            None => catalogue::file_in(&store::default_dir()?),
+        };
+        let document = match &self.command {
+            Command::List => catalogue::list(&user)?,
+            Command::Add { file, name, version } => catalogue::add(&user, file, name, version)?,
+            Command::Update { paths } => catalogue::update(&user, paths)?,
+        };
+        if context.output.wants_json() {
+            context.output.json(&document);
+        } else {
+            self.text(context, &document);
+        }
+        Ok(Status::Done)
+    }
+
+    fn text(&self, context: &Context, document: &CatalogueDocument) {
+        for entry in &document.entries {
+            context.output.line(format_args!(
+                "{} {} {} {}",
+                entry.sha256.get(..16).unwrap_or(""),
+                entry.name,
+                entry.version,
+                entry.file
+            ));
+        }
+        for path in &document.unnamed {
+            context.output.remark(format_args!("no package owns {path}"));
+        }
+        if !matches!(self.command, Command::List) {
+            context
+                .output
+                .remark(format_args!("{} added", document.entries.len()));
+        }
+    }
+}

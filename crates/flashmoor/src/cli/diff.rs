@@ -1,0 +1,30 @@
+//! `flashmoor diff`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use fm_jobs::diff;
+
+use super::{Context, Result, Status};
+use crate::render;
+
+/// Say what changed between two firmware builds
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The build before
+    from: PathBuf,
+    /// The build after
+    to: PathBuf,
+}
+
+impl Diff {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let document = diff::diff(&self.from, &self.to, super::catalogue::user_file(context))?;
+        if context.output.wants_json() {
+            context.output.json(&document);
+        } else {
+            render::diff::text(&context.output, &document);
+        }
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,57 @@
+//! `flashmoor extract`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use fm_jobs::Error;
+use fm_jobs::pieces::{self, Wanted};
+
+use super::{Context, Result, Status};
+
+/// Take a volume, a file or a section out of a firmware image
+///
+/// A section is given decoded, without its header; a file or volume as it lies there.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("wanted").args(["guid", "volume", "section"]).required(true).multiple(true))]
+pub(crate) struct Extract {
+    /// The flash image, raw or qcow2
+    file: PathBuf,
+    /// The file with this GUID or edk2 name
+    #[arg(long)]
+    guid: Option<String>,
+    /// The volume with this GUID or edk2 name, such as DXEFV
+    #[arg(long)]
+    volume: Option<String>,
+    /// The section of this type, such as pe32, in that file or volume
+    #[arg(long)]
+    section: Option<String>,
+    /// Where to write it; `-` is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+}
+
+impl Extract {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let wanted = Wanted {
+            file: self.guid.clone(),
+            volume: self.volume.clone(),
+            section: self.section.clone(),
+        };
+        let bytes = pieces::extract(&self.file, &wanted)?;
+        let failed = |source| Error::File {
+            action: "write",
+            path: self.output.clone(),
+            source,
+        };
+        if self.output.as_os_str() == "-" {
+            std::io::stdout().write_all(&bytes).map_err(failed)?;
+        } else {
+            std::fs::write(&self.output, &bytes).map_err(failed)?;
+            context
+                .output
+                .remark(format_args!("{} bytes in {}", bytes.len(), self.output.display()));
+        }
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,217 @@
+//! What a file is, for people: the facts, the flash map to scale, the tree.
+
+use fm_jobs::inspect::{ImageDocument, InspectDocument, NodeDocument, RegionDocument};
+
+use super::{BAD, CARE, GOOD, Output, STRONG};
+
+/// Cells of the map in a line.
+const WIDTH: u64 = 48;
+/// Lines of the map, unless many small regions need one each.
+const LINES: u64 = 16;
+
+pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
+    let heading = match &document.image {
+        Some(image) => {
+            let words = [&image.arch, &image.cpu_mode, &image.platform];
+            let mut words: Vec<String> = words.into_iter().flatten().cloned().collect();
+            words.extend(image.layout.as_ref().map(|layout| format!("layout {layout}")));
+            words.insert(0, document.kind.clone());
+            words.join(", ")
+        }
+        None => document.kind.clone(),
+    };
+    output.line(format_args!("{STRONG}{}{STRONG:#}: {heading}", document.path));
+    if let Some(reason) = &document.reason {
+        output.line(format_args!("  why      {reason}"));
+    }
+    let format = document.format.as_deref().unwrap_or("");
+    output.line(format_args!(
+        "  size     {} bytes ({:#x}) {format}",
+        document.size_bytes, document.size_bytes
+    ));
+    if let Some(sha256) = &document.sha256 {
+        output.line(format_args!("  sha256   {sha256}"));
+    }
+    if let Some(image) = &document.image {
+        facts(output, image);
+    }
+    if let Some(store) = &document.store {
+        let keys = if store.secure_boot_keys {
+            ", Secure Boot keys enrolled"
+        } else {
+            ""
+        };
+        output.line(format_args!(
+            "  store    {}, {} variables{keys}",
+            store.format, store.variables
+        ));
+        for damage in &store.damage {
+            output.line(format_args!("  {CARE}damage{CARE:#}   {damage}"));
+        }
+    }
+    if let Some(stream) = &document.stream {
+        let machine = stream.stream.machine.clone();
+        output.line(format_args!(
+            "  stream   machine {}",
+            machine.as_deref().unwrap_or("unknown")
+        ));
+    }
+    let Some(image) = &document.image else { return };
+    output.line("");
+    map(output, &image.map, document.size_bytes);
+    volumes(output, image);
+    if let Some(table) = &image.reset_vector {
+        output.line(format_args!("\n{STRONG}reset vector table{STRONG:#}"));
+        for entry in &table.entries {
+            let name = entry.name.as_deref().unwrap_or(&entry.guid);
+            output.line(format_args!("  {name:<22} {}", entry.data));
+        }
+        for range in &table.ranges {
+            let measured = if range.measured { ", measured" } else { "" };
+            output.line(format_args!(
+                "  {:<8} {:#012x} +{:#010x}  {}{measured}",
+                range.technology, range.base, range.size, range.purpose
+            ));
+        }
+    }
+    if modules {
+        output.line(format_args!("\n{STRONG}modules{STRONG:#}"));
+        for module in &image.modules {
+            output.line(format_args!(
+                "  {} {:<20} {:>8} {} {}",
+                module.guid,
+                module.kind,
+                module.size_bytes,
+                module.sha256.get(..16).unwrap_or(""),
+                module.name.as_deref().unwrap_or("-")
+            ));
+        }
+    }
+    if let Some(nodes) = &image.tree {
+        output.line(format_args!("\n{STRONG}tree{STRONG:#}"));
+        nodes.iter().for_each(|node| output.line(tree_line(node)));
+    }
+}
+
+fn facts(output: &Output, image: &ImageDocument) {
+    let version = image.build.version.as_deref().unwrap_or("");
+    let source = match image.build.source.as_str() {
+        "catalogue" => " (its digest is in the catalogue)",
+        "image" => " (by the version string in it)",
+        _ => "",
+    };
+    output.line(format_args!("  build    {} {version}{source}", image.build.name));
+    let features = if image.features.is_empty() {
+        "none shows".into()
+    } else {
+        image.features.join(", ")
+    };
+    output.line(format_args!("  features {features}"));
+    output.line(format_args!(
+        "  content  {} volumes, {} modules",
+        image.volumes.len(),
+        image.modules.len()
+    ));
+    if image.damage.is_empty() {
+        output.line(format_args!("  damage   {GOOD}none{GOOD:#}"));
+    }
+    for damage in &image.damage {
+        let from = damage
+            .decoded_from
+            .map(|from| format!(" (in what is decoded from {from:#x})"));
+        output.line(format_args!(
+            "  {BAD}damage{BAD:#}   {}{}",
+            damage.message,
+            from.unwrap_or_default()
+        ));
+    }
+}
+
+/// Regions from the start of flash to its end; a cell is as many bytes in one as in every other.
+fn map(output: &Output, regions: &[RegionDocument], size_bytes: u64) {
+    let cell = size_bytes.div_ceil(LINES * WIDTH).max(1);
+    let each = if cell >= 1024 {
+        format!("{} KiB", cell / 1024)
+    } else {
+        format!("{cell} bytes")
+    };
+    output.line(format_args!(
+        "{STRONG}flash map{STRONG:#}, a cell is {each}: # in use, . free, blank is padding"
+    ));
+    for region in regions {
+        let cells = (region.size / cell).max(1);
+        let used = region.used_bytes.div_ceil(cell).min(cells);
+        let percent = region.used_bytes.saturating_mul(100) / region.size.max(1);
+        let name = region.name.as_deref().unwrap_or(&region.kind);
+        let runs = match region.runs_from.as_deref() {
+            Some("flash") => ", its code runs from flash",
+            Some(_) => ", its code runs from RAM after decompression",
+            None => "",
+        };
+        let full = if region.kind == "padding" {
+            String::new()
+        } else {
+            format!(", {percent} % full")
+        };
+        for line in 0..cells.div_ceil(WIDTH) {
+            let from = line * WIDTH;
+            let drawn: String = (from..(from + WIDTH).min(cells))
+                .map(|at| match region.kind.as_str() {
+                    "padding" => ' ',
+                    _ if at < used => '#',
+                    _ => '.',
+                })
+                .collect();
+            let width = usize::try_from(WIDTH).unwrap_or(0);
+            if line == 0 {
+                output.line(format_args!(
+                    "  {:#010x} |{drawn:<width$}| {name}, {} KiB{full}{runs}",
+                    region.offset,
+                    region.size.div_ceil(1024)
+                ));
+            } else {
+                output.line(format_args!("             |{drawn:<width$}|"));
+            }
+        }
+    }
+    output.line(format_args!("  {size_bytes:#010x}"));
+}
+
+fn volumes(output: &Output, image: &ImageDocument) {
+    output.line(format_args!("\n{STRONG}volumes{STRONG:#}"));
+    for volume in &image.volumes {
+        let percent = volume.used_bytes.saturating_mul(100) / volume.size.max(1);
+        let place = if volume.compressed { "compressed at" } else { "at" };
+        let runs = match volume.runs_from.as_deref() {
+            Some("flash") => "runs from flash",
+            Some(_) => "runs from RAM",
+            None => "",
+        };
+        let measured = if volume.measured { ", measured" } else { "" };
+        output.line(format_args!(
+            "  {:<16} {:>8} KiB {percent:>3} % used, {place} {:#x}  {runs}{measured}",
+            volume.name.as_deref().unwrap_or(&volume.guid),
+            volume.size / 1024,
+            volume.offset,
+        ));
+        output.line(format_args!("    {} sha256 {}", volume.guid, volume.sha256));
+    }
+}
+
+fn tree_line(node: &NodeDocument) -> String {
+    let indent = "  ".repeat(usize::from(node.depth) + 1);
+    let words = [&node.subtype, &node.name, &node.guid];
+    let words: Vec<&str> = words.into_iter().flatten().map(String::as_str).collect();
+    let detail = node
+        .detail
+        .as_ref()
+        .map(|detail| format!("  [{detail}]"))
+        .unwrap_or_default();
+    let offset = node.offset;
+    format!(
+        "{offset:#010x} {:>8} {indent}{} {}{detail}",
+        node.size_bytes,
+        node.kind,
+        words.join(" ")
+    )
+}

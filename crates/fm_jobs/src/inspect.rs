@@ -1,0 +1,105 @@
+//! What a file is, from its bytes alone: firmware code, variables, both, a stream, or none of these.
+
+mod build;
+mod document;
+mod facts;
+mod input;
+mod qcow2;
+
+use std::path::{Path, PathBuf};
+
+use fm_formats::volume::Tree;
+
+pub use build::Catalogue;
+pub use document::{
+    Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, RangeDocument,
+    RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
+};
+pub use input::{Flash, sniff};
+
+use crate::{Error, Result, stream};
+
+/// What to look at, and how closely.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether the document carries the whole tree.
+    pub tree: bool,
+    /// The catalogue that the user added to, if there is one.
+    pub catalogue: Option<PathBuf>,
+}
+
+/// What a file may be, told by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Bytes that flash might hold.
+    Raw,
+    /// A qcow2 image: flash if it is small, else perhaps a guest's disk with snapshots.
+    Qcow2,
+    /// Something that holds a migration stream.
+    Stream,
+}
+
+/// The file's document. A file that is no firmware is one as well, with the reason.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn inspect(request: &Request) -> Result<InspectDocument> {
+    let catalogue = Catalogue::open(request.catalogue.as_deref())?;
+    inspect_with(request, &catalogue)
+}
+
+/// [`inspect`] with a catalogue that is read already, for many files.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {
+    let (kind, head) = input::sniff(&request.path)?;
+    match kind {
+        Kind::Stream => streamed(&request.path, &head),
+        Kind::Qcow2 => match qcow2::flash(&request.path) {
+            Ok(flash) => Ok(facts::document(request, &flash, catalogue)),
+            Err(not_flash) => streamed(&request.path, &head).or(Err(not_flash)),
+        },
+        Kind::Raw => match Flash::read(&request.path)? {
+            Ok(flash) => Ok(facts::document(request, &flash, catalogue)),
+            Err(too_large) => Ok(too_large),
+        },
+    }
+}
+
+fn streamed(path: &Path, _head: &[u8]) -> Result<InspectDocument> {
+    let request = stream::Request {
+        path: path.to_owned(),
+        ..stream::Request::default()
+    };
+    let streamed = stream::inspect(&request)?;
+    let size_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let mut document = InspectDocument::new(path, &streamed.kind.clone(), size_bytes);
+    document.stream = Some(streamed);
+    Ok(document)
+}
+
+/// Parses the flash image in a file, raw or qcow2, for jobs that look into it.
+///
+/// # Errors
+/// If it cannot be read or is larger than flash can be.
+pub fn flash(path: &Path) -> Result<Flash> {
+    let (kind, _) = input::sniff(path)?;
+    if kind == Kind::Qcow2 {
+        return qcow2::flash(path);
+    }
+    Flash::read(path)?.map_err(|document| Error::NotFirmware {
+        path: path.to_owned(),
+        why: document.reason.unwrap_or_default(),
+    })
+}
+
+impl Flash {
+    /// The tree of what is in it.
+    #[must_use]
+    pub fn tree(&self) -> Tree<'_> {
+        Tree::parse(&self.content)
+    }
+}

@@ -1,0 +1,186 @@
+//! Reads flash images: all that is in them, and of the padding of 64 MiB chips only how long it is.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::Path;
+
+use fm_formats::Sha256;
+use sha2::Digest as _;
+
+use super::{InspectDocument, Kind};
+use crate::{Error, Result, stream};
+
+/// No flash device of QEMU is larger: 64 MiB on Arm; four times that for whatever comes.
+const MOST_BYTES: u64 = 256 << 20;
+const CHUNK_BYTES: usize = 256 << 10;
+/// Padding is told from a volume's free space only behind this: no volume of `virt` firmware reaches so far.
+const KEPT_BYTES: u64 = 4 << 20;
+
+/// The bytes of a flash image. Behind `content` there is nothing but `fill`, up to `len_bytes`.
+#[derive(Debug, Clone)]
+pub struct Flash {
+    /// Everything but the padding at the end.
+    pub content: Vec<u8>,
+    /// What the padding is made of.
+    pub fill: u8,
+    /// Length of the image.
+    pub len_bytes: u64,
+    /// `raw` or `qcow2`.
+    pub format: &'static str,
+}
+
+/// What the file may be, and its first bytes.
+///
+/// # Errors
+/// If it cannot be read or is no regular file.
+pub fn sniff(path: &Path) -> Result<(Kind, Vec<u8>)> {
+    let mut head = Vec::new();
+    let file = open(path)?;
+    file.take(4096)
+        .read_to_end(&mut head)
+        .map_err(|source| read_error(path, source))?;
+    let kind = if head.starts_with(b"QFI\xfb") {
+        Kind::Qcow2
+    } else if stream::is_stream(&head) {
+        Kind::Stream
+    } else {
+        Kind::Raw
+    };
+    Ok((kind, head))
+}
+
+fn open(path: &Path) -> Result<File> {
+    // Not blocking: a FIFO without a writer must not hang us.
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty())
+        .map_err(|source| read_error(path, source.into()))?;
+    let file = File::from(file);
+    let metadata = file.metadata().map_err(|source| read_error(path, source))?;
+    if !metadata.is_file() {
+        let source = std::io::Error::new(ErrorKind::InvalidInput, "it is no regular file");
+        return Err(read_error(path, source));
+    }
+    Ok(file)
+}
+
+fn read_error(path: &Path, source: std::io::Error) -> Error {
+    Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    }
+}
+
+impl Flash {
+    /// Reads a raw image. A file that is larger than flash can be is not read: its document says so.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(path: &Path) -> Result<Result<Self, InspectDocument>> {
+        let mut file = open(path)?;
+        let len = file.metadata().map_err(|source| read_error(path, source))?.len();
+        if len > MOST_BYTES {
+            let mut document = InspectDocument::new(path, "not-firmware", len);
+            document.reason = Some(format!(
+                "it is larger than flash can be ({} MiB)",
+                MOST_BYTES >> 20
+            ));
+            return Ok(Err(document));
+        }
+        let mut flash = Self {
+            content: Vec::new(),
+            fill: 0,
+            len_bytes: 0,
+            format: "raw",
+        };
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            let read = match file.read(&mut chunk) {
+                Ok(0) => return Ok(Ok(flash)),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(source) => return Err(read_error(path, source)),
+            };
+            flash.push(&chunk[..read]);
+            if flash.len_bytes > MOST_BYTES {
+                return Err(read_error(
+                    path,
+                    std::io::Error::other("it grows while it is read"),
+                ));
+            }
+        }
+    }
+
+    /// An image from bytes in memory.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8], format: &'static str) -> Self {
+        let mut flash = Self {
+            content: Vec::new(),
+            fill: 0,
+            len_bytes: 0,
+            format,
+        };
+        bytes.chunks(CHUNK_BYTES).for_each(|chunk| flash.push(chunk));
+        flash
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        let padding = self.len_bytes - self.content.len() as u64;
+        let uniform = chunk
+            .first()
+            .copied()
+            .filter(|fill| self.len_bytes >= KEPT_BYTES && is_all(chunk, *fill));
+        let continues = uniform.is_some_and(|fill| padding == 0 || fill == self.fill);
+        if let Some(fill) = uniform.filter(|_| continues) {
+            self.fill = fill;
+        } else {
+            self.content
+                .resize(usize::try_from(self.len_bytes).unwrap_or(usize::MAX), self.fill);
+            self.content.extend_from_slice(chunk);
+        }
+        self.len_bytes += chunk.len() as u64;
+    }
+
+    /// The digest of the whole image.
+    #[must_use]
+    pub fn sha256(&self) -> Sha256 {
+        let mut hash = sha2::Sha256::new();
+        hash.update(&self.content);
+        let block = vec![self.fill; CHUNK_BYTES];
+        let mut left = self.len_bytes - self.content.len() as u64;
+        while left > 0 {
+            let now = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
+            hash.update(&block[..now]);
+            left -= now as u64;
+        }
+        Sha256::from_bytes(hash.finalize().into())
+    }
+}
+
+fn is_all(bytes: &[u8], fill: u8) -> bool {
+    bytes
+        .chunks(256)
+        .all(|block| block.iter().fold(true, |same, byte| same & (*byte == fill)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_kept_as_a_length_and_hashed_as_bytes() {
+        for (parts, kept) in [
+            (vec![(1u8, 100usize), (0, 9 << 20)], 5 << 20),
+            (vec![(0, 9 << 20)], 5 << 20),
+            (vec![(0xff, 6 << 20), (0, 6 << 20)], 13 << 20),
+            (vec![(1, 10), (0, 6 << 20), (2, 10)], 7 << 20),
+        ] {
+            let bytes: Vec<u8> = parts.iter().flat_map(|(byte, len)| vec![*byte; *len]).collect();
+            let flash = Flash::from_bytes(&bytes, "raw");
+            assert_eq!(flash.len_bytes, bytes.len() as u64);
+            assert_eq!(flash.sha256(), Sha256::of(&bytes), "{parts:?}");
+            assert!(flash.content.len() <= kept, "{parts:?}: {}", flash.content.len());
+            assert!(bytes.starts_with(&flash.content));
+        }
+    }
+}

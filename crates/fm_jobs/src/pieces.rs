@@ -1,0 +1,241 @@
+//! Finds pieces of a firmware image by GUID, name, type or text, and takes them out.
+
+use std::path::Path;
+
+use fm_formats::volume::{NodeId, NodeKind, SectionKind, Tree};
+use fm_formats::{Guid, image};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::inspect;
+use crate::{Error, Result};
+
+/// Which piece is meant. What is given must all hold.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The file with this GUID, or edk2's name for it.
+    pub file: Option<String>,
+    /// The volume with this GUID, or edk2's name for it.
+    pub volume: Option<String>,
+    /// The section of this type, such as `pe32`, inside of that file or volume.
+    pub section: Option<String>,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct FindDocument {
+    /// `flashmoor/find/1`.
+    pub schema: String,
+    /// What was looked for.
+    pub query: String,
+    /// Where it is.
+    pub matches: Vec<Match>,
+}
+
+/// One place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Match {
+    /// `name` (a volume, file or section is called that) or `content` (the bytes are in it).
+    pub what: String,
+    /// `guid`, `ascii` or `utf-16`, of content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// From the outermost volume to the innermost section.
+    pub place: Vec<String>,
+    /// In the image, or in the decoded bytes that it lies in.
+    pub offset: u64,
+    /// Whether the offset counts in decoded bytes.
+    pub compressed: bool,
+}
+
+/// Most places that are listed; a shorter text would be everywhere.
+const MOST_MATCHES: usize = 1000;
+
+/// Takes the wanted piece out of the image: of a file or volume everything, of a section its content, decoded.
+///
+/// # Errors
+/// If nothing or more than one piece is meant.
+pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
+    let flash = inspect::flash(path)?;
+    let tree = flash.tree();
+    for text in [&wanted.file, &wanted.volume].into_iter().flatten() {
+        check_name(text, &tree, path)?;
+    }
+    let section = wanted.section.as_deref().map(section_of).transpose()?;
+    let named =
+        |id: NodeId, text: &Option<String>| text.as_deref().is_some_and(|text| is_named(&tree, id, text));
+    let of_kind = |id: NodeId, is: fn(&NodeKind) -> bool| tree.node(id).is_some_and(|node| is(&node.kind));
+    let is_file = |id| of_kind(id, |kind| matches!(kind, NodeKind::File(_))) && named(id, &wanted.file);
+    let is_volume = |id| of_kind(id, |kind| matches!(kind, NodeKind::Volume(_))) && named(id, &wanted.volume);
+    let (file, volume) = (&wanted.file, &wanted.volume);
+    let within = |id: NodeId, is: &dyn Fn(NodeId) -> bool| tree.ancestors(id).any(|(above, _)| is(above));
+    let ids = 0..tree.nodes().len();
+    let found: Vec<NodeId> = ids
+        .filter(|id| match (section, tree.node(*id).map(|node| &node.kind)) {
+            (Some(kind), Some(NodeKind::Section(facts))) => {
+                facts.kind == kind
+                    && (file.is_none() || within(*id, &is_file))
+                    && (volume.is_none() || within(*id, &is_volume))
+            }
+            (Some(_), _) => false,
+            (None, _) if file.is_some() => is_file(*id) && (volume.is_none() || within(*id, &is_volume)),
+            (None, _) => is_volume(*id),
+        })
+        .collect();
+    let different: Vec<&[u8]> = found
+        .iter()
+        .filter_map(|id| tree.node(*id))
+        .map(|node| {
+            if section.is_some() {
+                tree.content(node)
+            } else {
+                tree.bytes(node)
+            }
+        })
+        .collect();
+    match different.as_slice() {
+        [] => Err(Error::Usage {
+            message: format!("nothing in {} is that", path.display()),
+            remedy: "`flashmoor inspect --tree FILE` shows what there is".into(),
+        }),
+        [one, rest @ ..] if rest.iter().all(|other| other == one) => Ok(one.to_vec()),
+        several => Err(Error::Usage {
+            message: format!(
+                "{} different pieces of {} are that",
+                several.len(),
+                path.display()
+            ),
+            remedy: "name the file or the volume that it lies in as well".into(),
+        }),
+    }
+}
+
+/// Whether the volume or file has this GUID or name. Several GUIDs may have one name, such as DXEFV.
+fn is_named(tree: &Tree<'_>, id: NodeId, text: &str) -> bool {
+    let guid = match tree.node(id).map(|node| &node.kind) {
+        Some(NodeKind::Volume(facts)) => facts.name,
+        Some(NodeKind::File(facts)) => Some(facts.name),
+        _ => None,
+    };
+    let Some(guid) = guid else { return false };
+    text.parse() == Ok(guid) || image::name_of(guid).is_some_and(|name| name.eq_ignore_ascii_case(text))
+}
+
+fn check_name(text: &str, tree: &Tree<'_>, path: &Path) -> Result<()> {
+    if (0..tree.nodes().len()).any(|id| is_named(tree, id, text)) {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        message: format!("nothing in {} has the GUID or edk2 name {text:?}", path.display()),
+        remedy: "`flashmoor find FILE TEXT` finds by text, `flashmoor inspect --tree FILE` shows everything"
+            .into(),
+    })
+}
+
+fn section_of(text: &str) -> Result<SectionKind> {
+    SectionKind::from_name(text).ok_or_else(|| Error::Usage {
+        message: format!("{text:?} is no type of section"),
+        remedy: format!("the types are {}", SectionKind::NAMES.join(", ")),
+    })
+}
+
+/// Looks for a GUID or a text: as a name, and in the bytes of the innermost pieces.
+///
+/// # Errors
+/// If the image cannot be read, or nothing is looked for.
+pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
+    if query.is_empty() {
+        return Err(Error::Usage {
+            message: "an empty text is everywhere".into(),
+            remedy: "name a GUID or a text".into(),
+        });
+    }
+    let flash = inspect::flash(path)?;
+    let tree = flash.tree();
+    let guid: Option<Guid> = query.parse().ok();
+    let patterns: Vec<(&str, Vec<u8>)> = match guid {
+        Some(guid) => vec![("guid", guid.to_bytes().to_vec())],
+        None => vec![
+            ("ascii", query.bytes().collect()),
+            (
+                "utf-16",
+                query.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            ),
+        ],
+    };
+    let mut matches = Vec::new();
+    for (id, node) in tree.nodes().iter().enumerate() {
+        let at = |what: &str, encoding: Option<&str>, offset: usize| Match {
+            what: what.into(),
+            encoding: encoding.map(Into::into),
+            place: place(&tree, id),
+            offset: offset as u64,
+            compressed: node.buffer != 0,
+        };
+        if is_called(&tree, id, query, guid) {
+            matches.push(at("name", None, node.start));
+        }
+        // Innermost pieces only, or each place would be listed at every level above it.
+        let leaf = node.end == id + 1 && !matches!(node.kind, NodeKind::FreeSpace);
+        for (encoding, pattern) in patterns.iter().filter(|_| leaf) {
+            let body = tree.body(node);
+            let start = node.start + node.header_len_bytes;
+            let found = body
+                .windows(pattern.len())
+                .enumerate()
+                .filter(|(_, window)| window == pattern);
+            matches.extend(
+                found
+                    .take(16)
+                    .map(|(offset, _)| at("content", Some(encoding), start + offset)),
+            );
+        }
+        if matches.len() >= MOST_MATCHES {
+            matches.truncate(MOST_MATCHES);
+            break;
+        }
+    }
+    Ok(FindDocument {
+        schema: "flashmoor/find/1".into(),
+        query: query.into(),
+        matches,
+    })
+}
+
+fn is_called(tree: &Tree<'_>, id: NodeId, query: &str, guid: Option<Guid>) -> bool {
+    let Some(node) = tree.node(id) else { return false };
+    let (own, ui) = match &node.kind {
+        NodeKind::Volume(facts) => (facts.name, None),
+        NodeKind::File(facts) => (Some(facts.name), tree.ui_name(id)),
+        NodeKind::Section(facts) => (facts.guid, None),
+        _ => return false,
+    };
+    let matches_text = |name: &str| name.to_lowercase().contains(&query.to_lowercase());
+    match guid {
+        Some(guid) => own == Some(guid),
+        None => {
+            own.and_then(image::name_of).is_some_and(matches_text) || ui.as_deref().is_some_and(matches_text)
+        }
+    }
+}
+
+fn place(tree: &Tree<'_>, id: NodeId) -> Vec<String> {
+    let mut path: Vec<NodeId> = tree.ancestors(id).map(|(id, _)| id).collect();
+    path.reverse();
+    path.push(id);
+    path.into_iter().filter_map(|id| name(tree, id)).collect()
+}
+
+fn name(tree: &Tree<'_>, id: NodeId) -> Option<String> {
+    let known = |guid: Guid| image::name_of(guid).map_or_else(|| guid.to_string(), Into::into);
+    Some(match &tree.node(id)?.kind {
+        NodeKind::Volume(facts) => known(facts.name.unwrap_or(facts.header.file_system)),
+        NodeKind::File(facts) => tree
+            .ui_name(id)
+            .filter(|_| facts.kind.is_executable())
+            .unwrap_or_else(|| known(facts.name)),
+        NodeKind::Section(facts) => format!("{} section", facts.kind),
+        NodeKind::Padding { .. } => "padding".into(),
+        NodeKind::FreeSpace => "free space".into(),
+    })
+}
