@@ -1,10 +1,12 @@
 //! The command line: global options, one file a subcommand, one table of exit statuses.
 
+mod capture;
 mod catalogue;
 mod demo;
 mod diff;
 mod extract;
 mod find;
+mod guard;
 mod harvest;
 mod inspect;
 mod migrate;
@@ -58,10 +60,12 @@ pub(crate) struct Global {
 /// One variant a subcommand; each lives in the file of its name and its doc comment is its help.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Capture(capture::Capture),
     Catalogue(catalogue::Catalogue),
     Diff(diff::Diff),
     Extract(extract::Extract),
     Find(find::Find),
+    Guard(guard::Guard),
     Inspect(inspect::Inspect),
     Saved(saved::Saved),
     Demo(demo::Demo),
@@ -81,6 +85,8 @@ pub(crate) enum Status {
     Done,
     /// Looked at, and it is not whole: 1.
     Damaged,
+    /// Done in part; what was printed says what is missing: 1.
+    Partly,
 }
 
 /// What a subcommand works with: the global options and where its output goes.
@@ -108,10 +114,12 @@ pub(crate) fn main() -> ExitCode {
     let output = Output::new(&global);
     let context = Context { global, output };
     let result = match command {
+        Command::Capture(capture) => capture.run(&context),
         Command::Catalogue(catalogue) => catalogue.run(&context),
         Command::Diff(diff) => diff.run(&context),
         Command::Extract(extract) => extract.run(&context),
         Command::Find(find) => find.run(&context),
+        Command::Guard(guard) => guard.run(&context),
         Command::Inspect(inspect) => inspect.run(&context),
         Command::Saved(saved) => saved.run(&context),
         Command::Demo(demo) => demo.run(&context),
@@ -125,7 +133,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match result {
         Ok(Status::Done) => ExitCode::SUCCESS,
-        Ok(Status::Damaged) => ExitCode::from(exit_status(Class::Failed)),
+        Ok(Status::Damaged | Status::Partly) => ExitCode::from(exit_status(Class::Failed)),
         Err(error) => {
             context.output.error(&error);
             ExitCode::from(exit_status(error.class()))

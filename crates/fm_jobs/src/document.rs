@@ -24,6 +24,9 @@ const SCHEMAS: &[Entry] = &[
     ("inspect", || {
         schemars::schema_for!(crate::inspect::InspectDocument)
     }),
+    ("capture", || schema_for!(crate::capture::Capture)),
+    ("guard", || schema_for!(crate::guard::After)),
+    ("guard-status", || schema_for!(crate::guard::Status)),
     ("saved-adopt", || schemars::schema_for!(crate::saved::Adopted)),
     ("saved-diff", || schemars::schema_for!(crate::saved::SavedDiff)),
     ("saved-restore-plan", || {

@@ -3,12 +3,14 @@
 //! Each job is one module: a function that takes a request and returns a document (or drives a
 //! progress sink), and knows nothing of terminals. Documents are what users script against.
 
+pub mod capture;
 pub mod catalogue;
 pub mod demo;
 pub mod descriptors;
 pub mod diff;
 pub mod document;
 mod error;
+pub mod guard;
 pub mod harvest;
 pub mod inspect;
 pub mod migrate;

@@ -1,0 +1,196 @@
+//! `flashmoor guard`: the hook's installation, and the two halves that the package manager starts.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use fm_jobs::{Error, guard};
+
+use super::{Context, Result, Status};
+use crate::render::capture as render;
+
+/// Capture what running guests use before a package upgrade replaces it
+#[derive(Debug, Args)]
+pub(crate) struct Guard {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Install(Install),
+    Uninstall(Place),
+    Status(Place),
+    #[command(hide = true)]
+    Before(Before),
+    #[command(hide = true)]
+    After(After),
+}
+
+/// Let apt start flashmoor before it replaces packages, and after
+///
+/// Before: guests whose CODE file belongs to one of the packages are captured. After: guests that drift are
+/// named, with what a cold boot would mean. An upgrade is never stopped by this unless --block is given.
+#[derive(Debug, Args)]
+struct Install {
+    /// Guard apt
+    #[arg(long, required = true)]
+    apt: bool,
+    #[command(flatten)]
+    place: Place,
+    /// Stop an upgrade when a guest that uses its files can't be captured
+    #[arg(long)]
+    block: bool,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    timeout: u64,
+}
+
+/// Show, or take away, what `guard install` put in place
+#[derive(Debug, Args)]
+struct Place {
+    /// The system whose packages are guarded
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+/// Started by the package manager before it replaces packages
+#[derive(Debug, Args)]
+struct Before {
+    /// Standard input is apt's list of packages
+    #[arg(long)]
+    apt: bool,
+    #[command(flatten)]
+    place: Place,
+    /// Fail when a guest can't be captured
+    #[arg(long)]
+    block: bool,
+    /// Give up after so many seconds
+    #[arg(long, default_value_t = 30)]
+    timeout: u64,
+}
+
+/// Started by the package manager after it replaced packages
+#[derive(Debug, Args)]
+struct After {
+    #[command(flatten)]
+    place: Place,
+    /// Give up after so many seconds
+    #[arg(long, default_value_t = 30)]
+    timeout: u64,
+}
+
+impl Guard {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        match &self.verb {
+            Verb::Install(install) => install.run(context),
+            Verb::Uninstall(place) => {
+                context
+                    .output
+                    .document(&guard::uninstall(&place.root)?, render::status);
+                Ok(Status::Done)
+            }
+            Verb::Status(place) => {
+                context
+                    .output
+                    .document(&guard::status(&place.root)?, render::status);
+                Ok(Status::Done)
+            }
+            Verb::Before(before) => before.run(context),
+            Verb::After(after) => after.run(context),
+        }
+    }
+}
+
+impl Install {
+    fn run(&self, context: &Context) -> Result {
+        let program = std::env::current_exe().map_err(|source| Error::File {
+            action: "find",
+            path: "flashmoor's own program".into(),
+            source,
+        })?;
+        let done = guard::install(&guard::Install {
+            root: &self.place.root,
+            program: &program,
+            store: context.global.store.as_deref(),
+            block: self.block,
+            timeout_s: self.timeout,
+        })?;
+        context.output.document(&done, render::status);
+        Ok(Status::Done)
+    }
+}
+
+impl Before {
+    fn run(&self, context: &Context) -> Result {
+        bound(context, self.timeout, if self.block { 1 } else { 0 });
+        let done = self.capture(context);
+        match &done {
+            Ok(done) => {
+                for guest in &done.guests {
+                    let name = guest.name.clone().unwrap_or_else(|| format!("pid {}", guest.pid));
+                    context
+                        .output
+                        .remark(format_args!("flashmoor: captured the firmware of guest {name}"));
+                }
+                for failure in &done.failures {
+                    let name = failure
+                        .name
+                        .clone()
+                        .unwrap_or_else(|| format!("pid {}", failure.pid));
+                    context.output.remark(format_args!(
+                        "flashmoor: guest {name} is not captured: {}",
+                        failure.why
+                    ));
+                }
+            }
+            Err(error) => context.output.remark(format_args!(
+                "flashmoor: nothing is captured: {}",
+                guard::in_words(error)
+            )),
+        }
+        let is_complete = done.is_ok_and(|done| done.failures.is_empty());
+        Ok(if is_complete || !self.block {
+            Status::Done
+        } else {
+            Status::Partly
+        })
+    }
+
+    fn capture(&self, context: &Context) -> Result<fm_jobs::capture::Capture> {
+        // Without a list that we understand, whatever runs may be affected.
+        let packages = if self.apt {
+            guard::read_apt(io::stdin().lock())
+        } else {
+            None
+        };
+        guard::before(&context.store()?, &self.place.root, packages.as_deref())
+    }
+}
+
+impl After {
+    fn run(&self, context: &Context) -> Result {
+        bound(context, self.timeout, 0);
+        match context.store().and_then(|store| guard::after(&store)) {
+            Ok(after) => context.output.document(&after, render::drift),
+            Err(error) => {
+                context.output.remark(format_args!(
+                    "flashmoor: cannot tell who drifts: {}",
+                    guard::in_words(&error)
+                ));
+            }
+        }
+        Ok(Status::Done)
+    }
+}
+
+/// Ends this process when the time is over, whatever it is busy with: the package manager must go on.
+fn bound(context: &Context, timeout_s: u64, status: i32) {
+    let output = context.output;
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(timeout_s));
+        output.remark(format_args!("flashmoor: gave up after {timeout_s} s"));
+        std::process::exit(status);
+    });
+}

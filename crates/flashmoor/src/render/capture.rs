@@ -1,0 +1,97 @@
+//! What was captured, and what the guard has to say, as text.
+
+use fm_jobs::capture::Capture;
+use fm_jobs::guard::{After, ColdBoot, Drift, Status};
+
+use super::{BAD, CARE, GOOD, Output};
+
+fn guest(name: Option<&str>, pid: u32) -> String {
+    name.map_or_else(|| format!("pid {pid}"), |name| format!("{name} (pid {pid})"))
+}
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+pub(crate) fn capture(output: &Output, done: &Capture) {
+    for captured in &done.guests {
+        let who = guest(captured.name.as_deref(), captured.pid);
+        let news = if captured.new {
+            "stored now"
+        } else {
+            "stored already"
+        };
+        let build = short(&captured.code.running_sha256);
+        output.line(format_args!(
+            "{GOOD}{who}{GOOD:#} runs build {build}, {news}: {}",
+            captured.stored.display()
+        ));
+        if captured.code.drift == Some(true) {
+            let file = captured
+                .code
+                .path
+                .as_ref()
+                .map_or_else(|| "its file".into(), |path| path.display().to_string());
+            output.line(format_args!(
+                "  {CARE}drift{CARE:#}: {file} holds something else by now"
+            ));
+        }
+    }
+    for failure in &done.failures {
+        output.line(format_args!(
+            "{BAD}{}{BAD:#}: {}",
+            guest(failure.name.as_deref(), failure.pid),
+            failure.why
+        ));
+    }
+}
+
+/// A package manager's output is no place for colours or long words.
+pub(crate) fn drift(output: &Output, after: &After) {
+    for drift in &after.guests {
+        let who = guest(drift.name.as_deref(), drift.pid);
+        let path = drift.path.display();
+        output.line(format_args!(
+            "flashmoor: guest {who} runs on firmware that {path} does not hold any more"
+        ));
+        output.line(format_args!(
+            "  runs:      {} ({} bytes)",
+            short(&drift.running_sha256),
+            drift.running_size_bytes
+        ));
+        match (&drift.file_sha256, drift.file_size_bytes) {
+            (Some(file), Some(size_bytes)) => {
+                output.line(format_args!("  file now:  {} ({size_bytes} bytes)", short(file)));
+            }
+            _ => output.line("  file now:  gone"),
+        }
+        output.line(format_args!("  cold boot: {}", meaning(drift)));
+        output.line(format_args!(
+            "  unchanged: a guest started with {} gets what it runs now",
+            drift.stored.display()
+        ));
+    }
+}
+
+fn meaning(drift: &Drift) -> &'static str {
+    match drift.cold_boot {
+        ColdBoot::Fails => "fails, because the file is gone; a warm reset changes nothing",
+        ColdBoot::OtherBuild => "gets the other build, of the same size; a warm reset changes nothing",
+        ColdBoot::OtherSize => {
+            "gets a build of another size, whose flash layout its VARS may not fit; a warm reset changes nothing"
+        }
+    }
+}
+
+pub(crate) fn status(output: &Output, status: &Status) {
+    for hook in &status.hooks {
+        let (manager, path) = (hook.manager, hook.path.display());
+        match (hook.installed, hook.blocks) {
+            (false, _) => output.line(format_args!("{manager}: not guarded")),
+            (true, false) => output.line(format_args!("{manager}: guarded by {path}")),
+            (true, true) => output.line(format_args!(
+                "{manager}: guarded by {path}, which stops an upgrade if a guest can't be captured"
+            )),
+        }
+    }
+}

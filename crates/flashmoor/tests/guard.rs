@@ -1,0 +1,341 @@
+//! `flashmoor capture` and the guard, on a real upgrade by apt and dpkg while guests run from its files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use fm_lab::{Arch, Guest, Machine};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const OLD: &str = "bookworm/OVMF_CODE_4M.fd";
+const NEW: &str = "trixie/OVMF_CODE_4M.fd";
+const VARS: &str = "bookworm/OVMF_VARS_4M.fd";
+const INSTALLED: &str = "root/usr/share/OVMF/OVMF_CODE_4M.fd";
+
+/// A system of its own for apt and dpkg, with a repository that has two versions of one package.
+struct Scene {
+    dir: TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        for folder in [
+            "etc/apt/apt.conf.d",
+            "etc/apt/preferences.d",
+            "etc/apt/sources.list.d",
+            "var/lib/dpkg/info",
+            "var/lib/dpkg/updates",
+            "var/lib/apt/lists/partial",
+            "var/cache/apt/archives/partial",
+            "var/log/apt",
+        ] {
+            fs::create_dir_all(scene.path("root").join(folder)).unwrap();
+        }
+        let (root, repo) = (scene.path("root"), scene.path("repo"));
+        let (root, repo) = (root.display(), repo.display());
+        fs::write(scene.path("root/var/lib/dpkg/status"), "").unwrap();
+        fs::write(
+            scene.path("root/etc/apt/sources.list"),
+            format!("deb [trusted=yes] file:{repo} ./\n"),
+        )
+        .unwrap();
+        let config = format!(
+            "Dir \"{root}/\";\nDir::State::status \"{root}/var/lib/dpkg/status\";\n\
+             DPkg::Options {{ \"--root={root}\"; \"--log={root}/var/log/dpkg.log\"; \"--force-not-root\"; }};\n\
+             APT::Architecture \"amd64\";\nAPT::Architectures {{ \"amd64\"; }};\nAPT::Sandbox::User \"root\";\n\
+             Acquire::Languages \"none\";\n"
+        );
+        fs::write(scene.path("apt.conf"), config).unwrap();
+        let entries = scene.package("2022.11-6", OLD) + &scene.package("2025.02-8", NEW);
+        fs::write(scene.path("repo/Packages"), entries).unwrap();
+        scene.apt(&["update"]);
+        scene.apt(&["install", "ovmf=2022.11-6"]);
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Builds a package around a real image, and gives its entry in the repository.
+    fn package(&self, version: &str, image: &str) -> String {
+        let tree = self.path(version);
+        fs::create_dir_all(tree.join("DEBIAN")).unwrap();
+        fs::create_dir_all(tree.join("usr/share/OVMF")).unwrap();
+        fs::create_dir_all(self.path("repo")).unwrap();
+        fs::copy(
+            fm_fixtures::path(image),
+            tree.join("usr/share/OVMF/OVMF_CODE_4M.fd"),
+        )
+        .unwrap();
+        let control = format!(
+            "Package: ovmf\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: firmware\n"
+        );
+        fs::write(tree.join("DEBIAN/control"), &control).unwrap();
+        let deb = self.path(&format!("repo/ovmf_{version}_all.deb"));
+        run(Command::new("dpkg-deb")
+            .args(["--root-owner-group", "-Znone", "--build"])
+            .args([&tree, &deb]));
+        let bytes = fs::read(&deb).unwrap();
+        let digest = fm_formats::Sha256::of(&bytes);
+        format!(
+            "{control}Filename: ./ovmf_{version}_all.deb\nSize: {}\nSHA256: {digest}\n\n",
+            bytes.len()
+        )
+    }
+
+    fn apt_output(&self, words: &[&str]) -> Output {
+        let mut command = Command::new("apt-get");
+        command.arg("--yes").arg("--allow-downgrades").args(words);
+        command
+            .env("APT_CONFIG", self.path("apt.conf"))
+            .env("LC_ALL", "C")
+            .env("DEBIAN_FRONTEND", "noninteractive");
+        command
+            .stdin(Stdio::null())
+            .output()
+            .unwrap_or_else(|error| panic!("apt-get is needed here: {error}"))
+    }
+
+    /// Runs apt to its good end; what it and its hooks said.
+    fn apt(&self, words: &[&str]) -> String {
+        let output = self.apt_output(words);
+        let said = text(&output);
+        assert!(output.status.success(), "apt-get {words:?}: {said}");
+        said
+    }
+
+    fn flashmoor(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flashmoor"));
+        command
+            .args(words)
+            .arg("--store")
+            .arg(self.path("store"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        let output = self.flashmoor(words).arg("--json").output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", text(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn guard(&self, words: &[&str]) {
+        let root = self.path("root");
+        run(self
+            .flashmoor(&["guard", "install", "--apt"])
+            .arg("--root")
+            .arg(root)
+            .args(words));
+    }
+
+    fn start(&self, name: &str, code: &Path) -> Guest {
+        let vars = self.path(&format!("{name}.vars"));
+        fs::copy(fm_fixtures::path(VARS), &vars).unwrap();
+        let machine = Machine {
+            stopped: true,
+            memory_mib: 64,
+            ..Machine::new(Arch::X86_64, code, &vars)
+        };
+        Guest::start(&machine.named(name), &self.path(name)).unwrap()
+    }
+
+    fn installed(&self) -> Vec<u8> {
+        fs::read(self.path(INSTALLED)).unwrap()
+    }
+}
+
+fn text(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn run(command: &mut Command) {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", text(&output));
+}
+
+/// A guest's name that no other test's guest has.
+fn name(stem: &str) -> String {
+    format!("{stem}-{}", std::process::id())
+}
+
+#[test]
+fn an_upgrade_captures_what_guests_use_and_tells_which_drift_and_what_that_means() {
+    let scene = Scene::new();
+    scene.guard(&[]);
+    let (inside, outside) = (name("inside"), name("outside"));
+    let guest = scene.start(&inside, &scene.path(INSTALLED));
+    let other = scene.start(&outside, &fm_fixtures::path(OLD));
+
+    let said = scene.apt(&["upgrade"]);
+    assert_eq!(scene.installed(), fm_fixtures::bytes(NEW));
+    assert!(
+        said.contains(&format!("captured the firmware of guest {inside}")),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!(
+            "guest {inside} (pid {}) runs on firmware that",
+            guest.pid()
+        )),
+        "{said}"
+    );
+    assert!(said.contains("gets the other build, of the same size"), "{said}");
+    assert!(!said.contains(&outside), "{said}");
+
+    let list = scene.json(&["store", "list"]);
+    let build = &list["builds"][0];
+    assert_eq!(
+        fs::read(build["path"].as_str().unwrap()).unwrap(),
+        fm_fixtures::bytes(OLD)
+    );
+    assert_eq!(build["pins"][0], format!("captured for guest {inside}"));
+    // It stays for the guest's next start, also when nothing runs any more.
+    drop((guest, other));
+    assert_eq!(scene.json(&["store", "gc"])["removed"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_removal_that_leaves_a_guest_without_its_file_says_that_a_cold_boot_fails() {
+    let scene = Scene::new();
+    scene.guard(&[]);
+    let _guest = scene.start(&name("stranded"), &scene.path(INSTALLED));
+    let said = scene.apt(&["remove", "ovmf"]);
+    assert!(!scene.path(INSTALLED).exists());
+    assert!(
+        said.contains("cold boot: fails, because the file is gone"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_failure_of_ours_never_stops_an_upgrade_unless_it_was_told_to() {
+    let scene = Scene::new();
+    let _guest = scene.start(&name("unlucky"), &scene.path(INSTALLED));
+    fs::write(scene.path("store"), "no folder").unwrap();
+    scene.guard(&["--block"]);
+    let output = scene.apt_output(&["upgrade"]);
+    assert!(!output.status.success(), "{}", text(&output));
+    assert_eq!(scene.installed(), fm_fixtures::bytes(OLD));
+
+    scene.guard(&[]);
+    let said = scene.apt(&["upgrade"]);
+    assert!(said.contains("nothing is captured"), "{said}");
+    assert_eq!(scene.installed(), fm_fixtures::bytes(NEW));
+
+    // With the program gone, too.
+    let hook = scene.path("root/etc/apt/apt.conf.d/50flashmoor");
+    let text = fs::read_to_string(&hook).unwrap();
+    fs::write(
+        &hook,
+        text.replace(env!("CARGO_BIN_EXE_flashmoor"), "/nowhere/flashmoor"),
+    )
+    .unwrap();
+    scene.apt(&["install", "ovmf=2022.11-6"]);
+    assert_eq!(scene.installed(), fm_fixtures::bytes(OLD));
+}
+
+#[test]
+fn an_upgrade_of_other_packages_captures_nothing() {
+    let scene = Scene::new();
+    let _guest = scene.start(&name("bystander"), &scene.path(INSTALLED));
+    fs::remove_file(scene.path("root/var/lib/dpkg/info/ovmf.list")).unwrap();
+    fs::write(
+        scene.path("root/var/lib/dpkg/info/ovmf.list"),
+        "/.\n/usr/share/doc/ovmf\n",
+    )
+    .unwrap();
+    scene.guard(&[]);
+    let said = scene.apt(&["install", "ovmf=2025.02-8"]);
+    assert!(!said.contains("captured"), "{said}");
+    assert!(!scene.path("store").exists());
+}
+
+#[test]
+fn the_hook_ends_within_its_bound_though_its_input_does_not() {
+    let scene = Scene::new();
+    for (words, status) in [
+        (&["guard", "before", "--apt", "--timeout", "1"][..], 0),
+        (&["guard", "before", "--apt", "--timeout", "1", "--block"], 1),
+    ] {
+        let mut hook = scene
+            .flashmoor(words)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let endless = hook.stdin.take();
+        assert_eq!(hook.wait().unwrap().code(), Some(status), "{words:?}");
+        drop(endless);
+    }
+}
+
+#[test]
+fn capture_stores_what_the_guest_runs_also_after_its_file_was_replaced() {
+    let scene = Scene::new();
+    let (first, second) = (name("first"), name("second"));
+    let one = scene.start(&first, &scene.path(INSTALLED));
+    scene.apt(&["upgrade"]);
+    let _two = scene.start(&second, &scene.path(INSTALLED));
+    let done = scene.json(&["capture", &first]);
+    let guest = &done["guests"][0];
+    let old = fm_formats::Sha256::of(&fm_fixtures::bytes(OLD)).to_string();
+    let new = fm_formats::Sha256::of(&fm_fixtures::bytes(NEW)).to_string();
+    assert_eq!(
+        (&guest["pid"], &guest["new"]),
+        (&Value::from(one.pid()), &Value::Bool(true))
+    );
+    assert_eq!(
+        (
+            guest["code"]["running_sha256"].as_str(),
+            guest["code"]["file_sha256"].as_str()
+        ),
+        (Some(&*old), Some(&*new))
+    );
+    assert_eq!(guest["code"]["drift"], true);
+    assert_eq!(
+        fs::read(guest["stored"].as_str().unwrap()).unwrap(),
+        fm_fixtures::bytes(OLD)
+    );
+
+    // Guests of other tests may be among them, and may end while they are looked at.
+    let output = scene.flashmoor(&["capture", "--all", "--json"]).output().unwrap();
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = |name: &str| {
+        all["guests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|guest| guest["name"] == name)
+            .cloned()
+            .unwrap_or_else(|| panic!("{all}"))
+    };
+    assert_eq!(
+        (&of(&first)["new"], &of(&first)["code"]["drift"]),
+        (&Value::Bool(false), &Value::Bool(true))
+    );
+    assert_eq!(
+        (
+            of(&second)["code"]["running_sha256"].as_str(),
+            &of(&second)["code"]["drift"]
+        ),
+        (Some(&*new), &Value::Bool(false))
+    );
+
+    let unknown = scene
+        .flashmoor(&["capture", "nobody-of-that-name"])
+        .output()
+        .unwrap();
+    assert_eq!(unknown.status.code(), Some(1));
+}

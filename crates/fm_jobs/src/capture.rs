@@ -1,0 +1,178 @@
+//! `capture`: stores the firmware that running guests use, before somebody replaces its file.
+//!
+//! The bytes are those in the guests' memory, so that this works after the file was replaced as well. Each
+//! build is pinned for its guest: it stays until somebody lets go of it, also when the guest is shut off.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use fm_formats::Sha256;
+use fm_host::{FlashFormat, FlashUnit, Guest, in_one_line};
+use fm_store::{IMAGE_LIMIT_BYTES, Import, Store};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+
+/// `flashmoor/capture/1`: what running guests use, and where it is stored now.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Capture {
+    /// `flashmoor/capture/1`.
+    pub schema: &'static str,
+    /// The store's folder.
+    pub store: PathBuf,
+    /// The guests whose CODE is stored now.
+    pub guests: Vec<Captured>,
+    /// Guests whose CODE could not be stored.
+    pub failures: Vec<Failure>,
+    /// Guests that have no CODE to store, and processes that only look like guests: one line each.
+    pub remarks: Vec<String>,
+}
+
+/// A guest whose CODE is stored.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Captured {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its UUID.
+    pub uuid: Option<String>,
+    /// Its CODE.
+    pub code: Code,
+    /// Where the build is stored: a guest started with this path gets the very same CODE.
+    pub stored: PathBuf,
+    /// Whether the store did not have it before.
+    pub new: bool,
+}
+
+/// A guest's CODE, in its memory and in its file.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Code {
+    /// Its file, as the guest's command line has it.
+    pub path: Option<PathBuf>,
+    /// Its size in the guest's memory.
+    pub size_bytes: u64,
+    /// What the guest runs.
+    pub running_sha256: String,
+    /// What the file holds now: what a cold boot would get. Nothing if that can't be told.
+    pub file_sha256: Option<String>,
+    /// Whether the two differ.
+    pub drift: Option<bool>,
+}
+
+/// A guest whose CODE could not be stored.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Failure {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub name: Option<String>,
+    /// Why, with what lies behind it.
+    pub why: String,
+}
+
+/// Stores the CODE of one guest: a pid, a name, a UUID or a QMP socket.
+///
+/// # Errors
+/// If no or several guests are meant, its memory can't be read, or the store refuses.
+pub fn one(store: &Store, selector: &str) -> Result<Capture> {
+    let guest = fm_host::find(selector)?;
+    let captured = capture(store, &guest)?;
+    Ok(document(store, vec![captured], Vec::new(), Vec::new()))
+}
+
+/// Stores the CODE of every guest of this host.
+///
+/// # Errors
+/// If there is no process table. What of a single guest fails is told in the document.
+pub fn all(store: &Store) -> Result<Capture> {
+    let listing = fm_host::guests()?;
+    Ok(each(store, &listing.guests, listing.remarks))
+}
+
+/// Stores the CODE of these guests, and tells of each that failed.
+pub(crate) fn each(store: &Store, guests: &[Guest], mut remarks: Vec<String>) -> Capture {
+    let (mut captured, mut failures) = (Vec::new(), Vec::new());
+    for guest in guests {
+        if let Err(error @ fm_host::Error::NoFlash { .. }) = guest.flash() {
+            remarks.push(in_one_line(&error));
+            continue;
+        }
+        match capture(store, guest) {
+            Ok(done) => captured.push(done),
+            // Who ended meanwhile needs nothing any more.
+            Err(_) if !guest.is_alive() => {}
+            Err(error) => failures.push(Failure {
+                pid: guest.pid(),
+                name: guest.name().map(str::to_owned),
+                why: in_one_line(&error),
+            }),
+        }
+    }
+    document(store, captured, failures, remarks)
+}
+
+fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
+    let unit = guest.flash_unit(0)?;
+    let bytes = guest.read_flash(0)?;
+    let reason = match (guest.name(), guest.uuid()) {
+        (Some(name), Some(uuid)) => format!("captured for guest {name} ({uuid})"),
+        (Some(who), None) | (None, Some(who)) => format!("captured for guest {who}"),
+        (None, None) => "captured for a guest without a name".into(),
+    };
+    let done = store.import(&Import {
+        code: &bytes,
+        pin: Some(&reason),
+        ..Import::default()
+    })?;
+    let file = file_digest(unit);
+    Ok(Captured {
+        pid: guest.pid(),
+        name: guest.name().map(str::to_owned),
+        uuid: guest.uuid().map(str::to_owned),
+        code: Code {
+            path: unit.path.clone(),
+            size_bytes: bytes.len() as u64,
+            running_sha256: done.id.to_string(),
+            file_sha256: file.map(|file| file.to_string()),
+            drift: file
+                .map(|file| file != done.id)
+                .or(unit.replaced.filter(|replaced| *replaced)),
+        },
+        stored: done.path,
+        new: done.new,
+    })
+}
+
+/// What the path of a flash unit leads to now; nothing if it leads nowhere or the file is not raw.
+fn file_digest(unit: &FlashUnit) -> Option<Sha256> {
+    let path = unit
+        .resolved
+        .as_deref()
+        .filter(|_| unit.format == FlashFormat::Raw)?;
+    Some(digest(path)?.0)
+}
+
+/// Digest and size of a file that is no larger than a build may be.
+pub(crate) fn digest(path: &Path) -> Option<(Sha256, u64)> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .ok()?
+        .take(IMAGE_LIMIT_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .ok()?;
+    let size_bytes = bytes.len() as u64;
+    (size_bytes <= IMAGE_LIMIT_BYTES).then(|| (Sha256::of(&bytes), size_bytes))
+}
+
+fn document(store: &Store, guests: Vec<Captured>, failures: Vec<Failure>, remarks: Vec<String>) -> Capture {
+    Capture {
+        schema: "flashmoor/capture/1",
+        store: store.path().to_owned(),
+        guests,
+        failures,
+        remarks,
+    }
+}

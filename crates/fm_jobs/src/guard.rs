@@ -1,0 +1,208 @@
+//! The guard: a package manager's hook that captures what running guests use before their firmware package
+//! is replaced, and tells afterwards which guests drift and what a cold boot would mean for each.
+//!
+//! A failure of ours never fails the package manager, unless the hook was installed to block.
+
+mod hook;
+mod packages;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fm_host::{Guest, in_one_line};
+use fm_store::Store;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::capture::{self, Capture, Captured};
+use crate::{Error, Result};
+
+pub use hook::{Hook, Install, Status, install, status, uninstall};
+pub use packages::read_apt;
+
+/// What the first half remembers for the second, in the store's folder.
+const MEMORY: &str = "guard.json";
+const MEMORY_LIMIT_BYTES: u64 = 4 << 20;
+
+/// `flashmoor/guard/1`: which guests drift after an upgrade.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct After {
+    /// `flashmoor/guard/1`.
+    pub schema: &'static str,
+    /// The guests whose CODE file now holds something else than they run.
+    pub guests: Vec<Drift>,
+}
+
+/// A guest that drifts.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Drift {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its CODE file.
+    pub path: PathBuf,
+    /// What it runs.
+    pub running_sha256: String,
+    /// The size of that.
+    pub running_size_bytes: u64,
+    /// What the file holds now; nothing if it is gone.
+    pub file_sha256: Option<String>,
+    /// The size of that.
+    pub file_size_bytes: Option<u64>,
+    /// Where the build that it runs is stored.
+    pub stored: PathBuf,
+    /// What the next cold boot would mean, as far as sizes and digests tell.
+    pub cold_boot: ColdBoot,
+}
+
+/// What the next cold boot of a guest would mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ColdBoot {
+    /// The file is gone: QEMU does not start.
+    Fails,
+    /// Another CODE of the same size: the guest gets other firmware, and migrates as before.
+    OtherBuild,
+    /// Another CODE of another size: the flash layout changed, and with it what VARS must look like.
+    OtherSize,
+}
+
+/// The captured guests of an upgrade that is under way.
+#[derive(Debug, Serialize, Deserialize)]
+struct Memory {
+    guests: Vec<Captured>,
+}
+
+/// Before packages are replaced: captures the guests whose CODE file belongs to one of `packages` of the
+/// system below `root`; all guests, if the packages are not known.
+///
+/// # Errors
+/// If there is no process table, or the store's folder can't be written.
+pub fn before(store: &Store, root: &Path, packages: Option<&[String]>) -> Result<Capture> {
+    let mut listing = fm_host::guests()?;
+    if let Some(packages) = packages {
+        let files = packages::files(root, packages);
+        listing
+            .guests
+            .retain(|guest| code_path(guest).is_some_and(|path| files.contains(&path)));
+    }
+    if listing.guests.is_empty() {
+        return Ok(capture::each(store, &[], Vec::new()));
+    }
+    let done = capture::each(store, &listing.guests, Vec::new());
+    remember(
+        store,
+        &Memory {
+            guests: done.guests.clone(),
+        },
+    )?;
+    Ok(done)
+}
+
+/// After packages were replaced: which of the captured guests drift now. Each is told once.
+///
+/// # Errors
+/// If what [`before`] remembered can't be read.
+pub fn after(store: &Store) -> Result<After> {
+    let Some(mut memory) = recall(store)? else {
+        return Ok(After {
+            schema: "flashmoor/guard/1",
+            guests: Vec::new(),
+        });
+    };
+    let running = fm_host::guests()?.guests;
+    let mut drifting = Vec::new();
+    memory.guests.retain(|captured| {
+        let Some(guest) = running.iter().find(|guest| guest.pid() == captured.pid) else {
+            return false;
+        };
+        let drift = drift(captured, guest);
+        let is_told = drift.is_some();
+        drifting.extend(drift);
+        !is_told
+    });
+    if memory.guests.is_empty() {
+        let path = store.path().join(MEMORY);
+        fs::remove_file(&path).map_err(|source| Error::File {
+            action: "remove",
+            path,
+            source,
+        })?;
+    } else {
+        remember(store, &memory)?;
+    }
+    Ok(After {
+        schema: "flashmoor/guard/1",
+        guests: drifting,
+    })
+}
+
+fn drift(captured: &Captured, guest: &Guest) -> Option<Drift> {
+    let path = captured.code.path.clone()?;
+    let now = capture::digest(&guest.process().reach(&path));
+    let (file_sha256, file_size_bytes) = match now {
+        Some((digest, _)) if digest.to_string() == captured.code.running_sha256 => return None,
+        Some((digest, size_bytes)) => (Some(digest.to_string()), Some(size_bytes)),
+        None => (None, None),
+    };
+    let cold_boot = match file_size_bytes {
+        None => ColdBoot::Fails,
+        Some(size_bytes) if size_bytes == captured.code.size_bytes => ColdBoot::OtherBuild,
+        Some(_) => ColdBoot::OtherSize,
+    };
+    Some(Drift {
+        pid: captured.pid,
+        name: captured.name.clone(),
+        path,
+        running_sha256: captured.code.running_sha256.clone(),
+        running_size_bytes: captured.code.size_bytes,
+        file_sha256,
+        file_size_bytes,
+        stored: captured.stored.clone(),
+        cold_boot,
+    })
+}
+
+/// A guest's CODE file without links on the way, as a package's list of files has it.
+fn code_path(guest: &Guest) -> Option<PathBuf> {
+    let unit = guest.flash().ok()?.iter().find(|unit| unit.unit == 0)?;
+    let path = unit.path.as_ref()?;
+    Some(path.canonicalize().unwrap_or_else(|_| path.clone()))
+}
+
+fn remember(store: &Store, memory: &Memory) -> Result<()> {
+    let path = store.path().join(MEMORY);
+    let fresh = path.with_extension("new");
+    let bytes = serde_json::to_vec(memory).unwrap_or_default();
+    let written = fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, &path));
+    written.map_err(|source| Error::File {
+        action: "write",
+        path,
+        source,
+    })
+}
+
+fn recall(store: &Store) -> Result<Option<Memory>> {
+    let path = store.path().join(MEMORY);
+    let failed = |source| Error::File {
+        action: "read",
+        path: path.clone(),
+        source,
+    };
+    let bytes = match fs::metadata(&path) {
+        Ok(file) if file.len() <= MEMORY_LIMIT_BYTES => fs::read(&path).map_err(failed)?,
+        Ok(_) => return Err(failed(std::io::ErrorKind::FileTooLarge.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| failed(error.into()))
+}
+
+/// An error with its reasons, in the one line that a package manager's output has room for.
+#[must_use]
+pub fn in_words(error: &Error) -> String {
+    in_one_line(error)
+}
