@@ -55,6 +55,12 @@ bench: packages-test tools fixtures ## speed, beside what it is compared with, i
 	$(if $(AREA),,cargo bench -p fm_bench)
 	benches/compare $(AREA)
 
+.PHONY: atlas
+atlas: packages-test fixtures build ## record what real QEMU does with every build of the fixtures; goes on where it ended
+	target/debug/flashmoor atlas run --qemu qemu-system-x86_64 --qemu fixtures/qemu-10.0/bin/qemu-system-x86_64
+	target/debug/flashmoor atlas verify
+	target/debug/flashmoor --quiet atlas claims >docs/claims.md
+
 # The toolchain is stable; the sanitizer's flags are not, so that one command is allowed them.
 TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 SECONDS ?= 60

@@ -1,9 +1,12 @@
 //! The command line: global options, one file a subcommand, one table of exit statuses.
 
+mod atlas;
 mod capture;
 mod catalogue;
+mod check;
 mod demo;
 mod diff;
+mod explain;
 mod extract;
 mod find;
 mod guard;
@@ -60,6 +63,9 @@ pub(crate) struct Global {
 /// One variant a subcommand; each lives in the file of its name and its doc comment is its help.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Atlas(atlas::Atlas),
+    Check(Box<check::Check>),
+    Explain(explain::Explain),
     Capture(capture::Capture),
     Catalogue(catalogue::Catalogue),
     Diff(diff::Diff),
@@ -83,6 +89,10 @@ enum Command {
 pub(crate) enum Status {
     /// Done, or compatible: 0.
     Done,
+    /// Judged, and it would not work: 10.
+    Incompatible,
+    /// Judged as far as facts go, and they do not go far enough: 11.
+    Unknown,
     /// Looked at, and it is not whole: 1.
     Damaged,
     /// Done in part; what was printed says what is missing: 1.
@@ -114,6 +124,9 @@ pub(crate) fn main() -> ExitCode {
     let output = Output::new(&global);
     let context = Context { global, output };
     let result = match command {
+        Command::Atlas(atlas) => atlas.run(&context),
+        Command::Check(check) => check.run(&context),
+        Command::Explain(explain) => explain.run(&context),
         Command::Capture(capture) => capture.run(&context),
         Command::Catalogue(catalogue) => catalogue.run(&context),
         Command::Diff(diff) => diff.run(&context),
@@ -133,6 +146,8 @@ pub(crate) fn main() -> ExitCode {
     };
     match result {
         Ok(Status::Done) => ExitCode::SUCCESS,
+        Ok(Status::Incompatible) => ExitCode::from(exit_status(Class::Incompatible)),
+        Ok(Status::Unknown) => ExitCode::from(exit_status(Class::Unknown)),
         Ok(Status::Damaged | Status::Partly) => ExitCode::from(exit_status(Class::Failed)),
         Err(error) => {
             context.output.error(&error);

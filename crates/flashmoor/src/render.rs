@@ -1,6 +1,7 @@
 //! Everything that reaches the terminal goes through here: text, JSON, the one form of errors.
 
 pub(crate) mod capture;
+pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod descriptors;
 pub(crate) mod diff;

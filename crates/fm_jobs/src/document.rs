@@ -13,6 +13,9 @@ type Entry = (&'static str, fn() -> schemars::Schema);
 
 /// The documents that have a schema.
 const SCHEMAS: &[Entry] = &[
+    ("atlas", || schema_for!(crate::atlas::Atlas)),
+    ("check", || schema_for!(crate::check::Check)),
+    ("matrix", || schema_for!(crate::check::Matrix)),
     ("catalogue", || {
         schemars::schema_for!(crate::catalogue::CatalogueDocument)
     }),

@@ -59,7 +59,7 @@ pub enum Error {
     Migrate(#[from] crate::migrate::Error),
     /// Two sources contradict each other, so nothing can be judged.
     #[error("two sources say different things")]
-    Contradiction(#[from] fm_judge::Contradiction),
+    Contradiction(#[source] Box<fm_judge::Contradiction>),
     /// A guest runs other firmware than was announced.
     #[error("the guest (pid {pid}) runs other firmware than was announced; nothing was stored")]
     DigestMismatch {
@@ -91,6 +91,23 @@ pub enum Error {
         /// What it is instead, or what it lacks.
         why: String,
     },
+    /// The file holds variables where firmware was asked for.
+    #[error("{} is no firmware code but a variable store", path.display())]
+    NoCode {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no variable store and never was one.
+    #[error("{} is no variable store", path.display())]
+    NotStore {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: fm_formats::Error,
+    },
+    /// A guest of the lab did not do what it should.
+    #[error("a guest that we started failed")]
+    Lab(#[source] fm_lab::Error),
     /// The request itself makes no sense.
     #[error("{message}")]
     Usage {
@@ -133,6 +150,15 @@ impl From<crate::saved::Error> for Error {
 }
 
 impl Error {
+    /// A file could not be `action`ed.
+    pub(crate) fn file(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// How the process ends on it.
     #[must_use]
     pub fn class(&self) -> Class {
@@ -141,6 +167,10 @@ impl Error {
             Self::Saved(error) => error.class(),
             Self::Vars(error) => error.class(),
             Self::File { .. }
+            | Self::NotFirmware { .. }
+            | Self::NoCode { .. }
+            | Self::NotStore { .. }
+            | Self::Lab(_)
             | Self::Stream { .. }
             | Self::Program { .. }
             | Self::Host(_)
@@ -148,7 +178,6 @@ impl Error {
             | Self::DigestMismatch { .. }
             | Self::NotHarvested { .. }
             | Self::Demo(_)
-            | Self::NotFirmware { .. }
             | Self::Signal { .. } => Class::Failed,
             Self::Contradiction(_) => Class::Unknown,
             Self::Prepare(error) => error.class(),
@@ -164,7 +193,16 @@ impl Error {
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("run it as a user who may, or as root".into())
             }
-            Self::File { .. } => None,
+            Self::File { .. } | Self::Lab(_) => None,
+            Self::NoCode { .. } => {
+                Some("name a CODE file; flashmoor inspect FILE shows what a file is".into())
+            }
+            Self::NotStore { .. } => {
+                Some("name a VARS file; flashmoor inspect FILE shows what a file is".into())
+            }
+            Self::Contradiction(_) => {
+                Some("leave out the option that is wrong, or name the right file".into())
+            }
             Self::Store(error) => error.remedy(),
             Self::Saved(error) => error.remedy(),
             Self::Stream { .. } => Some("`flashmoor inspect FILE` shows what it is".into()),
@@ -182,12 +220,17 @@ impl Error {
             Self::NotHarvested { .. } => {
                 Some("remove the cause and run `flashmoor harvest` with the destination's guest".into())
             }
-            Self::Contradiction(_) => Some("find out which of the two is right; nothing was changed".into()),
             Self::Demo(error) => error.remedy(),
             Self::Signal { .. } => None,
             Self::NotFirmware { .. } => Some("name a flash image, raw or qcow2".into()),
             Self::Usage { remedy, .. } => Some(remedy.clone()),
         }
+    }
+}
+
+impl From<fm_judge::Contradiction> for Error {
+    fn from(contradiction: fm_judge::Contradiction) -> Self {
+        Self::Contradiction(Box::new(contradiction))
     }
 }
 

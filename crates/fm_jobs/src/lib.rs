@@ -3,13 +3,16 @@
 //! Each job is one module: a function that takes a request and returns a document (or drives a
 //! progress sink), and knows nothing of terminals. Documents are what users script against.
 
+pub mod atlas;
 pub mod capture;
 pub mod catalogue;
+pub mod check;
 pub mod demo;
 pub mod descriptors;
 pub mod diff;
 pub mod document;
 mod error;
+pub mod findings;
 pub mod guard;
 pub mod harvest;
 pub mod inspect;
@@ -24,6 +27,7 @@ pub mod vars;
 
 pub use error::{Class, Error, Mismatch};
 
+pub use fm_judge::{Confidential, Outcome};
 pub use fm_store::Store;
 
 /// What every job returns.

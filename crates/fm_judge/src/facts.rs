@@ -27,6 +27,8 @@ pub struct Facts {
     pub smm: Known<bool>,
     /// Whether only management mode may write flash (`-global cfi.pflash01.secure=on`).
     pub secure_flash: Known<bool>,
+    /// Whether the machine offers suspend to RAM (S3); QEMU does unless told `disable_s3=1`.
+    pub s3: Known<bool>,
     /// Whether the guest's memory is encrypted, and how.
     pub confidential: Known<Confidential>,
     /// Whether the guest has a TPM, which measures the firmware.

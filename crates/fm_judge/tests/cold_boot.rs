@@ -208,6 +208,11 @@ fn scenarios() -> Vec<(Facts, Facts)> {
         (known(Layout::X86Size4M), known(Layout::X86Size2M)),
         (running(0x4_0000), running(0x8_0000)),
     ];
+    let smm = with(&base, |facts| {
+        facts.code.features = Known::new([Feature::Smm].into_iter().collect(), "modules");
+        facts.s3 = Known::new(true, "-global");
+    });
+    list.push((smm.clone(), smm));
     let pv = with(&base, |facts| {
         facts.code.features = Known::new([Feature::PvVars].into_iter().collect(), "modules");
     });

@@ -188,7 +188,7 @@ fn flash_and_bios_do_not_migrate_into_each_other() {
 fn a_flash_file_that_qemu_does_not_take_is_refused_at_the_start() {
     refused(
         &side_4m(),
-        &side(300_032, 0x8_4000),
+        &side(300_000, 0x8_4000),
         "FM-FLASH-FILE",
         "system firmware block device pflash0 has invalid size 300032",
     );

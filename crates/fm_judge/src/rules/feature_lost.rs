@@ -3,7 +3,7 @@
 use super::{missing, text};
 use crate::finding::Told;
 use crate::report::{Pair, Report};
-use crate::{Features, Outcome, Phase};
+use crate::{Confidential, Features, Outcome, Phase};
 use fm_formats::image::Feature;
 
 /// What a guest may depend on, and why it matters; Secure Boot and SMM have rules of their own.
@@ -40,6 +40,16 @@ const DEPENDED_ON: &[(Feature, &str)] = &[
     (Feature::Tdx, "the guest cannot be a TDX guest"),
 ];
 
+/// What a guest that is known not to be encrypted cannot miss.
+const ENCRYPTION: &[Feature] = &[
+    Feature::Sev,
+    Feature::SevEs,
+    Feature::SevSnp,
+    Feature::SevHashes,
+    Feature::Tdx,
+    Feature::CcMeasurement,
+];
+
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (source, destination) = (
         pair.source.code.features.fact(),
@@ -58,7 +68,10 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         });
         return;
     };
-    let lost = from.value.without(to.value);
+    let mut lost = from.value.without(to.value);
+    if pair.source.confidential.value() == Some(&Confidential::No) {
+        lost = lost.without(ENCRYPTION.iter().copied().collect());
+    }
     let mut any = false;
     for &(feature, why) in DEPENDED_ON.iter().filter(|(feature, _)| lost.has(*feature)) {
         any = true;

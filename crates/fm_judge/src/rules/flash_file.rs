@@ -8,6 +8,8 @@ use crate::{Fact, Firmware, MachineFamily, Outcome, Phase};
 
 /// `TARGET_PAGE_SIZE` of x86: QEMU's PC flash is a multiple of it (`pc_system_flash_map`).
 const GRAIN_BYTES: u64 = 0x1000;
+/// What QEMU rounds the size of a raw file up to (QEMU `block.c`, `bdrv_getlength`).
+const SECTOR_BYTES: u64 = 512;
 /// `max-fw-size` of the PC machines unless set (QEMU `hw/i386/pc.c`, `pc_machine_initfn`).
 const LIMIT_BYTES: u64 = 8 << 20;
 
@@ -27,10 +29,15 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         (1, "the size of the VARS file", to.vars.size_bytes.fact()),
     ] {
         let Some(size) = size else { continue };
-        total_bytes = total_bytes.saturating_add(size.value);
-        let valid = size.value != 0 && size.value.is_multiple_of(GRAIN_BYTES);
+        // QEMU's block layer sees whole sectors.
+        let seen_bytes = size
+            .value
+            .checked_next_multiple_of(SECTOR_BYTES)
+            .unwrap_or(u64::MAX);
+        total_bytes = total_bytes.saturating_add(seen_bytes);
+        let valid = seen_bytes != 0 && seen_bytes.is_multiple_of(GRAIN_BYTES);
         find(report, name, size, valid, || {
-            messages::flash_size_invalid(unit, size.value)
+            messages::flash_size_invalid(unit, seen_bytes)
         });
     }
     if total_bytes > LIMIT_BYTES

@@ -26,6 +26,7 @@ mod qemu_romd;
 mod qemu_version;
 mod ram_block;
 mod rom_size;
+mod s3;
 mod secure_boot;
 mod smm;
 mod store_auth;
@@ -84,6 +85,7 @@ pub(crate) const ALL: &[Rule] = &[
     rule!(qemu_version, "FM-QEMU-VERSION"),
     rule!(ram_block, "FM-RAM-BLOCK"),
     rule!(rom_size, "FM-ROM-SIZE"),
+    rule!(s3, "FM-S3"),
     rule!(secure_boot, "FM-SECURE-BOOT"),
     rule!(smm, "FM-SMM"),
     rule!(store_auth, "FM-STORE-AUTH"),

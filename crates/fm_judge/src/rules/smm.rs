@@ -13,9 +13,10 @@ fn switch(on: &bool) -> alloc::string::String {
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let to = pair.destination;
-    // What runs after a live migration is the source's build, on the destination's machine.
+    // After a live migration the source's build runs on the destination's machine: the guest arrives with
+    // the mode that it was in, and the reset is what meets the machine.
     if let Some(features) = pair.source.code.features.fact() {
-        machine(pair, report, Phase::LiveMigration, features);
+        machine(pair, report, Phase::WarmReset, features);
     }
     if let Some(features) = to.code.features.fact() {
         machine(pair, report, Phase::ColdBoot, features);
@@ -69,6 +70,8 @@ fn machine(pair: &Pair<'_>, report: &mut Report, phase: Phase, features: &Fact<F
     let outcome = match (needs, to.secure_flash.value()) {
         (true, Some(true)) | (false, Some(false) | None) => Outcome::Compatible,
         (true, Some(false)) => Outcome::Caution,
+        // A guest that arrived goes on; a cold boot never writes a variable.
+        (false, Some(true)) if phase == Phase::WarmReset => Outcome::Caution,
         (false, Some(true)) => Outcome::Incompatible,
         (true, None) => Outcome::Unknown,
     };

@@ -53,6 +53,7 @@ pub(crate) fn known(layout: Layout) -> Facts {
         },
         smm: Known::new(true, "-machine"),
         secure_flash: Known::new(false, "-global"),
+        s3: Known::new(false, "-global"),
         confidential: Known::new(Confidential::No, "-machine"),
         tpm: Known::new(true, "-device"),
     }

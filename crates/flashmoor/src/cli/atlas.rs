@@ -1,0 +1,129 @@
+//! `flashmoor atlas`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use fm_jobs::atlas::{self, Group};
+
+use super::{Context, Result, Status};
+
+/// Record what real QEMU does with firmware: the observations that `check` is held to
+#[derive(Debug, Args)]
+pub(crate) struct Atlas {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Run),
+    Verify(Verify),
+    Claims(Claims),
+}
+
+/// Judge every recorded observation and compare: one disagreement is a failure
+#[derive(Debug, Args)]
+struct Verify {
+    /// Folder of the observations
+    #[arg(value_name = "DIR", default_value = "atlas")]
+    folder: PathBuf,
+    /// Folder with the firmware files that were observed
+    #[arg(long, value_name = "DIR", default_value = "fixtures")]
+    firmware: PathBuf,
+}
+
+/// Print the statements on which the product rests, with the observations that prove them
+#[derive(Debug, Args)]
+struct Claims {
+    /// Folder of the observations
+    #[arg(value_name = "DIR", default_value = "atlas")]
+    folder: PathBuf,
+}
+
+/// Boot and migrate real guests under TCG and record what happens
+///
+/// Needs no KVM and touches no guest of yours. What is recorded already is not done again, so an interrupted run
+/// goes on where it ended.
+#[derive(Debug, Args)]
+struct Run {
+    /// Folder with firmware files; searched for OVMF*CODE*.fd, OVMF*VARS*.fd and OVMF.fd
+    #[arg(long, value_name = "DIR", default_value = "fixtures")]
+    firmware: PathBuf,
+    /// A QEMU program for x86-64; give it twice to migrate between versions as well
+    #[arg(long, value_name = "PROGRAM", default_value = "qemu-system-x86_64")]
+    qemu: Vec<PathBuf>,
+    /// Folder of the observations
+    #[arg(long, value_name = "DIR", default_value = "atlas")]
+    output: PathBuf,
+    /// Only this group; may be given several times [default: all]
+    #[arg(long, value_name = "GROUP")]
+    group: Vec<String>,
+    /// Start nothing new after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    budget: Option<u64>,
+}
+
+impl Atlas {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        match &self.command {
+            Command::Run(run) => run.run(context),
+            Command::Verify(verify) => verify.run(context),
+            Command::Claims(claims) => {
+                let page = atlas::claims(&atlas::read_all(&claims.folder)?);
+                context.output.line(page.trim_end());
+                Ok(Status::Done)
+            }
+        }
+    }
+}
+
+impl Verify {
+    fn run(&self, context: &Context) -> Result {
+        let (mut observations, mut disagreements) = (0, 0);
+        for atlas in atlas::read_all(&self.folder)? {
+            let held = atlas::hold(&atlas, &self.firmware)?;
+            observations += held.observations;
+            disagreements += held.disagreements.len();
+            held.disagreements
+                .iter()
+                .for_each(|line| context.output.line(line));
+        }
+        context.output.line(format_args!(
+            "{observations} observations, {disagreements} disagreements"
+        ));
+        Ok(if disagreements == 0 {
+            Status::Done
+        } else {
+            Status::Incompatible
+        })
+    }
+}
+
+impl Run {
+    fn run(&self, context: &Context) -> Result {
+        let mut groups = Vec::new();
+        for name in &self.group {
+            let group = Group::ALL.into_iter().find(|group| group.name() == name);
+            groups.push(group.ok_or_else(|| fm_jobs::Error::Usage {
+                message: format!("there is no group called {name:?}"),
+                remedy: format!("the groups are {}", Group::ALL.map(Group::name).join(", ")),
+            })?);
+        }
+        if groups.is_empty() {
+            groups.extend(Group::ALL);
+        }
+        let request = atlas::Request {
+            firmware: self.firmware.clone(),
+            qemu: self.qemu.clone(),
+            output: self.output.clone(),
+            groups,
+            budget_s: self.budget,
+        };
+        let done = atlas::run(&request, &mut |line| context.output.remark(line))?;
+        context.output.line(format_args!(
+            "{done} new observations in {}",
+            self.output.display()
+        ));
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,306 @@
+//! The statements on which the product rests, each with the observations that prove it.
+
+use std::fmt::Write as _;
+
+use super::hold::keeps_variables;
+use super::{Atlas, Change, Group, Observation, Seen, StoreFate};
+
+/// A statement, and which observations speak of it and agree.
+struct Claim {
+    title: &'static str,
+    text: &'static str,
+    group: Group,
+    /// Nothing if the observation does not speak of it, else whether it agrees.
+    speaks: fn(&Observation) -> Option<bool>,
+}
+
+const CLAIMS: &[Claim] = &[
+    Claim {
+        title: "The source's CODE travels and replaces what the destination loaded",
+        text: "CODE is a RAM block of the migration stream. Where the destination's file has the same size and other bytes, the destination's flash afterwards holds the source's bytes.",
+        group: Group::BuildMigration,
+        speaks: |observation| match observation.seen {
+            Seen::Migration {
+                completed: true,
+                runs_source_code,
+                ..
+            } if other_code(observation) => runs_source_code,
+            _ => None,
+        },
+    },
+    Claim {
+        title: "A file of the right size is enough to land in",
+        text: "The destination's flash files may hold zeros: the stream brings the bytes, and the guest comes up.",
+        group: Group::MachineMigration,
+        speaks: |observation| match (&observation.seen, &observation.destination) {
+            (
+                Seen::Migration {
+                    completed,
+                    reached: Some(reached),
+                    ..
+                },
+                Some(side),
+            ) if side
+                .code
+                .as_ref()
+                .is_some_and(|image| image.change == Some(Change::Zeros)) =>
+            {
+                Some(*completed && reached.is_up())
+            }
+            _ => None,
+        },
+    },
+    Claim {
+        title: "A migration in the middle of SEC is harmless",
+        text: "SEC is the code that runs from flash. The guest was stopped while its processor executed in flash, sent to a destination whose file holds another build, and came up there.",
+        group: Group::BuildMigration,
+        speaks: |observation| match observation.seen {
+            Seen::Migration {
+                completed: true,
+                in_sec: Some(true),
+                reached: Some(reached),
+                ..
+            } if other_code(observation) => Some(reached.is_up()),
+            _ => None,
+        },
+    },
+    Claim {
+        title: "A warm reset at the destination boots the migrated image",
+        text: "After a reset the guest comes up again, and the flash still holds the source's bytes, not the file's.",
+        group: Group::BuildMigration,
+        speaks: |observation| match observation.seen {
+            Seen::Migration {
+                completed: true,
+                still_source_code: Some(still),
+                reached_after_reset: Some(reached),
+                ..
+            } if other_code(observation) => Some(still && reached.is_up()),
+            _ => None,
+        },
+    },
+    Claim {
+        title: "CODE of another size breaks the migration, and the guest runs on at the source",
+        text: "QEMU says `Size mismatch: system.flash0: 0x… != 0x…: Invalid argument`.",
+        group: Group::BuildMigration,
+        speaks: |observation| match &observation.seen {
+            Seen::Migration {
+                completed,
+                message,
+                source_runs_on,
+                ..
+            } if other_size(observation) => Some(
+                !completed
+                    && *source_runs_on == Some(true)
+                    && message
+                        .as_deref()
+                        .is_some_and(|words| words.starts_with("Size mismatch: system.flash0: ")),
+            ),
+            _ => None,
+        },
+    },
+    Claim {
+        title: "A variable store of another layout does not work",
+        text: "The guest does not come up, or what it sets is never written.",
+        group: Group::ColdBoot,
+        speaks: |observation| {
+            let code = observation.source.code.as_ref()?.size_bytes;
+            let vars = observation.source.vars.as_ref()?.size_bytes;
+            let fits = (code == 0x1e_0000) == (vars == 0x2_0000);
+            works(&observation.seen).filter(|_| !fits).map(|works| !works)
+        },
+    },
+    Claim {
+        title: "A store of the same layout works, whichever build wrote it",
+        text: "The guest comes up and keeps what it sets, with builds of other years, with and without Secure Boot, 32-bit and 64-bit.",
+        group: Group::ColdBoot,
+        speaks: |observation| {
+            let code = observation.source.code.as_ref()?.size_bytes;
+            let vars = observation.source.vars.as_ref()?.size_bytes;
+            let fits = (code == 0x1e_0000) == (vars == 0x2_0000);
+            works(&observation.seen).filter(|_| fits)
+        },
+    },
+    Claim {
+        title: "Erased, zeroed and damaged stores do not work; a missing FTW header heals",
+        text: "On x86: an erased store and a damaged volume header end in an exception and a destroyed store, a damaged store header in an exception, zeros in variables that are never written.",
+        group: Group::DamagedStore,
+        speaks: |observation| {
+            let change = observation.source.vars.as_ref()?.change?;
+            let heals = match change {
+                Change::WithoutFtw => true,
+                Change::Erased | Change::Zeros | Change::VolumeDamaged | Change::StoreDamaged => false,
+                _ => return None,
+            };
+            works(&observation.seen).map(|works| works == heals)
+        },
+    },
+    Claim {
+        title: "An SMM build needs system management mode",
+        text: "Without it the build does not come up.",
+        group: Group::DamagedStore,
+        speaks: |observation| {
+            let smm = observation.source.code.as_ref()?.name.contains("secboot");
+            let off = observation.source.machine.contains("smm=off");
+            works(&observation.seen)
+                .filter(|_| smm && off)
+                .map(|works| !works)
+        },
+    },
+    Claim {
+        title: "An option ROM of another size breaks the migration as well",
+        text: "QEMU says `Size mismatch: 0000:00:01.0/virtio-net-pci.rom: …`.",
+        group: Group::MachineMigration,
+        speaks: |observation| {
+            let to = observation.destination.as_ref()?.rom_bytes?;
+            let from = observation.source.rom_bytes?;
+            match observation.seen {
+                Seen::Migration { completed, .. } => Some(completed == (from == to)),
+                Seen::ColdBoot { .. } => None,
+            }
+        },
+    },
+    Claim {
+        title: "Flash and -bios do not migrate into each other",
+        text: "They are different RAM blocks.",
+        group: Group::MachineMigration,
+        speaks: |observation| {
+            let to = observation.destination.as_ref()?.bios.is_some();
+            let from = observation.source.bios.is_some();
+            match observation.seen {
+                Seen::Migration { completed, .. } if from != to => Some(!completed),
+                _ => None,
+            }
+        },
+    },
+];
+
+fn works(seen: &Seen) -> Option<bool> {
+    match *seen {
+        Seen::ColdBoot {
+            reached,
+            persistent,
+            store,
+            ..
+        } => Some(keeps_variables(reached, persistent, store)),
+        Seen::Migration { .. } => None,
+    }
+}
+
+/// Whether the destination's CODE file has the same size and other bytes.
+fn other_code(observation: &Observation) -> bool {
+    let digest = |image: &super::Image| (image.sha256.clone(), image.size_bytes);
+    let from = observation.source.code.as_ref().map(digest);
+    let to = observation
+        .destination
+        .as_ref()
+        .and_then(|side| side.code.as_ref())
+        .map(digest);
+    matches!((from, to), (Some(from), Some(to)) if from.0 != to.0 && from.1 == to.1)
+}
+
+fn other_size(observation: &Observation) -> bool {
+    let size = |side: &super::Side| side.code.as_ref().map(|image| image.size_bytes);
+    let from = size(&observation.source);
+    let to = observation.destination.as_ref().and_then(size);
+    // A file that QEMU does not take at all is another matter.
+    matches!((from, to), (Some(from), Some(to)) if from != to && to % 0x1000 == 0)
+}
+
+/// `docs/claims.md`, from all observations.
+#[must_use]
+pub fn claims(atlases: &[Atlas]) -> String {
+    let mut page = String::from(
+        "# What the product rests on\n\n\
+         Generated from the observations in `atlas/` by `flashmoor atlas claims`; a test keeps it up to date. \
+         Each statement stands with the real QEMU runs that prove it and the command that repeats them.\n",
+    );
+    for claim in CLAIMS {
+        let spoken: Vec<(&Observation, bool)> = atlases
+            .iter()
+            .filter(|atlas| atlas.group == claim.group)
+            .flat_map(|atlas| &atlas.observations)
+            .filter_map(|observation| Some((observation, (claim.speaks)(observation)?)))
+            .collect();
+        let agree = spoken.iter().filter(|(_, agrees)| *agrees).count();
+        let _ = write!(
+            page,
+            "\n## {}\n\n{}\n\nSeen in {agree} of {} observations. Repeat them: `flashmoor atlas run --group {}`\n\n",
+            claim.title,
+            claim.text,
+            spoken.len(),
+            claim.group.name()
+        );
+        for (observation, agrees) in spoken {
+            let _ = writeln!(
+                page,
+                "- {}{} ({}): {}",
+                if agrees { "" } else { "**against it:** " },
+                observation.id,
+                observation.date,
+                outcome(&observation.seen)
+            );
+        }
+    }
+    page
+}
+
+/// What was seen, in words that a person can read.
+fn outcome(seen: &Seen) -> String {
+    match seen {
+        Seen::ColdBoot {
+            reached,
+            persistent,
+            store,
+            ..
+        } => {
+            let reached = format!("{reached:?}").to_lowercase();
+            let kept = match (persistent, store) {
+                (Some(true), _) => "a variable it set is in the file",
+                (Some(false), _) => "a variable it set is not in the file",
+                (None, StoreFate::Kept) => "the store was written and is sound",
+                (None, StoreFate::Untouched) => "the store was not written",
+                (None, StoreFate::Reformatted) => "the store has another layout now",
+                (None, StoreFate::Destroyed) => "the store is destroyed",
+            };
+            format!("{reached}; {kept}")
+        }
+        Seen::Migration {
+            completed: false,
+            message,
+            ..
+        } => format!("`{}`", message.as_deref().unwrap_or("no word")),
+        Seen::Migration {
+            reached,
+            reached_after_reset,
+            ..
+        } => {
+            let word = |reached: &Option<super::Reached>| match reached {
+                Some(reached) => format!("{reached:?}").to_lowercase(),
+                None => "not asked".into(),
+            };
+            format!(
+                "completed; {}; after a reset {}",
+                word(reached),
+                word(reached_after_reset)
+            )
+        }
+    }
+}
+
+/// Whether no observation speaks against a claim, and each claim has one that speaks for it.
+#[must_use]
+pub fn unproven(atlases: &[Atlas]) -> Vec<&'static str> {
+    CLAIMS
+        .iter()
+        .filter(|claim| {
+            let mut spoken = atlases
+                .iter()
+                .filter(|atlas| atlas.group == claim.group)
+                .flat_map(|atlas| &atlas.observations)
+                .filter_map(claim.speaks)
+                .peekable();
+            spoken.peek().is_none() || spoken.any(|agrees| !agrees)
+        })
+        .map(|claim| claim.title)
+        .collect()
+}

@@ -1,0 +1,179 @@
+//! A live migration: does QEMU take the guest, what does it run there, and does a reset boot it?
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fm_formats::Sha256;
+use fm_lab::{Guest, PATIENCE};
+use serde_json::{Value, json};
+
+use super::act::{Bench, lab, reached};
+use super::plan::Step;
+use super::{Change, Seen, Side};
+use crate::{Error, Result};
+
+/// How long the guest runs before it is stopped and sent: seldom long enough to leave SEC under TCG, which
+/// unpacks the main volume for most of a second. Where it really was is read from its processor.
+const IN_SEC: Duration = Duration::from_millis(30);
+
+pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &Path) -> Result<Seen> {
+    let mut from = bench.machine(&step.source, step.qemu[0], &folder.join("a"))?;
+    from.stopped = true;
+    let to = bench
+        .machine(destination, step.qemu[1], &folder.join("b"))?
+        .incoming();
+    let mut source = Guest::start(&from, &folder.join("a/guest")).map_err(lab)?;
+    let mut target = match Guest::start(&to, &folder.join("b/guest")) {
+        Ok(guest) => guest,
+        // QEMU refuses its own files or machine type: the guest never leaves.
+        Err(fm_lab::Error::Ended { stderr, .. }) => {
+            return Ok(refused(first_words(&stderr), Some(source.is_alive())));
+        }
+        Err(error) => return Err(lab(error)),
+    };
+    command(&mut source, "cont", None)?;
+    thread::sleep(IN_SEC);
+    command(&mut source, "stop", None)?;
+    let in_sec = executes_in_flash(&mut source);
+    let uri = format!("unix:{}", folder.join("stream").display());
+    command(&mut target, "migrate-incoming", Some(json!({ "uri": uri })))?;
+    command(&mut source, "migrate", Some(json!({ "uri": uri })))?;
+    if !completed(&mut source)? {
+        let _ = target.wait_for_end();
+        let message = first_words(&target.stderr());
+        command(&mut source, "cont", None)?;
+        let runs_on = source.status().map_err(lab)? == "running";
+        return Ok(refused(message, Some(runs_on)));
+    }
+    let wanted = Code::of(&step.source);
+    let runs = wanted.compare(&mut target)?;
+    let from = target.serial.transcript().len();
+    command(&mut target, "cont", None)?;
+    let first = reached(&mut target, from);
+    let from = target.serial.transcript().len();
+    let (mut after_reset, mut still) = (None, None);
+    if target.is_alive() {
+        command(&mut target, "system_reset", None)?;
+        after_reset = Some(reached(&mut target, from));
+        command(&mut target, "stop", None)?;
+        still = wanted.compare(&mut target)?;
+    }
+    Ok(Seen::Migration {
+        completed: true,
+        message: None,
+        source_runs_on: None,
+        runs_source_code: runs,
+        in_sec,
+        reached: Some(first),
+        reached_after_reset: after_reset,
+        still_source_code: still,
+    })
+}
+
+/// Where OVMF's flash begins at most: 8 MiB below 4 GiB.
+const FLASH_BEGIN: u64 = 0xff80_0000;
+
+/// Whether the stopped guest's next instruction lies in flash; nothing if the monitor does not show it.
+fn executes_in_flash(guest: &mut Guest) -> Option<bool> {
+    let registers = guest.monitor().human("info registers").ok()?;
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    let value = |name: &str| {
+        let rest = registers.split_once(name)?.1;
+        hex(rest.split_whitespace().next()?)
+    };
+    let pointer = value("RIP=").or_else(|| value("EIP="))?;
+    // `CS =f000 ffff0000 0000ffff …`: selector, then base.
+    let base = registers
+        .split_once("CS =")
+        .and_then(|(_, rest)| hex(rest.split_whitespace().nth(1)?))?;
+    let address = base.wrapping_add(pointer);
+    Some((FLASH_BEGIN..1 << 32).contains(&address))
+}
+
+fn refused(message: Option<String>, source_runs_on: Option<bool>) -> Seen {
+    Seen::Migration {
+        completed: false,
+        message,
+        source_runs_on,
+        runs_source_code: None,
+        in_sec: None,
+        reached: None,
+        reached_after_reset: None,
+        still_source_code: None,
+    }
+}
+
+/// The firmware bytes that a side was started with, at the end of the first 4 GiB.
+struct Code<'a>(Option<&'a super::Image>);
+
+impl<'a> Code<'a> {
+    fn of(side: &'a Side) -> Self {
+        Self(side.code.as_ref().or(side.bios.as_ref()))
+    }
+
+    fn compare(&self, guest: &mut Guest) -> Result<Option<bool>> {
+        let Some(image) = self
+            .0
+            .filter(|image| matches!(image.change, None | Some(Change::Qcow2)))
+        else {
+            return Ok(None);
+        };
+        let address = (1u64 << 32).saturating_sub(image.size_bytes);
+        let bytes = guest.read_physical(address, image.size_bytes).map_err(lab)?;
+        Ok(Some(Sha256::of(&bytes).to_string() == image.sha256))
+    }
+}
+
+fn command(guest: &mut Guest, name: &str, arguments: Option<Value>) -> Result<Value> {
+    guest
+        .monitor()
+        .execute(name, arguments)
+        .map_err(|error| Error::Lab(error.into()))
+}
+
+/// Waits until QEMU has decided; whether the guest arrived.
+fn completed(source: &mut Guest) -> Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let reply = command(source, "query-migrate", None)?;
+        match reply.get("status").and_then(Value::as_str) {
+            Some("completed") => return Ok(true),
+            Some("failed" | "cancelled") => return Ok(false),
+            _ if Instant::now() > deadline => {
+                return Err(Error::Lab(fm_lab::Error::Waited {
+                    what: "the migration to end".into(),
+                    seen: reply.to_string(),
+                }));
+            }
+            _ => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// The first line of QEMU's standard error that is an error of its own, without the program's name.
+fn first_words(stderr: &str) -> Option<String> {
+    stderr
+        .lines()
+        .filter_map(|line| {
+            let (program, words) = line.split_once(": ")?;
+            program.contains("qemu-system").then_some(words)
+        })
+        .find(|words| !words.starts_with("warning: ") && !words.starts_with("info: "))
+        .map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_words;
+
+    #[test]
+    fn the_first_error_is_found_past_warnings() {
+        let stderr = "qemu-system-x86_64: warning: TCG doesn't support requested feature\n\
+                      qemu-system-x86_64: Size mismatch: a: 0x1 != 0x2: Invalid argument\n\
+                      qemu-system-x86_64: load of migration failed: Invalid argument\n";
+        let expected = "Size mismatch: a: 0x1 != 0x2: Invalid argument";
+        assert_eq!(first_words(stderr).as_deref(), Some(expected));
+        assert_eq!(first_words("Killed\n"), None);
+    }
+}

@@ -1,0 +1,318 @@
+//! The atlas: real QEMU runs, recorded as data that the judge is held to.
+//!
+//! [`run`] performs what [`plan`] lists on the firmware files that it is given and appends one
+//! observation after the other to a file, so that an interrupted run loses nothing and the next one
+//! goes on where it ended. An observation says what was done and what happened, never what should.
+
+mod act;
+mod boot;
+mod claims;
+mod hold;
+mod migrate;
+mod plan;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+pub use claims::{claims, unproven};
+pub use hold::{Held, hold};
+pub use plan::Group;
+
+/// A file of observations: `flashmoor/atlas/1`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Atlas {
+    /// `flashmoor/atlas/1`.
+    pub schema: String,
+    /// What the observations have in common.
+    pub group: Group,
+    /// In the order in which they were made.
+    pub observations: Vec<Observation>,
+}
+
+/// The name and version of the document.
+pub const SCHEMA: &str = "flashmoor/atlas/1";
+
+/// One thing that was done with real QEMU, and what happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Observation {
+    /// What was done, in a stable word: the same plan gives the same names.
+    pub id: String,
+    /// The day it was done, UTC.
+    pub date: String,
+    /// The machine that ran the guest first.
+    pub source: Side,
+    /// The machine that the guest moved to; the same again for a cold boot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Side>,
+    /// What happened.
+    pub seen: Seen,
+}
+
+/// A machine as it was started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Side {
+    /// QEMU's version, as it reports it.
+    pub qemu: String,
+    /// The machine type, versioned, with its options.
+    pub machine: String,
+    /// Whether only management mode may write flash.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secure_flash: bool,
+    /// Whether suspend to RAM was switched off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub s3_off: bool,
+    /// Flash unit 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Image>,
+    /// Flash unit 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vars: Option<Image>,
+    /// The file given to `-bios`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bios: Option<Image>,
+    /// Size of the option ROM of a network card; without one there is no card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rom_bytes: Option<u64>,
+}
+
+/// A file that was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Image {
+    /// Its path below the firmware folder.
+    pub name: String,
+    /// How the copy that was used differs from it: `erased`, `zeros`, `cut` and so on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+    /// Digest of the file, before any change.
+    pub sha256: String,
+    /// Size of the file that was used.
+    pub size_bytes: u64,
+}
+
+/// What was done to a copy of a file before it was used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Every byte 0xff.
+    Erased,
+    /// Every byte zero.
+    Zeros,
+    /// A byte of the volume header flipped.
+    VolumeDamaged,
+    /// A byte of the store header's GUID flipped.
+    StoreDamaged,
+    /// The FTW working header zeroed.
+    WithoutFtw,
+    /// The store header says that variables are plain.
+    Plain,
+    /// The last 1000 bytes cut off.
+    Cut,
+    /// Converted to qcow2.
+    Qcow2,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Seen {
+    /// A new QEMU process started the firmware on the store.
+    ColdBoot {
+        /// How far it came.
+        reached: Reached,
+        /// Whether a variable that the guest's shell set lies in the file afterwards; absent where the
+        /// build has no shell to ask.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        persistent: Option<bool>,
+        /// What became of the file.
+        store: StoreFate,
+        /// Variables in the file before and after.
+        variables: [u32; 2],
+    },
+    /// The guest was migrated.
+    Migration {
+        /// Whether it arrived.
+        completed: bool,
+        /// The first line in which the destination's QEMU refused.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// Whether the guest runs on at the source after a failure.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source_runs_on: Option<bool>,
+        /// Whether the destination's CODE flash holds the source's bytes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        runs_source_code: Option<bool>,
+        /// Whether the processor executed in flash, which is where SEC runs, when the guest was stopped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        in_sec: Option<bool>,
+        /// How far the guest came at the destination.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reached: Option<Reached>,
+        /// How far it came after a reset at the destination.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reached_after_reset: Option<Reached>,
+        /// Whether the destination's CODE flash still holds the source's bytes after the reset.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        still_source_code: Option<bool>,
+    },
+}
+
+/// How far firmware came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reached {
+    /// Its shell.
+    Shell,
+    /// Its boot manager, in a build without a shell.
+    BootManager,
+    /// It printed a processor exception and stopped.
+    Exception,
+    /// It reset the machine.
+    Reset,
+    /// It printed nothing more for as long as others need to boot three times over.
+    Silence,
+}
+
+impl Reached {
+    /// Whether a guest would have been started.
+    #[must_use]
+    pub const fn is_up(self) -> bool {
+        matches!(self, Self::Shell | Self::BootManager)
+    }
+}
+
+/// What became of a variable store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreFate {
+    /// Not a byte changed.
+    Untouched,
+    /// Still a store of the same layout.
+    Kept,
+    /// A store of another layout, or one where there was none.
+    Reformatted,
+    /// No store any more.
+    Destroyed,
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Folder with firmware files, searched for `*CODE*.fd`, `*VARS*.fd` and `OVMF.fd`.
+    pub firmware: PathBuf,
+    /// QEMU programs for x86-64.
+    pub qemu: Vec<PathBuf>,
+    /// The folder of the observations.
+    pub output: PathBuf,
+    /// Which groups.
+    pub groups: Vec<Group>,
+    /// Start no observation after this many seconds.
+    pub budget_s: Option<u64>,
+}
+
+/// Runs what is in the plan and not yet recorded; tells `progress` each observation's name and outcome.
+///
+/// # Errors
+///
+/// If files or QEMU cannot be used. What was observed until then is recorded.
+pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
+    let begin = Instant::now();
+    let bench = act::Bench::new(request)?;
+    let mut done = 0usize;
+    for &group in &request.groups {
+        let path = request.output.join(format!("{}.json", group.name()));
+        let mut atlas = if path.exists() {
+            read(&path)?
+        } else {
+            Atlas {
+                schema: SCHEMA.into(),
+                group,
+                observations: Vec::new(),
+            }
+        };
+        for step in plan::steps(group, &bench) {
+            if atlas.observations.iter().any(|known| known.id == step.id) {
+                continue;
+            }
+            if request
+                .budget_s
+                .is_some_and(|budget| begin.elapsed().as_secs() >= budget)
+            {
+                return Ok(done);
+            }
+            let observation = bench.observe(&step)?;
+            progress(&format!("{}: {}", observation.id, observation.seen.in_words()));
+            atlas.observations.push(observation);
+            write(&path, &atlas)?;
+            done += 1;
+        }
+    }
+    Ok(done)
+}
+
+/// Reads all files of observations in a folder.
+///
+/// # Errors
+///
+/// If one cannot be read or is none.
+pub fn read_all(folder: &Path) -> Result<Vec<Atlas>> {
+    let files = Group::ALL.map(|group| folder.join(format!("{}.json", group.name())));
+    files
+        .iter()
+        .filter(|path| path.exists())
+        .map(|path| read(path))
+        .collect()
+}
+
+/// Reads a file of observations.
+///
+/// # Errors
+///
+/// If it cannot be read or is none.
+pub fn read(path: &Path) -> Result<Atlas> {
+    let text = fs::read_to_string(path).map_err(|source| Error::file("read", path, source))?;
+    serde_json::from_str(&text).map_err(|error| Error::file("read", path, error.into()))
+}
+
+fn write(path: &Path, atlas: &Atlas) -> Result<()> {
+    let text =
+        serde_json::to_string_pretty(atlas).map_err(|error| Error::file("write", path, error.into()))?;
+    let fresh = path.with_extension("json.new");
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
+        .and_then(|()| fs::write(&fresh, text + "\n"))
+        .and_then(|()| fs::rename(&fresh, path))
+        .map_err(|source| Error::file("write", path, source))
+}
+
+impl Seen {
+    /// The observation in a few words.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::ColdBoot {
+                reached,
+                persistent,
+                store,
+                ..
+            } => format!("reached {reached:?}, persistent {persistent:?}, store {store:?}"),
+            Self::Migration {
+                completed: false,
+                message,
+                ..
+            } => format!("refused: {}", message.as_deref().unwrap_or("without a word")),
+            Self::Migration {
+                runs_source_code,
+                reached,
+                reached_after_reset,
+                ..
+            } => format!(
+                "completed, runs the source's code {runs_source_code:?}, reached {reached:?}, after reset {reached_after_reset:?}"
+            ),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The document of a check: `flashmoor/check/1`.
+
+use fm_judge::{Finding, Outcome, Phase, PhaseVerdict, Seen, Verdict};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What a firmware change does to a guest, phase by phase.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Check {
+    /// `flashmoor/check/1`.
+    pub schema: String,
+    /// What was taken for the source, in words.
+    pub source: String,
+    /// What was taken for the destination.
+    pub destination: String,
+    /// The worst of all phases: `compatible`, `caution`, `unknown` or `incompatible`.
+    pub outcome: String,
+    /// The phases.
+    pub phases: Phases,
+    /// Other firmware that the destination has, each with its outcome over all phases; empty unless the
+    /// destination is a folder with a choice.
+    pub candidates: Vec<Candidate>,
+}
+
+/// The three moments at which firmware can change.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Phases {
+    /// The guest moves while it runs; restoring a saved guest is judged in the same way.
+    pub live_migration: PhaseDocument,
+    /// The guest resets where it arrived.
+    pub warm_reset: PhaseDocument,
+    /// A new QEMU process starts the guest from the destination's files.
+    pub cold_boot: PhaseDocument,
+}
+
+/// One phase.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PhaseDocument {
+    /// The worst of its findings.
+    pub outcome: String,
+    /// What was found, the worst first.
+    pub findings: Vec<FindingDocument>,
+}
+
+/// One judged fact.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct FindingDocument {
+    /// The stable code; `flashmoor explain CODE` prints its page.
+    pub code: String,
+    /// What will come of it.
+    pub outcome: String,
+    /// What was compared.
+    pub subject: String,
+    /// The source's value; null if it is not known or there is none.
+    pub source: Option<String>,
+    /// The destination's value.
+    pub destination: Option<String>,
+    /// Where the values were read.
+    pub evidence: Evidence,
+    /// Why it matters.
+    pub why: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// What QEMU prints when it is tried, without the program's name before it.
+    pub qemu_message: Option<String>,
+}
+
+/// Where the values of a finding were read: files with offsets, QMP commands, /proc, options.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Evidence {
+    /// The source's.
+    pub source: Option<String>,
+    /// The destination's.
+    pub destination: Option<String>,
+}
+
+/// A build that the destination has.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Candidate {
+    /// Its file.
+    pub code: String,
+    /// The outcome of a live migration.
+    pub live_migration: String,
+    /// The outcome of a warm reset after it.
+    pub warm_reset: String,
+    /// The outcome of a cold boot.
+    pub cold_boot: String,
+}
+
+impl Check {
+    /// The document of `verdict`.
+    #[must_use]
+    pub fn new(source: String, destination: String, verdict: &Verdict, candidates: Vec<Candidate>) -> Self {
+        let phase = |phase| PhaseDocument::new(verdict.phase(phase));
+        Self {
+            schema: "flashmoor/check/1".into(),
+            source,
+            destination,
+            outcome: verdict.outcome().to_string(),
+            phases: Phases {
+                live_migration: phase(Phase::LiveMigration),
+                warm_reset: phase(Phase::WarmReset),
+                cold_boot: phase(Phase::ColdBoot),
+            },
+            candidates,
+        }
+    }
+
+    /// The phases with their names.
+    pub fn phases(&self) -> impl Iterator<Item = (&'static str, &PhaseDocument)> {
+        [
+            (Phase::LiveMigration.name(), &self.phases.live_migration),
+            (Phase::WarmReset.name(), &self.phases.warm_reset),
+            (Phase::ColdBoot.name(), &self.phases.cold_boot),
+        ]
+        .into_iter()
+    }
+}
+
+impl PhaseDocument {
+    fn new(verdict: &PhaseVerdict) -> Self {
+        Self {
+            outcome: verdict.outcome().to_string(),
+            findings: verdict.findings().iter().map(FindingDocument::new).collect(),
+        }
+    }
+}
+
+impl FindingDocument {
+    fn new(finding: &Finding) -> Self {
+        let value = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.value.clone());
+        let evidence = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.evidence.clone());
+        Self {
+            code: finding.code.into(),
+            outcome: finding.outcome.to_string(),
+            subject: finding.subject.clone(),
+            source: value(&finding.source),
+            destination: value(&finding.destination),
+            evidence: Evidence {
+                source: evidence(&finding.source),
+                destination: evidence(&finding.destination),
+            },
+            why: finding.why.clone(),
+            remedy: finding.remedy.clone(),
+            qemu_message: finding.qemu_message.clone(),
+        }
+    }
+
+    /// Whether people should see it: everything but what is simply in order.
+    #[must_use]
+    pub fn is_worth_saying(&self) -> bool {
+        self.outcome != Outcome::Compatible.name() || self.remedy.is_some()
+    }
+}

@@ -1,0 +1,122 @@
+//! `check`: what will this firmware change do to this guest, and when?
+//!
+//! Gathers what is known of both sides, lets `fm_judge` judge, and returns the findings as a document.
+
+mod document;
+mod gather;
+mod guest;
+mod host;
+mod image;
+mod matrix;
+
+use std::path::PathBuf;
+
+use fm_judge::{Facts, Outcome, Phase, Verdict, judge};
+
+use crate::{Error, Result};
+
+pub use document::{Candidate, Check, Evidence, FindingDocument, PhaseDocument, Phases};
+pub(crate) use gather::machine as machine_words;
+pub use gather::{Options, Words};
+pub(crate) use image::vars_of;
+pub use image::{code_file, vars_file};
+pub use matrix::{Cell, Matrix, matrix};
+
+/// Two sides, as the user named them.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Where the guest is now.
+    pub source: Words,
+    /// Where it shall go.
+    pub destination: Words,
+    /// What holds for both sides unless a side says otherwise.
+    pub options: Options,
+    /// The store in which build ids and names are looked up.
+    pub store: Option<PathBuf>,
+}
+
+/// A verdict with its document.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// What was found.
+    pub document: Check,
+    /// The worst of all phases.
+    pub outcome: Outcome,
+}
+
+/// Judges the change that `request` describes.
+///
+/// # Errors
+///
+/// If a side cannot be read, or two sources contradict each other. Missing facts are no error: they make
+/// the outcome unknown.
+pub fn check(request: &Request) -> Result<Checked> {
+    let source = gather::source(&request.source, &request.options, request.store.as_deref())?;
+    let mut sides = gather::destinations(
+        &request.destination,
+        &request.options,
+        &source,
+        request.store.as_deref(),
+    )?;
+    let mut judged: Vec<(gather::Side, Verdict)> = Vec::new();
+    for side in sides.drain(..) {
+        let verdict = judge(&source.facts, &side.facts);
+        judged.push((side, verdict));
+    }
+    let candidates = if judged.len() > 1 {
+        judged
+            .iter()
+            .map(|(side, verdict)| candidate(&side.name, verdict))
+            .collect()
+    } else {
+        Vec::new()
+    };
+    // The file that the guest's definition names is what it gets there; else the best there is.
+    let chosen = judged
+        .iter()
+        .position(|(side, _)| has_path_of(&source.facts, &side.facts))
+        .or_else(|| {
+            let best = judged
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, (_, verdict))| rank(verdict));
+            best.map(|(index, _)| index)
+        });
+    let Some((side, verdict)) = chosen.and_then(|index| judged.get(index)) else {
+        return Err(Error::Usage {
+            message: "the destination has no firmware".into(),
+            remedy: "name it with --to-code FILE, or another folder with --to-host-firmware DIR".into(),
+        });
+    };
+    Ok(Checked {
+        document: Check::new(source.name.clone(), side.name.clone(), verdict, candidates),
+        outcome: verdict.outcome(),
+    })
+}
+
+/// Whether both sides' CODE has the same file name, so that a definition that moves finds this one.
+fn has_path_of(source: &Facts, destination: &Facts) -> bool {
+    let path = |facts: &Facts| facts.code.path.value().cloned();
+    match (path(source), path(destination)) {
+        (Some(from), Some(to)) => from == to,
+        _ => false,
+    }
+}
+
+/// What a user wants first: that the guest arrives, then that it boots again.
+fn rank(verdict: &Verdict) -> (Outcome, Outcome) {
+    (
+        verdict.phase(Phase::LiveMigration).outcome(),
+        verdict.phase(Phase::ColdBoot).outcome(),
+    )
+}
+
+fn candidate(name: &str, verdict: &Verdict) -> Candidate {
+    let word = |phase| verdict.phase(phase).outcome().to_string();
+    Candidate {
+        code: name.to_owned(),
+        live_migration: word(Phase::LiveMigration),
+        warm_reset: word(Phase::WarmReset),
+        cold_boot: word(Phase::ColdBoot),
+    }
+}
