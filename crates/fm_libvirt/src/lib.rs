@@ -1,4 +1,4 @@
-//! Domain XML edited format-preserving, and the hook protocol.
+//! Libvirt's domain XML: read, and edited so that every other byte stays.
 
 mod saved;
 
