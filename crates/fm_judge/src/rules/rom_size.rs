@@ -7,7 +7,36 @@ use crate::report::{Pair, Report};
 use crate::{Block, Outcome, Phase};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
-    compare(pair, report, is_rom);
+    let (source, destination) = (pair.source.blocks.fact(), pair.destination.blocks.fact());
+    if source.is_some() && destination.is_some() {
+        compare(pair, report, is_rom);
+        return;
+    }
+    // Memory and devices follow the guest's definition; option ROMs follow the packages of the host.
+    let Some(known) = source.or(destination) else {
+        return;
+    };
+    if known.value.iter().any(|block| is_option_rom(&block.name)) {
+        report.find(Phase::LiveMigration, Outcome::Unknown, || {
+            let names = |blocks: &alloc::vec::Vec<Block>| {
+                let names: alloc::vec::Vec<_> = blocks
+                    .iter()
+                    .filter(|block| is_option_rom(&block.name))
+                    .map(|block| block.name.as_str())
+                    .collect();
+                names.join(", ")
+            };
+            missing("the size of option ROMs", source.is_none(), destination.is_none())
+                .source(source, names)
+                .destination(destination, names)
+                .remedy("start the destination's QEMU with -incoming defer and take its offer: flashmoor offer GUEST")
+        });
+    }
+}
+
+/// Whether a block is a device's option ROM, loaded from a file of the host.
+fn is_option_rom(name: &str) -> bool {
+    name.ends_with(".rom") && name != "pc.rom"
 }
 
 /// Whether a block holds a ROM image.
@@ -21,29 +50,10 @@ fn is_resizable(name: &str) -> bool {
     name.starts_with("/rom@")
 }
 
-/// Compares all blocks that `wanted` names; sides without a block list have no devices to compare.
+/// Compares all blocks that `wanted` names, where both sides' blocks are known.
 pub(super) fn compare(pair: &Pair<'_>, report: &mut Report, wanted: fn(&str) -> bool) {
     let (source, destination) = (pair.source.blocks.fact(), pair.destination.blocks.fact());
     let (Some(from), Some(to)) = (source, destination) else {
-        let Some(known) = source.or(destination) else {
-            return;
-        };
-        if known.value.iter().any(|block| wanted(&block.name)) {
-            report.find(Phase::LiveMigration, Outcome::Unknown, || {
-                let names = |blocks: &alloc::vec::Vec<Block>| {
-                    let names: alloc::vec::Vec<_> = blocks
-                        .iter()
-                        .filter(|block| wanted(&block.name))
-                        .map(|block| block.name.as_str())
-                        .collect();
-                    names.join(", ")
-                };
-                missing("the size of RAM blocks", source.is_none(), destination.is_none())
-                    .source(source, names)
-                    .destination(destination, names)
-                    .remedy("start the destination's QEMU with -incoming defer and take its offer: flashmoor offer GUEST")
-            });
-        }
         return;
     };
     for (index, block) in from
