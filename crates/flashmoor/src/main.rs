@@ -1,5 +1,10 @@
 //! `flashmoor`: parse the words, run the job, render what came of it, exit with its class.
 
+#![allow(
+    rustdoc::invalid_rust_codeblocks,
+    reason = "the doc comments of arguments are the help that a terminal shows, not Markdown"
+)]
+
 mod cli;
 mod render;
 

@@ -11,7 +11,7 @@
 //!
 //! Every change is made in `tmp/`, synced, and renamed into place: blobs first, then the build's folder,
 //! the index last. A process that dies in between leaves at worst something that nothing refers to, which
-//! the next writer or [`Store::gc`] clears away.
+//! the next writer or [`Store::collect`] clears away.
 
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,6 @@
 //! The atlas: real QEMU runs, recorded as data that the judge is held to.
 //!
-//! [`run`] performs what [`plan`] lists on the firmware files that it is given and appends one
+//! [`run`] performs what `plan` lists on the firmware files that it is given and appends one
 //! observation after the other to a file, so that an interrupted run loses nothing and the next one
 //! goes on where it ended. An observation says what was done and what happened, never what should.
 
