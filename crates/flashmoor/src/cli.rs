@@ -15,6 +15,7 @@ mod inspect;
 mod migrate;
 mod offer;
 mod prepare;
+mod ps;
 mod saved;
 mod schema;
 mod store;
@@ -79,6 +80,7 @@ enum Command {
     Migrate(migrate::Migrate),
     Offer(offer::Offer),
     Prepare(prepare::Prepare),
+    Ps(ps::Ps),
     Schema(schema::Schema),
     Store(store::Store),
     Vars(vars::Vars),
@@ -140,6 +142,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Migrate(migrate) => migrate.run(&context),
         Command::Offer(offer) => offer.run(&context),
         Command::Prepare(prepare) => prepare.run(&context),
+        Command::Ps(ps) => ps.run(&context),
         Command::Schema(schema) => schema.run(&context),
         Command::Store(store) => store.run(&context),
         Command::Vars(vars) => vars.run(&context),

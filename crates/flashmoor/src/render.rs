@@ -7,6 +7,7 @@ pub(crate) mod descriptors;
 pub(crate) mod diff;
 pub(crate) mod inspect;
 pub(crate) mod migration;
+pub(crate) mod ps;
 pub(crate) mod saved;
 pub(crate) mod store;
 pub(crate) mod svg;

@@ -40,6 +40,18 @@ pub enum MachineSource {
     Version,
 }
 
+impl MachineSource {
+    /// For documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::CommandLine => "command line",
+            Self::Version => "version",
+        }
+    }
+}
+
 /// A machine type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineType {

@@ -6,7 +6,7 @@
 use schemars::schema_for;
 use serde_json::Value;
 
-use crate::store;
+use crate::{offer, ps, store};
 
 /// NAME of `flashmoor/NAME/1`, and what makes its JSON schema.
 type Entry = (&'static str, fn() -> schemars::Schema);
@@ -30,6 +30,8 @@ const SCHEMAS: &[Entry] = &[
     ("capture", || schema_for!(crate::capture::Capture)),
     ("guard", || schema_for!(crate::guard::After)),
     ("guard-status", || schema_for!(crate::guard::Status)),
+    ("offer", || schema_for!(offer::Offer)),
+    ("ps", || schema_for!(ps::Ps)),
     ("saved-adopt", || schemars::schema_for!(crate::saved::Adopted)),
     ("saved-diff", || schemars::schema_for!(crate::saved::SavedDiff)),
     ("saved-restore-plan", || {

@@ -20,6 +20,7 @@ pub mod migrate;
 pub mod offer;
 pub mod pieces;
 pub mod prepare;
+pub mod ps;
 pub mod saved;
 pub mod store;
 pub mod stream;

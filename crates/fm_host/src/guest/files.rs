@@ -79,9 +79,10 @@ pub(super) fn resolve(process: &Process, command: &CommandLine) -> Vec<FlashUnit
         .map(|flash| {
             let argument = flash.path.as_deref().map(Path::new);
             let in_fd_set = argument.and_then(|path| fd_of_set(path, command));
-            let set_path = in_fd_set.and_then(|fd| path_of_fd(&open_files, fd));
-            let path = argument.map(|path| set_path.unwrap_or_else(|| process.absolute(path)));
-            let fd = in_fd_set.or_else(|| fd_of_path(process, &open_files, path.as_deref()?));
+            let held_by = in_fd_set.or_else(|| fd_of_relative(&open_files, argument?));
+            let held_path = held_by.and_then(|fd| path_of_fd(&open_files, fd));
+            let path = argument.map(|path| held_path.unwrap_or_else(|| process.absolute(path)));
+            let fd = held_by.or_else(|| fd_of_path(process, &open_files, path.as_deref()?));
             let resolved = path.as_deref().map(|path| process.reach(path));
             let opened = fd.map(|fd| process.fd_path(fd));
             let held = opened.as_deref().or(resolved.as_deref());
@@ -128,6 +129,18 @@ fn fd_of_set(path: &Path, command: &CommandLine) -> Option<u32> {
 fn path_of_fd(open_files: &[OpenFile], fd: u32) -> Option<PathBuf> {
     let file = open_files.iter().find(|file| file.fd == fd)?;
     Some(file.target.clone())
+}
+
+/// `-daemonize` leaves the folder that a relative path started from: what is held open then tells it.
+fn fd_of_relative(open_files: &[OpenFile], path: &Path) -> Option<u32> {
+    let plain = path.strip_prefix(".").unwrap_or(path);
+    let mut ending_so = open_files
+        .iter()
+        .filter(|file| path.is_relative() && file.target.ends_with(plain));
+    let first = ending_so.next()?;
+    ending_so
+        .all(|other| other.target == first.target)
+        .then_some(first.fd)
 }
 
 /// The descriptor whose file is, or was, at `path`. The kernel shows paths without `.`, `..` and symbolic
@@ -215,6 +228,25 @@ mod tests {
             "deleted, and still readable"
         );
         assert_eq!(fd_of_path(&me, &files, Path::new("/elsewhere/CODE.fd")), None);
+    }
+
+    #[test]
+    fn a_relative_path_is_what_the_process_holds_if_that_is_one_file() {
+        let open = |fd, target: &str| OpenFile {
+            fd,
+            target: target.into(),
+            deleted: false,
+        };
+        let files = [
+            open(3, "/a/VARS.fd"),
+            open(4, "/a/CODE.fd"),
+            open(5, "/b/CODE.fd"),
+            open(6, "/a/VARS.fd"),
+        ];
+        assert_eq!(fd_of_relative(&files, Path::new("./VARS.fd")), Some(3));
+        assert_eq!(fd_of_relative(&files, Path::new("CODE.fd")), None);
+        assert_eq!(fd_of_relative(&files, Path::new("b/CODE.fd")), Some(5));
+        assert_eq!(fd_of_relative(&files, Path::new("/a/CODE.fd")), None);
     }
 
     #[test]

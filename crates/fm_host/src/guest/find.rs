@@ -152,12 +152,13 @@ fn listens_at(guest: &Guest, path: &Path, socket_inodes: &[String]) -> bool {
     named || (!socket_inodes.is_empty() && holds())
 }
 
-/// What the kernel calls the sockets bound at `path`: `socket:[INODE]`.
+/// What the kernel calls the sockets bound at `path`: `socket:[INODE]`. A socket that was bound by a relative
+/// path is known by that alone, so `path` only has to end so.
 fn bound_at(proc_dir: &Path, path: &Path) -> Vec<String> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     unix_sockets(&proc_dir.join("net/unix"))
         .into_iter()
-        .filter(|(_, bound)| *bound == absolute)
+        .filter(|(_, bound)| *bound == absolute || (bound.is_relative() && absolute.ends_with(bound)))
         .map(|(inode, _)| format!("socket:[{inode}]"))
         .collect()
 }
@@ -186,9 +187,10 @@ fn unix_sockets(table: &Path) -> Vec<(String, PathBuf)> {
         .lines()
         .skip(1)
         .filter_map(|line| {
-            let (before_path, path) = line.split_once(" /")?;
-            let inode = before_path.split_ascii_whitespace().nth(6)?;
-            Some((inode.to_owned(), PathBuf::from(format!("/{path}"))))
+            // the path is the eighth field, and may hold blanks; `@` starts a name that is no path
+            let inode = line.split_ascii_whitespace().nth(6)?;
+            let path = line.split_once(&format!(" {inode} "))?.1;
+            (!path.starts_with('@')).then(|| (inode.to_owned(), PathBuf::from(path)))
         })
         .collect()
 }

@@ -1,0 +1,52 @@
+//! `flashmoor ps`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use fm_jobs::ps;
+
+use super::{Context, Result, Status};
+use crate::render;
+
+/// List the guests of this host and the firmware that each really runs
+///
+/// Everything is read from the guests' own memory: none is paused, no monitor is used, nothing is written,
+/// whatever started them. DRIFT says whether a cold boot would get other firmware than runs now. Without
+/// the right to read a guest's memory, what may be seen is shown and what may not is said.
+#[derive(Debug, Args)]
+pub(crate) struct Ps {
+    /// Look again every SECONDS until interrupted
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    watch: Option<u64>,
+    /// Write the metrics for node_exporter's textfile collector to FILE
+    #[arg(long, value_name = "FILE")]
+    prometheus: Option<PathBuf>,
+    /// Exit with status 10 if a cold boot would give any guest other firmware than it runs
+    #[arg(long)]
+    fail_on_drift: bool,
+}
+
+impl Ps {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        loop {
+            let seen = ps::ps(context.global.store.as_deref())?;
+            if let Some(path) = &self.prometheus {
+                ps::prometheus::write(&seen, path)?;
+            }
+            if context.output.wants_json() {
+                context.output.json(&seen);
+            } else if self.prometheus.is_none() || self.watch.is_none() {
+                render::ps::show(&context.output, &seen, self.watch.is_some());
+            }
+            let drift = self.fail_on_drift && seen.has_drift();
+            match self.watch {
+                Some(_) if drift => return Ok(Status::Incompatible),
+                Some(seconds) => std::thread::sleep(Duration::from_secs(seconds)),
+                None if drift => return Ok(Status::Incompatible),
+                None => return Ok(Status::Done),
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The textfile-collector form: what node_exporter reads from a folder.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use super::{Ps, PsGuest};
+
+/// The metrics of `ps` as text.
+#[must_use]
+pub fn text(ps: &Ps) -> String {
+    let mut text = String::new();
+    family(
+        &mut text,
+        "flashmoor_guest_firmware_info",
+        "The firmware that a guest runs.",
+        ps.guests.iter().filter_map(|guest| {
+            let code = guest.code.as_ref()?;
+            let vars = guest.vars.as_ref();
+            let labels = labels(
+                guest,
+                &[
+                    ("machine", guest.machine.as_deref()),
+                    ("qemu_version", guest.qemu_version.as_deref()),
+                    ("code", code.path.as_deref().and_then(Path::to_str)),
+                    ("running_sha256", code.running_sha256.as_deref()),
+                    ("file_sha256", code.file_sha256.as_deref()),
+                    ("build", code.build.as_deref()),
+                    ("layout", vars.and_then(|vars| vars.layout.as_deref())),
+                    ("secure_boot", vars.and_then(|vars| vars.secure_boot.as_deref())),
+                ],
+            );
+            Some((labels, 1))
+        }),
+    );
+    family(
+        &mut text,
+        "flashmoor_guest_firmware_drift",
+        "1 if a cold boot would get other firmware than the guest runs.",
+        ps.guests.iter().filter_map(|guest| {
+            let drift = guest.code.as_ref()?.drift?;
+            Some((labels(guest, &[]), u64::from(drift)))
+        }),
+    );
+    family(
+        &mut text,
+        "flashmoor_guest_vars_free_bytes",
+        "What the guest's firmware can write to its variable store before it must reclaim.",
+        ps.guests.iter().filter_map(|guest| {
+            let free_bytes = guest.vars.as_ref()?.free_bytes?;
+            Some((labels(guest, &[]), free_bytes))
+        }),
+    );
+    let unseen = ps.guests.iter().filter(|guest| !guest.remarks.is_empty()).count();
+    family(
+        &mut text,
+        "flashmoor_guests",
+        "QEMU guests on this host.",
+        [(String::new(), ps.guests.len() as u64)].into_iter(),
+    );
+    family(
+        &mut text,
+        "flashmoor_guests_with_remarks",
+        "Guests of which something could not be seen.",
+        [(String::new(), unseen as u64)].into_iter(),
+    );
+    text
+}
+
+/// Writes the metrics to `path` so that a collector sees the old or the new file, whole.
+///
+/// # Errors
+/// [`crate::Error::File`].
+pub fn write(ps: &Ps, path: &Path) -> crate::Result<()> {
+    let failed = |source: io::Error| crate::Error::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    // the collector reads `*.prom` only: the new file must not look like one before it is whole
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = path.with_file_name(name);
+    let written = std::fs::File::create(&new).and_then(|mut file| {
+        file.write_all(text(ps).as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written.map_err(failed)
+}
+
+fn family(text: &mut String, name: &str, help: &str, samples: impl Iterator<Item = (String, u64)>) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+    for (labels, value) in samples {
+        let _ = writeln!(text, "{name}{labels} {value}");
+    }
+}
+
+fn labels(guest: &PsGuest, more: &[(&str, Option<&str>)]) -> String {
+    let pid = guest.pid.to_string();
+    let own = [
+        ("pid", Some(pid.as_str())),
+        ("name", guest.name.as_deref()),
+        ("uuid", guest.uuid.as_deref()),
+    ];
+    let pairs: Vec<String> = own
+        .iter()
+        .chain(more)
+        .filter_map(|(key, value)| Some(format!("{key}=\"{}\"", escape((*value)?))))
+        .collect();
+    format!("{{{}}}", pairs.join(","))
+}
+
+fn escape(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PsCode;
+    use super::*;
+
+    fn sample() -> Ps {
+        Ps {
+            schema: "flashmoor/ps/1".into(),
+            guests: vec![PsGuest {
+                pid: 7,
+                name: Some("a\"b\\c\nd".into()),
+                uuid: None,
+                qemu_version: Some("7.2".into()),
+                machine: None,
+                arch: "x86_64".into(),
+                accel: "tcg".into(),
+                code: Some(PsCode {
+                    path: Some("/c.fd".into()),
+                    format: "raw".into(),
+                    size_bytes: Some(1),
+                    running_sha256: Some("aa".into()),
+                    file_sha256: None,
+                    drift: Some(true),
+                    build: None,
+                }),
+                vars: None,
+                roms: Vec::new(),
+                remarks: Vec::new(),
+            }],
+            remarks: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn labels_are_escaped_and_absent_facts_have_no_label() {
+        let text = text(&sample());
+        assert!(text.contains(
+            r#"flashmoor_guest_firmware_info{pid="7",name="a\"b\\c\nd",qemu_version="7.2",code="/c.fd",running_sha256="aa"} 1"#
+        ));
+        assert!(text.contains(r#"flashmoor_guest_firmware_drift{pid="7",name="a\"b\\c\nd"} 1"#));
+        assert!(text.ends_with("flashmoor_guests_with_remarks 0\n"));
+    }
+
+    #[test]
+    fn the_file_is_replaced_whole_and_nothing_is_left_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("flashmoor.prom");
+        std::fs::write(&path, "old").unwrap();
+        write(&sample(), &path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text(&sample()));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        let error = write(&sample(), &dir.path().join("none/x.prom")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write "), "{error}");
+    }
+}
