@@ -5,6 +5,7 @@ mod diff;
 mod error;
 mod extract;
 mod file;
+mod offer;
 mod plan;
 mod vars;
 
@@ -12,5 +13,6 @@ pub use adopt::{Adopt, Adopted, adopt};
 pub use diff::{BlockDiff, Changed, DeviceDiff, SavedDiff, Side, diff};
 pub use error::Error;
 pub use extract::{Extract, Extracted, ExtractedFile, extract};
+pub use offer::offer;
 pub use plan::{Plan, RestorePlan, restore_plan};
 pub use vars::{SavedVariable, SavedVars, vars};

@@ -23,6 +23,7 @@ pub(crate) struct Saved {
 enum Verb {
     Extract(Extract),
     Vars(Vars),
+    Offer(Offer),
     RestorePlan(RestorePlan),
     Diff(Diff),
     Adopt(Adopt),
@@ -85,6 +86,13 @@ struct Vars {
     input: Input,
 }
 
+/// Print the saved guest's offer, as `flashmoor offer` does of a running one: always JSON
+#[derive(Debug, Args)]
+struct Offer {
+    #[command(flatten)]
+    input: Input,
+}
+
 /// Store the build that the saved guest runs, put its variables in place, and say how to restore it
 #[derive(Debug, Args)]
 struct RestorePlan {
@@ -125,6 +133,7 @@ impl Saved {
         match &self.verb {
             Verb::Extract(extract) => extract.run(context),
             Verb::Vars(vars) => vars.run(context),
+            Verb::Offer(offer) => offer.run(context),
             Verb::RestorePlan(plan) => plan.run(context),
             Verb::Diff(diff) => diff.run(context),
             Verb::Adopt(adopt) => adopt.run(context),
@@ -165,6 +174,13 @@ impl Vars {
         } else {
             render::saved::vars(output, &vars);
         }
+        Ok(Status::Done)
+    }
+}
+
+impl Offer {
+    fn run(&self, context: &Context) -> Result {
+        context.output.json(&saved::offer(&self.input.request())?);
         Ok(Status::Done)
     }
 }
