@@ -6,6 +6,7 @@ mod facts;
 mod input;
 mod qcow2;
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use fm_formats::volume::Tree;
@@ -28,6 +29,10 @@ pub struct Request {
     pub tree: bool,
     /// The catalogue that the user added to, if there is one.
     pub catalogue: Option<PathBuf>,
+    /// The multifd channels of the same capture, for a stream.
+    pub channels: Vec<PathBuf>,
+    /// The internal snapshot of a qcow2 image, by name or number; the last one if not given.
+    pub snapshot: Option<String>,
 }
 
 /// What a file may be, told by its first bytes.
@@ -55,12 +60,21 @@ pub fn inspect(request: &Request) -> Result<InspectDocument> {
 /// # Errors
 /// If it cannot be read.
 pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {
-    let (kind, head) = input::sniff(&request.path)?;
+    // What has no length and cannot be read twice is no flash image, but it may be a stream.
+    if request.path == Path::new("-")
+        || request
+            .path
+            .metadata()
+            .is_ok_and(|file| file.file_type().is_fifo())
+    {
+        return streamed(request);
+    }
+    let (kind, _) = input::sniff(&request.path)?;
     match kind {
-        Kind::Stream => streamed(&request.path, &head),
+        Kind::Stream => streamed(request),
         Kind::Qcow2 => match qcow2::flash(&request.path) {
             Ok(flash) => Ok(facts::document(request, &flash, catalogue)),
-            Err(not_flash) => streamed(&request.path, &head).or(Err(not_flash)),
+            Err(not_flash) => streamed(request).or(Err(not_flash)),
         },
         Kind::Raw => match Flash::read(&request.path)? {
             Ok(flash) => Ok(facts::document(request, &flash, catalogue)),
@@ -69,15 +83,17 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
     }
 }
 
-fn streamed(path: &Path, _head: &[u8]) -> Result<InspectDocument> {
-    let request = stream::Request {
+fn streamed(request: &Request) -> Result<InspectDocument> {
+    let path = request.path.as_path();
+    let streamed = stream::inspect(&stream::Request {
         path: path.to_owned(),
-        ..stream::Request::default()
-    };
-    let streamed = stream::inspect(&request)?;
+        channels: request.channels.clone(),
+        snapshot: request.snapshot.clone(),
+        blocks: Vec::new(),
+    })?;
     let size_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let mut document = InspectDocument::new(path, &streamed.kind.clone(), size_bytes);
-    document.stream = Some(streamed);
+    let mut document = InspectDocument::new(path, &streamed.kind, size_bytes);
+    document.streamed = Some(streamed);
     Ok(document)
 }
 

@@ -13,6 +13,7 @@ fn look(path: &Path) -> InspectDocument {
         path: path.to_owned(),
         tree: true,
         catalogue: None,
+        ..Request::default()
     })
     .unwrap()
 }
@@ -114,6 +115,7 @@ fn a_build_that_the_user_named_keeps_its_name() {
         path: image,
         tree: false,
         catalogue: Some(user.clone()),
+        ..Request::default()
     };
     let build = inspect(&request).unwrap().image.unwrap().build;
     assert_eq!(

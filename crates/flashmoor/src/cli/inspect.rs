@@ -16,7 +16,7 @@ use crate::render;
 /// files that they name.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// Flash images (raw or qcow2), streams, descriptors, folders
+    /// Flash images (raw or qcow2), streams (`-` is standard input), descriptors, folders
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Show every volume, file and section
@@ -28,6 +28,12 @@ pub(crate) struct Inspect {
     /// Draw the flash map into this file as a picture
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+    /// A channel of the multifd capture whose main channel is FILE; once for each
+    #[arg(long, value_name = "FILE")]
+    channel: Vec<PathBuf>,
+    /// Which internal snapshot of a qcow2 image, by name or number [default: the last one]
+    #[arg(long, value_name = "NAME")]
+    snapshot: Option<String>,
 }
 
 /// One result, in the form of its own document.
@@ -74,6 +80,8 @@ impl Inspect {
                 path,
                 tree: self.tree,
                 catalogue: None,
+                channels: self.channel.clone(),
+                snapshot: self.snapshot.clone(),
             };
             inspect::inspect_with(&request, catalogue).map(|document| Answer::File(Box::new(document)))
         };

@@ -49,12 +49,8 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
             output.line(format_args!("  {CARE}damage{CARE:#}   {damage}"));
         }
     }
-    if let Some(stream) = &document.stream {
-        let machine = stream.stream.machine.clone();
-        output.line(format_args!(
-            "  stream   machine {}",
-            machine.as_deref().unwrap_or("unknown")
-        ));
+    if let Some(streamed) = &document.streamed {
+        super::saved::stream(output, streamed);
     }
     let Some(image) = &document.image else { return };
     output.line("");

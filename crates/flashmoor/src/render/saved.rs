@@ -2,7 +2,9 @@
 
 use fm_jobs::saved::{Adopted, Extracted, RestorePlan, SavedDiff, SavedVars, Side};
 
-use super::{CARE, GOOD, Output, STRONG};
+use fm_jobs::stream::Streamed;
+
+use super::{BAD, CARE, GOOD, Output, STRONG};
 
 pub(crate) fn extracted(output: &Output, extracted: &Extracted) {
     for file in &extracted.files {
@@ -104,4 +106,59 @@ pub(crate) fn adopted(output: &Output, adopted: &Adopted) {
         "to bring it back: {STRONG}{}{STRONG:#}",
         adopted.restore
     ));
+}
+
+/// A stream: what it is of, whether it is whole, its blocks.
+pub(crate) fn stream(output: &Output, streamed: &Streamed) {
+    let stream = &streamed.stream;
+    let machine = stream.machine.as_deref().unwrap_or("unknown");
+    output.line(format_args!(
+        "  machine  {machine}, stream version {}, pages of {} bytes",
+        stream.version, stream.page_size_bytes
+    ));
+    match &stream.stopped {
+        None => output.line(format_args!("  state    {GOOD}whole{GOOD:#}")),
+        Some(stop) => output.line(format_args!("  state    {BAD}not whole{BAD:#}: {}", stop.why)),
+    }
+    for (what, list) in [("declares", &stream.capabilities), ("uses", &stream.features)] {
+        if !list.is_empty() {
+            output.line(format_args!("  {what:<8} {}", list.join(", ")));
+        }
+    }
+    if let Some(compression) = &streamed.compression {
+        output.line(format_args!("  stored   {compression}"));
+    }
+    for snapshot in &streamed.snapshots {
+        let chosen = if snapshot.chosen { " (this one)" } else { "" };
+        output.line(format_args!(
+            "  snapshot {} {}: {} bytes of memory{chosen}",
+            snapshot.id, snapshot.name, snapshot.vm_state_bytes
+        ));
+    }
+    for block in &stream.blocks {
+        output.line(format_args!(
+            "  block    {STRONG}{}{STRONG:#}  {} bytes, pages: {} data, {} zero, {} xbzrle, {} deflated",
+            block.name,
+            block.size_bytes,
+            block.pages_data,
+            block.pages_zero,
+            block.pages_xbzrle,
+            block.pages_compressed
+        ));
+        if let Some(sha256) = &block.sha256 {
+            output.line(format_args!("             sha256 {sha256}"));
+        }
+    }
+    if !stream.devices.is_empty() {
+        output.line(format_args!(
+            "  devices  {} (--json lists them)",
+            stream.devices.len()
+        ));
+    }
+    for note in &stream.notes {
+        output.line(format_args!(
+            "  {CARE}note{CARE:#}     at {:#x}: {}",
+            note.offset, note.text
+        ));
+    }
 }

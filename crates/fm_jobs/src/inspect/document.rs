@@ -34,9 +34,9 @@ pub struct InspectDocument {
     /// The variable store in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreDocument>,
-    /// The stream in it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stream: Option<Streamed>,
+    /// The stream in it, and what there is around the stream.
+    #[serde(flatten)]
+    pub streamed: Option<Streamed>,
 }
 
 impl InspectDocument {
@@ -51,7 +51,7 @@ impl InspectDocument {
             reason: None,
             image: None,
             store: None,
-            stream: None,
+            streamed: None,
         }
     }
 }

@@ -10,7 +10,8 @@ use super::input::Container;
 /// Something that holds a stream.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Streamed {
-    /// `migration_stream`, `libvirt_save_image` or `qcow2_snapshot`.
+    /// `migration_stream`, `libvirt_save_image` or `qcow2_snapshot`: the `kind` of the document around it.
+    #[serde(skip)]
     pub kind: String,
     /// How the stream is compressed in it: `gzip`, `bzip2`, `xz`, `lzop` or `zstd`.
     #[serde(skip_serializing_if = "Option::is_none")]
