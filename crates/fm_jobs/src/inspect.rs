@@ -73,7 +73,12 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
     match kind {
         Kind::Stream => streamed(request),
         Kind::Qcow2 => match qcow2::flash(&request.path) {
-            Ok(flash) => Ok(facts::document(request, &flash, catalogue)),
+            Ok(flash) => {
+                let mut document = facts::document(request, &flash, catalogue);
+                // `savevm` puts the guest's memory into its first writable qcow2 image, which may be VARS.
+                document.streamed = streamed(request).ok().and_then(|stream| stream.streamed);
+                Ok(document)
+            }
             Err(not_flash) => streamed(request).or(Err(not_flash)),
         },
         Kind::Raw => match Flash::read(&request.path)? {
