@@ -69,7 +69,7 @@ impl Scene {
                 Some(at) => line.replace(&line[at..at + 20], "[TIME]"),
                 None if line.contains("manifest") => format!(
                     "{}[MANIFEST]\n",
-                    &line[..line.find(char::is_numeric).unwrap_or(0)]
+                    &line[..line.trim_end().rfind(' ').map_or(0, |at| at + 1)]
                 ),
                 // Depends on the file system, and on how long the paths are.
                 None if line.contains("bytes read") || line.contains("free") => {

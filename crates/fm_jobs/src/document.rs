@@ -6,39 +6,39 @@
 use schemars::schema_for;
 use serde_json::Value;
 
-use crate::{offer, ps, store};
+use crate::{
+    atlas, capture, catalogue, check, demo, descriptors, diff, guard, harvest, inspect, migrate, offer,
+    pieces, prepare, ps, saved, store, vars,
+};
 
 /// NAME of `flashmoor/NAME/1`, and what makes its JSON schema.
 type Entry = (&'static str, fn() -> schemars::Schema);
 
 /// The documents that have a schema.
 const SCHEMAS: &[Entry] = &[
-    ("atlas", || schema_for!(crate::atlas::Atlas)),
-    ("check", || schema_for!(crate::check::Check)),
-    ("matrix", || schema_for!(crate::check::Matrix)),
-    ("catalogue", || {
-        schemars::schema_for!(crate::catalogue::CatalogueDocument)
-    }),
-    ("descriptors", || {
-        schemars::schema_for!(crate::descriptors::DescriptorsDocument)
-    }),
-    ("diff", || schemars::schema_for!(crate::diff::DiffDocument)),
-    ("find", || schemars::schema_for!(crate::pieces::FindDocument)),
-    ("inspect", || {
-        schemars::schema_for!(crate::inspect::InspectDocument)
-    }),
-    ("capture", || schema_for!(crate::capture::Capture)),
-    ("guard", || schema_for!(crate::guard::After)),
-    ("guard-status", || schema_for!(crate::guard::Status)),
+    ("atlas", || schema_for!(atlas::Atlas)),
+    ("capture", || schema_for!(capture::Capture)),
+    ("catalogue", || schema_for!(catalogue::CatalogueDocument)),
+    ("check", || schema_for!(check::Check)),
+    ("demo", || schema_for!(demo::Demo)),
+    ("descriptors", || schema_for!(descriptors::DescriptorsDocument)),
+    ("diff", || schema_for!(diff::DiffDocument)),
+    ("find", || schema_for!(pieces::FindDocument)),
+    ("guard", || schema_for!(guard::After)),
+    ("guard-status", || schema_for!(guard::Status)),
+    ("harvest", || schema_for!(harvest::Harvest)),
+    ("inspect", || schema_for!(inspect::InspectDocument)),
+    ("matrix", || schema_for!(check::Matrix)),
+    ("migrate", || schema_for!(migrate::Migrated)),
+    ("migrate-event", || schema_for!(migrate::Event)),
     ("offer", || schema_for!(offer::Offer)),
+    ("prepare", || schema_for!(prepare::Prepared)),
     ("ps", || schema_for!(ps::Ps)),
-    ("saved-adopt", || schemars::schema_for!(crate::saved::Adopted)),
-    ("saved-diff", || schemars::schema_for!(crate::saved::SavedDiff)),
-    ("saved-restore-plan", || {
-        schemars::schema_for!(crate::saved::RestorePlan)
-    }),
-    ("saved-vars", || schemars::schema_for!(crate::saved::SavedVars)),
-    ("saved-extract", || schemars::schema_for!(crate::saved::Extracted)),
+    ("saved-adopt", || schema_for!(saved::Adopted)),
+    ("saved-diff", || schema_for!(saved::SavedDiff)),
+    ("saved-extract", || schema_for!(saved::Extracted)),
+    ("saved-restore-plan", || schema_for!(saved::RestorePlan)),
+    ("saved-vars", || schema_for!(saved::SavedVars)),
     ("store-build", || schema_for!(store::Show)),
     ("store-export", || schema_for!(store::Export)),
     ("store-forget", || schema_for!(store::RemovedLanding)),
@@ -48,15 +48,11 @@ const SCHEMAS: &[Entry] = &[
     ("store-list", || schema_for!(store::List)),
     ("store-pin", || schema_for!(store::Pin)),
     ("store-verify", || schema_for!(store::Verification)),
-    ("vars-list", || schemars::schema_for!(crate::vars::VarsList)),
-    ("vars-change", || schemars::schema_for!(crate::vars::VarsChange)),
-    ("vars-diff", || schemars::schema_for!(crate::vars::VarsDiff)),
-    ("vars-secure-boot", || {
-        schemars::schema_for!(crate::vars::SecureBootStatus)
-    }),
-    ("vars-dbx-forecast", || {
-        schemars::schema_for!(crate::vars::DbxForecast)
-    }),
+    ("vars-change", || schema_for!(vars::VarsChange)),
+    ("vars-dbx-forecast", || schema_for!(vars::DbxForecast)),
+    ("vars-diff", || schema_for!(vars::VarsDiff)),
+    ("vars-list", || schema_for!(vars::VarsList)),
+    ("vars-secure-boot", || schema_for!(vars::SecureBootStatus)),
 ];
 
 /// The JSON schema of the document called `name`, or nothing if there is no such document.
