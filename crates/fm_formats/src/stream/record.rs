@@ -108,6 +108,7 @@ impl Parser {
         let page_bytes = self.facts.page_size_bytes;
         let flag_mask = page_bytes.saturating_sub(1);
         loop {
+            self.plain_run(reader, flag_mask)?;
             let mut ahead = reader.clone();
             let offset = ahead.offset();
             let header = ahead.raw::<U64>("page record")?.get();
@@ -270,6 +271,40 @@ impl Parser {
             self.current = Some(index);
             *reader = ahead;
         }
+    }
+
+    /// Steps over whole zero or data pages of a block that nobody wants, which nearly all of a stream is.
+    /// Whatever is not plainly such a record is left to the general way.
+    fn plain_run(&mut self, reader: &mut Reader<'_>, flag_mask: u64) -> Result<()> {
+        let Some(block) = self.current.and_then(|index| self.facts.blocks.get_mut(index)) else {
+            return Ok(());
+        };
+        let header_of = |record: &[u8]| record.first_chunk().map(|header| u64::from_be_bytes(*header));
+        let Some(first) = header_of(reader.rest()).filter(|_| !block.wanted) else {
+            return Ok(());
+        };
+        let flags = first & flag_mask;
+        let payload_bytes = match flags.checked_sub(CONTINUE) {
+            Some(ZERO) => 1,
+            Some(PAGE) => flag_mask.saturating_add(1),
+            _ => return Ok(()),
+        };
+        let record_bytes = usize::try_from(payload_bytes.saturating_add(8)).unwrap_or(usize::MAX);
+        let is_plain = |record: &&[u8]| {
+            header_of(record)
+                .is_some_and(|header| header & flag_mask == flags && header & !flag_mask < block.size_bytes)
+        };
+        let records = reader.rest().chunks_exact(record_bytes);
+        let run = records.take_while(is_plain).count();
+        let run_bytes = run.saturating_mul(record_bytes);
+        reader.bytes(run_bytes, "page records")?;
+        let pages = match payload_bytes {
+            1 => &mut block.pages.zero,
+            _ => &mut block.pages.data,
+        };
+        *pages = pages.saturating_add(run as u64);
+        block.pages.stream_bytes = block.pages.stream_bytes.saturating_add(run_bytes as u64);
+        Ok(())
     }
 
     /// A record that carries no page.

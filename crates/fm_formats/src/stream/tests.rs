@@ -540,3 +540,31 @@ fn errors_of_streams_name_field_offset_and_expectation() {
         )
     );
 }
+
+#[test]
+fn long_runs_of_zero_pages_are_counted_one_by_one_and_end_at_the_block() {
+    let pages = 1000u64;
+    let mut build = Build::new()
+        .ram(&[("pc.ram", pages << 12)])
+        .zero_named("pc.ram", 0);
+    for page in 1..pages {
+        build = build.zero(page << 12);
+    }
+    let whole = build
+        .clone()
+        .end_of_section()
+        .part(3)
+        .end_of_section()
+        .devices()
+        .0;
+    for size in [whole.len(), 100, 9, 1] {
+        let pieces: Vec<_> = whole.chunks(size).collect();
+        let read = read(&pieces, false);
+        read.result.unwrap();
+        assert_eq!(read.facts.blocks[0].pages.zero, pages);
+        assert_eq!(read.facts.blocks[0].pages.stream_bytes, pages * 9 + 7);
+    }
+    let at = build.0.len() as u64;
+    let behind = build.zero(pages << 12).0;
+    assert_eq!(offset(&read(&[&behind], false).result.unwrap_err()), at);
+}
