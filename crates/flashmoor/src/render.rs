@@ -13,11 +13,11 @@ pub(crate) mod store;
 pub(crate) mod svg;
 pub(crate) mod vars;
 
-use std::error::Error as _;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use fm_jobs::Error;
+use fm_jobs::document::Failure;
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -100,25 +100,20 @@ impl Output {
 
     /// What failed, why, what to do: as text, or with `--json` as a document.
     pub(crate) fn error(&self, error: &Error) {
-        let causes: Vec<String> = std::iter::successors(error.source(), |cause| (*cause).source())
-            .map(ToString::to_string)
-            .collect();
+        let failure = Failure::from(error);
         let mut err = anstream::stderr();
         if self.json {
-            let document = serde_json::json!({
-                "schema": "flashmoor/error/1",
-                "what": error.to_string(),
-                "why": causes,
-                "remedy": error.remedy(),
-            });
-            let _ = writeln!(err, "{document}");
+            match serde_json::to_string(&failure) {
+                Ok(text) => drop(writeln!(err, "{text}")),
+                Err(error) => self.remark(format_args!("cannot render JSON: {error}")),
+            }
             return;
         }
-        let _ = writeln!(err, "{BAD}error{BAD:#}: {error}");
-        for why in causes {
+        let _ = writeln!(err, "{BAD}error{BAD:#}: {}", failure.what);
+        for why in failure.why {
             let _ = writeln!(err, "  why: {why}");
         }
-        if let Some(remedy) = error.remedy() {
+        if let Some(remedy) = failure.remedy {
             let _ = writeln!(err, "  {STRONG}what to do{STRONG:#}: {remedy}");
         }
     }

@@ -3,13 +3,42 @@
 //! A document is a plain serde struct; its `schema` field names kind and version, such as
 //! `flashmoor/offer/1`. A field is never renamed or given another meaning within a version.
 
-use schemars::schema_for;
+use std::error::Error as _;
+
+use schemars::{JsonSchema, schema_for};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     atlas, capture, catalogue, check, demo, descriptors, diff, guard, harvest, inspect, migrate, offer,
     pieces, prepare, ps, saved, store, vars,
 };
+
+/// `flashmoor/error/1`: why a command failed; one line on standard error.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Failure {
+    /// `flashmoor/error/1`.
+    pub schema: &'static str,
+    /// What failed.
+    pub what: String,
+    /// Why, from the outermost reason to the first.
+    pub why: Vec<String>,
+    /// What to do about it, if there is something the user can do.
+    pub remedy: Option<String>,
+}
+
+impl From<&crate::Error> for Failure {
+    fn from(error: &crate::Error) -> Self {
+        Self {
+            schema: "flashmoor/error/1",
+            what: error.to_string(),
+            why: std::iter::successors(error.source(), |cause| (*cause).source())
+                .map(ToString::to_string)
+                .collect(),
+            remedy: error.remedy(),
+        }
+    }
+}
 
 /// NAME of `flashmoor/NAME/1`, and what makes its JSON schema.
 type Entry = (&'static str, fn() -> schemars::Schema);
@@ -23,6 +52,7 @@ const SCHEMAS: &[Entry] = &[
     ("demo", || schema_for!(demo::Demo)),
     ("descriptors", || schema_for!(descriptors::DescriptorsDocument)),
     ("diff", || schema_for!(diff::DiffDocument)),
+    ("error", || schema_for!(Failure)),
     ("find", || schema_for!(pieces::FindDocument)),
     ("guard", || schema_for!(guard::After)),
     ("guard-status", || schema_for!(guard::Status)),
@@ -67,4 +97,42 @@ pub fn schema(name: &str) -> Option<Value> {
 /// The names that [`schema`] knows.
 pub fn schema_names() -> impl Iterator<Item = &'static str> {
     SCHEMAS.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Every Rust source below `folder`.
+    fn sources(folder: &Path, found: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else {
+                found.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_document_that_a_job_makes_has_a_schema_in_alphabetical_order() {
+        let mut text = String::new();
+        let jobs = Path::new(env!("CARGO_MANIFEST_DIR"));
+        sources(&jobs.join("src"), &mut text);
+        sources(&jobs.join("../flashmoor/src"), &mut text);
+        let made: std::collections::BTreeSet<&str> = text
+            .split("\"flashmoor/")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next()?.strip_suffix("/1"))
+            .collect();
+        assert!(made.len() > 20, "{made:?}");
+        assert_eq!(
+            schema_names().collect::<Vec<_>>(),
+            made.into_iter().collect::<Vec<_>>()
+        );
+    }
 }
