@@ -11,9 +11,6 @@ use serde_json::json;
 
 use crate::{Error, Machine, PATIENCE, Result, Serial};
 
-/// What the UEFI shell prints when it waits for a command: no drive mapped, or standing on one.
-const PROMPTS: [&str; 2] = ["Shell> ", ":\\> "];
-
 /// A QEMU process of the lab; dropping it kills the process.
 #[derive(Debug)]
 pub struct Guest {
@@ -111,12 +108,7 @@ impl Guest {
     /// # Errors
     /// If it does not.
     pub fn boot_to_shell(&mut self) -> Result<()> {
-        let seen = self.serial.expect(&["Press ESC in", PROMPTS[0], PROMPTS[1]])?;
-        if seen.ends_with("ESC in") {
-            self.serial.send("\x1b")?;
-            self.serial.expect(&PROMPTS)?;
-        }
-        Ok(())
+        self.serial.boot_to_shell()
     }
 
     /// Runs one command in the UEFI shell and returns what it printed, the command's echo left out.
@@ -124,14 +116,7 @@ impl Guest {
     /// # Errors
     /// If the prompt does not come back.
     pub fn shell(&mut self, command: &str) -> Result<String> {
-        self.serial.send(&format!("{command}\r"))?;
-        let output = self.serial.expect(&PROMPTS)?;
-        let body = output.split_once('\n').map_or("", |(_echo, rest)| rest);
-        let body = PROMPTS
-            .iter()
-            .find_map(|prompt| body.strip_suffix(prompt))
-            .unwrap_or(body);
-        Ok(body.trim_end().to_owned())
+        self.serial.shell(command)
     }
 
     /// Resets the machine without ending the QEMU process, as a guest's own reboot does.

@@ -9,6 +9,9 @@ use std::time::Instant;
 
 use crate::{Error, PATIENCE, Result};
 
+/// What the UEFI shell prints when it waits for a command: no drive mapped, or standing on one.
+const PROMPTS: [&str; 2] = ["Shell> ", ":\\> "];
+
 /// The connected line. A thread of its own drains it, so that a guest never blocks on printing.
 #[derive(Debug)]
 pub struct Serial {
@@ -19,7 +22,11 @@ pub struct Serial {
 }
 
 impl Serial {
-    pub(crate) fn connect(socket: &Path) -> Result<Self> {
+    /// Connects to the socket that a guest's first serial port listens at.
+    ///
+    /// # Errors
+    /// If nobody listens there.
+    pub fn connect(socket: &Path) -> Result<Self> {
         let file = |source| Error::File {
             path: socket.to_owned(),
             source,
@@ -95,6 +102,34 @@ impl Serial {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+    }
+
+    /// Waits for the firmware to start its built-in shell.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn boot_to_shell(&mut self) -> Result<()> {
+        let seen = self.expect(&["Press ESC in", PROMPTS[0], PROMPTS[1]])?;
+        if seen.ends_with("ESC in") {
+            self.send("\x1b")?;
+            self.expect(&PROMPTS)?;
+        }
+        Ok(())
+    }
+
+    /// Runs one command in the UEFI shell and returns what it printed, the command's echo left out.
+    ///
+    /// # Errors
+    /// If the prompt does not come back.
+    pub fn shell(&mut self, command: &str) -> Result<String> {
+        self.send(&format!("{command}\r"))?;
+        let output = self.expect(&PROMPTS)?;
+        let body = output.split_once('\n').map_or("", |(_echo, rest)| rest);
+        let body = PROMPTS
+            .iter()
+            .find_map(|prompt| body.strip_suffix(prompt))
+            .unwrap_or(body);
+        Ok(body.trim_end().to_owned())
     }
 
     /// Everything that has come so far.

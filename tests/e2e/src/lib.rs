@@ -1,5 +1,7 @@
 //! Whole-product tests on real QEMU: the program as users call it, and guests to call it on.
 
+pub mod bed;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
