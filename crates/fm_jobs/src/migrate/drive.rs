@@ -126,8 +126,9 @@ impl Drive<'_> {
                 other => other.into(),
             })?;
         self.source.execute("migrate", Some(json!({ "uri": uri })))?;
-        let end = self.follow(cancel, report)?;
+        self.follow(cancel, report)?;
         let destination_status = self.wait_for_arrival()?;
+        let end = self.account()?;
         Ok(Statistics {
             total_time_ms: number(&end, &["total-time"]),
             downtime_ms: number(&end, &["downtime"]),
@@ -136,14 +137,14 @@ impl Drive<'_> {
         })
     }
 
-    /// Follows the source until it says how it ended; returns its last account.
-    fn follow(&mut self, cancel: &AtomicBool, report: &mut dyn FnMut(&Progress)) -> Result<Value, Error> {
+    /// Follows the source until it says how it ended.
+    fn follow(&mut self, cancel: &AtomicBool, report: &mut dyn FnMut(&Progress)) -> Result<(), Error> {
         let (mut cancelling, mut switched) = (false, false);
         loop {
             let info = self.source.execute("query-migrate", None)?;
             let progress = progress(&info);
             match progress.status.as_str() {
-                "completed" => return Ok(info),
+                "completed" => return Ok(()),
                 "cancelled" => return Err(Error::Cancelled),
                 "failed" => return Err(self.failure(&info)),
                 // Others come and go between releases; whatever is not an end is on the way to one.
@@ -171,6 +172,18 @@ impl Drive<'_> {
                 }
             }
         }
+    }
+
+    /// The source's account of a completed migration. QEMU 7.2 says completed before it sets the times; they
+    /// are set once the source's run state is `postmigrate` (QEMU `migration/migration.c`,
+    /// `migration_iteration_finish`).
+    fn account(&mut self) -> Result<Value, Error> {
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        while status(self.source)? != "postmigrate" && Instant::now() < deadline {
+            self.source
+                .event(deadline.min(Instant::now() + Duration::from_millis(2)))?;
+        }
+        Ok(self.source.execute("query-migrate", None)?)
     }
 
     /// Why the migration failed, in the words of whichever end has some.
