@@ -23,7 +23,10 @@ pub(crate) fn summary(output: Output, demo: &Demo) {
     for measurement in &demo.measured {
         table.add_row([&measurement.what, &measurement.value]);
     }
-    output.line(format_args!("\n{STRONG}measured in this run{STRONG:#}\n{table}"));
+    output.line(format_args!(
+        "\n{STRONG}measured in this run{STRONG:#}\n{}",
+        table.trim_fmt()
+    ));
     output.line(format_args!(
         "{GOOD}everything held{GOOD:#}: {} checks",
         demo.held.len()
