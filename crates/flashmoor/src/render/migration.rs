@@ -24,7 +24,8 @@ impl Watcher {
     pub(crate) fn new(output: Output) -> Self {
         let drawn = !output.is_quiet() && !output.wants_json() && std::io::stderr().is_terminal();
         let bar = drawn.then(|| {
-            let template = "{bar:32.green} {percent:>3}%  {msg}";
+            // What does not fit the line is cut at its end.
+            let template = "{bar:24.green} {percent:>3}% {wide_msg}";
             let style =
                 ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
             ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr()).with_style(style)
@@ -71,14 +72,14 @@ impl Watcher {
     fn progress(&mut self, progress: &Progress) {
         let to_go = |eta| format!(", {:.1} s to go", Duration::from_millis(eta).as_secs_f32());
         let text = format!(
-            "{}, {} sent, {} left, {}/s, dirtied {}/s, pass {}{}",
+            "{}, pass {}{}, {} sent, {} left, {}/s, dirtied {}/s",
             progress.status,
+            progress.pass,
+            progress.eta_ms.map_or(String::new(), to_go),
             HumanBytes(progress.transferred_bytes),
             HumanBytes(progress.remaining_bytes),
             HumanBytes(progress.rate_bytes_per_second),
             HumanBytes(progress.dirty_bytes_per_second),
-            progress.pass,
-            progress.eta_ms.map_or(String::new(), to_go),
         );
         if let Some(bar) = &self.bar {
             bar.set_length(progress.total_bytes.max(1));
