@@ -87,6 +87,12 @@ pub struct CommandLine {
     pub flash: Vec<FlashArgument>,
     /// Whether flash answers to system management mode only (`cfi.pflash01.secure=on`).
     pub secure_flash: bool,
+    /// System management mode as written (`-machine smm=`); nothing if it is left to QEMU.
+    pub smm: Option<bool>,
+    /// Whether suspend to RAM is switched off (`disable_s3=1` of the machine's power management).
+    pub s3_off: bool,
+    /// Whether there is a TPM (`-tpmdev`).
+    pub tpm: bool,
     /// Where QMP listens.
     pub qmp: Vec<QmpArgument>,
     /// Sets of inherited descriptors: set, descriptor (`-add-fd`).
@@ -167,6 +173,7 @@ impl Gathered {
             "incoming" => self.found.incoming = Some(value.to_owned()),
             "add-fd" => self.add_fd(&Options::parse(value, None)),
             "readconfig" => self.config(value, read_config),
+            "tpmdev" => self.found.tpm = true,
             _ => {}
         }
     }
@@ -193,7 +200,7 @@ impl Gathered {
     /// `-global DRIVER.PROPERTY=VALUE`, or the long form with `driver=`, `property=`, `value=`.
     fn global(&mut self, value: &str) {
         let options = Options::parse(value, None);
-        self.secure(
+        self.property(
             options.get("driver"),
             options.get("property"),
             options.get("value"),
@@ -203,13 +210,17 @@ impl Gathered {
             Some((driver, property, value))
         });
         if let Some((driver, property, value)) = short {
-            self.secure(Some(driver), Some(property), Some(value));
+            self.property(Some(driver), Some(property), Some(value));
         }
     }
 
-    fn secure(&mut self, driver: Option<&str>, property: Option<&str>, value: Option<&str>) {
-        if (driver, property) == (Some("cfi.pflash01"), Some("secure")) {
-            self.found.secure_flash = value.is_some_and(keyval::is_on);
+    fn property(&mut self, driver: Option<&str>, property: Option<&str>, value: Option<&str>) {
+        match (driver, property) {
+            (Some("cfi.pflash01"), Some("secure")) => {
+                self.found.secure_flash = value.is_some_and(keyval::is_on);
+            }
+            (Some("ICH9-LPC" | "PIIX4_PM"), Some("disable_s3")) => self.found.s3_off = value == Some("1"),
+            _ => {}
         }
     }
 
@@ -269,8 +280,9 @@ impl Gathered {
                 "drive" => self.sources.drive(options),
                 "mon" => self.monitor(&options),
                 "chardev" => self.chardev(options),
+                "tpmdev" => self.found.tpm = true,
                 "global" => {
-                    self.secure(
+                    self.property(
                         options.get("driver"),
                         options.get("property"),
                         options.get("value"),
@@ -285,6 +297,8 @@ impl Gathered {
         let mut found = self.found;
         found.flash = self.sources.resolve(&self.machine);
         found.machine = self.machine.get("type").map(str::to_owned);
+        let smm = self.machine.get("smm").filter(|smm| *smm != "auto");
+        found.smm = smm.map(keyval::is_on);
         if found.bios.is_none() {
             found.bios = self.machine.get("firmware").map(str::to_owned);
         }

@@ -1,6 +1,7 @@
 //! A running guest's memory: its RAM blocks, its flash, its ROMs, read without pausing or asking it.
 
 mod ramlist;
+mod reading;
 mod settle;
 
 use std::fs::File;
@@ -12,8 +13,10 @@ use sha2::Digest as _;
 
 use crate::Error;
 use crate::process::{Mapping, Process};
+use reading::Memory;
 
-const CHUNK_BYTES: usize = 256 << 10;
+/// Small enough to stay in a core's cache while it is compared.
+const CHUNK_BYTES: usize = 64 << 10;
 /// The largest flash chips of QEMU's machines are 64 MiB; nothing larger is ever read as one.
 const FLASH_MAX_BYTES: u64 = 256 << 20;
 /// Option ROMs are at most 16 MiB by the PCI specification's expansion ROM register.
@@ -55,7 +58,7 @@ impl RamBlock {
 #[derive(Debug)]
 pub struct GuestMemory {
     pid: u32,
-    file: File,
+    memory: Memory,
     mappings: Vec<Mapping>,
     blocks: Vec<RamBlock>,
     machine: Option<String>,
@@ -86,11 +89,11 @@ impl GuestMemory {
     /// The kernel's answer, such as a missing permission.
     pub fn open(process: &Process) -> Result<Self, Error> {
         let mappings = process.mappings()?;
-        let file = process.open_memory()?;
-        let (blocks, machine) = ramlist::read(&file, &mappings);
+        let memory = Memory::new(process.open_memory()?, process.pid());
+        let (blocks, machine) = ramlist::read(&memory, &mappings);
         Ok(Self {
             pid: process.pid(),
-            file,
+            memory,
             mappings,
             blocks,
             machine,
@@ -174,7 +177,7 @@ impl GuestMemory {
     /// Whether the volume at the start of `region` is a variable store's; nothing if there is no volume.
     fn volume_is_nv(&self, region: Region) -> Option<bool> {
         let mut header = [0; 48];
-        self.file.read_exact_at(&mut header, region.address).ok()?;
+        self.memory.read_exact_at(&mut header, region.address).ok()?;
         let mut reader = Reader::new(&header);
         reader.seek(16, "file system").ok()?;
         let kind = Guid::from_bytes(*reader.raw::<[u8; 16]>("file system").ok()?);
@@ -191,7 +194,7 @@ impl GuestMemory {
     pub fn read(&self, region: Region, len_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
         let len_bytes = region.len_bytes.min(len_bytes).min(FLASH_MAX_BYTES);
         settle::read(
-            &self.file,
+            &self.memory,
             region.address,
             usize::try_from(len_bytes).unwrap_or(0),
         )
@@ -260,7 +263,7 @@ impl GuestMemory {
         while offset < region.len_bytes {
             let wanted = region.len_bytes.saturating_sub(offset).min(CHUNK_BYTES as u64) as usize;
             let bytes = chunk.get_mut(..wanted).unwrap_or_default();
-            self.file
+            self.memory
                 .read_exact_at(bytes, region.address.saturating_add(offset))
                 .map_err(|source| self.error(source))?;
             if !each(offset, bytes) {

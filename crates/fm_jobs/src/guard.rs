@@ -15,10 +15,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{self, Capture, Captured};
+use crate::check::{self, Images, PhaseDocument};
 use crate::{Error, Result};
 
-pub use hook::{Hook, Install, Status, install, status, uninstall};
-pub use packages::read_apt;
+pub use hook::{Hook, Install, Manager, Status, install, status, uninstall};
+pub use packages::{Leaving, read_apt, read_files};
 
 /// What the first half remembers for the second, in the store's folder.
 const MEMORY: &str = "guard.json";
@@ -52,20 +53,10 @@ pub struct Drift {
     pub file_size_bytes: Option<u64>,
     /// Where the build that it runs is stored.
     pub stored: PathBuf,
-    /// What the next cold boot would mean, as far as sizes and digests tell.
-    pub cold_boot: ColdBoot,
-}
-
-/// What the next cold boot of a guest would mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ColdBoot {
-    /// The file is gone: QEMU does not start.
-    Fails,
-    /// Another CODE of the same size: the guest gets other firmware, and migrates as before.
-    OtherBuild,
-    /// Another CODE of another size: the flash layout changed, and with it what VARS must look like.
-    OtherSize,
+    /// What the next cold boot brings, by the judge; nothing if that could not be judged.
+    pub cold_boot: Option<PhaseDocument>,
+    /// Why it could not be judged.
+    pub not_judged: Option<String>,
 }
 
 /// The captured guests of an upgrade that is under way.
@@ -74,15 +65,15 @@ struct Memory {
     guests: Vec<Captured>,
 }
 
-/// Before packages are replaced: captures the guests whose CODE file belongs to one of `packages` of the
-/// system below `root`; all guests, if the packages are not known.
+/// Before packages are replaced: captures the guests whose CODE file is among what leaves the system below
+/// `root`; all guests, if that is not known.
 ///
 /// # Errors
 /// If there is no process table, or the store's folder can't be written.
-pub fn before(store: &Store, root: &Path, packages: Option<&[String]>) -> Result<Capture> {
+pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<Capture> {
     let mut listing = fm_host::guests()?;
-    if let Some(packages) = packages {
-        let files = packages::files(root, packages);
+    if let Some(leaving) = leaving {
+        let files = packages::files(root, leaving);
         listing
             .guests
             .retain(|guest| code_path(guest).is_some_and(|path| files.contains(&path)));
@@ -112,12 +103,13 @@ pub fn after(store: &Store) -> Result<After> {
         });
     };
     let running = fm_host::guests()?.guests;
+    let images = Images::default();
     let mut drifting = Vec::new();
     memory.guests.retain(|captured| {
         let Some(guest) = running.iter().find(|guest| guest.pid() == captured.pid) else {
             return false;
         };
-        let drift = drift(captured, guest);
+        let drift = drift(captured, guest, &images);
         let is_told = drift.is_some();
         drifting.extend(drift);
         !is_told
@@ -138,7 +130,7 @@ pub fn after(store: &Store) -> Result<After> {
     })
 }
 
-fn drift(captured: &Captured, guest: &Guest) -> Option<Drift> {
+fn drift(captured: &Captured, guest: &Guest, images: &Images) -> Option<Drift> {
     let path = captured.code.path.clone()?;
     let now = capture::digest(&guest.process().reach(&path));
     let (file_sha256, file_size_bytes) = match now {
@@ -146,10 +138,9 @@ fn drift(captured: &Captured, guest: &Guest) -> Option<Drift> {
         Some((digest, size_bytes)) => (Some(digest.to_string()), Some(size_bytes)),
         None => (None, None),
     };
-    let cold_boot = match file_size_bytes {
-        None => ColdBoot::Fails,
-        Some(size_bytes) if size_bytes == captured.code.size_bytes => ColdBoot::OtherBuild,
-        Some(_) => ColdBoot::OtherSize,
+    let (cold_boot, not_judged) = match check::cold_boot(guest, images) {
+        Ok(phase) => (phase, None),
+        Err(error) => (None, Some(in_one_line(&error))),
     };
     Some(Drift {
         pid: captured.pid,
@@ -161,6 +152,7 @@ fn drift(captured: &Captured, guest: &Guest) -> Option<Drift> {
         file_size_bytes,
         stored: captured.stored.clone(),
         cold_boot,
+        not_judged,
     })
 }
 

@@ -145,13 +145,19 @@ impl Offer {
 /// # Errors
 /// If there is no such guest, it has no flash, or it may not be read.
 pub fn offer(selector: &str) -> crate::Result<Offer> {
+    Ok(found(selector)?.2)
+}
+
+/// As [`offer`], with the guest and its open memory.
+pub(crate) fn found(selector: &str) -> crate::Result<(Guest, GuestMemory, Offer)> {
     let guest = fm_host::find(selector)?;
     let memory = guest.memory()?;
     let asked = match memory.blocks().is_empty() && selector.contains('/') {
         true => Some(ask(Path::new(selector))?),
         false => None,
     };
-    Ok(of_guest(&guest, &memory, asked.as_ref())?)
+    let offer = of_guest(&guest, &memory, asked.as_ref())?;
+    Ok((guest, memory, offer))
 }
 
 fn ask(socket: &Path) -> Result<Description, Error> {
@@ -159,7 +165,8 @@ fn ask(socket: &Path) -> Result<Description, Error> {
     Ok(monitor::describe(&mut client)?)
 }
 
-fn of_guest(
+/// The offer of a guest whose memory is open; `asked` is what its monitor said, if it had to be asked.
+pub(crate) fn of_guest(
     guest: &Guest,
     memory: &GuestMemory,
     asked: Option<&Description>,

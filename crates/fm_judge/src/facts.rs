@@ -126,6 +126,8 @@ impl core::fmt::Display for Confidential {
 /// What is known of the firmware binary.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CodeUnit {
+    /// Whether there is a file at all where the guest's definition names one.
+    pub present: Known<bool>,
     /// The file that a cold boot reads.
     pub path: Known<String>,
     /// Digest of what that file holds now, where that can differ from what the guest runs.

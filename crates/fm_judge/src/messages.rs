@@ -2,7 +2,7 @@
 //!
 //! Sources: QEMU `migration/ram.c` (`parse_ramblock`), `system/physmem.c` (`qemu_ram_resize`),
 //! `migration/savevm.c` (`configuration_post_load`), `hw/i386/pc_sysfw.c` (`pc_system_flash_map`),
-//! `hw/block/block.c` (`blk_check_size_and_read_all`), `system/vl.c` (`select_machine`).
+//! `block/file-posix.c` (`raw_open_common`), `hw/block/block.c` (`blk_check_size_and_read_all`), `system/vl.c` (`select_machine`).
 
 use alloc::format;
 use alloc::string::String;
@@ -35,6 +35,12 @@ pub fn unsupported_machine(name: &str, qemu: QemuVersion) -> String {
     } else {
         format!("unsupported machine type: \"{name}\"")
     }
+}
+
+/// A flash file is not there; QEMU prints the option that names it before these words.
+#[must_use]
+pub fn no_such_file(path: &str) -> String {
+    format!("Could not open '{path}': No such file or directory")
 }
 
 /// A PC's flash file is no multiple of 4 KiB, or empty.

@@ -71,7 +71,7 @@ fn a_replaced_file_is_drift_and_the_running_build_is_still_named() {
     let scene = Scene::new();
     let guest = scene.start(Emulator::system(Arch::X86_64));
     replace(&scene.code, &fm_fixtures::bytes(NEWER_CODE));
-    let seen = ps::ps(None).unwrap();
+    let seen = ps::ps(&ps::Request::default()).unwrap();
     let code = code_of(&seen, &guest);
     assert_eq!(
         (code.running_sha256, code.file_sha256),
@@ -88,14 +88,17 @@ fn one_changed_byte_of_the_file_is_seen() {
     let mut bytes = fm_fixtures::bytes(CODE);
     bytes[2_222_222] ^= 1;
     replace(&scene.code, &bytes);
-    assert_eq!(code_of(&ps::ps(None).unwrap(), &guest).drift, Some(true));
+    assert_eq!(
+        code_of(&ps::ps(&ps::Request::default()).unwrap(), &guest).drift,
+        Some(true)
+    );
 }
 
 #[test]
 fn one_changed_byte_in_the_guests_memory_is_seen() {
     let scene = Scene::new();
     let guest = scene.start(Emulator::system(Arch::X86_64));
-    let before = code_of(&ps::ps(None).unwrap(), &guest);
+    let before = code_of(&ps::ps(&ps::Request::default()).unwrap(), &guest);
     assert_eq!(before.drift, Some(false));
     let found = fm_host::find(&guest.pid().to_string()).unwrap();
     let region = found.flash_region(&found.memory().unwrap(), 0).unwrap();
@@ -104,7 +107,7 @@ fn one_changed_byte_in_the_guests_memory_is_seen() {
         .open(format!("/proc/{}/mem", guest.pid()))
         .unwrap();
     memory.write_all_at(&[0xa5], region.address + 3_333_333).unwrap();
-    let after = code_of(&ps::ps(None).unwrap(), &guest);
+    let after = code_of(&ps::ps(&ps::Request::default()).unwrap(), &guest);
     assert_eq!(after.drift, Some(true));
     assert_ne!(after.running_sha256, before.running_sha256);
     assert_eq!(after.file_sha256, before.file_sha256);
@@ -116,7 +119,7 @@ fn a_deleted_file_is_drift_and_what_runs_is_still_read() {
     let guest = scene.start(Emulator::system(Arch::X86_64));
     fs::remove_file(&scene.code).unwrap();
     fs::remove_file(&scene.vars).unwrap();
-    let seen = ps::ps(None).unwrap();
+    let seen = ps::ps(&ps::Request::default()).unwrap();
     let code = code_of(&seen, &guest);
     assert_eq!((code.running_sha256, code.file_sha256), (digest(CODE), None));
     assert_eq!(code.drift, Some(true));
@@ -143,7 +146,7 @@ fn a_guest_in_another_mount_namespace_is_compared_with_its_own_file() {
         scene.code.display()
     );
     let guest = scene.start(script(&scene, &namespace));
-    let code = code_of(&ps::ps(None).unwrap(), &guest);
+    let code = code_of(&ps::ps(&ps::Request::default()).unwrap(), &guest);
     assert_eq!(code.path.as_deref(), Some(scene.code.as_path()));
     assert_eq!(
         (code.running_sha256, code.file_sha256),
@@ -164,7 +167,7 @@ fn the_version_is_the_running_programs_and_not_the_files() {
         &format!("{modules}; exec {} \"$@\"", program.display()),
     ));
     replace(&program, b"QEMU emulator version 99.0.0\n\0");
-    let seen = ps::ps(None).unwrap();
+    let seen = ps::ps(&ps::Request::default()).unwrap();
     let row = seen.guests.iter().find(|row| row.pid == guest.pid()).unwrap();
     assert!(
         row.qemu_version.as_deref().unwrap().starts_with("7.2."),
@@ -179,7 +182,7 @@ fn a_guest_that_ends_is_gone_from_the_list_without_a_word() {
     let guest = scene.start(Emulator::system(Arch::X86_64));
     let pid = guest.pid();
     guest.quit().unwrap();
-    let seen = ps::ps(None).unwrap();
+    let seen = ps::ps(&ps::Request::default()).unwrap();
     assert!(seen.guests.iter().all(|row| row.pid != pid));
     assert!(
         seen.remarks

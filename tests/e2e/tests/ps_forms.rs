@@ -42,7 +42,7 @@ impl Home {
 }
 
 fn row(guest: &Guest) -> PsGuest {
-    let seen = ps::ps(None).unwrap();
+    let seen = ps::ps(&ps::Request::default()).unwrap();
     let mine = seen.guests.into_iter().find(|row| row.pid == guest.pid());
     mine.unwrap_or_else(|| panic!("pid {} is not listed; {:?}", guest.pid(), seen.remarks))
 }

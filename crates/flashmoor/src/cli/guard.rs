@@ -4,8 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
-use fm_jobs::{Error, guard};
+use clap::{ArgGroup, Args, Subcommand};
+use fm_jobs::Error;
+use fm_jobs::guard::{self, Manager};
 
 use super::{Context, Result, Status};
 use crate::render::capture as render;
@@ -28,15 +29,19 @@ enum Verb {
     After(After),
 }
 
-/// Let apt start flashmoor before it replaces packages, and after
+/// Let apt or dnf start flashmoor before it replaces packages, and after
 ///
 /// Before: guests whose CODE file belongs to one of the packages are captured. After: guests that drift are
 /// named, with what a cold boot would mean. An upgrade is never stopped by this unless --block is given.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("manager").args(["apt", "dnf"]).required(true))]
 struct Install {
     /// Guard apt
-    #[arg(long, required = true)]
+    #[arg(long)]
     apt: bool,
+    /// Guard dnf, 4 or 5
+    #[arg(long)]
+    dnf: bool,
     #[command(flatten)]
     place: Place,
     /// Stop an upgrade when a guest that uses its files can't be captured
@@ -61,6 +66,9 @@ struct Before {
     /// Standard input is apt's list of packages
     #[arg(long)]
     apt: bool,
+    /// Standard input is the files that leave, one a line
+    #[arg(long, conflicts_with = "apt")]
+    files: bool,
     #[command(flatten)]
     place: Place,
     /// Fail when a guest can't be captured
@@ -110,7 +118,9 @@ impl Install {
             path: "flashmoor's own program".into(),
             source,
         })?;
+        let manager = if self.dnf { Manager::Dnf } else { Manager::Apt };
         let done = guard::install(&guard::Install {
+            manager,
             root: &self.place.root,
             program: &program,
             store: context.global.store.as_deref(),
@@ -160,12 +170,12 @@ impl Before {
 
     fn capture(&self, context: &Context) -> Result<fm_jobs::capture::Capture> {
         // Without a list that we understand, whatever runs may be affected.
-        let packages = if self.apt {
-            guard::read_apt(io::stdin().lock())
-        } else {
-            None
+        let leaving = match (self.apt, self.files) {
+            (true, _) => guard::read_apt(io::stdin().lock()),
+            (_, true) => guard::read_files(io::stdin().lock()),
+            _ => None,
         };
-        guard::before(&context.store()?, &self.place.root, packages.as_deref())
+        guard::before(&context.store()?, &self.place.root, leaving.as_ref())
     }
 }
 

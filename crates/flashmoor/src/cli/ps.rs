@@ -23,6 +23,13 @@ pub(crate) struct Ps {
     /// Write the metrics for node_exporter's textfile collector to FILE
     #[arg(long, value_name = "FILE")]
     prometheus: Option<PathBuf>,
+    /// Judge whether each guest could migrate to the host with this firmware: a folder of files or
+    /// descriptors, a descriptor, a CODE file, or an offer
+    #[arg(long, value_name = "PATH")]
+    to: Option<PathBuf>,
+    /// The version of that host's QEMU; without it, or an offer that says it, no migration is promised
+    #[arg(long, value_name = "VERSION", requires = "to")]
+    to_qemu: Option<String>,
     /// Exit with status 10 if a cold boot would give any guest other firmware than it runs
     #[arg(long)]
     fail_on_drift: bool,
@@ -30,8 +37,13 @@ pub(crate) struct Ps {
 
 impl Ps {
     pub(crate) fn run(&self, context: &Context) -> Result {
+        let request = ps::Request {
+            store: context.global.store.clone(),
+            to: self.to.clone(),
+            to_qemu: self.to_qemu.clone(),
+        };
         loop {
-            let seen = ps::ps(context.global.store.as_deref())?;
+            let seen = ps::ps(&request)?;
             if let Some(path) = &self.prometheus {
                 ps::prometheus::write(&seen, path)?;
             }

@@ -1,7 +1,7 @@
 //! What was captured, and what the guard has to say, as text.
 
 use fm_jobs::capture::Capture;
-use fm_jobs::guard::{After, ColdBoot, Drift, Status};
+use fm_jobs::guard::{After, Drift, Status};
 
 use super::{BAD, CARE, GOOD, Output};
 
@@ -65,7 +65,7 @@ pub(crate) fn drift(output: &Output, after: &After) {
             }
             _ => output.line("  file now:  gone"),
         }
-        output.line(format_args!("  cold boot: {}", meaning(drift)));
+        cold_boot(output, drift);
         output.line(format_args!(
             "  unchanged: a guest started with {} gets what it runs now",
             drift.stored.display()
@@ -73,12 +73,25 @@ pub(crate) fn drift(output: &Output, after: &After) {
     }
 }
 
-fn meaning(drift: &Drift) -> &'static str {
-    match drift.cold_boot {
-        ColdBoot::Fails => "fails, because the file is gone; a warm reset changes nothing",
-        ColdBoot::OtherBuild => "gets the other build, of the same size; a warm reset changes nothing",
-        ColdBoot::OtherSize => {
-            "gets a build of another size, whose flash layout its VARS may not fit; a warm reset changes nothing"
+/// The judge's outcome, and what it found that is not simply in order.
+fn cold_boot(output: &Output, drift: &Drift) {
+    let Some(phase) = &drift.cold_boot else {
+        let why = drift.not_judged.as_deref().unwrap_or("no reason is known");
+        output.line(format_args!("  cold boot: not judged: {why}"));
+        return;
+    };
+    output.line(format_args!("  cold boot: {}", phase.outcome));
+    for finding in phase
+        .findings
+        .iter()
+        .filter(|finding| finding.outcome != "compatible")
+    {
+        output.line(format_args!(
+            "    {} {}: {}",
+            finding.code, finding.subject, finding.why
+        ));
+        if let Some(remedy) = &finding.remedy {
+            output.line(format_args!("      what to do: {remedy}"));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use fm_jobs::ps::{Ps, PsCode, PsGuest, PsVars};
+use fm_jobs::ps::{Ps, PsCode, PsGuest, PsMigration, PsVars};
 
 use super::{BAD, CARE, GOOD, Output};
 
@@ -28,6 +28,9 @@ const HEADER: [&str; 11] = [
     "DRIFT",
 ];
 
+/// Stands before the last column where a destination was named.
+const MIGRATION: &str = "MIGRATION";
+
 /// Prints the guests; `again` over the last ones, on a terminal.
 pub(crate) fn show(output: &Output, ps: &Ps, again: bool) {
     if again && std::io::stdout().is_terminal() {
@@ -39,8 +42,11 @@ pub(crate) fn show(output: &Output, ps: &Ps, again: bool) {
         output.line(table(ps));
     }
     for guest in &ps.guests {
+        let who = guest.name.as_deref().unwrap_or("-");
+        if let Some(migration) = &guest.migration {
+            reasons(output, guest.pid, who, migration);
+        }
         for remark in &guest.remarks {
-            let who = guest.name.as_deref().unwrap_or("-");
             output.remark(format_args!("{CARE}{} {who}{CARE:#}: {remark}", guest.pid));
         }
     }
@@ -49,14 +55,38 @@ pub(crate) fn show(output: &Output, ps: &Ps, again: bool) {
     }
 }
 
+/// What stands against a migration: a line a finding, and what to do.
+fn reasons(output: &Output, pid: u32, who: &str, migration: &PsMigration) {
+    for finding in &migration.findings {
+        let to_do = finding.remedy.as_deref().unwrap_or_default();
+        output.line(format_args!(
+            "{CARE}{pid} {who}{CARE:#}: to {}: {}, {} {}; {to_do}",
+            migration.to, finding.outcome, finding.code, finding.why
+        ));
+    }
+}
+
 fn table(ps: &Ps) -> Table {
+    let mut header = HEADER.to_vec();
+    let judged = ps.guests.iter().any(|guest| guest.migration.is_some());
+    if judged {
+        header.insert(header.len() - 1, MIGRATION);
+    }
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(HEADER);
+        .set_header(header);
     for guest in &ps.guests {
-        table.add_row(row(guest));
+        let mut row = row(guest);
+        if judged {
+            let outcome = guest
+                .migration
+                .as_ref()
+                .map(|migration| migration.outcome.clone());
+            row.insert(row.len() - 1, outcome.unwrap_or_else(nothing));
+        }
+        table.add_row(row);
     }
     table
 }

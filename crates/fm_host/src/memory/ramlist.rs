@@ -5,13 +5,11 @@
 //! bytes that only look like a block are passed over; and whoever finds no list here (another layout,
 //! another allocator) falls back to the mappings alone.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-
 use fm_formats::Reader;
 use zerocopy::little_endian::U64;
 
 use super::RamBlock;
+use super::reading::Memory;
 use crate::process::Mapping;
 
 /// Offsets in `RAMBlock` on 64-bit hosts.
@@ -29,10 +27,13 @@ const PARENTS_MAX: usize = 8;
 const BLOCKS_MAX: usize = 4096;
 /// How much memory is searched for the first block.
 const SEARCH_MAX_BYTES: u64 = 256 << 20;
-const CHUNK_BYTES: usize = 1 << 20;
+/// Small enough to stay in a core's cache, and to stop soon after the first block.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Words that are looked at together before any of them is looked at closely.
+const GROUP: usize = 8;
 
 /// The blocks in QEMU's own order, and the machine's type if it was found above one of them.
-pub(super) fn read(memory: &File, mappings: &[Mapping]) -> (Vec<RamBlock>, Option<String>) {
+pub(super) fn read(memory: &Memory, mappings: &[Mapping]) -> (Vec<RamBlock>, Option<String>) {
     let Some(first) = search(memory, mappings) else {
         return (Vec::new(), None);
     };
@@ -84,7 +85,7 @@ struct RawBlock {
 }
 
 impl RawBlock {
-    fn read(memory: &File, address: u64) -> Option<Self> {
+    fn read(memory: &Memory, address: u64) -> Option<Self> {
         if address == 0 || !address.is_multiple_of(8) {
             return None;
         }
@@ -134,7 +135,7 @@ impl RawBlock {
 
 /// The first block that the heap holds: a word that is the start of a mapping, in the middle of a
 /// structure that names exactly this mapping's length.
-fn search(memory: &File, mappings: &[Mapping]) -> Option<RawBlock> {
+fn search(memory: &Memory, mappings: &[Mapping]) -> Option<RawBlock> {
     let starts: Vec<(u64, u64)> = mappings
         .iter()
         .filter(|mapping| mapping.may_hold_ram())
@@ -163,12 +164,28 @@ fn search(memory: &File, mappings: &[Mapping]) -> Option<RawBlock> {
     None
 }
 
-fn search_chunk(memory: &File, bytes: &[u8], at: u64, starts: &[(u64, u64)]) -> Option<RawBlock> {
+fn search_chunk(memory: &Memory, bytes: &[u8], at: u64, starts: &[(u64, u64)]) -> Option<RawBlock> {
     let lowest = starts.first()?.0;
     let highest = starts.last()?.0;
-    for (index, word) in bytes.as_chunks::<8>().0.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        if !word.is_multiple_of(4096) || word < lowest || word > highest {
+    let span = highest.saturating_sub(lowest);
+    let may_be_start = |word: u64| (word & 0xfff == 0) & (word.wrapping_sub(lowest) <= span);
+    let words = bytes.as_chunks::<8>().0;
+    let groups = words.chunks(GROUP).enumerate();
+    // hardly any group holds a start, and a group without a branch inside is quickly passed over
+    let hit = groups.filter(|(_, group)| {
+        let words = group.iter().map(|word| u64::from_le_bytes(*word));
+        words.fold(false, |hit, word| hit | may_be_start(word))
+    });
+    let words = hit.flat_map(|(at, group)| {
+        let first = at.saturating_mul(GROUP);
+        group
+            .iter()
+            .enumerate()
+            .map(move |(index, word)| (first.saturating_add(index), *word))
+    });
+    for (index, word) in words {
+        let word = u64::from_le_bytes(word);
+        if !may_be_start(word) {
             continue;
         }
         let Ok(known) = starts.binary_search_by_key(&word, |(start, _)| *start) else {
@@ -187,7 +204,7 @@ fn search_chunk(memory: &File, bytes: &[u8], at: u64, starts: &[(u64, u64)]) -> 
 }
 
 /// The machine's type without its `-machine` ending: an owner of the memory region, a few steps up.
-fn machine_above(memory: &File, region: u64) -> Option<String> {
+fn machine_above(memory: &Memory, region: u64) -> Option<String> {
     let mut object = region;
     for _ in 0..PARENTS_MAX {
         object = word_at(memory, object.checked_add(OBJECT_PARENT)?)?;
@@ -201,14 +218,14 @@ fn machine_above(memory: &File, region: u64) -> Option<String> {
     None
 }
 
-fn word_at(memory: &File, address: u64) -> Option<u64> {
+fn word_at(memory: &Memory, address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     memory.read_exact_at(&mut bytes, address).ok()?;
     Some(u64::from_le_bytes(bytes)).filter(|word| *word != 0)
 }
 
 /// Printable text of at most 127 bytes that a zero ends.
-fn text_at(memory: &File, address: u64) -> Option<String> {
+fn text_at(memory: &Memory, address: u64) -> Option<String> {
     let mut bytes = [0; 128];
     let read = memory.read_at(&mut bytes, address).ok()?;
     let end = bytes.get(..read)?.iter().position(|byte| *byte == 0)?;
@@ -220,10 +237,11 @@ fn text_at(memory: &File, address: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::FileExt as _;
 
     /// A process whose heap lies at 0x10000 and whose blocks lie above, in a sparse file.
     struct Fake {
-        memory: File,
+        memory: Memory,
         mappings: Vec<Mapping>,
     }
 
@@ -239,14 +257,17 @@ mod tests {
 
     fn fake() -> Fake {
         Fake {
-            memory: tempfile::tempfile().unwrap(),
+            memory: Memory::from(tempfile::tempfile().unwrap()),
             mappings: vec![mapping(0x10000, 0x10000, "[heap]")],
         }
     }
 
     impl Fake {
         fn word(&self, address: u64, word: u64) {
-            self.memory.write_all_at(&word.to_le_bytes(), address).unwrap();
+            self.memory
+                .file()
+                .write_all_at(&word.to_le_bytes(), address)
+                .unwrap();
         }
 
         fn block(&mut self, at: u64, name: &str, host: u64, len: (u64, u64), next: u64, link_before: u64) {
@@ -254,7 +275,7 @@ mod tests {
             self.word(at + HOST, host);
             self.word(at + 48, len.0);
             self.word(at + 56, len.1);
-            self.memory.write_all_at(name.as_bytes(), at + 76).unwrap();
+            self.memory.file().write_all_at(name.as_bytes(), at + 76).unwrap();
             self.word(at + NEXT, next);
             self.word(at + NEXT + 8, link_before);
             self.word(0x1fff8, 0);
@@ -325,7 +346,10 @@ mod tests {
             fake.word(object, object + 0x80);
             fake.word(object + 0x80, object + 0x90);
             fake.word(object + 0x90, object + 0xa0);
-            fake.memory.write_all_at(name.as_bytes(), object + 0xa0).unwrap();
+            fake.memory
+                .file()
+                .write_all_at(name.as_bytes(), object + 0xa0)
+                .unwrap();
         }
         let (_, machine) = read(&fake.memory, &fake.mappings);
         assert_eq!(machine.as_deref(), Some("pc-q35-7.2"));

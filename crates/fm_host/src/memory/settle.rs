@@ -5,9 +5,9 @@
 //! twice in a row: at the instant between those two readings every page was as returned. (Flash does not
 //! change and change back within microseconds: writes only clear bits, an erase rewrites a block.)
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+
+use super::reading::Memory;
 
 const PAGE_BYTES: usize = 4096;
 const CHUNK_BYTES: usize = 64 << 10;
@@ -19,7 +19,7 @@ const HOT_READINGS_MAX: u32 = 128;
 const HOT_PAGES_MAX: usize = 64;
 
 /// The `len_bytes` bytes at `address` as they were at one instant, or nothing if they did not hold still.
-pub(super) fn read(memory: &File, address: u64, len_bytes: usize) -> io::Result<Option<Vec<u8>>> {
+pub(super) fn read(memory: &Memory, address: u64, len_bytes: usize) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = vec![0; len_bytes];
     let mut hot: Vec<usize> = Vec::new();
     for _ in 0..READINGS_MAX {
@@ -41,7 +41,7 @@ pub(super) fn read(memory: &File, address: u64, len_bytes: usize) -> io::Result<
 }
 
 /// Reads the hot pages into `bytes` until they read the same twice in a row; whether they did.
-fn read_hot(memory: &File, address: u64, bytes: &mut [u8], hot: &[usize]) -> io::Result<bool> {
+fn read_hot(memory: &Memory, address: u64, bytes: &mut [u8], hot: &[usize]) -> io::Result<bool> {
     let mut page_bytes = [0; PAGE_BYTES];
     for _ in 0..HOT_READINGS_MAX {
         let mut same = true;
@@ -68,7 +68,7 @@ fn read_hot(memory: &File, address: u64, bytes: &mut [u8], hot: &[usize]) -> io:
 }
 
 /// Reads all again; the pages that differ from `bytes`.
-fn changed_pages(memory: &File, address: u64, bytes: &[u8]) -> io::Result<Vec<usize>> {
+fn changed_pages(memory: &Memory, address: u64, bytes: &[u8]) -> io::Result<Vec<usize>> {
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut changed = Vec::new();
     for (index, known) in bytes.chunks(CHUNK_BYTES).enumerate() {
@@ -95,6 +95,7 @@ fn changed_pages(memory: &File, address: u64, bytes: &[u8]) -> io::Result<Vec<us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::FileExt as _;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
@@ -102,8 +103,9 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let bytes: Vec<u8> = (0..200_001u32).map(|i| (i % 251) as u8).collect();
         file.write_all_at(&bytes, 0x10000).unwrap();
-        assert_eq!(read(&file, 0x10000, bytes.len()).unwrap().unwrap(), bytes);
-        assert!(read(&file, 0x10000, bytes.len() + 1).is_err(), "behind the end");
+        let memory = Memory::from(file);
+        assert_eq!(read(&memory, 0x10000, bytes.len()).unwrap().unwrap(), bytes);
+        assert!(read(&memory, 0x10000, bytes.len() + 1).is_err(), "behind the end");
     }
 
     #[test]
@@ -114,6 +116,7 @@ mod tests {
         let len_bytes = 64 * PAGE_BYTES;
         let back = (63 * PAGE_BYTES) as u64;
         file.set_len(len_bytes as u64).unwrap();
+        let memory = Memory::from(file.try_clone().unwrap());
         let stop = AtomicBool::new(false);
         let mut settled = 0;
         std::thread::scope(|scope| {
@@ -130,7 +133,7 @@ mod tests {
                 }
             });
             for _ in 0..200 {
-                if let Some(bytes) = read(&file, 0, len_bytes).unwrap() {
+                if let Some(bytes) = read(&memory, 0, len_bytes).unwrap() {
                     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
                     let (front, back) = (number(0), number(63 * PAGE_BYTES));
                     assert!(front == back || front == back + 1, "front {front}, back {back}");

@@ -83,7 +83,16 @@ pub(super) fn destinations(
     source: &Side,
     store: Option<&Path>,
 ) -> Result<Vec<Side>> {
-    let mut sides = sides(words, store)?;
+    adapted(sides(words, store)?, words, options, source)
+}
+
+/// The sides that a destination can be, as `source`'s guest would meet them.
+pub(super) fn adapted(
+    mut sides: Vec<Side>,
+    words: &Words,
+    options: &Options,
+    source: &Side,
+) -> Result<Vec<Side>> {
     if sides.is_empty() {
         // Another machine or QEMU, the same files.
         sides.push(Side {
@@ -109,6 +118,8 @@ pub(super) fn destinations(
         for (to, from) in [
             (&mut side.facts.smm, &source.facts.smm),
             (&mut side.facts.secure_flash, &source.facts.secure_flash),
+            (&mut side.facts.s3, &source.facts.s3),
+            (&mut side.facts.tpm, &source.facts.tpm),
         ] {
             if !to.is_known() {
                 to.clone_from(from);
@@ -156,7 +167,7 @@ fn own_store(side: &mut Side, source: &Facts) {
 }
 
 /// Every side that the words can mean: one, or one for each build of a folder; none if nothing was named.
-fn sides(words: &Words, store: Option<&Path>) -> Result<Vec<Side>> {
+pub(super) fn sides(words: &Words, store: Option<&Path>) -> Result<Vec<Side>> {
     let mut sides = match (
         &words.guest,
         &words.offer,
@@ -164,7 +175,7 @@ fn sides(words: &Words, store: Option<&Path>) -> Result<Vec<Side>> {
         &words.code,
         &words.bios,
     ) {
-        (Some(guest), None, None, None, None) => vec![guest::from_guest(guest, store)?],
+        (Some(guest), None, None, None, None) => vec![guest::from_guest(guest)?],
         (None, Some(path), None, None, None) => vec![guest::from_offer_file(path, store)?],
         (None, None, Some(path), None, None) => host::sides(path)?,
         (None, None, None, Some(code), None) => from_code(code, store)?,

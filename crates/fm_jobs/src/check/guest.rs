@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use fm_formats::Sha256;
+use fm_host::{Guest, GuestMemory};
 use fm_judge::{Block, CodeUnit, Facts, Firmware, Format, Known};
 
 use super::gather::{Side, machine};
@@ -11,25 +13,119 @@ use super::image;
 use crate::Result;
 use crate::offer::{self, Offer};
 
+/// What builds show, by digest: fifty guests of one build have it taken apart once.
+#[derive(Debug, Default)]
+pub(crate) struct Images(Mutex<Vec<(Sha256, Option<CodeUnit>)>>);
+
+impl Images {
+    fn unit(&self, digest: &Sha256, look: impl FnOnce() -> Option<CodeUnit>) -> Option<CodeUnit> {
+        // held while looking: a second thread that wants the same build waits for it
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, unit)) = seen.iter().find(|(known, _)| known == digest) {
+            return unit.clone();
+        }
+        let unit = look();
+        seen.push((*digest, unit.clone()));
+        unit
+    }
+}
+
 /// A running guest: its offer says what runs, its monitor is not asked unless it was named.
-pub(super) fn from_guest(selector: &str, store: Option<&Path>) -> Result<Side> {
-    let offer = offer::offer(selector)?;
-    let mut side = from_offer(&offer, &format!("guest {selector}, read from its memory"), store)?;
+pub(super) fn from_guest(selector: &str) -> Result<Side> {
+    let (guest, memory, offer) = offer::found(selector)?;
+    let evidence = format!("guest {selector}, read from its memory");
+    of_offered(&guest, &memory, &offer, &evidence, &Images::default())
+}
+
+/// The same for a guest that was found before, and never with a question to its monitor.
+pub(super) fn from_running(guest: &Guest, images: &Images) -> Result<Side> {
+    let memory = guest.memory()?;
+    let offer = offer::of_guest(guest, &memory, None)?;
+    let evidence = format!("{}, read from its memory", guest.label());
+    of_offered(guest, &memory, &offer, &evidence, images)
+}
+
+fn of_offered(
+    guest: &Guest,
+    memory: &GuestMemory,
+    offer: &Offer,
+    evidence: &str,
+    images: &Images,
+) -> Result<Side> {
+    let digest = offer.code_digest()?;
+    let code = images.unit(&digest, || {
+        let short: String = offer.build.chars().take(12).collect();
+        let bytes = flash(guest, memory, 0)?;
+        image::code_bytes(&bytes, &format!("build {short}"))
+            .ok()
+            .flatten()
+    });
+    let mut side = from_offer(offer, evidence, code)?;
+    if offer.vars.is_some()
+        && let Some(bytes) = flash(guest, memory, 1)
+        && let Ok(unit) = image::vars_of(&bytes, &format!("{evidence}, vars"))
+    {
+        // how its file is encoded does not show in memory
+        let (format, declared_format) = (side.facts.vars.format, side.facts.vars.declared_format);
+        side.facts.vars = fm_judge::VarsUnit {
+            format,
+            declared_format,
+            ..unit
+        };
+    }
+    command_line(guest, &mut side.facts);
     // Only here is the file that is named the guest's own.
     if let Some(path) = &offer.code.path
-        && let Ok(bytes) = fs::read(path)
+        && let Ok(bytes) = fs::read(guest.process().reach(path))
     {
         side.facts.code.on_disk = Known::new(Sha256::of(&bytes), path.display().to_string());
     }
     Ok(side)
 }
 
-/// An offer in a file, of a guest that may be on another host.
-pub(super) fn from_offer_file(path: &Path, store: Option<&Path>) -> Result<Side> {
-    from_offer(&offer::read(path)?, &path.display().to_string(), store)
+fn flash(guest: &Guest, memory: &GuestMemory, unit: u32) -> Option<Vec<u8>> {
+    let region = guest.flash_region(memory, unit).ok()?;
+    guest.read_region(memory, unit, region, u64::MAX).ok()
 }
 
-fn from_offer(offer: &Offer, evidence: &str, store: Option<&Path>) -> Result<Side> {
+/// What neither the memory nor an offer shows.
+fn command_line(guest: &Guest, facts: &mut Facts) {
+    let command = guest.command();
+    let at = |option: &str| format!("the command line of {}, {option}", guest.label());
+    if let Some(smm) = command.smm {
+        facts.smm = Known::new(smm, at("-machine smm="));
+    } else if guest.accelerator() == "tcg" {
+        // QEMU `hw/i386/x86.c`, `x86_machine_is_smm_enabled`: under KVM the kernel decides
+        facts.smm = Known::new(true, at("-accel tcg, which has it unless told otherwise"));
+    }
+    facts.secure_flash = Known::new(command.secure_flash, at("-global cfi.pflash01.secure="));
+    facts.s3 = Known::new(!command.s3_off, at("-global ICH9-LPC.disable_s3="));
+    facts.tpm = Known::new(command.tpm, at("-tpmdev"));
+}
+
+/// An offer in a file, of a guest that may be on another host.
+pub(super) fn from_offer_file(path: &Path, store: Option<&Path>) -> Result<Side> {
+    let offer = offer::read(path)?;
+    let evidence = path.display().to_string();
+    let code = known_build(&offer.code_digest()?, &offer, store);
+    let mut side = from_offer(&offer, &evidence, code)?;
+    // The file that it names may be here, and hold what the guest wrote last.
+    if let Some(vars) = &offer.vars
+        && let Some(path) = vars.path.as_deref().filter(|path| path.is_file())
+        && let Ok(unit) = image::vars_file(path)
+        && unit.sha256.value().map(ToString::to_string).as_ref() == Some(&vars.sha256)
+    {
+        let (format, size_bytes) = (side.facts.vars.format, side.facts.vars.size_bytes);
+        side.facts.vars = fm_judge::VarsUnit {
+            format,
+            size_bytes,
+            ..unit
+        };
+    }
+    Ok(side)
+}
+
+fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<Side> {
     let mut facts = Facts::default();
     let at = |what: &str| format!("{evidence}, {what}");
     if let Ok(version) = offer.qemu_version.parse() {
@@ -39,9 +135,8 @@ fn from_offer(offer: &Offer, evidence: &str, store: Option<&Path>) -> Result<Sid
         machine(&mut facts, name, &at("machine"))?;
     }
     facts.firmware = Known::new(Firmware::Flash, at("code"));
-    let digest = offer.code_digest()?;
-    facts.code = known_build(&digest, offer, store).unwrap_or_default();
-    facts.code.sha256 = Known::new(digest, at("code.sha256"));
+    facts.code = code.unwrap_or_default();
+    facts.code.sha256 = Known::new(offer.code_digest()?, at("code.sha256"));
     facts.code.size_bytes = Known::new(offer.code.size_bytes, at("code.size_bytes"));
     facts.code.format = format_of(offer.code.format.as_deref(), &at("code.format"));
     facts.code.path = Known::default();
@@ -50,19 +145,8 @@ fn from_offer(offer: &Offer, evidence: &str, store: Option<&Path>) -> Result<Sid
     }
     facts.vars.present = Known::new(offer.vars.is_some(), at("vars"));
     if let Some(vars) = &offer.vars {
-        // The file holds what the guest wrote last, unless it is on another host.
-        if let Some(path) = vars.path.as_deref().filter(|path| path.is_file())
-            && let Ok(unit) = image::vars_file(path)
-            && unit
-                .sha256
-                .value()
-                .is_some_and(|found| found.to_string() == vars.sha256)
-        {
-            facts.vars = unit;
-        }
         facts.vars.size_bytes = Known::new(vars.size_bytes, at("vars.size_bytes"));
         facts.vars.format = format_of(vars.format.as_deref(), &at("vars.format"));
-        facts.vars.present = Known::new(true, at("vars"));
     }
     if offer.blocks_complete {
         let blocks = offer.blocks.iter().map(|block| Block {

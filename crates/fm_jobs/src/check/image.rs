@@ -97,7 +97,7 @@ pub fn code_file(path: &Path) -> Result<CodeUnit> {
 }
 
 /// What firmware in memory shows, nothing if it is a store; `evidence` says where it came from.
-fn code_bytes(bytes: &[u8], evidence: &str) -> Result<Option<CodeUnit>, NotFirmware> {
+pub(super) fn code_bytes(bytes: &[u8], evidence: &str) -> Result<Option<CodeUnit>, NotFirmware> {
     let tree = Tree::parse(bytes);
     let facts = ImageFacts::of(&tree, bytes.len() as u64)?;
     if facts.role == Role::Vars {

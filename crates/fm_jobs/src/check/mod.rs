@@ -8,19 +8,23 @@ mod guest;
 mod host;
 mod image;
 mod matrix;
+mod reach;
 
 use std::path::PathBuf;
 
 use fm_judge::{Facts, Outcome, Phase, Verdict, judge};
 
 use crate::{Error, Result};
+use gather::Side;
 
 pub use document::{Candidate, Check, Evidence, FindingDocument, PhaseDocument, Phases};
 pub(crate) use gather::machine as machine_words;
 pub use gather::{Options, Words};
+pub(crate) use guest::Images;
 pub(crate) use image::vars_of;
 pub use image::{code_file, vars_file};
 pub use matrix::{Cell, Matrix, matrix};
+pub(crate) use reach::{Destination, cold_boot};
 
 /// Two sides, as the user named them.
 #[derive(Debug, Clone, Default)]
@@ -52,17 +56,13 @@ pub struct Checked {
 /// the outcome unknown.
 pub fn check(request: &Request) -> Result<Checked> {
     let source = gather::source(&request.source, &request.options, request.store.as_deref())?;
-    let mut sides = gather::destinations(
+    let sides = gather::destinations(
         &request.destination,
         &request.options,
         &source,
         request.store.as_deref(),
     )?;
-    let mut judged: Vec<(gather::Side, Verdict)> = Vec::new();
-    for side in sides.drain(..) {
-        let verdict = judge(&source.facts, &side.facts);
-        judged.push((side, verdict));
-    }
+    let judged = judged(&source, sides);
     let candidates = if judged.len() > 1 {
         judged
             .iter()
@@ -71,18 +71,7 @@ pub fn check(request: &Request) -> Result<Checked> {
     } else {
         Vec::new()
     };
-    // The file that the guest's definition names is what it gets there; else the best there is.
-    let chosen = judged
-        .iter()
-        .position(|(side, _)| has_path_of(&source.facts, &side.facts))
-        .or_else(|| {
-            let best = judged
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, (_, verdict))| rank(verdict));
-            best.map(|(index, _)| index)
-        });
-    let Some((side, verdict)) = chosen.and_then(|index| judged.get(index)) else {
+    let Some((side, verdict)) = chosen(&source, &judged) else {
         return Err(Error::Usage {
             message: "the destination has no firmware".into(),
             remedy: "name it with --to-code FILE, or another folder with --to-host-firmware DIR".into(),
@@ -92,6 +81,22 @@ pub fn check(request: &Request) -> Result<Checked> {
         document: Check::new(source.name.clone(), side.name.clone(), verdict, candidates),
         outcome: verdict.outcome(),
     })
+}
+
+fn judged(source: &Side, sides: Vec<Side>) -> Vec<(Side, Verdict)> {
+    let judge = |side: Side| {
+        let verdict = judge(&source.facts, &side.facts);
+        (side, verdict)
+    };
+    sides.into_iter().map(judge).collect()
+}
+
+/// The file that the guest's definition names is what it gets there; else the best there is.
+fn chosen<'a>(source: &Side, judged: &'a [(Side, Verdict)]) -> Option<&'a (Side, Verdict)> {
+    judged
+        .iter()
+        .find(|(side, _)| has_path_of(&source.facts, &side.facts))
+        .or_else(|| judged.iter().min_by_key(|(_, verdict)| rank(verdict)))
 }
 
 /// Whether both sides' CODE has the same file name, so that a definition that moves finds this one.

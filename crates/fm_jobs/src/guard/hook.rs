@@ -1,4 +1,7 @@
-//! The hook's file: where apt looks for it, and what it says.
+//! The hooks' files: where package managers look for them, and putting them there.
+
+mod apt;
+mod dnf;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,12 +11,29 @@ use serde::Serialize;
 
 use crate::{Error, Result};
 
-const APT: &str = "etc/apt/apt.conf.d/50flashmoor";
-const MARK: &str = "// Written by `flashmoor guard install`; `flashmoor guard uninstall` removes it.";
+/// Whose upgrades to guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// apt, and so everything that goes through it.
+    Apt,
+    /// dnf, 4 or 5.
+    Dnf,
+}
+
+impl Manager {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Apt => "apt",
+            Self::Dnf => "dnf",
+        }
+    }
+}
 
 /// What to install.
 #[derive(Debug, Clone)]
 pub struct Install<'a> {
+    /// Whose upgrades to guard.
+    pub manager: Manager,
     /// The system whose packages are guarded.
     pub root: &'a Path,
     /// The program that the hook starts.
@@ -31,14 +51,14 @@ pub struct Install<'a> {
 pub struct Status {
     /// `flashmoor/guard-status/1`.
     pub schema: &'static str,
-    /// The hooks that there can be.
+    /// The hooks that there can be on this system.
     pub hooks: Vec<Hook>,
 }
 
 /// A hook's file.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Hook {
-    /// `apt`.
+    /// `apt` or `dnf`.
     pub manager: &'static str,
     /// Where its file is.
     pub path: PathBuf,
@@ -48,107 +68,140 @@ pub struct Hook {
     pub blocks: bool,
 }
 
-/// Puts apt's hook in place, or a new one in the place of an older.
+/// A place for a hook, and what starts every file that we put there.
+struct Place {
+    manager: Manager,
+    path: PathBuf,
+    mark: &'static str,
+    text: fn(&Install<'_>) -> Result<String>,
+    /// What a hook that blocks says, and no other does.
+    blocking: &'static str,
+}
+
+/// Every place for a hook that the system below `root` has.
+fn places(root: &Path) -> Vec<Place> {
+    let mut places = vec![apt::place(root)];
+    places.extend(dnf::places(root));
+    places
+}
+
+/// Puts the hooks of a package manager in place, or new ones in the place of older.
 ///
 /// # Errors
-/// If a path has characters that apt's configuration or the shell would take for something else, another's
-/// file is in the way, or the disk refuses.
+/// If the system has no such package manager, a path has characters that a hook would take for something else,
+/// another's file is in the way, or the disk refuses.
 pub fn install(request: &Install<'_>) -> Result<Status> {
-    let text = apt(request)?;
-    let path = request.root.join(APT);
-    ours(&path)?;
-    let failed = |source| Error::File {
-        action: "write",
-        path: path.clone(),
-        source,
-    };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
+    let places = places(request.root);
+    let wanted: Vec<&Place> = places
+        .iter()
+        .filter(|place| place.manager == request.manager)
+        .collect();
+    if wanted.is_empty() {
+        return Err(Error::Usage {
+            message: format!(
+                "there is no {} below {}",
+                request.manager.name(),
+                request.root.display()
+            ),
+            remedy: "name the system with --root DIR, or its package manager".into(),
+        });
     }
-    // apt reads only names without a dot or with .conf: a half-written file is never seen.
-    let fresh = path.with_extension("flashmoor-new");
-    fs::write(&fresh, text)
-        .and_then(|()| fs::rename(&fresh, &path))
-        .map_err(failed)?;
+    for place in wanted {
+        let text = (place.text)(request)?;
+        place.is_ours()?;
+        place.write(&text)?;
+    }
     status(request.root)
 }
 
-/// Takes apt's hook away.
+/// Takes all hooks away.
 ///
 /// # Errors
-/// If the file is another's, or the disk refuses.
+/// If a file is another's, or the disk refuses.
 pub fn uninstall(root: &Path) -> Result<Status> {
-    let path = root.join(APT);
-    if ours(&path)? {
-        fs::remove_file(&path).map_err(|source| Error::File {
-            action: "remove",
-            path,
-            source,
-        })?;
+    for place in places(root) {
+        if place.is_ours()? {
+            fs::remove_file(&place.path).map_err(|source| Error::File {
+                action: "remove",
+                path: place.path.clone(),
+                source,
+            })?;
+        }
     }
     status(root)
 }
 
-/// Whether the hook is in place.
+/// Which hooks are in place.
 ///
 /// # Errors
-/// If its file can't be read or is another's.
+/// If a file can't be read or is another's.
 pub fn status(root: &Path) -> Result<Status> {
-    let path = root.join(APT);
-    let installed = ours(&path)?;
-    let blocks = installed && fs::read_to_string(&path).is_ok_and(|text| text.contains(" --block"));
+    let mut hooks = Vec::new();
+    for place in places(root) {
+        let installed = place.is_ours()?;
+        let says = |word: &str| fs::read_to_string(&place.path).is_ok_and(|text| text.contains(word));
+        hooks.push(Hook {
+            manager: place.manager.name(),
+            installed,
+            blocks: installed && says(place.blocking),
+            path: place.path,
+        });
+    }
     Ok(Status {
         schema: "flashmoor/guard-status/1",
-        hooks: vec![Hook {
-            manager: "apt",
-            path,
-            installed,
-            blocks,
-        }],
+        hooks,
     })
 }
 
-/// Whether our hook is there; an error if something else is.
-fn ours(path: &Path) -> Result<bool> {
-    match fs::read_to_string(path) {
-        Ok(text) if text.starts_with(MARK) => Ok(true),
-        Ok(_) => Err(Error::Usage {
-            message: format!("{} was not written by flashmoor", path.display()),
-            remedy: "move it away first".into(),
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(Error::File {
-            action: "read",
-            path: path.to_owned(),
+impl Place {
+    /// Whether our hook is there; an error if something else is.
+    fn is_ours(&self) -> Result<bool> {
+        let path = &self.path;
+        match fs::read_to_string(path) {
+            Ok(text) if text.starts_with(self.mark) => Ok(true),
+            Ok(_) => Err(Error::Usage {
+                message: format!("{} was not written by flashmoor", path.display()),
+                remedy: "move it away first".into(),
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(Error::File {
+                action: "read",
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    fn write(&self, text: &str) -> Result<()> {
+        let failed = |source| Error::File {
+            action: "write",
+            path: self.path.clone(),
             source,
-        }),
+        };
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder).map_err(failed)?;
+        }
+        // No package manager reads a name with this ending: a half-written file is never seen.
+        let fresh = self.path.with_extension("flashmoor-new");
+        fs::write(&fresh, text)
+            .and_then(|()| fs::rename(&fresh, &self.path))
+            .map_err(failed)
     }
 }
 
-fn apt(request: &Install<'_>) -> Result<String> {
-    let program = word(request.program)?;
-    let mut options = format!("--timeout {}", request.timeout_s);
+/// The options that both halves of a hook are started with, as words.
+fn options(request: &Install<'_>) -> Result<Vec<String>> {
+    let mut words = vec!["--timeout".to_owned(), request.timeout_s.to_string()];
     if let Some(store) = request.store {
-        options += &format!(" --store {}", word(store)?);
+        words.extend(["--store".to_owned(), word(store)?]);
     }
     if request.root != Path::new("/") {
-        options += &format!(" --root {}", word(request.root)?);
+        words.extend(["--root".to_owned(), word(request.root)?]);
     }
-    // apt stops when the first of these fails, and complains when the second does.
-    let (block, forgive) = if request.block {
-        (" --block", "")
-    } else {
-        ("", " || true")
-    };
-    Ok(format!(
-        "{MARK}\n\
-         DPkg::Tools::Options::{program}::Version \"3\";\n\
-         DPkg::Pre-Install-Pkgs {{ \"{program} guard before --apt {options}{block}{forgive}\"; }};\n\
-         DPkg::Post-Invoke {{ \"{program} guard after {options} || true\"; }};\n"
-    ))
+    Ok(words)
 }
 
-/// An absolute path that is one word to apt and to the shell.
+/// An absolute path that is one word to apt, to Python and to the shell.
 fn word(path: &Path) -> Result<String> {
     let path = std::path::absolute(path).map_err(|source| Error::File {
         action: "find",
@@ -159,7 +212,7 @@ fn word(path: &Path) -> Result<String> {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+".contains(letter);
     if text.is_empty() || !text.chars().all(plain) {
         return Err(Error::Usage {
-            message: format!("{} can't be named in apt's configuration", path.display()),
+            message: format!("{} can't be named in a package manager's hook", path.display()),
             remedy: "use a path of letters, digits and / . _ - + only".into(),
         });
     }
@@ -170,8 +223,11 @@ fn word(path: &Path) -> Result<String> {
 mod tests {
     use super::*;
 
+    const APT: &str = "etc/apt/apt.conf.d/50flashmoor";
+
     fn request<'a>(root: &'a Path) -> Install<'a> {
         Install {
+            manager: Manager::Apt,
             root,
             program: Path::new("/usr/bin/flashmoor"),
             store: None,
@@ -236,5 +292,44 @@ mod tests {
             assert!(matches!(install(&odd), Err(Error::Usage { .. })), "{path}");
         }
         assert!(!root.path().join(APT).exists());
+    }
+
+    #[test]
+    fn both_generations_of_dnf_are_guarded_where_they_are() {
+        let root = tempfile::tempdir().unwrap();
+        let dnf = Install {
+            manager: Manager::Dnf,
+            ..request(root.path())
+        };
+        let refused = install(&dnf).unwrap_err().to_string();
+        assert!(refused.starts_with("there is no dnf below "), "{refused}");
+
+        fs::create_dir_all(root.path().join("usr/lib/python3.12/site-packages/dnf")).unwrap();
+        fs::create_dir_all(root.path().join("etc/dnf/libdnf5-plugins")).unwrap();
+        let done = install(&dnf).unwrap();
+        let of_dnf: Vec<_> = done.hooks.iter().filter(|hook| hook.manager == "dnf").collect();
+        assert_eq!(of_dnf.len(), 2);
+        assert!(of_dnf.iter().all(|hook| hook.installed && !hook.blocks));
+        assert!(of_dnf[0].path.ends_with("site-packages/dnf-plugins/flashmoor.py"));
+        let actions = fs::read_to_string(&of_dnf[1].path).unwrap();
+        let lines: Vec<&str> = actions.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(lines.len(), 2, "{actions}");
+        for line in lines {
+            // what the command prints would be taken for orders to dnf5
+            assert_eq!(line.splitn(5, ':').count(), 5, "{line}");
+            assert!(line.ends_with("\\ >&2\\ ||\\ true"), "{line}");
+            assert_eq!(line.replace("\\ ", "").matches(' ').count(), 2, "{line}");
+        }
+        assert!(
+            uninstall(root.path())
+                .unwrap()
+                .hooks
+                .iter()
+                .all(|hook| !hook.installed)
+        );
+
+        let blocking = Install { block: true, ..dnf };
+        let refused = install(&blocking).unwrap_err().to_string();
+        assert!(refused.contains("dnf5"), "{refused}");
     }
 }

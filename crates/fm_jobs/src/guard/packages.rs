@@ -1,35 +1,72 @@
 //! What a package manager says it is about to do, and which files belong to its packages.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-/// apt's list is some hundred bytes a package, after its configuration of some 50 KiB.
-const LIST_LIMIT_BYTES: u64 = 16 << 20;
+/// apt's list is some hundred bytes a package, after its configuration of some 50 KiB; dnf's list of files
+/// is some 20 KiB a package.
+const LIST_LIMIT_BYTES: u64 = 64 << 20;
+
+/// What is about to leave a system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leaving {
+    /// Packages by name, whose files dpkg knows.
+    Packages(Vec<String>),
+    /// The files themselves.
+    Files(Vec<PathBuf>),
+}
 
 /// The packages that apt is about to install or remove, read from what it gives a hook of
 /// `DPkg::Pre-Install-Pkgs` in version 2 or 3 (apt.conf(5)): a line with the version, configuration, an empty
 /// line, then a line a package that starts with its name. Nothing if it says something else.
-pub fn read_apt(from: impl Read) -> Option<Vec<String>> {
-    let mut bytes = Vec::new();
-    from.take(LIST_LIMIT_BYTES).read_to_end(&mut bytes).ok()?;
+pub fn read_apt(from: impl Read) -> Option<Leaving> {
+    let bytes = read(from)?;
     let text = String::from_utf8_lossy(&bytes);
     let (head, list) = text.split_once("\n\n")?;
     if !head.starts_with("VERSION ") {
         return None;
     }
-    Some(
-        list.lines()
-            .filter_map(|line| line.split(' ').next())
-            .filter(|name| is_name(name))
-            .map(str::to_owned)
-            .collect(),
-    )
+    let names = list
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .filter(|name| is_name(name))
+        .map(str::to_owned);
+    Some(Leaving::Packages(names.collect()))
 }
 
-/// Every file of these packages as dpkg installed them below `root`, without links on the way.
-pub(super) fn files(root: &Path, packages: &[String]) -> BTreeSet<PathBuf> {
+/// The files that dnf is about to remove or replace, one a line. Nothing if there are more than can be read.
+pub fn read_files(from: impl Read) -> Option<Leaving> {
+    let bytes = read(from)?;
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    Some(Leaving::Files(
+        lines.map(|line| OsStr::from_bytes(line).into()).collect(),
+    ))
+}
+
+fn read(from: impl Read) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = from.take(LIST_LIMIT_BYTES).read_to_end(&mut bytes).ok()?;
+    ((read as u64) < LIST_LIMIT_BYTES).then_some(bytes)
+}
+
+/// Every file that leaves, below `root` and without links on the way.
+pub(super) fn files(root: &Path, leaving: &Leaving) -> BTreeSet<PathBuf> {
+    match leaving {
+        Leaving::Packages(packages) => of_dpkg(root, packages),
+        Leaving::Files(files) => files.iter().map(|file| below(root, file)).collect(),
+    }
+}
+
+fn below(root: &Path, file: &Path) -> PathBuf {
+    let path = root.join(file.strip_prefix("/").unwrap_or(file));
+    path.canonicalize().unwrap_or(path)
+}
+
+fn of_dpkg(root: &Path, packages: &[String]) -> BTreeSet<PathBuf> {
     let info = root.join("var/lib/dpkg/info");
     let mut files = BTreeSet::new();
     let Ok(entries) = fs::read_dir(&info) else {
@@ -46,8 +83,7 @@ pub(super) fn files(root: &Path, packages: &[String]) -> BTreeSet<PathBuf> {
             continue;
         }
         let list = fs::read_to_string(entry.path()).unwrap_or_default();
-        let installed = list.lines().map(|line| root.join(line.trim_start_matches('/')));
-        files.extend(installed.map(|path| path.canonicalize().unwrap_or(path)));
+        files.extend(list.lines().map(|line| below(root, Path::new(line))));
     }
     files
 }
@@ -69,7 +105,10 @@ mod tests {
         let said = "VERSION 3\nAPT::Architecture=amd64\nDir=/\n\n\
             ovmf 2022.11-6 all none < 2025.02-8 all none /var/cache/apt/archives/ovmf_2025.02-8_all.deb\n\
             libstdc++6 12.2.0 amd64 same < - - none **REMOVE**\n";
-        assert_eq!(read_apt(said.as_bytes()).unwrap(), ["ovmf", "libstdc++6"]);
+        assert_eq!(
+            read_apt(said.as_bytes()).unwrap(),
+            Leaving::Packages(vec!["ovmf".into(), "libstdc++6".into()])
+        );
     }
 
     #[test]
@@ -84,7 +123,7 @@ mod tests {
         }
         assert_eq!(
             read_apt("VERSION 3\n\n../../x y\n".as_bytes()).unwrap(),
-            Vec::<String>::new()
+            Leaving::Packages(Vec::new())
         );
     }
 
@@ -96,9 +135,21 @@ mod tests {
         fs::write(info.join("ovmf.list"), "/.\n/usr/share/OVMF/OVMF_CODE_4M.fd\n").unwrap();
         fs::write(info.join("ovmf-ia32.list"), "/usr/share/OVMF/OVMF32_CODE_4M.fd\n").unwrap();
         fs::write(info.join("seabios:amd64.list"), "/usr/share/seabios/bios.bin\n").unwrap();
-        let found = files(root.path(), &["ovmf".into(), "seabios".into()]);
+        let found = files(
+            root.path(),
+            &Leaving::Packages(vec!["ovmf".into(), "seabios".into()]),
+        );
         assert!(found.contains(&root.path().join("usr/share/OVMF/OVMF_CODE_4M.fd")));
         assert!(found.contains(&root.path().join("usr/share/seabios/bios.bin")));
         assert!(!found.iter().any(|path| path.ends_with("OVMF32_CODE_4M.fd")));
+    }
+
+    #[test]
+    fn files_that_are_named_one_a_line_are_those_below_the_root() {
+        let leaving = read_files("/usr/share/edk2/CODE.fd\n\n/with blank/x\n".as_bytes()).unwrap();
+        let found = files(Path::new("/nowhere"), &leaving);
+        let expected = ["/nowhere/usr/share/edk2/CODE.fd", "/nowhere/with blank/x"];
+        assert_eq!(found, expected.into_iter().map(PathBuf::from).collect());
+        assert_eq!(read_files(std::io::repeat(b'a')), None, "endless");
     }
 }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::check::FindingDocument;
+
 /// The kind and version of the document.
 pub(super) const SCHEMA: &str = "flashmoor/ps/1";
 
 /// `flashmoor/ps/1`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Ps {
     /// `flashmoor/ps/1`.
     pub schema: String,
@@ -20,7 +22,7 @@ pub struct Ps {
 }
 
 /// One guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct PsGuest {
     /// Its process.
     pub pid: u32,
@@ -42,6 +44,8 @@ pub struct PsGuest {
     pub vars: Option<PsVars>,
     /// ROMs from files: option ROMs of devices, and firmware copies outside flash.
     pub roms: Vec<PsRom>,
+    /// Whether it could migrate while it runs; absent unless a destination was named.
+    pub migration: Option<PsMigration>,
     /// What could not be seen, and why.
     pub remarks: Vec<String>,
 }
@@ -61,7 +65,7 @@ pub struct PsCode {
     pub file_sha256: Option<String>,
     /// Whether a cold boot would get something else, or nothing; absent if that is not known.
     pub drift: Option<bool>,
-    /// The name of the running build, if this host knows one.
+    /// Name and version of the running build, if the store or a catalogue knows it.
     pub build: Option<String>,
 }
 
@@ -91,6 +95,17 @@ pub struct PsRom {
     pub size_bytes: u64,
     /// Digest of its bytes in the guest's memory.
     pub sha256: Option<String>,
+}
+
+/// What the judge says of a live migration.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PsMigration {
+    /// The firmware that the guest would meet there: the file that its definition names, or else the best.
+    pub to: String,
+    /// `compatible`, `caution`, `unknown` or `incompatible`.
+    pub outcome: String,
+    /// What stands against it, the worst first, as `check` says it.
+    pub findings: Vec<FindingDocument>,
 }
 
 impl Ps {

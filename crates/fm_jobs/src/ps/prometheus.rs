@@ -148,6 +148,7 @@ mod tests {
                 }),
                 vars: None,
                 roms: Vec::new(),
+                migration: None,
                 remarks: Vec::new(),
             }],
             remarks: Vec::new(),

@@ -1,6 +1,6 @@
-//! Whether QEMU takes the destination's flash files at all, by their sizes.
+//! Whether QEMU takes the destination's flash files at all: that they are there, and their sizes.
 
-use super::hex;
+use super::{hex, text};
 use crate::finding::{AT_START, Told};
 use crate::messages;
 use crate::report::{Pair, Report};
@@ -15,6 +15,11 @@ const LIMIT_BYTES: u64 = 8 << 20;
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let to = pair.destination;
+    if to.code.present.value() == Some(&false) {
+        for phase in [Phase::LiveMigration, Phase::ColdBoot] {
+            report.find(phase, Outcome::Incompatible, || gone(pair));
+        }
+    }
     let pc = to
         .machine
         .value()
@@ -46,6 +51,23 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         find(report, "the size of both flash files", size, false, || {
             messages::flash_too_large(LIMIT_BYTES)
         });
+    }
+}
+
+fn gone(pair: &Pair<'_>) -> Told {
+    let there = pair.destination.code.path.fact();
+    let told = Told::about(
+        "the CODE file",
+        "QEMU does not start without the firmware file that the guest's definition names",
+    )
+    .source(pair.source.code.path.fact(), text)
+    .destination(pair.destination.code.present.fact(), |_| "no such file".into())
+    .remedy(
+        "put the bytes back from the store, or name the stored build: flashmoor capture GUEST, flashmoor store show BUILD",
+    );
+    match there {
+        Some(path) => told.qemu(AT_START, 0, messages::no_such_file(&path.value)),
+        None => told,
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) fn known(layout: Layout) -> Facts {
         firmware: Known::new(Firmware::Flash, "the command line"),
         blocks: Known::default(),
         code: CodeUnit {
+            present: Known::new(true, "CODE"),
             size_bytes: Known::new(layout.code_size_bytes(), "CODE"),
             sha256: Known::new(Sha256::of(layout.name().as_bytes()), "CODE"),
             format: Known::new(Format::Raw, "CODE"),

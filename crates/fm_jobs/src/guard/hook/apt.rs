@@ -1,0 +1,35 @@
+//! apt's hook: a file of its configuration.
+
+use std::path::Path;
+
+use super::{Install, Manager, Place, options, word};
+use crate::Result;
+
+const MARK: &str = "// Written by `flashmoor guard install`; `flashmoor guard uninstall` removes it.";
+
+pub(super) fn place(root: &Path) -> Place {
+    Place {
+        manager: Manager::Apt,
+        path: root.join("etc/apt/apt.conf.d/50flashmoor"),
+        mark: MARK,
+        text,
+        blocking: " --block",
+    }
+}
+
+fn text(request: &Install<'_>) -> Result<String> {
+    let program = word(request.program)?;
+    let options = options(request)?.join(" ");
+    // apt stops when the first of these fails, and complains when the second does.
+    let (block, forgive) = if request.block {
+        (" --block", "")
+    } else {
+        ("", " || true")
+    };
+    Ok(format!(
+        "{MARK}\n\
+         DPkg::Tools::Options::{program}::Version \"3\";\n\
+         DPkg::Pre-Install-Pkgs {{ \"{program} guard before --apt {options}{block}{forgive}\"; }};\n\
+         DPkg::Post-Invoke {{ \"{program} guard after {options} || true\"; }};\n"
+    ))
+}
