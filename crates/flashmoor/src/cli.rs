@@ -1,5 +1,6 @@
 //! The command line: global options, one file a subcommand, one table of exit statuses.
 
+mod agent;
 mod atlas;
 mod capture;
 mod catalogue;
@@ -12,6 +13,7 @@ mod find;
 mod guard;
 mod harvest;
 mod inspect;
+mod libvirt;
 mod migrate;
 mod offer;
 mod prepare;
@@ -64,6 +66,7 @@ pub(crate) struct Global {
 /// One variant a subcommand; each lives in the file of its name and its doc comment is its help.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Agent(agent::Agent),
     Atlas(atlas::Atlas),
     Capture(capture::Capture),
     Catalogue(catalogue::Catalogue),
@@ -76,6 +79,7 @@ enum Command {
     Guard(guard::Guard),
     Harvest(harvest::Harvest),
     Inspect(inspect::Inspect),
+    Libvirt(libvirt::Libvirt),
     Migrate(migrate::Migrate),
     Offer(offer::Offer),
     Prepare(prepare::Prepare),
@@ -126,6 +130,7 @@ pub(crate) fn main() -> ExitCode {
     let output = Output::new(&global);
     let context = Context { global, output };
     let result = match command {
+        Command::Agent(agent) => agent.run(&context),
         Command::Atlas(atlas) => atlas.run(&context),
         Command::Capture(capture) => capture.run(&context),
         Command::Catalogue(catalogue) => catalogue.run(&context),
@@ -138,6 +143,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Guard(guard) => guard.run(&context),
         Command::Harvest(harvest) => harvest.run(&context),
         Command::Inspect(inspect) => inspect.run(&context),
+        Command::Libvirt(libvirt) => libvirt.run(&context),
         Command::Migrate(migrate) => migrate.run(&context),
         Command::Offer(offer) => offer.run(&context),
         Command::Prepare(prepare) => prepare.run(&context),

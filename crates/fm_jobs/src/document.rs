@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    atlas, capture, catalogue, check, demo, descriptors, diff, guard, harvest, inspect, migrate, offer,
-    pieces, prepare, ps, saved, store, vars,
+    atlas, capture, catalogue, check, demo, descriptors, diff, guard, harvest, inspect, libvirt, migrate,
+    offer, pieces, prepare, ps, saved, store, vars,
 };
 
 /// `flashmoor/error/1`: why a command failed; one line on standard error.
@@ -58,6 +58,9 @@ const SCHEMAS: &[Entry] = &[
     ("guard-status", || schema_for!(guard::Status)),
     ("harvest", || schema_for!(harvest::Harvest)),
     ("inspect", || schema_for!(inspect::InspectDocument)),
+    ("libvirt-adopt", || schema_for!(libvirt::Adopt)),
+    ("libvirt-install", || schema_for!(libvirt::Installed)),
+    ("libvirt-status", || schema_for!(libvirt::Status)),
     ("matrix", || schema_for!(check::Matrix)),
     ("migrate", || schema_for!(migrate::Migrated)),
     ("migrate-event", || schema_for!(migrate::Event)),

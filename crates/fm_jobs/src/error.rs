@@ -42,6 +42,12 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// Something between libvirt and us failed.
+    #[error(transparent)]
+    Libvirt(#[from] crate::libvirt::Error),
+    /// The agent's records can't be used.
+    #[error(transparent)]
+    Records(#[from] crate::agent::RecordsError),
     /// A variable store could not be read or changed.
     #[error(transparent)]
     Vars(#[from] crate::vars::Error),
@@ -165,6 +171,8 @@ impl Error {
         match self {
             Self::Store(error) => store_class(error),
             Self::Saved(error) => error.class(),
+            Self::Libvirt(error) => error.class(),
+            Self::Records(_) => Class::Failed,
             Self::Vars(error) => error.class(),
             Self::File { .. }
             | Self::NotFirmware { .. }
@@ -205,6 +213,8 @@ impl Error {
             }
             Self::Store(error) => error.remedy(),
             Self::Saved(error) => error.remedy(),
+            Self::Libvirt(error) => error.remedy(),
+            Self::Records(_) => Some("move the file away: the agent makes a new one from what runs".into()),
             Self::Stream { .. } => Some("`flashmoor inspect FILE` shows what it is".into()),
             Self::Program { program, .. } => Some(format!(
                 "install {program}; libvirt needs it to restore this image as well"

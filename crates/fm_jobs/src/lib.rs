@@ -3,6 +3,7 @@
 //! Each job is one module: a function that takes a request and returns a document (or drives a
 //! progress sink), and knows nothing of terminals. Documents are what users script against.
 
+pub mod agent;
 pub mod atlas;
 pub mod capture;
 pub mod catalogue;
@@ -16,6 +17,7 @@ pub mod findings;
 pub mod guard;
 pub mod harvest;
 pub mod inspect;
+pub mod libvirt;
 pub mod migrate;
 pub mod offer;
 pub mod pieces;

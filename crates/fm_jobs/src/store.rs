@@ -14,6 +14,7 @@ use crate::{Error, Result};
 
 pub use contents::{BuildEntry, File, LandingEntry, LandingList, List, Show, landings, list, show};
 pub use exchange::{Export, ExportForm, Import, ImportFrom, Imported, export, import};
+pub(crate) use upkeep::collect_unneeded;
 pub use upkeep::{
     Finding, Gc, GcRequest, Kept, Pin, Removed, RemovedLanding, Severity, Verification, forget, gc, pin,
     unpin, verify,

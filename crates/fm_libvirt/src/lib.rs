@@ -1,5 +1,11 @@
 //! Libvirt's domain XML: read, and edited so that every other byte stays.
 
+mod adopt;
+mod domain;
+mod edit;
 mod saved;
+mod xml;
 
+pub use adopt::{AdoptError, METADATA_URI, Stored, adopted, metadata, unadopted};
+pub use domain::{Domain, Identity, Loader, Nvram};
 pub use saved::{SavedDomain, SavedError, saved_domain, with_firmware};

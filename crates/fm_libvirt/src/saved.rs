@@ -1,9 +1,11 @@
 //! The firmware of a saved domain's XML: read, and pointed elsewhere with every other byte kept.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use roxmltree::{Document, Node};
+
+use crate::edit::{self, Edits};
+use crate::xml::{child, domain};
 
 /// What a domain's XML says of its firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,65 +83,10 @@ pub fn saved_domain(xml: &str) -> Result<SavedDomain, SavedError> {
 /// [`SavedError`] if it is no domain's XML or has no `<loader>`.
 pub fn with_firmware(xml: &str, loader: &Path, template: Option<&Path>) -> Result<String, SavedError> {
     let document = Document::parse(xml)?;
-    let os = child(domain(&document)?, "os").ok_or(SavedError::NoLoader)?;
-    let code = child(os, "loader").ok_or(SavedError::NoLoader)?;
-    let path = code
-        .children()
-        .find(|node| node.is_text())
-        .ok_or(SavedError::NoLoader)?;
-    let mut edits = vec![(path.range(), escaped(loader)?)];
-    if let (Some(template), Some(nvram)) = (template, child(os, "nvram")) {
-        let value = escaped(template)?;
-        edits.push(match nvram.attribute_node("template") {
-            Some(attribute) => (attribute.range_value(), value),
-            None => {
-                let at = nvram.range().start + "<nvram".len();
-                (at..at, format!(" template='{value}'"))
-            }
-        });
-    }
-    Ok(splice(xml, edits))
-}
-
-fn domain<'a, 'input>(document: &'a Document<'input>) -> Result<Node<'a, 'input>, SavedError> {
-    let root = document.root_element();
-    match root.tag_name().name() {
-        "domain" => Ok(root),
-        // A saved domain may be wrapped together with its inactive definition.
-        _ => child(root, "domain").ok_or_else(|| SavedError::NoDomain {
-            root: root.tag_name().name().into(),
-        }),
-    }
-}
-
-fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
-    node.children().find(|child| child.has_tag_name(name))
-}
-
-fn escaped(path: &Path) -> Result<String, SavedError> {
-    let text = path
-        .to_str()
-        .filter(|text| !text.chars().any(char::is_control))
-        .ok_or_else(|| SavedError::Path { path: path.into() })?;
-    Ok(text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('\'', "&apos;")
-        .replace('"', "&quot;"))
-}
-
-fn splice(xml: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
-    edits.sort_by_key(|(range, _)| range.start);
-    let mut spliced = String::with_capacity(xml.len() + 256);
-    let mut at = 0;
-    for (range, value) in edits {
-        spliced.push_str(&xml[at..range.start]);
-        spliced.push_str(&value);
-        at = range.end;
-    }
-    spliced.push_str(&xml[at..]);
-    spliced
+    let domain = domain(&document)?;
+    let mut edits = Edits::default();
+    edit::point(domain, loader, template, &mut edits)?;
+    Ok(edits.apply(xml))
 }
 
 #[cfg(test)]

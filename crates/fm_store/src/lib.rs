@@ -57,6 +57,8 @@ pub const DESCRIPTOR_LIMIT_BYTES: u64 = 1 << 20;
 pub(crate) const BUILDS: &str = "builds";
 pub(crate) const LANDINGS: &str = "landings";
 pub(crate) const TMP: &str = "tmp";
+/// Not the store's: what the agent and the hook keep beside the builds, maybe before there are any.
+const LIBVIRT: &str = "libvirt";
 
 /// A store in a folder. The folder comes into being with the first write; until then the store is empty.
 #[derive(Debug, Clone)]
@@ -113,7 +115,15 @@ impl Store {
             Ok(layout) => Ok(Some(layout)),
             Err(root) => {
                 // A writer that died while it made the store leaves some of these and no mark.
-                let ours = [BUILDS, LANDINGS, TMP, lock::NAME, layout::INDEX, layout::BLOBS];
+                let ours = [
+                    BUILDS,
+                    LANDINGS,
+                    TMP,
+                    lock::NAME,
+                    layout::INDEX,
+                    layout::BLOBS,
+                    LIBVIRT,
+                ];
                 let foreign = root
                     .entries()?
                     .into_iter()

@@ -5,6 +5,9 @@
 //! and the bed's `store` are folders of the bed. A host ends with everything that runs on it when it is
 //! dropped, however the test ends.
 
+mod domain;
+mod ours;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +17,9 @@ use std::time::{Duration, Instant};
 use fm_lab::{PATIENCE, Serial};
 use tempfile::TempDir;
 
-use crate::{flashmoor, stderr};
+use crate::stderr;
+
+pub use domain::{domain, packaged, script_disk};
 
 /// What is bound over which path of the machine, by name of the host's folder.
 const PLACES: [(&str, &str); 7] = [
@@ -206,19 +211,6 @@ impl Host {
         command
     }
 
-    /// Flashmoor on this host, with the host's store.
-    #[must_use]
-    pub fn flashmoor(&self) -> Command {
-        let program = flashmoor();
-        let mut command = self.command(program.get_program());
-        command
-            .env_remove("FLASHMOOR_STORE")
-            .env("NO_COLOR", "1")
-            .arg("--store")
-            .arg(&self.store);
-        command
-    }
-
     /// Starts the daemon and waits until it answers.
     pub fn start_libvirtd(&self) {
         let log = fs::File::create(self.folder.join("libvirtd.log")).unwrap();
@@ -299,6 +291,15 @@ impl Host {
         self.virsh(&words)
     }
 
+    /// The same, and it must work.
+    ///
+    /// # Panics
+    /// If it does not, with libvirt's words.
+    pub fn must_migrate(&self, domain: &str, other: &Self, more: &[&str]) {
+        let done = self.migrate(domain, other, more);
+        assert!(done.status.success(), "migrating {domain}: {}", stderr(&done));
+    }
+
     /// Defines a guest.
     pub fn define(&self, xml: &str) {
         let path = self.folder.join("define.xml");
@@ -315,21 +316,16 @@ impl Host {
         Serial::connect(&self.folder.join("var").join(format!("{domain}.serial"))).unwrap()
     }
 
-    /// The CODE that a guest here really runs, as `flashmoor ps` sees it.
+    /// Waits until libvirt says that of a guest.
     ///
     /// # Panics
-    /// If it does not run.
-    #[must_use]
-    pub fn running_code(&self, domain: &str) -> String {
-        let output = self
-            .flashmoor()
-            .args(["--json", "offer", domain])
-            .output()
-            .unwrap();
-        crate::document(&output)["code"]["sha256"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+    /// If it never does.
+    pub fn wait_for_state(&self, domain: &str, state: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.ask(&["domstate", domain]).trim() != state {
+            assert!(Instant::now() < deadline, "{domain} does not become {state}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// A path of this host's `/`: what was bound, or the bed's own.
@@ -366,47 +362,4 @@ impl Drop for Host {
         let _ = self.init.kill();
         let _ = self.init.wait();
     }
-}
-
-/// A small guest's definition: `os` is what is inside `<os>` after the type, `features` inside `<features>`.
-#[must_use]
-pub fn domain(name: &str, os: &str, features: &str) -> String {
-    let number = name
-        .bytes()
-        .fold(7_u64, |sum, byte| sum.wrapping_mul(31) + u64::from(byte));
-    format!(
-        "<domain type='qemu'>
-  <name>{name}</name>
-  <uuid>f1a50000-0000-4000-8000-{:012x}</uuid>
-  <memory unit='MiB'>128</memory>
-  <vcpu>1</vcpu>
-  <os>
-    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
-{os}
-  </os>
-  <features><acpi/>{features}</features>
-  <cpu mode='custom' match='exact'><model fallback='allow'>qemu64</model></cpu>
-  <devices>
-    <emulator>/usr/bin/qemu-system-x86_64</emulator>
-    <controller type='usb' model='none'/>
-    <serial type='unix'><source mode='bind' path='/var/lib/libvirt/{name}.serial'/></serial>
-    <memballoon model='none'/>
-  </devices>
-</domain>
-",
-        number & 0xffff_ffff_ffff
-    )
-}
-
-/// `<os>` of a guest on the packaged build `suffix`: empty for 2M, `_4M` for 4M.
-#[must_use]
-pub fn packaged(name: &str, suffix: &str) -> String {
-    domain(
-        name,
-        &format!(
-            "    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE{suffix}.fd</loader>
-    <nvram template='/usr/share/OVMF/OVMF_VARS{suffix}.fd'>/var/lib/libvirt/qemu/nvram/{name}_VARS.fd</nvram>"
-        ),
-        "",
-    )
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fm_store::{Collect, Store};
+use fm_formats::Sha256;
+use fm_store::{Collect, Store, Use};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -162,6 +163,46 @@ pub fn verify(store: &Store) -> Result<Verification> {
         size_bytes: found.bytes,
         findings: findings.collect(),
     })
+}
+
+/// As [`gc`], of these builds only; what else nothing refers to is not the caller's to remove. A landing
+/// that nothing has named for `age` goes first, because it keeps its build. Returns the builds that went.
+pub(crate) fn collect_unneeded(store: &Store, builds: &[Sha256], age: Duration) -> Result<Vec<Sha256>> {
+    let mut uses = uses::gather(store)?.found;
+    let oldest = jiff::Timestamp::now().checked_sub(age).ok();
+    for landing in store.landings()? {
+        let folder = landing.path.parent();
+        let is_named = uses
+            .iter()
+            .filter_map(|by| by.path.as_deref())
+            .any(|path| path == landing.path || path.parent() == folder);
+        let is_old = landing
+            .created
+            .parse::<jiff::Timestamp>()
+            .is_ok_and(|created| oldest.is_some_and(|oldest| created < oldest));
+        if !landing.placeholder && !is_named && is_old {
+            store.remove_landing(&landing.id)?;
+        }
+    }
+    for build in store.builds()? {
+        if !builds.contains(&build.id) {
+            uses.push(Use {
+                by: "somebody".into(),
+                build: Some(build.id),
+                path: None,
+            });
+        }
+    }
+    let done = store.collect(&Collect {
+        uses: &uses,
+        dry_run: false,
+        placeholder_age: age,
+    })?;
+    let removed = done.removed.iter().filter_map(|removed| match removed {
+        fm_store::Removed::Build { id, .. } => Some(*id),
+        _ => None,
+    });
+    Ok(removed.collect())
 }
 
 /// Removes what no process, configuration, saved guest, landing or pin refers to.

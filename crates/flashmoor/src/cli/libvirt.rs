@@ -1,0 +1,268 @@
+//! `flashmoor libvirt`.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use fm_jobs::{Error, libvirt};
+
+use super::{Context, Result, Status};
+use crate::render::libvirt as render;
+
+/// Let the firmware of libvirt's guests follow them, whoever migrates them
+///
+/// On every host: `install`. Then `adopt` the domains. From then on `virsh migrate`, virt-manager and the like
+/// work between hosts with different firmware, and a cold boot gets what the guest ran before.
+#[derive(Debug, Args)]
+pub(crate) struct Libvirt {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Install(Install),
+    Uninstall(Uninstall),
+    Status(StatusOf),
+    Adopt(Adopt),
+    Unadopt(Unadopt),
+    #[command(hide = true)]
+    Hook(Hook),
+}
+
+/// Put the hook, the agent's unit and AppArmor's lines in place
+#[derive(Debug, Args)]
+struct Install {
+    /// What the hook does where it can't help and QEMU would fail
+    #[arg(long, value_enum, default_value_t = Policy::Refuse)]
+    policy: Policy,
+    /// How long the hook may take; then libvirt goes on without an answer
+    #[arg(long, value_name = "MS", default_value_t = 2000)]
+    deadline_ms: u64,
+    /// The system to install into
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+/// Take away what `install` put in place
+#[derive(Debug, Args)]
+struct Uninstall {
+    /// The system to clean
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+}
+
+/// Say whether guests' firmware follows them on this host, and if not, what is missing
+#[derive(Debug, Args)]
+struct StatusOf {
+    /// The system to look at
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// The libvirt of this host [default: qemu:///system]
+    #[arg(long, short, value_name = "URI")]
+    connect: Option<String>,
+}
+
+/// Hold a domain to the build that it runs
+///
+/// The build is stored, and the domain's definition comes to name it: a cold boot gets what runs today until
+/// somebody decides otherwise. What runs gets the build's digest and sizes as metadata, which is how other
+/// hosts know what to prepare. A domain that is off is held to the file that it would boot from.
+#[derive(Debug, Args)]
+struct Adopt {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Give a domain's definition back as it was
+#[derive(Debug, Args)]
+struct Unadopt {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Which domains
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Domains {
+    /// Its name or UUID
+    domain: Option<String>,
+    /// All domains
+    #[arg(long)]
+    all: bool,
+}
+
+/// Which domains of which libvirt
+#[derive(Debug, Args)]
+struct Which {
+    #[command(flatten)]
+    domains: Domains,
+    /// The libvirt of this host [default: qemu:///system]
+    #[arg(long, short, value_name = "URI")]
+    connect: Option<String>,
+}
+
+/// Started by libvirt
+#[derive(Debug, Args)]
+struct Hook {
+    /// The domain's name
+    #[arg(allow_hyphen_values = true)]
+    domain: String,
+    operation: String,
+    suboperation: String,
+    #[arg(allow_hyphen_values = true)]
+    extra: Option<String>,
+    #[arg(long, value_enum, default_value_t = Policy::Refuse)]
+    policy: Policy,
+    #[arg(long, default_value_t = 2000)]
+    deadline_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Policy {
+    /// Refuse, with the reason in one line
+    Refuse,
+    /// Say the reason in libvirt's log, and let it go on
+    Pass,
+}
+
+impl From<Policy> for libvirt::Policy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Refuse => Self::Refuse,
+            Policy::Pass => Self::Pass,
+        }
+    }
+}
+
+/// The largest XML that is read; libvirt's own limit for it is 4 MiB.
+const XML_LIMIT_BYTES: u64 = 8 << 20;
+
+impl Libvirt {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        match &self.verb {
+            Verb::Install(install) => install.run(context),
+            Verb::Uninstall(uninstall) => {
+                let done = libvirt::uninstall(&uninstall.root)?;
+                context.output.document(&done, render::uninstalled);
+                Ok(Status::Done)
+            }
+            Verb::Status(status) => {
+                let found = libvirt::status(&context.store()?, &status.root, status.connect.as_deref())?;
+                context.output.document(&found, render::status);
+                Ok(if found.problems.is_empty() {
+                    Status::Done
+                } else {
+                    Status::Partly
+                })
+            }
+            Verb::Adopt(adopt) => {
+                let which = &adopt.which;
+                let done = libvirt::adopt(
+                    &context.store()?,
+                    which.connect.as_deref(),
+                    &which.domains.meant(),
+                )?;
+                context.output.document(&done, render::adopted);
+                Ok(all_or_partly(&done))
+            }
+            Verb::Unadopt(unadopt) => {
+                let which = &unadopt.which;
+                let done = libvirt::unadopt(
+                    &context.store()?,
+                    which.connect.as_deref(),
+                    &which.domains.meant(),
+                )?;
+                context.output.document(&done, render::unadopted);
+                Ok(all_or_partly(&done))
+            }
+            Verb::Hook(hook) => hook.run(context),
+        }
+    }
+}
+
+fn all_or_partly(done: &libvirt::Adopt) -> Status {
+    if done.failures.is_empty() {
+        Status::Done
+    } else {
+        Status::Partly
+    }
+}
+
+impl Domains {
+    fn meant(&self) -> libvirt::Which {
+        match &self.domain {
+            Some(domain) => libvirt::Which::One(domain.clone()),
+            None => libvirt::Which::All,
+        }
+    }
+}
+
+impl Install {
+    fn run(&self, context: &Context) -> Result {
+        let program = std::env::current_exe().map_err(|source| Error::File {
+            action: "find",
+            path: "flashmoor's own program".into(),
+            source,
+        })?;
+        let done = libvirt::install(&libvirt::Install {
+            root: &self.root,
+            program: &program,
+            store: context.store()?.path(),
+            policy: self.policy.into(),
+            deadline_ms: self.deadline_ms,
+            libvirt: libvirt::version(),
+        })?;
+        context.output.document(&done, render::installed);
+        Ok(Status::Done)
+    }
+}
+
+impl Hook {
+    /// libvirt waits for this, and nothing bounds it but we ourselves.
+    fn run(&self, context: &Context) -> Result {
+        let deadline = Duration::from_millis(self.deadline_ms);
+        let output = context.output;
+        std::thread::spawn(move || {
+            std::thread::sleep(deadline);
+            output.remark(format_args!(
+                "flashmoor: gave up after {} ms",
+                deadline.as_millis()
+            ));
+            std::process::exit(0);
+        });
+        let mut xml = String::new();
+        let read = io::stdin().take(XML_LIMIT_BYTES).read_to_string(&mut xml);
+        if let Err(error) = read {
+            output.remark(format_args!("flashmoor: cannot read the domain's XML: {error}"));
+            return Ok(Status::Done);
+        }
+        let store = match &context.global.store {
+            Some(store) => store.clone(),
+            None => fm_jobs::store::default_dir()?,
+        };
+        let answer = libvirt::answer(
+            &store,
+            &libvirt::Call {
+                operation: &self.operation,
+                suboperation: &self.suboperation,
+                xml: &xml,
+                policy: self.policy.into(),
+            },
+        );
+        match answer {
+            libvirt::Answer::Pass => {}
+            libvirt::Answer::Remark(text) => output.remark(format_args!("flashmoor: {text}")),
+            libvirt::Answer::Replace(xml) => {
+                // All of it or, for a reader that went away, nothing that counts.
+                let _ = io::stdout().write_all(xml.as_bytes());
+            }
+            libvirt::Answer::Refuse(why) => {
+                output.remark(format_args!("flashmoor: {why}"));
+                return Ok(Status::Incompatible);
+            }
+        }
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,165 @@
+//! `agent`: watches this host's guests and stores the firmware that they run.
+//!
+//! It looks at the process table, and so needs no help of libvirt's to see a guest that started or arrived;
+//! the hook and libvirt's events only make it look at once. Whatever it misses while it does not run, it
+//! sees when it starts again, because guests are still there.
+
+mod events;
+mod records;
+mod watch;
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use fm_store::Store;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::{Error, Result};
+pub use records::Error as RecordsError;
+use records::Records;
+use watch::Watch;
+
+/// How the agent works.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// How long it rests when nothing wakes it.
+    pub interval: Duration,
+    /// The libvirt whose domains are stamped; nothing for the system's.
+    pub uri: Option<String>,
+    /// How long a build that the agent stored stays after the last guest that needed it.
+    pub keep: Duration,
+    /// Look once, do what is to be done, and end.
+    pub once: bool,
+}
+
+/// What the agent did, for its log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Did {
+    /// It serves this store.
+    Began {
+        /// The store's folder.
+        store: PathBuf,
+    },
+    /// It brought a landing's true bytes home.
+    Harvested {
+        /// Whose.
+        guest: String,
+        /// The build.
+        build: String,
+    },
+    /// It stored what a guest runs.
+    Captured {
+        /// Whose.
+        guest: String,
+        /// The build.
+        build: String,
+    },
+    /// It wrote into a domain which build it runs.
+    Stamped {
+        /// Which.
+        guest: String,
+        /// The build.
+        build: String,
+    },
+    /// It removed a build that nobody needs.
+    Collected {
+        /// The build.
+        build: String,
+    },
+    /// Something failed; it will be tried again.
+    Failed {
+        /// What and why, in one line.
+        why: String,
+    },
+}
+
+/// While a guest's firmware is still on its way, its memory is looked at this often.
+const ARRIVING: Duration = Duration::from_millis(100);
+/// How often what nobody needs is looked for.
+const COLLECT: Duration = Duration::from_secs(3600);
+
+/// Runs until the process is told to end; `report` gets what it does.
+///
+/// # Errors
+/// If another agent serves the store, or the store can't be used at all.
+pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&Did)) -> Result<()> {
+    let lock = Lock::take(store)?;
+    let notes = crate::libvirt::notes(store)?;
+    let records = Records::open(store)?;
+    if !request.once {
+        events::listen(request.uri.as_deref(), notes.waker(store));
+    }
+    let mut watch = Watch::new(store, records, request.uri.as_deref());
+    report(&Did::Began {
+        store: store.path().to_owned(),
+    });
+    // Without systemd there is nobody to tell, and that is no fault.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let mut collected: Option<Instant> = None;
+    loop {
+        let is_arriving = watch.look(report);
+        if collected.is_none_or(|last| last.elapsed() > COLLECT) {
+            watch.collect(request.keep, report);
+            collected = Some(Instant::now());
+        }
+        if request.once {
+            drop(lock);
+            return Ok(());
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        notes.wait(if is_arriving { ARRIVING } else { request.interval });
+    }
+}
+
+/// The pid of the agent that serves this store, if one does.
+#[must_use]
+pub fn serving(store: &Store) -> Option<u32> {
+    let mut file = File::open(lock_path(store)).ok()?;
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => None,
+        Err(_) => {
+            let mut pid = String::new();
+            file.read_to_string(&mut pid).ok()?;
+            pid.trim().parse().ok()
+        }
+    }
+}
+
+fn lock_path(store: &Store) -> PathBuf {
+    store.path().join("libvirt").join("agent.lock")
+}
+
+/// One agent a store; the kernel lets go of it however the agent ends.
+#[derive(Debug)]
+struct Lock(#[expect(dead_code, reason = "held, and closed at the end")] File);
+
+impl Lock {
+    fn take(store: &Store) -> Result<Self> {
+        let path = lock_path(store);
+        let failed = |source| Error::file("write", &path, source);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            return Err(Error::Usage {
+                message: format!("an agent (pid {}) serves this store already", pid.trim()),
+                remedy: "one is enough; `flashmoor libvirt status` shows it".into(),
+            });
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(failed)?;
+        Ok(Self(file))
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a domain is not adopted, or a hook not in place.
+
+use std::path::PathBuf;
+
+use fm_libvirt::{AdoptError, SavedError};
+
+/// What can fail between libvirt and us.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `virsh` cannot be run.
+    #[error("cannot run virsh")]
+    NoVirsh {
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// libvirt refused.
+    #[error("virsh {command} failed: {said}")]
+    Virsh {
+        /// What was asked.
+        command: String,
+        /// Its answer, in one line.
+        said: String,
+    },
+    /// A definition cannot be edited.
+    #[error("the definition of domain {domain} cannot be changed")]
+    Definition {
+        /// Whose.
+        domain: String,
+        /// Why.
+        source: AdoptError,
+    },
+    /// XML of libvirt's cannot be read.
+    #[error("the definition of domain {domain} cannot be read")]
+    Xml {
+        /// Whose.
+        domain: String,
+        /// Why.
+        source: SavedError,
+    },
+    /// The domain has no firmware of its own to keep.
+    #[error("domain {domain} has no CODE flash: it starts with {firmware}")]
+    NoFlash {
+        /// Which.
+        domain: String,
+        /// What it has instead.
+        firmware: String,
+    },
+    /// The flash is in a format that libvirt does not convert.
+    #[error("domain {domain} has its {what} in a file that is not raw")]
+    NotRaw {
+        /// Which.
+        domain: String,
+        /// `CODE` or `VARS`.
+        what: &'static str,
+    },
+    /// The firmware file of a domain that is off is gone.
+    #[error("domain {domain} is off and its firmware {} is gone", path.display())]
+    FirmwareGone {
+        /// Which.
+        domain: String,
+        /// Its CODE.
+        path: PathBuf,
+    },
+    /// Somebody else's hook is where ours would go.
+    #[error("{} exists and is not ours", path.display())]
+    ForeignHook {
+        /// The file.
+        path: PathBuf,
+        /// What its owner can add to it.
+        line: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn class(&self) -> crate::Class {
+        crate::Class::Failed
+    }
+
+    pub(crate) fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::NoVirsh { .. } => "install libvirt's clients (Debian: libvirt-clients)".into(),
+            Self::Virsh { .. } => "see whether libvirt answers: `virsh -c qemu:///system list --all`".into(),
+            Self::Definition {
+                source: AdoptError::NotChosen,
+                ..
+            } => "start the domain, and adopt it while it runs".into(),
+            Self::Definition { .. } | Self::Xml { .. } => return None,
+            Self::NoFlash { .. } => "nothing: there is no flash firmware to keep".into(),
+            Self::NotRaw { .. } => {
+                "convert the file with `qemu-img convert -O raw` and change the definition while the domain is off".into()
+            }
+            Self::FirmwareGone { .. } => {
+                "bring the build with `flashmoor store import` and name its path in the definition".into()
+            }
+            Self::ForeignHook { line, .. } => format!(
+                "add this to it, where nothing has read standard input yet and its output is free: {line}"
+            ),
+        })
+    }
+}

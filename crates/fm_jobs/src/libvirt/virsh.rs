@@ -1,0 +1,138 @@
+//! `virsh`, as far as we need it.
+
+use std::io::Write as _;
+use std::process::Command;
+
+use fm_libvirt::{Identity, METADATA_URI};
+
+use super::Error;
+
+/// A connection, by its URI.
+#[derive(Debug, Clone)]
+pub(crate) struct Virsh {
+    uri: String,
+}
+
+/// What `virsh dominfo` says.
+#[derive(Debug, Clone)]
+pub(crate) struct Info {
+    pub(crate) name: String,
+    pub(crate) uuid: String,
+    pub(crate) is_running: bool,
+    pub(crate) is_persistent: bool,
+}
+
+impl Virsh {
+    pub(crate) fn new(uri: Option<&str>) -> Self {
+        Self {
+            uri: uri.unwrap_or("qemu:///system").to_owned(),
+        }
+    }
+
+    /// `virsh` with these words, in the language that we read.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("virsh");
+        // A daemon that hangs is given up after some seconds.
+        command
+            .env("LC_ALL", "C")
+            .args(["-q", "-k", "5", "-K", "3", "-c", &self.uri])
+            .args(words)
+            .stdin(std::process::Stdio::null());
+        command
+    }
+
+    pub(crate) fn ask(&self, words: &[&str]) -> Result<String, Error> {
+        let output = self
+            .command(words)
+            .output()
+            .map_err(|source| Error::NoVirsh { source })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said
+            .lines()
+            .map(|line| line.trim().trim_start_matches("error: "))
+            .filter(|line| !line.is_empty())
+            .collect();
+        Err(Error::Virsh {
+            command: words.first().copied().unwrap_or_default().to_owned(),
+            said: said.join("; "),
+        })
+    }
+
+    /// The names of all domains.
+    pub(crate) fn names(&self) -> Result<Vec<String>, Error> {
+        let list = self.ask(&["list", "--all", "--name"])?;
+        Ok(list
+            .lines()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    pub(crate) fn info(&self, domain: &str) -> Result<Info, Error> {
+        let text = self.ask(&["dominfo", "--domain", domain])?;
+        let field = |name: &str| {
+            let mut lines = text.lines();
+            lines
+                .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+                .unwrap_or_default()
+        };
+        Ok(Info {
+            name: field("Name").to_owned(),
+            uuid: field("UUID").to_owned(),
+            is_running: !matches!(field("State"), "shut off" | "crashed" | ""),
+            is_persistent: field("Persistent") == "yes",
+        })
+    }
+
+    /// The definition that the next cold boot uses, with its secrets: they would be lost otherwise.
+    pub(crate) fn inactive(&self, uuid: &str) -> Result<String, Error> {
+        self.ask(&["dumpxml", "--inactive", "--security-info", "--domain", uuid])
+    }
+
+    /// What runs.
+    pub(crate) fn live(&self, uuid: &str) -> Result<String, Error> {
+        self.ask(&["dumpxml", "--domain", uuid])
+    }
+
+    pub(crate) fn define(&self, xml: &str) -> crate::Result<()> {
+        // Only its owner may read it: it may hold passwords.
+        let failed = |source| crate::Error::file("write", &std::env::temp_dir(), source);
+        let mut file = tempfile::Builder::new()
+            .prefix("flashmoor-define-")
+            .suffix(".xml")
+            .tempfile()
+            .map_err(failed)?;
+        file.write_all(xml.as_bytes()).map_err(failed)?;
+        let path = file.path().display().to_string();
+        self.ask(&["define", "--file", &path])?;
+        Ok(())
+    }
+
+    /// Says in a running domain which firmware it runs.
+    pub(crate) fn stamp(&self, uuid: &str, element: &str) -> Result<(), Error> {
+        self.metadata(uuid, &["--key", "flashmoor", "--set", element])
+    }
+
+    /// Takes that away.
+    pub(crate) fn unstamp(&self, uuid: &str) -> Result<(), Error> {
+        self.metadata(uuid, &["--remove"])
+    }
+
+    fn metadata(&self, uuid: &str, words: &[&str]) -> Result<(), Error> {
+        let fixed = ["metadata", "--domain", uuid, "--uri", METADATA_URI, "--live"];
+        self.ask(&[&fixed, words].concat()).map(drop)
+    }
+}
+
+/// What a running domain says that it runs; nothing if it is not adopted or unknown to libvirt.
+pub(crate) fn stamped(virsh: &Virsh, uuid: &str) -> Result<Option<Identity>, Error> {
+    let xml = virsh.live(uuid)?;
+    let domain = fm_libvirt::Domain::parse(&xml).map_err(|source| Error::Xml {
+        domain: uuid.to_owned(),
+        source,
+    })?;
+    Ok(domain.identity)
+}

@@ -1,0 +1,276 @@
+//! Adopting a domain's definition, and giving it back as it was.
+//!
+//! ```xml
+//! <metadata>
+//!   <flashmoor:firmware xmlns:flashmoor="…" build="sha256:…" code-bytes="1966080" vars-bytes="131072">
+//!     <flashmoor:before path="/usr/share/OVMF/OVMF_CODE.fd" template="/usr/share/OVMF/OVMF_VARS.fd">
+//!       <flashmoor:loader>what the element was, as text</flashmoor:loader>
+//!     </flashmoor:before>
+//!   </flashmoor:firmware>
+//! </metadata>
+//! ```
+//!
+//! `before` is what `unadopted` needs. It is in the definition and not in a file of ours, because it moves
+//! with the domain to hosts that have no such file.
+
+use std::path::PathBuf;
+
+use fm_formats::Sha256;
+use roxmltree::{Document, Node};
+
+use crate::domain::{Domain, ours};
+use crate::edit::{Edits, indent, settle_choice};
+use crate::saved::SavedError;
+use crate::xml::{child, domain, escape, escaped, path, text};
+
+/// The namespace of our element in `<metadata>`.
+pub const METADATA_URI: &str = "https://github.com/flashmoor/flashmoor/libvirt/1";
+
+/// The stored build that a definition shall use.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its id.
+    pub build: Sha256,
+    /// The length of CODE.
+    pub code_bytes: u64,
+    /// The length of the domain's VARS, if it has one.
+    pub vars_bytes: Option<u64>,
+    /// Its CODE file.
+    pub code: PathBuf,
+    /// Its VARS template, if it has one.
+    pub template: Option<PathBuf>,
+    /// What a definition without paths gets: the domain's VARS file, and whether only SMM may write it.
+    pub chosen: Option<(Option<PathBuf>, bool)>,
+}
+
+/// Why a definition cannot be adopted, or not given back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// The XML cannot be read or written.
+    #[error(transparent)]
+    Xml(#[from] SavedError),
+    /// libvirt chooses the firmware, and which it chose is not known.
+    #[error("libvirt chooses the domain's firmware when it starts, and it does not run")]
+    NotChosen,
+    /// The XML is legal and yet of a form that libvirt never writes.
+    #[error("the definition has a form that cannot be edited safely")]
+    Strange,
+    /// There is nothing to give back.
+    #[error("the domain is not adopted")]
+    NotAdopted,
+}
+
+impl From<roxmltree::Error> for AdoptError {
+    fn from(error: roxmltree::Error) -> Self {
+        Self::Xml(error.into())
+    }
+}
+
+/// What says which firmware a domain runs, for `virsh metadata --set`: libvirt gives it its namespace. It is
+/// without what an inactive definition keeps.
+#[must_use]
+pub fn metadata(stored: &Stored) -> String {
+    format!("<firmware {}/>", facts(stored))
+}
+
+fn element(stored: &Stored, before: &str) -> String {
+    format!(
+        "<flashmoor:firmware xmlns:flashmoor='{METADATA_URI}' {}>{before}</flashmoor:firmware>",
+        facts(stored)
+    )
+}
+
+fn facts(stored: &Stored) -> String {
+    let vars = stored
+        .vars_bytes
+        .map(|bytes| format!(" vars-bytes='{bytes}'"))
+        .unwrap_or_default();
+    format!(
+        "build='sha256:{}' code-bytes='{}'{vars}",
+        stored.build, stored.code_bytes
+    )
+}
+
+/// The definition `xml`, using `stored` from its next cold boot on.
+///
+/// # Errors
+/// If the XML is no domain with CODE flash, or names none and libvirt's choice is not known.
+pub fn adopted(xml: &str, stored: &Stored) -> Result<String, AdoptError> {
+    let document = Document::parse(xml)?;
+    let domain = domain(&document)?;
+    let os = child(domain, "os").ok_or(SavedError::NoLoader)?;
+    let mut edits = Edits::default();
+    let known = ours(domain);
+    // What was there before we came is kept, however often a domain is adopted.
+    let before = known
+        .and_then(before)
+        .map_or_else(|| remember(xml, os), |node| xml[node.range()].to_owned());
+    let metadata = element(stored, &before);
+    match (known, child(domain, "metadata")) {
+        (Some(known), _) => edits.replace(known.range(), metadata),
+        (None, Some(all)) if all.children().next().is_some() => {
+            let at = all
+                .first_child()
+                .map_or(all.range().end, |first| first.range().start);
+            edits.replace(at..at, metadata);
+        }
+        (None, Some(empty)) => edits.replace(empty.range(), format!("<metadata>{metadata}</metadata>")),
+        (None, None) => {
+            let after = child(domain, "uuid").or_else(|| child(domain, "name"));
+            let after = after.ok_or(SavedError::NoLoader)?;
+            let at = after.range().end;
+            edits.replace(
+                at..at,
+                format!("{}<metadata>{metadata}</metadata>", indent(after)),
+            );
+        }
+    }
+    let code = escaped(&stored.code)?;
+    let loader = child(os, "loader");
+    match (
+        loader,
+        loader.and_then(|loader| loader.children().find(Node::is_text)),
+    ) {
+        (_, Some(path)) => edits.replace(path.range(), code),
+        (loader, None) => {
+            let (_, secure) = stored.chosen.as_ref().ok_or(AdoptError::NotChosen)?;
+            let secure = if *secure { " secure='yes'" } else { "" };
+            let element = format!("<loader readonly='yes'{secure} type='pflash'>{code}</loader>");
+            match loader {
+                Some(loader) => edits.replace(loader.range(), element),
+                None => {
+                    let kind = child(os, "type").ok_or(SavedError::NoLoader)?;
+                    let (blanks, at) = (indent(kind), kind.range().end);
+                    let nvram = match (&stored.chosen, child(os, "nvram")) {
+                        (Some((Some(nvram), _)), None) => {
+                            let template = match &stored.template {
+                                Some(template) => format!(" template='{}'", escaped(template)?),
+                                None => String::new(),
+                            };
+                            format!("{blanks}<nvram{template}>{}</nvram>", escaped(nvram)?)
+                        }
+                        _ => String::new(),
+                    };
+                    edits.replace(at..at, format!("{blanks}{element}{nvram}"));
+                }
+            }
+        }
+    }
+    if let (Some(template), Some(nvram)) = (&stored.template, child(os, "nvram")) {
+        let value = escaped(template)?;
+        match nvram.attribute_node("template") {
+            Some(attribute) => edits.replace(attribute.range_value(), value),
+            None => {
+                let at = nvram.range().start + "<nvram".len();
+                edits.replace(at..at, format!(" template='{value}'"));
+            }
+        }
+    }
+    settle_choice(os, &mut edits);
+    let edited = edits.apply(xml);
+    let meant = Domain::parse(&edited)?;
+    if meant.flash() != Some(&stored.code) || meant.identity.map(|ours| ours.build) != Some(stored.build) {
+        return Err(AdoptError::Strange);
+    }
+    Ok(edited)
+}
+
+fn before<'a, 'input>(ours: Node<'a, 'input>) -> Option<Node<'a, 'input>> {
+    ours.children()
+        .find(|node| node.has_tag_name((METADATA_URI, "before")))
+}
+
+/// What [`unadopted`] needs, of the definition as it is.
+fn remember(xml: &str, os: Node<'_, '_>) -> String {
+    let mut head = String::from("<flashmoor:before");
+    let mut body = String::new();
+    let mut attribute = |name: &str, value: &str| head += &format!(" {name}='{}'", escape(value));
+    if let Some(firmware) = os.attribute("firmware") {
+        attribute("firmware", firmware);
+    }
+    if let Some(path) = child(os, "loader").and_then(text) {
+        attribute("path", &path);
+    }
+    match child(os, "nvram") {
+        None => attribute("nvram", "none"),
+        Some(nvram) => {
+            if let Some(template) = nvram.attribute("template") {
+                attribute("template", template);
+            }
+        }
+    }
+    for (name, node) in [
+        ("loader", child(os, "loader")),
+        ("features", child(os, "firmware")),
+    ] {
+        if let Some(node) = node {
+            body += &format!(
+                "<flashmoor:{name}>{}</flashmoor:{name}>",
+                escape(&xml[node.range()])
+            );
+        }
+    }
+    format!("{head}>{body}</flashmoor:before>")
+}
+
+/// The definition as it was before [`adopted`]; what was changed elsewhere since then stays.
+///
+/// # Errors
+/// [`AdoptError::NotAdopted`], or if the XML cannot be read.
+pub fn unadopted(xml: &str) -> Result<String, AdoptError> {
+    let document = Document::parse(xml)?;
+    let domain = domain(&document)?;
+    let ours = ours(domain).ok_or(AdoptError::NotAdopted)?;
+    let mut edits = Edits::default();
+    let siblings = ours
+        .parent()
+        .map_or(0, |all| all.children().filter(Node::is_element).count());
+    match ours.parent() {
+        Some(all) if siblings == 1 => edits.remove(all),
+        _ => edits.remove(ours),
+    }
+    if let (Some(before), Some(os)) = (before(ours), child(domain, "os")) {
+        give_back(before, os, &mut edits)?;
+    }
+    Ok(edits.apply(xml))
+}
+
+fn give_back(before: Node<'_, '_>, os: Node<'_, '_>, edits: &mut Edits) -> Result<(), AdoptError> {
+    let kept = |name| {
+        let mut children = before.children();
+        children
+            .find(|node| node.has_tag_name((METADATA_URI, name)))
+            .and_then(text)
+    };
+    match (child(os, "loader"), kept("loader")) {
+        (Some(loader), Some(text)) => edits.replace(loader.range(), text),
+        (Some(loader), None) => edits.remove(loader),
+        (None, _) => {}
+    }
+    if let Some(nvram) = child(os, "nvram") {
+        let template = nvram.attribute_node("template");
+        match (path(before, "template"), template) {
+            _ if before.attribute("nvram") == Some("none") => edits.remove(nvram),
+            (Some(old), Some(attribute)) => edits.replace(attribute.range_value(), escaped(&old)?),
+            (Some(old), None) => {
+                let at = nvram.range().start + "<nvram".len();
+                edits.replace(at..at, format!(" template='{}'", escaped(&old)?));
+            }
+            (None, Some(attribute)) => edits.replace(attribute.range().start - 1..attribute.range().end, ""),
+            (None, None) => {}
+        }
+    }
+    if let (Some(firmware), None) = (before.attribute("firmware"), os.attribute("firmware")) {
+        let at = os.range().start + "<os".len();
+        edits.replace(at..at, format!(" firmware='{}'", escape(firmware)));
+    }
+    if let (Some(features), Some(kind)) = (kept("features"), child(os, "type")) {
+        let at = kind.range().end;
+        edits.replace(at..at, format!("{}{features}", indent(kind)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

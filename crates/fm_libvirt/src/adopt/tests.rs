@@ -1,0 +1,142 @@
+//! Definitions as libvirt writes them, adopted and given back.
+
+use std::path::Path;
+
+use fm_formats::Sha256;
+
+use super::*;
+
+const PLAIN: &str = "<domain type='qemu'>\n  <name>web</name>\n  <uuid>d3</uuid>\n  <memory unit='KiB'>1</memory>\n  \
+    <os>\n    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>\n    \
+    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader>\n    \
+    <nvram template='/usr/share/OVMF/OVMF_VARS.fd'>/var/lib/libvirt/qemu/nvram/web.fd</nvram>\n    \
+    <boot dev='hd'/>\n  </os><!-- kept -->\n</domain>\n";
+const CHOSEN: &str = "<domain type='kvm'>\n  <name>web</name>\n  <os firmware='efi'>\n    \
+    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>\n    <firmware>\n      \
+    <feature enabled='no' name='secure-boot'/>\n    </firmware>\n    <boot dev='hd'/>\n  </os>\n</domain>\n";
+
+fn stored() -> Stored {
+    Stored {
+        build: Sha256::of(b"build"),
+        code_bytes: 1_966_080,
+        vars_bytes: Some(131_072),
+        code: "/s/builds/sha256-1/CODE.fd".into(),
+        template: Some("/s/builds/sha256-1/VARS.fd".into()),
+        chosen: Some((Some("/n/web.fd".into()), false)),
+    }
+}
+
+fn forms() -> Vec<(&'static str, String)> {
+    let others = "<metadata>\n    <app:x xmlns:app='urn:x'>1</app:x>\n  </metadata>\n  <memory";
+    vec![
+        ("plain", PLAIN.into()),
+        ("another's metadata", PLAIN.replace("<memory", others)),
+        ("no template", PLAIN.replace(" template='/usr/share/OVMF/OVMF_VARS.fd'", "")),
+        ("double quotes", PLAIN.replace('\'', "\"")),
+        ("carriage returns", PLAIN.replace('\n', "\r\n")),
+        ("tabs", PLAIN.replace("  ", "\t")),
+        (
+            "secure",
+            PLAIN.replace("readonly='yes'", "readonly='yes' secure='yes'"),
+        ),
+        (
+            "no variables",
+            PLAIN.replace(
+                "\n    <nvram template='/usr/share/OVMF/OVMF_VARS.fd'>/var/lib/libvirt/qemu/nvram/web.fd</nvram>",
+                "",
+            ),
+        ),
+        ("an ampersand", PLAIN.replace("OVMF_CODE.fd", "R&amp;D's.fd")),
+        ("chosen by libvirt", CHOSEN.into()),
+        (
+            "chosen, with a wish",
+            CHOSEN.replace("\n    <boot", "\n    <loader secure='no'/>\n    <boot"),
+        ),
+    ]
+}
+
+#[test]
+fn an_adopted_definition_names_the_stored_build_and_comes_back_byte_by_byte() {
+    for (what, xml) in forms() {
+        let edited = adopted(&xml, &stored()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let domain = Domain::parse(&edited).unwrap();
+        assert_eq!(
+            domain.flash().unwrap(),
+            Path::new("/s/builds/sha256-1/CODE.fd"),
+            "{what}"
+        );
+        assert!(!domain.chooses, "{what}: libvirt would choose again");
+        let identity = domain.identity.unwrap();
+        assert_eq!(identity.build, Sha256::of(b"build"), "{what}");
+        assert_eq!(identity.vars_bytes, Some(131_072), "{what}");
+        if xml.contains("<nvram") {
+            let template = domain.nvram.unwrap().template;
+            assert_eq!(
+                template.as_deref(),
+                Some(Path::new("/s/builds/sha256-1/VARS.fd")),
+                "{what}"
+            );
+        }
+        assert_eq!(unadopted(&edited).unwrap(), xml, "{what}");
+    }
+}
+
+#[test]
+fn only_what_must_change_changes() {
+    let edited = adopted(PLAIN, &stored()).unwrap();
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let (before, after) = (lines(PLAIN), lines(&edited));
+    let lost: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
+    assert_eq!(lost.len(), 2, "{lost:#?}");
+    assert_eq!(after.len(), before.len() + 1, "one line more, for the metadata");
+}
+
+#[test]
+fn adopting_again_keeps_what_was_there_first() {
+    let once = adopted(PLAIN, &stored()).unwrap();
+    let other = Stored {
+        build: Sha256::of(b"other"),
+        code: "/s/builds/sha256-2/CODE.fd".into(),
+        ..stored()
+    };
+    let twice = adopted(&once, &other).unwrap();
+    assert_eq!(
+        Domain::parse(&twice).unwrap().identity.unwrap().build,
+        other.build
+    );
+    assert_eq!(unadopted(&twice).unwrap(), PLAIN);
+}
+
+#[test]
+fn changes_by_others_survive_the_way_back() {
+    let edited = adopted(PLAIN, &stored())
+        .unwrap()
+        .replace("<boot dev='hd'/>", "<boot dev='network'/>");
+    let back = unadopted(&edited).unwrap();
+    assert_eq!(back, PLAIN.replace("<boot dev='hd'/>", "<boot dev='network'/>"));
+}
+
+#[test]
+fn what_cannot_be_adopted_says_why() {
+    let off = Stored {
+        chosen: None,
+        ..stored()
+    };
+    assert!(matches!(adopted(CHOSEN, &off), Err(AdoptError::NotChosen)));
+    assert!(matches!(unadopted(PLAIN), Err(AdoptError::NotAdopted)));
+    assert!(adopted("<network/>", &stored()).is_err());
+    assert!(adopted("<domain><name>x</name></domain>", &stored()).is_err());
+}
+
+#[test]
+fn metadata_that_is_not_as_we_write_it_is_no_identity() {
+    let edited = adopted(PLAIN, &stored()).unwrap();
+    for (what, odd) in [
+        ("digest", edited.replace("build='sha256:", "build='sha256:zz")),
+        ("size", edited.replace("code-bytes='1966080'", "code-bytes='-1'")),
+        ("vars", edited.replace("vars-bytes='131072'", "vars-bytes='many'")),
+        ("namespace", edited.replace(METADATA_URI, "urn:other")),
+    ] {
+        assert!(Domain::parse(&odd).unwrap().identity.is_none(), "{what}");
+    }
+}

@@ -1,0 +1,134 @@
+//! What a domain's XML says of its firmware, and what Flashmoor once wrote there.
+
+use std::path::PathBuf;
+
+use fm_formats::Sha256;
+use roxmltree::{Document, Node};
+
+use crate::adopt::METADATA_URI;
+use crate::saved::SavedError;
+use crate::xml::{child, domain, path, text};
+
+/// A domain, as far as its firmware goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    /// Its name.
+    pub name: String,
+    /// Its UUID, as written.
+    pub uuid: Option<String>,
+    /// Its machine type.
+    pub machine: Option<String>,
+    /// `<loader>`.
+    pub loader: Option<Loader>,
+    /// `<nvram>`.
+    pub nvram: Option<Nvram>,
+    /// Whether libvirt chooses the firmware by itself: `<os firmware='efi'>`.
+    pub chooses: bool,
+    /// What `flashmoor libvirt adopt` wrote.
+    pub identity: Option<Identity>,
+}
+
+/// `<loader>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loader {
+    /// The file.
+    pub path: Option<PathBuf>,
+    /// Whether it is flash, and not what `-bios` takes.
+    pub is_flash: bool,
+    /// Whether the file holds the bytes themselves.
+    pub is_raw: bool,
+    /// Whether only SMM may write VARS.
+    pub secure: bool,
+}
+
+/// `<nvram>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nvram {
+    /// The file; nothing if it is no plain path.
+    pub path: Option<PathBuf>,
+    /// What it is made from if it is missing.
+    pub template: Option<PathBuf>,
+    /// Whether the file holds the bytes themselves.
+    pub is_raw: bool,
+}
+
+/// Which firmware a domain runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The sha256 of CODE.
+    pub build: Sha256,
+    /// The length of CODE.
+    pub code_bytes: u64,
+    /// The length of VARS, if the guest has it.
+    pub vars_bytes: Option<u64>,
+    /// Where CODE was before the domain was adopted.
+    pub loader_before: Option<PathBuf>,
+}
+
+impl Domain {
+    /// Reads a domain's XML.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn parse(xml: &str) -> Result<Self, SavedError> {
+        let document = Document::parse(xml)?;
+        let domain = domain(&document)?;
+        let os = child(domain, "os");
+        let raw = |node: Node<'_, '_>| node.attribute("format").is_none_or(|format| format == "raw");
+        Ok(Self {
+            name: child(domain, "name").and_then(text).unwrap_or_default(),
+            uuid: child(domain, "uuid").and_then(text),
+            machine: os
+                .and_then(|os| child(os, "type"))
+                .and_then(|kind| kind.attribute("machine"))
+                .map(str::to_owned),
+            loader: os.and_then(|os| child(os, "loader")).map(|loader| Loader {
+                path: text(loader).map(PathBuf::from),
+                is_flash: loader.attribute("type") == Some("pflash"),
+                is_raw: raw(loader),
+                secure: loader.attribute("secure") == Some("yes"),
+            }),
+            nvram: os.and_then(|os| child(os, "nvram")).map(|nvram| Nvram {
+                path: text(nvram).map(PathBuf::from),
+                template: path(nvram, "template"),
+                is_raw: raw(nvram)
+                    && nvram
+                        .attribute("templateFormat")
+                        .is_none_or(|format| format == "raw"),
+            }),
+            chooses: os.is_some_and(|os| os.has_attribute("firmware")),
+            identity: ours(domain).and_then(identity),
+        })
+    }
+
+    /// The file of its CODE flash, if it has one whose bytes are in it as they are.
+    #[must_use]
+    pub fn flash(&self) -> Option<&PathBuf> {
+        let loader = self.loader.as_ref()?;
+        loader.path.as_ref().filter(|_| loader.is_flash && loader.is_raw)
+    }
+}
+
+/// Our element in `<metadata>`.
+pub(crate) fn ours<'a, 'input>(domain: Node<'a, 'input>) -> Option<Node<'a, 'input>> {
+    child(domain, "metadata")?
+        .children()
+        .find(|node| node.has_tag_name((METADATA_URI, "firmware")))
+}
+
+/// What is not as we write it is as good as absent: nothing may be built on it.
+fn identity(ours: Node<'_, '_>) -> Option<Identity> {
+    let bytes = |name| ours.attribute(name)?.parse::<u64>().ok();
+    let before = ours
+        .children()
+        .find(|node| node.has_tag_name((METADATA_URI, "before")));
+    Some(Identity {
+        build: ours.attribute("build")?.strip_prefix("sha256:")?.parse().ok()?,
+        code_bytes: bytes("code-bytes")?,
+        vars_bytes: match ours.attribute("vars-bytes") {
+            Some(_) => Some(bytes("vars-bytes")?),
+            None => None,
+        },
+        loader_before: before.and_then(|before| path(before, "path")),
+    })
+}

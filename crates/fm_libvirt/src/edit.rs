@@ -1,0 +1,95 @@
+//! Changes to a domain's XML at byte ranges, so that every other byte stays.
+
+use std::ops::Range;
+use std::path::Path;
+
+use roxmltree::Node;
+
+use crate::SavedError;
+use crate::xml::{child, escaped};
+
+/// What shall stand where; ranges must not overlap.
+#[derive(Debug, Default)]
+pub(crate) struct Edits(Vec<(Range<usize>, String)>);
+
+impl Edits {
+    pub(crate) fn replace(&mut self, range: Range<usize>, text: impl Into<String>) {
+        self.0.push((range, text.into()));
+    }
+
+    /// Takes an element away, with the blanks before it.
+    pub(crate) fn remove(&mut self, node: Node<'_, '_>) {
+        self.replace(with_blanks_before(node), "");
+    }
+
+    pub(crate) fn apply(mut self, xml: &str) -> String {
+        // what is put in at a place comes before what is taken away from there
+        self.0.sort_by_key(|(range, _)| (range.start, range.end));
+        let mut edited = String::with_capacity(xml.len() + 1024);
+        let mut at = 0;
+        for (range, text) in self.0 {
+            edited.push_str(xml.get(at..range.start).unwrap_or_default());
+            edited.push_str(&text);
+            at = range.end;
+        }
+        edited.push_str(xml.get(at..).unwrap_or_default());
+        edited
+    }
+}
+
+/// The line break before an element and its indentation, as the source has them.
+pub(crate) fn indent<'a>(node: Node<'a, '_>) -> &'a str {
+    let before = node
+        .document()
+        .input_text()
+        .get(..node.range().start)
+        .unwrap_or("");
+    let text = before.trim_end_matches([' ', '\t']);
+    match text.strip_suffix('\n') {
+        Some(text) => &before[text.strip_suffix('\r').unwrap_or(text).len()..],
+        None => "",
+    }
+}
+
+/// An element and the blanks before it.
+fn with_blanks_before(node: Node<'_, '_>) -> Range<usize> {
+    let blanks = indent(node).len();
+    node.range().start - blanks..node.range().end
+}
+
+/// CODE at `loader` and, if given, VARS made from `template`; no choice of firmware is left to libvirt.
+pub(crate) fn point(
+    domain: Node<'_, '_>,
+    loader: &Path,
+    template: Option<&Path>,
+    edits: &mut Edits,
+) -> Result<(), SavedError> {
+    let os = child(domain, "os").ok_or(SavedError::NoLoader)?;
+    let code = child(os, "loader").ok_or(SavedError::NoLoader)?;
+    let path = code.children().find(Node::is_text).ok_or(SavedError::NoLoader)?;
+    edits.replace(path.range(), escaped(loader)?);
+    if let (Some(template), Some(nvram)) = (template, child(os, "nvram")) {
+        let value = escaped(template)?;
+        match nvram.attribute_node("template") {
+            Some(attribute) => edits.replace(attribute.range_value(), value),
+            None => {
+                let at = nvram.range().start + "<nvram".len();
+                edits.replace(at..at, format!(" template='{value}'"));
+            }
+        }
+    }
+    settle_choice(os, edits);
+    Ok(())
+}
+
+/// Takes away what makes libvirt choose firmware by itself: with a path beside it, it would look for a
+/// description of that path, and there is none.
+pub(crate) fn settle_choice(os: Node<'_, '_>, edits: &mut Edits) {
+    if let Some(firmware) = os.attribute_node("firmware") {
+        // the blank before the attribute as well
+        edits.replace(firmware.range().start - 1..firmware.range().end, "");
+    }
+    if let Some(features) = child(os, "firmware") {
+        edits.remove(features);
+    }
+}

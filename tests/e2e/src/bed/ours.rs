@@ -1,0 +1,145 @@
+//! Flashmoor on a host of the bed: installed, running, asked.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fm_lab::PATIENCE;
+
+use super::Host;
+use crate::{document, flashmoor};
+
+impl Host {
+    /// Flashmoor on this host, with the host's store.
+    #[must_use]
+    pub fn flashmoor(&self) -> Command {
+        let program = flashmoor();
+        let mut command = self.command(program.get_program());
+        command
+            .env_remove("FLASHMOOR_STORE")
+            .env("NO_COLOR", "1")
+            .arg("--store")
+            .arg(&self.store);
+        command
+    }
+
+    /// Installs Flashmoor as its page says, and starts the agent if `with_agent`.
+    pub fn install_flashmoor(&self, with_agent: bool) {
+        let installed = self
+            .flashmoor()
+            .args(["--json", "libvirt", "install", "--root"])
+            .arg(self.root())
+            .output()
+            .unwrap();
+        let _ = document(&installed);
+        self.stop_libvirtd("-TERM");
+        self.start_libvirtd();
+        if with_agent {
+            self.start_agent();
+        }
+    }
+
+    /// Starts the agent, as systemd would, and waits until it serves.
+    pub fn start_agent(&self) {
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("agent.log"))
+            .unwrap();
+        let started = self
+            .flashmoor()
+            .args(["agent", "--interval", "1", "--connect", &self.uri()])
+            .stderr(log)
+            .spawn();
+        // what is left of it is buried with this process
+        drop(started.unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        while self.agent_pid().is_none() {
+            assert!(
+                Instant::now() < deadline,
+                "the agent does not start: {}",
+                self.agent_log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What the agent said so far.
+    #[must_use]
+    pub fn agent_log(&self) -> String {
+        fs::read_to_string(self.folder.join("agent.log")).unwrap_or_default()
+    }
+
+    fn agent_pid(&self) -> Option<String> {
+        let pid = fs::read_to_string(self.path(self.store.join("libvirt/agent.lock").to_str()?)).ok()?;
+        let pid = pid.trim().to_owned();
+        let mut probe = self.command("kill");
+        probe.args(["-0", &pid]).stderr(Stdio::null());
+        (!pid.is_empty() && probe.status().ok()?.success()).then_some(pid)
+    }
+
+    /// Kills the agent in the middle of whatever it does.
+    pub fn kill_agent(&self) {
+        let pid = self.agent_pid().unwrap();
+        self.command("kill").args(["-KILL", &pid]).status().unwrap();
+    }
+
+    /// Waits until the store has the build of this digest, and every landing the bytes it waits for.
+    ///
+    /// # Panics
+    /// If that does not happen.
+    pub fn wait_for_harvest(&self, build: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let list = |what: &[&str]| {
+                let output = self.flashmoor().arg("--json").args(what).output().unwrap();
+                document(&output)
+            };
+            let builds = list(&["store", "list"]);
+            let landings = list(&["store", "landings"]);
+            let stored = builds["builds"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|entry| entry["id"] == build);
+            let waiting = landings["landings"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|entry| entry["placeholder"] == true);
+            if stored && !waiting {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{builds} {landings} {}",
+                self.agent_log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Adopts a domain.
+    ///
+    /// # Panics
+    /// If Flashmoor refuses.
+    pub fn adopt(&self, domain: &str) {
+        let mut command = self.flashmoor();
+        command.args(["--json", "libvirt", "adopt", domain, "--connect", &self.uri()]);
+        let _ = document(&command.output().unwrap());
+    }
+
+    /// The CODE that a guest here really runs, as `flashmoor ps` sees it.
+    ///
+    /// # Panics
+    /// If it does not run.
+    #[must_use]
+    pub fn running_code(&self, domain: &str) -> String {
+        let output = self
+            .flashmoor()
+            .args(["--json", "offer", domain])
+            .output()
+            .unwrap();
+        document(&output)["code"]["sha256"].as_str().unwrap().to_owned()
+    }
+}
