@@ -61,6 +61,10 @@ atlas: packages-test fixtures build ## record what real QEMU does with every bui
 	target/debug/flashmoor atlas verify
 	target/debug/flashmoor --quiet atlas claims >docs/claims.md
 
+.PHONY: vars-matrix
+vars-matrix: packages-test fixtures ## every layout of variables converted for every build of the fixtures, and booted
+	cargo run -q -p fm_e2e --example vars-matrix
+
 # The toolchain is stable; the sanitizer's flags are not, so that one command is allowed them.
 TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 SECONDS ?= 60

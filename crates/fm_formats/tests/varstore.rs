@@ -100,6 +100,19 @@ fn an_interrupted_header_write_counts_no_name_and_no_data() {
 }
 
 #[test]
+fn a_header_of_which_only_the_first_byte_was_written_is_no_damage() {
+    let mut bytes = store(&[variable(GLOBAL, "A", b"1")]);
+    let end = FIRST + 60 + 4 + 4;
+    bytes[end] = 0xaa;
+    assert_eq!(damage(&bytes), []);
+    assert_eq!(names(&bytes).len(), 1);
+    assert_eq!(VarStore::parse(&bytes).unwrap().used_bytes(), 28 + 68);
+    // Anything behind it was not written by firmware in that order.
+    bytes[end + 8] = 0;
+    assert_eq!(damage(&bytes), [DamageKind::Gap]);
+}
+
+#[test]
 fn one_name_under_two_guids_is_two_variables() {
     let bytes = store(&[variable(GLOBAL, "Same", b"g"), variable(OTHER, "Same", b"o")]);
     let view = VarStore::parse(&bytes).unwrap();

@@ -1,6 +1,8 @@
 //! Whole-product tests on real QEMU: the program as users call it, and guests to call it on.
 
 pub mod bed;
+pub mod conversion;
+pub mod speaker;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -14,11 +14,15 @@ use fm_jobs::vars::{Selection, VarsChange, Write};
 use super::{Context, Result, Status};
 use crate::render;
 
-/// Read, change, convert and mend the UEFI variables of guests that are off
+/// Read UEFI variables of any guest; change, convert and mend those of guests that are off
 ///
 /// A store is a VARS file, a combined image, a qcow2 of either, or JSON of QEMU's uefi-vars device or of
-/// virt-firmware. Nothing is written in place: a new file takes the old one's name, and the old one stays
-/// beside it as FILE.flashmoor-backup-TIME, which `flashmoor vars restore` brings back.
+/// virt-firmware. What only reads takes a running guest as well: its variables are read from its memory, and
+/// it is neither paused nor asked. Where a file and a guest have one name, the file is meant.
+///
+/// Nothing is written in place: a new file takes the old one's name, and the old one stays
+/// beside it as FILE.flashmoor-backup-TIME, which `flashmoor vars restore` brings back. Of a file's backups the
+/// oldest and the nine newest are kept.
 #[derive(Debug, Args)]
 pub(crate) struct Vars {
     #[command(subcommand)]

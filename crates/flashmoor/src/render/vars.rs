@@ -133,7 +133,28 @@ pub(crate) fn diff(output: &Output, diff: &VarsDiff) {
     }
 }
 
-pub(crate) fn secure_boot(output: &Output, status: &SecureBootStatus) {
+/// Each store, and where there are several, which of them still trust only 2011's certificates.
+pub(crate) fn secure_boot(output: &Output, all: &[SecureBootStatus]) {
+    for status in all {
+        secure_boot_of(output, status);
+    }
+    let behind: Vec<_> = all
+        .iter()
+        .filter(|status| status.microsoft == Trust::Only2011)
+        .map(|status| status.source.as_str())
+        .collect();
+    if all.len() > 1 {
+        output.line(format_args!(
+            "{} of {} trust only Microsoft's certificates of 2011{}{}",
+            behind.len(),
+            all.len(),
+            if behind.is_empty() { "" } else { ": " },
+            behind.join(", ")
+        ));
+    }
+}
+
+fn secure_boot_of(output: &Output, status: &SecureBootStatus) {
     let state = match (status.enabled, status.setup_mode) {
         (true, _) => "on",
         (false, true) => "off (setup mode: no platform key)",
@@ -148,22 +169,34 @@ pub(crate) fn secure_boot(output: &Output, status: &SecureBootStatus) {
             output.line(format_args!("  {label:<4} {key}"));
         }
     }
+    let plural =
+        |count: u64, one: &str, several: &str| format!("{count} {}", if count == 1 { one } else { several });
     output.line(format_args!(
-        "  dbx  {} hashes, {} certificates",
-        status.dbx_hashes, status.dbx_certificates
+        "  dbx  {}, {}",
+        plural(status.dbx_hashes, "hash", "hashes"),
+        plural(status.dbx_certificates, "certificate", "certificates")
     ));
+    const ADDS: &str = "`flashmoor vars secure-boot enroll --microsoft 2023` adds the new ones";
     if status.microsoft == Trust::Only2011 {
         output.line(format_args!(
-            "  {CARE}trusts only Microsoft's certificates of 2011{CARE:#}; `flashmoor vars secure-boot enroll --microsoft 2023` adds the new ones"
+            "  {CARE}trusts only Microsoft's certificates of 2011{CARE:#}; {ADDS}"
+        ));
+    } else if status.microsoft_kek == Trust::Only2011 {
+        output.line(format_args!(
+            "  {CARE}takes only updates that Microsoft's key of 2011 signed{CARE:#}; {ADDS}"
         ));
     }
 }
 
 pub(crate) fn forecast(output: &Output, forecast: &DbxForecast) {
-    let verdict = match (forecast.fits_now, forecast.fits_after_compact) {
-        (true, _) => format!("{GOOD}fits{GOOD:#}"),
-        (false, true) => format!("{CARE}fits only after `flashmoor vars compact`{CARE:#}"),
-        (false, false) => format!("{BAD}does not fit{BAD:#}"),
+    let verdict = if forecast.fits_now {
+        format!("{GOOD}fits{GOOD:#}")
+    } else if forecast.fits_after_compact {
+        format!("{CARE}fits only after `flashmoor vars compact`{CARE:#}")
+    } else if forecast.fits_offline {
+        format!("{CARE}fits only offline, by `flashmoor vars secure-boot enroll --dbx`{CARE:#}")
+    } else {
+        format!("{BAD}does not fit{BAD:#}")
     };
     output.line(format_args!(
         "{}: {verdict}: {} new signatures, dbx then takes {} bytes of at most {}; {} bytes are free, {} after a reclaim",

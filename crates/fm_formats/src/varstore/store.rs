@@ -9,7 +9,7 @@ use super::geometry::{self, Geometry, VOLUME_HEADER_LEN};
 use super::name::Name;
 use super::raw::RawStoreHeader;
 use super::variable::{Entry, Variable};
-use super::walk::{is_erased, walk};
+use super::walk::{is_all, is_erased, walk};
 use crate::image::Layout;
 use crate::volume::VolumeHeader;
 use crate::{Error, Guid, Reader, Result};
@@ -381,7 +381,7 @@ fn covers_variables(write: PendingWrite, geometry: Geometry) -> bool {
 
 /// Erased flash, or the zeros that Debian ships for AArch64.
 fn is_blank(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && (is_erased(bytes) || bytes.iter().all(|byte| *byte == 0))
+    !bytes.is_empty() && (is_erased(bytes) || is_all::<0>(bytes))
 }
 
 fn not_a_store(bytes: &[u8]) -> Error {

@@ -55,7 +55,7 @@ pub(super) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
     }
     walk.used_bytes = reader.position();
     // Past what it sees: bytes that are not erased are damage, and may still hold whole variables.
-    while !is_erased(reader.rest()) {
+    while !is_erased(reader.rest()) && !is_begun(reader.rest()) {
         let found = find_sound(&reader, authenticated);
         let gap_end = found.unwrap_or_else(|| reader.all().len());
         let gap = reader.rest().get(..gap_end.saturating_sub(reader.position()));
@@ -89,7 +89,22 @@ impl<'a> Walk<'a> {
 }
 
 pub(super) fn is_erased(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0xff)
+    is_all::<0xff>(bytes)
+}
+
+/// Whether there is nothing but `BYTE`. Most of a store is: by whole lines this is as quick as memory.
+pub(super) fn is_all<const BYTE: u8>(bytes: &[u8]) -> bool {
+    let (lines, rest) = bytes.as_chunks::<64>();
+    lines.iter().all(|line| *line == [BYTE; 64]) && rest.iter().all(|byte| *byte == BYTE)
+}
+
+/// The first byte of a header and no more: flash is written byte by byte, and that is where the power failed.
+/// The firmware's next variable goes there, over the same byte.
+fn is_begun(bytes: &[u8]) -> bool {
+    let [first, ..] = START_ID.to_le_bytes();
+    bytes
+        .split_first()
+        .is_some_and(|(found, rest)| *found == first && is_erased(rest))
 }
 
 fn starts_with_id(reader: &Reader<'_>) -> bool {

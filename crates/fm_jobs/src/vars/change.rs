@@ -148,7 +148,7 @@ pub fn delete(request: &DeleteRequest) -> Result<VarsChange, Error> {
 pub struct ImportRequest {
     /// Where to.
     pub write: Write,
-    /// Where from: JSON or another store.
+    /// Where from: JSON, another store, or a running guest.
     pub from: PathBuf,
     /// Drop what the source does not have.
     pub only: bool,
@@ -159,7 +159,7 @@ pub struct ImportRequest {
 /// # Errors
 /// If one cannot be written; then none is.
 pub fn import(request: &ImportRequest) -> Result<VarsChange, Error> {
-    let source = Source::read(&request.from)?;
+    let source = Source::find(&request.from)?;
     let incoming = source.variables()?;
     let mut edit = Edit::open(&request.write.path, request.write.even_if_in_use)?;
     edit.refuse_damage()?;

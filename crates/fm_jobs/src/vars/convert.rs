@@ -8,7 +8,7 @@ use fm_formats::image::Layout;
 use fm_formats::varstore::{Checks, Format, VarStore, Writer};
 
 use super::Error;
-use super::describe::CERT_DB;
+use super::describe::{CERT_DB, cert_db_names};
 use super::document::VarsChange;
 use super::replace::Target;
 use super::save::{Image, Report, write_flash, write_json};
@@ -30,7 +30,7 @@ pub enum Into {
 /// A conversion.
 #[derive(Debug, Clone)]
 pub struct ConvertRequest {
-    /// The variables' source: flash image, qcow2 or JSON.
+    /// The variables' source: flash image, qcow2, JSON or running guest.
     pub input: PathBuf,
     /// What is made.
     pub into: Into,
@@ -49,9 +49,9 @@ pub struct ConvertRequest {
 /// Before anything is written: the variable that cannot go there, and the limit it meets.
 pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
     // Held first: where input and output are one file, nobody changes it between reading and writing.
-    let target =
-        Target::output(&request.output, request.replace, request.even_if_in_use)?.modelled_on(&request.input);
-    let source = Source::read(&request.input)?;
+    let target = Target::output(&request.output, request.replace, request.even_if_in_use)?;
+    let source = Source::find(&request.input)?;
+    let target = target.modelled_on(source.model.as_deref());
     let damaged = source.view()?.and_then(|view| {
         let damage = view.damage_found().iter().find(|damage| damage.loses_variables());
         damage.map(ToString::to_string)
@@ -72,10 +72,10 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
         let (records, variables): (Vec<_>, Vec<_>) = variables
             .into_iter()
             .partition(|variable| variable.guid == CERT_DB);
-        for record in records.iter().filter(|record| record.data.len() > 4) {
+        for name in records.iter().flat_map(|record| cert_db_names(&record.data)) {
             report.notes.push(format!(
-                "{}: edk2's record of certificates means nothing to QEMU; left out",
-                record.name
+                "{name}: who may change it is recorded in certdb on flash and as `digest` in the JSON; the one \
+                 cannot be computed from the other, so the first signed update after the move is refused"
             ));
         }
         report

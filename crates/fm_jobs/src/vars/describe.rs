@@ -153,10 +153,19 @@ fn keys(data: &[u8]) -> Option<String> {
     Some(parts.join(", "))
 }
 
+fn cert_db(data: &[u8]) -> String {
+    let names: Vec<_> = cert_db_names(data).iter().map(Name::to_string).collect();
+    if names.is_empty() {
+        "no entries".into()
+    } else {
+        names.join(", ")
+    }
+}
+
 /// The names in edk2's record of who may change private authenticated variables: a total length, then
 /// entries of GUID, length, name length, certificate length, name, certificate
 /// (edk2 `SecurityPkg/Library/AuthVariableLib/AuthServiceInternal.h`, `AUTH_CERT_DB_DATA`).
-fn cert_db(data: &[u8]) -> String {
+pub(super) fn cert_db_names(data: &[u8]) -> Vec<Name> {
     let number = |at: usize| -> Option<usize> {
         let bytes = data.get(at..at.checked_add(4)?)?.try_into().ok()?;
         usize::try_from(u32::from_le_bytes(bytes)).ok()
@@ -171,15 +180,11 @@ fn cert_db(data: &[u8]) -> String {
         else {
             break;
         };
-        names.push(Name::from_bytes(bytes).to_string());
+        names.push(Name::from_bytes(bytes));
         match at.checked_add(len) {
             Some(next) if len >= 28 && next < data.len() => at = next,
             _ => break,
         }
     }
-    if names.is_empty() {
-        "no entries".into()
-    } else {
-        names.join(", ")
-    }
+    names
 }

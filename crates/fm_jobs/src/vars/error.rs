@@ -21,6 +21,23 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A running guest could not be found or read.
+    #[error(transparent)]
+    Guest(#[from] fm_host::Error),
+    /// Neither a file nor a guest.
+    #[error("{} is neither a file nor a running guest", named.display())]
+    Neither {
+        /// What was given.
+        named: PathBuf,
+    },
+    /// A running guest was named where a file is to be changed.
+    #[error("{guest} is running, and only the file of a guest that is off can be changed")]
+    RunningGuest {
+        /// Which guest.
+        guest: String,
+        /// Its VARS file.
+        path: Option<PathBuf>,
+    },
     /// The file is no variable store.
     #[error("{} is no variable store", path.display())]
     Parse {
@@ -186,9 +203,19 @@ impl Error {
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         let text = match self {
+            Self::Guest(error) => return error.remedy(),
+            Self::Neither { .. } => {
+                "give a VARS file, or a guest's name, pid, uuid or QMP socket; `flashmoor ps` lists the guests"
+            }
+            Self::RunningGuest { path: Some(path), .. } => {
+                return Some(format!("shut it down, then name its file {}", path.display()));
+            }
+            Self::RunningGuest { path: None, .. } => "shut it down, then name its VARS file",
             Self::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => "run it as a user who may, or as root",
-                std::io::ErrorKind::ReadOnlyFilesystem => "write to another folder with --output",
+                std::io::ErrorKind::ReadOnlyFilesystem => {
+                    "copy it elsewhere first: `flashmoor vars convert FILE --like FILE --output COPY`"
+                }
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                     "make room in the folder of the file; the file is as it was"
                 }

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use fm_formats::varstore::{Checks, Format, Ftw, State, Truth};
 
 use super::Error;
+use super::backup::backups;
 use super::change::Write;
 use super::document::VarsChange;
-use super::replace::{Target, backups, copy_sparse};
+use super::replace::{Target, copy_sparse};
 use super::save::{Edit, Report};
 use super::source::Source;
 

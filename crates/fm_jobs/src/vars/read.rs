@@ -53,9 +53,9 @@ impl Selection {
 /// A store and its variables; with `all` the deleted, superseded and unfinished ones too.
 ///
 /// # Errors
-/// If the file cannot be read or is no variable store.
+/// If there is neither a file nor a guest called so, or it has no variable store.
 pub fn list(path: &Path, all: bool) -> Result<VarsList, Error> {
-    let source = Source::read(path)?;
+    let source = Source::find(path)?;
     list_source(&source, all)
 }
 
@@ -119,7 +119,7 @@ pub struct Shown {
 /// # Errors
 /// If the file is no variable store or has no such variable.
 pub fn show(path: &Path, name: Option<&str>) -> Result<Vec<Shown>, Error> {
-    let source = Source::read(path)?;
+    let source = Source::find(path)?;
     let variables = source.variables()?;
     let wanted = match name {
         None => None,
@@ -154,7 +154,7 @@ pub fn show(path: &Path, name: Option<&str>) -> Result<Vec<Shown>, Error> {
 /// # Errors
 /// If there is no such variable, or several.
 pub fn get(path: &Path, which: &Selection) -> Result<(VariableDocument, Vec<u8>), Error> {
-    let variables = Source::read(path)?.variables()?;
+    let variables = Source::find(path)?.variables()?;
     let variable = which.find(path, &variables)?;
     Ok((
         VariableDocument::of(variable, State::Live, None),
@@ -168,7 +168,7 @@ pub fn get(path: &Path, which: &Selection) -> Result<(VariableDocument, Vec<u8>)
 /// If one of them is no variable store.
 pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
     let read = |path: &Path| -> Result<BTreeMap<(Guid, Name), Variable>, Error> {
-        let source = Source::read(path)?;
+        let source = Source::find(path)?;
         // A blank store differs from none only in what it is.
         debug_assert!(
             source

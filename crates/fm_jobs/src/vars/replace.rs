@@ -11,10 +11,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode};
 
 use super::Error;
+use super::backup::{back_up, prune};
 use super::in_use;
+use super::source::refuse_guest;
 
-/// What stands between a file's name and the time of its backup.
-const BACKUP_MARK: &str = ".flashmoor-backup-";
+/// What stands between a file's name and the pid of who writes its successor.
+const NEW_MARK: &str = ".flashmoor-new-";
 
 /// A file that is about to be replaced: nobody else has it, and no other flashmoor changes it meanwhile.
 #[derive(Debug)]
@@ -37,7 +39,13 @@ impl Target {
             }
         };
         // Through symbolic links: they stay, what they point to is replaced.
-        let path = fs::canonicalize(path).map_err(failed("find"))?;
+        let path = match fs::canonicalize(path) {
+            Ok(path) => path,
+            Err(source) => {
+                refuse_guest(path)?;
+                return Err(failed("find")(source));
+            }
+        };
         loop {
             let old = File::open(&path).map_err(failed("open"))?;
             if !old.metadata().map_err(failed("read"))?.is_file() {
@@ -83,8 +91,8 @@ impl Target {
     }
 
     /// A file that is made gets the owner, mode and labels of this one, as far as we may give them.
-    pub(super) fn modelled_on(mut self, path: &Path) -> Self {
-        self.model = File::open(path).ok();
+    pub(super) fn modelled_on(mut self, path: Option<&Path>) -> Self {
+        self.model = path.and_then(|path| File::open(path).ok());
         self
     }
 
@@ -107,6 +115,10 @@ impl Target {
             let path = self.path.clone();
             move |source| Error::File { action, path, source }
         };
+        if self.old.is_some() {
+            // Nobody else is writing a successor: the old file is ours. What lies there is of a killed process.
+            remove_leftovers(&self.path);
+        }
         let temporary = Temporary::beside(&self.path).map_err(failed("write a new file beside"))?;
         let mut file = &temporary.file;
         match (&self.old, &self.model) {
@@ -129,20 +141,47 @@ impl Target {
         let placed = if self.old.is_some() {
             fs::rename(&temporary.path, &self.path)
         } else {
-            // Not over a file that appeared meanwhile.
-            rustix::fs::renameat_with(
-                rustix::fs::CWD,
-                &temporary.path,
-                rustix::fs::CWD,
-                &self.path,
-                rustix::fs::RenameFlags::NOREPLACE,
-            )
-            .map_err(io::Error::from)
+            rename_new(&temporary.path, &self.path)
         };
         placed.map_err(failed("put in place"))?;
         temporary.keep();
         sync_folder(&self.path).map_err(failed("sync the folder of"))?;
+        if backup.is_some() {
+            prune(&self.path);
+        }
         Ok(backup)
+    }
+}
+
+/// Not over a file that appeared meanwhile.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let cwd = rustix::fs::CWD;
+    match rustix::fs::renameat_with(cwd, from, cwd, to, rustix::fs::RenameFlags::NOREPLACE) {
+        // A file system that cannot: a link is never made over a file either.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            fs::hard_link(from, to)?;
+            fs::remove_file(from)
+        }
+        done => done.map_err(io::Error::from),
+    }
+}
+
+/// The name, up to the pid, of successors of `target`, which lie beside it until they are whole.
+fn new_name(target: &Path) -> OsString {
+    let mut name = OsString::from(".");
+    name.push(target.file_name().unwrap_or_default());
+    name.push(NEW_MARK);
+    name
+}
+
+fn remove_leftovers(target: &Path) {
+    let prefix = new_name(target);
+    let folder = target.parent().unwrap_or(Path::new("."));
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -155,9 +194,8 @@ struct Temporary {
 
 impl Temporary {
     fn beside(target: &Path) -> io::Result<Self> {
-        let mut name = OsString::from(".");
-        name.push(target.file_name().unwrap_or_default());
-        name.push(format!(".flashmoor-new-{}", std::process::id()));
+        let mut name = new_name(target);
+        name.push(std::process::id().to_string());
         let path = target.with_file_name(name);
         let open = || {
             OpenOptions::new()
@@ -196,7 +234,7 @@ impl Drop for Temporary {
 }
 
 /// Owner, then mode (chown clears bits of it), then every extended attribute: SELinux label, ACLs, user's.
-fn keep_owner_and_labels(old: &File, new: &File) -> io::Result<()> {
+pub(super) fn keep_owner_and_labels(old: &File, new: &File) -> io::Result<()> {
     let (wanted, got) = (old.metadata()?, new.metadata()?);
     if (wanted.uid(), wanted.gid()) != (got.uid(), got.gid()) {
         std::os::unix::fs::fchown(new, Some(wanted.uid()), Some(wanted.gid()))?;
@@ -220,37 +258,6 @@ fn keep_owner_and_labels(old: &File, new: &File) -> io::Result<()> {
         rustix::fs::fsetxattr(new.as_fd(), name, &value[..len], rustix::fs::XattrFlags::empty())?;
     }
     Ok(())
-}
-
-/// The old file under a second name; the content is copied only where links are not possible.
-fn back_up(path: &Path, old: &File) -> io::Result<PathBuf> {
-    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.6fZ").to_string();
-    for attempt in 0..100 {
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(BACKUP_MARK);
-        name.push(&now);
-        if attempt > 0 {
-            name.push(format!("-{attempt}"));
-        }
-        let backup = path.with_file_name(name);
-        match fs::hard_link(path, &backup) {
-            Ok(()) => return Ok(backup),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(_) => {
-                let mut copy = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(&backup)?;
-                keep_owner_and_labels(old, &copy)?;
-                let mut from = File::open(path)?;
-                copy_sparse(&mut from, &mut copy, 0)?;
-                copy.sync_all()?;
-                return Ok(backup);
-            }
-        }
-    }
-    Err(io::Error::from(io::ErrorKind::AlreadyExists))
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -284,31 +291,4 @@ pub(super) fn copy_sparse(from: &mut File, to: &mut File, start: u64) -> io::Res
         at += read as u64;
     }
     Ok(())
-}
-
-/// The backups of a file, oldest first.
-pub(super) fn backups(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::File {
-        action: "look for backups of",
-        path: path.to_path_buf(),
-        source,
-    };
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let mut prefix = path.file_name().unwrap_or_default().to_os_string();
-    prefix.push(BACKUP_MARK);
-    let prefix = prefix.to_string_lossy().into_owned();
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            found.push(entry.path());
-        }
-    }
-    // The time in the name sorts as text.
-    found.sort();
-    Ok(found)
 }

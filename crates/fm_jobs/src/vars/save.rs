@@ -283,22 +283,10 @@ pub(super) fn write_json(
 fn json_losses(variables: &[Variable]) -> Vec<String> {
     let mut notes = Vec::new();
     for variable in variables {
-        let label = format!("{}-{}", variable.guid, variable.name);
         if variable.monotonic_count != 0 || variable.public_key_index != 0 {
             notes.push(format!(
-                "{label}: monotonic count {} and key index {} have no place in the JSON",
-                variable.monotonic_count, variable.public_key_index
-            ));
-        }
-        let private = variable.attributes & 0x20 != 0
-            && !matches!(
-                variable.guid,
-                super::describe::GLOBAL | super::describe::SECURITY | super::describe::CERT_DB
-            );
-        if private {
-            notes.push(format!(
-                "{label}: who may change it is recorded in certdb on flash and as `digest` in the JSON; the one \
-                 cannot be computed from the other, so the first signed update after the move is refused"
+                "{}-{}: monotonic count {} and key index {} have no place in the JSON",
+                variable.guid, variable.name, variable.monotonic_count, variable.public_key_index
             ));
         }
     }

@@ -1,13 +1,11 @@
-//! Secure Boot of a guest that is off: what it trusts, enrolling keys, taking them out, room for a dbx update.
+//! Secure Boot of a guest that is off: enrolling keys, taking them out.
 
 use std::path::{Path, PathBuf};
 
 use fm_formats::Guid;
 use fm_formats::efi::{AuthenticatedUpdate, SignatureKind, SignatureList, SignatureLists};
 use fm_formats::image::Layout;
-use fm_formats::varstore::{self, Checks, Geometry, Name, Time, Variable, Writer};
-use schemars::JsonSchema;
-use serde::Serialize;
+use fm_formats::varstore::{self, Checks, Name, Time, Variable};
 use virtfw_libefi::sb::{certs, dbx};
 
 use super::Error;
@@ -16,124 +14,24 @@ use super::change::{Write, open};
 use super::describe::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY};
 use super::document::VarsChange;
 use super::save::Report;
-use super::source::Source;
 
 /// Microsoft's signature owner.
 const MICROSOFT: Guid = Guid::literal("77fa9abd-0359-4d32-bd60-28f4e78f784b");
 /// The owner that OVMF's own enrolment writes (`EnrollDefaultKeys`), taken for custom keys too.
 const CUSTOM_OWNER: Guid = Guid::literal("a0baa8a3-041d-48a8-bc87-c36d121b5e3d");
 /// Time-based authenticated, as the specification wants of key variables.
-const KEY_ATTRIBUTES: u32 = 0x27;
+pub(super) const KEY_ATTRIBUTES: u32 = 0x27;
 /// Older than any signed update, so that none is refused as outdated.
 const FRESH_KEY_TIME: Time = Time::utc(2010, 1, 1, 0, 0, 0);
 
-/// `flashmoor/vars-secure-boot/1`: what a guest trusts.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct SecureBootStatus {
-    /// `flashmoor/vars-secure-boot/1`.
-    pub schema: &'static str,
-    /// Where it was read.
-    pub source: String,
-    /// Whether firmware with Secure Boot will enforce it: a platform key is enrolled and it is not switched off.
-    pub enabled: bool,
-    /// No platform key: anybody may enrol keys.
-    pub setup_mode: bool,
-    /// Whether keys may be changed by a person at the machine without a signature.
-    pub custom_mode: bool,
-    /// Platform key.
-    pub pk: Vec<String>,
-    /// Who may update db and dbx.
-    pub kek: Vec<String>,
-    /// Who may sign what boots.
-    pub db: Vec<String>,
-    /// How many hashes are revoked.
-    pub dbx_hashes: u64,
-    /// How many certificates are revoked.
-    pub dbx_certificates: u64,
-    /// Which generations of Microsoft's certificates db holds.
-    pub microsoft: Trust,
-}
-
-/// Generations of Microsoft's certificates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Trust {
-    /// None of them.
-    None,
-    /// Only those of 2011, which expire in 2026: what is signed with the new ones will not boot.
-    #[serde(rename = "only_2011")]
-    Only2011,
-    /// Only those of 2023.
-    #[serde(rename = "only_2023")]
-    Only2023,
-    /// Both.
-    Both,
-}
-
-/// What a store says of Secure Boot.
-///
-/// # Errors
-/// If the file is no variable store.
-pub fn status(path: &Path) -> Result<SecureBootStatus, Error> {
-    let variables = Source::read(path)?.variables()?;
-    let lists = |guid, name: &str| -> SignatureLists {
-        find(&variables, guid, name)
-            .and_then(|variable| SignatureLists::parse(&variable.data).ok())
-            .unwrap_or_default()
-    };
-    let (pk, kek) = (lists(GLOBAL, "PK"), lists(GLOBAL, "KEK"));
-    let (db, dbx) = (lists(SECURITY, "db"), lists(SECURITY, "dbx"));
-    let setup_mode = find(&variables, GLOBAL, "PK").is_none();
-    let flag = |guid, name: &str| find(&variables, guid, name).map(|variable| variable.data == [1]);
-    let count =
-        |lists: &SignatureLists, kind| lists.signatures().filter(|(other, _)| *other == kind).count() as u64;
-    let old = [certs::MICROSOFT_DB_WINDOWS_2011, certs::MICROSOFT_DB_UEFI_2011];
-    let new = [
-        certs::MICROSOFT_DB_WINDOWS_2023,
-        certs::MICROSOFT_DB_UEFI_2023,
-        certs::MICROSOFT_DB_UEFI_ROM_2023,
-    ];
-    let holds = |certificates: &[&[u8]]| certificates.iter().any(|der| db.holds(SignatureKind::X509, der));
-    Ok(SecureBootStatus {
-        schema: "flashmoor/vars-secure-boot/1",
-        source: path.display().to_string(),
-        // edk2 writes SecureBootEnable = 1 itself when a platform key is there and the switch is not.
-        enabled: !setup_mode && flag(SECURE_BOOT_ENABLE, "SecureBootEnable").unwrap_or(true),
-        setup_mode,
-        custom_mode: flag(CUSTOM_MODE, "CustomMode").unwrap_or(false),
-        pk: people(&pk),
-        kek: people(&kek),
-        dbx_hashes: count(&dbx, SignatureKind::Sha256),
-        dbx_certificates: count(&dbx, SignatureKind::X509),
-        microsoft: match (holds(&old), holds(&new)) {
-            (false, false) => Trust::None,
-            (true, false) => Trust::Only2011,
-            (false, true) => Trust::Only2023,
-            (true, true) => Trust::Both,
-        },
-        db: people(&db),
-    })
-}
-
-fn people(lists: &SignatureLists) -> Vec<String> {
-    lists
-        .signatures()
-        .filter(|(kind, _)| *kind == SignatureKind::X509)
-        .map(|(_, signature)| match Certificate::parse(&signature.data) {
-            Some(certificate) => format!("{} (until {})", certificate.subject, certificate.until),
-            None => "a certificate that cannot be read".into(),
-        })
-        .collect()
-}
-
-fn find<'v>(variables: &'v [Variable], guid: Guid, name: &str) -> Option<&'v Variable> {
+pub(super) fn find<'v>(variables: &'v [Variable], guid: Guid, name: &str) -> Option<&'v Variable> {
     variables
         .iter()
         .find(|variable| variable.guid == guid && variable.name == plain(name))
 }
 
 /// A name of plain letters.
-fn plain(name: &str) -> Name {
+pub(super) fn plain(name: &str) -> Name {
     Name::from_units(name.encode_utf16())
 }
 
@@ -301,7 +199,7 @@ fn microsoft(certificates: &[&[u8]]) -> SignatureLists {
 }
 
 /// Signed by the key of 2011 and of 2023, for the architecture of the store.
-fn microsoft_updates(layout: Option<Layout>) -> Vec<&'static [u8]> {
+pub(super) fn microsoft_updates(layout: Option<Layout>) -> Vec<&'static [u8]> {
     match layout {
         Some(Layout::ArmVirt) => vec![dbx::DBX_2011_AARCH64, dbx::DBX_2023_AARCH64],
         Some(Layout::Riscv | Layout::Loongarch) => Vec::new(),
@@ -309,7 +207,7 @@ fn microsoft_updates(layout: Option<Layout>) -> Vec<&'static [u8]> {
     }
 }
 
-fn update_lists(path: &Path, bytes: &[u8]) -> Result<SignatureLists, Error> {
+pub(super) fn update_lists(path: &Path, bytes: &[u8]) -> Result<SignatureLists, Error> {
     AuthenticatedUpdate::parse(bytes)
         .and_then(|update| SignatureLists::parse(update.payload))
         .map_err(|source| Error::Signature {
@@ -319,7 +217,7 @@ fn update_lists(path: &Path, bytes: &[u8]) -> Result<SignatureLists, Error> {
 }
 
 /// Whatever key material a file holds: PEM, DER, `.auth`, or a bare signature list.
-fn key_material(path: &Path) -> Result<SignatureLists, Error> {
+pub(super) fn key_material(path: &Path) -> Result<SignatureLists, Error> {
     let bytes = std::fs::read(path).map_err(|source| Error::File {
         action: "read",
         path: path.to_path_buf(),
@@ -356,83 +254,5 @@ fn key_material(path: &Path) -> Result<SignatureLists, Error> {
                         available_bytes: bytes.len() as u64,
                     }),
             })
-    })
-}
-
-/// `flashmoor/vars-dbx-forecast/1`: whether a revocation update would still fit.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct DbxForecast {
-    /// `flashmoor/vars-dbx-forecast/1`.
-    pub schema: &'static str,
-    /// Which store.
-    pub source: String,
-    /// Signatures in the update that the store has not.
-    pub new_signatures: u64,
-    /// Size of dbx after it, header and name included.
-    pub needed_bytes: u64,
-    /// What firmware of the layout accepts for one variable.
-    pub limit_bytes: u64,
-    /// What is free now.
-    pub free_bytes: u64,
-    /// What would be free after a reclaim or `vars compact`.
-    pub free_after_compact_bytes: u64,
-    /// Whether the running operating system can write it: firmware does not reclaim once the system runs.
-    pub fits_now: bool,
-    /// Whether it fits after `vars compact` or the firmware's own reclaim.
-    pub fits_after_compact: bool,
-}
-
-/// Whether a dbx update (a file, or Microsoft's for the architecture) would still fit.
-///
-/// # Errors
-/// If the store or the update cannot be read.
-pub fn forecast(path: &Path, update: Option<&Path>) -> Result<DbxForecast, Error> {
-    let source = Source::read(path)?;
-    let variables = source.variables()?;
-    let view = source.view()?.ok_or_else(|| Error::UnknownLayout {
-        path: path.to_path_buf(),
-    })?;
-    let layout = view.layout().ok_or_else(|| Error::UnknownLayout {
-        path: path.to_path_buf(),
-    })?;
-    let old = find(&variables, SECURITY, "dbx");
-    let mut lists = match old {
-        Some(old) => SignatureLists::parse(&old.data).map_err(|source| Error::Signature {
-            path: path.to_path_buf(),
-            source,
-        })?,
-        None => SignatureLists::default(),
-    };
-    let mut new_signatures = 0usize;
-    match update {
-        Some(file) => new_signatures += lists.merge(&key_material(file)?),
-        None => {
-            for update in microsoft_updates(Some(layout)) {
-                new_signatures += lists.merge(&update_lists(Path::new("Microsoft's dbx"), update)?);
-            }
-        }
-    }
-    let writer = Writer {
-        format: view.format(),
-        ..Writer::new(layout)
-    };
-    let after = Variable::new(SECURITY, plain("dbx"), KEY_ATTRIBUTES, lists.to_bytes());
-    let needed_bytes = writer.variable_len_bytes(&after);
-    let limit_bytes = u64::from(Geometry::of(layout).limit_bytes(KEY_ATTRIBUTES));
-    let old_bytes = old.map_or(0, |old| writer.variable_len_bytes(old).next_multiple_of(4));
-    let free_after_compact_bytes = view.free_bytes() + view.reclaimable_bytes();
-    let possible = needed_bytes <= limit_bytes;
-    Ok(DbxForecast {
-        schema: "flashmoor/vars-dbx-forecast/1",
-        source: path.display().to_string(),
-        new_signatures: new_signatures as u64,
-        needed_bytes,
-        limit_bytes,
-        free_bytes: view.free_bytes(),
-        free_after_compact_bytes,
-        // The new copy is written before the old one is given up.
-        fits_now: possible && needed_bytes.next_multiple_of(4) <= view.free_bytes(),
-        fits_after_compact: possible
-            && needed_bytes.next_multiple_of(4) <= free_after_compact_bytes + old_bytes,
     })
 }

@@ -1,12 +1,14 @@
-//! Where variables come from: a VARS file, a combined image, a qcow2 of either, or JSON.
+//! Where variables come from: a VARS file, a combined image, a qcow2 of either, JSON, or a running guest.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fm_formats::image::Layout;
 use fm_formats::varstore::{VarStore, Variable};
+use fm_host::Guest;
 
 use super::{Error, json};
 
@@ -40,11 +42,51 @@ pub(super) struct Qcow2 {
 /// A source that was read.
 #[derive(Debug)]
 pub(super) struct Source {
+    /// The file, or what messages call the guest.
     pub(super) path: PathBuf,
+    /// The file whose owner, mode and labels suit a copy of the variables.
+    pub(super) model: Option<PathBuf>,
     pub(super) content: Content,
 }
 
 impl Source {
+    /// The file at `named`, or the running guest that is called so: by pid, name, uuid or QMP socket. A file
+    /// comes before a guest.
+    pub(super) fn find(named: &Path) -> Result<Self, Error> {
+        match std::fs::metadata(named) {
+            Ok(status) if status.file_type().is_socket() => {}
+            Ok(_) => return Self::read(named),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && is_bare(named) => {}
+            Err(_) => return Self::read(named),
+        }
+        match guest(named) {
+            Some(found) => Self::of_guest(&found?),
+            None => Err(Error::Neither {
+                named: named.to_path_buf(),
+            }),
+        }
+    }
+
+    /// What the guest's VARS flash holds at this moment, read from its memory; the guest is not paused.
+    pub(super) fn of_guest(guest: &Guest) -> Result<Self, Error> {
+        // A combined image is one unit that starts with the variables.
+        let unit = guest.flash()?.iter().map(|flash| flash.unit).max().unwrap_or(1);
+        let memory = guest.memory()?;
+        let region = guest.flash_region(&memory, unit)?;
+        let prefix = guest.read_region(&memory, unit, region, VarStore::PREFIX_BYTES as u64)?;
+        let source = Self {
+            path: guest.label().into(),
+            model: guest.flash_unit(unit)?.opened_or_now().map(Path::to_path_buf),
+            content: Content::Flash {
+                prefix,
+                len_bytes: region.len_bytes,
+                qcow2: None,
+            },
+        };
+        source.view()?;
+        Ok(source)
+    }
+
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::File {
             action: "read",
@@ -90,6 +132,7 @@ impl Source {
         };
         let source = Self {
             path: path.to_path_buf(),
+            model: Some(path.to_path_buf()),
             content,
         };
         // A file of another kind is refused here, once for all verbs.
@@ -121,6 +164,34 @@ impl Source {
 
     pub(super) fn layout(&self) -> Result<Option<Layout>, Error> {
         Ok(self.view()?.and_then(|view| view.layout()))
+    }
+}
+
+/// Whether it could be a guest's name: no path says so little.
+fn is_bare(named: &Path) -> bool {
+    !named.as_os_str().is_empty() && named.components().count() == 1 && !named.has_root()
+}
+
+/// The guest called so, if there is one: found, or why it can't be told.
+pub(super) fn guest(named: &Path) -> Option<Result<Guest, fm_host::Error>> {
+    match fm_host::find(named.to_str()?) {
+        Err(fm_host::Error::NoGuest { .. }) => None,
+        found => Some(found),
+    }
+}
+
+/// A file that is to be changed and is not there may be a guest's name: a better answer than "not found".
+pub(super) fn refuse_guest(named: &Path) -> Result<(), Error> {
+    match is_bare(named).then(|| guest(named)).flatten() {
+        Some(Ok(guest)) => Err(Error::RunningGuest {
+            path: guest.flash().ok().and_then(|units| {
+                units
+                    .iter()
+                    .find_map(|flash| flash.path.clone().filter(|_| flash.unit == 1))
+            }),
+            guest: guest.label(),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -120,7 +120,8 @@ impl Delete {
 /// What JSON has no place for is said. `flashmoor vars list --json` gives everything.
 #[derive(Debug, Args)]
 pub(super) struct Export {
-    /// The variable store
+    /// The variable store: a file, or a running guest by name, pid, uuid or QMP socket
+    #[arg(value_name = "SOURCE")]
     file: PathBuf,
     /// Where the JSON goes
     #[arg(long, short, value_name = "FILE")]
@@ -146,8 +147,8 @@ impl Export {
 pub(super) struct Import {
     #[command(flatten)]
     store: Store,
-    /// Where the variables come from
-    #[arg(long, value_name = "FILE")]
+    /// Where the variables come from: a file or a running guest
+    #[arg(long, value_name = "SOURCE")]
     from: PathBuf,
     /// Delete what the source does not have
     #[arg(long)]
@@ -171,7 +172,8 @@ impl Import {
 /// nothing is written. Deleted ones are not carried.
 #[derive(Debug, Args)]
 pub(super) struct Convert {
-    /// The variable store
+    /// The variable store: a file, or a running guest by name, pid, uuid or QMP socket
+    #[arg(value_name = "SOURCE")]
     input: PathBuf,
     #[command(flatten)]
     into: Destination,

@@ -13,7 +13,8 @@ use crate::render;
 /// List the variables of a store, what they mean, and how full it is
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// The variable store
+    /// The variable store: a file, or a running guest by name, pid, uuid or QMP socket
+    #[arg(value_name = "SOURCE")]
     file: PathBuf,
     /// Deleted, superseded and unfinished variables too
     #[arg(long, short)]
@@ -35,7 +36,8 @@ impl List {
 /// Show variables in full: every field, every certificate, every hash
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// The variable store
+    /// The variable store: a file, or a running guest by name, pid, uuid or QMP socket
+    #[arg(value_name = "SOURCE")]
     file: PathBuf,
     /// Only the variables of this name
     name: Option<String>,
@@ -57,7 +59,8 @@ impl Show {
 /// Print one variable's content, hexadecimal
 #[derive(Debug, Args)]
 pub(super) struct Get {
-    /// The variable store
+    /// The variable store: a file, or a running guest by name, pid, uuid or QMP socket
+    #[arg(value_name = "SOURCE")]
     file: PathBuf,
     #[command(flatten)]
     which: Which,
@@ -89,9 +92,9 @@ impl Get {
 /// Compare the variables of two stores, of whatever kind and layout
 #[derive(Debug, Args)]
 pub(super) struct Diff {
-    /// The first store
+    /// The first store: a file or a running guest
     left: PathBuf,
-    /// The second store
+    /// The second store: a file or a running guest
     right: PathBuf,
 }
 

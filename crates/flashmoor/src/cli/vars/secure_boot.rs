@@ -39,9 +39,12 @@ impl SecureBoot {
 /// certificates
 #[derive(Debug, Args)]
 struct StatusOf {
-    /// The variable stores
-    #[arg(required = true)]
+    /// The variable stores: files, or running guests by name, pid, uuid or QMP socket
+    #[arg(value_name = "SOURCE", required_unless_present = "guests")]
     files: Vec<PathBuf>,
+    /// Every guest that runs on this host
+    #[arg(long)]
+    guests: bool,
 }
 
 impl StatusOf {
@@ -50,14 +53,17 @@ impl StatusOf {
         for file in &self.files {
             all.push(vars::status(file)?);
         }
-        if !context.output.wants_json() {
-            for status in &all {
-                render::vars::secure_boot(&context.output, status);
+        if self.guests {
+            let (guests, remarks) = vars::status_of_guests()?;
+            all.extend(guests);
+            for remark in remarks {
+                context.output.remark(remark);
             }
-        } else if let [one] = all.as_slice() {
-            context.output.json(one);
-        } else {
-            context.output.json(&all);
+        }
+        match all.as_slice() {
+            [one] if context.output.wants_json() && !self.guests => context.output.json(one),
+            _ if context.output.wants_json() => context.output.json(&all),
+            _ => render::vars::secure_boot(&context.output, &all),
         }
         Ok(Status::Done)
     }
@@ -142,7 +148,8 @@ impl Unenroll {
 /// Say whether a dbx update would still fit
 #[derive(Debug, Args)]
 struct Forecast {
-    /// The variable store
+    /// The variable store: a file, or a running guest by name, pid, uuid or QMP socket
+    #[arg(value_name = "SOURCE")]
     file: PathBuf,
     /// The update: a signature list or .auth file [default: Microsoft's for the architecture]
     #[arg(long, value_name = "FILE")]

@@ -1,0 +1,218 @@
+//! A converted store under a real build of firmware, and whether the guest finds in it what was there before.
+
+use std::path::{Path, PathBuf};
+
+use fm_formats::image::Layout;
+use fm_jobs::inspect::{Request, inspect};
+use fm_jobs::vars::{self, ConvertRequest, Enrolment, Into, VarsList, Write};
+use fm_lab::{Arch, Guest, Machine};
+
+use crate::speaker::{OWN, Said, SaidVariable, Speaker};
+
+const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+
+/// A build of the fixtures.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// The fixture's name.
+    pub code: String,
+    /// Its architecture.
+    pub arch: String,
+    /// Whether it has Secure Boot.
+    pub secure_boot: bool,
+    /// Whether it needs system management mode.
+    pub smm: bool,
+}
+
+impl Build {
+    /// The build whose CODE is the fixture `code`.
+    ///
+    /// # Panics
+    /// If the fixture cannot be had, with the reason.
+    #[must_use]
+    pub fn new(code: &str) -> Self {
+        let fixture = fm_fixtures::find(code).unwrap_or_else(|missing| panic!("{missing}"));
+        let seen = inspect(&Request {
+            path: fixture.path(),
+            ..Request::default()
+        })
+        .unwrap_or_else(|error| panic!("{code}: {error}"));
+        let seen = serde_json::to_value(&seen).expect("a document");
+        let features = seen["image"]["features"].as_array().cloned().unwrap_or_default();
+        Self {
+            code: code.into(),
+            arch: fixture.arch.clone(),
+            secure_boot: features.contains(&"secure-boot".into()),
+            smm: features.contains(&"smm".into()),
+        }
+    }
+
+    /// Every build of the fixtures that Debian bookworm's QEMU runs.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        fm_fixtures::of_kind(fm_fixtures::Kind::Code)
+            // QEMU_EFI.fd is the same firmware without the padding of a flash chip.
+            .filter(|code| matches!(code.arch.as_str(), "x86_64" | "i386" | "aarch64"))
+            .filter(|code| !code.name.ends_with("QEMU_EFI.fd"))
+            .map(|code| Self::new(&code.name))
+            .collect()
+    }
+
+    /// A guest that boots it on `vars`, from the speaker's disk.
+    ///
+    /// # Panics
+    /// If QEMU does not start, with its words.
+    #[must_use]
+    pub fn start(&self, vars: &Path, speaker: &Speaker, run: &Path) -> Guest {
+        let arch = match self.arch.as_str() {
+            "aarch64" => Arch::Aarch64,
+            _ => Arch::X86_64,
+        };
+        let mut machine = Machine::new(arch, &fm_fixtures::path(&self.code), vars);
+        machine.memory_mib = 256;
+        if self.smm {
+            machine.machine = "q35,smm=on".into();
+            machine = machine.with(&["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        }
+        if self.code == "bookworm/OVMF_CODE.secboot.fd" {
+            // docs/findings/FM-S3.md
+            machine = machine.with(&["-global", "ICH9-LPC.disable_s3=1"]);
+        }
+        let words = speaker.words();
+        let machine = machine.with(&words.each_ref().map(String::as_str));
+        Guest::start(&machine, run).unwrap_or_else(|error| panic!("{}: {error}", self.code))
+    }
+}
+
+/// A store of `layout` with Microsoft's keys enrolled, as Debian ships it where it does.
+///
+/// # Panics
+/// If it cannot be made.
+#[must_use]
+pub fn store_with_keys(layout: Layout, folder: &Path) -> PathBuf {
+    let (fixture, native) = match layout {
+        Layout::X86Size1M | Layout::X86Size2M => ("bookworm/OVMF_VARS.ms.fd", true),
+        Layout::ArmVirt => ("bookworm/AAVMF_VARS.ms.fd", true),
+        Layout::X86Size4M => ("bookworm/OVMF_VARS_4M.ms.fd", true),
+        Layout::Riscv | Layout::Loongarch => ("bookworm/AAVMF_VARS.ms.fd", false),
+    };
+    let path = folder.join(format!("{layout}-with-keys.fd"));
+    if native {
+        std::fs::write(&path, fm_fixtures::bytes(fixture)).expect("a copy of the store");
+    } else {
+        convert(&fm_fixtures::path(fixture), Into::Layout(layout), &path);
+    }
+    path
+}
+
+/// Converts, or panics with the reason.
+///
+/// # Panics
+/// If it is refused.
+pub fn convert(input: &Path, into: Into, output: &Path) {
+    vars::convert(&ConvertRequest {
+        input: input.to_owned(),
+        into,
+        output: output.to_owned(),
+        replace: false,
+        even_if_in_use: false,
+    })
+    .unwrap_or_else(|error| panic!("{}: {error}", input.display()));
+}
+
+/// The store that flashmoor lists, in the guest's own words.
+#[must_use]
+pub fn in_guests_words(list: &VarsList) -> Vec<SaidVariable> {
+    let mut found: Vec<_> = list
+        .variables
+        .iter()
+        .map(|variable| SaidVariable {
+            guid: variable.guid.clone(),
+            name: variable.name.clone(),
+            attributes: variable.attributes,
+            data: variable.data.clone(),
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Converts a store with keys of layout `from` for `build`, boots it twice, and holds everything that a guest
+/// can confirm: each variable is there as it was but for those that every boot rewrites, what flashmoor reads
+/// from the running guest is what the guest itself says, a variable that it sets is there after a cold boot,
+/// and Secure Boot is on where the build has it.
+///
+/// # Panics
+/// If any of it does not hold.
+pub fn lives_on(from: Layout, build: &Build, folder: &Path) {
+    let speaker = Speaker::new(&build.arch, folder);
+    let (input, output) = (store_with_keys(from, folder), folder.join("converted.fd"));
+    let about = format!("{from} on {}", build.code);
+    vars::enroll(
+        &Write {
+            path: input.clone(),
+            even_if_in_use: false,
+        },
+        &Enrolment {
+            db: vec![speaker.hash().to_owned()],
+            ..Enrolment::default()
+        },
+    )
+    .unwrap_or_else(|error| panic!("{about}: {error}"));
+    convert(&input, Into::ForCode(fm_fixtures::path(&build.code)), &output);
+    let before = vars::list(&input, false).expect("a list");
+    for start in 1..=2 {
+        let mut guest = build.start(&output, &speaker, &folder.join(format!("run-{start}")));
+        let said = Said::hear(&mut guest);
+        assert_eq!(said.set_status, 0, "{about}: SetVariable failed");
+        let starts = said.get(&OWN.to_string(), "Starts");
+        assert_eq!(starts, Some(format!("{start:02x}").as_str()), "{about}");
+        assert_eq!(
+            said.get(GLOBAL, "SecureBoot"),
+            build.secure_boot.then_some("01"),
+            "{about}"
+        );
+        let running = vars::list(Path::new(&guest.pid().to_string()), false).expect("the guest's list");
+        assert!(running.damage.is_empty(), "{about}: {:?}", running.damage);
+        assert_eq!(said.lasting(), in_guests_words(&running), "{about}");
+        let now: Vec<_> = running
+            .variables
+            .iter()
+            .map(|now| (&now.guid, &now.name, now))
+            .collect();
+        for was in before.variables.iter().filter(|was| !is_rewritten(&was.name)) {
+            let found = now
+                .iter()
+                .find(|(guid, name, _)| (*guid, *name) == (&was.guid, &was.name));
+            let (_, _, is) = found.unwrap_or_else(|| panic!("{about}: {} is lost", was.name));
+            assert_eq!(
+                (
+                    is.attributes,
+                    &is.data,
+                    is.timestamp.as_ref().map(|time| &time.raw)
+                ),
+                (
+                    was.attributes,
+                    &was.data,
+                    was.timestamp.as_ref().map(|time| &time.raw)
+                ),
+                "{about}: {}",
+                was.name
+            );
+        }
+        guest.quit().unwrap_or_else(|error| panic!("{about}: {error}"));
+        let on_disk = vars::list(&output, false).expect("a list");
+        assert_eq!(in_guests_words(&on_disk), said.lasting(), "{about}");
+    }
+}
+
+/// What every boot writes anew: consoles, time-out (QEMU's), boot entries, the counter of boots, what memory a
+/// boot needs.
+fn is_rewritten(name: &str) -> bool {
+    matches!(
+        name,
+        "ConIn" | "ConOut" | "ErrOut" | "Timeout" | "MTC" | "MemoryTypeInformation" | "BootOrder"
+    ) || ["Boot0", "Key0", "Attempt "]
+        .iter()
+        .any(|start| name.starts_with(start))
+}
