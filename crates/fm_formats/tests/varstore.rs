@@ -113,6 +113,23 @@ fn a_header_of_which_only_the_first_byte_was_written_is_no_damage() {
 }
 
 #[test]
+fn a_variable_that_was_written_in_part_before_it_got_a_state_is_no_damage() {
+    let mut bytes = store(&[variable(GLOBAL, "A", b"1"), variable(GLOBAL, "B", &[7; 64])]);
+    let second = FIRST + 60 + 4 + 4;
+    bytes[second + 2] = 0xff;
+    bytes[second + 100..second + 60 + 4 + 64].fill(0xff);
+    assert_eq!(damage(&bytes), []);
+    let view = VarStore::parse(&bytes).unwrap();
+    assert_eq!(view.entries()[1].state, State::HeaderOnly);
+    assert_eq!(view.to_variables(), [variable(GLOBAL, "A", b"1")]);
+    // The firmware's next variable goes right behind that header.
+    assert_eq!(view.used_bytes(), 28 + 68 + 60);
+    // What lies further than it would have reached is somebody else's.
+    bytes[second + 60 + 4 + 64 + 4] = 0;
+    assert_eq!(damage(&bytes), [DamageKind::Gap]);
+}
+
+#[test]
 fn one_name_under_two_guids_is_two_variables() {
     let bytes = store(&[variable(GLOBAL, "Same", b"g"), variable(OTHER, "Same", b"o")]);
     let view = VarStore::parse(&bytes).unwrap();

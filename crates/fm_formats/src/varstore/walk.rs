@@ -54,8 +54,13 @@ pub(super) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
         }
     }
     walk.used_bytes = reader.position();
-    // Past what it sees: bytes that are not erased are damage, and may still hold whole variables.
-    while !is_erased(reader.rest()) && !is_begun(reader.rest()) {
+    // Past what it sees: bytes that are not erased are damage, and may still hold whole variables; unless they
+    // are what was written so far of one variable, to which the firmware never got round to giving a state.
+    let begun = walk
+        .entries
+        .last()
+        .map_or(0, |last| begun_bytes(area, last, authenticated));
+    while !is_erased(reader.rest().get(begun..).unwrap_or_default()) && !is_begun(reader.rest()) {
         let found = find_sound(&reader, authenticated);
         let gap_end = found.unwrap_or_else(|| reader.all().len());
         let gap = reader.rest().get(..gap_end.saturating_sub(reader.position()));
@@ -105,6 +110,24 @@ fn is_begun(bytes: &[u8]) -> bool {
     bytes
         .split_first()
         .is_some_and(|(found, rest)| *found == first && is_erased(rest))
+}
+
+/// How much of name and data may lie behind the header of `last`, if that has no state yet: builds from 2024 on
+/// write header, name and data in one go and the state after them (edk2 `Variable.c`, `UpdateVariable`). The
+/// firmware looks for the next header right behind this one, finds none, and writes its next variable there.
+fn begun_bytes(area: &Reader<'_>, last: &Entry<'_>, authenticated: bool) -> usize {
+    let within = last.offset.saturating_sub(area.offset());
+    let mut at = area.clone();
+    let sought = usize::try_from(within).is_ok_and(|within| at.seek(within, "variable").is_ok());
+    let Some(header) = sought.then(|| header(&mut at, authenticated)).flatten() else {
+        return 0;
+    };
+    match (header.state, header.name_size, header.data_size) {
+        (0xff, name, data) if name != u32::MAX && data != u32::MAX => {
+            usize::try_from(name.saturating_add(data)).unwrap_or(usize::MAX)
+        }
+        _ => 0,
+    }
 }
 
 fn starts_with_id(reader: &Reader<'_>) -> bool {
