@@ -112,9 +112,9 @@ fn is_begun(bytes: &[u8]) -> bool {
         .is_some_and(|(found, rest)| *found == first && is_erased(rest))
 }
 
-/// How much of name and data may lie behind the header of `last`, if that has no state yet: builds from 2024 on
-/// write header, name and data in one go and the state after them (edk2 `Variable.c`, `UpdateVariable`). The
-/// firmware looks for the next header right behind this one, finds none, and writes its next variable there.
+/// How much of name and data may lie behind the header of `last`, if that has no state yet: Debian's 2025.02
+/// is seen to write header, name and data first and the state after them. The firmware looks for the next
+/// header right behind this one, finds none, and writes its next variable there.
 fn begun_bytes(area: &Reader<'_>, last: &Entry<'_>, authenticated: bool) -> usize {
     let within = last.offset.saturating_sub(area.offset());
     let mut at = area.clone();
