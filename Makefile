@@ -65,6 +65,10 @@ atlas: packages-test fixtures build ## record what real QEMU does with every bui
 vars-matrix: packages-test fixtures ## every layout of variables converted for every build of the fixtures, and booted
 	cargo run -q -p fm_e2e --example vars-matrix
 
+.PHONY: oracle
+oracle: tools fixtures ## record what virt-firmware reads in every image, which the tests hold ours against
+	scripts/oracle >tests/fixtures/virt-firmware.txt
+
 # The toolchain is stable; the sanitizer's flags are not, so that one command is allowed them.
 TARGET ?= $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 SECONDS ?= 60

@@ -26,6 +26,7 @@ fn main() {
             .iter()
             .map(|volume| [&[0], lzma(volume).as_slice()].concat())
             .collect(),
+        "image" => images(),
         "stream" => streams(),
         other => panic!("{other} has no seeds; say in {} what they are", file!()),
     };
@@ -84,6 +85,25 @@ fn volumes() -> Vec<Vec<u8>> {
         }
     }
     smallest.into_values().collect()
+}
+
+/// The ends of x86 images, where the table below the reset vector and what it points to lie; alone, and behind
+/// small volumes.
+fn images() -> Vec<Vec<u8>> {
+    let mut ends: Vec<Vec<u8>> = fm_fixtures::of_kind(Kind::Code)
+        .filter(|fixture| matches!(fixture.arch.as_str(), "x86_64" | "i386"))
+        .map(|fixture| {
+            let bytes = fixture.bytes();
+            bytes[bytes.len() - 0x1000..].to_vec()
+        })
+        .collect();
+    ends.sort();
+    ends.dedup();
+    let last = ends.last().expect("an x86 image").clone();
+    let both = volumes()
+        .into_iter()
+        .map(|volume| [volume, last.clone()].concat());
+    ends.into_iter().chain(both).collect()
 }
 
 fn label(node: &Node) -> String {

@@ -1,12 +1,13 @@
 //! Images that are cut, flipped, nested, bombed or lying about sizes: a partial tree with the damage named,
 //! never a panic, and bounded memory.
 
-use lzma_rust2::Write as _;
+mod built;
 
+use built::{file, guided, large_file, lzma, section, volume};
 use fm_fixtures::bytes;
-use fm_formats::volume::raw::RawFileHeader;
-use fm_formats::volume::{Block, Encoding, Limits, NodeKind, Tree, VolumeHeader};
-use fm_formats::{Error, Guid};
+use fm_formats::Error;
+use fm_formats::volume::decode::decode;
+use fm_formats::volume::{Encoding, Limits, NodeKind, SectionKind, Tree};
 use proptest::prelude::*;
 
 /// The decoded content of a real image: PEIFV and DXEFV, without the time to decode them again and again.
@@ -30,13 +31,25 @@ fn no_real_image_is_found_damaged() {
 #[test]
 fn an_image_cut_at_every_4_kib_says_so_and_shows_the_rest() {
     let image = bytes("bookworm/OVMF_CODE_4M.fd");
+    let whole = Tree::parse(&image);
     let last_volume = 0x37_c000 - 0x3_4000;
+    let compressed = whole
+        .nodes()
+        .iter()
+        .find(|node| matches!(node.kind, NodeKind::Section(facts) if facts.kind == SectionKind::GuidDefined))
+        .unwrap();
+    let decodable_from = compressed.start + compressed.len_bytes;
     for len in (0..image.len()).step_by(4096) {
-        // Behind the compressed volume every cut decodes the same; each eighth is enough.
-        if len > last_volume && len % (8 * 4096) != 0 {
-            continue;
-        }
-        let tree = Tree::parse(&image[..len]);
+        // Behind its end the compressed section is the same bytes at every cut; decoding them at some is enough.
+        let decoded = len < decodable_from || len % (96 * 4096) == 0;
+        let limits = Limits::for_image(len);
+        let tree = Tree::parse_within(
+            &image[..len],
+            Limits {
+                decoded_bytes: if decoded { limits.decoded_bytes } else { 0 },
+                ..limits
+            },
+        );
         if len == 0 {
             assert!(tree.nodes().is_empty());
         } else if len != last_volume {
@@ -45,6 +58,39 @@ fn an_image_cut_at_every_4_kib_says_so_and_shows_the_rest() {
                     if offset + available_bytes == len as u64)
             });
             assert!(cut.is_some(), "{len:#x}: {:?}", tree.damages());
+        }
+        if len >= decodable_from {
+            let shown = tree
+                .nodes()
+                .iter()
+                .any(|node| node.start == compressed.start && node.buffer == 0);
+            assert!(shown, "{len:#x}: the section that is whole is lost");
+        }
+        if decoded && len >= decodable_from {
+            assert!(
+                tree.buffer(1) == whole.buffer(1),
+                "{len:#x}: what is decoded is lost"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_lzma_payload_cut_anywhere_is_refused_with_its_offset() {
+    let content: Vec<u8> = decoded_volumes().into_iter().step_by(1009).collect();
+    let payload = lzma(&content);
+    assert!(payload.len() > 4000, "{}", payload.len());
+    for len in 0..payload.len() {
+        match decode(Encoding::Lzma, &payload[..len], 0x1000, 1 << 20) {
+            // The encoder's last bytes only flush: nothing is lost with them.
+            Ok(decoded) => assert!(
+                len + 5 >= payload.len() && decoded == Some(content.clone()),
+                "{len}"
+            ),
+            Err(Error::Decode { offset, .. } | Error::Truncated { offset, .. }) => {
+                assert!((0x1000..0x1010).contains(&offset), "{offset:#x} of {len}");
+            }
+            Err(other) => panic!("{len}: {other}"),
         }
     }
 }
@@ -254,82 +300,4 @@ fn check(image: &[u8]) {
                 .is_none_or(|parent| parent < id && tree.nodes()[parent].end >= node.end)
         );
     }
-}
-
-fn lzma(content: &[u8]) -> Vec<u8> {
-    let options = lzma_rust2::LzmaOptions::with_preset(1);
-    let len = Some(content.len() as u64);
-    let mut writer = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, len).unwrap();
-    writer.write_all(content).unwrap();
-    writer.finish().unwrap()
-}
-
-fn section(kind: u8, body: &[u8]) -> Vec<u8> {
-    let mut bytes = ((body.len() + 4) as u32).to_le_bytes().to_vec();
-    if body.len() + 8 >= 0xff_ffff {
-        bytes = vec![0xff, 0xff, 0xff, kind];
-        bytes.extend(((body.len() + 8) as u32).to_le_bytes());
-    }
-    bytes[3] = kind;
-    bytes.extend(body);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn guided(guid: Guid, data: &[u8]) -> Vec<u8> {
-    let mut body = guid.to_bytes().to_vec();
-    body.extend(24u16.to_le_bytes());
-    body.extend(1u16.to_le_bytes());
-    body.extend(data);
-    section(0x02, &body)
-}
-
-fn file(kind: u8, body: &[u8]) -> Vec<u8> {
-    let len = ((body.len() + size_of::<RawFileHeader>()) as u32).to_le_bytes();
-    assert_eq!(len[3], 0);
-    finish_file(vec![0x11; 16], kind, 0, &len[..3], &[], body)
-}
-
-fn large_file(body: &[u8]) -> Vec<u8> {
-    let len = ((body.len() + 32) as u64).to_le_bytes();
-    finish_file(vec![0x22; 16], 0x02, 1, &[0; 3], &len, body)
-}
-
-fn finish_file(name: Vec<u8>, kind: u8, attributes: u8, len: &[u8], extended: &[u8], body: &[u8]) -> Vec<u8> {
-    let mut bytes = name;
-    bytes.extend([0, 0, kind, attributes]);
-    bytes.extend(len);
-    bytes.push(0);
-    bytes.extend(extended);
-    bytes[16] = bytes
-        .iter()
-        .fold(0u8, |sum, byte| sum.wrapping_add(*byte))
-        .wrapping_neg();
-    bytes[17] = 0xaa;
-    bytes[23] = 0xf8;
-    bytes.extend(body);
-    bytes.resize(bytes.len().next_multiple_of(8), 0xff);
-    bytes
-}
-
-fn volume(content: &[u8]) -> Vec<u8> {
-    let len = 0x48 + content.len();
-    let header = VolumeHeader {
-        zero_vector: [0; 16],
-        file_system: VolumeHeader::FFS3,
-        volume_len_bytes: len as u64,
-        attributes: 0x4_feff,
-        header_len_bytes: 0x48,
-        ext_header_offset: 0,
-        reserved: 0,
-        revision: 2,
-        blocks: vec![Block {
-            count: 1,
-            len_bytes: len as u32,
-        }],
-        checksum_sum: 0,
-    };
-    let mut bytes = header.to_bytes();
-    bytes.extend(content);
-    bytes
 }

@@ -17,6 +17,9 @@ const FOOTER: Guid = Guid::literal("96b582de-1fb2-45f7-baea-a366c55a082d");
 /// Bytes of length and GUID behind each entry's data.
 const TAIL: usize = 18;
 
+/// Metadata sections read; OVMF has about ten, and no VMM takes as many.
+const MOST_SECTIONS: u32 = 256;
+
 /// What the table holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ResetVector {
@@ -173,7 +176,12 @@ impl ResetVector {
             end = entry.offset;
             table.entries.push(entry);
         }
-        for entry in table.entries.clone() {
+        for (at, entry) in table.entries.clone().into_iter().enumerate() {
+            // As VMMs do: of two entries with one GUID the first counts.
+            let before = table.entries.get(..at).unwrap_or_default();
+            if before.iter().any(|earlier| earlier.guid == entry.guid) {
+                continue;
+            }
             if let Err(error) = table.follow(image, &entry) {
                 table.damages.push(error);
             }
@@ -312,5 +320,13 @@ fn descriptor<'a>(image: &'a [u8], entry: &Entry, signature: [u8; 4]) -> Result<
             expected: format!("{signature:02x?}"),
         });
     }
-    Ok((reader, raw.sections.get()))
+    let sections = raw.sections.get();
+    if sections > MOST_SECTIONS {
+        return Err(Error::Limit {
+            what: "number of metadata sections",
+            offset: at as u64,
+            limit: u64::from(MOST_SECTIONS),
+        });
+    }
+    Ok((reader, sections))
 }
