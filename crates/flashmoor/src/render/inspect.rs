@@ -138,7 +138,7 @@ fn map(output: &Output, regions: &[RegionDocument], size_bytes: u64) {
         let cells = (region.size / cell).max(1);
         let used = region.used_bytes.div_ceil(cell).min(cells);
         let percent = region.used_bytes.saturating_mul(100) / region.size.max(1);
-        let name = region.name.as_deref().unwrap_or(&region.kind);
+        let name = region_name(region);
         let runs = match region.runs_from.as_deref() {
             Some("flash") => ", its code runs from flash",
             Some(_) => ", its code runs from RAM after decompression",
@@ -153,8 +153,8 @@ fn map(output: &Output, regions: &[RegionDocument], size_bytes: u64) {
             let from = line * WIDTH;
             let drawn: String = (from..(from + WIDTH).min(cells))
                 .map(|at| match region.kind.as_str() {
-                    "padding" => ' ',
                     _ if at < used => '#',
+                    "padding" => ' ',
                     _ => '.',
                 })
                 .collect();
@@ -173,19 +173,28 @@ fn map(output: &Output, regions: &[RegionDocument], size_bytes: u64) {
     output.line(format_args!("  {size_bytes:#010x}"));
 }
 
+/// What a region is called: by its own name if it has one.
+pub(super) fn region_name(region: &RegionDocument) -> &str {
+    match &region.name {
+        Some(name) => name,
+        None if region.kind == "padding" && region.used_bytes > 0 => "bytes outside of volumes",
+        None => &region.kind,
+    }
+}
+
 fn volumes(output: &Output, image: &ImageDocument) {
     output.line(format_args!("\n{STRONG}volumes{STRONG:#}"));
     for volume in &image.volumes {
         let percent = volume.used_bytes.saturating_mul(100) / volume.size.max(1);
         let place = if volume.compressed { "compressed at" } else { "at" };
         let runs = match volume.runs_from.as_deref() {
-            Some("flash") => "runs from flash",
-            Some(_) => "runs from RAM",
+            Some("flash") => ", runs from flash",
+            Some(_) => ", runs from RAM",
             None => "",
         };
         let measured = if volume.measured { ", measured" } else { "" };
         output.line(format_args!(
-            "  {:<16} {:>8} KiB {percent:>3} % used, {place} {:#x}  {runs}{measured}",
+            "  {:<16} {:>8} KiB {percent:>3} % used, {place} {:#x}{runs}{measured}",
             volume.name.as_deref().unwrap_or(&volume.guid),
             volume.size / 1024,
             volume.offset,
