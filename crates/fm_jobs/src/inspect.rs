@@ -1,17 +1,24 @@
 //! What a file is, from its bytes alone: firmware code, variables, both, a stream, or none of these.
 
 mod build;
+mod cache;
 mod document;
 mod facts;
 mod input;
 mod qcow2;
 
+use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
 
 use fm_formats::volume::Tree;
 
 pub use build::Catalogue;
+pub use cache::Cache;
 pub use document::{
     Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, RangeDocument,
     RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
@@ -29,6 +36,8 @@ pub struct Request {
     pub tree: bool,
     /// The catalogue that the user added to, if there is one.
     pub catalogue: Option<PathBuf>,
+    /// What was found in images seen before, if that is kept.
+    pub cache: Option<Cache>,
     /// The multifd channels of the same capture, for a stream.
     pub channels: Vec<PathBuf>,
     /// The internal snapshot of a qcow2 image, by name or number; the last one if not given.
@@ -86,6 +95,45 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
             Err(too_large) => Ok(too_large),
         },
     }
+}
+
+/// [`inspect_with`] of each file, as many at once as there are processors; `take` gets the documents in the
+/// order of the requests.
+///
+/// # Errors
+/// The first file that cannot be read; what comes before it was taken.
+pub fn inspect_each(
+    requests: &[Request],
+    catalogue: &Catalogue,
+    mut take: impl FnMut(InspectDocument),
+) -> Result<()> {
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let (give, given) = mpsc::sync_channel(workers);
+        for _ in 0..workers.min(requests.len()) {
+            let (give, next) = (give.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(request) = requests.get(at) else { break };
+                    if give.send((at, inspect_with(request, catalogue))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(give);
+        let (mut early, mut due) = (BTreeMap::new(), 0);
+        for (at, result) in given {
+            early.insert(at, result);
+            while let Some(result) = early.remove(&due) {
+                take(result?);
+                due += 1;
+            }
+        }
+        Ok(())
+    })
 }
 
 fn streamed(request: &Request) -> Result<InspectDocument> {

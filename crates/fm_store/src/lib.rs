@@ -57,8 +57,9 @@ pub const DESCRIPTOR_LIMIT_BYTES: u64 = 1 << 20;
 pub(crate) const BUILDS: &str = "builds";
 pub(crate) const LANDINGS: &str = "landings";
 pub(crate) const TMP: &str = "tmp";
-/// Not the store's: what the agent and the hook keep beside the builds, maybe before there are any.
-const LIBVIRT: &str = "libvirt";
+/// What other rooms keep in a store's folder, maybe before there is a build: names of builds, what may be lost
+/// at any time, and what the agent and the hook write down.
+pub(crate) const NEIGHBOURS: [&str; 3] = ["catalogue.tsv", "cache", "libvirt"];
 
 /// A store in a folder. The folder comes into being with the first write; until then the store is empty.
 #[derive(Debug, Clone)]
@@ -114,20 +115,13 @@ impl Store {
         match Layout::open(root)? {
             Ok(layout) => Ok(Some(layout)),
             Err(root) => {
-                // A writer that died while it made the store leaves some of these and no mark.
-                let ours = [
-                    BUILDS,
-                    LANDINGS,
-                    TMP,
-                    lock::NAME,
-                    layout::INDEX,
-                    layout::BLOBS,
-                    LIBVIRT,
-                ];
+                // A writer that died while it made the store leaves some of these and no mark; neighbours
+                // may have moved in before there was a store.
+                let ours = [BUILDS, LANDINGS, TMP, lock::NAME, layout::INDEX, layout::BLOBS];
                 let foreign = root
                     .entries()?
                     .into_iter()
-                    .any(|entry| !ours.iter().any(|name| entry.name == *name));
+                    .any(|entry| !ours.iter().chain(&NEIGHBOURS).any(|name| entry.name == *name));
                 if foreign {
                     Err(Error::NotAStore {
                         path: self.path.clone(),

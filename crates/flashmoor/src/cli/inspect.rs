@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use fm_jobs::inspect::{self, Catalogue, InspectDocument, Request};
+use fm_jobs::inspect::{self, Cache, Catalogue, InspectDocument, Request};
 use fm_jobs::{Error, descriptors};
 use serde::Serialize;
 
 use super::{Context, Result, Status};
-use crate::render;
+use crate::render::{self, Output};
 
 /// Say what files are: firmware, variable stores, migration streams, firmware descriptors
 ///
@@ -44,60 +44,86 @@ enum Answer {
     Descriptors(descriptors::DescriptorsDocument),
 }
 
+/// What is to be looked at, in order; runs of files are looked at together.
+enum Work {
+    Files(Vec<Request>),
+    Descriptors(PathBuf),
+}
+
 impl Inspect {
     pub(crate) fn run(&self, context: &Context) -> Result {
         let catalogue = Catalogue::open(super::catalogue::user_file(context).as_deref())?;
-        let mut answers = Vec::new();
-        for path in &self.files {
-            self.answer(path, &catalogue, &mut answers)?;
+        let cache = Cache::open(context.global.store.as_deref());
+        let several = context.output.wants_json() || self.svg.is_some();
+        let (mut kept, mut said) = (Vec::new(), false);
+        // Text is shown as it comes; a JSON document must be whole, and a picture is of the only file.
+        let mut take = |answer: Answer| {
+            if several {
+                kept.push(answer);
+                return;
+            }
+            if std::mem::replace(&mut said, true) {
+                context.output.line("");
+            }
+            self.text(&context.output, &answer);
+        };
+        for work in self.work(cache.as_ref())? {
+            match work {
+                Work::Descriptors(path) => take(Answer::Descriptors(descriptors::lint(&[path])?)),
+                Work::Files(requests) => inspect::inspect_each(&requests, &catalogue, |document| {
+                    take(Answer::File(Box::new(document)));
+                })?,
+            }
         }
         if let Some(svg) = &self.svg {
-            self.draw(svg, &answers)?;
+            self.draw(svg, &kept)?;
         }
         if context.output.wants_json() {
-            match answers.as_slice() {
+            match kept.as_slice() {
                 [one] => context.output.json(one),
                 several => context.output.json(&several),
             }
-            return Ok(Status::Done);
-        }
-        for (at, answer) in answers.iter().enumerate() {
-            if at > 0 {
-                context.output.line("");
-            }
-            match answer {
-                Answer::File(document) => render::inspect::text(&context.output, document, self.modules),
-                Answer::Descriptors(document) => render::descriptors::text(&context.output, document),
-            }
+        } else {
+            kept.iter().for_each(|answer| self.text(&context.output, answer));
         }
         Ok(Status::Done)
     }
 
-    fn answer(&self, path: &Path, catalogue: &Catalogue, answers: &mut Vec<Answer>) -> Result<()> {
-        let is_descriptor = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
-        let one = |path: PathBuf| {
-            let request = Request {
-                path,
-                tree: self.tree,
-                catalogue: None,
-                channels: self.channel.clone(),
-                snapshot: self.snapshot.clone(),
-            };
-            inspect::inspect_with(&request, catalogue).map(|document| Answer::File(Box::new(document)))
-        };
-        if path.is_dir() {
-            let files = descriptors::files_in(path)?;
-            if files.iter().any(|path| is_descriptor(path)) {
-                answers.push(Answer::Descriptors(descriptors::lint(&[path.to_owned()])?));
-            }
-            let others = files.into_iter().filter(|path| !is_descriptor(path));
-            answers.extend(others.map(one).collect::<Result<Vec<_>>>()?);
-        } else if is_descriptor(path) {
-            answers.push(Answer::Descriptors(descriptors::lint(&[path.to_owned()])?));
-        } else {
-            answers.push(one(path.to_owned())?);
+    fn text(&self, output: &Output, answer: &Answer) {
+        match answer {
+            Answer::File(document) => render::inspect::text(output, document, self.modules),
+            Answer::Descriptors(document) => render::descriptors::text(output, document),
         }
-        Ok(())
+    }
+
+    fn work(&self, cache: Option<&Cache>) -> Result<Vec<Work>> {
+        let is_descriptor = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
+        let request = |path| Request {
+            path,
+            tree: self.tree,
+            catalogue: None,
+            cache: cache.cloned(),
+            channels: self.channel.clone(),
+            snapshot: self.snapshot.clone(),
+        };
+        let mut all = Vec::new();
+        for path in &self.files {
+            if path.is_dir() {
+                let files = descriptors::files_in(path)?;
+                if files.iter().any(|path| is_descriptor(path)) {
+                    all.push(Work::Descriptors(path.clone()));
+                }
+                let others = files.into_iter().filter(|path| !is_descriptor(path));
+                all.push(Work::Files(others.map(request).collect()));
+            } else if is_descriptor(path) {
+                all.push(Work::Descriptors(path.clone()));
+            } else if let Some(Work::Files(requests)) = all.last_mut() {
+                requests.push(request(path.clone()));
+            } else {
+                all.push(Work::Files(vec![request(path.clone())]));
+            }
+        }
+        Ok(all)
     }
 
     fn draw(&self, svg: &Path, answers: &[Answer]) -> Result<()> {

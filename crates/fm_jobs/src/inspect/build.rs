@@ -3,9 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use fm_formats::image::version_string;
-use fm_formats::volume::Tree;
-
 use super::document::Build;
 use crate::catalogue::Entry;
 use crate::{Error, Result};
@@ -82,20 +79,27 @@ impl Catalogue {
     }
 }
 
-/// The build's name: from the catalogue, else from a version string in the image, else none.
-pub(super) fn name(catalogue: &Catalogue, sha256: &str, tree: &Tree<'_>) -> Build {
+impl Build {
+    /// Nothing says which build it is.
+    pub(super) fn unknown() -> Self {
+        Self {
+            name: "unknown build".into(),
+            version: None,
+            source: "none".into(),
+        }
+    }
+}
+
+/// The build's name: from the catalogue, else from the version string in the image, else none.
+pub(super) fn name(catalogue: &Catalogue, sha256: &str, version: Option<String>) -> Build {
     catalogue
         .build(sha256)
-        .unwrap_or_else(|| match version_string(tree) {
-            Some(version) => Build {
+        .or_else(|| {
+            Some(Build {
                 name: "edk2".into(),
-                version: Some(version),
+                version: Some(version?),
                 source: "image".into(),
-            },
-            None => Build {
-                name: "unknown build".into(),
-                version: None,
-                source: "none".into(),
-            },
+            })
         })
+        .unwrap_or_else(Build::unknown)
 }

@@ -2,21 +2,58 @@
 
 use std::thread;
 
-use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Technology};
+use fm_formats::image::{self, ImageFacts, ResetVector, Role, Technology};
 use fm_formats::varstore::VarStore;
 use fm_formats::volume::pe::PeFacts;
 use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, SectionKind, Tree, VolumeHeader, depex};
 use fm_formats::{Guid, Sha256};
+use serde::{Deserialize, Serialize};
 
 use super::document::{
-    DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, RangeDocument,
+    Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, RangeDocument,
     RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
 };
 use super::{Catalogue, Flash, Request, build};
 
+/// What the bytes of an image say, whatever the file is called and whoever built it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Found {
+    kind: String,
+    sha256: String,
+    reason: Option<String>,
+    /// Its build is not filled in: names change with the catalogue.
+    image: Option<ImageDocument>,
+    /// The version string in the image.
+    version: Option<String>,
+    store: Option<StoreDocument>,
+}
+
 pub(super) fn document(request: &Request, flash: &Flash, catalogue: &Catalogue) -> InspectDocument {
+    let (key, hash) = flash.key();
+    let key = if request.tree { format!("{key}-tree") } else { key };
+    let cache = request.cache.as_ref();
+    let found = cache.and_then(|cache| cache.get(&key)).unwrap_or_else(|| {
+        let found = find(flash, hash, request.tree);
+        if let Some(cache) = cache {
+            cache.put(&key, &found);
+        }
+        found
+    });
+    let mut document = InspectDocument::new(&request.path, &found.kind, flash.len_bytes);
+    document.format = Some(flash.format.into());
+    document.reason = found.reason;
+    document.store = found.store;
+    document.image = found.image.map(|image| ImageDocument {
+        build: build::name(catalogue, &found.sha256, found.version),
+        ..image
+    });
+    document.sha256 = Some(found.sha256);
+    document
+}
+
+fn find(flash: &Flash, hash: sha2::Sha256, with_tree: bool) -> Found {
     thread::scope(|scope| {
-        let sha256 = scope.spawn(|| flash.sha256().to_string());
+        let sha256 = scope.spawn(|| flash.sha256(hash).to_string());
         let tree = flash.tree();
         let facts = ImageFacts::of(&tree, flash.len_bytes);
         // Digests of modules here, of volumes over there: each walks all that was decoded.
@@ -25,16 +62,27 @@ pub(super) fn document(request: &Request, flash: &Flash, catalogue: &Catalogue) 
             let modules = digests(&tree, module_nodes(&tree));
             (joined(volumes), modules)
         });
-        assemble(
-            request,
-            flash,
-            catalogue,
-            &tree,
-            facts,
-            joined(sha256),
-            &volumes,
-            &modules,
-        )
+        let sha256 = joined(sha256);
+        match facts {
+            Err(why) => Found {
+                kind: "not-firmware".into(),
+                sha256,
+                reason: Some(why.to_string()),
+                image: None,
+                version: None,
+                store: None,
+            },
+            Ok(facts) => Found {
+                kind: facts.role.name().into(),
+                sha256,
+                reason: None,
+                image: Some(image_document(
+                    flash, &tree, &facts, &volumes, &modules, with_tree,
+                )),
+                version: image::version_string(&tree),
+                store: (facts.role != Role::Code).then(|| store(flash)).flatten(),
+            },
+        }
     })
 }
 
@@ -44,48 +92,32 @@ fn joined<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-#[allow(clippy::too_many_arguments)] // one call, right above
-fn assemble(
-    request: &Request,
+fn image_document(
     flash: &Flash,
-    catalogue: &Catalogue,
     tree: &Tree<'_>,
-    facts: Result<ImageFacts, NotFirmware>,
-    sha256: String,
+    facts: &ImageFacts,
     volumes: &[String],
     modules: &[String],
-) -> InspectDocument {
-    let kind = facts.as_ref().map_or("not-firmware", |facts| facts.role.name());
-    let mut document = InspectDocument::new(&request.path, kind, flash.len_bytes);
-    document.format = Some(flash.format.into());
-    match facts {
-        Err(why) => document.reason = Some(why.to_string()),
-        Ok(facts) => {
-            if facts.role != Role::Code {
-                document.store = store(flash);
-            }
-            document.image = Some(ImageDocument {
-                arch: facts.arch.map(|arch| arch.name().into()),
-                cpu_mode: facts.cpu_mode.map(|mode| mode.name().into()),
-                platform: facts.platform.map(Into::into),
-                layout: facts.layout.map(|layout| layout.name().into()),
-                features: facts
-                    .features
-                    .iter()
-                    .map(|feature| feature.name().into())
-                    .collect(),
-                build: build::name(catalogue, &sha256, tree),
-                map: map(tree, flash),
-                volumes: volume_documents(tree, volumes),
-                modules: module_documents(tree, modules),
-                reset_vector: facts.reset_vector.as_ref().map(reset_vector),
-                damage: damage(tree, facts.reset_vector.as_ref()),
-                tree: request.tree.then(|| nodes(tree)),
-            });
-        }
+    with_tree: bool,
+) -> ImageDocument {
+    ImageDocument {
+        arch: facts.arch.map(|arch| arch.name().into()),
+        cpu_mode: facts.cpu_mode.map(|mode| mode.name().into()),
+        platform: facts.platform.map(Into::into),
+        layout: facts.layout.map(|layout| layout.name().into()),
+        features: facts
+            .features
+            .iter()
+            .map(|feature| feature.name().into())
+            .collect(),
+        build: Build::unknown(),
+        map: map(tree, flash),
+        volumes: volume_documents(tree, volumes),
+        modules: module_documents(tree, modules),
+        reset_vector: facts.reset_vector.as_ref().map(reset_vector),
+        damage: damage(tree, facts.reset_vector.as_ref()),
+        tree: with_tree.then(|| nodes(tree)),
     }
-    document.sha256 = Some(sha256);
-    document
 }
 
 fn volume_nodes<'t>(tree: &'t Tree<'_>) -> impl Iterator<Item = (NodeId, &'t Node)> {

@@ -141,11 +141,16 @@ impl Flash {
         self.len_bytes += chunk.len() as u64;
     }
 
-    /// The digest of the whole image.
-    #[must_use]
-    pub fn sha256(&self) -> Sha256 {
-        let mut hash = sha2::Sha256::new();
-        hash.update(&self.content);
+    /// What tells the image from every other, known as soon as `content` is hashed; and that hash, which
+    /// [`Flash::sha256`] goes on with.
+    pub(super) fn key(&self) -> (String, sha2::Sha256) {
+        let hash = sha2::Sha256::new().chain_update(&self.content);
+        let digest = Sha256::from_bytes(hash.clone().finalize().into());
+        (format!("{digest}-{:x}-{:02x}", self.len_bytes, self.fill), hash)
+    }
+
+    /// The digest of the whole image, from that of `content`.
+    pub(super) fn sha256(&self, mut hash: sha2::Sha256) -> Sha256 {
         let block = vec![self.fill; CHUNK_BYTES];
         let mut left = self.len_bytes - self.content.len() as u64;
         while left > 0 {
@@ -178,7 +183,7 @@ mod tests {
             let bytes: Vec<u8> = parts.iter().flat_map(|(byte, len)| vec![*byte; *len]).collect();
             let flash = Flash::from_bytes(&bytes, "raw");
             assert_eq!(flash.len_bytes, bytes.len() as u64);
-            assert_eq!(flash.sha256(), Sha256::of(&bytes), "{parts:?}");
+            assert_eq!(flash.sha256(flash.key().1), Sha256::of(&bytes), "{parts:?}");
             assert!(flash.content.len() <= kept, "{parts:?}: {}", flash.content.len());
             assert!(bytes.starts_with(&flash.content));
         }
