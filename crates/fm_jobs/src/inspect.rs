@@ -25,7 +25,8 @@ pub use document::{
 };
 pub use input::{Flash, sniff};
 
-use crate::{Error, Result, stream};
+use crate::stream::{self, Streamed};
+use crate::{Error, Result};
 
 /// What to look at, and how closely.
 #[derive(Debug, Clone, Default)]
@@ -76,19 +77,21 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
             .metadata()
             .is_ok_and(|file| file.file_type().is_fifo())
     {
-        return streamed(request);
+        return streamed(request, catalogue);
     }
     let (kind, _) = input::sniff(&request.path)?;
     match kind {
-        Kind::Stream => streamed(request),
+        Kind::Stream => streamed(request, catalogue),
         Kind::Qcow2 => match qcow2::flash(&request.path) {
             Ok(flash) => {
                 let mut document = facts::document(request, &flash, catalogue);
                 // `savevm` puts the guest's memory into its first writable qcow2 image, which may be VARS.
-                document.streamed = streamed(request).ok().and_then(|stream| stream.streamed);
+                document.streamed = streamed(request, catalogue)
+                    .ok()
+                    .and_then(|stream| stream.streamed);
                 Ok(document)
             }
-            Err(not_flash) => streamed(request).or(Err(not_flash)),
+            Err(not_flash) => streamed(request, catalogue).or(Err(not_flash)),
         },
         Kind::Raw => match Flash::read(&request.path)? {
             Ok(flash) => Ok(facts::document(request, &flash, catalogue)),
@@ -136,15 +139,30 @@ pub fn inspect_each(
     })
 }
 
-fn streamed(request: &Request) -> Result<InspectDocument> {
+fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {
     let path = request.path.as_path();
-    let streamed = stream::inspect(&stream::Request {
+    let gathered = stream::gather(&stream::Request {
         path: path.to_owned(),
         channels: request.channels.clone(),
         snapshot: request.snapshot.clone(),
         blocks: Vec::new(),
     })?;
-    let size_bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let mut streamed = Streamed::new(&gathered);
+    for (index, block) in streamed.stream.blocks.iter_mut().enumerate() {
+        // `-bios` puts CODE and VARS into this one.
+        if block.kind == "code" || block.name == "pc.bios" {
+            block.build = gathered.pieces(index).and_then(|pieces| {
+                let flash = Flash::from_pieces(pieces, "raw");
+                let named = |sha256: &String| catalogue.build(sha256);
+                block.sha256.as_ref().and_then(named).or_else(|| {
+                    let image = facts::document(request, &flash, catalogue).image;
+                    image.map(|image| image.build)
+                })
+            });
+        }
+    }
+    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+    let size_bytes = file.map_or(gathered.read_bytes, |file| file.len());
     let mut document = InspectDocument::new(path, &streamed.kind, size_bytes);
     document.streamed = Some(streamed);
     Ok(document)

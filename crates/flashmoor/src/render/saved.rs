@@ -128,6 +128,25 @@ pub(crate) fn stream(output: &Output, streamed: &Streamed) {
     if let Some(compression) = &streamed.compression {
         output.line(format_args!("  stored   {compression}"));
     }
+    if let Some(domain) = &streamed.domain {
+        let machine = domain.machine.as_deref().unwrap_or("no machine type");
+        let was = match streamed.was_running {
+            Some(true) => ", was running",
+            Some(false) => ", was paused",
+            None => "",
+        };
+        output.line(format_args!("  domain   {}, {machine}{was}", domain.name));
+        let files = [
+            ("loader", &domain.loader),
+            ("nvram", &domain.nvram),
+            ("template", &domain.nvram_template),
+        ];
+        for (what, path) in files {
+            if let Some(path) = path {
+                output.line(format_args!("           {what} {}", path.display()));
+            }
+        }
+    }
     for snapshot in &streamed.snapshots {
         let chosen = if snapshot.chosen { " (this one)" } else { "" };
         output.line(format_args!(
@@ -136,23 +155,38 @@ pub(crate) fn stream(output: &Output, streamed: &Streamed) {
         ));
     }
     for block in &stream.blocks {
+        let kinds = [
+            (block.pages_data, "data"),
+            (block.pages_zero, "zero"),
+            (block.pages_xbzrle, "xbzrle"),
+            (block.pages_compressed, "deflated"),
+        ];
+        let pages: Vec<String> = kinds
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, kind)| format!("{count} {kind}"))
+            .collect();
+        let pages = if pages.is_empty() {
+            "none".into()
+        } else {
+            pages.join(", ")
+        };
         output.line(format_args!(
-            "  block    {STRONG}{}{STRONG:#}  {} bytes, pages: {} data, {} zero, {} xbzrle, {} deflated",
-            block.name,
-            block.size_bytes,
-            block.pages_data,
-            block.pages_zero,
-            block.pages_xbzrle,
-            block.pages_compressed
+            "  block    {STRONG}{}{STRONG:#}  {} bytes, pages: {pages}, in {} bytes of the stream",
+            block.name, block.size_bytes, block.stream_bytes
         ));
         if let Some(sha256) = &block.sha256 {
             output.line(format_args!("             sha256 {sha256}"));
         }
+        if let Some(build) = &block.build {
+            let version = build.version.as_deref().unwrap_or("");
+            output.line(format_args!("             {} {version}", build.name));
+        }
     }
-    if !stream.devices.is_empty() {
+    for device in &stream.devices {
         output.line(format_args!(
-            "  devices  {} (--json lists them)",
-            stream.devices.len()
+            "  device   {} {}, version {}, {} bytes",
+            device.name, device.instance, device.version, device.size_bytes
         ));
     }
     for note in &stream.notes {

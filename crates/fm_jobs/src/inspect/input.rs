@@ -114,13 +114,20 @@ impl Flash {
     /// An image from bytes in memory.
     #[must_use]
     pub fn from_bytes(bytes: &[u8], format: &'static str) -> Self {
+        Self::from_pieces(std::iter::once(bytes), format)
+    }
+
+    /// An image from its bytes in order, in pieces of any size.
+    pub(super) fn from_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>, format: &'static str) -> Self {
         let mut flash = Self {
             content: Vec::new(),
             fill: 0,
             len_bytes: 0,
             format,
         };
-        bytes.chunks(CHUNK_BYTES).for_each(|chunk| flash.push(chunk));
+        pieces
+            .flat_map(|piece| piece.chunks(CHUNK_BYTES))
+            .for_each(|chunk| flash.push(chunk));
         flash
     }
 

@@ -1,11 +1,14 @@
 //! What a stream holds, as a document.
 
+use std::path::PathBuf;
+
 use fm_formats::stream::qcow2;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gather::Gathered;
 use super::input::Container;
+use crate::inspect::Build;
 
 /// Something that holds a stream.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +22,9 @@ pub struct Streamed {
     /// The saved domain's XML, of a libvirt save image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain_xml: Option<String>,
+    /// What of it decides whether the guest can be restored; absent if it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<SavedDomainDocument>,
     /// Whether the guest was running when libvirt saved it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub was_running: Option<bool>,
@@ -75,6 +81,41 @@ pub struct StreamDocument {
     pub notes: Vec<StreamNote>,
 }
 
+/// A libvirt domain, as a save image describes it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SavedDomainDocument {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// The machine type that it asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
+    /// The CODE file that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loader: Option<PathBuf>,
+    /// The VARS file that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvram: Option<PathBuf>,
+    /// What a missing VARS file is made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nvram_template: Option<PathBuf>,
+}
+
+impl From<fm_libvirt::SavedDomain> for SavedDomainDocument {
+    fn from(domain: fm_libvirt::SavedDomain) -> Self {
+        Self {
+            name: domain.name,
+            uuid: domain.uuid,
+            machine: domain.machine,
+            loader: domain.loader,
+            nvram: domain.nvram,
+            nvram_template: domain.nvram_template,
+        }
+    }
+}
+
 /// Where reading stopped.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StreamStop {
@@ -106,6 +147,9 @@ pub struct StreamBlock {
     /// Digest of its content, for flash and ROM that came whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Which build the firmware in it is, where `inspect` was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
 }
 
 /// A device section.
@@ -153,6 +197,7 @@ impl Streamed {
             kind: "migration_stream".into(),
             compression: None,
             domain_xml: None,
+            domain: None,
             was_running: None,
             snapshots: Vec::new(),
             stream: StreamDocument::new(gathered),
@@ -164,6 +209,7 @@ impl Streamed {
                 streamed.kind = "libvirt_save_image".into();
                 streamed.compression = Some(header.compression.name().into());
                 streamed.domain_xml = Some(xml.clone());
+                streamed.domain = fm_libvirt::saved_domain(xml).ok().map(Into::into);
                 streamed.was_running = Some(header.was_running);
                 if !header.is_complete {
                     streamed.stream.complete = false;
@@ -283,6 +329,7 @@ fn block(gathered: &Gathered, index: usize) -> Option<StreamBlock> {
         pages_compressed: block.pages.compressed,
         stream_bytes: block.pages.stream_bytes,
         sha256: gathered.sha256(index).map(|digest| digest.to_string()),
+        build: None,
     })
 }
 

@@ -25,6 +25,8 @@ pub struct Gathered {
     pub container: Container,
     /// What the stream told of itself, page counts of the channels included.
     pub facts: Facts,
+    /// How far it was read: its length, if it is whole.
+    pub read_bytes: u64,
     /// Why reading stopped before the end; `None` for a whole stream.
     pub stopped: Option<fm_formats::Error>,
     pub(super) devices: Vec<Device>,
@@ -80,6 +82,7 @@ pub fn gather(request: &Request) -> Result<Gathered> {
             });
         }
     };
+    let read_bytes = parser.offset();
     let mut facts = parser.facts().clone();
     let mut devices = Devices::default();
     if let Some(at) = facts.devices_offset {
@@ -121,6 +124,7 @@ pub fn gather(request: &Request) -> Result<Gathered> {
         path: request.path.clone(),
         container,
         facts,
+        read_bytes,
         stopped,
         devices: devices.devices,
         channels,
