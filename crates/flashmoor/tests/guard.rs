@@ -368,3 +368,55 @@ fn capture_stores_what_the_guest_runs_also_after_its_file_was_replaced() {
         .unwrap();
     assert_eq!(unknown.status.code(), Some(1));
 }
+
+#[test]
+fn a_build_is_captured_with_the_template_that_came_with_it_and_with_no_other() {
+    let scene = Scene::new();
+    let template = |guest: &str| {
+        let done = scene.json(&["capture", guest]);
+        let id = done["guests"][0]["code"]["running_sha256"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        scene.json(&["store", "show", &id])
+    };
+    let fresh = name("fresh");
+    let _one = scene.start(&fresh, &scene.path(INSTALLED));
+    let build = template(&fresh);
+    let stored = build["build"]["vars_template"]["path"].as_str();
+    let stored = stored.unwrap_or_else(|| panic!("{build:#}"));
+    assert!(fs::read(stored).unwrap() == fm_fixtures::bytes(VARS));
+
+    // what lies beside the file after an upgrade belongs to another build
+    let stale = name("stale");
+    let _two = scene.start_on(
+        &stale,
+        &scene.path("root/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"),
+        VARS,
+    );
+    scene.apt(&["upgrade"]);
+    assert!(template(&stale)["build"]["vars_template"].is_null());
+}
+
+#[test]
+fn the_firmware_of_an_aarch64_guest_is_captured_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let vars = dir.path().join("vars.fd");
+    fs::copy(fm_fixtures::path("bookworm/AAVMF_VARS.fd"), &vars).unwrap();
+    let code = fm_fixtures::path("bookworm/AAVMF_CODE.fd");
+    let machine = Machine {
+        stopped: true,
+        memory_mib: 64,
+        ..Machine::new(Arch::Aarch64, &code, &vars)
+    };
+    let name = name("arm");
+    let _guest = Guest::start(&machine.named(&name), &dir.path().join("run")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_flashmoor"))
+        .args(["capture", &name, "--json", "--store"])
+        .arg(dir.path().join("store"))
+        .output()
+        .unwrap();
+    let done: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)));
+    let stored = done["guests"][0]["stored"].as_str().unwrap();
+    assert!(fs::read(stored).unwrap() == fs::read(&code).unwrap());
+}

@@ -8,12 +8,13 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
+use fm_formats::varstore::VarStore;
 use fm_host::{FlashFormat, FlashUnit, Guest, in_one_line};
 use fm_store::{IMAGE_LIMIT_BYTES, Import, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
+use crate::{Result, check};
 
 /// `flashmoor/capture/1`: what running guests use, and where it is stored now.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -122,12 +123,16 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
         (Some(who), None) | (None, Some(who)) => format!("captured for guest {who}"),
         (None, None) => "captured for a guest without a name".into(),
     };
+    let file = file_digest(unit);
+    // A template belongs to the build that it came with: only beside the very same CODE it is that one.
+    let same = file == Some(Sha256::of(&bytes));
+    let template = unit.resolved.as_deref().filter(|_| same).and_then(template);
     let done = store.import(&Import {
         code: &bytes,
+        vars_template: template.as_deref(),
         pin: Some(&reason),
         ..Import::default()
     })?;
-    let file = file_digest(unit);
     Ok(Captured {
         pid: guest.pid(),
         name: guest.name().map(str::to_owned),
@@ -144,6 +149,16 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
         stored: done.path,
         new: done.new,
     })
+}
+
+/// The VARS template that packages put beside `code`.
+fn template(code: &Path) -> Option<Vec<u8>> {
+    let real = code.canonicalize().ok()?;
+    let path = real.with_file_name(check::template_name(real.file_name()?.to_str()?));
+    let is_other = path != real;
+    let small = is_other && path.metadata().is_ok_and(|file| file.len() <= IMAGE_LIMIT_BYTES);
+    let bytes = small.then(|| std::fs::read(&path).ok())??;
+    VarStore::parse(&bytes).is_ok().then_some(bytes)
 }
 
 /// What the path of a flash unit leads to now; nothing if it leads nowhere or the file is not raw.

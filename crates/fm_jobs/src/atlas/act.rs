@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use fm_formats::Sha256;
 use fm_lab::{Arch, Emulator, Guest, Machine};
 
-use super::plan::Step;
-use super::{Change, Image, Observation, Reached, Request, Side, boot, migrate};
+use super::plan::{Act, Step};
+use super::{Change, Image, Observation, Reached, Request, Side, boot, convert, migrate, overwrite};
 use crate::{Error, Result};
 
 /// CPU time after which a guest that says nothing is given up; a healthy one needs a third of it.
@@ -122,9 +122,13 @@ impl Bench {
             .work
             .join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
         fs::create_dir_all(&folder).map_err(|source| Error::file("create", &folder, source))?;
-        let seen = match &step.destination {
-            None => boot::observe(self, step, &folder),
-            Some(destination) => migrate::observe(self, step, destination, &folder),
+        let seen = match (&step.destination, step.act) {
+            (None, _) => boot::observe(self, step, &folder),
+            (Some(destination), Act::Plain) => migrate::observe(self, step, destination, &folder),
+            (Some(destination), Act::Convert) => convert::observe(self, step, destination, &folder),
+            (Some(destination), Act::Overwrite { from_start }) => {
+                overwrite::observe(self, step, destination, from_start, &folder)
+            }
         }?;
         let _ = fs::remove_dir_all(&folder);
         Ok(Observation {

@@ -13,8 +13,8 @@ use super::{Reached, Seen, StoreFate};
 use crate::{Error, Result};
 
 /// The variable that the guest sets, under a GUID of our own.
-const NAME: &str = "FlashmoorAtlas";
-const GUID: &str = "9c1f6c2e-4f0a-4b7c-9a55-0f6c6d0a7a11";
+pub(super) const NAME: &str = "FlashmoorAtlas";
+pub(super) const GUID: &str = "9c1f6c2e-4f0a-4b7c-9a55-0f6c6d0a7a11";
 
 pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen> {
     let machine = bench

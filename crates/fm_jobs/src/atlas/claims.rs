@@ -65,6 +65,36 @@ const CLAIMS: &[Claim] = &[
         },
     },
     Claim {
+        title: "Only SEC runs from flash; PEI and DXE run from RAM",
+        text: "When neither the processor nor its table of segments was found in flash any more, every byte of CODE flash but its last 4 KiB was overwritten with a breakpoint instruction, and the guest migrated to a QEMU that had translated none of its code: it came up all the same. With flash overwritten before the first instruction it does not. (As data, PEI reads tables of SEC's there: a guest whose flash is overwritten during PEI does not come up.)",
+        group: Group::Overwritten,
+        speaks: |observation| match observation.seen {
+            Seen::Overwritten {
+                from_start,
+                in_flash,
+                arrived,
+                reached,
+                ..
+            } => Some(arrived && reached.is_up() != from_start && (in_flash > 0) != from_start),
+            _ => None,
+        },
+    },
+    Claim {
+        title: "A guest that is moved from 2M to 4M keeps its variables",
+        text: "The guest set a variable on one layout; its store was converted by `flashmoor vars convert`; on the other layout its shell prints the variable, sets a further one, and no variable is lost.",
+        group: Group::Conversion,
+        speaks: |observation| match &observation.seen {
+            Seen::Converted {
+                reached,
+                reads_back,
+                persistent,
+                lost,
+                ..
+            } => Some(reached.is_up() && *reads_back && *persistent && lost.is_empty()),
+            _ => None,
+        },
+    },
+    Claim {
         title: "A warm reset at the destination boots the migrated image",
         text: "After a reset the guest comes up again, and the flash still holds the source's bytes, not the file's.",
         group: Group::BuildMigration,
@@ -155,7 +185,7 @@ const CLAIMS: &[Claim] = &[
             let from = observation.source.rom_bytes?;
             match observation.seen {
                 Seen::Migration { completed, .. } => Some(completed == (from == to)),
-                Seen::ColdBoot { .. } => None,
+                _ => None,
             }
         },
     },
@@ -182,7 +212,7 @@ fn works(seen: &Seen) -> Option<bool> {
             store,
             ..
         } => Some(keeps_variables(reached, persistent, store)),
-        Seen::Migration { .. } => None,
+        _ => None,
     }
 }
 
@@ -264,6 +294,39 @@ fn outcome(seen: &Seen) -> String {
             };
             format!("{reached}; {kept}")
         }
+        Seen::Converted {
+            reached,
+            reads_back,
+            persistent,
+            variables,
+            lost,
+        } => format!(
+            "{}; {}, {}; {variables} variables before, {}",
+            format!("{reached:?}").to_lowercase(),
+            if *reads_back {
+                "reads back what it set"
+            } else {
+                "does not read what it set"
+            },
+            if *persistent {
+                "keeps what it sets"
+            } else {
+                "does not keep what it sets"
+            },
+            match lost.as_slice() {
+                [] => "none lost".to_owned(),
+                lost => format!("lost: {}", lost.join(", ")),
+            }
+        ),
+        Seen::Overwritten {
+            in_flash,
+            in_memory,
+            reached,
+            ..
+        } => format!(
+            "found in flash {in_flash} times, then elsewhere {in_memory} times; after that {}",
+            format!("{reached:?}").to_lowercase()
+        ),
         Seen::Migration {
             completed: false,
             message,

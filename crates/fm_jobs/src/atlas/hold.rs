@@ -79,6 +79,17 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
             let works = keeps_variables(*reached, *persistent, *store);
             wrong.extend(expect(&verdict, Phase::ColdBoot, works));
         }
+        Seen::Converted {
+            reached,
+            reads_back,
+            persistent,
+            ..
+        } => {
+            let works = reached.is_up() && *reads_back && *persistent;
+            wrong.extend(expect(&verdict, Phase::ColdBoot, works));
+        }
+        // No rule speaks of flash that is written from outside.
+        Seen::Overwritten { .. } => {}
         Seen::Migration {
             completed,
             message,

@@ -72,10 +72,10 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
 }
 
 /// Where OVMF's flash begins at most: 8 MiB below 4 GiB.
-const FLASH_BEGIN: u64 = 0xff80_0000;
+pub(super) const FLASH_BEGIN: u64 = 0xff80_0000;
 
 /// Whether the stopped guest's next instruction lies in flash; nothing if the monitor does not show it.
-fn executes_in_flash(guest: &mut Guest) -> Option<bool> {
+pub(super) fn executes_in_flash(guest: &mut Guest) -> Option<bool> {
     let registers = guest.monitor().human("info registers").ok()?;
     let hex = |text: &str| u64::from_str_radix(text, 16).ok();
     let value = |name: &str| {
@@ -125,7 +125,7 @@ impl<'a> Code<'a> {
     }
 }
 
-fn command(guest: &mut Guest, name: &str, arguments: Option<Value>) -> Result<Value> {
+pub(super) fn command(guest: &mut Guest, name: &str, arguments: Option<Value>) -> Result<Value> {
     guest
         .monitor()
         .execute(name, arguments)
@@ -133,7 +133,7 @@ fn command(guest: &mut Guest, name: &str, arguments: Option<Value>) -> Result<Va
 }
 
 /// Waits until QEMU has decided; whether the guest arrived.
-fn completed(source: &mut Guest) -> Result<bool> {
+pub(super) fn completed(source: &mut Guest) -> Result<bool> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let reply = command(source, "query-migrate", None)?;

@@ -7,8 +7,10 @@
 mod act;
 mod boot;
 mod claims;
+mod convert;
 mod hold;
 mod migrate;
+mod overwrite;
 mod plan;
 
 use std::fs;
@@ -160,6 +162,32 @@ pub enum Seen {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         still_source_code: Option<bool>,
     },
+    /// The guest set a variable, and its store was converted and booted on another layout.
+    Converted {
+        /// How far the firmware came on the converted store.
+        reached: Reached,
+        /// Whether the guest's shell there prints the variable that it set before.
+        reads_back: bool,
+        /// Whether a variable that the shell set there lies in the file afterwards.
+        persistent: bool,
+        /// Variables in the store before it was converted.
+        variables: u32,
+        /// Those that are not there after the boot, by name.
+        lost: Vec<String>,
+    },
+    /// CODE flash, its last page excepted, was overwritten in the source's memory, and the guest sent on.
+    Overwritten {
+        /// Whether that was done before the first instruction.
+        from_start: bool,
+        /// Instants before, at which the processor was found executing in flash.
+        in_flash: u32,
+        /// Instants in a row, at which neither it nor its table of segments was found there.
+        in_memory: u32,
+        /// Whether the destination's flash holds what was written.
+        arrived: bool,
+        /// How far the guest came at the destination.
+        reached: Reached,
+    },
 }
 
 /// How far firmware came.
@@ -305,6 +333,15 @@ impl Seen {
                 message,
                 ..
             } => format!("refused: {}", message.as_deref().unwrap_or("without a word")),
+            Self::Converted {
+                reached,
+                reads_back,
+                lost,
+                ..
+            } => format!("reached {reached:?}, reads back {reads_back}, lost {lost:?}"),
+            Self::Overwritten {
+                in_flash, reached, ..
+            } => format!("{in_flash} times in flash, reached {reached:?}"),
             Self::Migration {
                 runs_source_code,
                 reached,

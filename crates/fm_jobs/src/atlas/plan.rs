@@ -18,11 +18,17 @@ pub enum Group {
     BuildMigration,
     /// Machines that differ in something else than the build.
     MachineMigration,
+    /// Stores converted from one layout to another, and booted there.
+    Conversion,
+    /// Guests whose CODE flash is overwritten while they run.
+    Overwritten,
 }
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
+        Self::Conversion,
+        Self::Overwritten,
         Self::DamagedStore,
         Self::MachineMigration,
         Self::BuildMigration,
@@ -37,6 +43,8 @@ impl Group {
             Self::DamagedStore => "damaged_store",
             Self::BuildMigration => "build_migration",
             Self::MachineMigration => "machine_migration",
+            Self::Conversion => "conversion",
+            Self::Overwritten => "overwritten",
         }
     }
 }
@@ -49,6 +57,18 @@ pub(super) struct Step {
     pub(super) qemu: [usize; 2],
     pub(super) source: Side,
     pub(super) destination: Option<Side>,
+    pub(super) act: Act,
+}
+
+/// What is done with the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    /// It is booted, or migrated if there is a destination.
+    Plain,
+    /// Its store is converted for the destination's build, and booted there.
+    Convert,
+    /// Its CODE flash is overwritten: before its first instruction, or when it no longer executes there.
+    Overwrite { from_start: bool },
 }
 
 /// A build that stands for others in the migration groups.
@@ -68,6 +88,8 @@ pub(super) fn steps(group: Group, bench: &Bench) -> Vec<Step> {
         Group::DamagedStore => damaged_stores(bench),
         Group::BuildMigration => build_migrations(bench),
         Group::MachineMigration => machine_migrations(bench),
+        Group::Conversion => conversions(bench),
+        Group::Overwritten => overwritten(bench),
     }
 }
 
@@ -113,6 +135,7 @@ fn cold_boots(bench: &Bench) -> Vec<Step> {
                 qemu: [0, 0],
                 source: machine(bench, 0, code, Some(vars)),
                 destination: None,
+                act: Act::Plain,
             });
         }
     }
@@ -144,6 +167,7 @@ fn damaged_stores(bench: &Bench) -> Vec<Step> {
                 qemu: [0, 0],
                 source: machine(bench, 0, code, Some(&vars)),
                 destination: None,
+                act: Act::Plain,
             });
         }
     }
@@ -169,6 +193,7 @@ fn damaged_stores(bench: &Bench) -> Vec<Step> {
             qemu: [0, 0],
             source: side,
             destination: None,
+            act: Act::Plain,
         });
     }
     steps
@@ -211,6 +236,7 @@ fn build_migrations(bench: &Bench) -> Vec<Step> {
                     qemu,
                     source,
                     destination: Some(destination),
+                    act: Act::Plain,
                 });
             }
         }
@@ -243,6 +269,7 @@ fn machine_migrations(bench: &Bench) -> Vec<Step> {
                 qemu,
                 source,
                 destination: Some(destination),
+                act: Act::Plain,
             });
         };
         pair("without VARS at the destination", &|_, to| to.vars = None);
@@ -316,6 +343,70 @@ fn machine_migrations(bench: &Bench) -> Vec<Step> {
         if last == 0 {
             break;
         }
+    }
+    steps
+}
+
+fn conversions(bench: &Bench) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (from, store, to) in [
+        (
+            "bookworm/OVMF_CODE.fd",
+            "bookworm/OVMF_VARS.fd",
+            "bookworm/OVMF_CODE_4M.fd",
+        ),
+        (
+            "bookworm/OVMF_CODE.fd",
+            "bookworm/OVMF_VARS.fd",
+            "trixie/OVMF_CODE_4M.fd",
+        ),
+        (
+            "bookworm/OVMF_CODE_4M.fd",
+            "bookworm/OVMF_VARS_4M.fd",
+            "bookworm/OVMF_CODE.fd",
+        ),
+    ] {
+        let (Some(from), Some(to)) = (bench.code(from), bench.code(to)) else {
+            continue;
+        };
+        // the blank one may be known by the name of another package that ships the same bytes
+        let named = bench.vars.iter().find(|vars| vars.name == store);
+        let Some(vars) = named.or_else(|| own_store(bench, from)) else {
+            continue;
+        };
+        steps.push(Step {
+            id: format!("convert {} of {} for {}", vars.name, from.name, to.name),
+            qemu: [0, 0],
+            source: machine(bench, 0, from, Some(vars)),
+            // stands for the converted store: one of the layout
+            destination: Some(machine(bench, 0, to, own_store(bench, to))),
+            act: Act::Convert,
+        });
+    }
+    steps
+}
+
+fn overwritten(bench: &Bench) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (name, from_start) in [
+        ("bookworm/OVMF_CODE.fd", false),
+        ("bookworm/OVMF_CODE_4M.fd", false),
+        ("trixie/OVMF_CODE_4M.fd", false),
+        ("trixie/OVMF32_CODE_4M.fd", false),
+        ("bookworm/OVMF_CODE_4M.fd", true),
+    ] {
+        let Some(code) = bench.code(name) else { continue };
+        let side = machine(bench, 0, code, own_store(bench, code));
+        steps.push(Step {
+            id: format!(
+                "overwrite {name} {}",
+                if from_start { "at its start" } else { "behind SEC" }
+            ),
+            qemu: [0, 0],
+            source: side.clone(),
+            destination: Some(side),
+            act: Act::Overwrite { from_start },
+        });
     }
     steps
 }

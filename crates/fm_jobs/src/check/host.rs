@@ -101,7 +101,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// `OVMF_CODE_4M.secboot.fd` comes with `OVMF_VARS_4M.fd`.
-fn template_name(code: &str) -> String {
+pub(crate) fn template_name(code: &str) -> String {
     code.replace("CODE", "VARS")
         .replace(".secboot", "")
         .replace(".strictnx", "")

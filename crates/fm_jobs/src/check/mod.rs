@@ -21,6 +21,7 @@ pub use document::{Candidate, Check, Evidence, FindingDocument, PhaseDocument, P
 pub(crate) use gather::machine as machine_words;
 pub use gather::{Options, Words};
 pub(crate) use guest::Images;
+pub(crate) use host::template_name;
 pub(crate) use image::vars_of;
 pub use image::{code_file, vars_file};
 pub use matrix::{Cell, Matrix, matrix};
