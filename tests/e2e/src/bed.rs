@@ -187,13 +187,20 @@ impl Host {
                 fs::copy(file.path(), self.folder.join("ovmf").join(&name)).unwrap();
             }
         }
+        for alias in ["ms", "snakeoil"] {
+            let link = self.folder.join("ovmf").join(format!("OVMF_CODE_4M.{alias}.fd"));
+            std::os::unix::fs::symlink("OVMF_CODE_4M.secboot.fd", link).unwrap();
+        }
         let descriptors = from.with_file_name("firmware");
         for file in fs::read_dir(descriptors).unwrap().flatten() {
-            fs::copy(
-                file.path(),
-                self.folder.join("descriptors").join(file.file_name()),
-            )
-            .unwrap();
+            // libvirt 9.0 gives up at an architecture that it does not know
+            if file.file_name().to_string_lossy().contains("x86_64") {
+                fs::copy(
+                    file.path(),
+                    self.folder.join("descriptors").join(file.file_name()),
+                )
+                .unwrap();
+            }
         }
     }
 
@@ -297,7 +304,24 @@ impl Host {
     /// If it does not, with libvirt's words.
     pub fn must_migrate(&self, domain: &str, other: &Self, more: &[&str]) {
         let done = self.migrate(domain, other, more);
-        assert!(done.status.success(), "migrating {domain}: {}", stderr(&done));
+        let log = |host: &Self| {
+            let log = fs::read_to_string(host.folder.join("log/qemu").join(format!("{domain}.log")));
+            let lines: Vec<String> = log
+                .unwrap_or_default()
+                .lines()
+                .rev()
+                .take(9)
+                .map(str::to_owned)
+                .collect();
+            lines.join("\n")
+        };
+        let said = stderr(&done);
+        assert!(
+            done.status.success(),
+            "migrating {domain}: {said}\nfrom: {}\nto: {}",
+            log(self),
+            log(other)
+        );
     }
 
     /// Defines a guest.

@@ -1,6 +1,7 @@
 //! Firmware follows guests that libvirt moves, with nothing copied by hand.
 
 use fm_e2e::bed::{Bed, packaged};
+use fm_e2e::{document, stderr};
 use fm_formats::Sha256;
 
 fn digest(fixture: &str) -> String {
@@ -61,4 +62,80 @@ fn a_2m_guest_moves_to_a_host_without_its_build_boots_there_and_comes_back_after
         build,
         "A's own package has no 2M build any more"
     );
+}
+
+#[test]
+fn a_4m_guest_keeps_its_own_build_on_a_host_that_has_another_one() {
+    let bed = Bed::new();
+    bed.a.install_flashmoor(false);
+    bed.b.install_flashmoor(true);
+    bed.a.define(&packaged("four", "_4M"));
+    let before = bed.a.ask(&["dumpxml", "--inactive", "four"]);
+    bed.a.ask(&["start", "--paused", "four"]);
+    bed.a.adopt("four");
+
+    let build = digest("bookworm/OVMF_CODE_4M.fd");
+    assert_ne!(build, digest("trixie/OVMF_CODE_4M.fd"));
+    bed.a
+        .must_migrate("four", &bed.b, &["--persistent", "--undefinesource"]);
+    assert_eq!(bed.b.running_code("four"), build);
+    bed.b.wait_for_harvest(&build);
+    let seen = bed
+        .b
+        .flashmoor()
+        .args(["ps", "--fail-on-drift"])
+        .output()
+        .unwrap();
+    assert!(seen.status.success(), "a cold boot would give it another build");
+
+    bed.b.ask(&["destroy", "four"]);
+    bed.b.ask(&["start", "--paused", "four"]);
+    assert_eq!(bed.b.running_code("four"), build, "the cold boot got B's build");
+
+    let mut unadopt = bed.b.flashmoor();
+    unadopt.args(["--json", "libvirt", "unadopt", "four", "--connect", &bed.b.uri()]);
+    let _ = document(&unadopt.output().unwrap());
+    assert_eq!(bed.b.ask(&["dumpxml", "--inactive", "four"]), before);
+}
+
+#[test]
+fn guests_saved_before_an_upgrade_restore_after_it_and_on_another_host() {
+    let bed = Bed::new();
+    bed.a.install_flashmoor(false);
+    bed.b.install_flashmoor(true);
+    let build = digest("bookworm/OVMF_CODE.fd");
+    let image = |name: &str| bed.a.store().with_file_name(name).display().to_string();
+    for name in ["kept", "moved", "loose"] {
+        bed.a.define(&packaged(name, ""));
+        bed.a.ask(&["start", "--paused", name]);
+        if name != "loose" {
+            bed.a.adopt(name);
+        }
+        bed.a.ask(&["save", name, &image(name)]);
+    }
+    bed.a.install_package("trixie");
+
+    bed.a.ask(&["restore", "--paused", &image("kept")]);
+    assert_eq!(bed.a.running_code("kept"), build);
+    // B never saw the guest or its build: both come out of the image.
+    bed.b.ask(&["restore", "--paused", &image("moved")]);
+    assert_eq!(bed.b.running_code("moved"), build);
+    bed.b.wait_for_harvest(&build);
+
+    let refused = bed.a.virsh(&["restore", &image("loose")]);
+    assert!(!refused.status.success());
+    assert!(
+        stderr(&refused).contains("flashmoor saved adopt"),
+        "{}",
+        stderr(&refused)
+    );
+    let mut adopt = bed.a.flashmoor();
+    let _ = document(
+        &adopt
+            .args(["--json", "saved", "adopt", &image("loose")])
+            .output()
+            .unwrap(),
+    );
+    bed.a.ask(&["restore", "--paused", &image("loose")]);
+    assert_eq!(bed.a.running_code("loose"), build);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fm_formats::Sha256;
 use fm_host::{Guest, in_one_line};
@@ -14,6 +14,9 @@ use super::records::{Process, Records, Seen};
 use crate::Result;
 use crate::libvirt::{self, Virsh};
 
+/// After this long a guest that came without a landing is not looked at again: flash is sent early.
+const ARRIVED: Duration = Duration::from_secs(600);
+
 /// What is known of the guests between two looks.
 #[derive(Debug)]
 pub(super) struct Watch<'a> {
@@ -21,6 +24,9 @@ pub(super) struct Watch<'a> {
     records: Records,
     virsh: Virsh,
     known: BTreeMap<Process, Sha256>,
+    /// Guests that came by a stream, and when they were first seen: until theirs has arrived, their flash holds
+    /// what the file here holds, and nobody but QEMU knows when that is.
+    arrivals: BTreeMap<Process, Instant>,
     /// What failed is told once, and not at every look.
     told: BTreeSet<(Option<Process>, String)>,
 }
@@ -32,6 +38,7 @@ impl<'a> Watch<'a> {
             records,
             virsh: Virsh::new(uri),
             known: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
             told: BTreeSet::new(),
         }
     }
@@ -64,6 +71,7 @@ impl<'a> Watch<'a> {
             alive.insert(process);
         }
         self.known.retain(|process, _| alive.contains(process));
+        self.arrivals.retain(|process, _| alive.contains(process));
         self.told
             .retain(|(process, _)| process.as_ref().is_none_or(|process| alive.contains(process)));
         is_arriving
@@ -121,6 +129,17 @@ impl<'a> Watch<'a> {
             }
             None => {}
         }
+        let came = guest
+            .process()
+            .arguments()?
+            .iter()
+            .any(|word| word == "-incoming");
+        if came && waiting.is_none() {
+            let since = self.arrivals.entry(process.clone()).or_insert_with(Instant::now);
+            if since.elapsed() < ARRIVED {
+                return Ok(false);
+            }
+        }
         self.records.saw(
             &Seen {
                 process,
@@ -131,7 +150,8 @@ impl<'a> Watch<'a> {
             now_s(),
         )?;
         self.known.insert(process.clone(), build);
-        if self.stamp(guest, build, code.len() as u64)? {
+        // Who came by a stream brought along what its source knew of it.
+        if !came && self.stamp(guest, build, code.len() as u64)? {
             report(&Did::Stamped {
                 guest: name,
                 build: build.to_string(),

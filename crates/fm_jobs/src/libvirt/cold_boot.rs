@@ -10,8 +10,9 @@ use fm_store::{Import, Store};
 use super::hook::{Answer, mark};
 use crate::capture::digest;
 
-/// A guest that was announced starts within the same call of libvirt's; this is generous.
-const ON_ITS_WAY: Duration = Duration::from_secs(60);
+/// A guest that was announced starts within the same call of libvirt's; this is generous. An offline migration
+/// announces a guest that does not start, and libvirt does not tell the two apart.
+const ON_ITS_WAY: Duration = Duration::from_secs(15);
 
 /// Looks at a CODE file in the store; others are not ours to judge.
 pub(super) fn answer(store: &Path, domain: &Domain) -> Answer {

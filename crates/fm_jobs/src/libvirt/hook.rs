@@ -104,6 +104,11 @@ fn forget(store: &Path, domain: &Domain) {
     else {
         return;
     };
+    // A definition that outlives the guest names it: its next start has to find it, and to be told what is wrong.
+    let definition = Path::new("/etc/libvirt/qemu").join(format!("{}.xml", domain.name));
+    if fs::read_to_string(definition).is_ok_and(|xml| xml.contains(&loader.display().to_string())) {
+        return;
+    }
     let Ok(store) = Store::open(store) else {
         return;
     };

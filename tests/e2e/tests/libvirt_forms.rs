@@ -1,0 +1,142 @@
+//! Guests of every form move as they would without us, or better.
+
+use std::time::{Duration, SystemTime};
+
+use fm_e2e::bed::{Bed, domain, packaged};
+use fm_e2e::{document, stderr};
+use fm_formats::Sha256;
+
+fn flash(code: &str, nvram: &str) -> String {
+    format!("    <loader readonly='yes' type='pflash'>/usr/share/OVMF/{code}</loader>{nvram}")
+}
+
+#[test]
+fn whatever_form_a_guest_has_it_moves_with_its_own_firmware_or_says_why_not() {
+    let bed = Bed::new();
+    bed.a.install_flashmoor(false);
+    bed.b.install_flashmoor(true);
+    let digest = |fixture: &str| Sha256::of(&fm_fixtures::bytes(fixture)).to_string();
+    let custom = "<nvram template='/usr/share/OVMF/OVMF_VARS.fd'>/var/lib/libvirt/my own.vars</nvram>";
+    let secure = "    <loader readonly='yes' secure='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.secboot.fd</loader>\
+        <nvram template='/usr/share/OVMF/OVMF_VARS_4M.ms.fd'>/var/lib/libvirt/qemu/nvram/secure.fd</nvram>";
+    let stateless = flash("OVMF_CODE.fd", "").replace("type=", "stateless='yes' type=");
+    let adopted = [
+        (
+            "custom",
+            domain("custom", &flash("OVMF_CODE.fd", custom), ""),
+            "bookworm/OVMF_CODE.fd",
+        ),
+        (
+            "secure",
+            domain("secure", secure, "<smm state='on'/>"),
+            "bookworm/OVMF_CODE_4M.secboot.fd",
+        ),
+        (
+            "stateless",
+            domain("stateless", &stateless, ""),
+            "bookworm/OVMF_CODE.fd",
+        ),
+        (
+            "chosen",
+            domain(
+                "chosen",
+                "<firmware><feature enabled='no' name='secure-boot'/></firmware>",
+                "",
+            )
+            .replace("<os>", "<os firmware='efi'>"),
+            "bookworm/OVMF_CODE_4M.fd",
+        ),
+    ];
+    for (name, xml, fixture) in adopted {
+        bed.a.define(&xml);
+        let before = bed.a.ask(&["dumpxml", "--inactive", name]);
+        bed.a.ask(&["start", "--paused", name]);
+        assert_eq!(bed.a.running_code(name), digest(fixture), "{name}");
+        let libvirt = |verb: &str| {
+            let mut command = bed.a.flashmoor();
+            command.args(["--json", "libvirt", verb, name, "--connect", &bed.a.uri()]);
+            let _ = document(&command.output().unwrap());
+        };
+        libvirt("adopt");
+        libvirt("unadopt");
+        assert_eq!(bed.a.ask(&["dumpxml", "--inactive", name]), before, "{name}");
+        libvirt("adopt");
+        bed.a
+            .must_migrate(name, &bed.b, &["--persistent", "--undefinesource"]);
+        assert_eq!(bed.b.running_code(name), digest(fixture), "{name}");
+        bed.b.wait_for_harvest(&digest(fixture));
+        bed.b.ask(&["destroy", name]);
+        bed.b.ask(&["start", "--paused", name]);
+        assert_eq!(bed.b.running_code(name), digest(fixture), "{name}: cold boot");
+        bed.b.ask(&["destroy", name]);
+    }
+
+    // Not adopted: what works without us goes on working.
+    bed.a.define(&packaged("same-size", "_4M"));
+    bed.a.define(&domain(
+        "rom",
+        "    <loader type='rom'>/usr/share/seabios/bios-256k.bin</loader>",
+        "",
+    ));
+    for name in ["same-size", "rom"] {
+        bed.a.ask(&["start", "--paused", name]);
+        bed.a.must_migrate(name, &bed.b, &[]);
+    }
+    assert_eq!(
+        bed.b.running_code("same-size"),
+        digest("bookworm/OVMF_CODE_4M.fd")
+    );
+
+    // And what fails without us fails with a line that says what to do.
+    bed.a.define(&packaged("unknown", ""));
+    bed.a.ask(&["start", "--paused", "unknown"]);
+    let refused = bed.a.migrate("unknown", &bed.b, &[]);
+    assert!(!refused.status.success());
+    let said = stderr(&refused);
+    assert!(
+        said.contains("is not on this host") && said.contains("flashmoor libvirt adopt unknown"),
+        "{said}"
+    );
+    assert_eq!(bed.a.ask(&["domstate", "unknown"]).trim(), "paused");
+}
+
+#[test]
+fn an_offline_migration_brings_no_firmware_and_the_first_start_says_so() {
+    let bed = Bed::new();
+    bed.a.install_flashmoor(false);
+    bed.b.install_flashmoor(true);
+    bed.a.define(&packaged("offline", ""));
+    bed.a.adopt("offline");
+    bed.a.ask(&[
+        "migrate",
+        "--offline",
+        "--persistent",
+        "--p2p",
+        "offline",
+        &bed.b.uri(),
+    ]);
+    // libvirt does not say that the migration is an offline one, so that the hook expects a guest for a while.
+    let marks = bed
+        .b
+        .path(&format!("{}/libvirt/arriving", bed.b.store().display()));
+    for mark in std::fs::read_dir(marks).unwrap().flatten() {
+        let file = std::fs::File::options().write(true).open(mark.path()).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(60))
+            .unwrap();
+    }
+    let refused = bed.b.virsh(&["start", "offline"]);
+    assert!(!refused.status.success());
+    assert!(
+        stderr(&refused).contains("flashmoor store import"),
+        "{}",
+        stderr(&refused)
+    );
+    let mut import = bed.b.flashmoor();
+    import
+        .args(["--json", "store", "import"])
+        .arg(fm_fixtures::path("bookworm/OVMF_CODE.fd"));
+    let _ = document(&import.output().unwrap());
+    bed.b.ask(&["start", "--paused", "offline"]);
+    let build = Sha256::of(&fm_fixtures::bytes("bookworm/OVMF_CODE.fd"));
+    assert_eq!(bed.b.running_code("offline"), build.to_string());
+}

@@ -1,0 +1,126 @@
+//! A guest that writes variables all the time moves fifty times, while the agents are killed.
+//!
+//! It stands still while it moves. QEMU does not send a page of flash again that the guest wrote after the page
+//! was sent (`hw/block/pflash_cfi01.c` marks none dirty), so that with `--live` a variable that is written in
+//! that moment is lost, whoever drives the migration; docs/libvirt.md says so.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use fm_e2e::bed::{Bed, Host, packaged, script_disk};
+use fm_e2e::{document, stderr};
+use fm_formats::Guid;
+use fm_formats::varstore::{Name, VarStore};
+
+const MINE: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
+const MOVES: usize = 50;
+/// Written once, before the first move.
+const KEPT: u8 = 8;
+
+/// What the guest's firmware runs: eight variables once, then one that counts, four times over so that a
+/// torn one shows.
+fn script() -> String {
+    let mut script = String::from("@echo -off\r\n");
+    for number in 0..KEPT {
+        script += &format!("setvar Kept{number} -guid {MINE} -bs -rt -nv =0{number}\r\n");
+    }
+    script += "for %i run (1000 9999)\r\n";
+    script += &format!("  setvar Count -guid {MINE} -bs -rt -nv =%i%i%i%i\r\n");
+    script + "endfor\r\n"
+}
+
+/// The count in a guest's variables as they are at one instant; nothing before its first write.
+fn count(bytes: &[u8]) -> Option<u32> {
+    let store = VarStore::parse(bytes).unwrap();
+    let data = |name: &str| {
+        let name = Name::from_units(name.encode_utf16());
+        Some(store.variable(Guid::literal(MINE), &name)?.data)
+    };
+    let count = data("Count")?;
+    for number in 0..KEPT {
+        assert_eq!(data(&format!("Kept{number}")), Some([number].as_slice()), "lost");
+    }
+    let digits: String = count.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (first, _) = digits.split_at(4);
+    assert_eq!(digits, first.repeat(4), "torn");
+    first.parse().ok()
+}
+
+fn variables(domain: &str) -> Vec<u8> {
+    fm_host::find(domain).unwrap().read_flash(1).unwrap()
+}
+
+#[test]
+fn fifty_moves_with_agents_killed_lose_and_tear_no_variable() {
+    let bed = Bed::new();
+    bed.a.install_flashmoor(true);
+    bed.b.install_flashmoor(true);
+    let disk = bed.a.store().with_file_name("script.img");
+    fs::write(&disk, script_disk(&script())).unwrap();
+    let drive = format!(
+        "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>\
+         <target dev='vda' bus='virtio'/><readonly/></disk></devices>",
+        disk.display()
+    );
+    bed.a.define(&packaged("storm", "").replace("</devices>", &drive));
+    bed.a.ask(&["start", "storm"]);
+    bed.a.adopt("storm");
+    let deadline = Instant::now() + fm_lab::PATIENCE;
+    while count(&variables("storm")).is_none() {
+        assert!(
+            Instant::now() < deadline,
+            "{}",
+            bed.a.serial("storm").transcript()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    let (mut here, mut there): (&Host, &Host) = (&bed.a, &bed.b);
+    let first = count(&variables("storm")).unwrap();
+    let mut last = first;
+    for number in 0..MOVES {
+        std::thread::scope(|scope| {
+            if number % 5 == 0 {
+                // at another moment of every migration
+                let moment = Duration::from_millis(number as u64 * 37 % 700);
+                let host = if number % 2 == 0 { there } else { here };
+                scope.spawn(move || {
+                    std::thread::sleep(moment);
+                    host.kill_agent();
+                    host.start_agent();
+                });
+            }
+            let uri = there.uri();
+            let mut words = vec!["migrate", "--p2p", "--persistent", "--undefinesource"];
+            words.extend(["--suspend", "storm", &uri, "tcp://127.0.0.1"]);
+            let moved = here.virsh(&words);
+            assert!(moved.status.success(), "move {number}: {}", stderr(&moved));
+        });
+        let left = fs::read(here.path("/var/lib/libvirt/qemu/nvram/storm_VARS.fd")).unwrap();
+        let arrived = variables("storm");
+        assert!(left == arrived, "move {number}: what arrived is not what left");
+        let now = count(&arrived).unwrap();
+        assert!(now >= last, "move {number}: the count fell from {last} to {now}");
+        last = now;
+        there.ask(&["resume", "storm"]);
+        (here, there) = (there, here);
+    }
+    assert!(last > first, "the guest wrote nothing: {first} and {last}");
+
+    let build = here.running_code("storm");
+    here.wait_for_harvest(&build);
+    for host in [here, there] {
+        let verified = host
+            .flashmoor()
+            .args(["--json", "store", "verify"])
+            .output()
+            .unwrap();
+        assert_eq!(document(&verified)["whole"], true);
+    }
+    // What was in memory is what the file holds, and what a cold boot reads.
+    here.ask(&["suspend", "storm"]);
+    let in_memory = variables("storm");
+    here.ask(&["destroy", "storm"]);
+    let file = here.path("/var/lib/libvirt/qemu/nvram/storm_VARS.fd");
+    assert!(fs::read(file).unwrap() == in_memory);
+}
