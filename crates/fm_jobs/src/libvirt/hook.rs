@@ -130,3 +130,6 @@ pub(super) fn mark(store: &Path, uuid: &str) -> std::path::PathBuf {
         .collect();
     store.join(FOLDER).join("arriving").join(plain)
 }
+
+#[cfg(test)]
+mod tests;
