@@ -108,7 +108,12 @@ impl Guest {
     /// # Errors
     /// If it does not.
     pub fn boot_to_shell(&mut self) -> Result<()> {
-        self.serial.boot_to_shell()
+        // OVMF was seen, once in some hundred boots, to start its shell with `Device Error`; a reset mends it.
+        if !self.serial.boot_once()? {
+            self.reset()?;
+            self.serial.boot_to_shell()?;
+        }
+        Ok(())
     }
 
     /// Runs one command in the UEFI shell and returns what it printed, the command's echo left out.

@@ -11,6 +11,8 @@ use crate::{Error, PATIENCE, Result};
 
 /// What the UEFI shell prints when it waits for a command: no drive mapped, or standing on one.
 const PROMPTS: [&str; 2] = ["Shell> ", ":\\> "];
+/// What firmware says that found nothing to boot.
+const BOOT_MANAGER: &str = "enter the Boot Manager Menu";
 
 /// The connected line. A thread of its own drains it, so that a guest never blocks on printing.
 #[derive(Debug)]
@@ -109,12 +111,18 @@ impl Serial {
     /// # Errors
     /// If it does not.
     pub fn boot_to_shell(&mut self) -> Result<()> {
-        let seen = self.expect(&["Press ESC in", PROMPTS[0], PROMPTS[1]])?;
+        while !self.boot_once()? {}
+        Ok(())
+    }
+
+    /// One boot: whether it ended in the shell, or in front of the boot manager, which waits for a key.
+    pub(crate) fn boot_once(&mut self) -> Result<bool> {
+        let seen = self.expect(&["Press ESC in", PROMPTS[0], PROMPTS[1], BOOT_MANAGER])?;
         if seen.ends_with("ESC in") {
             self.send("\x1b")?;
             self.expect(&PROMPTS)?;
         }
-        Ok(())
+        Ok(!seen.ends_with(BOOT_MANAGER))
     }
 
     /// Runs one command in the UEFI shell and returns what it printed, the command's echo left out.

@@ -82,6 +82,12 @@ impl Host {
     pub fn kill_agent(&self) {
         let pid = self.agent_pid().unwrap();
         self.command("kill").args(["-KILL", &pid]).status().unwrap();
+        // until the kernel has let go of its lock, another one is refused
+        let deadline = Instant::now() + PATIENCE;
+        while self.agent_pid().is_some() {
+            assert!(Instant::now() < deadline, "the agent does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Waits until the store has the build of this digest, and every landing the bytes it waits for.
