@@ -8,6 +8,8 @@
 //!      |                          | --- migrate-incoming -->|
 //!      |<- migrate -------------- |                         |
 //!      |================ the stream, CODE in it ===========>|
+//!      |<- variables as sent? --- |                         |
+//!      |<- migrate-continue ----- |                         |
 //!      |                          |<---- RESUME ------------|
 //!      |                          |<---- bytes of CODE -----|
 //!      |                     verify, store, settle landing  |
@@ -16,6 +18,7 @@
 mod drive;
 mod error;
 pub(crate) mod preflight;
+mod variables;
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -138,7 +141,9 @@ pub fn migrate(
     let from = monitor::describe(&mut source).map_err(Error::from)?;
     let to = monitor::describe(&mut destination).map_err(Error::from)?;
     expect_ready(&request.source, &from, &request.destination, &to)?;
-    watch(&judged(&from, &to)?);
+    let variables = variables::Variables::open(from.pid, to.pid);
+    let unwatched = variables.is_none() && from.flash_block(1).is_some() && !request.options.stop_first;
+    watch(&judged(&from, &to, unwatched)?);
     let expected = request.expected_code.or_else(|| running_code(&from));
 
     let address = Address::choose(request.uri.as_deref(), &from, &to)?;
@@ -151,6 +156,7 @@ pub fn migrate(
         destination: &mut destination,
         options: &request.options,
         was_running,
+        variables,
     };
     let done = drive.run(&address.uri, cancel, &mut |progress| {
         watch(&Event::Progress(progress.clone()))
@@ -214,7 +220,7 @@ fn expect_ready(
     Ok(())
 }
 
-fn judged(from: &Description, to: &Description) -> crate::Result<Event> {
+fn judged(from: &Description, to: &Description, unwatched: bool) -> crate::Result<Event> {
     let verdict = preflight::verdict(from, to)?;
     if let Some(refusal) = preflight::refusal(&verdict) {
         return Err(Error::Incompatible(refusal).into());
@@ -224,11 +230,12 @@ fn judged(from: &Description, to: &Description) -> crate::Result<Event> {
         .findings()
         .iter()
         .filter(|finding| finding.outcome != Outcome::Compatible);
+    let findings = worth_saying.map(|finding| format!("{}: {}", finding.code, finding.why));
+    let remark = "the source's memory cannot be read from here: a variable that the guest writes meanwhile may stay \
+                  behind; `--stop-first` rules that out";
     Ok(Event::Preflight {
         outcome: phase.outcome().name().into(),
-        remarks: worth_saying
-            .map(|finding| format!("{}: {}", finding.code, finding.why))
-            .collect(),
+        remarks: findings.chain(unwatched.then(|| remark.into())).collect(),
     })
 }
 

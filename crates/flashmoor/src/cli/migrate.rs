@@ -16,7 +16,8 @@ use crate::render::migration::Watcher;
 /// The destination's QEMU must wait with `-incoming defer`, with the flash files that `flashmoor prepare`
 /// named. If QEMU would refuse the migration, it is refused before a byte is sent, with the reason.
 /// Afterwards the firmware is read from the running guest, compared with the source's, stored, and put
-/// in the place of the placeholder. Ctrl-C cancels: the guest runs on at the source.
+/// in the place of the placeholder. Ctrl-C cancels: the guest runs on at the source. So does a guest that
+/// writes variables meanwhile, because QEMU would leave them behind.
 #[derive(Debug, Args)]
 pub(crate) struct Migrate {
     /// QMP socket of the QEMU that runs the guest
@@ -44,6 +45,9 @@ pub(crate) struct Migrate {
     /// Let the guest run at the destination before all of its memory is there
     #[arg(long)]
     postcopy: bool,
+    /// Stop the guest first, let it go on at the destination: nothing that it wrote can stay behind
+    #[arg(long, conflicts_with = "postcopy")]
+    stop_first: bool,
 }
 
 impl Migrate {
@@ -66,6 +70,7 @@ impl Migrate {
                 multifd_channels: self.multifd,
                 multifd_compression: self.compression.clone(),
                 postcopy: self.postcopy,
+                stop_first: self.stop_first,
             },
         };
         let mut watcher = Watcher::new(context.output);

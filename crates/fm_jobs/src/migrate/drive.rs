@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Error;
+use super::variables::Variables;
 
 /// How often the source is asked how far it is. Its end is an event and needs no asking.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
@@ -28,6 +29,8 @@ pub struct Options {
     pub multifd_compression: Option<String>,
     /// Let the guest run at the destination before all its memory is there.
     pub postcopy: bool,
+    /// Stop the guest first and let it go on at the destination: whatever it wrote arrives.
+    pub stop_first: bool,
 }
 
 /// How far a migration is, from the source's `query-migrate`.
@@ -70,6 +73,8 @@ pub(super) struct Drive<'a> {
     pub(super) options: &'a Options,
     /// Whether the guest ran when we started.
     pub(super) was_running: bool,
+    /// Its variables, if they can be watched.
+    pub(super) variables: Option<Variables>,
 }
 
 impl Drive<'_> {
@@ -125,13 +130,27 @@ impl Drive<'_> {
                 },
                 other => other.into(),
             })?;
+        let stopped = (self.options.stop_first && self.was_running).then(Instant::now);
+        if stopped.is_some() {
+            self.source.execute("stop", None)?;
+        }
+        if let Some(variables) = &mut self.variables {
+            variables.begin();
+        }
         self.source.execute("migrate", Some(json!({ "uri": uri })))?;
         self.follow(cancel, report)?;
-        let destination_status = self.wait_for_arrival()?;
+        let mut destination_status = self.wait_for_arrival()?;
+        let mut stood_ms = None;
+        if let Some(stopped) = stopped {
+            // What it then says of its state tells whether it goes on.
+            let _ = self.destination.execute("cont", None);
+            destination_status = status(self.destination)?;
+            stood_ms = u64::try_from(stopped.elapsed().as_millis()).ok();
+        }
         let end = self.account()?;
         Ok(Statistics {
             total_time_ms: number(&end, &["total-time"]),
-            downtime_ms: number(&end, &["downtime"]),
+            downtime_ms: stood_ms.unwrap_or_else(|| number(&end, &["downtime"])),
             bytes: number(&end, &["ram", "transferred"]),
             destination_status,
         })
@@ -139,7 +158,7 @@ impl Drive<'_> {
 
     /// Follows the source until it says how it ended.
     fn follow(&mut self, cancel: &AtomicBool, report: &mut dyn FnMut(&Progress)) -> Result<(), Error> {
-        let (mut cancelling, mut switched) = (false, false);
+        let (mut cancelling, mut switched, mut continued) = (false, false, false);
         loop {
             let info = self.source.execute("query-migrate", None)?;
             let progress = progress(&info);
@@ -147,6 +166,19 @@ impl Drive<'_> {
                 "completed" => return Ok(()),
                 "cancelled" => return Err(Error::Cancelled),
                 "failed" => return Err(self.failure(&info)),
+                // The guest stands still, and goes on elsewhere only when we say so.
+                "pre-switchover" if !cancelling && !continued => {
+                    if self
+                        .variables
+                        .as_ref()
+                        .is_some_and(|variables| !variables.have_arrived())
+                    {
+                        return Err(Error::VariablesWritten);
+                    }
+                    let state = json!({ "state": "pre-switchover" });
+                    self.source.execute("migrate-continue", Some(state))?;
+                    continued = true;
+                }
                 // Others come and go between releases; whatever is not an end is on the way to one.
                 _ => report(&progress),
             }
@@ -259,7 +291,7 @@ impl Drive<'_> {
     /// What both ends must agree on: whatever the source has on already, and what was asked for.
     fn capabilities(&self, before: &Settings) -> Value {
         let mut wanted = before.enabled.clone();
-        wanted.push("events".into());
+        wanted.extend(["events".into(), "pause-before-switchover".into()]);
         if self.options.multifd_channels.is_some() || self.options.multifd_compression.is_some() {
             wanted.push("multifd".into());
         }
@@ -329,7 +361,7 @@ impl Settings {
 
     /// Best effort: the guest's run matters more than a leftover setting.
     fn restore(&self, client: &mut Client) {
-        let ours = ["events", "multifd", "postcopy-ram"];
+        let ours = ["events", "pause-before-switchover", "multifd", "postcopy-ram"];
         let off = ours
             .iter()
             .filter(|name| !self.enabled.iter().any(|enabled| enabled == *name));

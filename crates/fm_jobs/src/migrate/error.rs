@@ -66,6 +66,12 @@ pub enum Error {
         /// The destination's run state, if it still answers.
         destination_status: Option<String>,
     },
+    /// What the guest wrote to VARS would have stayed behind.
+    #[error(
+        "the guest wrote variables while it migrated, which QEMU does not send again; the migration was \
+         cancelled and the guest runs on at the source"
+    )]
+    VariablesWritten,
     /// Somebody asked for the end.
     #[error("the migration was cancelled; the guest runs on at the source")]
     Cancelled,
@@ -112,6 +118,9 @@ impl Error {
             Self::SourceDied { .. } => {
                 "start the guest again from its disks; look into the source's QEMU log".into()
             }
+            Self::VariablesWritten => "start the destination's QEMU again and repeat the migration when the guest has booted, or with \
+                 `--stop-first`: it then stands still meanwhile and can write nothing"
+                .into(),
             Self::Cancelled => return None,
         })
     }
