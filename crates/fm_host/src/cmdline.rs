@@ -4,11 +4,13 @@
 //! listens. Sources: QEMU `system/vl.c` (`qemu_init`), `qemu-options.def`, `blockdev.c` (`drive_new`).
 
 mod config;
+mod encryption;
 mod flash;
 mod keyval;
 
 use keyval::Options;
 
+pub use encryption::Encryption;
 pub use flash::FlashArgument;
 
 /// Options that stand alone; every other one takes the argument behind it.
@@ -93,6 +95,8 @@ pub struct CommandLine {
     pub s3_off: bool,
     /// Whether there is a TPM (`-tpmdev`).
     pub tpm: bool,
+    /// Whether and how the guest's memory is encrypted (`-machine confidential-guest-support=ID`).
+    pub encryption: Option<Encryption>,
     /// Where QMP listens.
     pub qmp: Vec<QmpArgument>,
     /// Sets of inherited descriptors: set, descriptor (`-add-fd`).
@@ -112,6 +116,8 @@ struct Gathered {
     machine: Options,
     sources: flash::FlashSources,
     chardevs: Vec<(String, Options)>,
+    /// By id: what encrypts a guest is an object that the machine refers to.
+    objects: Vec<Options>,
     control_monitors: Vec<String>,
     smbios_uuid: Option<String>,
     configs_read: usize,
@@ -170,6 +176,7 @@ impl Gathered {
             "qmp" | "qmp-pretty" => self.qmp(value),
             "mon" => self.monitor(&Options::parse(value, Some("chardev"))),
             "chardev" => self.chardev(Options::parse(value, Some("backend"))),
+            "object" => self.objects.extend(encryption::object(value)),
             "incoming" => self.found.incoming = Some(value.to_owned()),
             "add-fd" => self.add_fd(&Options::parse(value, None)),
             "readconfig" => self.config(value, read_config),
@@ -280,6 +287,7 @@ impl Gathered {
                 "drive" => self.sources.drive(options),
                 "mon" => self.monitor(&options),
                 "chardev" => self.chardev(options),
+                "object" => self.objects.push(options),
                 "tpmdev" => self.found.tpm = true,
                 "global" => {
                     self.property(
@@ -299,6 +307,7 @@ impl Gathered {
         found.machine = self.machine.get("type").map(str::to_owned);
         let smm = self.machine.get("smm").filter(|smm| *smm != "auto");
         found.smm = smm.map(keyval::is_on);
+        found.encryption = encryption::of(&self.machine, &self.objects);
         if found.bios.is_none() {
             found.bios = self.machine.get("firmware").map(str::to_owned);
         }

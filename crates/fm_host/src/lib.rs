@@ -11,7 +11,7 @@ mod memory;
 mod process;
 mod version;
 
-pub use cmdline::{CommandLine, FlashArgument, QmpArgument};
+pub use cmdline::{CommandLine, Encryption, FlashArgument, QmpArgument};
 pub use error::{Error, in_one_line};
 pub use guest::{FlashFormat, FlashUnit, Guest, Listing, MachineSource, MachineType, find, guests};
 pub use memory::{GuestMemory, RamBlock, Region};
