@@ -19,6 +19,8 @@ pub struct Facts {
     pub firmware: Known<Firmware>,
     /// All RAM blocks in the order of the migration stream; known for running and saved guests.
     pub blocks: Known<Vec<Block>>,
+    /// The sizes of the option ROMs that a host has for devices, by the device's type.
+    pub roms: Known<Vec<Block>>,
     /// Flash unit 0, the firmware itself; with [`Firmware::Bios`] the file given to `-bios`.
     pub code: CodeUnit,
     /// Flash unit 1, the variables. On a destination: the store that a cold boot there reads.
@@ -123,9 +125,38 @@ impl core::fmt::Display for Confidential {
     }
 }
 
+/// Whether a firmware image is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Soundness {
+    /// Nothing is wrong with it.
+    Whole,
+    /// Something in it is not as it should be, and whether that matters does not show.
+    Damaged,
+    /// Bytes that are no firmware lie before its first volume.
+    Foreign,
+    /// The volume that holds nearly all of it cannot be read: cut off, or it does not decompress.
+    Undecodable,
+    /// One byte throughout where an x86 processor starts, in the last 16 bytes.
+    NoResetVector,
+}
+
+impl core::fmt::Display for Soundness {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::Whole => "whole",
+            Self::Damaged => "damaged in places",
+            Self::Foreign => "something else before its first volume",
+            Self::Undecodable => "cut off, or its main volume does not decompress",
+            Self::NoResetVector => "nothing at its reset vector",
+        })
+    }
+}
+
 /// What is known of the firmware binary.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CodeUnit {
+    /// Whether the image is whole.
+    pub soundness: Known<Soundness>,
     /// Whether there is a file at all where the guest's definition names one.
     pub present: Known<bool>,
     /// The file that a cold boot reads.
@@ -142,6 +173,12 @@ pub struct CodeUnit {
     pub features: Known<Features>,
     /// What a firmware descriptor says that it can do.
     pub promised: Known<Features>,
+    /// Whether a descriptor says that Secure Boot keys are enrolled in its template.
+    pub promised_keys: Known<bool>,
+    /// Whether they are in that template.
+    pub template_keys: Known<bool>,
+    /// The machine types that a descriptor is for, as patterns such as `pc-q35-*`.
+    pub promised_machines: Known<Vec<String>>,
     /// The volumes that measured boot hashes into PCR 0: name and digest.
     pub measured: Known<Vec<(String, Sha256)>>,
     /// Size of the flash device, or of the file given to `-bios`.
@@ -157,6 +194,12 @@ pub struct CodeUnit {
 /// What is known of the variable store's device and content.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VarsUnit {
+    /// The file.
+    pub path: Known<String>,
+    /// On a destination: what its file holds until the guest's own store lands in it with a live migration.
+    pub landing: Known<StoreState>,
+    /// Digest of what Secure Boot depends on, which firmware measures into PCR 7: PK, KEK, db, dbx.
+    pub secure_boot: Known<Sha256>,
     /// Digest of the content.
     pub sha256: Known<Sha256>,
     /// What the content is.
@@ -203,6 +246,12 @@ impl StoreState {
     #[must_use]
     pub const fn is_formatted(self) -> bool {
         matches!(self, Self::Good | Self::WithoutFtw)
+    }
+
+    /// Whether nothing was ever in it, so that a guest's store can land there and nothing is lost.
+    #[must_use]
+    pub const fn is_blank(self) -> bool {
+        matches!(self, Self::Erased | Self::Zeros)
     }
 }
 
@@ -255,7 +304,7 @@ impl Facts {
                 .learn("the size of CODE", size_bytes, evidence())?;
             self.vars
                 .present
-                .learn("whether there is a VARS device", vars.is_some(), evidence())?;
+                .learn("the VARS device", vars.is_some(), evidence())?;
         } else if let Some(size_bytes) = size(&["pc.bios"]) {
             self.firmware
                 .learn("the kind of firmware", Firmware::Bios, evidence())?;

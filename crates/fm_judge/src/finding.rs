@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use crate::{Fact, Outcome, Phase};
+use crate::{Effect, Fact, Outcome, Phase};
 
 /// A value and where it was read, in words.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +44,8 @@ pub struct Finding {
     pub remedy: Option<String>,
     /// What QEMU of the version at hand prints when it is tried, without the program's name before it.
     pub qemu_message: Option<String>,
+    /// What a cold boot does to the guest and its variables, where the rule knows.
+    pub effect: Option<Effect>,
     /// When QEMU meets it: sorts the messages of one phase, the smallest comes first.
     pub(crate) order: (u8, u64),
 }
@@ -57,6 +59,7 @@ pub(crate) struct Told {
     pub(crate) why: String,
     pub(crate) remedy: Option<String>,
     pub(crate) qemu_message: Option<String>,
+    pub(crate) effect: Option<Effect>,
     pub(crate) order: (u8, u64),
 }
 
@@ -92,6 +95,11 @@ impl Told {
 
     pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
+        self
+    }
+
+    pub(crate) fn effect(mut self, effect: Effect) -> Self {
+        self.effect = Some(effect);
         self
     }
 

@@ -1,7 +1,10 @@
 //! A value together with where it was read, or nothing; two sources that disagree are an error.
 
 use alloc::string::{String, ToString};
-use core::fmt::Debug;
+
+use fm_formats::Sha256;
+
+use crate::{Confidential, Features, Firmware, MachineType, QemuVersion};
 
 /// A value and the place that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +69,39 @@ impl<T> Known<T> {
     }
 }
 
-impl<T: PartialEq + Debug> Known<T> {
+/// What two sources may both say, in the words in which people meet it.
+pub trait Say {
+    /// The value as documents have it.
+    fn say(&self) -> String;
+}
+
+/// Sizes, as QEMU prints them.
+impl Say for u64 {
+    fn say(&self) -> String {
+        alloc::format!("{self:#x}")
+    }
+}
+
+/// Switches of a machine.
+impl Say for bool {
+    fn say(&self) -> String {
+        if *self { "on" } else { "off" }.into()
+    }
+}
+
+macro_rules! say_as_displayed {
+    ($($kind:ty),*) => {
+        $(impl Say for $kind {
+            fn say(&self) -> String {
+                self.to_string()
+            }
+        })*
+    };
+}
+
+say_as_displayed!(Confidential, Features, Firmware, MachineType, QemuVersion, Sha256);
+
+impl<T: PartialEq + Say> Known<T> {
     /// Adds what `evidence` says. Learning the same twice changes nothing that a verdict depends on;
     /// which of two agreeing sources is named does not depend on their order either.
     ///
@@ -90,13 +125,41 @@ impl<T: PartialEq + Debug> Known<T> {
             Some(known) => {
                 return Err(Contradiction {
                     subject: subject.to_string(),
-                    one: alloc::format!("{:?}", known.value),
+                    one: known.value.say(),
                     one_evidence: known.evidence.clone(),
-                    other: alloc::format!("{value:?}"),
+                    other: value.say(),
                     other_evidence: evidence,
                 });
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contradiction_speaks_as_documents_do() {
+        let mut machine = Known::new(MachineType::new("pc-q35-7.2", None), "the guest");
+        let error = machine
+            .learn(
+                "the machine type",
+                MachineType::new("pc-q35-6.2", None),
+                "--machine",
+            )
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the machine type is pc-q35-7.2 according to the guest, but pc-q35-6.2 according to --machine"
+        );
+        let mut size = Known::new(0x1e_0000u64, "a");
+        let error = size.learn("the size of CODE", 0x37_c000, "b").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("the size of CODE is 0x1e0000 according to a, but 0x37c000")
+        );
     }
 }

@@ -28,6 +28,7 @@
 
 extern crate alloc;
 
+mod effect;
 mod facts;
 mod features;
 mod finding;
@@ -39,10 +40,11 @@ mod report;
 mod rules;
 mod verdict;
 
-pub use facts::{Block, CodeUnit, Confidential, Facts, Firmware, Format, StoreState, VarsUnit};
+pub use effect::Effect;
+pub use facts::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Soundness, StoreState, VarsUnit};
 pub use features::Features;
 pub use finding::{Finding, Seen};
-pub use known::{Contradiction, Fact, Known};
+pub use known::{Contradiction, Fact, Known, Say};
 pub use machine::{MachineFamily, MachineType, ParseVersionError, QemuVersion};
 pub use outcome::{Outcome, Phase};
 pub use verdict::{Outcomes, PhaseVerdict, Verdict, judge, outcomes};

@@ -51,6 +51,21 @@ impl FromStr for QemuVersion {
     }
 }
 
+impl QemuVersion {
+    /// Whether `text`, a version as people write it, means this release: `7.2` means every `7.2.x`.
+    #[must_use]
+    pub fn is_meant_by(self, text: &str) -> bool {
+        let names_micro = text
+            .split(|c: char| !c.is_ascii_digit() && c != '.')
+            .next()
+            .is_some_and(|number| number.split('.').count() > 2);
+        text.parse().is_ok_and(|meant: Self| {
+            (meant.major, meant.minor) == (self.major, self.minor)
+                && (!names_micro || meant.micro == self.micro)
+        })
+    }
+}
+
 impl fmt::Display for QemuVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.major, self.minor, self.micro)
@@ -148,6 +163,12 @@ impl MachineType {
         matches!(self.name.as_str(), "q35" | "pc" | "virt")
     }
 
+    /// Whether the board is known to have no flash: QEMU's `microvm` takes its firmware with `-bios` only.
+    #[must_use]
+    pub fn has_no_flash(&self) -> bool {
+        self.name == "microvm"
+    }
+
     /// Whether the machine copies the end of its flash into a RAM block `isa-bios`: PC types up to 9.0
     /// (QEMU `hw/i386/pc_piix.c` and `pc_q35.c`, `isa_bios_alias` is set from 9.1 on).
     #[must_use]
@@ -179,6 +200,22 @@ mod tests {
         );
         for text in ["", "7", "v7.2", "7..2", "70000.1", "."] {
             assert!(text.parse::<QemuVersion>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_version_without_its_last_number_means_every_release_of_that_series() {
+        let running = QemuVersion::new(7, 2, 22);
+        for (text, meant) in [
+            ("7.2", true),
+            ("7.2.22", true),
+            ("7.2.22 (Debian 1:7.2+dfsg-7)", true),
+            ("7.2.0", false),
+            ("7.1", false),
+            ("10.0", false),
+            ("seven", false),
+        ] {
+            assert_eq!(running.is_meant_by(text), meant, "{text}");
         }
     }
 

@@ -2,7 +2,9 @@
 //!
 //! Sources: QEMU `migration/ram.c` (`parse_ramblock`), `system/physmem.c` (`qemu_ram_resize`),
 //! `migration/savevm.c` (`configuration_post_load`), `hw/i386/pc_sysfw.c` (`pc_system_flash_map`),
-//! `block/file-posix.c` (`raw_open_common`), `hw/block/block.c` (`blk_check_size_and_read_all`), `system/vl.c` (`select_machine`).
+//! `block/file-posix.c` (`raw_open_common`), `hw/block/block.c` (`blk_check_size_and_read_all`),
+//! `system/vl.c` (`select_machine`), `block/qcow2.c` (`qcow2_do_open`), `target/i386/sev.c`
+//! (`sev_launch_finish`), `system/qdev-monitor.c` (`qdev_get_device_class`), `blockdev.c` (`drive_check_orphaned`).
 
 use alloc::format;
 use alloc::string::String;
@@ -15,7 +17,7 @@ pub fn size_mismatch(block: &str, incoming_bytes: u64, local_bytes: u64) -> Stri
     format!("Size mismatch: {block}: {incoming_bytes:#x} != {local_bytes:#x}: Invalid argument")
 }
 
-/// A resizable block of the stream is larger than the destination can make its own.
+/// The destination has no block of that name.
 #[must_use]
 pub fn unknown_block(block: &str) -> String {
     format!("Unknown ramblock \"{block}\", cannot accept migration")
@@ -53,4 +55,40 @@ pub fn flash_size_invalid(unit: u8, size_bytes: u64) -> String {
 #[must_use]
 pub fn flash_too_large(limit_bytes: u64) -> String {
     format!("combined size of system firmware exceeds {limit_bytes} bytes")
+}
+
+/// A file does not fill the flash chip of a board whose chips have a fixed size; 9.0 began to name both.
+#[must_use]
+pub fn chip_not_filled(
+    unit: u8,
+    block: &str,
+    chip_bytes: u64,
+    file_bytes: u64,
+    qemu: Option<QemuVersion>,
+) -> String {
+    if qemu.is_none_or(|qemu| qemu < QemuVersion::new(9, 0, 0)) {
+        format!("device requires {chip_bytes} bytes, block backend provides {file_bytes} bytes")
+    } else {
+        format!(
+            "cfi.pflash01 device '/machine/{block}' requires {chip_bytes} bytes, pflash{unit} block backend provides {file_bytes} bytes"
+        )
+    }
+}
+
+/// A raw file that is said to be qcow2; QEMU prints the option that names it before these words.
+pub const NOT_QCOW2: &str = "Image is not in qcow2 format";
+
+/// What the source's monitor answers when a SEV guest is to migrate.
+pub const SEV_BLOCKER: &str = "SEV: Migration is not implemented";
+
+/// A device that this QEMU does not have; the option that asks for it is printed before these words.
+#[must_use]
+pub fn no_such_device(name: &str) -> String {
+    format!("'{name}' is not a valid device model name")
+}
+
+/// A board without flash that is given a flash drive; the option is printed before these words.
+#[must_use]
+pub fn no_flash(unit: u8) -> String {
+    format!("machine type does not support if=pflash,bus=0,unit={unit}")
 }

@@ -51,6 +51,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them, from good to bad.
+    pub const ALL: [Self; 4] = [Self::Compatible, Self::Caution, Self::Unknown, Self::Incompatible];
+
     /// The name in documents.
     #[must_use]
     pub const fn name(self) -> &'static str {

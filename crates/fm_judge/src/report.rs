@@ -54,6 +54,7 @@ impl Report {
                 why: told.why,
                 remedy: told.remedy,
                 qemu_message: told.qemu_message,
+                effect: told.effect,
                 order: told.order,
             });
         }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::report::{Pair, Report};
-use crate::{Facts, Finding, Outcome, Phase, rules};
+use crate::{Effect, Facts, Finding, Outcome, Phase, rules};
 
 /// What the change does in each phase.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,12 @@ impl PhaseVerdict {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// What becomes of the guest and its variables: the worst that a finding foretells.
+    #[must_use]
+    pub fn effect(&self) -> Option<Effect> {
+        self.findings.iter().filter_map(|finding| finding.effect).max()
     }
 
     /// What QEMU says first when the move is tried although it is incompatible.

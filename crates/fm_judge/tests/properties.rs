@@ -6,7 +6,8 @@ mod sides;
 use fm_formats::Sha256;
 use fm_formats::image::{Feature, Layout};
 use fm_judge::{
-    Block, Confidential, Facts, Firmware, Known, MachineType, Phase, QemuVersion, StoreState, judge, outcomes,
+    Block, Confidential, Facts, Firmware, Format, Known, MachineType, Phase, QemuVersion, Soundness,
+    StoreState, judge, outcomes,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -15,27 +16,71 @@ use sides::{known, running};
 /// A change for the worse that a rule knows of.
 type Spoil = fn(&mut Facts);
 
-const SPOILS: [Spoil; 12] = [
-    |facts| facts.machine = Known::new(MachineType::new("pc-q35-99.0", None), "bad"),
-    |facts| facts.code.size_bytes = Known::new(0x1000, "bad"),
-    |facts| facts.vars.size_bytes = Known::new(0x1000, "bad"),
-    |facts| facts.vars.state = Known::new(StoreState::StoreDamaged, "bad"),
-    |facts| facts.vars.layout = Known::new(Layout::Riscv, "bad"),
-    |facts| facts.confidential = Known::new(Confidential::Tdx, "bad"),
-    |facts| facts.secure_flash = Known::new(true, "bad"),
-    |facts| facts.qemu = Known::new(QemuVersion::new(1, 0, 0), "bad"),
-    |facts| facts.code.sha256 = Known::default(),
-    |facts| facts.qemu = Known::default(),
-    |facts| facts.code.arch = Known::default(),
-    |facts| {
-        facts.blocks = Known::new(
-            vec![Block {
-                name: "odd".into(),
-                size_bytes: 1,
-            }],
-            "bad",
-        )
-    },
+/// Each with the phases that it makes worse where two equal sides had nothing wrong.
+const SPOILS: [(Spoil, &[Phase]); 16] = [
+    (
+        |facts| facts.machine = Known::new(MachineType::new("pc-q35-99.0", None), "bad"),
+        &[Phase::LiveMigration, Phase::ColdBoot],
+    ),
+    (
+        |facts| facts.code.size_bytes = Known::new(0x1000, "bad"),
+        &[Phase::LiveMigration],
+    ),
+    (
+        |facts| facts.code.present = Known::new(false, "bad"),
+        &[Phase::LiveMigration, Phase::ColdBoot],
+    ),
+    (
+        |facts| facts.code.soundness = Known::new(Soundness::Undecodable, "bad"),
+        &[Phase::ColdBoot],
+    ),
+    (
+        |facts| facts.code.declared_format = Known::new(Format::Qcow2, "bad"),
+        &[Phase::LiveMigration, Phase::ColdBoot],
+    ),
+    (
+        |facts| facts.vars.size_bytes = Known::new(0x1000, "bad"),
+        &[Phase::LiveMigration],
+    ),
+    (
+        |facts| facts.vars.state = Known::new(StoreState::StoreDamaged, "bad"),
+        &[Phase::ColdBoot],
+    ),
+    (
+        |facts| facts.vars.landing = Known::new(StoreState::Erased, "bad"),
+        &[Phase::ColdBoot],
+    ),
+    (
+        |facts| facts.vars.layout = Known::new(Layout::X86Size1M, "bad"),
+        &[],
+    ),
+    (
+        |facts| facts.confidential = Known::new(Confidential::Tdx, "bad"),
+        &[Phase::LiveMigration],
+    ),
+    (
+        |facts| facts.secure_flash = Known::new(true, "bad"),
+        &[Phase::ColdBoot],
+    ),
+    (
+        |facts| facts.qemu = Known::new(QemuVersion::new(1, 0, 0), "bad"),
+        &[Phase::LiveMigration, Phase::ColdBoot],
+    ),
+    (|facts| facts.code.sha256 = Known::default(), &[Phase::ColdBoot]),
+    (|facts| facts.qemu = Known::default(), &[Phase::LiveMigration]),
+    (|facts| facts.code.arch = Known::default(), &[Phase::ColdBoot]),
+    (
+        |facts| {
+            facts.blocks = Known::new(
+                vec![Block {
+                    name: "odd".into(),
+                    size_bytes: 1,
+                }],
+                "bad",
+            );
+        },
+        &[],
+    ),
 ];
 
 /// Forgets a fact.
@@ -67,6 +112,7 @@ fn base() -> impl Strategy<Value = Facts> {
         known(Layout::X86Size2M),
         known(Layout::X86Size4M),
         known(Layout::ArmVirt),
+        known(Layout::Riscv),
         running(0x4_0000),
     ])
 }
@@ -76,24 +122,61 @@ proptest! {
 
     #[test]
     fn a_bad_fact_never_improves_an_outcome(
-        from in base(), to in base(), forgets in subsequence(FORGETS.to_vec(), 0..3), spoil in select(SPOILS.to_vec()),
+        from in base(), to in base(), forgets in subsequence(FORGETS.to_vec(), 0..3),
+        spoil in select(SPOILS.to_vec()), at_source in any::<bool>(),
     ) {
-        let mut to = to;
-        forgets.iter().for_each(|forget| forget(&mut to));
-        let mut worse = to.clone();
-        spoil(&mut worse);
-        let (before, after) = (judge(&from, &to), judge(&from, &worse));
+        let (mut from, mut to) = (from, to);
+        let side = |from: &mut Facts, to: &mut Facts, change: Spoil| change(if at_source { from } else { to });
+        for forget in forgets {
+            side(&mut from, &mut to, forget);
+        }
+        let before = judge(&from, &to);
+        // A source that says less of its blocks, or arrives from an older QEMU, may have fewer findings.
+        let kept = (from.blocks.clone(), from.qemu.clone());
+        side(&mut from, &mut to, spoil.0);
+        (from.blocks, from.qemu) = kept;
+        let after = judge(&from, &to);
         // A spoilt firmware can hide a finding of another, so what is promised is the outcome over all.
         prop_assert!(after.outcome() >= before.outcome(), "{before:#?} became {after:#?}");
     }
 
     #[test]
-    fn a_needed_fact_that_is_missing_is_never_compatible(to in base(), forget in select(NEEDED.to_vec())) {
-        let from = to.clone();
-        let mut to = to;
-        forget(&mut to);
-        to.blocks = Known::default();
-        prop_assert!(judge(&from, &to).outcome() >= fm_judge::Outcome::Unknown);
+    fn a_bad_fact_of_one_of_two_equal_sides_shows_in_its_phase(base in base(), spoil in select(SPOILS.to_vec())) {
+        let before = judge(&base, &base);
+        let mut worse = base.clone();
+        spoil.0(&mut worse);
+        let after = judge(&base, &worse);
+        for phase in Phase::ALL {
+            prop_assert!(after.phase(phase).outcome() >= before.phase(phase).outcome());
+        }
+        // What runs has taken its files, and shows its own sizes.
+        if !base.blocks.is_known() {
+            for &phase in spoil.1 {
+                prop_assert!(after.phase(phase).outcome() > before.phase(phase).outcome(), "{phase}: {after:#?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_fact_that_is_forgotten_never_improves_its_phase_on_either_side(
+        base in base(), forgets in subsequence(FORGETS.to_vec(), 1..4), at_source in any::<bool>(),
+    ) {
+        let before = judge(&base, &base);
+        let mut poor = base.clone();
+        forgets.iter().for_each(|forget| forget(&mut poor));
+        let after = if at_source { judge(&poor, &base) } else { judge(&base, &poor) };
+        for phase in Phase::ALL {
+            prop_assert!(after.phase(phase).outcome() >= before.phase(phase).outcome(), "{phase}: {after:#?}");
+        }
+    }
+
+    #[test]
+    fn a_needed_fact_that_is_missing_is_never_compatible(whole in base(), forget in select(NEEDED.to_vec())) {
+        let mut poor = whole.clone();
+        forget(&mut poor);
+        poor.blocks = Known::default();
+        prop_assert!(judge(&whole, &poor).outcome() >= fm_judge::Outcome::Unknown);
+        prop_assert!(judge(&poor, &whole).outcome() >= fm_judge::Outcome::Unknown);
     }
 
     #[test]
@@ -102,7 +185,7 @@ proptest! {
         forgets in subsequence(FORGETS.to_vec(), 0..3),
     ) {
         let mut to = to;
-        spoils.iter().chain(&forgets).for_each(|change| change(&mut to));
+        spoils.iter().map(|spoil| &spoil.0).chain(&forgets).for_each(|change| change(&mut to));
         let (verdict, quick) = (judge(&from, &to), outcomes(&from, &to));
         prop_assert_eq!(verdict.phase(Phase::LiveMigration).outcome(), quick.live_migration);
         prop_assert_eq!(verdict.phase(Phase::WarmReset).outcome(), quick.warm_reset);

@@ -36,7 +36,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 return told;
             }
             told.remedy(alloc::format!(
-                "use a firmware for {} at the destination",
+                "use a firmware for {} at the destination; flashmoor inspect FILE shows what one is for",
                 from.value
             ))
         },

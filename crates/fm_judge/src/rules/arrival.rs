@@ -33,6 +33,6 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         if outcome == Outcome::Compatible {
             return told;
         }
-        told.remedy("settle the findings on live migration first")
+        told.remedy("settle the findings on live_migration first; each has its page: flashmoor explain CODE")
     });
 }

@@ -1,9 +1,13 @@
 //! Encrypted guests: the firmware is part of what they attest, and they do not migrate this way.
 
 use super::text;
-use crate::finding::Told;
+use crate::finding::{AT_START, Told};
+use crate::messages;
 use crate::report::{Pair, Report};
-use crate::{Confidential, Outcome, Phase};
+use crate::{Confidential, Features, Outcome, Phase};
+use fm_formats::image::Feature;
+
+const ENCRYPTIONS: [Feature; 4] = [Feature::Sev, Feature::SevEs, Feature::SevSnp, Feature::Tdx];
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (source, destination) = (
@@ -11,19 +15,29 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         pair.destination.confidential.fact(),
     );
     let Some(from) = source else {
+        assumed(pair, report);
         return;
     };
     if from.value == Confidential::No && destination.is_none_or(|to| to.value == Confidential::No) {
+        report.find(Phase::LiveMigration, Outcome::Compatible, || {
+            Told::about("memory encryption", "the guest's memory is not encrypted")
+                .source(source, text)
+                .destination(destination, text)
+        });
         return;
     }
     report.find(Phase::LiveMigration, Outcome::Incompatible, || {
-        Told::about(
+        let told = Told::about(
             "memory encryption",
             "the host cannot read the memory of an encrypted guest, so QEMU does not migrate it",
         )
         .source(source, text)
         .destination(destination, text)
-        .remedy("shut the guest down and cold-boot it at the destination")
+        .remedy("shut the guest down and cold-boot it at the destination: virsh shutdown GUEST");
+        match from.value {
+            Confidential::Sev | Confidential::SevEs => told.qemu(AT_START, 0, messages::SEV_BLOCKER),
+            _ => told,
+        }
     });
     if from.value == Confidential::No {
         return;
@@ -64,6 +78,31 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         if outcome == Outcome::Compatible {
             return told;
         }
-        told.remedy("keep the guest's build, or give the verifier the new measurement before")
+        told.remedy("keep the guest's build (flashmoor capture GUEST), or give the verifier the new measurement before")
+    });
+}
+
+/// Files do not show whether a guest is encrypted. Hardly any is, so that it is not is assumed, and said
+/// where the firmware could do it.
+fn assumed(pair: &Pair<'_>, report: &mut Report) {
+    let able = pair
+        .source
+        .code
+        .features
+        .value()
+        .is_none_or(|features: &Features| ENCRYPTIONS.iter().any(|kind| features.has(*kind)));
+    report.find(Phase::LiveMigration, Outcome::Compatible, || {
+        let mut told = Told::about(
+            "memory encryption",
+            "nothing says whether the guest's memory is encrypted; it is taken not to be, and an encrypted guest does not migrate",
+        );
+        told.source = Some(crate::Seen {
+            value: "none".into(),
+            evidence: "assumed: no command line and no --confidential says otherwise".into(),
+        });
+        if able {
+            return told.remedy("if it is, say so: --confidential sev, sev-es, sev-snp or tdx");
+        }
+        told
     });
 }

@@ -1,4 +1,4 @@
-//! The processor mode of the early phases: 32-bit in `IA32X64` builds, which encrypted guests cannot run.
+//! The processor mode of the early phases: 32-bit in `IA32X64` builds, which most encrypted guests cannot run.
 
 use super::text;
 use crate::finding::Told;
@@ -14,12 +14,14 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         // The modes matter to encrypted guests only; their rule asks for what it needs.
         return;
     };
-    let encrypted = pair
-        .source
-        .confidential
-        .value()
-        .is_some_and(|kind| *kind != Confidential::No);
-    let outcome = if encrypted && to.value == Arch::Ia32 {
+    // Plain SEV works below a 32-bit PEI phase, where all memory counts as private. SEV-ES needs the
+    // exception handlers of a 64-bit SEC phase, SEV-SNP builds on it, and TDX starts in 64-bit mode
+    // (edk2 `OvmfPkg/ResetVector`).
+    let needs_64_bit = matches!(
+        pair.source.confidential.value(),
+        Some(Confidential::SevEs | Confidential::SevSnp | Confidential::Tdx)
+    );
+    let outcome = if needs_64_bit && to.value == Arch::Ia32 {
         Outcome::Incompatible
     } else {
         Outcome::Compatible
@@ -27,13 +29,13 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     report.find(Phase::ColdBoot, outcome, || {
         let told = Told::about(
             "the processor mode of SEC and PEI",
-            "the guest's system never sees it, but SEV and TDX guests must start in 64-bit mode",
+            "the guest's system never sees it, but SEV-ES, SEV-SNP and TDX guests must start in 64-bit mode",
         )
         .source(Some(from), text)
         .destination(Some(to), text);
         if outcome == Outcome::Compatible {
             return told;
         }
-        told.remedy("use a firmware that is X64 throughout")
+        told.remedy("use a firmware that is X64 throughout, as this shows: flashmoor inspect FILE")
     });
 }

@@ -80,7 +80,8 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 .source(Some(from), text)
                 .destination(Some(to), text)
                 .remedy(alloc::format!(
-                    "if the guest needs it, keep its build or choose one with {feature}: flashmoor inspect FILE"
+                    "if the guest needs it, keep its build (flashmoor capture GUEST) or choose one with {feature}: flashmoor inspect {}",
+                    super::named(&pair.destination.code.path, "CODE")
                 ))
         });
     }

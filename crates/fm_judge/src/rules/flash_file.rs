@@ -1,10 +1,14 @@
 //! Whether QEMU takes the destination's flash files at all: that they are there, and their sizes.
 
-use super::{hex, text};
+use alloc::string::String;
+
+use super::{hex, named, text};
+use crate::facts::Unit;
 use crate::finding::{AT_START, Told};
 use crate::messages;
 use crate::report::{Pair, Report};
-use crate::{Fact, Firmware, MachineFamily, Outcome, Phase};
+use crate::{Effect, Fact, Facts, Firmware, MachineFamily, Outcome, Phase};
+use fm_formats::image::{Arch, Layout};
 
 /// `TARGET_PAGE_SIZE` of x86: QEMU's PC flash is a multiple of it (`pc_system_flash_map`).
 const GRAIN_BYTES: u64 = 0x1000;
@@ -20,14 +24,80 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             report.find(phase, Outcome::Incompatible, || gone(pair));
         }
     }
-    let pc = to
-        .machine
-        .value()
-        .is_some_and(|machine| matches!(machine.family(), MachineFamily::Q35 | MachineFamily::I440fx));
-    if !pc || to.firmware.value() != Some(&Firmware::Flash) || to.blocks.is_known() {
-        // A QEMU that runs has taken its files; the other boards have chips of a fixed size.
+    if to.firmware.value() != Some(&Firmware::Flash) || to.blocks.is_known() {
+        // A QEMU that runs has taken its files.
         return;
     }
+    match to.machine.value().map(crate::MachineType::family) {
+        Some(MachineFamily::Q35 | MachineFamily::I440fx) => pc(to, report),
+        Some(MachineFamily::Virt) => chips(to, report),
+        _ => {}
+    }
+}
+
+/// The size of each flash chip of the `virt` machine that runs this firmware (QEMU `hw/arm/virt.c`,
+/// `hw/riscv/virt.c`, `hw/loongarch/virt.c`).
+pub(super) fn chip_bytes(facts: &Facts) -> Option<u64> {
+    if facts.machine.value()?.family() != MachineFamily::Virt {
+        return None;
+    }
+    let layout = match facts.code.arch.value()? {
+        Arch::Aarch64 | Arch::Arm => Layout::ArmVirt,
+        Arch::Riscv64 => Layout::Riscv,
+        Arch::Loongarch64 => Layout::Loongarch,
+        _ => return None,
+    };
+    Some(layout.code_size_bytes())
+}
+
+/// The chips of the `virt` machines have a fixed size, and a file must fill its chip exactly.
+fn chips(to: &Facts, report: &mut Report) {
+    let Some(chip_bytes) = chip_bytes(to) else { return };
+    let qemu = to.qemu.value().copied();
+    for (number, unit, name, size) in [
+        (
+            0,
+            Unit::Code,
+            "the size of the CODE file",
+            to.code.size_bytes.fact(),
+        ),
+        (
+            1,
+            Unit::Vars,
+            "the size of the VARS file",
+            to.vars.size_bytes.fact(),
+        ),
+    ] {
+        let Some(size) = size else { continue };
+        find(
+            report,
+            (
+                name,
+                "the flash chips of a virt machine have a fixed size, and a file must fill its chip exactly",
+            ),
+            size,
+            size.value == chip_bytes,
+            || {
+                let block = to.flash_block(unit);
+                let message = messages::chip_not_filled(number, block, chip_bytes, size.value, qemu);
+                let remedy =
+                    alloc::format!("pad a copy to the size of the chip: truncate -s {chip_bytes} COPY");
+                (remedy, message)
+            },
+        );
+    }
+}
+
+/// A PC's flash devices are as large as their files, within limits.
+fn pc(to: &Facts, report: &mut Report) {
+    const WHY: &str =
+        "a PC's flash file is a multiple of 0x1000 bytes, and both together are no larger than 8 MiB";
+    let remedy = || {
+        alloc::format!(
+            "take the whole firmware file as its package ships it; flashmoor inspect {} shows what it is",
+            named(&to.code.path, "CODE")
+        )
+    };
     let mut total_bytes = 0u64;
     for (unit, name, size) in [
         (0, "the size of the CODE file", to.code.size_bytes.fact()),
@@ -41,15 +111,15 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             .unwrap_or(u64::MAX);
         total_bytes = total_bytes.saturating_add(seen_bytes);
         let valid = seen_bytes != 0 && seen_bytes.is_multiple_of(GRAIN_BYTES);
-        find(report, name, size, valid, || {
-            messages::flash_size_invalid(unit, seen_bytes)
+        find(report, (name, WHY), size, valid, || {
+            (remedy(), messages::flash_size_invalid(unit, seen_bytes))
         });
     }
     if total_bytes > LIMIT_BYTES
         && let Some(size) = to.code.size_bytes.fact()
     {
-        find(report, "the size of both flash files", size, false, || {
-            messages::flash_too_large(LIMIT_BYTES)
+        find(report, ("the size of both flash files", WHY), size, false, || {
+            (remedy(), messages::flash_too_large(LIMIT_BYTES))
         });
     }
 }
@@ -66,17 +136,17 @@ fn gone(pair: &Pair<'_>) -> Told {
         "put the bytes back from the store, or name the stored build: flashmoor capture GUEST, flashmoor store show BUILD",
     );
     match there {
-        Some(path) => told.qemu(AT_START, 0, messages::no_such_file(&path.value)),
-        None => told,
+        Some(path) if pair.destination.firmware.value() == Some(&Firmware::Flash) => told.qemu(AT_START, 0, messages::no_such_file(&path.value)),
+        _ => told,
     }
 }
 
 fn find(
     report: &mut Report,
-    subject: &'static str,
+    (subject, why): (&'static str, &'static str),
     size: &Fact<u64>,
     valid: bool,
-    message: impl Fn() -> alloc::string::String,
+    refusal: impl Fn() -> (String, String),
 ) {
     for phase in [Phase::LiveMigration, Phase::ColdBoot] {
         let outcome = if valid {
@@ -85,16 +155,16 @@ fn find(
             Outcome::Incompatible
         };
         report.find(phase, outcome, || {
-            let told = Told::about(
-                subject,
-                "a PC's flash file is a multiple of 0x1000 bytes, and both together are no larger than 8 MiB",
-            )
-            .destination(Some(size), hex);
+            let told = Told::about(subject, why).destination(Some(size), hex);
             if valid {
                 return told;
             }
-            told.remedy("take the whole firmware file as its package ships it; flashmoor inspect FILE shows what it is")
-                .qemu(AT_START, 1, message())
+            let (remedy, message) = refusal();
+            let told = told.remedy(remedy).qemu(AT_START, 1, message);
+            if phase == Phase::ColdBoot {
+                return told.effect(Effect::DeadUntouched);
+            }
+            told
         });
     }
 }

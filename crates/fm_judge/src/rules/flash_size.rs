@@ -30,6 +30,22 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         return;
     };
     let same = from.value == to.value;
+    if let (false, Some(chip_bytes)) = (same, super::flash_file::chip_bytes(pair.source)) {
+        // Both chips have the board's size, whatever the files have; the rule on files speaks of the
+        // destination's. A guest cannot have been started on one that does not fill its chip.
+        if from.value != chip_bytes && !pair.source.blocks.is_known() {
+            report.find(Phase::LiveMigration, Outcome::Unknown, || {
+                Told::about(
+                    SUBJECT,
+                    "QEMU does not start with a file that does not fill its chip, so this is not what the guest runs",
+                )
+                .source(source, hex)
+                .destination(destination, hex)
+                .remedy("name the padded file that the guest was started with: --from-code FILE")
+            });
+        }
+        return;
+    }
     report.find(
         Phase::LiveMigration,
         if same { Outcome::Compatible } else { Outcome::Incompatible },

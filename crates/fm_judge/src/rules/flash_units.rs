@@ -6,6 +6,7 @@ use crate::finding::{AT_BLOCK_TABLE, Told};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Firmware, MachineFamily, Outcome, Phase};
+use fm_formats::image::Feature;
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
 fn units(present: &bool) -> alloc::string::String {
@@ -70,7 +71,13 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         }
         told
     });
-    let cold = if to.value {
+    let in_device = pair
+        .destination
+        .code
+        .features
+        .value()
+        .is_some_and(|features| features.has(Feature::PvVars));
+    let cold = if to.value || in_device {
         Outcome::Compatible
     } else {
         Outcome::Caution
@@ -78,7 +85,9 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     report.find(Phase::ColdBoot, cold, || {
         let told = Told::about(
             SUBJECT,
-            if to.value {
+            if in_device {
+                "variables are kept in the uefi-vars device and need no flash"
+            } else if to.value {
                 "variables are kept in the VARS device"
             } else {
                 "without a VARS device the variables live in memory only and are gone after every cold boot"
@@ -86,9 +95,9 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         )
         .source(source, units)
         .destination(destination, units);
-        if to.value {
+        if cold == Outcome::Compatible {
             return told;
         }
-        told.remedy("give the guest its own VARS file as unit 1")
+        told.remedy("give the guest its own VARS file: -drive if=pflash,unit=1,format=raw,file=VARS")
     });
 }

@@ -1,7 +1,8 @@
 //! What the flash files are (raw or qcow2) against what QEMU is told, and against the other side.
 
-use super::text;
-use crate::finding::Told;
+use super::{named, text};
+use crate::finding::{AT_START, Told};
+use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Format, Known, Outcome, Phase};
 
@@ -13,6 +14,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         &from.code.format,
         &to.code.format,
         &to.code.declared_format,
+        &named(&to.code.path, "CODE"),
     );
     if to.vars.present.value() == Some(&true) {
         judge(
@@ -21,6 +23,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             &from.vars.format,
             &to.vars.format,
             &to.vars.declared_format,
+            &named(&to.vars.path, "VARS"),
         );
     }
 }
@@ -31,6 +34,7 @@ fn judge(
     source: &Known<Format>,
     destination: &Known<Format>,
     declared: &Known<Format>,
+    file: &str,
 ) {
     let (Some(is), declared) = (destination.fact(), declared.fact()) else {
         return;
@@ -40,13 +44,22 @@ fn judge(
     {
         for phase in [Phase::LiveMigration, Phase::ColdBoot] {
             report.find(phase, Outcome::Incompatible, || {
-                Told::about(
+                let told = Told::about(
                     subject,
                     "QEMU reads the file as what it is told, so the guest gets other bytes or QEMU does not start",
                 )
                 .source(Some(declared), text)
                 .destination(Some(is), text)
-                .remedy(alloc::format!("say format={} for this file", is.value))
+                .remedy(alloc::format!(
+                    "say format={} for this file, or convert it: qemu-img convert -O {} {file} NEW",
+                    is.value, declared.value
+                ));
+                if declared.value == Format::Qcow2 {
+                    return told.qemu(AT_START, 0, messages::NOT_QCOW2);
+                }
+                // The other way round the device has the file's own size, and the rules on sizes say what
+                // QEMU makes of that.
+                told
             });
         }
         return;
@@ -73,7 +86,7 @@ fn judge(
                 return told;
             }
             told.remedy(alloc::format!(
-                "name the destination's format in the guest's definition, or convert the file: qemu-img convert -O {} FILE NEW",
+                "name the destination's format in the guest's definition, or convert the file: qemu-img convert -O {} {file} NEW",
                 was.value
             ))
         });

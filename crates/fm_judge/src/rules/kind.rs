@@ -6,6 +6,7 @@ use crate::finding::{AT_BLOCK_TABLE, Told};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Firmware, Outcome, Phase};
+use fm_formats::image::Feature;
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "how the machine gets its firmware";
@@ -44,7 +45,15 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 .qemu(AT_BLOCK_TABLE, position, messages::unknown_block(block))
         },
     );
+    let in_device = pair
+        .destination
+        .code
+        .features
+        .value()
+        .is_some_and(|features| features.has(Feature::PvVars));
     let cold = match (from.value, to.value) {
+        // Where variables are kept in QEMU's device it does not matter how the firmware gets in.
+        _ if in_device => Outcome::Compatible,
         (_, Firmware::Flash) if same => Outcome::Compatible,
         _ => Outcome::Caution,
     };
@@ -52,6 +61,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         let told = Told::about(
             SUBJECT,
             match (from.value, to.value) {
+                _ if in_device => "variables are kept in the uefi-vars device, however the firmware gets into the machine",
                 (Firmware::Flash, Firmware::Bios) => {
                     "with -bios the variables live in memory only: boot entries and keys of the guest are not there"
                 }
@@ -65,6 +75,6 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         if cold == Outcome::Compatible {
             return told;
         }
-        told.remedy("give the guest CODE and VARS as two flash devices")
+        told.remedy("give the guest CODE and VARS as two flash devices: -drive if=pflash,unit=0,format=raw,readonly=on,file=CODE -drive if=pflash,unit=1,format=raw,file=VARS")
     });
 }

@@ -4,47 +4,69 @@ use super::text;
 use crate::finding::{AT_START, Told};
 use crate::messages;
 use crate::report::{Pair, Report};
-use crate::{Outcome, Phase};
+use crate::{Firmware, Outcome, Phase};
 
 /// QEMU removes a machine type when it is six years old, which is six major versions
 /// (QEMU `docs/about/deprecated.rst`, "Versioned machine types").
 const YEARS_KEPT: u16 = 6;
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
-    let (Some(machine), Some(qemu)) = (pair.destination.machine.fact(), pair.destination.qemu.fact()) else {
+    let to = pair.destination;
+    let (Some(machine), Some(qemu)) = (to.machine.fact(), to.qemu.fact()) else {
         // What is missing is said by the rules on machine type and QEMU version.
         return;
     };
-    let Some(version) = machine.value.version() else {
+    if machine.value.is_alias() {
+        // The rule on machine types asks for the versioned name.
         return;
-    };
-    let outcome = if version > (qemu.value.major, qemu.value.minor) {
-        Outcome::Incompatible
-    } else if version.0.saturating_add(YEARS_KEPT) < qemu.value.major {
-        Outcome::Unknown
+    }
+    let flash = to.firmware.value() == Some(&Firmware::Flash);
+    let (outcome, why) = if machine.value.has_no_flash() && flash {
+        (
+            Outcome::Incompatible,
+            "this board has no flash and takes firmware with -bios only",
+        )
+    } else if to.blocks.is_known() {
+        (Outcome::Compatible, "a QEMU runs there on this machine type")
     } else {
-        Outcome::Compatible
+        match machine.value.version() {
+            Some(version) if version > (qemu.value.major, qemu.value.minor) => (
+                Outcome::Incompatible,
+                "a QEMU does not know the machine types of later versions and does not start",
+            ),
+            Some((major, _)) if major.saturating_add(YEARS_KEPT) < qemu.value.major => (
+                Outcome::Unknown,
+                "QEMU removes machine types after six years, so this one may be gone",
+            ),
+            Some(_) => (
+                Outcome::Compatible,
+                "QEMU keeps the machine types of earlier versions for six years",
+            ),
+            None => (
+                Outcome::Unknown,
+                "the name is none of QEMU's own versioned types: a distribution's, another board's or a slip, and whether that QEMU has it is not known",
+            ),
+        }
     };
     for phase in [Phase::LiveMigration, Phase::ColdBoot] {
         report.find(phase, outcome, || {
-            let told = Told::about(
-                "the machine type in the destination's QEMU",
-                match outcome {
-                    Outcome::Incompatible => "a QEMU does not know the machine types of later versions and does not start",
-                    Outcome::Unknown => "QEMU removes machine types after six years, so this one may be gone",
-                    _ => "QEMU keeps the machine types of earlier versions for six years",
-                },
-            )
-            .source(Some(machine), text)
-            .destination(Some(qemu), text);
-            match outcome {
-                Outcome::Incompatible => told
+            let told = Told::about("the machine type in the destination's QEMU", why)
+                .source(Some(machine), text)
+                .destination(Some(qemu), text);
+            match (outcome, machine.value.version()) {
+                (Outcome::Incompatible, Some((major, minor))) => told
                     .remedy(alloc::format!(
-                        "use QEMU {}.{} or later at the destination, or cold-boot the guest on an older machine type",
-                        version.0, version.1
+                        "use QEMU {major}.{minor} or later at the destination, or cold-boot the guest on an older machine type; qemu-system-x86_64 -machine help lists them"
                     ))
-                    .qemu(AT_START, 0, messages::unsupported_machine(machine.value.name(), qemu.value)),
-                Outcome::Unknown => told.remedy("ask that QEMU: qemu-system-x86_64 -machine help"),
+                    .qemu(
+                        AT_START,
+                        0,
+                        messages::unsupported_machine(machine.value.name(), qemu.value),
+                    ),
+                (Outcome::Incompatible, None) => told
+                    .remedy("use -machine q35, or give the firmware with -bios (tell check: --to-bios FILE)")
+                    .qemu(AT_START, 0, messages::no_flash(0)),
+                (Outcome::Unknown, _) => told.remedy("ask that QEMU: qemu-system-x86_64 -machine help"),
                 _ => told,
             }
         });

@@ -1,11 +1,13 @@
 //! The rules, one a file: pure functions from the facts of two sides to findings.
 //!
 //! A new rule is a file in here with its line in [`ALL`], its page in `docs/findings`, a test that makes
-//! it speak, and the observation in the atlas that shows it to be true.
+//! it speak with each outcome that it can have, and the observation in the atlas that shows it to be true,
+//! where a machine that has no special hardware can make one.
 
 mod arch;
 mod arrival;
 mod build;
+mod code_damaged;
 mod confidential;
 mod cpu_mode;
 mod descriptor;
@@ -38,6 +40,7 @@ mod vars_size;
 
 use alloc::string::String;
 
+use crate::Known;
 use crate::finding::Told;
 use crate::report::{Pair, Report};
 
@@ -65,6 +68,7 @@ pub(crate) const ALL: &[Rule] = &[
     rule!(arch, "FM-ARCH"),
     rule!(arrival, "FM-ARRIVAL"),
     rule!(build, "FM-BUILD"),
+    rule!(code_damaged, "FM-CODE-DAMAGED"),
     rule!(confidential, "FM-CONFIDENTIAL"),
     rule!(cpu_mode, "FM-CPU-MODE"),
     rule!(descriptor, "FM-DESCRIPTOR"),
@@ -121,8 +125,21 @@ fn missing(subject: &'static str, at_source: bool, at_destination: bool) -> Told
     };
     Told::about(
         subject,
-        alloc::format!("{subject} is not known {side}, and nothing is promised without it"),
+        alloc::format!("not known {side}: {subject}; nothing is promised without it"),
     )
+}
+
+/// A file as a shell takes it: by its path, or by a word that says which file is meant.
+fn named(path: &Known<String>, word: &str) -> String {
+    let Some(path) = path.value() else {
+        return String::from(word);
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,".contains(c);
+    if path.chars().all(plain) && !path.starts_with('-') {
+        path.clone()
+    } else {
+        alloc::format!("'{}'", path.replace('\'', r"'\''"))
+    }
 }
 
 /// A size as QEMU's messages print it.

@@ -1,7 +1,8 @@
 //! Variables in QEMU's `uefi-vars` device against variables in flash.
 
 use super::text;
-use crate::finding::Told;
+use crate::finding::{AT_START, Told};
+use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase, QemuVersion};
 use fm_formats::image::Feature;
@@ -40,7 +41,11 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             if outcome == Outcome::Compatible {
                 return told;
             }
-            told.remedy("use the same QEMU release on both sides")
+            let told = told.remedy("use the same QEMU release on both sides; qemu-system-x86_64 -version prints it");
+            if outcome == Outcome::Incompatible {
+                return told.qemu(AT_START, 0, messages::no_such_device("uefi-vars-x64"));
+            }
+            told
         });
     }
     if let (Some(old), Some(new)) = (old, new)
@@ -53,7 +58,11 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             )
             .source(Some(old), text)
             .destination(Some(new), text)
-            .remedy("convert the store between the two forms: flashmoor vars convert")
+            .remedy(alloc::format!(
+                "convert the store between the two forms: flashmoor vars convert {} --for {} --output NEW",
+                super::named(&from.vars.path, "VARS"),
+                super::named(&to.code.path, "CODE")
+            ))
         });
     }
 }

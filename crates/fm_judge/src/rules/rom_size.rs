@@ -16,6 +16,14 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let Some(known) = source.or(destination) else {
         return;
     };
+    if let (Some(from), Some(roms)) = (source, pair.destination.roms.fact()) {
+        for (index, block) in from.value.iter().enumerate() {
+            if is_option_rom(&block.name) {
+                by_file(report, (index, block), &from.evidence, roms);
+            }
+        }
+        return;
+    }
     if known.value.iter().any(|block| is_option_rom(&block.name)) {
         report.find(Phase::LiveMigration, Outcome::Unknown, || {
             let names = |blocks: &alloc::vec::Vec<Block>| {
@@ -29,10 +37,58 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             missing("the size of option ROMs", source.is_none(), destination.is_none())
                 .source(source, names)
                 .destination(destination, names)
-                .remedy("start the destination's QEMU with -incoming defer and take its offer: flashmoor offer GUEST")
+                .remedy("name the folder of the destination's option ROMs (--to-roms /usr/share/qemu), or start its QEMU with -incoming defer and take its offer: flashmoor offer GUEST")
         });
     }
 }
+
+/// A block against the file that the destination's host has for such a device. What the guest's definition
+/// names itself (`romfile=`) goes along with it, and is not in the folder.
+fn by_file(
+    report: &mut Report,
+    (index, block): (usize, &Block),
+    evidence: &str,
+    roms: &crate::Fact<alloc::vec::Vec<Block>>,
+) {
+    // `0000:00:02.0/virtio-net-pci.rom` (QEMU `hw/pci/pci.c`, `pci_add_option_rom`).
+    let device = block.name.rsplit('/').next().unwrap_or_default();
+    let device = device.strip_suffix(".rom").unwrap_or(device);
+    let there = roms.value.iter().find(|rom| rom.name == device);
+    let outcome = match there {
+        Some(rom) if rom.size_bytes == block.size_bytes => Outcome::Compatible,
+        Some(_) => Outcome::Incompatible,
+        None => Outcome::Unknown,
+    };
+    report.find(Phase::LiveMigration, outcome, || {
+        let seen = |size_bytes: u64, evidence: &str| Seen {
+            value: alloc::format!("{size_bytes:#x}"),
+            evidence: evidence.into(),
+        };
+        let mut told = Told::about(
+            alloc::format!("the block {}", block.name),
+            match there {
+                Some(_) => "the destination loads the option ROM of its own packages, and it must have the size that arrives",
+                None => "the destination's folders hold no option ROM for this device, as far as its type tells",
+            },
+        );
+        told.source = Some(seen(block.size_bytes, evidence));
+        told.destination = there.map(|rom| seen(rom.size_bytes, &roms.evidence));
+        let position = u64::try_from(index).unwrap_or(u64::MAX);
+        match (outcome, there) {
+            (Outcome::Incompatible, Some(rom)) => told.remedy(GIVE_ROM).qemu(
+                AT_BLOCK_TABLE,
+                position,
+                messages::size_mismatch(&block.name, block.size_bytes, rom.size_bytes),
+            ),
+            (Outcome::Unknown, _) => told.remedy(
+                "start the destination's QEMU with -incoming defer and take its offer: flashmoor offer GUEST",
+            ),
+            _ => told,
+        }
+    });
+}
+
+const GIVE_ROM: &str = "give that device the source's ROM file: copy it over and say -device …,romfile=FILE";
 
 /// Whether a block is a device's option ROM, loaded from a file of the host.
 fn is_option_rom(name: &str) -> bool {
@@ -91,7 +147,7 @@ pub(super) fn compare(pair: &Pair<'_>, report: &mut Report, wanted: fn(&str) -> 
                     None => messages::unknown_block(&block.name),
                 };
                 let remedy = if is_rom(&block.name) {
-                    "give that device the source's ROM file: copy it over and say -device …,romfile=FILE"
+                    GIVE_ROM
                 } else {
                     "give the destination the same devices and memory sizes as the source"
                 };

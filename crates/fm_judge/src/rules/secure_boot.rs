@@ -4,7 +4,7 @@ use super::text;
 use crate::finding::Told;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
-use fm_formats::image::Feature;
+use fm_formats::image::{Arch, Feature};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (Some(from), Some(to)) = (
@@ -40,6 +40,12 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         if outcome == Outcome::Compatible {
             return told;
         }
-        told.remedy("use a build with Secure Boot, such as OVMF_CODE_4M.secboot.fd")
+        told.remedy(alloc::format!(
+            "keep the guest's build (flashmoor capture GUEST), or use one with Secure Boot, such as {}",
+            match pair.source.code.arch.value() {
+                Some(Arch::Aarch64 | Arch::Arm) => "AAVMF_CODE.secboot.fd",
+                _ => "OVMF_CODE_4M.secboot.fd",
+            }
+        ))
     });
 }

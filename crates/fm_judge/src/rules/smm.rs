@@ -3,8 +3,10 @@
 use super::text;
 use crate::finding::Told;
 use crate::report::{Pair, Report};
-use crate::{Fact, Features, MachineFamily, Outcome, Phase};
+use crate::{Effect, Fact, Features, MachineFamily, Outcome, Phase};
 use fm_formats::image::Feature;
+
+const WITHOUT_SECURE: &str = "start it without -global cfi.pflash01.secure=on, or use an SMM build";
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
 fn switch(on: &bool) -> alloc::string::String {
@@ -65,7 +67,12 @@ fn machine(pair: &Pair<'_>, report: &mut Report, phase: Phase, features: &Fact<F
         if outcome == Outcome::Compatible {
             return told;
         }
-        told.remedy("start it with -machine q35,smm=on (tell check: --smm on), or use a build without SMM")
+        let told = told
+            .remedy("start it with -machine q35,smm=on (tell check: --smm on), or use a build without SMM");
+        if (outcome, phase) == (Outcome::Incompatible, Phase::ColdBoot) {
+            return told.effect(Effect::DeadUntouched);
+        }
+        told
     });
     let outcome = match (needs, to.secure_flash.value()) {
         (true, Some(true)) | (false, Some(false) | None) => Outcome::Compatible,
@@ -82,7 +89,7 @@ fn machine(pair: &Pair<'_>, report: &mut Report, phase: Phase, features: &Fact<F
                 (_, Outcome::Compatible) => "the machine protects flash as the build expects",
                 (true, Outcome::Caution) => "the guest's system could write the variable store past Secure Boot",
                 (true, _) => "the build expects that only management mode writes flash, and whether it does is not known",
-                (false, _) => "a build without SMM cannot write flash that only management mode may write",
+                (false, _) => "a build without SMM cannot write flash that only management mode may write: variables are silently volatile",
             },
         )
         .source(Some(features), text)
@@ -90,7 +97,8 @@ fn machine(pair: &Pair<'_>, report: &mut Report, phase: Phase, features: &Fact<F
         match (needs, outcome) {
             (_, Outcome::Compatible) => told,
             (true, _) => told.remedy("start it with -global driver=cfi.pflash01,property=secure,value=on (tell check: --secure-flash on)"),
-            (false, _) => told.remedy("start it without -global cfi.pflash01.secure=on, or use an SMM build"),
+            (false, _) if phase == Phase::ColdBoot => told.remedy(WITHOUT_SECURE).effect(Effect::Volatile),
+            (false, _) => told.remedy(WITHOUT_SECURE),
         }
     });
 }

@@ -1,6 +1,6 @@
 //! Plain stores under firmware that wants authenticated variables.
 
-use super::store_layout;
+use super::{named, store_layout};
 use crate::finding::Told;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
@@ -36,6 +36,10 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         if outcome == Outcome::Compatible {
             return told;
         }
-        told.remedy("convert the store: flashmoor vars convert VARS --for CODE --output NEW")
+        told.remedy(alloc::format!(
+            "convert the store: flashmoor vars convert {} --for {} --output NEW",
+            named(&to.vars.path, "VARS"),
+            named(&to.code.path, "CODE")
+        ))
     });
 }

@@ -1,6 +1,6 @@
 //! Variables that a store of another layout has no room for.
 
-use super::{hex, store_layout};
+use super::{hex, named, store_layout};
 use crate::finding::Told;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
@@ -56,9 +56,10 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 if fits {
                     return told;
                 }
-                told.remedy(
-                    "see what is large and not needed: flashmoor vars list VARS; flashmoor vars delete",
-                )
+                told.remedy(alloc::format!(
+                    "see what is large and not needed, and delete that first: flashmoor vars list {}",
+                    named(&vars.path, "VARS")
+                ))
             },
         );
     }

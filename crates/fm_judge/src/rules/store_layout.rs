@@ -1,9 +1,9 @@
 //! The layout that CODE expects of VARS against the one that VARS has: what edk2 really does with it.
 
-use super::{missing, text};
+use super::{missing, named, text};
 use crate::finding::Told;
 use crate::report::{Pair, Report};
-use crate::{Facts, Outcome, Phase};
+use crate::{Effect, Facts, Outcome, Phase};
 use fm_formats::image::{Feature, Layout};
 
 /// Whether variables lie in the same places.
@@ -46,23 +46,35 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         if same { Outcome::Compatible } else { Outcome::Incompatible },
         || {
             let smm = to.code.features.value().is_some_and(|f| f.has(Feature::Smm));
-            let why = match (of_code.value, of_store.value) {
-                _ if same => "the firmware finds the variables where it looks for them",
-                (Layout::X86Size1M | Layout::X86Size2M, _) => {
-                    "the firmware rewrites the store's headers to its own size and dies: guest dead, store damaged"
-                }
-                (Layout::X86Size4M, _) if smm => "an SMM build crashes when the store has another layout",
-                (Layout::X86Size4M, _) => {
-                    "the guest boots, but variables are silently volatile: nothing it sets is ever written"
-                }
-                _ => "the firmware erases the store and makes its own: the guest boots with all variables lost",
+            let (effect, why) = match (of_code.value, of_store.value) {
+                _ if same => (Effect::Kept, "the firmware finds the variables where it looks for them"),
+                (Layout::X86Size1M | Layout::X86Size2M, _) => (
+                    Effect::DeadWritten,
+                    "the firmware takes the end of the store for its own, writes a volume header there and dies; the variables before it stay whole",
+                ),
+                (Layout::X86Size4M, _) if smm => (
+                    Effect::DeadUntouched,
+                    "an SMM build crashes when the store has another layout, and leaves the store as it is",
+                ),
+                (Layout::X86Size4M, _) => (
+                    Effect::Volatile,
+                    "the guest boots, but variables are silently volatile: nothing it sets is ever written",
+                ),
+                _ => (
+                    Effect::Recreated,
+                    "the firmware erases the store and makes its own: the guest boots with all variables lost",
+                ),
             };
-            let told = Told::about(SUBJECT, why).source(store, text).destination(code, text);
+            let told = Told::about(SUBJECT, why)
+                .source(store, text)
+                .destination(code, text)
+                .effect(effect);
             if same {
                 return told;
             }
             told.remedy(alloc::format!(
-                "convert the store first, nothing is lost: flashmoor vars convert VARS --layout {} --output NEW",
+                "convert the store first, nothing is lost: flashmoor vars convert {} --layout {} --output NEW",
+                named(&to.vars.path, "VARS"),
                 of_code.value
             ))
         },

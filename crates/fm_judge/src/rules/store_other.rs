@@ -1,6 +1,6 @@
 //! A cold boot on a store that is not the guest's own.
 
-use super::{store_layout, text};
+use super::{named, store_layout, text};
 use crate::finding::Told;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
@@ -37,7 +37,11 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             if same {
                 return told;
             }
-            told.remedy("see what differs: flashmoor vars diff VARS OTHER")
+            told.remedy(alloc::format!(
+                "see what differs: flashmoor vars diff {} {}",
+                named(&pair.source.vars.path, "VARS"),
+                named(&pair.destination.vars.path, "OTHER")
+            ))
         },
     );
 }

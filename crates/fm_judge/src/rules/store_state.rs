@@ -1,9 +1,9 @@
 //! Stores that are blank or damaged: what the firmware makes of them.
 
-use super::{missing, store_layout, text};
+use super::{missing, named, store_layout, text};
 use crate::finding::Told;
 use crate::report::{Pair, Report};
-use crate::{Outcome, Phase, StoreState};
+use crate::{Effect, Facts, Outcome, Phase, StoreState};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the state of the variable store";
@@ -19,41 +19,83 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         }
         return;
     };
-    let (outcome, why) = match (state.value, arch.value.is_x86()) {
-        (StoreState::Good, _) => (Outcome::Compatible, "the firmware takes the store as it is"),
+    landing(to, report);
+    let x86 = arch.value.is_x86();
+    let outcome = match (state.value, x86) {
+        (StoreState::Good, _) | (StoreState::WithoutFtw, true) => Outcome::Compatible,
+        (StoreState::Zeros | StoreState::Erased, false) => Outcome::Caution,
+        _ => Outcome::Incompatible,
+    };
+    report.find(Phase::ColdBoot, outcome, || {
+        let (effect, why) = effect(state.value, x86);
+        let told = Told::about(SUBJECT, why)
+            .destination(Some(state), text)
+            .effect(effect);
+        if outcome == Outcome::Compatible {
+            return told;
+        }
+        told.remedy(remedy(to, state.value))
+    });
+}
+
+/// What the firmware makes of a store in this state.
+fn effect(state: StoreState, x86: bool) -> (Effect, &'static str) {
+    match (state, x86) {
+        (StoreState::Good, _) => (Effect::Kept, "the firmware takes the store as it is"),
         (StoreState::WithoutFtw, true) => (
-            Outcome::Compatible,
+            Effect::Kept,
             "the firmware writes a new FTW header and keeps the variables",
         ),
         (StoreState::Zeros, true) => (
-            Outcome::Incompatible,
+            Effect::Volatile,
             "the guest boots, but variables are silently volatile: nothing it sets is ever written",
         ),
         (StoreState::Erased | StoreState::VolumeDamaged, true) => (
-            Outcome::Incompatible,
+            Effect::DeadErased,
             "the firmware erases the store, writes a volume header only, and dies now and at every later boot",
         ),
         (StoreState::StoreDamaged, true) => (
-            Outcome::Incompatible,
+            Effect::DeadUntouched,
             "the firmware dies and leaves the store as it is",
         ),
         (StoreState::Zeros | StoreState::Erased, false) => (
-            Outcome::Caution,
+            Effect::Recreated,
             "the firmware makes a store of its own, and the guest boots without any variables",
         ),
         (_, false) => (
-            Outcome::Incompatible,
+            Effect::Recreated,
             "the firmware erases the store and makes its own: the guest boots with all variables lost",
         ),
+    }
+}
+
+fn remedy(to: &Facts, state: StoreState) -> alloc::string::String {
+    let file = named(&to.vars.path, "VARS");
+    if state.is_blank() {
+        let template = if to.code.arch.value().is_some_and(|arch| arch.is_x86()) {
+            "/usr/share/OVMF/OVMF_VARS_4M.fd"
+        } else {
+            "the VARS file that its package ships"
+        };
+        return alloc::format!("start from the build's template, such as {template}: cp TEMPLATE {file}");
+    }
+    alloc::format!("repair it, with a backup kept: flashmoor vars repair {file}")
+}
+
+/// A blank file where the guest's own store is to land: started before it has landed, the guest meets that.
+fn landing(to: &Facts, report: &mut Report) {
+    let Some(blank) = to.vars.landing.fact() else {
+        return;
     };
-    report.find(Phase::ColdBoot, outcome, || {
-        let told = Told::about(SUBJECT, why).destination(Some(state), text);
-        match state.value {
-            _ if outcome == Outcome::Compatible => told,
-            StoreState::Zeros | StoreState::Erased => told.remedy(
-                "start from the build's template: copy its OVMF_VARS file and give that to the guest",
-            ),
-            _ => told.remedy("repair it, with a backup kept: flashmoor vars repair VARS"),
-        }
+    report.find(Phase::ColdBoot, Outcome::Caution, || {
+        Told::about(
+            "the landing for the variables",
+            "the guest's variables are in the destination's file only after it has migrated there while it runs; started from the file as it is now, it has none",
+        )
+        .destination(Some(blank), text)
+        .remedy(alloc::format!(
+            "migrate the guest while it runs, or copy its VARS file over: cp VARS {}",
+            named(&to.vars.path, "LANDING")
+        ))
     });
 }

@@ -4,7 +4,7 @@ use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
 use fm_judge::{
     Block, CodeUnit, Confidential, Facts, Features, Firmware, Format, Known, MachineType, QemuVersion,
-    StoreState, VarsUnit,
+    Soundness, StoreState, VarsUnit,
 };
 
 /// A machine with a build of `layout` and a store of its own, everything known.
@@ -21,7 +21,12 @@ pub(crate) fn known(layout: Layout) -> Facts {
         machine: Known::new(MachineType::new(machine, None), "--machine"),
         firmware: Known::new(Firmware::Flash, "the command line"),
         blocks: Known::default(),
+        roms: Known::default(),
         code: CodeUnit {
+            soundness: Known::new(Soundness::Whole, "CODE"),
+            promised_keys: Known::new(false, "descriptor"),
+            template_keys: Known::new(false, "template"),
+            promised_machines: Known::new(vec!["pc-q35-*".into(), "virt-*".into()], "descriptor"),
             present: Known::new(true, "CODE"),
             size_bytes: Known::new(layout.code_size_bytes(), "CODE"),
             sha256: Known::new(Sha256::of(layout.name().as_bytes()), "CODE"),
@@ -40,6 +45,9 @@ pub(crate) fn known(layout: Layout) -> Facts {
             ),
         },
         vars: VarsUnit {
+            path: Known::new("/var/lib/guest_VARS.fd".into(), "the command line"),
+            landing: Known::default(),
+            secure_boot: Known::new(Sha256::of(b"no keys"), "VARS"),
             present: Known::new(true, "the command line"),
             size_bytes: Known::new(layout.vars_size_bytes(), "VARS"),
             format: Known::new(Format::Raw, "VARS"),

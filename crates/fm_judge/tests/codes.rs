@@ -1,0 +1,237 @@
+//! Every code is documented, and is seen with each outcome that it can have.
+
+mod sides;
+
+use std::collections::BTreeSet;
+
+use fm_formats::Sha256;
+use fm_formats::image::{Arch, Feature, Layout};
+use fm_judge::{
+    Confidential, Facts, Features, Firmware, Format, Known, MachineType, Outcome, QemuVersion, Soundness,
+    StoreState, codes, judge, page,
+};
+use sides::{known, running, with};
+
+use Outcome::{Caution, Incompatible, Unknown};
+
+/// What a code can say other than `compatible`.
+const OUTCOMES: &[(&str, &[Outcome])] = &[
+    ("FM-ARCH", &[Unknown, Incompatible]),
+    ("FM-ARRIVAL", &[Unknown, Incompatible]),
+    ("FM-BUILD", &[Unknown]),
+    ("FM-CODE-DAMAGED", &[Unknown, Incompatible]),
+    ("FM-CONFIDENTIAL", &[Caution, Unknown, Incompatible]),
+    ("FM-CPU-MODE", &[Incompatible]),
+    ("FM-DESCRIPTOR", &[Caution]),
+    ("FM-DRIFT", &[Caution]),
+    ("FM-FEATURE-LOST", &[Caution, Unknown]),
+    ("FM-FIRMWARE-KIND", &[Caution, Unknown, Incompatible]),
+    ("FM-FLASH-FILE", &[Incompatible]),
+    ("FM-FLASH-SIZE", &[Unknown, Incompatible]),
+    ("FM-FLASH-UNITS", &[Caution, Unknown, Incompatible]),
+    ("FM-IMAGE-FORMAT", &[Caution, Incompatible]),
+    ("FM-ISA-BIOS", &[Incompatible]),
+    ("FM-MACHINE-SUPPORT", &[Unknown, Incompatible]),
+    ("FM-MACHINE-TYPE", &[Caution, Unknown, Incompatible]),
+    ("FM-MEASURED-BOOT", &[Caution]),
+    ("FM-PV-VARS", &[Caution, Incompatible]),
+    ("FM-QEMU-MIDWRITE", &[Caution]),
+    // It informs: docs/findings/FM-QEMU-ROMD.md says why.
+    ("FM-QEMU-ROMD", &[]),
+    ("FM-QEMU-VERSION", &[Unknown]),
+    ("FM-RAM-BLOCK", &[Incompatible]),
+    ("FM-ROM-SIZE", &[Unknown, Incompatible]),
+    ("FM-S3", &[Caution]),
+    ("FM-SECURE-BOOT", &[Caution]),
+    ("FM-SMM", &[Caution, Unknown, Incompatible]),
+    ("FM-STORE-AUTH", &[Caution]),
+    ("FM-STORE-FULL", &[Incompatible]),
+    ("FM-STORE-LAYOUT", &[Unknown, Incompatible]),
+    ("FM-STORE-OTHER", &[Caution]),
+    ("FM-STORE-STATE", &[Caution, Unknown, Incompatible]),
+    ("FM-VARS-SIZE", &[Unknown, Incompatible]),
+];
+
+fn features(list: &[Feature]) -> Known<Features> {
+    Known::new(list.iter().copied().collect(), "modules")
+}
+
+fn qemu(major: u16, minor: u16, micro: u16) -> Known<QemuVersion> {
+    Known::new(QemuVersion::new(major, minor, micro), "-version")
+}
+
+/// Pairs that differ in one thing, or in what one outcome needs.
+fn scenarios() -> Vec<(Facts, Facts)> {
+    let base = known(Layout::X86Size4M);
+    let virt = known(Layout::ArmVirt);
+    let change = |change: fn(&mut Facts)| (base.clone(), with(&base, change));
+    let both = |change: fn(&mut Facts)| (with(&base, change), with(&base, change));
+    let blank = Facts::default();
+    let mut list = vec![
+        (base.clone(), blank.clone()),
+        (blank.clone(), base.clone()),
+        (base.clone(), known(Layout::X86Size2M)),
+        (running(0x4_0000), running(0x8_0000)),
+        (running(0x4_0000), base.clone()),
+        change(|facts| facts.code.arch = Known::new(Arch::Aarch64, "CODE")),
+        change(|facts| facts.code.present = Known::new(false, "descriptor")),
+        change(|facts| facts.code.soundness = Known::new(Soundness::Foreign, "CODE")),
+        change(|facts| facts.code.soundness = Known::new(Soundness::NoResetVector, "CODE")),
+        change(|facts| facts.code.promised_keys = Known::new(true, "descriptor")),
+        change(|facts| {
+            facts.code.sha256 = Known::new(Sha256::of(b"other"), "CODE");
+            facts.code.measured = Known::default();
+        }),
+        change(|facts| facts.code.features = Known::new(Features::default(), "modules")),
+        change(|facts| facts.firmware = Known::new(Firmware::Bios, "-bios")),
+        both(|facts| facts.firmware = Known::new(Firmware::Bios, "-bios")),
+        change(|facts| facts.code.size_bytes = Known::new(77, "CODE")),
+        change(|facts| facts.vars.present = Known::new(false, "--no-vars")),
+        change(|facts| facts.code.format = Known::new(Format::Qcow2, "magic")),
+        change(|facts| {
+            facts.code.format = Known::new(Format::Qcow2, "magic");
+            facts.code.declared_format = Known::new(Format::Qcow2, "the command line");
+        }),
+        change(|facts| facts.machine = Known::new(MachineType::new("pc-q35-9.1", None), "-machine")),
+        both(|facts| facts.machine = Known::new(MachineType::new("pc-q35-noble", None), "-machine")),
+        change(|facts| facts.vars.layout = Known::new(Layout::X86Size2M, "VARS")),
+        change(|facts| facts.vars.layout = Known::default()),
+        change(|facts| facts.vars.sha256 = Known::new(Sha256::of(b"others"), "VARS")),
+        change(|facts| facts.vars.state = Known::new(StoreState::Zeros, "VARS")),
+        change(|facts| facts.vars.state = Known::default()),
+        change(|facts| facts.vars.landing = Known::new(StoreState::Zeros, "VARS")),
+        change(|facts| facts.vars.size_bytes = Known::new(0x2_0000, "VARS")),
+        change(|facts| facts.vars.authenticated = Known::new(false, "VARS")),
+    ];
+    // The virt machines have both chips, whether a file is behind them or not.
+    list.push((
+        virt.clone(),
+        with(&virt, |facts| facts.vars.present = Known::new(false, "--no-vars")),
+    ));
+    let large = with(&base, |facts| facts.vars.used_bytes = Known::new(0xe000, "VARS"));
+    list.push((large, known(Layout::X86Size2M)));
+    for kind in [Confidential::Sev, Confidential::Tdx] {
+        let able = with(&base, |facts| {
+            facts.confidential = Known::new(kind, "-machine");
+            facts.code.features = features(&[Feature::Sev]);
+            facts.code.early_arch = Known::new(Arch::Ia32, "CODE");
+        });
+        let other = with(&able, |facts| {
+            facts.code.sha256 = Known::new(Sha256::of(b"other"), "CODE")
+        });
+        let blind = with(&other, |facts| facts.code.features = Known::default());
+        list.extend([(able.clone(), other), (able, blind)]);
+    }
+    let smm = with(&base, |facts| {
+        facts.code.features = features(&[Feature::Smm]);
+        facts.s3 = Known::new(true, "-global");
+    });
+    list.push((smm.clone(), smm.clone()));
+    for smm_is in [Known::new(false, "-machine"), Known::default()] {
+        let other = with(&smm, |facts| facts.smm = smm_is);
+        list.push((smm.clone(), other));
+    }
+    let pv = with(&base, |facts| facts.code.features = features(&[Feature::PvVars]));
+    list.push((pv.clone(), base.clone()));
+    for (from, to) in [((10, 0, 2), (7, 2, 22)), ((10, 0, 2), (11, 1, 0))] {
+        let on = |(major, minor, micro)| with(&pv, |facts| facts.qemu = qemu(major, minor, micro));
+        list.push((on(from), on(to)));
+    }
+    list.push((with(&base, |facts| facts.qemu = qemu(10, 0, 2)), base.clone()));
+    let no_blocks = with(&running(0x4_0000), |facts| {
+        facts.blocks = Known::new(Vec::new(), "QMP")
+    });
+    list.push((running(0x4_0000), no_blocks));
+    list
+}
+
+#[test]
+fn every_code_has_a_page_and_is_seen_with_each_outcome_it_can_have() {
+    let mut seen: BTreeSet<(&str, Outcome)> = BTreeSet::new();
+    for (from, to) in scenarios() {
+        let verdict = judge(&from, &to);
+        for phase in verdict.phases() {
+            seen.extend(
+                phase
+                    .findings()
+                    .iter()
+                    .map(|finding| (finding.code, finding.outcome)),
+            );
+        }
+    }
+    for code in codes() {
+        let page = page(code).expect("a code has a page");
+        assert!(page.starts_with(&format!("# {code}: ")), "the page of {code}");
+        assert!(
+            page.contains("\n## Why it matters\n") && page.contains("\n## What to do\n"),
+            "{code}"
+        );
+        let (_, wanted) = OUTCOMES
+            .iter()
+            .find(|(known, _)| *known == code)
+            .unwrap_or_else(|| panic!("{code} has no line in OUTCOMES"));
+        let met: Vec<Outcome> = Outcome::ALL
+            .into_iter()
+            .filter(|outcome| *outcome != Outcome::Compatible && seen.contains(&(code, *outcome)))
+            .collect();
+        assert_eq!(met, *wanted, "{code}");
+        assert!(
+            seen.iter().any(|(known, _)| *known == code),
+            "{code} is never met"
+        );
+    }
+    assert_eq!(OUTCOMES.len(), codes().count());
+    assert_eq!(page("fm-smm"), page("FM-SMM"));
+    assert_eq!(page("FM-NOTHING"), None);
+}
+
+#[test]
+fn whatever_is_not_compatible_says_what_to_do() {
+    for (from, to) in scenarios() {
+        for phase in judge(&from, &to).phases() {
+            for finding in phase.findings() {
+                assert!(
+                    !finding.why.is_empty() && !finding.subject.is_empty(),
+                    "{finding:?}"
+                );
+                assert!(
+                    finding.outcome == Outcome::Compatible || finding.remedy.is_some(),
+                    "{finding:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn known_troubles_begin_and_end_with_their_releases() {
+    let on = |version: (u16, u16, u16)| {
+        with(&known(Layout::X86Size4M), |facts| {
+            facts.qemu = qemu(version.0, version.1, version.2);
+        })
+    };
+    let says = |from, to, code| {
+        judge(&on(from), &on(to))
+            .phases()
+            .any(|phase| phase.findings().iter().any(|finding| finding.code == code))
+    };
+    for (to, loses_mode) in [
+        ((7, 2, 22), true),
+        ((10, 0, 12), true),
+        ((10, 0, 13), false),
+        ((10, 1, 0), true),
+        ((11, 1, 0), true),
+        ((11, 1, 1), false),
+        ((11, 2, 0), false),
+    ] {
+        assert_eq!(says((7, 2, 22), to, "FM-QEMU-ROMD"), loses_mode, "{to:?}");
+    }
+    for (from, to, refuses) in [
+        ((9, 0, 0), (8, 2, 9), true),
+        ((8, 2, 9), (8, 2, 9), false),
+        ((8, 2, 9), (9, 0, 0), false),
+        ((10, 0, 2), (9, 0, 0), false),
+    ] {
+        assert_eq!(says(from, to, "FM-QEMU-MIDWRITE"), refuses, "{from:?} {to:?}");
+    }
+}
