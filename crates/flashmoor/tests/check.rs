@@ -252,6 +252,45 @@ fn every_pair_of_builds_is_in_the_matrix_and_on_its_page() {
     assert!(String::from_utf8_lossy(&text).contains("live migration"));
 }
 
+/// Names below the fixtures, so that the text is the same on every machine.
+fn said(words: &[&str]) -> String {
+    let store = tempfile::tempdir().expect("a folder");
+    let mut command = Command::cargo_bin("flashmoor").expect("the binary is built");
+    let output = command
+        .current_dir(fm_fixtures::folder())
+        .arg("--store")
+        .arg(store.path())
+        .args(words)
+        .output()
+        .expect("it runs");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn a_verdict_reads_well() {
+    let words = [
+        "check",
+        "--from-code",
+        "bookworm/OVMF_CODE.fd",
+        "--from-vars",
+        "bookworm/OVMF_VARS.fd",
+        "--to-code",
+        "trixie/OVMF_CODE_4M.fd",
+        "--machine",
+        "pc-q35-7.2",
+        "--qemu-from",
+        "7.2",
+        "--qemu-to",
+        "10.0",
+    ];
+    insta::assert_snapshot!(said(&words));
+}
+
+#[test]
+fn the_options_explain_themselves() {
+    insta::assert_snapshot!(said(&["check", "--help"]));
+}
+
 #[test]
 fn explain_lists_the_codes_and_prints_a_page() {
     let list = flashmoor(&["explain"]).stdout;

@@ -23,6 +23,7 @@ pub use document::{
     Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, RangeDocument,
     RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
 };
+pub(crate) use facts::Found;
 pub use input::{Flash, sniff};
 
 use crate::stream::{self, Streamed};
@@ -168,6 +169,11 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument>
     Ok(document)
 }
 
+/// What is in `flash`, from the cache if it was seen before.
+pub(crate) fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
+    facts::found(flash, cache, false)
+}
+
 /// Parses the flash image in a file, raw or qcow2, for jobs that look into it.
 ///
 /// # Errors
@@ -184,6 +190,12 @@ pub fn flash(path: &Path) -> Result<Flash> {
 }
 
 impl Flash {
+    /// The digest of the whole image.
+    #[must_use]
+    pub fn digest(&self) -> fm_formats::Sha256 {
+        self.sha256(self.key().1)
+    }
+
     /// The tree of what is in it.
     #[must_use]
     pub fn tree(&self) -> Tree<'_> {

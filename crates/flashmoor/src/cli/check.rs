@@ -61,6 +61,9 @@ pub(crate) struct Check {
     /// The host's firmware: a folder of files or descriptors, or one descriptor
     #[arg(long, value_name = "DIR", help_heading = "Destination")]
     to_host_firmware: Option<PathBuf>,
+    /// Folders with that host's option ROMs, which network and graphics devices load
+    #[arg(long, value_name = "DIR", num_args = 1.., help_heading = "Destination")]
+    to_roms: Vec<PathBuf>,
     /// The destination's QEMU version
     #[arg(long, value_name = "VERSION", help_heading = "Destination")]
     qemu_to: Option<String>,
@@ -91,12 +94,12 @@ pub(crate) struct Check {
     confidential: Option<Kind>,
 
     /// Judge every pair of builds in these folders instead
-    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with_all = ["guest", "from_offer", "to_offer", "to_guest", "from_code", "to_code", "from_bios", "to_bios", "to_host_firmware"])]
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with_all = ["guest", "from_offer", "to_offer", "to_guest", "from_code", "to_code", "from_bios", "to_bios", "to_host_firmware", "from_vars", "to_vars", "no_vars", "to_roms", "all"])]
     matrix: Vec<PathBuf>,
     /// Write the matrix as a page with colours as well
     #[arg(long, value_name = "FILE", requires = "matrix")]
     html: Option<PathBuf>,
-    /// Exit with 10 for a caution too
+    /// Exit with 10 for a caution too; with --matrix, exit as the worst pair says
     #[arg(long)]
     strict: bool,
     /// Print every finding, those that are in order too
@@ -163,6 +166,7 @@ impl Check {
                 no_vars: self.no_vars,
                 bios: self.to_bios.clone(),
                 host_firmware: self.to_host_firmware.clone(),
+                roms: self.to_roms.clone(),
                 machine: self.machine_to.clone(),
                 qemu: self.qemu_to.clone(),
                 ..Words::default()
@@ -176,18 +180,32 @@ impl Check {
         } else {
             render::check(&context.output, &checked.document, self.all);
         }
-        Ok(match checked.outcome {
+        Ok(self.status(checked.outcome))
+    }
+
+    fn status(&self, outcome: Outcome) -> Status {
+        match outcome {
             Outcome::Compatible => Status::Done,
             Outcome::Caution if self.strict => Status::Incompatible,
             Outcome::Caution => Status::Done,
             Outcome::Unknown => Status::Unknown,
             Outcome::Incompatible => Status::Incompatible,
-        })
+        }
     }
 
     fn matrix(&self, context: &Context, options: &Options) -> Result {
-        let qemu = self.qemu_from.as_deref().or(self.qemu_to.as_deref());
-        let matrix = check::matrix(&self.matrix, options, qemu)?;
+        let words = |qemu: &Option<String>, machine: &Option<String>| Words {
+            qemu: qemu.clone(),
+            machine: machine.clone(),
+            ..Words::default()
+        };
+        let (matrix, worst) = check::matrix(
+            &self.matrix,
+            options,
+            &words(&self.qemu_from, &self.machine_from),
+            &words(&self.qemu_to, &self.machine_to),
+            context.global.store.as_deref(),
+        )?;
         if let Some(path) = &self.html {
             let page = render::html(&matrix);
             std::fs::write(path, page).map_err(|source| fm_jobs::Error::File {
@@ -202,6 +220,10 @@ impl Check {
         } else {
             render::matrix(&context.output, &matrix);
         }
-        Ok(Status::Done)
+        // The table is the answer: among many builds some pair nearly always fails.
+        Ok(match worst {
+            Some(worst) if self.strict => self.status(worst),
+            _ => Status::Done,
+        })
     }
 }

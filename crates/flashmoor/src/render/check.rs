@@ -104,9 +104,9 @@ pub(crate) fn matrix(output: &Output, matrix: &Matrix) {
         table.add_row([
             Cell::new(build(cell.from)),
             Cell::new(build(cell.to)),
-            outcome(&cell.live_migration),
-            outcome(&cell.warm_reset),
-            outcome(&cell.cold_boot),
+            outcome(cell.live_migration),
+            outcome(cell.warm_reset),
+            outcome(cell.cold_boot),
         ]);
     }
     output.line(table);
@@ -126,15 +126,13 @@ pub(crate) fn html(matrix: &Matrix) -> String {
         let _ = write!(page, "<th>{}</th>", escaped(name));
     }
     page.push_str("</tr>\n");
+    // Cells come by source and then by destination, as the table is written.
+    let mut cells = matrix.cells.iter().peekable();
     for (from, name) in matrix.builds.iter().enumerate() {
         let _ = write!(page, "<tr><th>{}</th>", escaped(name));
         for to in 0..matrix.builds.len() {
             page.push_str("<td>");
-            if let Some(cell) = matrix
-                .cells
-                .iter()
-                .find(|cell| cell.from == from && cell.to == to)
-            {
+            if let Some(cell) = cells.next_if(|cell| (cell.from, cell.to) == (from, to)) {
                 marks(&mut page, cell);
             }
             page.push_str("</td>");
@@ -147,9 +145,9 @@ pub(crate) fn html(matrix: &Matrix) -> String {
 
 fn marks(page: &mut String, cell: &check::Cell) {
     for (phase, outcome) in [
-        ("live", &cell.live_migration),
-        ("reset", &cell.warm_reset),
-        ("cold", &cell.cold_boot),
+        ("live", cell.live_migration),
+        ("reset", cell.warm_reset),
+        ("cold", cell.cold_boot),
     ] {
         let _ = write!(page, "<span class=\"{outcome}\">{phase}: {outcome}</span>");
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use fm_judge::{Block, Facts, Firmware, Format, Known, Outcome, Phase, VarsUnit, Verdict, judge};
+use fm_judge::{Block, Effect, Facts, Firmware, Format, Known, Outcome, Phase, VarsUnit, Verdict, judge};
 
 use super::act::apply;
 use super::{Atlas, Change, Image, Observation, Reached, Seen, Side, StoreFate};
@@ -78,6 +78,15 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
         } => {
             let works = keeps_variables(*reached, *persistent, *store);
             wrong.extend(expect(&verdict, Phase::ColdBoot, works));
+            // What is said of the guest and its variables must be what was seen, and not only that it failed.
+            let (seen, foretold) = (
+                effect(*reached, *persistent, *store),
+                verdict.phase(Phase::ColdBoot).effect(),
+            );
+            if foretold != Some(seen) {
+                let foretold = foretold.map_or("nothing", Effect::name);
+                wrong.push(format!("the effect was {seen}, foretold was {foretold}"));
+            }
         }
         Seen::Converted {
             reached,
@@ -126,6 +135,18 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
 /// Whether a cold boot went well for the guest: it came up, and what it sets is kept.
 pub(super) fn keeps_variables(reached: Reached, persistent: Option<bool>, store: StoreFate) -> bool {
     reached.is_up() && persistent.unwrap_or(true) && store == StoreFate::Kept
+}
+
+/// What became of the guest and its variables, in the judge's words.
+fn effect(reached: Reached, persistent: Option<bool>, store: StoreFate) -> Effect {
+    match (reached.is_up(), store) {
+        (true, _) if persistent == Some(false) => Effect::Volatile,
+        (true, StoreFate::Untouched | StoreFate::Kept) => Effect::Kept,
+        (true, StoreFate::Reformatted | StoreFate::Destroyed) => Effect::Recreated,
+        (false, StoreFate::Untouched) => Effect::DeadUntouched,
+        (false, StoreFate::Kept) => Effect::DeadWritten,
+        (false, StoreFate::Reformatted | StoreFate::Destroyed) => Effect::DeadErased,
+    }
 }
 
 /// The files of observations, each read once.
@@ -215,7 +236,7 @@ impl Files<'_> {
         }
         let path = self.firmware.join(&image.name);
         let read = if code {
-            (code_file(&path)?, VarsUnit::default())
+            (code_file(&path, None)?, VarsUnit::default())
         } else {
             (fm_judge::CodeUnit::default(), vars_file(&path)?)
         };

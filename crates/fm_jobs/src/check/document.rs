@@ -63,6 +63,10 @@ pub struct FindingDocument {
     pub remedy: Option<String>,
     /// What QEMU prints when it is tried, without the program's name before it.
     pub qemu_message: Option<String>,
+    /// What a cold boot does to the guest and its variables, where the finding foretells that: `kept`,
+    /// `volatile` (boots, nothing is ever written), `recreated` (boots without its variables),
+    /// `dead_untouched`, `dead_written` (the variables are still in the store), `dead_erased`.
+    pub effect: Option<String>,
 }
 
 /// Where the values of a finding were read: files with offsets, QMP commands, /proc, options.
@@ -143,6 +147,7 @@ impl FindingDocument {
             why: finding.why.clone(),
             remedy: finding.remedy.clone(),
             qemu_message: finding.qemu_message.clone(),
+            effect: finding.effect.map(|effect| effect.to_string()),
         }
     }
 

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use fm_judge::{Confidential, Contradiction, Facts, Firmware, Known, MachineType, QemuVersion, VarsUnit};
+use fm_judge::{
+    CodeUnit, Confidential, Contradiction, Facts, Firmware, Known, MachineType, QemuVersion, VarsUnit,
+};
 
-use super::{guest, host, image};
+use super::{guest, host, image, roms};
+use crate::inspect::Cache;
 use crate::{Error, Result};
 
 /// What the user said of one side.
@@ -24,6 +27,8 @@ pub struct Words {
     pub bios: Option<PathBuf>,
     /// A folder of firmware or descriptors, or one descriptor.
     pub host_firmware: Option<PathBuf>,
+    /// Folders with the option ROMs of the host.
+    pub roms: Vec<PathBuf>,
     /// The machine type.
     pub machine: Option<String>,
     /// The QEMU version.
@@ -76,16 +81,6 @@ pub(super) fn source(words: &Words, options: &Options, store: Option<&Path>) -> 
     Ok(side)
 }
 
-/// Facts of the destination, one for each firmware that it has.
-pub(super) fn destinations(
-    words: &Words,
-    options: &Options,
-    source: &Side,
-    store: Option<&Path>,
-) -> Result<Vec<Side>> {
-    adapted(sides(words, store)?, words, options, source)
-}
-
 /// The sides that a destination can be, as `source`'s guest would meet them.
 pub(super) fn adapted(
     mut sides: Vec<Side>,
@@ -94,18 +89,18 @@ pub(super) fn adapted(
     source: &Side,
 ) -> Result<Vec<Side>> {
     if sides.is_empty() {
-        // Another machine or QEMU, the same files.
-        sides.push(Side {
-            name: format!("{} at the destination", source.name),
-            facts: Facts {
-                firmware: source.facts.firmware.clone(),
-                code: source.facts.code.clone(),
-                vars: source.facts.vars.clone(),
-                ..Facts::default()
-            },
+        // Whatever the source has may or may not be there: without a word of it nothing can be promised.
+        return Err(Error::Usage {
+            message: "the destination is not named: nothing says which firmware it has".into(),
+            remedy: "name it with --to-code FILE (the same file again if it is the same there), --to-host-firmware DIR, --to-guest GUEST, --to-offer OFFER or --to-bios FILE".into(),
         });
     }
+    let roms = match words.roms.as_slice() {
+        [] => Known::default(),
+        folders => roms::sizes(folders)?,
+    };
     for side in &mut sides {
+        side.facts.roms.clone_from(&roms);
         own_store(side, &source.facts);
         told(&mut side.facts, words, options, "--to")?;
         if !side.facts.machine.is_known() && words.machine.is_none() && options.machine.is_none() {
@@ -125,6 +120,9 @@ pub(super) fn adapted(
                 to.clone_from(from);
             }
         }
+        if !side.facts.confidential.is_known() {
+            side.facts.confidential.clone_from(&source.facts.confidential);
+        }
     }
     Ok(sides)
 }
@@ -134,9 +132,13 @@ pub(super) fn adapted(
 fn own_store(side: &mut Side, source: &Facts) {
     let vars = &mut side.facts.vars;
     let unnamed = !vars.present.is_known();
-    let landing = vars.state.value().is_some_and(|state| !state.is_formatted())
-        && vars.size_bytes.value().is_some()
-        && vars.size_bytes.value() == source.vars.size_bytes.value();
+    let fits = vars.size_bytes.is_known() && vars.size_bytes.value() == source.vars.size_bytes.value();
+    // What is damaged is no landing: somebody's variables were in it.
+    let blank = vars
+        .state
+        .fact()
+        .filter(|state| state.value.is_blank() && fits)
+        .cloned();
     if unnamed {
         // A template says how large a new VARS file would be, and no more.
         let template = vars.clone();
@@ -150,17 +152,15 @@ fn own_store(side: &mut Side, source: &Facts) {
             let evidence = format!("{}; the guest's own store goes along", present.evidence);
             vars.present = Known::new(present.value, evidence);
         }
-    } else if landing {
+    } else if let Some(blank) = blank {
         // Zeros or erased flash of the store's size: what arrives there is the guest's own store.
-        let (size_bytes, format, declared) = (
-            vars.size_bytes.clone(),
-            vars.format.clone(),
-            vars.declared_format.clone(),
-        );
+        let landing = std::mem::take(vars);
         *vars = VarsUnit {
-            size_bytes,
-            format,
-            declared_format: declared,
+            path: landing.path,
+            landing: Known::new(blank.value, blank.evidence),
+            size_bytes: landing.size_bytes,
+            format: landing.format,
+            declared_format: landing.declared_format,
             ..source.vars.clone()
         };
     }
@@ -168,6 +168,8 @@ fn own_store(side: &mut Side, source: &Facts) {
 
 /// Every side that the words can mean: one, or one for each build of a folder; none if nothing was named.
 pub(super) fn sides(words: &Words, store: Option<&Path>) -> Result<Vec<Side>> {
+    let cache = Cache::open(store);
+    let cache = cache.as_ref();
     let mut sides = match (
         &words.guest,
         &words.offer,
@@ -176,10 +178,10 @@ pub(super) fn sides(words: &Words, store: Option<&Path>) -> Result<Vec<Side>> {
         &words.bios,
     ) {
         (Some(guest), None, None, None, None) => vec![guest::from_guest(guest)?],
-        (None, Some(path), None, None, None) => vec![guest::from_offer_file(path, store)?],
-        (None, None, Some(path), None, None) => host::sides(path)?,
-        (None, None, None, Some(code), None) => from_code(code, store)?,
-        (None, None, None, None, Some(path)) => vec![from_bios(path)?],
+        (None, Some(path), None, None, None) => vec![guest::from_offer_file(path, store, cache)?],
+        (None, None, Some(path), None, None) => host::sides(path, cache)?,
+        (None, None, None, Some(code), None) => from_code(code, store, cache)?,
+        (None, None, None, None, Some(path)) => vec![from_bios(path, cache)?],
         (None, None, None, None, None) => Vec::new(),
         _ => {
             return Err(Error::Usage {
@@ -221,7 +223,10 @@ pub(super) fn told(facts: &mut Facts, words: &Words, options: &Options, prefix: 
         } else {
             "qemu-to"
         };
-        facts.qemu.learn("the QEMU version", version, both(option))?;
+        // `7.2` is not another version than the 7.2.22 that runs.
+        if !facts.qemu.value().is_some_and(|known| known.is_meant_by(text)) {
+            facts.qemu.learn("the QEMU version", version, both(option))?;
+        }
     }
     if let Some((text, evidence)) = words
         .machine
@@ -268,7 +273,13 @@ pub(crate) fn machine(facts: &mut Facts, text: &str, evidence: &str) -> Result<(
     let name = parts.next().unwrap_or_default();
     let name = name.strip_prefix("type=").unwrap_or(name);
     let machine = MachineType::new(name, facts.qemu.value().copied());
-    facts.machine.learn("the machine type", machine, evidence)?;
+    let meant = match facts.qemu.value() {
+        Some(qemu) if machine.name() != name => {
+            format!("{evidence}, where {name} means {machine} in QEMU {qemu}")
+        }
+        _ => evidence.to_owned(),
+    };
+    facts.machine.learn("the machine type", machine, meant)?;
     for part in parts {
         match part {
             "smm=on" => facts.smm.learn("system management mode", true, evidence)?,
@@ -279,12 +290,13 @@ pub(crate) fn machine(facts: &mut Facts, text: &str, evidence: &str) -> Result<(
     Ok(())
 }
 
-fn from_bios(path: &Path) -> Result<Side> {
+/// Firmware in a file given to `-bios`.
+pub(super) fn from_bios(path: &Path, cache: Option<&Cache>) -> Result<Side> {
     let mut facts = Facts {
         firmware: Known::new(Firmware::Bios, "the option for a -bios file"),
+        code: image::code_file(path, cache)?,
         ..Facts::default()
     };
-    facts.code = image::code_file(path)?;
     facts.vars.present = Known::new(false, "firmware given with -bios has no VARS device");
     Ok(Side {
         name: path.display().to_string(),
@@ -293,43 +305,51 @@ fn from_bios(path: &Path) -> Result<Side> {
 }
 
 /// Whatever `--from-code` can mean.
-fn from_code(text: &str, store: Option<&Path>) -> Result<Vec<Side>> {
+fn from_code(text: &str, store: Option<&Path>, cache: Option<&Cache>) -> Result<Vec<Side>> {
     let path = Path::new(text);
     if path.is_dir() {
-        return host::sides(path);
+        return host::sides(path, cache);
     }
     if path.is_file() {
         if text.ends_with(".json") {
             return match host::is_descriptor(path)? {
-                true => host::sides(path),
-                false => Ok(vec![guest::from_offer_file(path, store)?]),
+                true => host::sides(path, cache),
+                false => Ok(vec![guest::from_offer_file(path, store, cache)?]),
             };
         }
-        return Ok(vec![from_file(path)?]);
+        return Ok(vec![from_file(path, cache)?]);
     }
-    if text.contains('/') || text.ends_with(".fd") {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(Error::file("read", path, missing));
+    // What is there and is neither says itself why it cannot be read.
+    if text.contains('/') || text.ends_with(".fd") || path.exists() {
+        return Ok(vec![from_file(path, cache)?]);
     }
     let build = crate::store::open(store)?.find(text)?;
-    Ok(vec![from_build(&build)?])
+    Ok(vec![from_build(&build, cache)?])
 }
 
 /// CODE in a file.
-pub(super) fn from_file(path: &Path) -> Result<Side> {
-    let facts = Facts {
-        firmware: Known::new(Firmware::Flash, "CODE was named as a flash device"),
-        code: image::code_file(path)?,
-        ..Facts::default()
-    };
-    Ok(Side {
-        name: path.display().to_string(),
-        facts,
-    })
+pub(super) fn from_file(path: &Path, cache: Option<&Cache>) -> Result<Side> {
+    Ok(of_code(path, image::code_file(path, cache)?))
 }
 
-fn from_build(build: &fm_store::Build) -> Result<Side> {
-    let mut side = from_file(&build.code.path)?;
+/// CODE in a file that was read.
+pub(super) fn of_code(path: &Path, code: CodeUnit) -> Side {
+    Side {
+        name: path.display().to_string(),
+        facts: Facts {
+            firmware: Known::new(Firmware::Flash, "CODE was named as a flash device"),
+            code,
+            ..Facts::default()
+        },
+    }
+}
+
+/// A stored build, with the template that belongs to it.
+fn from_build(build: &fm_store::Build, cache: Option<&Cache>) -> Result<Side> {
+    let mut side = from_file(&build.code.path, cache)?;
     side.name = format!("stored build {}", build.name.as_deref().unwrap_or(&build.tag));
+    if let Some(template) = &build.vars_template {
+        host::as_template(&mut side, &template.path)?;
+    }
     Ok(side)
 }

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use fm_formats::Sha256;
-use fm_host::{Guest, GuestMemory};
-use fm_judge::{Block, CodeUnit, Facts, Firmware, Format, Known};
+use fm_host::{Encryption, Guest, GuestMemory};
+use fm_judge::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Known};
 
 use super::gather::{Side, machine};
-use super::image;
+use super::{bios, image};
 use crate::Result;
+use crate::inspect::{Cache, Flash};
 use crate::offer::{self, Offer};
 
 /// What builds show, by digest: fifty guests of one build have it taken apart once.
@@ -32,6 +33,9 @@ impl Images {
 
 /// A running guest: its offer says what runs, its monitor is not asked unless it was named.
 pub(super) fn from_guest(selector: &str) -> Result<Side> {
+    if let Some(side) = bios::from_guest(&fm_host::find(selector)?)? {
+        return Ok(side);
+    }
     let (guest, memory, offer) = offer::found(selector)?;
     let evidence = format!("guest {selector}, read from its memory");
     of_offered(&guest, &memory, &offer, &evidence, &Images::default())
@@ -56,7 +60,7 @@ fn of_offered(
     let code = images.unit(&digest, || {
         let short: String = offer.build.chars().take(12).collect();
         let bytes = flash(guest, memory, 0)?;
-        image::code_bytes(&bytes, &format!("build {short}"))
+        image::code_of(&Flash::from_bytes(&bytes, "raw"), &format!("build {short}"), None)
             .ok()
             .flatten()
     });
@@ -66,10 +70,11 @@ fn of_offered(
         && let Ok(unit) = image::vars_of(&bytes, &format!("{evidence}, vars"))
     {
         // how its file is encoded does not show in memory
-        let (format, declared_format) = (side.facts.vars.format, side.facts.vars.declared_format);
+        let old = side.facts.vars;
         side.facts.vars = fm_judge::VarsUnit {
-            format,
-            declared_format,
+            path: old.path,
+            format: old.format,
+            declared_format: old.declared_format,
             ..unit
         };
     }
@@ -89,7 +94,7 @@ fn flash(guest: &Guest, memory: &GuestMemory, unit: u32) -> Option<Vec<u8>> {
 }
 
 /// What neither the memory nor an offer shows.
-fn command_line(guest: &Guest, facts: &mut Facts) {
+pub(super) fn command_line(guest: &Guest, facts: &mut Facts) {
     let command = guest.command();
     let at = |option: &str| format!("the command line of {}, {option}", guest.label());
     if let Some(smm) = command.smm {
@@ -101,13 +106,25 @@ fn command_line(guest: &Guest, facts: &mut Facts) {
     facts.secure_flash = Known::new(command.secure_flash, at("-global cfi.pflash01.secure="));
     facts.s3 = Known::new(!command.s3_off, at("-global ICH9-LPC.disable_s3="));
     facts.tpm = Known::new(command.tpm, at("-tpmdev"));
+    let encryption = match &command.encryption {
+        None => Some(Confidential::No),
+        Some(Encryption::Sev) => Some(Confidential::Sev),
+        Some(Encryption::SevEs) => Some(Confidential::SevEs),
+        Some(Encryption::SevSnp) => Some(Confidential::SevSnp),
+        Some(Encryption::Tdx) => Some(Confidential::Tdx),
+        // of other machines, or an object that was not found
+        Some(Encryption::Other(_)) => None,
+    };
+    if let Some(encryption) = encryption {
+        facts.confidential = Known::new(encryption, at("-machine confidential-guest-support="));
+    }
 }
 
 /// An offer in a file, of a guest that may be on another host.
-pub(super) fn from_offer_file(path: &Path, store: Option<&Path>) -> Result<Side> {
+pub(super) fn from_offer_file(path: &Path, store: Option<&Path>, cache: Option<&Cache>) -> Result<Side> {
     let offer = offer::read(path)?;
     let evidence = path.display().to_string();
-    let code = known_build(&offer.code_digest()?, &offer, store);
+    let code = known_build(&offer.code_digest()?, &offer, store, cache);
     let mut side = from_offer(&offer, &evidence, code)?;
     // The file that it names may be here, and hold what the guest wrote last.
     if let Some(vars) = &offer.vars
@@ -147,6 +164,9 @@ fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<S
     if let Some(vars) = &offer.vars {
         facts.vars.size_bytes = Known::new(vars.size_bytes, at("vars.size_bytes"));
         facts.vars.format = format_of(vars.format.as_deref(), &at("vars.format"));
+        if let Some(path) = &vars.path {
+            facts.vars.path = Known::new(path.display().to_string(), at("vars.path"));
+        }
     }
     if offer.blocks_complete {
         let blocks = offer.blocks.iter().map(|block| Block {
@@ -163,7 +183,12 @@ fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<S
 }
 
 /// What the bytes of this digest show, if this host has them: in the store, or in the file that is named.
-fn known_build(digest: &Sha256, offer: &Offer, store: Option<&Path>) -> Option<CodeUnit> {
+fn known_build(
+    digest: &Sha256,
+    offer: &Offer,
+    store: Option<&Path>,
+    cache: Option<&Cache>,
+) -> Option<CodeUnit> {
     let stored = crate::store::open(store)
         .ok()
         .and_then(|store| store.build(digest).ok().flatten())
@@ -171,7 +196,7 @@ fn known_build(digest: &Sha256, offer: &Offer, store: Option<&Path>) -> Option<C
     stored
         .into_iter()
         .chain(offer.code.path.clone())
-        .filter_map(|path| image::code_file(&path).ok())
+        .filter_map(|path| image::code_file(&path, cache).ok())
         .find(|unit| unit.sha256.value() == Some(digest))
 }
 

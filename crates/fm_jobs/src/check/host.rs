@@ -4,20 +4,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fm_formats::image::Feature;
-use fm_judge::{Features, Format, Known, VarsUnit};
+use fm_judge::{CodeUnit, Facts, Features, Firmware, Format, Known, VarsUnit};
 use serde_json::Value;
 
-use super::gather::{Side, from_file};
+use super::gather::{Side, from_bios, from_file, of_code};
 use super::image;
+use crate::inspect::Cache;
 use crate::{Error, Result};
 
 /// A descriptor has a few hundred bytes.
 const DESCRIPTOR_MAX_BYTES: u64 = 1 << 20;
 
 /// One side for each firmware that `path`, a folder or a descriptor, offers; sorted by name.
-pub(super) fn sides(path: &Path) -> Result<Vec<Side>> {
+pub(super) fn sides(path: &Path, cache: Option<&Cache>) -> Result<Vec<Side>> {
     if path.is_file() {
-        return Ok(from_descriptor(path)?.into_iter().collect());
+        let side = from_descriptor(path, cache)?.ok_or_else(|| Error::Usage {
+            message: format!(
+                "{} describes no firmware for flash or -bios: it is empty, hides another descriptor, or is for something else",
+                path.display()
+            ),
+            remedy: format!("flashmoor inspect {} says what is in it", path.display()),
+        })?;
+        return Ok(vec![side]);
     }
     let failed = |source| Error::file("read", path, source);
     let mut files: Vec<PathBuf> = Vec::new();
@@ -35,13 +43,13 @@ pub(super) fn sides(path: &Path) -> Result<Vec<Side>> {
     let mut sides = Vec::new();
     for file in with_ending("json") {
         if is_descriptor(&file)? {
-            sides.extend(from_descriptor(&file)?);
+            sides.extend(from_descriptor(&file, cache)?);
         }
     }
     if sides.is_empty() {
         let images = with_ending("fd").into_iter().chain(with_ending("qcow2"));
         for file in images.filter(|file| is_code_name(file)) {
-            let mut side = with_template(&file)?;
+            let mut side = with_template(&file, image::code_file(&file, cache)?)?;
             // A guest brings its own variables: of the template only its size counts.
             side.facts.vars = VarsUnit {
                 size_bytes: side.facts.vars.size_bytes,
@@ -75,7 +83,10 @@ fn read(path: &Path) -> Result<Option<Value>> {
     let text = fs::read_to_string(path).map_err(failed)?;
     serde_json::from_str(&text)
         .map(Some)
-        .map_err(|error| failed(error.into()))
+        .map_err(|error| Error::Usage {
+            message: format!("{} is no JSON: {error}", path.display()),
+            remedy: "mend or remove it, or name one descriptor or CODE file instead of the folder".into(),
+        })
 }
 
 /// Whether packages give this name to CODE.
@@ -85,8 +96,8 @@ pub(super) fn is_code_name(path: &Path) -> bool {
 }
 
 /// CODE in a file, with the template that lies beside it as its store.
-pub(super) fn with_template(path: &Path) -> Result<Side> {
-    let mut side = from_file(path)?;
+pub(super) fn with_template(path: &Path, code: CodeUnit) -> Result<Side> {
+    let mut side = of_code(path, code);
     let template = path.with_file_name(template_name(&name_of(path)));
     if template.is_file() {
         side.facts.vars = image::vars_file(&template)?;
@@ -108,37 +119,50 @@ pub(crate) fn template_name(code: &str) -> String {
         .replace(".no-secboot", "")
 }
 
-/// A descriptor's firmware; nothing if it is no flash firmware or its files are not there.
-fn from_descriptor(path: &Path) -> Result<Option<Side>> {
+/// A descriptor's firmware, whether its file is there or not; nothing if it is for neither flash nor `-bios`.
+fn from_descriptor(path: &Path, cache: Option<&Cache>) -> Result<Option<Side>> {
     let Some(value) = read(path)? else {
         return Ok(None);
     };
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
-    let (Some("flash"), Some(code)) = (text("/mapping/device"), text("/mapping/executable/filename")) else {
-        return Ok(None);
+    let (code, named_at, flash) = match text("/mapping/device") {
+        Some("flash") => (
+            text("/mapping/executable/filename"),
+            "mapping.executable.filename",
+            true,
+        ),
+        Some("memory") => (text("/mapping/filename"), "mapping.filename", false),
+        _ => return Ok(None),
     };
-    let Some(file) = found(path, code) else {
-        return Ok(None);
-    };
-    let mut side = from_file(&file)?;
-    side.name = format!("{} by {}", file.display(), path.display());
+    let Some(code) = code else { return Ok(None) };
     let evidence = |what: &str| format!("{}, {what}", path.display());
+    let mut side = match found(path, code) {
+        Some(file) if flash => from_file(&file, cache)?,
+        Some(file) => from_bios(&file, cache)?,
+        // A guest that is given this firmware does not start; that is an answer, and not a missing one.
+        None => missing(flash, &evidence(named_at)),
+    };
+    side.name = match found(path, code) {
+        Some(file) => format!("{} by {}", file.display(), path.display()),
+        None => format!("{code}, which is not there, by {}", path.display()),
+    };
     // The name in the descriptor is what a guest's definition will hold.
-    side.facts.code.path = Known::new(code.to_owned(), evidence("mapping.executable.filename"));
+    side.facts.code.path = Known::new(code.to_owned(), evidence(named_at));
     side.facts.code.declared_format = format_of(
         text("/mapping/executable/format"),
         &evidence("mapping.executable.format"),
     );
-    let promised: Features = value
-        .get("features")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|word| feature_of(word.as_str()?))
-        .collect();
+    let words = |pointer: &str| -> Vec<&str> {
+        let list = value.pointer(pointer).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).collect()
+    };
+    let features = words("/features");
+    let promised: Features = features.iter().filter_map(|word| feature_of(word)).collect();
     side.facts.code.promised = Known::new(promised, evidence("features"));
+    side.facts.code.promised_keys = Known::new(features.contains(&"enrolled-keys"), evidence("features"));
+    side.facts.code.promised_machines = Known::new(machines(&value), evidence("targets"));
     if let Some(template) = text("/mapping/nvram-template/filename").and_then(|name| found(path, name)) {
-        as_template(&mut side, &template)?;
+        side.facts.code.template_keys = as_template(&mut side, &template)?.keys;
         side.facts.vars.declared_format = format_of(
             text("/mapping/nvram-template/format"),
             &evidence("mapping.nvram-template.format"),
@@ -147,13 +171,37 @@ fn from_descriptor(path: &Path) -> Result<Option<Side>> {
     Ok(Some(side))
 }
 
+/// Firmware that a descriptor names and that is not there.
+fn missing(flash: bool, evidence: &str) -> Side {
+    let mut facts = Facts::default();
+    let kind = if flash { Firmware::Flash } else { Firmware::Bios };
+    facts.firmware = Known::new(kind, evidence);
+    facts.code.present = Known::new(false, evidence);
+    Side {
+        name: String::new(),
+        facts,
+    }
+}
+
+/// The machine types that a descriptor is for, as patterns.
+fn machines(descriptor: &Value) -> Vec<String> {
+    let targets = descriptor.get("targets").and_then(Value::as_array);
+    targets
+        .into_iter()
+        .flatten()
+        .filter_map(|target| target.get("machines")?.as_array())
+        .flatten()
+        .filter_map(|machine| machine.as_str().map(str::to_owned))
+        .collect()
+}
+
 /// A template decides how large a new VARS file is; what the guest has in its own is not in there.
-fn as_template(side: &mut Side, template: &Path) -> Result<()> {
+pub(super) fn as_template(side: &mut Side, template: &Path) -> Result<VarsUnit> {
     let unit = image::vars_file(template)?;
     let facts = &mut side.facts.vars;
-    facts.size_bytes = unit.size_bytes;
-    facts.format = unit.format;
-    Ok(())
+    facts.size_bytes = unit.size_bytes.clone();
+    facts.format = unit.format.clone();
+    Ok(unit)
 }
 
 /// The file as named, or of the same name beside the descriptor or in the folder above: a folder that was

@@ -1,15 +1,14 @@
 //! Facts from firmware files: what CODE can do, what VARS holds.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
-use fm_formats::image::{Arch, CpuMode, DXEFV, ImageFacts, NotFirmware, PEIFV, Role};
+use fm_formats::image::{Arch, CpuMode, Role};
 use fm_formats::varstore::{DamageKind, Format as StoreFormat, VarStore};
-use fm_formats::volume::{NodeKind, Tree};
+use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
-use fm_judge::{CodeUnit, Format, Known, StoreState, VarsUnit};
+use fm_judge::{CodeUnit, Format, Known, Soundness, StoreState, VarsUnit};
 
+use crate::inspect::{self, Cache, Flash, ImageDocument, Kind};
 use crate::{Error, Result};
 
 /// `EFI_GLOBAL_VARIABLE`, the namespace of PK and KEK (UEFI 2.10, section 3.3).
@@ -20,120 +19,120 @@ const GLOBAL: Guid = Guid::from_fields(
     [0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c],
 );
 
-/// No flash device is larger; more than this is no firmware.
-const MAX_BYTES: u64 = 256 << 20;
+/// `EFI_IMAGE_SECURITY_DATABASE_GUID`, the namespace of db and dbx (UEFI 2.10, section 32.6.1).
+const SECURITY_DATABASE: Guid = Guid::from_fields(
+    0xd719_b2cb,
+    0x3d3a,
+    0x4596,
+    [0xa3, 0xbc, 0xda, 0xd0, 0x0e, 0x67, 0x65, 0x6f],
+);
 
-/// The bytes of a flash device, decoded if the file is qcow2, and what the file is.
-struct Device {
-    bytes: Vec<u8>,
-    format: Format,
-}
+/// An x86 processor starts in the last bytes of its firmware.
+const RESET_VECTOR_BYTES: usize = 16;
 
-fn open(path: &Path) -> Result<Device> {
-    let failed = |source| Error::file("read", path, source);
-    let mut bytes = Vec::new();
-    let len = File::open(path)
-        .map_err(failed)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if len as u64 > MAX_BYTES {
-        let source = std::io::Error::other(format!(
-            "it is longer than {MAX_BYTES} bytes, which no firmware is"
-        ));
-        return Err(failed(source));
-    }
-    if !bytes.starts_with(b"QFI\xfb") {
-        return Ok(Device {
-            bytes,
-            format: Format::Raw,
+/// The flash image in a file. A stream holds one too, but is none.
+fn open(path: &Path) -> Result<Flash> {
+    let (kind, _) = inspect::sniff(path)?;
+    if kind == Kind::Stream {
+        return Err(Error::Usage {
+            message: format!("{} is a migration stream and no flash image", path.display()),
+            remedy: format!(
+                "have an offer made of the guest in it, and name that: flashmoor saved offer {} >offer.json",
+                path.display()
+            ),
         });
     }
-    Ok(Device {
-        bytes: decode_qcow2(path)?,
-        format: Format::Qcow2,
-    })
+    inspect::flash(path)
 }
 
-/// What QEMU's own reader makes of a qcow2 file, by way of a raw copy.
-fn decode_qcow2(path: &Path) -> Result<Vec<u8>> {
-    let failed = |source| Error::file("decode", path, source);
-    let name = format!("flashmoor-{}-{:p}.raw", std::process::id(), path);
-    let copy = std::env::temp_dir().join(name);
-    let output = std::process::Command::new("qemu-img")
-        .args(["convert", "-f", "qcow2", "-O", "raw", "--"])
-        .args([path, &copy])
-        .output()
-        .map_err(failed)?;
-    let bytes = std::fs::read(&copy);
-    let _ = std::fs::remove_file(&copy);
-    if output.status.success() {
-        bytes.map_err(failed)
+fn format_of(flash: &Flash) -> Format {
+    if flash.format == "qcow2" {
+        Format::Qcow2
     } else {
-        let words = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(failed(std::io::Error::other(words)))
+        Format::Raw
     }
 }
 
-/// What the firmware binary in `path` shows.
+/// What the firmware binary in `path` shows; what was found in the same bytes before is taken from `cache`.
 ///
 /// # Errors
 ///
 /// If it cannot be read, or is no firmware.
-pub fn code_file(path: &Path) -> Result<CodeUnit> {
-    let Device { bytes, format } = open(path)?;
+pub fn code_file(path: &Path, cache: Option<&Cache>) -> Result<CodeUnit> {
+    let flash = open(path)?;
     let evidence = path.display().to_string();
-    let mut unit = code_bytes(&bytes, &evidence)
+    let mut unit = code_of(&flash, &evidence, cache)
         .map_err(|why| Error::NotFirmware {
             path: path.to_owned(),
-            why: why.to_string(),
+            why,
         })?
         .ok_or_else(|| Error::NoCode {
             path: path.to_owned(),
         })?;
-    unit.format = Known::new(format, format!("{evidence}, its first bytes"));
+    unit.format = Known::new(format_of(&flash), format!("{evidence}, its first bytes"));
     unit.path = Known::new(evidence.clone(), "the path that was named");
+    unit.present = Known::new(true, evidence);
     Ok(unit)
 }
 
-/// What firmware in memory shows, nothing if it is a store; `evidence` says where it came from.
-pub(super) fn code_bytes(bytes: &[u8], evidence: &str) -> Result<Option<CodeUnit>, NotFirmware> {
-    let tree = Tree::parse(bytes);
-    let facts = ImageFacts::of(&tree, bytes.len() as u64)?;
-    if facts.role == Role::Vars {
+/// What firmware shows, nothing if it is a store; `evidence` says where it came from.
+pub(super) fn code_of(
+    flash: &Flash,
+    evidence: &str,
+    cache: Option<&Cache>,
+) -> Result<Option<CodeUnit>, String> {
+    let found = inspect::found(flash, cache);
+    let Some(image) = &found.image else {
+        return Err(found.reason.unwrap_or_default());
+    };
+    if found.kind == Role::Vars.name() {
         return Ok(None);
     }
     let at = |what: &str| format!("{evidence}, {what}");
+    let arch: Option<Arch> = image.arch.as_deref().and_then(|name| name.parse().ok());
+    // Every edk2 build has one, in the volume that holds nearly all of it.
+    let core = FileKind::DxeCore.to_string();
+    let has_core = image.modules.iter().any(|module| module.kind == core);
+    let soundness = soundness(flash, image, arch, has_core);
     let mut unit = CodeUnit {
-        size_bytes: Known::new(bytes.len() as u64, at("its length")),
-        sha256: Known::new(Sha256::of(bytes), at("its bytes")),
-        features: Known::new(
-            facts.features.iter().copied().collect(),
-            at("its modules and reset vector"),
-        ),
+        size_bytes: Known::new(flash.len_bytes, at("its length")),
+        soundness: Known::new(soundness, at("its volumes and its end")),
         ..CodeUnit::default()
     };
-    if let Some(arch) = facts.arch {
+    if let Ok(digest) = found.sha256.parse() {
+        unit.sha256 = Known::new(digest, at("its bytes"));
+    }
+    if let Some(layout) = image.layout.as_deref().and_then(|name| name.parse().ok()) {
+        unit.layout = Known::new(layout, at("its length and platform"));
+    }
+    if !has_core {
+        // Nearly all modules are in what was not read: what the rest lacks says nothing.
+        return Ok(Some(unit));
+    }
+    unit.features = Known::new(
+        image
+            .features
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect(),
+        at("its modules and reset vector"),
+    );
+    if let Some(arch) = arch {
         unit.arch = Known::new(arch, at("the machine of its DXE core"));
-        let early = match facts.cpu_mode {
-            Some(CpuMode::Ia32 | CpuMode::Ia32X64) => Arch::Ia32,
+        let modes = [CpuMode::Ia32, CpuMode::Ia32X64].map(CpuMode::name);
+        let early = match image.cpu_mode.as_deref() {
+            Some(mode) if modes.contains(&mode) => Arch::Ia32,
             _ => arch,
         };
         unit.early_arch = Known::new(early, at("the machine of its PEI core"));
     }
-    if let Some(layout) = facts.layout {
-        unit.layout = Known::new(layout, at("its length and platform"));
-    }
-    let measured: Vec<(String, Sha256)> = tree
-        .nodes()
+    let measured: Vec<(String, Sha256)> = image
+        .volumes
         .iter()
-        .filter_map(|node| match &node.kind {
-            NodeKind::Volume(volume) => match volume.name {
-                Some(name) if name == PEIFV => Some(("PEIFV".to_owned(), Sha256::of(tree.bytes(node)))),
-                Some(name) if name == DXEFV => Some(("DXEFV".to_owned(), Sha256::of(tree.bytes(node)))),
-                _ => None,
-            },
-            _ => None,
+        .filter(|volume| volume.measured)
+        .filter_map(|volume| {
+            let name = volume.name.as_ref().unwrap_or(&volume.guid);
+            Some((name.clone(), volume.sha256.parse().ok()?))
         })
         .collect();
     if !measured.is_empty() {
@@ -142,32 +141,65 @@ pub(super) fn code_bytes(bytes: &[u8], evidence: &str) -> Result<Option<CodeUnit
     Ok(Some(unit))
 }
 
+/// Whether the image is what a build makes, as far as it shows.
+fn soundness(flash: &Flash, image: &ImageDocument, arch: Option<Arch>, has_core: bool) -> Soundness {
+    let x86 = arch.is_some_and(Arch::is_x86);
+    let padded = flash.content.len() as u64 != flash.len_bytes;
+    let end = flash
+        .content
+        .get(flash.content.len().saturating_sub(RESET_VECTOR_BYTES)..)
+        .unwrap_or_default();
+    let starts_nowhere = padded || end.iter().all(|byte| Some(byte) == end.first());
+    // Arm images begin with the vectors that jump into their first volume.
+    let foreign = x86
+        && image
+            .map
+            .first()
+            .is_some_and(|first| first.kind == "padding" && first.used_bytes > 0);
+    if x86 && starts_nowhere {
+        Soundness::NoResetVector
+    } else if !image.damage.is_empty() && !has_core {
+        Soundness::Undecodable
+    } else if foreign {
+        Soundness::Foreign
+    } else if image.damage.is_empty() && has_core {
+        Soundness::Whole
+    } else {
+        Soundness::Damaged
+    }
+}
+
 /// What the variable store in `path` holds.
 ///
 /// # Errors
 ///
 /// If it cannot be read, or is no store and never was one.
 pub fn vars_file(path: &Path) -> Result<VarsUnit> {
-    let Device { bytes, format } = open(path)?;
+    let flash = open(path)?;
     let evidence = path.display().to_string();
-    let mut unit = vars_of(&bytes, &evidence).map_err(|source| Error::NotStore {
+    let mut unit = vars_in(&flash, &evidence).map_err(|source| Error::NotStore {
         path: path.to_owned(),
         source,
     })?;
-    unit.format = Known::new(format, format!("{evidence}, its first bytes"));
+    unit.format = Known::new(format_of(&flash), format!("{evidence}, its first bytes"));
+    unit.path = Known::new(evidence, "the path that was named");
     Ok(unit)
 }
 
 /// What a store in memory holds; `evidence` says where it came from.
 pub(crate) fn vars_of(bytes: &[u8], evidence: &str) -> Result<VarsUnit, fm_formats::Error> {
+    vars_in(&Flash::from_bytes(bytes, "raw"), evidence)
+}
+
+fn vars_in(flash: &Flash, evidence: &str) -> Result<VarsUnit, fm_formats::Error> {
     let at = |what: &str| format!("{evidence}, {what}");
     let mut unit = VarsUnit {
         present: Known::new(true, evidence),
-        size_bytes: Known::new(bytes.len() as u64, at("its length")),
-        sha256: Known::new(Sha256::of(bytes), at("its bytes")),
+        size_bytes: Known::new(flash.len_bytes, at("its length")),
+        sha256: Known::new(flash.digest(), at("its bytes")),
         ..VarsUnit::default()
     };
-    let store = VarStore::parse(bytes)?;
+    let store = VarStore::parse_file(&flash.content, flash.len_bytes)?;
     let damaged = |kinds: &[DamageKind]| {
         store
             .damage_found()
@@ -182,7 +214,7 @@ pub(crate) fn vars_of(bytes: &[u8], evidence: &str) -> Result<VarsUnit, fm_forma
         DamageKind::VolumeLength,
     ]);
     let (state, offset) = if store.format() == StoreFormat::Blank {
-        let erased = bytes.first() == Some(&0xff);
+        let erased = flash.content.first() == Some(&0xff);
         (
             if erased {
                 StoreState::Erased
@@ -204,6 +236,9 @@ pub(crate) fn vars_of(bytes: &[u8], evidence: &str) -> Result<VarsUnit, fm_forma
     if let Some(layout) = store.layout() {
         unit.layout = Known::new(layout, at("its volume header at offset 0x0"));
     }
+    if state.is_blank() {
+        unit.keys = Known::new(false, at("which is blank"));
+    }
     if !state.is_formatted() {
         return Ok(unit);
     }
@@ -218,5 +253,25 @@ pub(crate) fn vars_of(bytes: &[u8], evidence: &str) -> Result<VarsUnit, fm_forma
         .variables()
         .any(|entry| entry.guid == GLOBAL && entry.name.to_string() == "PK" && !entry.data.is_empty());
     unit.keys = Known::new(keys, at("its variable PK"));
+    unit.secure_boot = Known::new(secure_boot(&store), at("its variables PK, KEK, db and dbx"));
     Ok(unit)
+}
+
+/// Digest of what firmware measures of Secure Boot, in the order in which it does.
+fn secure_boot(store: &VarStore<'_>) -> Sha256 {
+    let mut measured = Vec::new();
+    for (guid, name) in [
+        (GLOBAL, "PK"),
+        (GLOBAL, "KEK"),
+        (SECURITY_DATABASE, "db"),
+        (SECURITY_DATABASE, "dbx"),
+    ] {
+        let entry = store
+            .variables()
+            .find(|entry| entry.guid == guid && entry.name.to_string() == name);
+        let data = entry.map(|entry| entry.data).unwrap_or_default();
+        measured.extend((data.len() as u64).to_le_bytes());
+        measured.extend_from_slice(data);
+    }
+    Sha256::of(&measured)
 }

@@ -2,6 +2,7 @@
 //!
 //! Gathers what is known of both sides, lets `fm_judge` judge, and returns the findings as a document.
 
+mod bios;
 mod document;
 mod gather;
 mod guest;
@@ -9,8 +10,10 @@ mod host;
 mod image;
 mod matrix;
 mod reach;
+mod roms;
 
 use std::path::PathBuf;
+use std::thread;
 
 use fm_judge::{Facts, Outcome, Phase, Verdict, judge};
 
@@ -24,7 +27,7 @@ pub(crate) use guest::Images;
 pub(crate) use host::template_name;
 pub(crate) use image::vars_of;
 pub use image::{code_file, vars_file};
-pub use matrix::{Cell, Matrix, matrix};
+pub use matrix::{Cell, Matrix, matrix, pairs};
 pub(crate) use reach::{Destination, cold_boot};
 
 /// Two sides, as the user named them.
@@ -56,13 +59,18 @@ pub struct Checked {
 /// If a side cannot be read, or two sources contradict each other. Missing facts are no error: they make
 /// the outcome unknown.
 pub fn check(request: &Request) -> Result<Checked> {
-    let source = gather::source(&request.source, &request.options, request.store.as_deref())?;
-    let sides = gather::destinations(
-        &request.destination,
-        &request.options,
-        &source,
-        request.store.as_deref(),
-    )?;
+    // Files of both sides are read at once: hashing them is most of the work.
+    let store = request.store.as_deref();
+    let (source, sides) = thread::scope(|scope| {
+        let sides = scope.spawn(|| gather::sides(&request.destination, store));
+        let source = gather::source(&request.source, &request.options, store);
+        let sides = sides
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (source, sides)
+    });
+    let source = source?;
+    let sides = gather::adapted(sides?, &request.destination, &request.options, &source)?;
     let judged = judged(&source, sides);
     let candidates = if judged.len() > 1 {
         judged

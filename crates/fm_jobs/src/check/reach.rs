@@ -57,7 +57,7 @@ pub(crate) fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseDo
     let unit = guest.flash_unit(0)?;
     let now = unit.resolved.as_deref().unwrap_or(Path::new(&unit.location));
     let mut code = if now.exists() {
-        image::code_file(now)?
+        image::code_file(now, None)?
     } else {
         CodeUnit {
             present: Known::new(false, format!("{}, which is gone", unit.location)),

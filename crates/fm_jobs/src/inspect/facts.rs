@@ -13,32 +13,36 @@ use super::document::{
     Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, RangeDocument,
     RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
 };
-use super::{Catalogue, Flash, Request, build};
+use super::{Cache, Catalogue, Flash, Request, build};
 
 /// What the bytes of an image say, whatever the file is called and whoever built it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Found {
-    kind: String,
-    sha256: String,
-    reason: Option<String>,
+pub(crate) struct Found {
+    pub(crate) kind: String,
+    pub(crate) sha256: String,
+    pub(crate) reason: Option<String>,
     /// Its build is not filled in: names change with the catalogue.
-    image: Option<ImageDocument>,
+    pub(crate) image: Option<ImageDocument>,
     /// The version string in the image.
     version: Option<String>,
     store: Option<StoreDocument>,
 }
 
-pub(super) fn document(request: &Request, flash: &Flash, catalogue: &Catalogue) -> InspectDocument {
+/// What `flash` holds, from the cache if it was seen before.
+pub(super) fn found(flash: &Flash, cache: Option<&Cache>, tree: bool) -> Found {
     let (key, hash) = flash.key();
-    let key = if request.tree { format!("{key}-tree") } else { key };
-    let cache = request.cache.as_ref();
-    let found = cache.and_then(|cache| cache.get(&key)).unwrap_or_else(|| {
-        let found = find(flash, hash, request.tree);
+    let key = if tree { format!("{key}-tree") } else { key };
+    cache.and_then(|cache| cache.get(&key)).unwrap_or_else(|| {
+        let found = find(flash, hash, tree);
         if let Some(cache) = cache {
             cache.put(&key, &found);
         }
         found
-    });
+    })
+}
+
+pub(super) fn document(request: &Request, flash: &Flash, catalogue: &Catalogue) -> InspectDocument {
+    let found = found(flash, request.cache.as_ref(), request.tree);
     let mut document = InspectDocument::new(&request.path, &found.kind, flash.len_bytes);
     document.format = Some(flash.format.into());
     document.reason = found.reason;
