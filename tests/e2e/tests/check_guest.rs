@@ -1,7 +1,7 @@
 //! `check` of real guests: by every name they have, by their offers, towards guests that wait.
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use fm_e2e::{Bench, stderr};
 use fm_lab::{Arch, Guest, Machine};
@@ -133,6 +133,176 @@ fn what_is_foretold_of_a_guest_that_waits_is_what_qemu_then_says() {
     let said = waiting.stderr();
     assert!(said.contains(foretold.as_str().unwrap()), "{foretold} in {said}");
     assert!(source.is_alive());
+}
+
+#[test]
+fn a_guest_with_bios_firmware_is_judged_too() {
+    let mut bench = Bench::new();
+    let combined = bench.copy("bookworm/OVMF.fd", "combined.fd");
+    let machine = Machine {
+        stopped: true,
+        memory_mib: 64,
+        ..Machine::bare(Arch::X86_64).with(&["-bios", combined.to_str().unwrap()])
+    };
+    let guest = bench.start(&machine.named("bios"));
+    let from = guest.pid().to_string();
+    let same = fm_fixtures::path("bookworm/OVMF.fd").display().to_string();
+    let (document, _) = check(
+        &bench,
+        &["--guest", &from, "--to-bios", &same, "--qemu-to", "10.0"],
+    );
+    assert_eq!(
+        document["phases"]["live_migration"]["outcome"], "compatible",
+        "{document:#}"
+    );
+    let encryption = finding(&document, "live_migration", "FM-CONFIDENTIAL");
+    assert_eq!(encryption["source"], "none");
+    assert!(
+        encryption["evidence"]["source"]
+            .as_str()
+            .unwrap()
+            .contains("confidential-guest-support")
+    );
+    let flash = fm_fixtures::path(CODE).display().to_string();
+    let (document, status) = check(
+        &bench,
+        &["--guest", &from, "--to-code", &flash, "--qemu-to", "10.0"],
+    );
+    assert_eq!(status, Some(10));
+    assert_eq!(
+        finding(&document, "live_migration", "FM-FIRMWARE-KIND")["qemu_message"],
+        "Unknown ramblock \"pc.bios\", cannot accept migration"
+    );
+}
+
+#[test]
+fn the_option_rom_of_a_guests_card_is_held_against_the_files_of_a_host() {
+    let mut bench = Bench::new();
+    let (code, vars) = (
+        bench.copy(CODE, "rom.code.fd"),
+        bench.copy("bookworm/OVMF_VARS_4M.fd", "rom.vars.fd"),
+    );
+    let machine = Machine {
+        stopped: true,
+        memory_mib: 64,
+        ..Machine::new(Arch::X86_64, &code, &vars).with(&["-device", "virtio-net-pci"])
+    };
+    let guest = bench.start(&machine.named("card"));
+    let (from, to) = (
+        guest.pid().to_string(),
+        fm_fixtures::path(CODE).display().to_string(),
+    );
+    let words = ["--guest", &from, "--to-code", &to, "--qemu-to", "10.0"];
+    let live = |document: &Value| document["phases"]["live_migration"]["outcome"].clone();
+    assert_eq!(live(&check(&bench, &words).0), "unknown");
+    // Where Debian's QEMU finds its own.
+    let here = ["--to-roms", "/usr/share/qemu", "/usr/lib/ipxe/qemu"];
+    let (document, _) = check(&bench, &[&words[..], &here].concat());
+    assert_eq!(live(&document), "compatible", "{document:#}");
+    let grown = bench.path("efi-virtio.rom");
+    let len = fs::metadata("/usr/lib/ipxe/qemu/efi-virtio.rom").unwrap().len();
+    fs::write(
+        &grown,
+        vec![0; usize::try_from(len.next_power_of_two() + 1).unwrap()],
+    )
+    .unwrap();
+    let folder = grown.parent().unwrap().display().to_string();
+    let (document, status) = check(&bench, &[&words[..], &["--to-roms", &folder]].concat());
+    assert_eq!((live(&document), status), ("incompatible".into(), Some(10)));
+}
+
+/// The version that a QEMU program says it has.
+fn version(program: &str) -> String {
+    let said = Command::new(program).arg("-version").output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    said.split_whitespace()
+        .skip_while(|word| *word != "version")
+        .nth(1)
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn what_is_foretold_of_a_start_is_what_qemu_then_says() {
+    let bench = Bench::new();
+    let fixture = |name: &str| fm_fixtures::path(name).display().to_string();
+    let (code, vars) = (fixture(CODE), fixture("bookworm/OVMF_VARS_4M.fd"));
+    let (arm, arm_vars) = (
+        fixture("bookworm/AAVMF_CODE.fd"),
+        fixture("bookworm/AAVMF_VARS.ms.fd"),
+    );
+    let short = fixture("bookworm/QEMU_EFI.fd");
+    // The descriptor says qcow2 of a raw file.
+    let descriptor = bench.path("descriptor.json");
+    let says = serde_json::json!({
+        "targets": [], "features": [],
+        "mapping": {"device": "flash", "executable": {"filename": code, "format": "qcow2"}},
+    });
+    fs::write(&descriptor, says.to_string()).unwrap();
+    let descriptor = descriptor.display().to_string();
+    for (program, machine, from, to, drive) in [
+        (
+            "qemu-system-aarch64",
+            "virt",
+            [&arm, &arm_vars],
+            ["--to-code", &short],
+            format!("format=raw,file={short}"),
+        ),
+        (
+            "qemu-system-x86_64",
+            "microvm",
+            [&code, &vars],
+            ["--to-code", &code],
+            format!("format=raw,file={code}"),
+        ),
+        (
+            "qemu-system-x86_64",
+            "q35",
+            [&code, &vars],
+            ["--to-host-firmware", &descriptor],
+            format!("format=qcow2,file={code}"),
+        ),
+    ] {
+        let version = version(program);
+        let sides = ["--from-code", from[0], "--from-vars", from[1], to[0], to[1]];
+        let host = [
+            "--machine",
+            machine,
+            "--qemu-from",
+            &version,
+            "--qemu-to",
+            &version,
+        ];
+        let (document, status) = check(&bench, &[&sides[..], &host[..]].concat());
+        assert_eq!(status, Some(10), "{machine}: {document:#}");
+        let findings = document["phases"]["live_migration"]["findings"]
+            .as_array()
+            .unwrap();
+        let foretold = findings
+            .iter()
+            .filter(|finding| finding["outcome"] == "incompatible")
+            .find_map(|finding| finding["qemu_message"].as_str())
+            .unwrap_or_else(|| panic!("nothing is foretold: {findings:#?}"));
+        let ended = Command::new(program)
+            .args([
+                "-machine",
+                machine,
+                "-accel",
+                "tcg",
+                "-m",
+                "32",
+                "-S",
+                "-nodefaults",
+                "-display",
+                "none",
+            ])
+            .args(["-drive", &format!("if=pflash,unit=0,readonly=on,{drive}")])
+            .output()
+            .unwrap();
+        assert!(!ended.status.success());
+        let said = stderr(&ended);
+        assert!(said.contains(foretold), "{machine}: {foretold} in {said}");
+    }
 }
 
 #[test]
