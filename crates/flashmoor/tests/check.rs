@@ -258,6 +258,7 @@ fn said(words: &[&str]) -> String {
     let mut command = Command::cargo_bin("flashmoor").expect("the binary is built");
     let output = command
         .current_dir(fm_fixtures::folder())
+        .env_remove("FLASHMOOR_STORE")
         .arg("--store")
         .arg(store.path())
         .args(words)
