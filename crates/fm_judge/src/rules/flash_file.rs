@@ -136,7 +136,9 @@ fn gone(pair: &Pair<'_>) -> Told {
         "put the bytes back from the store, or name the stored build: flashmoor capture GUEST, flashmoor store show BUILD",
     );
     match there {
-        Some(path) if pair.destination.firmware.value() == Some(&Firmware::Flash) => told.qemu(AT_START, 0, messages::no_such_file(&path.value)),
+        Some(path) if pair.destination.firmware.value() == Some(&Firmware::Flash) => {
+            told.qemu(AT_START, 0, messages::no_such_file(&path.value))
+        }
         _ => told,
     }
 }
