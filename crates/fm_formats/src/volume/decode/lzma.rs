@@ -1,6 +1,6 @@
 //! LZMA with the 13-byte `.lzma` header, with or without the x86 branch filter.
 
-use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use lzma_rust2::filter::bcj::BcjReader;
@@ -21,16 +21,32 @@ pub(super) fn decode(data: &[u8], x86: bool, job: &Job) -> Result<Vec<u8>> {
         .min(u32::try_from(output.len()).unwrap_or(u32::MAX))
         .max(4096);
     let lzma = LzmaReader::new_with_props(reader.rest(), declared, properties, dictionary, None)
-        .map_err(|why| job.failed(format!("{why:?}")))?;
+        .map_err(|why| job.failed(reason(&why)))?;
     let result = if x86 {
         fill(BcjReader::new_x86(lzma, 0), &mut output)
     } else {
         fill(lzma, &mut output)
     };
-    result.map_err(|why| job.failed(format!("{why:?}")))?;
+    result.map_err(|why| job.failed(reason(&why)))?;
     Ok(output)
 }
 
 fn fill(mut reader: impl Read, output: &mut [u8]) -> lzma_rust2::Result<()> {
     reader.read_exact(output)
+}
+
+/// The decoder's reason, in its words.
+fn reason(why: &lzma_rust2::Error) -> String {
+    use lzma_rust2::Error as E;
+    match why {
+        E::Eof => "its bytes end too early",
+        E::Interrupted => "it was interrupted",
+        E::InvalidData(why)
+        | E::InvalidInput(why)
+        | E::OutOfMemory(why)
+        | E::Other(why)
+        | E::Unsupported(why)
+        | E::WriteZero(why) => why,
+    }
+    .into()
 }
