@@ -98,6 +98,16 @@ pub struct FileFacts {
     pub state: u8,
 }
 
+impl FileFacts {
+    /// Whether the file counts: its data is valid and it was not deleted. The highest bit that is set is
+    /// the state (PI 1.8, volume 3, 3.2.3.1, `EFI_FFS_FILE_STATE`): 0x04 `DATA_VALID`, 0x08
+    /// `MARKED_FOR_UPDATE`; below them it was never written in full, above them it is gone.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self.state & 0x3f, 0x04..=0x0f)
+    }
+}
+
 /// Facts of a section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SectionFacts {

@@ -107,6 +107,8 @@ impl Walk<'_> {
         self.check_file(span, header_len, &raw, id);
         let body = span.skip(header_len);
         match kind {
+            // Dispatchers pass over it, and so does whoever asks the tree what the image can do.
+            _ if !facts.is_live() => {}
             FileKind::Pad => self.pad_file(body, erased, id),
             FileKind::Raw => self.raw_area(body, Some(id)),
             FileKind::Other(_) => {}
