@@ -113,7 +113,7 @@ fn volumes_cut_at_every_structure_boundary_give_a_tree_of_what_is_left() {
     cuts.sort_unstable();
     cuts.dedup();
     assert!(cuts.len() > 1000, "{}", cuts.len());
-    for cut in cuts.into_iter().step_by(5) {
+    for cut in cuts {
         for len in [cut.saturating_sub(1), cut] {
             let part = Tree::parse(&whole[..len]);
             for node in part.nodes() {
@@ -130,6 +130,58 @@ fn volumes_cut_at_every_structure_boundary_give_a_tree_of_what_is_left() {
                 .iter()
                 .filter(|node| matches!(node.kind, NodeKind::File(_)) && node.start + node.len_bytes <= len);
             assert!(files(&part) >= inside.count(), "cut at {len:#x} lost whole files");
+        }
+    }
+}
+
+#[test]
+fn an_image_cut_at_every_structure_boundary_says_where() {
+    for name in ["bookworm/OVMF_CODE_4M.fd", "bookworm/AAVMF_CODE.fd"] {
+        let image = bytes(name);
+        let whole = Tree::parse(&image);
+        let top: Vec<(usize, usize)> = whole
+            .nodes()
+            .iter()
+            .filter(|node| node.parent.is_none() && matches!(node.kind, NodeKind::Volume(_)))
+            .map(|node| (node.start, node.start + node.len_bytes))
+            .collect();
+        let mut cuts: Vec<usize> = whole
+            .nodes()
+            .iter()
+            .filter(|node| node.buffer == 0)
+            .flat_map(|node| {
+                [
+                    node.start,
+                    node.start + node.header_len_bytes,
+                    node.start + node.len_bytes,
+                ]
+            })
+            .flat_map(|at| [at.saturating_sub(1), at, at + 1])
+            .filter(|len| *len <= image.len())
+            .collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        assert!(cuts.len() > 20, "{name}: {}", cuts.len());
+        for len in cuts {
+            // What is compressed stays so: it is the same bytes at every cut.
+            let limits = Limits {
+                decoded_bytes: 0,
+                ..Limits::for_image(len)
+            };
+            let tree = Tree::parse_within(&image[..len], limits);
+            // A volume is known from its whole header on.
+            let Some((start, _)) = top.iter().find(|(start, end)| start + 0x48 <= len && len < *end) else {
+                continue;
+            };
+            assert!(
+                tree.damages().iter().any(|damage| matches!(
+                    damage.error,
+                    Error::Truncated { field: "firmware volume", offset, available_bytes, .. }
+                        if offset == *start as u64 && offset + available_bytes == len as u64
+                )),
+                "{name} cut at {len:#x}: {:?}",
+                tree.damages()
+            );
         }
     }
 }
@@ -215,29 +267,138 @@ fn millions_of_tiny_sections_end_with_the_limit_named() {
 fn sizes_of_zero_and_of_all_ones_are_named_with_their_offset() {
     let sound = volume(&file(0x02, &section(0x19, &[1; 100])));
     let file_at = 0x48;
-    for (at, len, what) in [
-        (32, 8, "volume"),
-        (48, 2, "header"),
-        (file_at + 20, 3, "file"),
-        (file_at + 24, 3, "section"),
+    for (at, len, value, offset) in [
+        // The volume's length, then its header's.
+        (32, 8, 0x00, 32),
+        (32, 8, 0xff, 0),
+        (48, 2, 0x00, 0),
+        (48, 2, 0xff, 0),
+        (file_at + 20, 3, 0x00, file_at + 20),
+        (file_at + 20, 3, 0xff, file_at + 20),
+        (file_at + 24, 3, 0x00, file_at + 24),
+        (file_at + 24, 3, 0xff, file_at + 24),
     ] {
-        for value in [0x00, 0xff] {
-            let mut image = sound.clone();
-            image[at..at + len].fill(value);
-            let tree = Tree::parse(&image);
-            assert!(
-                !tree.damages().is_empty() || tree.nodes().len() == 1,
-                "{what} size of {value:#x}: {:?}",
-                tree.nodes()
-            );
-        }
+        let mut image = sound.clone();
+        image[at..at + len].fill(value);
+        let tree = Tree::parse(&image);
+        let told = |damage: &fm_formats::volume::Damage| {
+            matches!(damage.error, Error::Unexpected { offset: found, .. } | Error::Truncated { offset: found, .. }
+                if found == offset as u64)
+        };
+        // A volume whose header has no length of its own is none: that is all there is to say.
+        let none =
+            at == 48 && tree.nodes().len() == 1 && matches!(tree.nodes()[0].kind, NodeKind::Padding { .. });
+        assert!(
+            none || tree.damages().iter().any(told),
+            "{value:#x} at {at:#x}: {:?}",
+            tree.damages()
+        );
     }
-    let mut image = sound.clone();
-    image[file_at + 20..file_at + 23].fill(0);
-    let tree = Tree::parse(&image);
+}
+
+#[test]
+fn signatures_with_long_headers_cost_no_more_than_they_are_long() {
+    // At every twelfth byte a header of 65,534 bytes: summing each takes a minute and more.
+    let mut bait = b"_FVH\0\0\0\0\xfe\xff\0\0".repeat((4 << 20) / 12);
+    let image = volume(&file(0x02, &guided(Encoding::LZMA, &lzma(&section(0x19, &bait)))));
+    assert!(image.len() < 4096, "{}", image.len());
+    assert_eq!(Tree::parse(&image).damages(), []);
+    assert_eq!(Tree::parse(&bait).nodes().len(), 1);
+    // Headers of a possible length are summed until the limit of work is reached.
+    for header in bait.chunks_mut(12) {
+        header[8..].copy_from_slice(&[0x00, 0x10, 0, 0]);
+    }
+    let limits = Limits {
+        walked_bytes: 32 << 20,
+        ..Limits::for_image(bait.len())
+    };
+    let tree = Tree::parse_within(&bait, limits);
     assert!(
-        matches!(tree.damages()[0].error, Error::Unexpected { field: "file size", offset, .. } if offset == file_at as u64 + 20)
+        matches!(tree.damages(), [damage] if matches!(damage.error, Error::Limit { limit: 0x200_0000, .. })),
+        "{:?}",
+        tree.damages()
     );
+}
+
+#[test]
+fn one_flipped_bit_in_the_header_of_a_volume_is_told_and_the_rest_is_still_read() {
+    let image = bytes("trixie/OVMF_CODE_4M.fd");
+    let files = |tree: &Tree<'_>| {
+        let nodes = tree.nodes().iter();
+        nodes
+            .filter(|node| matches!(node.kind, NodeKind::File(_)))
+            .count()
+    };
+    let whole = Tree::parse(&image);
+    let sec = whole
+        .nodes()
+        .iter()
+        .rfind(|node| matches!(node.kind, NodeKind::Volume(_)) && node.parent.is_none())
+        .unwrap();
+    assert_eq!(sec.start + sec.len_bytes, image.len());
+    let (main_at, sec_at) = (0, sec.start);
+    for (at, damaged, lost) in [
+        // File system, attributes, checksum, block map: everything is still there.
+        (main_at + 0x10, main_at + 50, false),
+        (main_at + 0x2d, main_at + 50, false),
+        (main_at + 0x32, main_at + 50, false),
+        (main_at + 0x38, main_at + 50, false),
+        (sec_at + 0x10, sec_at + 50, false),
+        // Without its signature nobody knows that there was one.
+        (main_at + 0x28, main_at, true),
+        (sec_at + 0x28, sec_at, true),
+    ] {
+        let mut image = image.clone();
+        image[at] ^= 1;
+        let tree = Tree::parse(&image);
+        assert!(
+            tree.damages().iter().any(
+                |damage| matches!(damage.error, Error::Unexpected { offset, .. } if offset == damaged as u64)
+            ),
+            "{at:#x}: {:?}",
+            tree.damages()
+        );
+        assert_eq!(files(&tree) < files(&whole), lost, "{at:#x}");
+    }
+}
+
+#[test]
+fn a_file_that_was_deleted_is_shown_and_its_content_does_not_count() {
+    let mut image = volume(
+        &[
+            file(0x0b, &section(0x19, b"old")),
+            file(0x0b, &section(0x19, b"new")),
+        ]
+        .concat(),
+    );
+    let state = 0x48 + 23;
+    assert_eq!(image[state], 0xf8);
+    // EFI_FILE_DELETED, as bits are cleared; then a header whose data were never written.
+    for bits in [0xd8 ^ 0x08, 0xe8, 0xfc, 0xfe] {
+        image[state] = bits;
+        let tree = Tree::parse(&image);
+        assert_eq!(tree.damages(), [], "the header's sum leaves the state out");
+        let files: Vec<(bool, usize)> = tree
+            .nodes()
+            .iter()
+            .filter_map(|node| match node.kind {
+                NodeKind::File(facts) => Some((facts.is_live(), node.len_bytes)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(files, [(false, 32), (true, 32)], "{bits:#x}");
+        let sections = tree
+            .nodes()
+            .iter()
+            .filter(|node| matches!(node.kind, NodeKind::Section(_)));
+        assert_eq!(sections.count(), 1);
+    }
+    // Marked for update, it still counts until the new one is written.
+    image[state] = 0xf0;
+    assert!(Tree::parse(&image).nodes().iter().all(|node| match node.kind {
+        NodeKind::File(facts) => facts.is_live(),
+        _ => true,
+    }));
 }
 
 #[test]

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use super::known;
 use super::reset_vector::{Entry, ResetVector, Technology};
 use super::{Arch, Feature, Layout};
-use crate::Guid;
 use crate::volume::pe::PeFacts;
 use crate::volume::{FileKind, Node, NodeId, NodeKind, SectionFacts, SectionKind, Tree, VolumeHeader};
+use crate::{Error, Guid};
 
 /// What a flash image is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,6 +95,12 @@ pub enum NotFirmware {
     /// Volumes without code and without variables.
     #[error("its firmware volumes hold neither code nor a variable store")]
     NothingInside,
+    /// Volumes for code that cannot be read: the image is cut or damaged.
+    #[error("it is damaged firmware{}: no code in it can be read", platform.map_or_else(String::new, |name| alloc::format!(" of {name}")))]
+    Damaged {
+        /// The platform, where the name of a volume tells.
+        platform: Option<&'static str>,
+    },
 }
 
 /// What an image means.
@@ -116,6 +122,8 @@ pub struct ImageFacts {
     pub features: Vec<Feature>,
     /// The table below the reset vector.
     pub reset_vector: Option<ResetVector>,
+    /// What is wrong with the image as a whole.
+    pub damages: Vec<Error>,
 }
 
 impl ImageFacts {
@@ -131,6 +139,11 @@ impl ImageFacts {
         let role = match (code, stores) {
             (Some(_), true) => Role::Combined,
             (Some(_), false) => Role::Code,
+            (None, _) if is_damaged_code(tree) => {
+                return Err(NotFirmware::Damaged {
+                    platform: known::platform(&modules),
+                });
+            }
             (None, true) => Role::Vars,
             (None, false) => return Self::blank(tree, file_len_bytes),
         };
@@ -153,6 +166,9 @@ impl ImageFacts {
         let platform = known::platform(&modules);
         let layout = layout(role, arch, platform, file_len_bytes, tree);
         let features = modules.features(tree, cpu_mode, reset_vector.as_ref());
+        let padding = arch
+            .filter(|arch| arch.is_x86())
+            .and_then(|_| padding_behind_reset_vector(tree, file_len_bytes));
         Ok(Self {
             role,
             blank: false,
@@ -162,6 +178,7 @@ impl ImageFacts {
             layout,
             features,
             reset_vector,
+            damages: padding.into_iter().collect(),
         })
     }
 
@@ -206,6 +223,7 @@ impl ImageFacts {
                 .or_else(|| (file_len_bytes == Layout::X86Size4M.vars_size_bytes()).then_some(layout)),
             features: Vec::new(),
             reset_vector: None,
+            damages: Vec::new(),
         })
     }
 
@@ -214,6 +232,30 @@ impl ImageFacts {
     pub fn has(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
     }
+}
+
+/// Whether damage may be why a volume shows no code.
+fn is_damaged_code(tree: &Tree<'_>) -> bool {
+    !tree.damages().is_empty()
+        && volumes(tree)
+            .any(|(file_system, ..)| matches!(file_system, VolumeHeader::FFS2 | VolumeHeader::FFS3))
+}
+
+/// An x86 processor starts 16 bytes below 4 GiB, where the image ends: its last volume has to end there.
+fn padding_behind_reset_vector(tree: &Tree<'_>, file_len_bytes: u64) -> Option<Error> {
+    let top = tree.nodes().iter().filter(|node| node.parent.is_none());
+    let end = top
+        .filter(|node| matches!(node.kind, NodeKind::Volume(_)))
+        .map(|node| node.start.saturating_add(node.len_bytes) as u64)
+        .max()?;
+    (end < file_len_bytes).then(|| Error::Unexpected {
+        field: "reset vector",
+        offset: file_len_bytes.saturating_sub(16),
+        found: alloc::format!(
+            "behind the last volume, which ends at {end:#x}: no x86 machine can start this"
+        ),
+        expected: "the last 16 bytes of the image".into(),
+    })
 }
 
 fn volumes(tree: &Tree<'_>) -> impl Iterator<Item = (Guid, Option<Guid>, u64)> {
@@ -270,7 +312,9 @@ impl<'t, 'a> Modules<'t, 'a> {
             .iter()
             .enumerate()
             .filter_map(|(id, node)| match node.kind {
-                NodeKind::File(facts) if facts.kind != FileKind::Pad => Some((facts.name, facts.kind, id)),
+                NodeKind::File(facts) if facts.kind != FileKind::Pad && facts.is_live() => {
+                    Some((facts.name, facts.kind, id))
+                }
                 _ => None,
             });
         Self {

@@ -160,11 +160,13 @@ impl VolumeHeader {
 
 /// The wrapping sum of little-endian 16-bit words; a last odd byte counts as its own word.
 fn sum16(bytes: &[u8]) -> u16 {
-    bytes.chunks(2).fold(0u16, |sum, word| {
-        let low = word.first().copied().unwrap_or(0);
-        let high = word.get(1).copied().unwrap_or(0);
-        sum.wrapping_add(u16::from_le_bytes([low, high]))
-    })
+    let words = bytes.chunks_exact(2);
+    let odd = words.remainder().first().copied().unwrap_or(0);
+    words
+        .filter_map(|word| <[u8; 2]>::try_from(word).ok())
+        .fold(u16::from(odd), |sum, word| {
+            sum.wrapping_add(u16::from_le_bytes(word))
+        })
 }
 
 #[cfg(test)]

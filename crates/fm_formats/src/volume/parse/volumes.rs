@@ -4,9 +4,15 @@ use alloc::format;
 
 use super::{Span, Walk, scan};
 use crate::volume::VolumeHeader;
-use crate::volume::raw::RawVolumeExtHeader;
+use crate::volume::raw::{RawFileHeader, RawVolumeExtHeader, RawVolumeHeader};
 use crate::volume::tree::{NodeId, NodeKind, VolumeFacts};
 use crate::{Error, Guid, Reader, Result};
+
+/// A header is its fixed fields and a block map of one or two runs. One that says it is longer than this is
+/// text or code with the signature in it, and summing 64 KiB at each such place would take hours.
+const MOST_HEADER_BYTES: u16 = 4096;
+/// On Arm and RISC-V the image starts with a jump to the code in its first volume.
+const MOST_JUMP_BYTES: usize = 4096;
 
 impl Walk<'_> {
     /// Bytes that may hold volumes anywhere; what lies between them is padding.
@@ -19,7 +25,7 @@ impl Walk<'_> {
             self.walked_bytes = self.walked_bytes.saturating_add(at.saturating_sub(from) as u64);
             match self.volume_header(area.skip(at)) {
                 Ok((header, len)) => {
-                    self.padding(area.skip(done).take(at.saturating_sub(done)), parent);
+                    self.between(area, done, at, parent);
                     self.volume(area.skip(at).take(len), header, parent);
                     done = at.saturating_add(len);
                     from = done;
@@ -34,20 +40,47 @@ impl Walk<'_> {
             }
         }
         // Nothing but padding inside a leaf needs no node of its own.
-        if done != 0 || parent.is_none() {
-            self.padding(area.skip(done), parent);
+        if done != 0 {
+            self.between(area, done, area.len, parent);
+        } else if parent.is_none() {
+            self.padding(area, parent);
+        }
+    }
+
+    /// Bytes between volumes. In flash they are one byte throughout, or a volume's header was there once.
+    fn between(&mut self, area: Span, from: usize, to: usize, parent: Option<NodeId>) {
+        let span = area.skip(from).take(to.saturating_sub(from));
+        let first = self.tree.nodes.len();
+        self.padding(span, parent);
+        let filled = matches!(
+            self.tree.nodes.get(first).map(|node| &node.kind),
+            Some(NodeKind::Padding { fill: None })
+        );
+        if filled && parent.is_none() && (from != 0 || span.len > MOST_JUMP_BYTES) {
+            self.damage(None, span, |offset| Error::Unexpected {
+                field: "flash outside of volumes",
+                offset,
+                found: format!("{:#x} bytes of content", span.len),
+                expected: "padding: the header of a volume may be damaged".into(),
+            });
         }
     }
 
     /// The header of a volume at the start of `area` and the volume's length there.
-    fn volume_header(&self, area: Span) -> Result<(VolumeHeader, usize), Option<Error>> {
+    fn volume_header(&mut self, area: Span) -> Result<(VolumeHeader, usize), Option<Error>> {
+        let len = plausible_header_len(self.bytes(area)).ok_or(None)?;
+        if !self.spend(area.take(usize::from(len)), None) {
+            return Err(None);
+        }
         let mut reader = Reader::at(self.bytes(area), area.start as u64);
         let header = VolumeHeader::parse(&mut reader).map_err(|_| None)?;
         let known = matches!(
             header.file_system,
             VolumeHeader::FFS2 | VolumeHeader::FFS3 | VolumeHeader::NV_DATA
         );
-        if !header.checksum_holds() && !known {
+        // One damaged field is enough for a wrong checksum. Without a file system that is known the others
+        // must speak for a volume, or the signature stands there by chance.
+        if !header.checksum_holds() && !known && !is_of_a_volume(&header, area.len) {
             return Err(None);
         }
         let len = usize::try_from(header.volume_len_bytes).unwrap_or(usize::MAX);
@@ -67,12 +100,14 @@ impl Walk<'_> {
         let declared = header.volume_len_bytes;
         let (name, content_at) = self.volume_name(span, &header);
         let content_at = content_at.min(span.len);
-        let holds_files = matches!(header.file_system, VolumeHeader::FFS2 | VolumeHeader::FFS3);
         let sound = header.checksum_holds();
-        let (large_files, erased) = (
-            header.file_system == VolumeHeader::FFS3,
-            if header.erases_to_ones() { 0xff } else { 0 },
-        );
+        let erased = if header.erases_to_ones() { 0xff } else { 0 };
+        // A damaged GUID may have been that of a file system: a file with a sound header tells.
+        let holds_files = matches!(header.file_system, VolumeHeader::FFS2 | VolumeHeader::FFS3)
+            || (!sound
+                && header.file_system != VolumeHeader::NV_DATA
+                && starts_with_a_file(self.bytes(span.skip(content_at)), erased));
+        let large_files = header.file_system != VolumeHeader::FFS2;
         let sum = header.checksum_sum;
         let facts = VolumeFacts {
             header,
@@ -144,4 +179,32 @@ impl Walk<'_> {
             Err(error) => (Err(error), content_at),
         }
     }
+}
+
+/// The length that a header at the start of `bytes` gives itself, if a header can be so long.
+fn plausible_header_len(bytes: &[u8]) -> Option<u16> {
+    let raw: &RawVolumeHeader = Reader::new(bytes).raw("firmware volume header").ok()?;
+    let len = raw.header_len_bytes.get();
+    (len <= MOST_HEADER_BYTES).then_some(len)
+}
+
+/// Whether the fields that a damaged GUID or checksum leaves say that this is a volume's header.
+fn is_of_a_volume(header: &VolumeHeader, available: usize) -> bool {
+    let mapped = header
+        .blocks
+        .iter()
+        .map(|block| u64::from(block.count).saturating_mul(u64::from(block.len_bytes)))
+        .fold(0, u64::saturating_add);
+    matches!(header.revision, 1 | 2)
+        && header.reserved == 0
+        && (header.volume_len_bytes == mapped || header.volume_len_bytes == available as u64)
+}
+
+/// Whether there is a file whose header sums up.
+fn starts_with_a_file(content: &[u8], erased: u8) -> bool {
+    let Ok(raw) = Reader::new(content).raw::<RawFileHeader>("file header") else {
+        return false;
+    };
+    let sum = scan::sum8(content.get(..size_of::<RawFileHeader>()).unwrap_or(&[]));
+    raw.state != erased && sum == raw.state.wrapping_add(raw.file_checksum)
 }
