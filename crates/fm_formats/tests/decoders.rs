@@ -127,3 +127,43 @@ fn code_sample() -> Vec<u8> {
     out.truncate(20_000);
     out
 }
+
+#[test]
+fn lzma_that_reaches_back_over_most_of_its_output_decodes_as_well() {
+    use lzma_rust2::Write as _;
+    // Noise, a gap, the same noise: the second comes from 10 MiB before it.
+    let mut state = 1u32;
+    let noise: Vec<u8> = (0..1 << 16)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state.to_be_bytes()[0]
+        })
+        .collect();
+    let plain = [noise.as_slice(), &vec![0xff; 10 << 20], &noise].concat();
+    let mut options = lzma_rust2::LzmaOptions::with_preset(1);
+    options.dict_size = 16 << 20;
+    let len = Some(plain.len() as u64);
+    let mut writer = lzma_rust2::LzmaWriter::new_use_header(Vec::new(), &options, len).unwrap();
+    writer.write_all(&plain).unwrap();
+    let data = writer.finish().unwrap();
+    assert!(
+        data.len() < 3 * noise.len() / 2,
+        "it does reach back: {}",
+        data.len()
+    );
+    assert!(
+        decode::decode(Encoding::Lzma, &data, 0, 16 << 20)
+            .unwrap()
+            .unwrap()
+            == plain
+    );
+    // What is damaged is refused once, with the decoder's reason.
+    let mut bad = data;
+    bad[20_000..20_064].fill(0x55);
+    assert!(matches!(
+        decode::decode(Encoding::Lzma, &bad, 0, 16 << 20),
+        Err(Error::Decode { .. })
+    ));
+}

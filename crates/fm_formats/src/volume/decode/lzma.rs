@@ -10,6 +10,9 @@ use zerocopy::little_endian::{U32, U64};
 use super::Job;
 use crate::{Reader, Result};
 
+/// Outputs from this length on are first decoded with a smaller dictionary.
+const LARGE_BYTES: usize = 8 << 20;
+
 pub(super) fn decode(data: &[u8], x86: bool, job: &Job) -> Result<Vec<u8>> {
     let mut reader = Reader::at(data, job.offset);
     let properties = *reader.raw::<u8>("LZMA properties")?;
@@ -20,12 +23,20 @@ pub(super) fn decode(data: &[u8], x86: bool, job: &Job) -> Result<Vec<u8>> {
     let dictionary = dictionary
         .min(u32::try_from(output.len()).unwrap_or(u32::MAX))
         .max(4096);
-    let lzma = LzmaReader::new_with_props(reader.rest(), declared, properties, dictionary, None)
-        .map_err(|why| job.failed(reason(&why)))?;
-    let result = if x86 {
-        fill(BcjReader::new_x86(lzma, 0), &mut output)
+    let mut attempt = |dictionary: u32| {
+        let lzma = LzmaReader::new_with_props(reader.rest(), declared, properties, dictionary, None)?;
+        if x86 {
+            fill(BcjReader::new_x86(lzma, 0), &mut output)
+        } else {
+            fill(lzma, &mut output)
+        }
+    };
+    // The dictionary is memory beside the output. Firmware volumes end in free space, which repeats the byte
+    // before it, so that nothing reaches back over most of them; what does is an error, and decoded again.
+    let result = if declared >= LARGE_BYTES as u64 {
+        attempt(dictionary / 4 * 3).or_else(|_| attempt(dictionary))
     } else {
-        fill(lzma, &mut output)
+        attempt(dictionary)
     };
     result.map_err(|why| job.failed(reason(&why)))?;
     Ok(output)
