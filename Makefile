@@ -76,7 +76,7 @@ SECONDS ?= 60
 fuzz: packages-fuzz tools fixtures ## fuzz every parser; TARGET=varstore picks one, SECONDS=600 the time each gets
 	for target in $(TARGET); do \
 	    cargo run -q --manifest-path fuzz/Cargo.toml --target-dir target --example seeds -- "$$target"; \
-	    RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" -- -max_total_time=$(SECONDS) -rss_limit_mb=2048 -timeout=20; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run "$$target" -- -max_total_time=$(SECONDS) -rss_limit_mb=2048 -timeout=5; \
 	done
 
 .PHONY: fixtures

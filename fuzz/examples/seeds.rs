@@ -20,11 +20,13 @@ fn main() {
         "volume" => heads(&[Kind::Code, Kind::Vars, Kind::Combined], 0x1000),
         "tree" => volumes()
             .into_iter()
-            .flat_map(|volume| [nested(&volume), volume])
+            .flat_map(|volume| [nested(&volume, Encoding::LZMA, &lzma), volume])
+            .chain(encoded())
             .collect(),
         "decode" => volumes()
             .iter()
             .map(|volume| [&[0], lzma(volume).as_slice()].concat())
+            .chain(samples())
             .collect(),
         "image" => images(),
         "stream" => streams(),
@@ -87,6 +89,46 @@ fn volumes() -> Vec<Vec<u8>> {
     smallest.into_values().collect()
 }
 
+/// What other people's encoders made, one of each; the first byte tells the fuzz target which.
+fn samples() -> Vec<Vec<u8>> {
+    let names = ["lzma", "lzma-x86", "efi11", "tiano", "brotli"];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/fm_formats/tests/data");
+    let read = |name: &str| fs::read(folder.join(format!("sample.{name}"))).expect("a sample");
+    let of_each = (0_u8..)
+        .zip(names)
+        .map(|(which, name)| [&[which], read(name).as_slice()].concat());
+    // The last form tells EFI 1.1 and Tiano apart by itself.
+    let standard = ["efi11", "tiano"].map(|name| [&[6], read(name).as_slice()].concat());
+    of_each.chain(standard).collect()
+}
+
+/// Volumes with the samples in sections that name the encoding, and one in a compression section.
+fn encoded() -> Vec<Vec<u8>> {
+    let like = volumes().into_iter().next().expect("a small volume");
+    let samples = samples();
+    let body = |which: usize| samples[which][1..].to_vec();
+    let guided = [
+        (Encoding::LZMA, 0),
+        (Encoding::LZMA_X86, 1),
+        (Encoding::TIANO, 3),
+        (Encoding::BROTLI, 4),
+    ];
+    let mut all: Vec<Vec<u8>> = guided
+        .into_iter()
+        .map(|(guid, which)| nested(&like, guid, &|_| body(which)))
+        .collect();
+    for which in [2, 3] {
+        // EFI_COMPRESSION_SECTION: decoded length, kind 1, data; the length comes from the data's own header.
+        let data = body(which);
+        let mut compression = section(0x01, &data[4..8]);
+        compression.push(1);
+        compression.extend_from_slice(&data);
+        set_len(&mut compression, 0);
+        all.push(file_in_volume(&like, &compression));
+    }
+    all
+}
+
 /// The ends of x86 images, where the table below the reset vector and what it points to lie; alone, and behind
 /// small volumes.
 fn images() -> Vec<Vec<u8>> {
@@ -128,20 +170,25 @@ fn volume_of(like: &VolumeHeader, file: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A volume that holds `volume` as OVMF holds its own: in an LZMA section of a volume-image file.
-fn nested(volume: &[u8]) -> Vec<u8> {
+/// A volume that holds `volume` as OVMF holds its own: in an encoded section of a volume-image file.
+fn nested(volume: &[u8], guid: fm_formats::Guid, encode: &dyn Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     // EFI_COMMON_SECTION_HEADER with EFI_GUID_DEFINED_SECTION; in it a volume-image section (0x17).
     let mut inner = section(0x17, &[]);
     inner.extend_from_slice(volume);
     set_len(&mut inner, 0);
-    let mut guided = section(0x02, &Encoding::LZMA.to_bytes());
+    let mut guided = section(0x02, &guid.to_bytes());
     guided.extend_from_slice(&[24, 0, 1, 0]); // data offset, processing required
-    guided.extend_from_slice(&lzma(&inner));
+    guided.extend_from_slice(&encode(&inner));
     set_len(&mut guided, 0);
+    file_in_volume(volume, &guided)
+}
+
+/// A volume like `volume` whose one file holds these sections.
+fn file_in_volume(volume: &[u8], sections: &[u8]) -> Vec<u8> {
     // EFI_FFS_FILE_HEADER: name, checksums, type 0x0b, attributes, size, state.
     let mut file = vec![0x11; 16];
     file.extend_from_slice(&[0, 0xaa, 0x0b, 0, 0, 0, 0, 0xf8]);
-    file.extend_from_slice(&guided);
+    file.extend_from_slice(sections);
     set_len(&mut file, 20);
     let sum = file[..23]
         .iter()
