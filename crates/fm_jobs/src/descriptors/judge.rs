@@ -1,0 +1,295 @@
+//! Holds one descriptor against the files that it names, and against the rules of QEMU's
+//! `docs/interop/firmware.json`.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use fm_host::descriptor::{Descriptor, Mapping};
+
+use super::{DescriptorDocument, Problem, problem};
+use crate::inspect::{self, Catalogue, InspectDocument, Request};
+
+/// Several descriptors name the same files; each is looked at once.
+pub(super) type Seen = BTreeMap<PathBuf, Result<InspectDocument, String>>;
+
+/// Whether the file holds nothing, and so hides those of its name in more general folders.
+pub(super) fn is_empty(path: &Path) -> bool {
+    path.is_file() && path.metadata().is_ok_and(|file| file.len() == 0)
+}
+
+/// What keeps a file from being read as a descriptor. libvirt `src/qemu/qemu_interop_config.c`,
+/// `qemuBuildFileList`: a link that leads nowhere fails the whole list, and what is no regular file is
+/// passed over.
+fn unlistable(path: &Path) -> Option<String> {
+    match path.metadata() {
+        Err(error) => Some(format!(
+            "it cannot be looked at ({error}), and with it libvirt reads none of the descriptors"
+        )),
+        Ok(file) if !file.is_file() => Some(
+            "it is no regular file, so libvirt passes over it; to hide others of its name, make it an empty file"
+                .into(),
+        ),
+        Ok(_) => None,
+    }
+}
+
+pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) -> DescriptorDocument {
+    let mut document = DescriptorDocument {
+        path: path.display().to_string(),
+        description: None,
+        architectures: Vec::new(),
+        features: Vec::new(),
+        code_sha256: None,
+        problems: Vec::new(),
+    };
+    if let Some(why) = unlistable(path) {
+        document.problems.push(problem("unreadable", why));
+        return document;
+    }
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => {
+            let message = "it is empty: it hides descriptors of its name in more general folders";
+            document.problems.push(problem("hidden", message.into()));
+            return document;
+        }
+        Ok(text) => text,
+        Err(error) => {
+            document.problems.push(problem("unreadable", error.to_string()));
+            return document;
+        }
+    };
+    let descriptor = match Descriptor::parse(&text) {
+        Ok(descriptor) => descriptor,
+        Err(error) => {
+            document.problems.push(problem("malformed", error.to_string()));
+            return document;
+        }
+    };
+    document.description = Some(descriptor.description.clone());
+    document.architectures = descriptor
+        .targets
+        .iter()
+        .map(|target| target.architecture.clone())
+        .collect();
+    document.features.clone_from(&descriptor.features);
+    document.problems.extend(against_the_rules(&descriptor));
+    let is_uefi = descriptor.interface_types.iter().any(|kind| kind == "uefi");
+    let mut sizes = Vec::new();
+    for (file, format, variables) in descriptor.files() {
+        if !file.exists() {
+            document.problems.push(missing(file));
+            continue;
+        }
+        if let Mapping::Igvm { .. } = descriptor.mapping {
+            document.problems.extend(igvm_against(file));
+            continue;
+        }
+        // What a BIOS or another firmware looks like inside is not for us to judge.
+        if !is_uefi {
+            continue;
+        }
+        let request = Request {
+            path: file.to_owned(),
+            ..Request::default()
+        };
+        let looked = seen
+            .entry(file.to_owned())
+            .or_insert_with(|| inspect::inspect_with(&request, catalogue).map_err(|error| error.to_string()));
+        match looked {
+            Ok(found) => {
+                sizes.extend(layout_of(found));
+                if !variables {
+                    document.code_sha256.clone_from(&found.sha256);
+                    document.problems.extend(features_against(&descriptor, found));
+                    document.problems.extend(machines_against(&descriptor, found));
+                }
+                document.problems.extend(keys_against(&descriptor, file, found));
+                document
+                    .problems
+                    .extend(file_against(&descriptor, file, format, variables, found));
+            }
+            Err(error) => document.problems.push(problem("unreadable", error.clone())),
+        }
+    }
+    if let [code, vars] = &sizes[..] {
+        // The stores of 1M and 2M are the same.
+        let same = |a: &str, b: &str| a == b || matches!((a, b), ("1M", "2M"));
+        if !same(code, vars) {
+            let message = format!("its code has layout {code} and its variables have layout {vars}");
+            document.problems.push(problem("size-mismatch", message));
+        }
+    }
+    document
+}
+
+fn missing(file: &Path) -> Problem {
+    problem(
+        "missing-file",
+        format!("it names {}, which does not exist", file.display()),
+    )
+}
+
+/// What a descriptor says of itself and must not.
+fn against_the_rules(descriptor: &Descriptor) -> Vec<Problem> {
+    let claims = |feature: &str| descriptor.features.iter().any(|claimed| claimed == feature);
+    let mut problems = Vec::new();
+    match &descriptor.mapping {
+        Mapping::Flash {
+            mode,
+            nvram_template: None,
+            ..
+        } if mode == "split" => {
+            let message = "its mode is split, which needs an nvram-template, and it has none";
+            problems.push(problem("malformed", message.into()));
+        }
+        Mapping::Memory {
+            uefi_vars: Some(vars),
+            ..
+        } if !vars.template.exists() => problems.push(missing(&vars.template)),
+        _ => {}
+    }
+    if claims("verbose-static") && claims("verbose-dynamic") {
+        let message = "it claims verbose-static and verbose-dynamic, which exclude each other";
+        problems.push(problem("feature-contradicted", message.into()));
+    }
+    problems
+}
+
+/// The magic of Microsoft's IGVM format (`IGVM_FIXED_HEADER`).
+fn igvm_against(file: &Path) -> Option<Problem> {
+    let mut magic = [0; 4];
+    let name = file.display();
+    let problem_of =
+        |why: &dyn std::fmt::Display| problem("not-firmware", format!("{name} is no IGVM file: {why}"));
+    if !file.is_file() {
+        return Some(problem_of(&"it is no regular file"));
+    }
+    match std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut magic)) {
+        Err(error) => Some(problem_of(&error)),
+        Ok(()) if magic != *b"IGVM" => Some(problem_of(&"it does not start with `IGVM`")),
+        Ok(()) => None,
+    }
+}
+
+/// Only q35 has the memory and the flash that a build with SMM needs; such a build stops on any other
+/// machine (edk2 `OvmfPkg/README`, `SMM_REQUIRE`).
+fn machines_against(descriptor: &Descriptor, found: &InspectDocument) -> Option<Problem> {
+    let image = found.image.as_ref()?;
+    let smm = image.features.iter().any(|feature| feature == "smm");
+    let machines = descriptor.targets.iter().flat_map(|target| &target.machines);
+    let mut without = machines.filter(|machine| *machine == "pc" || machine.starts_with("pc-i440fx"));
+    let machine = without.next().filter(|_| smm)?;
+    Some(problem(
+        "wrong-machine",
+        format!("the binary needs SMM, which the machine {machine} does not have"),
+    ))
+}
+
+/// Keys that are enrolled in the template, or are not, against what is claimed. Without a store there is
+/// nothing to hold against it.
+fn keys_against(descriptor: &Descriptor, file: &Path, found: &InspectDocument) -> Option<Problem> {
+    let store = found.store.as_ref()?;
+    let claimed = descriptor
+        .features
+        .iter()
+        .any(|feature| feature == "enrolled-keys");
+    let name = file.display();
+    let message = match (claimed, store.secure_boot_keys) {
+        (true, false) => format!("it claims enrolled-keys, and {name} holds no platform key"),
+        (false, true) => format!("{name} holds a platform key, and it does not claim enrolled-keys"),
+        _ => return None,
+    };
+    Some(problem("feature-contradicted", message))
+}
+
+fn layout_of(found: &InspectDocument) -> Option<String> {
+    found.image.as_ref()?.layout.clone()
+}
+
+fn file_against(
+    descriptor: &Descriptor,
+    file: &Path,
+    format: &str,
+    variables: bool,
+    found: &InspectDocument,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let name = file.display();
+    if let Some(actual) = found.format.as_deref().filter(|actual| *actual != format) {
+        problems.push(problem(
+            "wrong-format",
+            format!("{name} is {actual}, not {format}"),
+        ));
+    }
+    let Some(image) = &found.image else {
+        let why = found.reason.as_deref().unwrap_or(&found.kind);
+        problems.push(problem("not-firmware", format!("{name}: {why}")));
+        return problems;
+    };
+    if let Some(damage) = image.damage.first() {
+        let message = format!("{name} is damaged: {}", damage.message);
+        problems.push(problem("damaged", message));
+    }
+    let mode = match &descriptor.mapping {
+        Mapping::Flash { mode, .. } => mode.as_str(),
+        _ => "",
+    };
+    let expected: &[&str] = match (variables, mode) {
+        (true, _) => &["vars"],
+        (false, "combined") => &["combined"],
+        (false, "split") => &["code"],
+        _ => &["code", "combined"],
+    };
+    if !expected.contains(&found.kind.as_str()) {
+        let message = format!(
+            "{name} is {}, where {} is needed",
+            found.kind,
+            expected.join(" or ")
+        );
+        problems.push(problem("wrong-role", message));
+    }
+    if let Some(arch) = image
+        .arch
+        .as_ref()
+        .and_then(|arch| arch.parse::<fm_formats::image::Arch>().ok())
+    {
+        let fits = |target: &str| {
+            // A 64-bit machine runs 32-bit firmware as well.
+            target == arch.qemu_name() || (arch.qemu_name() == "i386" && target == "x86_64")
+        };
+        if !descriptor.targets.iter().any(|target| fits(&target.architecture)) {
+            let message = format!("{name} is for {}, which no target is", arch.qemu_name());
+            problems.push(problem("wrong-architecture", message));
+        }
+    }
+    problems
+}
+
+/// Descriptor features that a binary can contradict, both ways where both mean harm.
+fn features_against(descriptor: &Descriptor, found: &InspectDocument) -> Vec<Problem> {
+    let Some(image) = &found.image else {
+        return Vec::new();
+    };
+    let claims = |feature: &str| descriptor.features.iter().any(|claimed| claimed == feature);
+    let shows = |feature: &str| image.features.iter().any(|shown| shown == feature);
+    let mut problems = Vec::new();
+    for (claimed, shown, both_ways) in [
+        ("secure-boot", "secure-boot", false),
+        ("requires-smm", "smm", true),
+        ("amd-sev", "sev", false),
+        ("amd-sev-es", "sev-es", false),
+        ("amd-sev-snp", "sev-snp", false),
+        ("intel-tdx", "tdx", false),
+        ("host-uefi-vars", "pv-vars", true),
+    ] {
+        if claims(claimed) && !shows(shown) {
+            let message = format!("it claims {claimed}, and the binary lacks what {shown} needs");
+            problems.push(problem("feature-contradicted", message));
+        } else if both_ways && shows(shown) && !claims(claimed) {
+            let message = format!("the binary shows {shown}, and it does not claim {claimed}");
+            problems.push(problem("feature-contradicted", message));
+        }
+    }
+    problems
+}
