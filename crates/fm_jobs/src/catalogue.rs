@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::inspect::{self, Catalogue};
-use crate::{Error, Result};
+use crate::{Error, Result, descriptors};
 
 /// One known build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,7 +28,7 @@ pub struct Entry {
 pub struct CatalogueDocument {
     /// `flashmoor/catalogue/1`.
     pub schema: String,
-    /// Listed, or newly added.
+    /// Listed, newly added, or removed.
     pub entries: Vec<Entry>,
     /// Firmware that no package owns, which therefore has no name to add.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -83,10 +83,10 @@ fn document(entries: Vec<Entry>) -> CatalogueDocument {
     }
 }
 
-/// Gives the firmware in `path` a name.
+/// Gives the firmware in `path` a name: a file, or every image in a folder or named by a descriptor.
 ///
 /// # Errors
-/// If it is no firmware, or the list cannot be written.
+/// If it is no firmware or there is none in it, or the list cannot be written.
 pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<CatalogueDocument> {
     let clean = |word: &str| !word.is_empty() && !word.contains(char::is_control);
     if !clean(name) || !clean(version) {
@@ -95,14 +95,89 @@ pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<Catalo
             remedy: "such as --name ovmf --version 2025.02-8".into(),
         });
     }
-    let sha256 = digest(path)?;
-    let entry = Entry {
-        sha256,
-        name: name.into(),
-        version: version.into(),
-        file: file_name(path),
+    let entry = |file: &Path| {
+        Ok::<_, Error>(Entry {
+            sha256: digest(file)?,
+            name: name.into(),
+            version: version.into(),
+            file: file_name(file),
+        })
     };
-    append(user, vec![entry])
+    if path.is_file() && !descriptors::is_descriptor(path) {
+        return append(user, vec![entry(path)?]);
+    }
+    let mut files = Vec::new();
+    collect(path, &mut files)?;
+    files.sort();
+    files.dedup();
+    let entries: Vec<Entry> = files.iter().filter_map(|file| entry(file).ok()).collect();
+    if entries.is_empty() {
+        return Err(Error::NotFirmware {
+            path: path.to_owned(),
+            why: "nothing that it holds or names is a flash image".into(),
+        });
+    }
+    append(user, entries)
+}
+
+/// Takes names away that the user gave: of the build with this digest (or its first eight digits or more), or
+/// every one of this name.
+///
+/// # Errors
+/// If the user gave no such name, or the list cannot be written.
+pub fn remove(user: &Path, what: &str) -> Result<CatalogueDocument> {
+    let _lock = user.exists().then(|| lock(user)).transpose()?;
+    let text = match std::fs::read_to_string(user) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(source) => return Err(Error::file("read", user, source)),
+    };
+    let digits = what.len() >= 8 && what.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let meant = |entry: &Entry| {
+        entry.name == what || (digits && entry.sha256.starts_with(&what.to_ascii_lowercase()))
+    };
+    let (gone, kept): (Vec<Entry>, Vec<Entry>) = parse(&text, user)?.into_iter().partition(meant);
+    if gone.is_empty() {
+        return Err(Error::Usage {
+            message: format!("no entry of yours has the name or digest {what:?}"),
+            remedy: format!(
+                "`flashmoor catalogue list` shows all; yours are in {}, the others ship with flashmoor",
+                user.display()
+            ),
+        });
+    }
+    let failed = |source| Error::file("write", user, source);
+    let folder = user.parent().unwrap_or(Path::new("."));
+    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    new.write_all(lines(&kept).as_bytes())
+        .and_then(|()| new.as_file().sync_all())
+        .map_err(failed)?;
+    new.persist(user).map_err(|error| failed(error.error))?;
+    Ok(document(gone))
+}
+
+/// One command at a time changes the list in a folder.
+fn lock(user: &Path) -> Result<std::fs::File> {
+    let failed = |source| Error::file("write", user, source);
+    let folder = user.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let folder = std::fs::File::open(folder).map_err(failed)?;
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive)
+        .map_err(|error| failed(error.into()))?;
+    Ok(folder)
+}
+
+fn lines(entries: &[Entry]) -> String {
+    let line = |entry: &Entry| {
+        let Entry {
+            sha256,
+            name,
+            version,
+            file,
+        } = entry;
+        format!("{sha256}\t{name}\t{version}\t{file}\n")
+    };
+    entries.iter().map(line).collect()
 }
 
 /// Adds the firmware of installed packages: every file in `paths`, which may be folders and descriptor
@@ -117,10 +192,13 @@ pub fn update(user: &Path, paths: &[PathBuf]) -> Result<CatalogueDocument> {
     }
     files.sort();
     files.dedup();
+    let known = Catalogue::open(Some(user))?;
     let (mut entries, mut unnamed) = (Vec::new(), Vec::new());
     for path in files {
         let Ok(sha256) = digest(&path) else { continue };
         match owner(&path) {
+            // A name that the user chose is not for a package to change.
+            Some((name, _)) if known.own_name(&sha256).is_some_and(|own| own.name != name) => {}
             Some((name, version)) => entries.push(Entry {
                 sha256,
                 name,
@@ -182,8 +260,9 @@ fn digest(path: &Path) -> Result<String> {
         path: path.to_owned(),
         ..Default::default()
     })?;
+    // Firmware of which no code can be read has a reason, and no name.
     match (
-        document.image.is_some() || document.store.is_some(),
+        (document.image.is_some() || document.store.is_some()) && document.reason.is_none(),
         document.sha256,
     ) {
         (true, Some(sha256)) => Ok(sha256),
@@ -239,32 +318,25 @@ fn file_name(path: &Path) -> String {
 
 /// Appends what is not known yet.
 fn append(user: &Path, entries: Vec<Entry>) -> Result<CatalogueDocument> {
+    let _lock = lock(user)?;
     let known = Catalogue::open(Some(user))?;
-    let new: Vec<Entry> = entries
+    let mut new: Vec<Entry> = entries
         .into_iter()
-        .filter(|entry| !known.entries().contains(&entry))
+        .filter(|entry| match known.own_name(&entry.sha256) {
+            Some(own) => own != entry,
+            None => !known.is_shipped(entry),
+        })
         .collect();
+    // The same image may lie in a folder twice.
+    new.dedup();
     if !new.is_empty() {
         let failed = |source| Error::File {
             action: "write",
             path: user.to_owned(),
             source,
         };
-        if let Some(folder) = user.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let text: String = new
-            .iter()
-            .map(
-                |Entry {
-                     sha256,
-                     name,
-                     version,
-                     file,
-                 }| format!("{sha256}\t{name}\t{version}\t{file}\n"),
-            )
-            .collect();
-        // One write of whole lines: two commands at once leave both.
+        let text = lines(&new);
+        // One write of whole lines: nobody reads half of one.
         let file = std::fs::OpenOptions::new().create(true).append(true).open(user);
         file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
             .map_err(failed)?;

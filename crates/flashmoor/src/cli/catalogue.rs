@@ -21,7 +21,7 @@ enum Command {
     List,
     /// Give a build a name
     Add {
-        /// The flash image
+        /// The flash image, or a folder or firmware descriptor for all images in it
         file: PathBuf,
         /// What it is called, such as the package
         #[arg(long)]
@@ -29,6 +29,11 @@ enum Command {
         /// Its version; not --version, which is flashmoor's own
         #[arg(long = "build-version", value_name = "VERSION")]
         version: String,
+    },
+    /// Take a name away that was added
+    Remove {
+        /// A digest, its first digits, or a name
+        what: String,
     },
     /// Add the firmware of installed packages, as dpkg or rpm names them
     Update {
@@ -57,6 +62,7 @@ impl Catalogue {
         let document = match &self.command {
             Command::List => catalogue::list(&user)?,
             Command::Add { file, name, version } => catalogue::add(&user, file, name, version)?,
+            Command::Remove { what } => catalogue::remove(&user, what)?,
             Command::Update { paths } => catalogue::update(&user, paths)?,
         };
         if context.output.wants_json() {
@@ -71,19 +77,19 @@ impl Catalogue {
         for entry in &document.entries {
             context.output.line(format_args!(
                 "{} {} {} {}",
-                entry.sha256.get(..16).unwrap_or(""),
-                entry.name,
-                entry.version,
-                entry.file
+                entry.sha256, entry.name, entry.version, entry.file
             ));
         }
         for path in &document.unnamed {
             context.output.remark(format_args!("no package owns {path}"));
         }
-        if !matches!(self.command, Command::List) {
-            context
-                .output
-                .remark(format_args!("{} added", document.entries.len()));
-        }
+        let done = match self.command {
+            Command::List => return,
+            Command::Remove { .. } => "removed",
+            Command::Add { .. } | Command::Update { .. } => "added",
+        };
+        context
+            .output
+            .remark(format_args!("{} {done}", document.entries.len()));
     }
 }

@@ -1,6 +1,6 @@
 //! Names of known builds: the list that ships with the product, and the one that the user adds to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::document::Build;
@@ -13,7 +13,9 @@ const SHIPPED: &str = include_str!("../catalogue/builds.tsv");
 /// Known builds by digest.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
-    entries: HashMap<String, Vec<Entry>>,
+    shipped: HashMap<String, Vec<Entry>>,
+    /// In the order in which the user added them.
+    own: HashMap<String, Vec<Entry>>,
 }
 
 impl Catalogue {
@@ -24,13 +26,13 @@ impl Catalogue {
     pub fn open(user: Option<&Path>) -> Result<Self> {
         let mut catalogue = Self::default();
         for entry in crate::catalogue::parse(SHIPPED, Path::new("the shipped catalogue"))? {
-            catalogue.add(entry);
+            add(&mut catalogue.shipped, entry);
         }
         if let Some(path) = user {
             match std::fs::read_to_string(path) {
                 Ok(text) => crate::catalogue::parse(&text, path)?
                     .into_iter()
-                    .for_each(|entry| catalogue.add(entry)),
+                    .for_each(|entry| add(&mut catalogue.own, entry)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(source) => {
                     return Err(Error::File {
@@ -44,39 +46,56 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    fn add(&mut self, entry: Entry) {
-        let known = self.entries.entry(entry.sha256.clone()).or_default();
-        if !known.contains(&entry) {
-            known.push(entry);
-        }
-    }
-
     /// All entries, by name and version.
     #[must_use]
     pub fn entries(&self) -> Vec<&Entry> {
-        let mut all: Vec<&Entry> = self.entries.values().flatten().collect();
-        all.sort_by(|a, b| (&a.name, &a.version, &a.file).cmp(&(&b.name, &b.version, &b.file)));
+        let mut all: Vec<&Entry> = self.shipped.values().chain(self.own.values()).flatten().collect();
+        let key = |entry: &Entry| {
+            let Entry {
+                name,
+                version,
+                file,
+                sha256,
+            } = entry.clone();
+            (name, version, file, sha256)
+        };
+        all.sort_by_cached_key(|entry| key(entry));
+        all.dedup();
         all
     }
 
-    /// Which build has this digest. Where several versions share the bytes, no version is named.
+    /// What the user named this digest last.
+    pub(crate) fn own_name(&self, sha256: &str) -> Option<&Entry> {
+        self.own.get(sha256)?.last()
+    }
+
+    /// Whether the entry is in the list that ships.
+    pub(crate) fn is_shipped(&self, entry: &Entry) -> bool {
+        let known = self.shipped.get(&entry.sha256);
+        known.is_some_and(|known| known.contains(entry))
+    }
+
+    /// Which build has this digest. What the user named last counts before what ships. Where several packages
+    /// ship the bytes, all are named; where several versions do, no version is.
     #[must_use]
     pub fn build(&self, sha256: &str) -> Option<Build> {
-        let known = self.entries.get(sha256)?;
-        let first = known.first()?;
-        let same = |of: fn(&Entry) -> &str| known.iter().all(|entry| of(entry) == of(first));
-        let name = if same(|entry| &entry.name) {
-            first.name.clone()
-        } else {
-            first.file.clone()
+        let known = match self.own_name(sha256) {
+            Some(own) => std::slice::from_ref(own),
+            None => self.shipped.get(sha256)?,
         };
-        let version = same(|entry| &entry.version).then(|| first.version.clone());
+        let first = known.first()?;
+        let names: BTreeSet<&str> = known.iter().map(|entry| entry.name.as_str()).collect();
+        let same_version = known.iter().all(|entry| entry.version == first.version);
         Some(Build {
-            name,
-            version,
+            name: names.into_iter().collect::<Vec<_>>().join(" or "),
+            version: same_version.then(|| first.version.clone()),
             source: "catalogue".into(),
         })
     }
+}
+
+fn add(entries: &mut HashMap<String, Vec<Entry>>, entry: Entry) {
+    entries.entry(entry.sha256.clone()).or_default().push(entry);
 }
 
 impl Build {
