@@ -53,6 +53,7 @@ const SCHEMAS: &[Entry] = &[
     ("descriptors", || schema_for!(descriptors::DescriptorsDocument)),
     ("diff", || schema_for!(diff::DiffDocument)),
     ("error", || schema_for!(Failure)),
+    ("extract", || schema_for!(pieces::ExtractDocument)),
     ("find", || schema_for!(pieces::FindDocument)),
     ("guard", || schema_for!(guard::After)),
     ("guard-status", || schema_for!(guard::Status)),

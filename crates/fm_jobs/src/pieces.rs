@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fm_formats::volume::{NodeId, NodeKind, SectionKind, Tree};
-use fm_formats::{Guid, image};
+use fm_formats::{Guid, Sha256, image};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,10 +15,40 @@ use crate::{Error, Result};
 pub struct Wanted {
     /// The file with this GUID, or edk2's name for it.
     pub file: Option<String>,
-    /// The volume with this GUID, or edk2's name for it.
+    /// The volume with this GUID, or edk2's name for it; one without a name of its own by the GUID of its
+    /// format. Or, as `0x…`, the volume that starts at this offset in the image.
     pub volume: Option<String>,
     /// The section of this type, such as `pe32`, inside of that file or volume.
     pub section: Option<String>,
+}
+
+/// What was taken out.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ExtractDocument {
+    /// `flashmoor/extract/1`.
+    pub schema: String,
+    /// The image.
+    pub path: String,
+    /// The file that the piece is in now.
+    pub output: String,
+    /// Length of the piece.
+    pub size_bytes: u64,
+    /// Its digest.
+    pub sha256: String,
+}
+
+impl ExtractDocument {
+    /// The document of a piece that was written.
+    #[must_use]
+    pub fn of(path: &Path, output: &Path, bytes: &[u8]) -> Self {
+        Self {
+            schema: "flashmoor/extract/1".into(),
+            path: path.display().to_string(),
+            output: output.display().to_string(),
+            size_bytes: bytes.len() as u64,
+            sha256: Sha256::of(bytes).to_string(),
+        }
+    }
 }
 
 /// What was found.
@@ -30,6 +60,10 @@ pub struct FindDocument {
     pub query: String,
     /// Where it is.
     pub matches: Vec<Match>,
+    /// In how many places it is, those that are not listed included.
+    pub total: u64,
+    /// Whether there are more than are listed.
+    pub truncated: bool,
 }
 
 /// One place.
@@ -48,8 +82,8 @@ pub struct Match {
     pub compressed: bool,
 }
 
-/// Most places that are listed; a shorter text would be everywhere.
-const MOST_MATCHES: usize = 1000;
+/// Most places that are listed; the rest is counted.
+const MOST_MATCHES: usize = 10_000;
 
 /// Takes the wanted piece out of the image: of a file or volume everything, of a section its content, decoded.
 ///
@@ -110,10 +144,19 @@ pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
     }
 }
 
+/// The offset in the image that `0x…` means.
+fn offset_of(text: &str) -> Option<usize> {
+    usize::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
 /// Whether the volume or file has this GUID or name. Several GUIDs may have one name, such as DXEFV.
 fn is_named(tree: &Tree<'_>, id: NodeId, text: &str) -> bool {
-    let guid = match tree.node(id).map(|node| &node.kind) {
-        Some(NodeKind::Volume(facts)) => facts.name,
+    let node = tree.node(id);
+    let guid = match node.map(|node| &node.kind) {
+        Some(NodeKind::Volume(_)) if offset_of(text).is_some() => {
+            return node.is_some_and(|node| node.buffer == 0 && Some(node.start) == offset_of(text));
+        }
+        Some(NodeKind::Volume(facts)) => Some(facts.name.unwrap_or(facts.header.file_system)),
         Some(NodeKind::File(facts)) => Some(facts.name),
         _ => None,
     };
@@ -163,7 +206,13 @@ pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
             ),
         ],
     };
-    let mut matches = Vec::new();
+    let (mut matches, mut total) = (Vec::new(), 0);
+    let mut take = |found: &dyn Fn() -> Match| {
+        total += 1;
+        if matches.len() < MOST_MATCHES {
+            matches.push(found());
+        }
+    };
     for (id, node) in tree.nodes().iter().enumerate() {
         let at = |what: &str, encoding: Option<&str>, offset: usize| Match {
             what: what.into(),
@@ -173,32 +222,26 @@ pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
             compressed: node.buffer != 0,
         };
         if is_called(&tree, id, query, guid) {
-            matches.push(at("name", None, node.start));
+            take(&|| at("name", None, node.start));
         }
         // Innermost pieces only, or each place would be listed at every level above it.
         let leaf = node.end == id + 1 && !matches!(node.kind, NodeKind::FreeSpace);
         for (encoding, pattern) in patterns.iter().filter(|_| leaf) {
             let body = tree.body(node);
             let start = node.start + node.header_len_bytes;
-            let found = body
-                .windows(pattern.len())
-                .enumerate()
-                .filter(|(_, window)| window == pattern);
-            matches.extend(
-                found
-                    .take(16)
-                    .map(|(offset, _)| at("content", Some(encoding), start + offset)),
-            );
-        }
-        if matches.len() >= MOST_MATCHES {
-            matches.truncate(MOST_MATCHES);
-            break;
+            for (offset, window) in body.windows(pattern.len()).enumerate() {
+                if window == pattern {
+                    take(&|| at("content", Some(encoding), start + offset));
+                }
+            }
         }
     }
     Ok(FindDocument {
         schema: "flashmoor/find/1".into(),
         query: query.into(),
+        truncated: total > matches.len() as u64,
         matches,
+        total,
     })
 }
 

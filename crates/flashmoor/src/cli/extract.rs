@@ -20,7 +20,7 @@ pub(crate) struct Extract {
     /// The file with this GUID or edk2 name
     #[arg(long)]
     guid: Option<String>,
-    /// The volume with this GUID or edk2 name, such as DXEFV
+    /// The volume with this GUID or edk2 name, such as DXEFV, or at this offset in the image, such as 0x1000
     #[arg(long)]
     volume: Option<String>,
     /// The section of this type, such as pe32, in that file or volume
@@ -38,6 +38,12 @@ impl Extract {
             volume: self.volume.clone(),
             section: self.section.clone(),
         };
+        if context.output.wants_json() && self.output.as_os_str() == "-" {
+            return Err(Error::Usage {
+                message: "the piece and the document about it cannot both go to standard output".into(),
+                remedy: "name a file for the piece with --output, or leave out --json".into(),
+            });
+        }
         let bytes = pieces::extract(&self.file, &wanted)?;
         let failed = |source| Error::File {
             action: "write",
@@ -48,9 +54,15 @@ impl Extract {
             std::io::stdout().write_all(&bytes).map_err(failed)?;
         } else {
             std::fs::write(&self.output, &bytes).map_err(failed)?;
-            context
-                .output
-                .remark(format_args!("{} bytes in {}", bytes.len(), self.output.display()));
+            if context.output.wants_json() {
+                context
+                    .output
+                    .json(&pieces::ExtractDocument::of(&self.file, &self.output, &bytes));
+            } else {
+                context
+                    .output
+                    .remark(format_args!("{} bytes in {}", bytes.len(), self.output.display()));
+            }
         }
         Ok(Status::Done)
     }

@@ -32,9 +32,15 @@ impl Find {
                 found.place.join(" / ")
             ));
         }
-        context
-            .output
-            .remark(format_args!("{} found", document.matches.len()));
+        let listed = document.matches.len();
+        if document.truncated {
+            context.output.remark(format_args!(
+                "{} found, the first {listed} are listed",
+                document.total
+            ));
+        } else {
+            context.output.remark(format_args!("{listed} found"));
+        }
         Ok(Status::Done)
     }
 }
