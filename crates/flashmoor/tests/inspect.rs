@@ -32,6 +32,8 @@ fn inspect_says_what_an_image_is_and_draws_it() {
         "SECFV, 208 KiB, 100 % full, its code runs from flash",
         "VariableRuntimeDxe",
         "section guid-defined (lzma)",
+        "|RRRRRR",
+        "|FFF",
     ] {
         assert!(said.contains(words), "{words:?} is not in:\n{}", &said[..2000]);
     }
@@ -121,8 +123,16 @@ fn a_folder_of_descriptors_and_several_files_are_taken() {
         .parent()
         .unwrap()
         .to_owned();
-    let said = text(flashmoor(store.path()).arg("inspect").arg(&folder));
+    // The files that they name are Debian's, and need not be installed here.
+    let output = flashmoor(store.path())
+        .arg("inspect")
+        .arg(&folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("60-edk2-x86_64.json"), "{said}");
+    let status = if said.contains("found") { 10 } else { 0 };
+    assert_eq!(output.status.code(), Some(status), "{said}");
     let both = text(
         flashmoor(store.path())
             .args(["--json", "inspect"])
@@ -297,7 +307,7 @@ fn names_and_kept_looks_may_be_in_a_folder_before_there_is_a_store() {
 }
 
 #[test]
-fn many_files_are_answered_in_their_order_and_the_first_that_fails_ends_it() {
+fn many_files_are_answered_in_their_order_and_one_that_fails_is_named_among_them() {
     let store = tempfile::tempdir().unwrap();
     let names = [
         "trixie/OVMF_CODE_4M.fd",
@@ -324,7 +334,167 @@ fn many_files_are_answered_in_their_order_and_the_first_that_fails_ends_it() {
     let output = command.assert().code(1).get_output().clone();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        shown.contains("OVMF_VARS.fd: vars") && !shown.contains("shellx64"),
+        shown.contains("OVMF_VARS.fd: vars") && shown.contains("shellx64"),
         "{shown}"
     );
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot read /no/such.fd"));
+    let mut command = flashmoor(store.path());
+    command
+        .args(["--json", "inspect"])
+        .args([path(names[1]), "/no/such.fd".into(), path(names[2])]);
+    let output = command.assert().code(1).get_output().clone();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let kinds: Vec<&Value> = said.as_array().unwrap().iter().map(|one| &one["kind"]).collect();
+    assert_eq!(kinds, ["vars", "unreadable", "not-firmware"]);
+}
+
+#[test]
+fn a_folder_of_disks_and_images_is_looked_at_to_its_end_and_is_an_array() {
+    let store = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let inspect = || {
+        text_of_json(
+            flashmoor(store.path())
+                .args(["--json", "inspect"])
+                .arg(folder.path()),
+        )
+    };
+    assert_eq!(inspect(), Value::Array(Vec::new()), "nothing is in it");
+    let disk = std::process::Command::new("qemu-img")
+        .args(["create", "-f", "qcow2"])
+        .arg(folder.path().join("a-disk.qcow2"))
+        .arg("10G")
+        .output()
+        .unwrap();
+    assert!(disk.status.success());
+    let said = inspect();
+    assert_eq!(
+        (said.as_array().map(Vec::len), &said[0]["kind"]),
+        (Some(1), &"not-firmware".into())
+    );
+    assert!(
+        said[0]["reason"].as_str().unwrap().contains("larger than flash"),
+        "{said}"
+    );
+    std::fs::copy(path("bookworm/OVMF_VARS.fd"), folder.path().join("b-vars.fd")).unwrap();
+    let said = inspect();
+    assert_eq!(
+        (&said[0]["kind"], &said[1]["kind"]),
+        (&"not-firmware".into(), &"vars".into())
+    );
+}
+
+#[test]
+fn what_comes_through_a_pipe_is_told_as_a_file_is() {
+    let store = tempfile::tempdir().unwrap();
+    let bytes = fm_fixtures::bytes("bookworm/OVMF_CODE_4M.fd");
+    let whole = text_of_json(
+        flashmoor(store.path())
+            .args(["--json", "inspect"])
+            .arg(path("bookworm/OVMF_CODE_4M.fd")),
+    );
+    let piped = |bytes: Vec<u8>| {
+        text_of_json(
+            flashmoor(store.path())
+                .args(["--json", "inspect", "-"])
+                .write_stdin(bytes),
+        )
+    };
+    let said = piped(bytes.clone());
+    assert_eq!((&said["path"], &said["kind"]), (&"-".into(), &"code".into()));
+    assert_eq!(said["sha256"], whole["sha256"]);
+    assert_eq!(piped(b"no firmware at all".to_vec())["kind"], "not-firmware");
+    // The same as a file on standard input.
+    let file = std::fs::File::open(path("bookworm/OVMF_CODE_4M.fd")).unwrap();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("flashmoor"));
+    let output = command
+        .args(["--json", "inspect", "-"])
+        .stdin(file)
+        .output()
+        .unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["sha256"], whole["sha256"]);
+}
+
+#[test]
+fn a_descriptor_that_another_folder_hides_is_told_so_and_problems_end_with_status_10() {
+    let store = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folders = ["usr", "etc"].map(|name| folder.path().join(name));
+    for folder in &folders {
+        std::fs::create_dir(folder).unwrap();
+    }
+    let (code, vars) = (path("trixie/OVMF_CODE_4M.fd"), path("trixie/OVMF_VARS_4M.fd"));
+    let text = format!(
+        r#"{{"description": "d", "interface-types": ["uefi"], "tags": [], "features": [],
+            "mapping": {{"device": "flash", "executable": {{"filename": {code:?}, "format": "raw"}},
+                         "nvram-template": {{"filename": {vars:?}, "format": "raw"}}}},
+            "targets": [{{"architecture": "x86_64", "machines": ["pc-q35-*"]}}]}}"#
+    );
+    std::fs::write(folders[0].join("60-x.json"), &text).unwrap();
+    let lint = |status: i32| {
+        let mut command = flashmoor(store.path());
+        let output = command
+            .args(["--json", "inspect"])
+            .args(&folders)
+            .assert()
+            .code(status);
+        serde_json::from_slice::<Value>(&output.get_output().stdout).unwrap()["descriptors"].clone()
+    };
+    let problems = |said: &Value, at: usize| said[at]["problems"].as_array().unwrap().len();
+    assert_eq!(problems(&lint(0), 0), 0);
+    std::fs::write(folders[1].join("60-x.json"), "").unwrap();
+    let said = lint(0);
+    assert_eq!(
+        (problems(&said, 0), &said[0]["problems"][0]["code"]),
+        (1, &"hidden".into())
+    );
+    assert!(
+        said[0]["problems"][0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("etc/60-x.json is empty")
+    );
+    std::fs::write(
+        folders[1].join("60-x.json"),
+        text.replace("OVMF_VARS_4M", "no_such"),
+    )
+    .unwrap();
+    let said = lint(10);
+    assert_eq!(said[1]["problems"][0]["code"], "missing-file");
+}
+
+#[test]
+fn a_bomb_ends_within_its_memory() {
+    // A million signatures of volumes with headers of 4 KiB; and a payload that says it is 4 GiB long.
+    let store = tempfile::tempdir().unwrap();
+    let bait = store.path().join("bait.fd");
+    std::fs::write(&bait, b"_FVH\0\0\0\0\0\x10\0\0".repeat(1 << 20)).unwrap();
+    let mut image = fm_fixtures::bytes("bookworm/OVMF_CODE.fd");
+    let lzma = fm_formats::volume::Encoding::LZMA.to_bytes();
+    let at = image.windows(16).position(|window| window == lzma).unwrap();
+    let declared = at + 20 + 5;
+    image[declared..declared + 8].copy_from_slice(&(4u64 << 30).to_le_bytes());
+    let bomb = store.path().join("bomb.fd");
+    std::fs::write(&bomb, image).unwrap();
+    for path in [bait, bomb] {
+        let program = assert_cmd::cargo::cargo_bin("flashmoor");
+        let output = std::process::Command::new("bash")
+            // Address space, of which threads take most: a gigabyte holds neither of the two.
+            .args(["-c", "ulimit -v 1048576; exec \"$@\"", "bash"])
+            .arg(program)
+            .arg("--store")
+            .arg(store.path())
+            .args(["--json", "inspect"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let all = said.to_string();
+        assert!(
+            all.contains("exceeds the limit of"),
+            "{}",
+            &all[..all.len().min(500)]
+        );
+    }
 }

@@ -32,8 +32,8 @@ pub enum Error {
     /// A saved guest's firmware cannot be had or put in place.
     #[error(transparent)]
     Saved(Box<crate::saved::Error>),
-    /// A program that undoes a compression cannot be run.
-    #[error("cannot run `{program}` to decompress {}", path.display())]
+    /// A program that undoes a compression or a disk image's format cannot be run.
+    #[error("cannot run `{program}` to unpack {}", path.display())]
     Program {
         /// Which program.
         program: String,
@@ -216,6 +216,9 @@ impl Error {
             Self::Libvirt(error) => error.remedy(),
             Self::Records(_) => Some("move the file away: the agent makes a new one from what runs".into()),
             Self::Stream { .. } => Some("`flashmoor inspect FILE` shows what it is".into()),
+            Self::Program { program, .. } if program == "qemu-img" => {
+                Some("install qemu-img (Debian's package is qemu-utils), or convert the file to raw elsewhere".into())
+            }
             Self::Program { program, .. } => Some(format!(
                 "install {program}; libvirt needs it to restore this image as well"
             )),

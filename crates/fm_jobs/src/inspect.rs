@@ -5,6 +5,9 @@ mod cache;
 mod document;
 mod facts;
 mod input;
+mod map;
+mod nodes;
+mod pipe;
 mod qcow2;
 
 use std::collections::BTreeMap;
@@ -20,8 +23,8 @@ use fm_formats::volume::Tree;
 pub use build::Catalogue;
 pub use cache::Cache;
 pub use document::{
-    Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, RangeDocument,
-    RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
+    Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, PartDocument,
+    RangeDocument, RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
 };
 pub(crate) use facts::Found;
 pub use input::{Flash, sniff};
@@ -71,14 +74,20 @@ pub fn inspect(request: &Request) -> Result<InspectDocument> {
 /// # Errors
 /// If it cannot be read.
 pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {
-    // What has no length and cannot be read twice is no flash image, but it may be a stream.
     if request.path == Path::new("-")
         || request
             .path
             .metadata()
             .is_ok_and(|file| file.file_type().is_fifo())
     {
-        return streamed(request, catalogue);
+        return Ok(match pipe::flash(&request.path)? {
+            None => streamed(request, catalogue)?,
+            Some(Ok(flash)) => facts::document(request, &flash, catalogue),
+            Some(Err(too_large)) => InspectDocument {
+                path: request.path.display().to_string(),
+                ..too_large
+            },
+        });
     }
     let (kind, _) = input::sniff(&request.path)?;
     match kind {
@@ -92,7 +101,7 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
                     .and_then(|stream| stream.streamed);
                 Ok(document)
             }
-            Err(not_flash) => streamed(request, catalogue).or(Err(not_flash)),
+            Err(not_flash) => streamed(request, catalogue).or_else(|_| not_firmware(request, not_flash)),
         },
         Kind::Raw => match Flash::read(&request.path)? {
             Ok(flash) => Ok(facts::document(request, &flash, catalogue)),
@@ -101,16 +110,26 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
     }
 }
 
-/// [`inspect_with`] of each file, as many at once as there are processors; `take` gets the documents in the
+/// A qcow2 image that cannot be flash is a guest's disk, and that is an answer; an image that cannot be looked
+/// at is none.
+fn not_firmware(request: &Request, error: Error) -> Result<InspectDocument> {
+    let Error::NotFirmware { why, .. } = error else {
+        return Err(error);
+    };
+    let len = request.path.metadata().map_or(0, |file| file.len());
+    let mut document = InspectDocument::new(&request.path, "not-firmware", len);
+    document.format = Some("qcow2".into());
+    document.reason = Some(why);
+    Ok(document)
+}
+
+/// [`inspect_with`] of each file, as many at once as there are processors; `take` gets what came of them in the
 /// order of the requests.
-///
-/// # Errors
-/// The first file that cannot be read; what comes before it was taken.
 pub fn inspect_each(
     requests: &[Request],
     catalogue: &Catalogue,
-    mut take: impl FnMut(InspectDocument),
-) -> Result<()> {
+    mut take: impl FnMut(&Request, Result<InspectDocument>),
+) {
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -128,16 +147,19 @@ pub fn inspect_each(
             });
         }
         drop(give);
-        let (mut early, mut due) = (BTreeMap::new(), 0);
+        let mut early = BTreeMap::new();
+        let mut due = requests.iter().enumerate();
+        let mut next_due = due.next();
         for (at, result) in given {
             early.insert(at, result);
-            while let Some(result) = early.remove(&due) {
-                take(result?);
-                due += 1;
+            while let Some((index, request)) = next_due
+                && let Some(result) = early.remove(&index)
+            {
+                take(request, result);
+                next_due = due.next();
             }
         }
-        Ok(())
-    })
+    });
 }
 
 fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {

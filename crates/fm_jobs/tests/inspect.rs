@@ -6,7 +6,7 @@ use std::process::Command;
 use fm_fixtures::{Kind, of_kind, path};
 use fm_jobs::inspect::{InspectDocument, Request, inspect};
 use fm_jobs::pieces::{Wanted, extract, find};
-use fm_jobs::{Error, catalogue, descriptors, diff};
+use fm_jobs::{Error, catalogue};
 
 fn look(path: &Path) -> InspectDocument {
     inspect(&Request {
@@ -123,6 +123,46 @@ fn a_build_that_the_user_named_keeps_its_name() {
         ("mine", Some("7"))
     );
     assert!(catalogue::list(&user).unwrap().entries.len() > 40);
+    // A build that ships in the list takes the user's name, the last one given; and its own again.
+    let shipped = path("trixie/OVMF_CODE_4M.fd");
+    let name = |file: &Path| {
+        let request = Request {
+            path: file.to_owned(),
+            catalogue: Some(user.clone()),
+            ..Request::default()
+        };
+        let build = inspect(&request).unwrap().image.unwrap().build;
+        (build.name, build.version)
+    };
+    let named = |name: &str, version: &str| (name.to_owned(), Some(version.to_owned()));
+    for (called, version) in [("ours", "1"), ("ours", "2"), ("others", "1"), ("ours", "1")] {
+        catalogue::add(&user, &shipped, called, version).unwrap();
+        assert_eq!(name(&shipped), named(called, version));
+    }
+    assert_eq!(catalogue::remove(&user, "ours").unwrap().entries.len(), 3);
+    assert_eq!(name(&shipped), named("others", "1"));
+    let digest = look(&shipped).sha256.unwrap();
+    assert_eq!(catalogue::remove(&user, &digest[..12]).unwrap().entries.len(), 1);
+    assert_eq!(name(&shipped), named("ovmf", "2025.02-8+deb13u1"));
+    assert!(matches!(
+        catalogue::remove(&user, "ovmf"),
+        Err(Error::Usage { .. })
+    ));
+    // Two packages ship the same bytes, and neither is the file's name.
+    assert_eq!(name(&path("bookworm/OVMF_VARS_4M.fd")).0, "ovmf or ovmf-ia32");
+    let folder_of = path("bookworm/OVMF_CODE.fd").parent().unwrap().to_owned();
+    assert!(
+        catalogue::add(&user, &folder_of, "all", "1")
+            .unwrap()
+            .entries
+            .len()
+            > 8
+    );
+    let empty = tempfile::tempdir().unwrap();
+    assert!(matches!(
+        catalogue::add(&user, empty.path(), "none", "1"),
+        Err(Error::NotFirmware { .. })
+    ));
     assert!(matches!(
         catalogue::add(&user, &path("trixie/shellx64.efi"), "shell", "1"),
         Err(Error::NotFirmware { .. })
@@ -159,12 +199,25 @@ fn qcow2_holds_the_same_image_and_one_with_a_backing_file_is_refused() {
     let (of_raw, of_qcow2) = (look(&raw), look(&plain));
     assert_eq!(of_qcow2.format.as_deref(), Some("qcow2"));
     assert_eq!(of_raw.sha256, of_qcow2.sha256);
-    let error = inspect(&Request {
-        path: backed,
-        ..Request::default()
-    })
-    .unwrap_err();
-    assert!(error.to_string().contains("backing file"), "{error}");
+    let refused = look(&backed);
+    assert_eq!(
+        (refused.kind.as_str(), refused.image.is_none()),
+        ("not-firmware", true)
+    );
+    assert!(refused.reason.unwrap().contains("backing file"));
+    // Cut anywhere, its clusters would read as zeros.
+    let bytes = std::fs::read(&plain).unwrap();
+    let cut = folder.path().join("cut.qcow2");
+    for len in [100_000, bytes.len() / 2, bytes.len() - (64 << 10)] {
+        std::fs::write(&cut, &bytes[..len]).unwrap();
+        let document = look(&cut);
+        assert_eq!(
+            (document.kind.as_str(), document.sha256),
+            ("not-firmware", None),
+            "{len}"
+        );
+        assert!(document.reason.unwrap().contains("damaged qcow2"));
+    }
 }
 
 #[test]
@@ -182,37 +235,24 @@ fn what_is_no_firmware_is_said_with_the_reason() {
 }
 
 #[test]
-fn a_diff_names_features_volumes_and_modules() {
-    let (plain, secure) = (
-        path("trixie/OVMF_CODE_4M.fd"),
-        path("trixie/OVMF_CODE_4M.secboot.fd"),
-    );
-    let document = diff::diff(&plain, &secure, None).unwrap();
-    assert!(!document.identical);
-    assert!(document.features_gained.contains(&"secure-boot".to_owned()));
-    assert!(document.features_gained.contains(&"smm".to_owned()));
-    assert!(document.measured_changed.contains(&"DXEFV".to_owned()));
-    let named = |name: &str, list: &[diff::DiffModule]| {
-        list.iter().any(|module| module.name.as_deref() == Some(name))
-    };
+fn a_find_tells_of_every_place() {
+    let code = path("trixie/OVMF_CODE_4M.fd");
+    let tree_bytes = |text: &str| find(&code, text).unwrap();
+    let many = tree_bytes("Error");
+    assert!(!many.truncated && many.total == many.matches.len() as u64);
+    let most = many
+        .matches
+        .iter()
+        .fold(std::collections::BTreeMap::new(), |mut places, found| {
+            *places.entry(found.place.clone()).or_insert(0) += 1;
+            places
+        });
     assert!(
-        named("SecureBootConfigDxe", &document.added),
-        "{:?}",
-        document.added
+        most.values().max().unwrap() > &16,
+        "of one piece more than a few are told"
     );
-    assert!(
-        named("VariableRuntimeDxe", &document.removed),
-        "{:?}",
-        document.removed
-    );
-    let total = document.unchanged + document.changed.len() + document.moved.len() + document.added.len();
-    assert_eq!(total, look(&secure).image.unwrap().modules.len());
-
-    let same = diff::diff(&plain, &plain, None).unwrap();
-    assert!(same.identical && same.facts.is_empty() && same.changed.is_empty() && same.added.is_empty());
-    let back = diff::diff(&secure, &plain, None).unwrap();
-    assert_eq!(back.features_lost, document.features_gained);
-    assert_eq!(back.removed.len(), document.added.len());
+    let everywhere = tree_bytes("e");
+    assert!(everywhere.truncated && everywhere.total > everywhere.matches.len() as u64);
 }
 
 #[test]
@@ -277,89 +317,4 @@ fn texts_and_guids_are_found_inside_of_what_is_compressed() {
     );
     assert!(find(&code, "no such text anywhere").unwrap().matches.is_empty());
     assert!(find(&code, "").is_err());
-}
-
-#[test]
-fn descriptors_that_lie_are_told_how() {
-    let folder = tempfile::tempdir().unwrap();
-    let write = |name: &str, code: &Path, vars: &Path, arch: &str, features: &str| {
-        let text = format!(
-            r#"{{"description": "d", "interface-types": ["uefi"], "tags": [], "features": [{features}],
-                "mapping": {{"device": "flash", "executable": {{"filename": {code:?}, "format": "raw"}},
-                             "nvram-template": {{"filename": {vars:?}, "format": "raw"}}}},
-                "targets": [{{"architecture": "{arch}", "machines": ["pc-q35-*"]}}]}}"#
-        );
-        std::fs::write(folder.path().join(name), text).unwrap();
-    };
-    let (code, vars) = (path("trixie/OVMF_CODE_4M.fd"), path("trixie/OVMF_VARS_4M.fd"));
-    write("10-sound.json", &code, &vars, "x86_64", r#""amd-sev""#);
-    write("20-missing.json", Path::new("/no/such.fd"), &vars, "x86_64", "");
-    write(
-        "30-claims.json",
-        &code,
-        &vars,
-        "x86_64",
-        r#""secure-boot", "requires-smm""#,
-    );
-    write(
-        "40-silent.json",
-        &path("trixie/OVMF_CODE_4M.secboot.fd"),
-        &vars,
-        "x86_64",
-        r#""secure-boot""#,
-    );
-    write("50-arch.json", &code, &vars, "aarch64", "");
-    write(
-        "60-layout.json",
-        &path("bookworm/OVMF_CODE.fd"),
-        &vars,
-        "x86_64",
-        "",
-    );
-    write("70-role.json", &vars, &code, "x86_64", "");
-    std::fs::write(folder.path().join("80-empty.json"), "").unwrap();
-    std::fs::write(folder.path().join("90-broken.json"), "{").unwrap();
-    let document = descriptors::lint(&[folder.path().to_owned()]).unwrap();
-    let codes: Vec<Vec<&str>> = document
-        .descriptors
-        .iter()
-        .map(|descriptor| {
-            descriptor
-                .problems
-                .iter()
-                .map(|problem| problem.code.as_str())
-                .collect()
-        })
-        .collect();
-    assert_eq!(
-        codes,
-        [
-            vec![],
-            vec!["missing-file"],
-            vec!["feature-contradicted", "feature-contradicted"],
-            vec!["feature-contradicted"],
-            vec!["wrong-architecture"],
-            vec!["size-mismatch"],
-            vec!["wrong-role", "wrong-role"],
-            vec!["hidden"],
-            vec!["malformed"],
-        ]
-    );
-
-    let own = tempfile::tempdir().unwrap();
-    std::fs::copy(
-        folder.path().join("10-sound.json"),
-        own.path().join("20-missing.json"),
-    )
-    .unwrap();
-    let both = descriptors::lint(&[folder.path().to_owned(), own.path().to_owned()]).unwrap();
-    let hidden = both
-        .descriptors
-        .iter()
-        .find(|descriptor| descriptor.path.ends_with("20-missing.json"))
-        .unwrap();
-    assert!(
-        hidden.problems.iter().any(|problem| problem.code == "hidden"),
-        "{hidden:?}"
-    );
 }

@@ -12,11 +12,12 @@ use crate::render::{self, Output};
 
 /// Say what files are: firmware, variable stores, migration streams, firmware descriptors
 ///
-/// A folder stands for the files in it. Firmware descriptors (QEMU's firmware.json) are held against the
-/// files that they name.
+/// A folder stands for the files in it, not for those in its folders. Firmware descriptors (QEMU's
+/// firmware.json) are held against the files that they name, and against those that take their place; the exit
+/// status is 10 if one has a problem. Files that cannot be read are named, and the others are still looked at.
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// Flash images (raw or qcow2), streams (`-` is standard input), descriptors, folders
+    /// Flash images (raw or qcow2) and streams (`-` is standard input), descriptors, folders
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Show every volume, file and section
@@ -47,18 +48,35 @@ enum Answer {
 /// What is to be looked at, in order; runs of files are looked at together.
 enum Work {
     Files(Vec<Request>),
-    Descriptors(PathBuf),
+    /// All descriptors of the call, because one may hide another.
+    Descriptors,
+}
+
+/// What there is to do, and in which form to answer.
+#[derive(Default)]
+struct Plan {
+    work: Vec<Work>,
+    descriptors: Vec<PathBuf>,
+    /// Whether there is a folder of images: their number says nothing of what was asked for.
+    array: bool,
+    empty: Vec<PathBuf>,
 }
 
 impl Inspect {
     pub(crate) fn run(&self, context: &Context) -> Result {
         let catalogue = Catalogue::open(super::catalogue::user_file(context).as_deref())?;
         let cache = Cache::open(context.global.store.as_deref());
-        let several = context.output.wants_json() || self.svg.is_some();
+        let plan = self.plan(cache.as_ref())?;
+        for folder in &plan.empty {
+            context
+                .output
+                .remark(format_args!("no files are in {}", folder.display()));
+        }
+        let later = context.output.wants_json() || self.svg.is_some();
         let (mut kept, mut said) = (Vec::new(), false);
         // Text is shown as it comes; a JSON document must be whole, and a picture is of the only file.
         let mut take = |answer: Answer| {
-            if several {
+            if later {
                 kept.push(answer);
                 return;
             }
@@ -67,26 +85,51 @@ impl Inspect {
             }
             self.text(&context.output, &answer);
         };
-        for work in self.work(cache.as_ref())? {
+        let alone = self.files.len() == 1 && !plan.array;
+        let (mut status, mut failed) = (Status::Done, None);
+        for work in &plan.work {
             match work {
-                Work::Descriptors(path) => take(Answer::Descriptors(descriptors::lint(&[path])?)),
-                Work::Files(requests) => inspect::inspect_each(&requests, &catalogue, |document| {
-                    take(Answer::File(Box::new(document)));
-                })?,
+                Work::Descriptors => {
+                    let document = descriptors::lint(&plan.descriptors)?;
+                    if document.has_problems() {
+                        status = Status::Incompatible;
+                    }
+                    take(Answer::Descriptors(document));
+                }
+                // A file that cannot be read is no reason not to look at the others.
+                Work::Files(requests) => {
+                    inspect::inspect_each(requests, &catalogue, |request, result| match result {
+                        Ok(document) => take(Answer::File(Box::new(document))),
+                        Err(error) if alone => failed = Some(error),
+                        Err(error) => {
+                            context.output.error(&error);
+                            if context.output.wants_json() {
+                                let document = InspectDocument::unreadable(&request.path, &error);
+                                take(Answer::File(Box::new(document)));
+                            }
+                            failed = Some(error);
+                        }
+                    })
+                }
             }
+        }
+        match failed {
+            Some(error) if alone => return Err(error),
+            Some(_) => status = Status::Partly,
+            None => {}
         }
         if let Some(svg) = &self.svg {
             self.draw(svg, &kept)?;
         }
         if context.output.wants_json() {
             match kept.as_slice() {
-                [one] => context.output.json(one),
+                [one] if !plan.array => context.output.json(one),
                 several => context.output.json(&several),
             }
         } else {
             kept.iter().for_each(|answer| self.text(&context.output, answer));
         }
-        Ok(Status::Done)
+        Ok(status)
     }
 
     fn text(&self, output: &Output, answer: &Answer) {
@@ -96,8 +139,7 @@ impl Inspect {
         }
     }
 
-    fn work(&self, cache: Option<&Cache>) -> Result<Vec<Work>> {
-        let is_descriptor = |path: &Path| path.extension().is_some_and(|extension| extension == "json");
+    fn plan(&self, cache: Option<&Cache>) -> Result<Plan> {
         let request = |path| Request {
             path,
             tree: self.tree,
@@ -106,24 +148,28 @@ impl Inspect {
             channels: self.channel.clone(),
             snapshot: self.snapshot.clone(),
         };
-        let mut all = Vec::new();
+        let mut plan = Plan::default();
         for path in &self.files {
             if path.is_dir() {
                 let files = descriptors::files_in(path)?;
-                if files.iter().any(|path| is_descriptor(path)) {
-                    all.push(Work::Descriptors(path.clone()));
+                if files.is_empty() {
+                    plan.empty.push(path.clone());
                 }
-                let others = files.into_iter().filter(|path| !is_descriptor(path));
-                all.push(Work::Files(others.map(request).collect()));
-            } else if is_descriptor(path) {
-                all.push(Work::Descriptors(path.clone()));
-            } else if let Some(Work::Files(requests)) = all.last_mut() {
-                requests.push(request(path.clone()));
+                let (described, others): (Vec<_>, Vec<_>) = files
+                    .into_iter()
+                    .partition(|path| descriptors::is_descriptor(path));
+                if !described.is_empty() {
+                    plan.describe(path);
+                }
+                plan.array |= !others.is_empty();
+                plan.files(others.into_iter().map(request));
+            } else if descriptors::is_descriptor(path) {
+                plan.describe(path);
             } else {
-                all.push(Work::Files(vec![request(path.clone())]));
+                plan.files(std::iter::once(request(path.clone())));
             }
         }
-        Ok(all)
+        Ok(plan)
     }
 
     fn draw(&self, svg: &Path, answers: &[Answer]) -> Result<()> {
@@ -143,5 +189,21 @@ impl Inspect {
             path: svg.to_owned(),
             source,
         })
+    }
+}
+
+impl Plan {
+    fn describe(&mut self, path: &Path) {
+        if self.descriptors.is_empty() {
+            self.work.push(Work::Descriptors);
+        }
+        self.descriptors.push(path.to_owned());
+    }
+
+    fn files(&mut self, requests: impl Iterator<Item = Request>) {
+        match self.work.last_mut() {
+            Some(Work::Files(all)) => all.extend(requests),
+            _ => self.work.push(Work::Files(requests.collect())),
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What a file is, for people: the facts, the flash map to scale, the tree.
 
-use fm_jobs::inspect::{ImageDocument, InspectDocument, NodeDocument, RegionDocument};
+use fm_jobs::inspect::{
+    DamageDocument, ImageDocument, InspectDocument, NodeDocument, PartDocument, RegionDocument,
+    VolumeDocument,
+};
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
 
@@ -32,6 +35,7 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
     if let Some(sha256) = &document.sha256 {
         output.line(format_args!("  sha256   {sha256}"));
     }
+    damage(output, &document.damage);
     if let Some(image) = &document.image {
         facts(output, image);
     }
@@ -52,6 +56,7 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
     if let Some(streamed) = &document.streamed {
         super::saved::stream(output, streamed);
     }
+    tree(output, document.tree.as_deref());
     let Some(image) = &document.image else { return };
     output.line("");
     map(output, &image.map, document.size_bytes);
@@ -83,9 +88,33 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
             ));
         }
     }
-    if let Some(nodes) = &image.tree {
+    tree(output, image.tree.as_deref());
+}
+
+fn tree(output: &Output, nodes: Option<&[NodeDocument]>) {
+    if let Some(nodes) = nodes {
         output.line(format_args!("\n{STRONG}tree{STRONG:#}"));
         nodes.iter().for_each(|node| output.line(tree_line(node)));
+    }
+}
+
+/// More is in the JSON; the first tells where to look.
+const MOST_DAMAGES: usize = 16;
+
+fn damage(output: &Output, damages: &[DamageDocument]) {
+    for damage in damages.iter().take(MOST_DAMAGES) {
+        let from = damage
+            .decoded_from
+            .map(|from| format!(" (in what is decoded from {from:#x})"));
+        output.line(format_args!(
+            "  {BAD}damage{BAD:#}   {}{}",
+            damage.message,
+            from.unwrap_or_default()
+        ));
+    }
+    if damages.len() > MOST_DAMAGES {
+        let more = damages.len() - MOST_DAMAGES;
+        output.line(format_args!("  {BAD}damage{BAD:#}   and {more} more (--json)"));
     }
 }
 
@@ -111,16 +140,7 @@ fn facts(output: &Output, image: &ImageDocument) {
     if image.damage.is_empty() {
         output.line(format_args!("  damage   {GOOD}none{GOOD:#}"));
     }
-    for damage in &image.damage {
-        let from = damage
-            .decoded_from
-            .map(|from| format!(" (in what is decoded from {from:#x})"));
-        output.line(format_args!(
-            "  {BAD}damage{BAD:#}   {}{}",
-            damage.message,
-            from.unwrap_or_default()
-        ));
-    }
+    damage(output, &image.damage);
 }
 
 /// Regions from the start of flash to its end; a cell is as many bytes in one as in every other.
@@ -134,6 +154,9 @@ fn map(output: &Output, regions: &[RegionDocument], size_bytes: u64) {
     output.line(format_args!(
         "{STRONG}flash map{STRONG:#}, a cell is {each}: # in use, . free, blank is padding"
     ));
+    if regions.iter().any(|region| !region.parts.is_empty()) {
+        output.line("  of what is in use, F holds code that runs from flash, R code that runs from RAM");
+    }
     for region in regions {
         let cells = (region.size / cell).max(1);
         let used = region.used_bytes.div_ceil(cell).min(cells);
@@ -141,6 +164,7 @@ fn map(output: &Output, regions: &[RegionDocument], size_bytes: u64) {
         let name = region_name(region);
         let runs = match region.runs_from.as_deref() {
             Some("flash") => ", its code runs from flash",
+            Some("mixed") => ", its code runs from flash (F) and from RAM after decompression (R)",
             Some(_) => ", its code runs from RAM after decompression",
             None => "",
         };
@@ -153,7 +177,7 @@ fn map(output: &Output, regions: &[RegionDocument], size_bytes: u64) {
             let from = line * WIDTH;
             let drawn: String = (from..(from + WIDTH).min(cells))
                 .map(|at| match region.kind.as_str() {
-                    _ if at < used => '#',
+                    _ if at < used => in_use(region, at * cell, cell),
                     "padding" => ' ',
                     _ => '.',
                 })
@@ -171,6 +195,22 @@ fn map(output: &Output, regions: &[RegionDocument], size_bytes: u64) {
         }
     }
     output.line(format_args!("  {size_bytes:#010x}"));
+}
+
+/// The sign of the cell that starts so far into the region: for the code that most of it holds.
+fn in_use(region: &RegionDocument, from: u64, cell: u64) -> char {
+    let (start, end) = (region.offset + from, region.offset + from + cell);
+    let overlap = |part: &&PartDocument| {
+        (part.offset + part.size)
+            .min(end)
+            .saturating_sub(part.offset.max(start))
+    };
+    let most = region.parts.iter().max_by_key(overlap);
+    match most.filter(|part| overlap(part) * 2 >= cell.min(region.size)) {
+        Some(part) if part.runs_from == "flash" => 'F',
+        Some(_) => 'R',
+        None => '#',
+    }
 }
 
 /// What a region is called: by its own name if it has one.
@@ -195,7 +235,7 @@ fn volumes(output: &Output, image: &ImageDocument) {
         let measured = if volume.measured { ", measured" } else { "" };
         output.line(format_args!(
             "  {:<16} {:>8} KiB {percent:>3} % used, {place} {:#x}{runs}{measured}",
-            volume.name.as_deref().unwrap_or(&volume.guid),
+            volume.label(),
             volume.size / 1024,
             volume.offset,
         ));

@@ -52,7 +52,23 @@ pub(crate) fn flash_map(document: &InspectDocument, image: &ImageDocument) -> St
         let y = top + as_f64(region.offset) * scale;
         rectangle(&mut body, y, as_f64(region.size) * scale, FREE, true);
         let used = as_f64(region.used_bytes) * scale;
-        rectangle(&mut body, y, used, colour(region), false);
+        rectangle(
+            &mut body,
+            y,
+            used,
+            colour(&region.kind, region.runs_from.as_deref()),
+            false,
+        );
+        for part in &region.parts {
+            let (y, height) = (top + as_f64(part.offset) * scale, as_f64(part.size) * scale);
+            rectangle(
+                &mut body,
+                y,
+                height,
+                colour(&region.kind, Some(&part.runs_from)),
+                false,
+            );
+        }
         label_at = (y + 13.0).max(label_at);
         let _ = writeln!(
             body,
@@ -117,13 +133,13 @@ fn rectangle(body: &mut String, y: f64, height: f64, fill: &str, framed: bool) {
     );
 }
 
-fn colour(region: &RegionDocument) -> &'static str {
-    match (region.kind.as_str(), region.runs_from.as_deref()) {
+fn colour(kind: &str, runs_from: Option<&str>) -> &'static str {
+    match (kind, runs_from) {
         ("padding", _) => DATA,
         ("variables", _) => VARIABLES,
         (_, Some("flash")) => RUNS_FROM_FLASH,
-        (_, Some(_)) => RUNS_FROM_RAM,
-        (_, None) => DATA,
+        (_, Some("ram-after-decompression")) => RUNS_FROM_RAM,
+        (_, _) => DATA,
     }
 }
 
@@ -136,6 +152,7 @@ fn label(region: &RegionDocument) -> String {
     }
     match region.runs_from.as_deref() {
         Some("flash") => label.push_str(", runs from flash"),
+        Some("mixed") => label.push_str(", runs from flash and, decompressed, from RAM"),
         Some(_) => label.push_str(", runs from RAM after decompression"),
         None => {}
     }

@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 use super::facts::Found;
 
 /// Changes when an entry is laid out otherwise, or when the same bytes are to be described otherwise.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The oldest entries go when there are more, or when together they are larger than [`MOST_BYTES`].
 const MOST_ENTRIES: usize = 1024;
 const MOST_BYTES: u64 = 64 << 20;
@@ -237,7 +237,7 @@ mod tests {
         write(format!("{}\n{marked}", head(marked.as_bytes()).unwrap()).as_bytes());
         assert_eq!(json(&request(&path, false, &cache))["kind"], "mark");
 
-        let outdated = text.replacen("flashmoor-inspect 1 ", "flashmoor-inspect 0 ", 1);
+        let outdated = text.replacen("flashmoor-inspect 2 ", "flashmoor-inspect 1 ", 1);
         let foreign = text.replacen(&format!(" {} ", env!("CARGO_PKG_VERSION")), " 99.0.0 ", 1);
         let (headless, flipped) = (body.to_owned(), text.replacen("\"vars\"", "\"mark\"", 1));
         for wrong in [outdated, foreign, headless, flipped] {

@@ -1,10 +1,12 @@
 //! The document `flashmoor/inspect/1`.
 
+use std::error::Error as _;
 use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::stream::Streamed;
 
 /// What a file is. Offsets and sizes are in bytes.
@@ -14,8 +16,8 @@ pub struct InspectDocument {
     pub schema: String,
     /// The file.
     pub path: String,
-    /// `code`, `vars`, `combined`, `not-firmware`, or what holds a stream: `migration_stream`,
-    /// `libvirt_save_image`, `qcow2_snapshot`.
+    /// `code`, `vars`, `combined`, `not-firmware`, `unreadable`, or what holds a stream:
+    /// `migration_stream`, `libvirt_save_image`, `qcow2_snapshot`.
     pub kind: String,
     /// Size of the flash image (of a qcow2 file: of the disk in it), or of the file.
     pub size_bytes: u64,
@@ -25,7 +27,7 @@ pub struct InspectDocument {
     /// `raw` or `qcow2`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// Why it is no firmware.
+    /// Why it is no firmware, cannot be read, or is firmware of which no code can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The firmware in it.
@@ -34,6 +36,12 @@ pub struct InspectDocument {
     /// The variable store in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreDocument>,
+    /// Damage in what is no firmware; of an image, `image.damage` has it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub damage: Vec<DamageDocument>,
+    /// Every volume, file and section of what is no firmware, if asked for; of an image, `image.tree`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Vec<NodeDocument>>,
     /// The stream in it, and what there is around the stream.
     #[serde(flatten)]
     pub streamed: Option<Streamed>,
@@ -51,8 +59,22 @@ impl InspectDocument {
             reason: None,
             image: None,
             store: None,
+            damage: Vec::new(),
+            tree: None,
             streamed: None,
         }
+    }
+
+    /// The document of a file that could not be looked at.
+    #[must_use]
+    pub fn unreadable(path: &Path, error: &Error) -> Self {
+        let mut document = Self::new(path, "unreadable", 0);
+        let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+        let words: Vec<String> = std::iter::once(error.to_string())
+            .chain(causes.map(ToString::to_string))
+            .collect();
+        document.reason = Some(words.join(": "));
+        document
     }
 }
 
@@ -113,9 +135,24 @@ pub struct RegionDocument {
     pub name: Option<String>,
     /// Bytes of it in use.
     pub used_bytes: u64,
-    /// Where the code in it runs from: `flash` or `ram-after-decompression`; absent if it holds none.
+    /// Where the code in it runs from: `flash`, `ram-after-decompression`, or `mixed` if its parts
+    /// differ; absent if it holds none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs_from: Option<String>,
+    /// The runs of code in it, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub parts: Vec<PartDocument>,
+}
+
+/// A run of code in a region.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PartDocument {
+    /// From the start of the image.
+    pub offset: u64,
+    /// How long; compressed, where it runs from RAM.
+    pub size: u64,
+    /// `flash` or `ram-after-decompression`.
+    pub runs_from: String,
 }
 
 /// A firmware volume.
@@ -139,11 +176,23 @@ pub struct VolumeDocument {
     pub used_bytes: u64,
     /// Whether it must be decompressed first.
     pub compressed: bool,
-    /// Whether OVMF measures it into PCR 0.
+    /// Whether the firmware measures it into PCR 0. Known of OVMF and of Arm; false elsewhere.
     pub measured: bool,
     /// Where the code in it runs from; absent if it holds none itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runs_from: Option<String>,
+}
+
+impl VolumeDocument {
+    /// What people call it. A volume without a name of its own carries its format's, which says nothing.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        match self.name.as_deref() {
+            Some(name) if name.starts_with("gEfi") => "nameless volume",
+            Some(name) => name,
+            None => &self.guid,
+        }
+    }
 }
 
 /// A file in a volume.

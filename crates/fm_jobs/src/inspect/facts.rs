@@ -2,17 +2,18 @@
 
 use std::thread;
 
-use fm_formats::image::{self, ImageFacts, ResetVector, Role, Technology};
+use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Technology};
 use fm_formats::varstore::VarStore;
-use fm_formats::volume::pe::PeFacts;
-use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, SectionKind, Tree, VolumeHeader, depex};
+use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, Tree, VolumeHeader};
 use fm_formats::{Guid, Sha256};
 use serde::{Deserialize, Serialize};
 
 use super::document::{
     Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, RangeDocument,
-    RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
+    ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
 };
+use super::map::map;
+use super::nodes::nodes;
 use super::{Cache, Catalogue, Flash, Request, build};
 
 /// What the bytes of an image say, whatever the file is called and whoever built it.
@@ -26,6 +27,9 @@ pub(crate) struct Found {
     /// The version string in the image.
     version: Option<String>,
     store: Option<StoreDocument>,
+    /// Of what is no firmware; of an image, the image has them.
+    damage: Vec<DamageDocument>,
+    tree: Option<Vec<NodeDocument>>,
 }
 
 /// What `flash` holds, from the cache if it was seen before.
@@ -47,6 +51,8 @@ pub(super) fn document(request: &Request, flash: &Flash, catalogue: &Catalogue) 
     document.format = Some(flash.format.into());
     document.reason = found.reason;
     document.store = found.store;
+    document.damage = found.damage;
+    document.tree = found.tree;
     document.image = found.image.map(|image| ImageDocument {
         build: build::name(catalogue, &found.sha256, found.version),
         ..image
@@ -67,26 +73,61 @@ fn find(flash: &Flash, hash: sha2::Sha256, with_tree: bool) -> Found {
             (joined(volumes), modules)
         });
         let sha256 = joined(sha256);
-        match facts {
-            Err(why) => Found {
-                kind: "not-firmware".into(),
-                sha256,
-                reason: Some(why.to_string()),
-                image: None,
-                version: None,
-                store: None,
+        let (facts, reason) = match facts {
+            Ok(facts) => (facts, None),
+            Err(why) => match remains(&tree, &why) {
+                Some(facts) => (facts, Some(why.to_string())),
+                None => {
+                    return Found {
+                        kind: "not-firmware".into(),
+                        sha256,
+                        reason: Some(why.to_string()),
+                        image: None,
+                        version: None,
+                        store: None,
+                        damage: damage(&tree, &[]),
+                        tree: with_tree.then(|| nodes(&tree)),
+                    };
+                }
             },
-            Ok(facts) => Found {
-                kind: facts.role.name().into(),
-                sha256,
-                reason: None,
-                image: Some(image_document(
-                    flash, &tree, &facts, &volumes, &modules, with_tree,
-                )),
-                version: image::version_string(&tree),
-                store: (facts.role != Role::Code).then(|| store(flash)).flatten(),
-            },
+        };
+        Found {
+            kind: facts.role.name().into(),
+            sha256,
+            reason,
+            image: Some(image_document(
+                flash, &tree, &facts, &volumes, &modules, with_tree,
+            )),
+            version: image::version_string(&tree),
+            store: (facts.role != Role::Code).then(|| store(flash)).flatten(),
+            damage: Vec::new(),
+            tree: None,
         }
+    })
+}
+
+/// What is left of damaged firmware, where the name of a volume says that it is some.
+fn remains(tree: &Tree<'_>, why: &NotFirmware) -> Option<ImageFacts> {
+    let NotFirmware::Damaged {
+        platform: Some(platform),
+    } = why
+    else {
+        return None;
+    };
+    let stores = tree.nodes().iter().any(|node| match &node.kind {
+        NodeKind::Volume(facts) => facts.header.file_system == VolumeHeader::NV_DATA,
+        _ => false,
+    });
+    Some(ImageFacts {
+        role: if stores { Role::Combined } else { Role::Code },
+        blank: false,
+        arch: None,
+        cpu_mode: None,
+        platform: Some(platform),
+        layout: None,
+        features: Vec::new(),
+        reset_vector: None,
+        damages: Vec::new(),
     })
 }
 
@@ -116,10 +157,20 @@ fn image_document(
             .collect(),
         build: Build::unknown(),
         map: map(tree, flash),
-        volumes: volume_documents(tree, volumes),
+        volumes: volume_documents(tree, volumes, facts.platform),
         modules: module_documents(tree, modules),
         reset_vector: facts.reset_vector.as_ref().map(reset_vector),
-        damage: damage(tree, facts.reset_vector.as_ref()),
+        damage: damage(
+            tree,
+            &[
+                facts.damages.as_slice(),
+                facts
+                    .reset_vector
+                    .as_ref()
+                    .map_or(&[], |table| table.damages.as_slice()),
+            ]
+            .concat(),
+        ),
         tree: with_tree.then(|| nodes(tree)),
     }
 }
@@ -133,7 +184,9 @@ fn volume_nodes<'t>(tree: &'t Tree<'_>) -> impl Iterator<Item = (NodeId, &'t Nod
 
 fn module_nodes<'t>(tree: &'t Tree<'_>) -> impl Iterator<Item = (NodeId, &'t Node)> {
     let files = tree.nodes().iter().enumerate();
-    files.filter(|(_, node)| matches!(node.kind, NodeKind::File(facts) if facts.kind != FileKind::Pad))
+    files.filter(|(_, node)| {
+        matches!(node.kind, NodeKind::File(facts) if facts.kind != FileKind::Pad && facts.is_live())
+    })
 }
 
 /// Of a module its body counts, of a volume everything.
@@ -149,7 +202,7 @@ fn digests<'t>(tree: &'t Tree<'_>, nodes: impl Iterator<Item = (NodeId, &'t Node
         .collect()
 }
 
-fn volume_documents(tree: &Tree<'_>, digests: &[String]) -> Vec<VolumeDocument> {
+fn volume_documents(tree: &Tree<'_>, digests: &[String], platform: Option<&str>) -> Vec<VolumeDocument> {
     let mut documents = Vec::new();
     for ((id, node), sha256) in volume_nodes(tree).zip(digests) {
         let NodeKind::Volume(facts) = &node.kind else {
@@ -166,7 +219,7 @@ fn volume_documents(tree: &Tree<'_>, digests: &[String]) -> Vec<VolumeDocument> 
             sha256: sha256.clone(),
             used_bytes: facts.used_bytes as u64,
             compressed,
-            measured: guid == image::PEIFV || guid == image::DXEFV,
+            measured: image::is_measured(tree, id, platform),
             runs_from: holds_code(tree, id).then(|| image::runs_from(tree, id).name().into()),
         });
     }
@@ -176,7 +229,7 @@ fn volume_documents(tree: &Tree<'_>, digests: &[String]) -> Vec<VolumeDocument> 
 /// Whether one of the volume's own files is code.
 fn holds_code(tree: &Tree<'_>, volume: NodeId) -> bool {
     tree.children(volume).any(|(_, node)| match node.kind {
-        NodeKind::File(facts) => facts.kind.is_executable(),
+        NodeKind::File(facts) => facts.kind.is_executable() && facts.is_live(),
         _ => false,
     })
 }
@@ -207,65 +260,13 @@ fn module_documents(tree: &Tree<'_>, digests: &[String]) -> Vec<ModuleDocument> 
 }
 
 /// The name that the build gave the module, else edk2's. What only holds modules has no name in itself.
-fn module_name(tree: &Tree<'_>, id: NodeId, guid: Guid, kind: FileKind) -> Option<String> {
+pub(super) fn module_name(tree: &Tree<'_>, id: NodeId, guid: Guid, kind: FileKind) -> Option<String> {
     let own = if kind == FileKind::VolumeImage {
         None
     } else {
         tree.ui_name(id)
     };
     own.or_else(|| image::name_of(guid).map(Into::into))
-}
-
-fn map(tree: &Tree<'_>, flash: &Flash) -> Vec<RegionDocument> {
-    let top = tree
-        .nodes()
-        .iter()
-        .enumerate()
-        .filter(|(_, node)| node.parent.is_none());
-    let mut regions: Vec<RegionDocument> = top
-        .map(|(id, node)| {
-            let (kind, name, used) = match &node.kind {
-                NodeKind::Volume(facts) if facts.header.file_system == VolumeHeader::NV_DATA => {
-                    ("variables", None, facts.used_bytes)
-                }
-                NodeKind::Volume(facts) => {
-                    let guid = facts.name.unwrap_or(facts.header.file_system);
-                    let name = image::name_of(guid).map_or_else(|| guid.to_string(), Into::into);
-                    ("volume", Some(name), facts.used_bytes)
-                }
-                NodeKind::Padding { fill: None } => ("padding", None, node.len_bytes),
-                _ => ("padding", None, 0),
-            };
-            let code = tree.descendants(id).find(|(_, node)| match node.kind {
-                NodeKind::File(facts) => facts.kind.is_executable(),
-                _ => false,
-            });
-            RegionDocument {
-                offset: node.start as u64,
-                size: node.len_bytes as u64,
-                kind: kind.into(),
-                name,
-                used_bytes: used as u64,
-                runs_from: code.map(|(id, _)| image::runs_from(tree, id).name().into()),
-            }
-        })
-        .collect();
-    let read = flash.content.len() as u64;
-    let unread = flash.len_bytes - read;
-    match regions.last_mut() {
-        // What lies behind is of one byte, as the padding before it is.
-        Some(last) if last.kind == "padding" && last.used_bytes == 0 => last.size += unread,
-        _ if unread > 0 => regions.push(RegionDocument {
-            offset: read,
-            size: unread,
-            kind: "padding".into(),
-            name: None,
-            used_bytes: 0,
-            runs_from: None,
-        }),
-        _ => {}
-    }
-    regions
 }
 
 fn reset_vector(table: &ResetVector) -> ResetVectorDocument {
@@ -295,7 +296,7 @@ fn reset_vector(table: &ResetVector) -> ResetVectorDocument {
     }
 }
 
-fn damage(tree: &Tree<'_>, table: Option<&ResetVector>) -> Vec<DamageDocument> {
+fn damage(tree: &Tree<'_>, of_image: &[fm_formats::Error]) -> Vec<DamageDocument> {
     let in_tree = tree.damages().iter().map(|damage| DamageDocument {
         message: damage.error.to_string(),
         decoded_from: tree
@@ -303,12 +304,11 @@ fn damage(tree: &Tree<'_>, table: Option<&ResetVector>) -> Vec<DamageDocument> {
             .and_then(|section| tree.offset_in_image(section))
             .map(|offset| offset as u64),
     });
-    let in_table = table.into_iter().flat_map(|table| &table.damages);
-    let in_table = in_table.map(|error| DamageDocument {
+    let of_image = of_image.iter().map(|error| DamageDocument {
         message: error.to_string(),
         decoded_from: None,
     });
-    in_tree.chain(in_table).collect()
+    in_tree.chain(of_image).collect()
 }
 
 fn store(flash: &Flash) -> Option<StoreDocument> {
@@ -326,130 +326,4 @@ fn store(flash: &Flash) -> Option<StoreDocument> {
             .map(|damage| format!("{:?} at {:#x}", damage.kind, damage.offset))
             .collect(),
     })
-}
-
-fn nodes(tree: &Tree<'_>) -> Vec<NodeDocument> {
-    tree.nodes()
-        .iter()
-        .enumerate()
-        .map(|(id, node)| node_document(tree, id, node))
-        .collect()
-}
-
-fn node_document(tree: &Tree<'_>, id: NodeId, node: &Node) -> NodeDocument {
-    let known = |guid: Guid| image::name_of(guid).map(String::from);
-    let (kind, subtype, guid, name, detail) = match &node.kind {
-        NodeKind::Volume(facts) => {
-            let guid = facts.name.unwrap_or(facts.header.file_system);
-            let full = facts.used_bytes.saturating_mul(100) / node.len_bytes.max(1);
-            (
-                "volume",
-                None,
-                Some(guid),
-                known(guid),
-                Some(format!("{full} % used")),
-            )
-        }
-        NodeKind::File(facts) => {
-            let name = module_name(tree, id, facts.name, facts.kind);
-            ("file", Some(facts.kind.to_string()), Some(facts.name), name, None)
-        }
-        NodeKind::Section(facts) => {
-            let subtype = match facts.encoding {
-                Some(encoding) => format!("{} ({})", facts.kind, encoding.name()),
-                None => facts.kind.to_string(),
-            };
-            let name = facts
-                .guid
-                .and_then(known)
-                .or_else(|| ui_text(tree, node, facts.kind));
-            (
-                "section",
-                Some(subtype),
-                facts.guid,
-                name,
-                section_detail(tree, node, facts.kind),
-            )
-        }
-        NodeKind::Padding { fill } => {
-            let detail = fill.map_or("not empty".into(), |fill| format!("all {fill:#04x}"));
-            ("padding", None, None, None, Some(detail))
-        }
-        NodeKind::FreeSpace => ("free-space", None, None, None, None),
-    };
-    NodeDocument {
-        depth: node.depth,
-        kind: kind.into(),
-        subtype,
-        guid: guid.map(|guid| guid.to_string()),
-        name,
-        offset: node.start as u64,
-        size_bytes: node.len_bytes as u64,
-        header_bytes: node.header_len_bytes as u64,
-        compressed: node.buffer != 0,
-        detail,
-    }
-}
-
-fn ui_text(tree: &Tree<'_>, node: &Node, kind: SectionKind) -> Option<String> {
-    if !matches!(kind, SectionKind::Ui | SectionKind::Version) {
-        return None;
-    }
-    let units = tree
-        .body(node)
-        .chunks_exact(2)
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
-    let text: String = char::decode_utf16(units.take_while(|unit| *unit != 0).take(200))
-        .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .filter(|character| !character.is_control())
-        .collect();
-    Some(text)
-}
-
-fn section_detail(tree: &Tree<'_>, node: &Node, kind: SectionKind) -> Option<String> {
-    let body = tree.body(node);
-    match kind {
-        SectionKind::Pe32 | SectionKind::Te => {
-            let facts = PeFacts::parse(body, node.start as u64).ok()?;
-            let machine = facts.arch().map_or_else(
-                || format!("machine {:#x}", facts.machine),
-                |arch| arch.to_string(),
-            );
-            let path = facts
-                .debug_path
-                .map(|path| format!(", {path}"))
-                .unwrap_or_default();
-            Some(format!(
-                "{} {machine}, {}, entry {:#x}, {:#x} bytes in memory{path}",
-                facts.format,
-                subsystem(facts.subsystem),
-                facts.entry,
-                facts.image_len_bytes
-            ))
-        }
-        SectionKind::DxeDepex | SectionKind::PeiDepex | SectionKind::MmDepex => {
-            let ops = depex::parse(body, node.start as u64).ok()?;
-            let named = |guid: Guid| image::name_of(guid).map_or_else(|| guid.to_string(), Into::into);
-            let words: Vec<String> = ops
-                .into_iter()
-                .map(|op| match op {
-                    depex::Op::Before(guid) => format!("BEFORE {}", named(guid)),
-                    depex::Op::After(guid) => format!("AFTER {}", named(guid)),
-                    depex::Op::Push(guid) => named(guid),
-                    other => format!("{other:?}").to_uppercase(),
-                })
-                .collect();
-            Some(words.join(" "))
-        }
-        _ => None,
-    }
-}
-
-fn subsystem(value: u16) -> String {
-    match value {
-        10 => "application".into(),
-        11 => "boot driver".into(),
-        12 => "runtime driver".into(),
-        other => format!("subsystem {other}"),
-    }
 }

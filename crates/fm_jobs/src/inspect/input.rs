@@ -11,7 +11,7 @@ use super::{InspectDocument, Kind};
 use crate::{Error, Result, stream};
 
 /// No flash device of QEMU is larger: 64 MiB on Arm; four times that for whatever comes.
-const MOST_BYTES: u64 = 256 << 20;
+pub(super) const MOST_BYTES: u64 = 256 << 20;
 const CHUNK_BYTES: usize = 256 << 10;
 /// Padding is told from a volume's free space only behind this: no volume of `virt` firmware reaches so far.
 const KEPT_BYTES: u64 = 4 << 20;
@@ -39,14 +39,26 @@ pub fn sniff(path: &Path) -> Result<(Kind, Vec<u8>)> {
     file.take(4096)
         .read_to_end(&mut head)
         .map_err(|source| read_error(path, source))?;
-    let kind = if head.starts_with(b"QFI\xfb") {
+    Ok((kind_of(&head), head))
+}
+
+pub(super) fn kind_of(head: &[u8]) -> Kind {
+    if head.starts_with(b"QFI\xfb") {
         Kind::Qcow2
-    } else if stream::is_stream(&head) {
+    } else if stream::is_stream(head) {
         Kind::Stream
     } else {
         Kind::Raw
-    };
-    Ok((kind, head))
+    }
+}
+
+pub(super) fn too_large(path: &Path, len_bytes: u64) -> InspectDocument {
+    let mut document = InspectDocument::new(path, "not-firmware", len_bytes);
+    document.reason = Some(format!(
+        "it is larger than flash can be ({} MiB)",
+        MOST_BYTES >> 20
+    ));
+    document
 }
 
 fn open(path: &Path) -> Result<File> {
@@ -80,12 +92,7 @@ impl Flash {
         let mut file = open(path)?;
         let len = file.metadata().map_err(|source| read_error(path, source))?.len();
         if len > MOST_BYTES {
-            let mut document = InspectDocument::new(path, "not-firmware", len);
-            document.reason = Some(format!(
-                "it is larger than flash can be ({} MiB)",
-                MOST_BYTES >> 20
-            ));
-            return Ok(Err(document));
+            return Ok(Err(too_large(path, len)));
         }
         let mut flash = Self {
             content: Vec::new(),
@@ -95,6 +102,7 @@ impl Flash {
         };
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
+            flash.pass_hole(&file, len);
             let read = match file.read(&mut chunk) {
                 Ok(0) => return Ok(Ok(flash)),
                 Ok(read) => read,
@@ -107,6 +115,35 @@ impl Flash {
                     path,
                     std::io::Error::other("it grows while it is read"),
                 ));
+            }
+        }
+    }
+
+    /// Moves over a hole at the file's position: it holds zeros, which need not be read to be known.
+    fn pass_hole(&mut self, file: &File, file_len: u64) {
+        use rustix::fs::{SeekFrom, seek};
+        let here = self.len_bytes;
+        if here < KEPT_BYTES || here >= file_len {
+            return;
+        }
+        let end = match seek(file, SeekFrom::Data(here)) {
+            Ok(data) => data.min(file_len),
+            // Nothing but a hole up to the end.
+            Err(rustix::io::Errno::NXIO) => file_len,
+            // A file system without holes.
+            Err(_) => here,
+        };
+        // Where that fails nothing was passed, and everything is read.
+        if seek(file, SeekFrom::Start(end)) != Ok(end) {
+            return;
+        }
+        while self.len_bytes < end {
+            let left = end - self.len_bytes;
+            if self.len_bytes > self.content.len() as u64 && self.fill == 0 {
+                self.len_bytes = end;
+            } else {
+                let zeros = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES)];
+                self.push(&zeros);
             }
         }
     }
@@ -193,6 +230,42 @@ mod tests {
             assert_eq!(flash.sha256(flash.key().1), Sha256::of(&bytes), "{parts:?}");
             assert!(flash.content.len() <= kept, "{parts:?}: {}", flash.content.len());
             assert!(bytes.starts_with(&flash.content));
+        }
+    }
+
+    #[test]
+    fn a_file_with_holes_is_the_same_image_as_one_without() {
+        use std::io::{Seek as _, SeekFrom, Write as _};
+        let folder = tempfile::tempdir().unwrap();
+        for (name, parts) in [
+            ("end", vec![(0u64, 1u8, 5 << 20), (64 << 20, 0, 0)]),
+            (
+                "middle",
+                vec![(0, 1, 100), (20 << 20, 2, 100), (33 << 20, 3, 4096)],
+            ),
+            (
+                "after ones",
+                vec![(0, 1, 100), (4 << 20, 0xff, 4 << 20), (20 << 20, 0, 0)],
+            ),
+            ("all", vec![(16 << 20, 0, 0)]),
+        ] {
+            let path = folder.path().join(name);
+            let mut file = File::create(&path).unwrap();
+            let mut whole = Vec::new();
+            for (at, byte, len) in parts {
+                file.set_len(at + len as u64).unwrap();
+                file.seek(SeekFrom::Start(at)).unwrap();
+                file.write_all(&vec![byte; len]).unwrap();
+                whole.resize(usize::try_from(at).unwrap(), 0);
+                whole.resize(whole.len() + len, byte);
+            }
+            let (read, made) = (
+                Flash::read(&path).unwrap().unwrap(),
+                Flash::from_bytes(&whole, "raw"),
+            );
+            assert_eq!(read.len_bytes, made.len_bytes, "{name}");
+            assert_eq!(read.sha256(read.key().1), Sha256::of(&whole), "{name}");
+            assert!(read.content.len() <= made.content.len(), "{name}");
         }
     }
 }

@@ -1,0 +1,135 @@
+//! The whole tree as a document: every volume, file and section in order.
+
+use fm_formats::volume::pe::PeFacts;
+use fm_formats::volume::{Node, NodeId, NodeKind, SectionKind, Tree, depex};
+use fm_formats::{Guid, image};
+
+use super::document::NodeDocument;
+use super::facts::module_name;
+
+pub(super) fn nodes(tree: &Tree<'_>) -> Vec<NodeDocument> {
+    tree.nodes()
+        .iter()
+        .enumerate()
+        .map(|(id, node)| node_document(tree, id, node))
+        .collect()
+}
+
+fn node_document(tree: &Tree<'_>, id: NodeId, node: &Node) -> NodeDocument {
+    let known = |guid: Guid| image::name_of(guid).map(String::from);
+    let (kind, subtype, guid, name, detail) = match &node.kind {
+        NodeKind::Volume(facts) => {
+            let guid = facts.name.unwrap_or(facts.header.file_system);
+            let full = facts.used_bytes.saturating_mul(100) / node.len_bytes.max(1);
+            (
+                "volume",
+                None,
+                Some(guid),
+                known(guid),
+                Some(format!("{full} % used")),
+            )
+        }
+        NodeKind::File(facts) => {
+            let name = module_name(tree, id, facts.name, facts.kind);
+            let gone = (!facts.is_live()).then(|| format!("not in use, state {:#04x}", facts.state));
+            ("file", Some(facts.kind.to_string()), Some(facts.name), name, gone)
+        }
+        NodeKind::Section(facts) => {
+            let subtype = match facts.encoding {
+                Some(encoding) => format!("{} ({})", facts.kind, encoding.name()),
+                None => facts.kind.to_string(),
+            };
+            let name = facts
+                .guid
+                .and_then(known)
+                .or_else(|| ui_text(tree, node, facts.kind));
+            (
+                "section",
+                Some(subtype),
+                facts.guid,
+                name,
+                section_detail(tree, node, facts.kind),
+            )
+        }
+        NodeKind::Padding { fill } => {
+            let detail = fill.map_or("not empty".into(), |fill| format!("all {fill:#04x}"));
+            ("padding", None, None, None, Some(detail))
+        }
+        NodeKind::FreeSpace => ("free-space", None, None, None, None),
+    };
+    NodeDocument {
+        depth: node.depth,
+        kind: kind.into(),
+        subtype,
+        guid: guid.map(|guid| guid.to_string()),
+        name,
+        offset: node.start as u64,
+        size_bytes: node.len_bytes as u64,
+        header_bytes: node.header_len_bytes as u64,
+        compressed: node.buffer != 0,
+        detail,
+    }
+}
+
+fn ui_text(tree: &Tree<'_>, node: &Node, kind: SectionKind) -> Option<String> {
+    if !matches!(kind, SectionKind::Ui | SectionKind::Version) {
+        return None;
+    }
+    let units = tree
+        .body(node)
+        .chunks_exact(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+    let text: String = char::decode_utf16(units.take_while(|unit| *unit != 0).take(200))
+        .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .filter(|character| !character.is_control())
+        .collect();
+    Some(text)
+}
+
+fn section_detail(tree: &Tree<'_>, node: &Node, kind: SectionKind) -> Option<String> {
+    let body = tree.body(node);
+    match kind {
+        SectionKind::Pe32 | SectionKind::Te => {
+            let facts = PeFacts::parse(body, node.start as u64).ok()?;
+            let machine = facts.arch().map_or_else(
+                || format!("machine {:#x}", facts.machine),
+                |arch| arch.to_string(),
+            );
+            let path = facts
+                .debug_path
+                .map(|path| format!(", {path}"))
+                .unwrap_or_default();
+            Some(format!(
+                "{} {machine}, {}, entry {:#x}, {:#x} bytes in memory{path}",
+                facts.format,
+                subsystem(facts.subsystem),
+                facts.entry,
+                facts.image_len_bytes
+            ))
+        }
+        SectionKind::DxeDepex | SectionKind::PeiDepex | SectionKind::MmDepex => {
+            let ops = depex::parse(body, node.start as u64).ok()?;
+            let named = |guid: Guid| image::name_of(guid).map_or_else(|| guid.to_string(), Into::into);
+            let words: Vec<String> = ops
+                .into_iter()
+                .map(|op| match op {
+                    depex::Op::Before(guid) => format!("BEFORE {}", named(guid)),
+                    depex::Op::After(guid) => format!("AFTER {}", named(guid)),
+                    depex::Op::Push(guid) => named(guid),
+                    other => format!("{other:?}").to_uppercase(),
+                })
+                .collect();
+            Some(words.join(" "))
+        }
+        _ => None,
+    }
+}
+
+fn subsystem(value: u16) -> String {
+    match value {
+        10 => "application".into(),
+        11 => "boot driver".into(),
+        12 => "runtime driver".into(),
+        other => format!("subsystem {other}"),
+    }
+}
