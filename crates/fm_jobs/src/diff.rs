@@ -1,12 +1,14 @@
 //! What changed between two firmware builds, module by module.
 
+mod modules;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::inspect::{self, Build, Catalogue, ImageDocument, InspectDocument, ModuleDocument, Request};
+use crate::inspect::{self, Build, Catalogue, ImageDocument, InspectDocument, RangeDocument, Request};
 use crate::{Error, Result};
 
 /// The difference between two builds.
@@ -26,8 +28,19 @@ pub struct DiffDocument {
     pub features_gained: Vec<String>,
     /// Features that only the build before has.
     pub features_lost: Vec<String>,
+    /// Whether the volumes that PCR 0 measures are the `same`, `changed`, or `unknown` because nothing tells
+    /// which ones the firmware measures.
+    pub measured: String,
     /// Volumes that PCR 0 measures and whose content differs: sealed secrets may not open any more.
     pub measured_changed: Vec<String>,
+    /// Technologies whose launch measurement changes, because it covers the bytes of the firmware.
+    pub launch_measurement_changed: Vec<String>,
+    /// Technologies whose memory ranges in the reset-vector table differ.
+    pub ranges_changed: Vec<String>,
+    /// How full the volumes are, before and after.
+    pub volumes: Vec<DiffVolume>,
+    /// Damage in one of the two. What could not be read of it counts as removed or lost.
+    pub damage: Vec<DiffDamage>,
     /// Modules that only the build after has.
     pub added: Vec<DiffModule>,
     /// Modules that only the build before has.
@@ -62,6 +75,34 @@ pub struct Changed {
     pub to: Option<String>,
 }
 
+/// A volume's size and use in both builds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DiffVolume {
+    /// Its name, or its GUID.
+    pub name: String,
+    /// Its size before; absent if it is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_bytes: Option<u64>,
+    /// How much of it was in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_used_bytes: Option<u64>,
+    /// Its size after; absent if it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_bytes: Option<u64>,
+    /// How much of it is in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_used_bytes: Option<u64>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DiffDamage {
+    /// `from` or `to`.
+    pub side: String,
+    /// What, with its offset.
+    pub message: String,
+}
+
 /// A module that differs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct DiffModule {
@@ -73,6 +114,16 @@ pub struct DiffModule {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
+    /// When it runs: `SEC`, `PEI`, `DXE`, `MM`, `application`; `container` for a file that holds volumes, and
+    /// `data`.
+    #[serde(default)]
+    pub phase: String,
+    /// Its digest before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_sha256: Option<String>,
+    /// Its digest after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_sha256: Option<String>,
     /// Its size before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_bytes: Option<u64>,
@@ -84,7 +135,7 @@ pub struct DiffModule {
 /// Compares two builds.
 ///
 /// # Errors
-/// If one cannot be read or is no firmware.
+/// If one cannot be read or is no firmware, or if both are variable stores.
 pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDocument> {
     let catalogue = Catalogue::open(catalogue.as_deref())?;
     let look = |path: &Path| {
@@ -95,23 +146,48 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
         inspect::inspect_with(&request, &catalogue)
     };
     let (before, after) = (look(from)?, look(to)?);
+    if before.kind == "vars" && after.kind == "vars" {
+        return Err(Error::Usage {
+            message: "both files are variable stores, which hold no modules to compare".into(),
+            remedy: "`flashmoor vars diff FROM TO` compares their variables".into(),
+        });
+    }
     let (old, new) = (image_of(&before)?, image_of(&after)?);
+    let measured_changed = measured(old, new);
+    let is_same = before.sha256 == after.sha256;
     let mut document = DiffDocument {
         schema: "flashmoor/diff/1".into(),
         from: side(&before, old),
         to: side(&after, new),
-        identical: before.sha256 == after.sha256,
+        identical: is_same,
         facts: facts(&before, old, &after, new),
         features_gained: without(&new.features, &old.features),
         features_lost: without(&old.features, &new.features),
-        measured_changed: measured(old, new),
+        measured: match &measured_changed {
+            None if !is_same => "unknown",
+            Some(changed) if !changed.is_empty() => "changed",
+            _ => "same",
+        }
+        .into(),
+        measured_changed: measured_changed.unwrap_or_default(),
+        launch_measurement_changed: if is_same { Vec::new() } else { launched(old, new) },
+        ranges_changed: ranges(old, new),
+        volumes: volumes(old, new),
+        damage: [("from", old), ("to", new)]
+            .into_iter()
+            .flat_map(|(side, image)| image.damage.iter().map(move |damage| (side, damage)))
+            .map(|(side, damage)| DiffDamage {
+                side: side.into(),
+                message: damage.message.clone(),
+            })
+            .collect(),
         added: Vec::new(),
         removed: Vec::new(),
         changed: Vec::new(),
         moved: Vec::new(),
         unchanged: 0,
     };
-    modules(&mut document, old, new);
+    modules::pair_up(&mut document, old, new);
     Ok(document)
 }
 
@@ -162,115 +238,91 @@ fn facts(
     .collect()
 }
 
-fn measured(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
+/// Which of the measured volumes differ; nothing if a side has none that is known to be measured.
+fn measured(old: &ImageDocument, new: &ImageDocument) -> Option<Vec<String>> {
     let digests = |image: &ImageDocument| -> BTreeMap<String, String> {
         let measured = image.volumes.iter().filter(|volume| volume.measured);
         measured
-            .map(|volume| {
+            .map(|volume| (volume.label().to_owned(), volume.sha256.clone()))
+            .collect()
+    };
+    let (old, new) = (digests(old), digests(new));
+    if old.is_empty() || new.is_empty() {
+        return None;
+    }
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differs = |name: &&&String| old.get(**name) != new.get(**name);
+    Some(names.iter().filter(differs).map(|name| (*name).clone()).collect())
+}
+
+/// What is launched with SEV or TDX measures the firmware's bytes as they lie in the file (QEMU
+/// `target/i386/sev.c`, `sev_encrypt_flash`; the TDX metadata's section BFV).
+fn launched(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
+    let technologies = ["sev", "sev-es", "sev-snp", "tdx"].into_iter();
+    let of_either = |technology: &&str| {
+        let mut features = old.features.iter().chain(&new.features);
+        features.any(|feature| feature == technology)
+    };
+    technologies.filter(of_either).map(Into::into).collect()
+}
+
+fn ranges(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
+    let all = |image: &ImageDocument| -> Vec<RangeDocument> {
+        let table = image.reset_vector.as_ref();
+        table.map(|table| table.ranges.clone()).unwrap_or_default()
+    };
+    let (old, new) = (all(old), all(new));
+    let names: BTreeSet<&String> = old.iter().chain(&new).map(|range| &range.technology).collect();
+    let of = |ranges: &[RangeDocument], name: &str| -> Vec<(u32, u64, u64, Option<u32>, bool)> {
+        let ranges = ranges.iter().filter(|range| range.technology == name);
+        ranges
+            .map(|range| {
                 (
-                    volume.name.clone().unwrap_or(volume.guid.clone()),
-                    volume.sha256.clone(),
+                    range.kind,
+                    range.base,
+                    range.size,
+                    range.flash_offset,
+                    range.measured,
                 )
             })
             .collect()
     };
-    let (old, new) = (digests(old), digests(new));
-    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     names
         .into_iter()
-        .filter(|name| old.get(*name) != new.get(*name))
+        .filter(|name| of(&old, name) != of(&new, name))
         .cloned()
         .collect()
 }
 
-/// A GUID may name several files, so each group is matched up: equal in place, equal elsewhere, then the rest
-/// in order.
-fn modules(document: &mut DiffDocument, old: &ImageDocument, new: &ImageDocument) {
-    let mut groups: BTreeMap<&str, (Vec<Placed<'_>>, Vec<Placed<'_>>)> = BTreeMap::new();
-    for module in &old.modules {
-        groups
-            .entry(&module.guid)
-            .or_default()
-            .0
-            .push(Placed::of(old, module));
-    }
-    for module in &new.modules {
-        groups
-            .entry(&module.guid)
-            .or_default()
-            .1
-            .push(Placed::of(new, module));
-    }
-    for (mut before, mut after) in groups.into_values() {
-        let in_place = pairs(&mut before, &mut after, |a, b| {
-            a.module.sha256 == b.module.sha256 && a.volume == b.volume
-        });
-        document.unchanged += in_place.len();
-        let moved = pairs(&mut before, &mut after, |a, b| a.module.sha256 == b.module.sha256);
-        document
-            .moved
-            .extend(moved.iter().map(|(a, b)| entry(Some(a), Some(b))));
-        let changed = pairs(&mut before, &mut after, |_, _| true);
-        document
-            .changed
-            .extend(changed.iter().map(|(a, b)| entry(Some(a), Some(b))));
-        document
-            .removed
-            .extend(before.iter().map(|a| entry(Some(a), None)));
-        document.added.extend(after.iter().map(|b| entry(None, Some(b))));
-    }
-    for list in [
-        &mut document.added,
-        &mut document.removed,
-        &mut document.changed,
-        &mut document.moved,
-    ] {
-        list.sort_by(|a, b| (&a.name, &a.guid).cmp(&(&b.name, &b.guid)));
-    }
-}
-
-/// A module and the name of the volume that it lies in.
-#[derive(Debug, Clone, Copy)]
-struct Placed<'a> {
-    module: &'a ModuleDocument,
-    volume: Option<&'a str>,
-}
-
-impl<'a> Placed<'a> {
-    fn of(image: &'a ImageDocument, module: &'a ModuleDocument) -> Self {
-        Self {
-            module,
-            volume: image
-                .volumes
-                .get(module.volume)
-                .map(|volume| volume.guid.as_str()),
+/// By name; of several with one name the first of both sides belong together, and so on.
+fn volumes(old: &ImageDocument, new: &ImageDocument) -> Vec<DiffVolume> {
+    let mut all: Vec<DiffVolume> = old
+        .volumes
+        .iter()
+        .map(|volume| DiffVolume {
+            name: volume.label().to_owned(),
+            from_bytes: Some(volume.size),
+            from_used_bytes: Some(volume.used_bytes),
+            to_bytes: None,
+            to_used_bytes: None,
+        })
+        .collect();
+    for volume in &new.volumes {
+        let name = volume.label().to_owned();
+        let pair = all
+            .iter_mut()
+            .find(|known| known.name == name && known.to_bytes.is_none());
+        let (size, used) = (Some(volume.size), Some(volume.used_bytes));
+        match pair {
+            Some(pair) => (pair.to_bytes, pair.to_used_bytes) = (size, used),
+            None => all.push(DiffVolume {
+                name,
+                from_bytes: None,
+                from_used_bytes: None,
+                to_bytes: size,
+                to_used_bytes: used,
+            }),
         }
     }
-}
-
-fn pairs<'a>(
-    before: &mut Vec<Placed<'a>>,
-    after: &mut Vec<Placed<'a>>,
-    same: impl Fn(&Placed<'_>, &Placed<'_>) -> bool,
-) -> Vec<(Placed<'a>, Placed<'a>)> {
-    let mut found = Vec::new();
-    before.retain(|a| match after.iter().position(|b| same(a, b)) {
-        Some(at) => {
-            found.push((*a, after.remove(at)));
-            false
-        }
-        None => true,
-    });
-    found
-}
-
-fn entry(before: Option<&Placed<'_>>, after: Option<&Placed<'_>>) -> DiffModule {
-    let either = after.or(before).map(|placed| placed.module);
-    DiffModule {
-        guid: either.map(|module| module.guid.clone()).unwrap_or_default(),
-        name: either.and_then(|module| module.name.clone()),
-        kind: either.map(|module| module.kind.clone()).unwrap_or_default(),
-        from_bytes: before.map(|placed| placed.module.size_bytes),
-        to_bytes: after.map(|placed| placed.module.size_bytes),
-    }
+    all
 }

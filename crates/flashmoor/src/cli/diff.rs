@@ -15,6 +15,9 @@ pub(crate) struct Diff {
     from: PathBuf,
     /// The build after
     to: PathBuf,
+    /// List every module that differs, however many there are
+    #[arg(long)]
+    all: bool,
 }
 
 impl Diff {
@@ -23,7 +26,7 @@ impl Diff {
         if context.output.wants_json() {
             context.output.json(&document);
         } else {
-            render::diff::text(&context.output, &document);
+            render::diff::text(&context.output, &document, self.all);
         }
         Ok(Status::Done)
     }

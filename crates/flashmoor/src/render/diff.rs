@@ -1,10 +1,17 @@
 //! The difference between two builds, for a person who must approve an update.
 
-use fm_jobs::diff::{DiffDocument, DiffModule};
+use std::collections::BTreeMap;
+
+use fm_jobs::diff::{DiffDocument, DiffModule, DiffVolume};
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
 
-pub(crate) fn text(output: &Output, document: &DiffDocument) {
+/// As many modules of a kind as are read in a minute; more are counted by phase.
+const MOST_LISTED: usize = 16;
+/// Of those that are counted, how many are named.
+const MOST_NAMED: usize = 4;
+
+pub(crate) fn text(output: &Output, document: &DiffDocument, all: bool) {
     for (word, side) in [("from", &document.from), ("to", &document.to)] {
         let version = side.build.version.as_deref().unwrap_or("");
         output.line(format_args!(
@@ -12,10 +19,22 @@ pub(crate) fn text(output: &Output, document: &DiffDocument) {
             side.build.name, side.path
         ));
     }
+    for damage in document.damage.iter().take(if all { usize::MAX } else { 4 }) {
+        output.line(format_args!(
+            "{BAD}damage in {}{BAD:#}: {}; what could not be read of it counts as absent below",
+            damage.side, damage.message
+        ));
+    }
     if document.identical {
         output.line(format_args!("{GOOD}the two are the same, byte for byte{GOOD:#}"));
         return;
     }
+    facts(output, document);
+    volumes(output, &document.volumes);
+    modules(output, document, all);
+}
+
+fn facts(output: &Output, document: &DiffDocument) {
     for changed in &document.facts {
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
         let (from, to) = (value(&changed.from), value(&changed.to));
@@ -33,7 +52,11 @@ pub(crate) fn text(output: &Output, document: &DiffDocument) {
     for feature in &document.features_gained {
         output.line(format_args!("{GOOD}feature gained{GOOD:#}: {feature}"));
     }
-    if document.measured_changed.is_empty() {
+    if document.measured == "unknown" {
+        output.line(format_args!(
+            "{CARE}measured volumes: not known{CARE:#} of one of the two; take PCR 0 for changed"
+        ));
+    } else if document.measured_changed.is_empty() {
         output.line("measured volumes: the same; PCR 0 does not change for their sake");
     } else {
         let names = document.measured_changed.join(", ");
@@ -41,32 +64,130 @@ pub(crate) fn text(output: &Output, document: &DiffDocument) {
             "{CARE}measured volumes differ{CARE:#}: {names}; PCR 0 changes at the next cold boot"
         ));
     }
-    output.line(format_args!(
-        "modules: {} added, {} removed, {} changed, {} moved, {} the same",
-        document.added.len(),
-        document.removed.len(),
-        document.changed.len(),
-        document.moved.len(),
-        document.unchanged
-    ));
-    for (sign, modules) in [
-        ('+', &document.added),
-        ('-', &document.removed),
-        ('~', &document.changed),
-        ('>', &document.moved),
-    ] {
-        modules
-            .iter()
-            .for_each(|module| output.line(format_args!("  {sign} {}", line(module))));
+    if !document.launch_measurement_changed.is_empty() {
+        let names = document.launch_measurement_changed.join(", ");
+        output.line(format_args!(
+            "{CARE}launch measurement changes{CARE:#}: {names}; guests that are attested need the new value"
+        ));
+    }
+    for technology in &document.ranges_changed {
+        output.line(format_args!(
+            "{CARE}memory ranges differ{CARE:#}: {technology} (see `inspect` of both)"
+        ));
     }
 }
 
+fn volumes(output: &Output, volumes: &[DiffVolume]) {
+    let side = |size: Option<u64>, used: Option<u64>| match (size, used) {
+        (Some(size), Some(used)) => Some(format!(
+            "{} % of {} KiB",
+            used.saturating_mul(100) / size.max(1),
+            size / 1024
+        )),
+        _ => None,
+    };
+    for volume in volumes {
+        let from = side(volume.from_bytes, volume.from_used_bytes);
+        let to = side(volume.to_bytes, volume.to_used_bytes);
+        if from != to {
+            let words = |side: Option<String>| side.unwrap_or_else(|| "not there".into());
+            output.line(format_args!(
+                "volume {}: {} -> {} used",
+                volume.name,
+                words(from),
+                words(to)
+            ));
+        }
+    }
+}
+
+fn modules(output: &Output, document: &DiffDocument, all: bool) {
+    // A file that holds volumes differs whenever something in it does.
+    let listed = |modules: &[DiffModule]| -> Vec<DiffModule> {
+        let modules = modules.iter().filter(|module| module.phase != "container");
+        modules.cloned().collect()
+    };
+    let groups = [
+        ('+', listed(&document.added)),
+        ('-', listed(&document.removed)),
+        ('~', listed(&document.changed)),
+        ('>', listed(&document.moved)),
+    ];
+    let [added, removed, changed, moved] = groups.each_ref().map(|(_, modules)| modules.len());
+    output.line(format_args!(
+        "modules: {added} added, {removed} removed, {changed} changed, {moved} moved, {} the same",
+        document.unchanged
+    ));
+    if added + removed + changed + moved == 0 {
+        output
+            .line("  no module differs: the bytes that do lie in headers, padding, free space or variables");
+    }
+    let mut folded = false;
+    for (sign, modules) in &groups {
+        if all || modules.len() <= MOST_LISTED {
+            modules
+                .iter()
+                .for_each(|module| output.line(format_args!("  {sign} {}", line(module))));
+        } else {
+            folded = true;
+            by_phase(output, *sign, modules);
+        }
+    }
+    if folded {
+        output.remark("--all lists every module");
+    }
+}
+
+fn by_phase(output: &Output, sign: char, modules: &[DiffModule]) {
+    let mut phases: BTreeMap<&str, Vec<&DiffModule>> = BTreeMap::new();
+    for module in modules {
+        phases.entry(&module.phase).or_default().push(module);
+    }
+    for (phase, mut modules) in phases {
+        let same_size = modules.iter().filter(|module| growth(module) == 0).count();
+        modules.sort_by_key(|module| std::cmp::Reverse(growth(module).abs()));
+        let most: Vec<String> = modules
+            .iter()
+            .take(MOST_NAMED)
+            .map(|module| format!("{} {:+}", name(module), growth(module)))
+            .collect();
+        let same = match (same_size, sign) {
+            (1.., '~') => format!(", {same_size} of the same size"),
+            _ => String::new(),
+        };
+        output.line(format_args!(
+            "  {sign} {phase}: {}{same}; most in bytes: {}",
+            modules.len(),
+            most.join(", ")
+        ));
+    }
+}
+
+/// How many bytes more there are of it.
+fn growth(module: &DiffModule) -> i64 {
+    let bytes = |bytes: Option<u64>| i64::try_from(bytes.unwrap_or(0)).unwrap_or(i64::MAX);
+    bytes(module.to_bytes).saturating_sub(bytes(module.from_bytes))
+}
+
+fn name(module: &DiffModule) -> &str {
+    module.name.as_deref().unwrap_or(&module.guid)
+}
+
 fn line(module: &DiffModule) -> String {
-    let name = module.name.as_deref().unwrap_or(&module.guid);
     let size = match (module.from_bytes, module.to_bytes) {
         (Some(from), Some(to)) if from == to => format!("{to} bytes"),
         (Some(from), Some(to)) => format!("{from} -> {to} bytes"),
         (from, to) => format!("{} bytes", from.or(to).unwrap_or(0)),
     };
-    format!("{name:<32} {:<14} {size}", module.kind)
+    let digest = |digest: &Option<String>| {
+        digest
+            .as_deref()
+            .and_then(|digest| digest.get(..12))
+            .map(str::to_owned)
+    };
+    let digests = match (digest(&module.from_sha256), digest(&module.to_sha256)) {
+        (Some(from), Some(to)) if from != to => format!("  {from} -> {to}"),
+        _ => String::new(),
+    };
+    format!("{:<32} {:<14} {size}{digests}", name(module), module.kind)
 }

@@ -1,0 +1,116 @@
+//! Pairs the modules of two builds: the same, moved, changed, added or removed.
+
+use std::collections::BTreeMap;
+
+use super::{DiffDocument, DiffModule};
+use crate::inspect::{ImageDocument, ModuleDocument};
+
+/// A GUID may name several files, so each group is matched up: equal in place, equal elsewhere, then the rest
+/// in order.
+pub(super) fn pair_up(document: &mut DiffDocument, old: &ImageDocument, new: &ImageDocument) {
+    let mut groups: BTreeMap<&str, (Vec<Placed<'_>>, Vec<Placed<'_>>)> = BTreeMap::new();
+    for module in &old.modules {
+        groups
+            .entry(&module.guid)
+            .or_default()
+            .0
+            .push(Placed::of(old, module));
+    }
+    for module in &new.modules {
+        groups
+            .entry(&module.guid)
+            .or_default()
+            .1
+            .push(Placed::of(new, module));
+    }
+    for (mut before, mut after) in groups.into_values() {
+        let in_place = pairs(&mut before, &mut after, |a, b| {
+            a.module.sha256 == b.module.sha256 && a.volume == b.volume
+        });
+        document.unchanged += in_place.len();
+        let moved = pairs(&mut before, &mut after, |a, b| a.module.sha256 == b.module.sha256);
+        document
+            .moved
+            .extend(moved.iter().map(|(a, b)| entry(Some(a), Some(b))));
+        let changed = pairs(&mut before, &mut after, |_, _| true);
+        document
+            .changed
+            .extend(changed.iter().map(|(a, b)| entry(Some(a), Some(b))));
+        document
+            .removed
+            .extend(before.iter().map(|a| entry(Some(a), None)));
+        document.added.extend(after.iter().map(|b| entry(None, Some(b))));
+    }
+    for list in [
+        &mut document.added,
+        &mut document.removed,
+        &mut document.changed,
+        &mut document.moved,
+    ] {
+        list.sort_by(|a, b| (&a.name, &a.guid).cmp(&(&b.name, &b.guid)));
+    }
+}
+
+/// A module and the name of the volume that it lies in.
+#[derive(Debug, Clone, Copy)]
+struct Placed<'a> {
+    module: &'a ModuleDocument,
+    volume: Option<&'a str>,
+}
+
+impl<'a> Placed<'a> {
+    fn of(image: &'a ImageDocument, module: &'a ModuleDocument) -> Self {
+        Self {
+            module,
+            volume: image
+                .volumes
+                .get(module.volume)
+                .map(|volume| volume.guid.as_str()),
+        }
+    }
+}
+
+fn pairs<'a>(
+    before: &mut Vec<Placed<'a>>,
+    after: &mut Vec<Placed<'a>>,
+    same: impl Fn(&Placed<'_>, &Placed<'_>) -> bool,
+) -> Vec<(Placed<'a>, Placed<'a>)> {
+    let mut found = Vec::new();
+    before.retain(|a| match after.iter().position(|b| same(a, b)) {
+        Some(at) => {
+            found.push((*a, after.remove(at)));
+            false
+        }
+        None => true,
+    });
+    found
+}
+
+fn entry(before: Option<&Placed<'_>>, after: Option<&Placed<'_>>) -> DiffModule {
+    let either = after.or(before).map(|placed| placed.module);
+    DiffModule {
+        guid: either.map(|module| module.guid.clone()).unwrap_or_default(),
+        name: either.and_then(|module| module.name.clone()),
+        kind: either.map(|module| module.kind.clone()).unwrap_or_default(),
+        phase: either
+            .map(|module| phase(&module.kind).into())
+            .unwrap_or_default(),
+        from_sha256: before.map(|placed| placed.module.sha256.clone()),
+        to_sha256: after.map(|placed| placed.module.sha256.clone()),
+        from_bytes: before.map(|placed| placed.module.size_bytes),
+        to_bytes: after.map(|placed| placed.module.size_bytes),
+    }
+}
+
+/// The phase of the boot that a type of file belongs to.
+fn phase(kind: &str) -> &'static str {
+    match kind {
+        "sec-core" => "SEC",
+        "pei-core" | "peim" => "PEI",
+        "dxe-core" | "driver" | "peim-driver" => "DXE",
+        "mm-core" | "mm-driver" | "mm-dxe-driver" | "mm-standalone-core" | "mm-standalone-driver" => "MM",
+        "application" => "application",
+        "volume-image" => "container",
+        _ => "data",
+    }
+}

@@ -1,0 +1,115 @@
+//! Comparing real builds.
+
+use std::path::Path;
+
+use fm_fixtures::path;
+use fm_jobs::diff;
+use fm_jobs::inspect::{InspectDocument, Request, inspect};
+
+fn look(path: &Path) -> InspectDocument {
+    inspect(&Request {
+        path: path.to_owned(),
+        tree: true,
+        ..Request::default()
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_diff_names_features_volumes_and_modules() {
+    let (plain, secure) = (
+        path("trixie/OVMF_CODE_4M.fd"),
+        path("trixie/OVMF_CODE_4M.secboot.fd"),
+    );
+    let document = diff::diff(&plain, &secure, None).unwrap();
+    assert!(!document.identical);
+    assert!(document.features_gained.contains(&"secure-boot".to_owned()));
+    assert!(document.features_gained.contains(&"smm".to_owned()));
+    assert!(document.measured_changed.contains(&"DXEFV".to_owned()));
+    let named = |name: &str, list: &[diff::DiffModule]| {
+        list.iter().any(|module| module.name.as_deref() == Some(name))
+    };
+    assert!(
+        named("SecureBootConfigDxe", &document.added),
+        "{:?}",
+        document.added
+    );
+    assert!(
+        named("VariableRuntimeDxe", &document.removed),
+        "{:?}",
+        document.removed
+    );
+    let total = document.unchanged + document.changed.len() + document.moved.len() + document.added.len();
+    assert_eq!(total, look(&secure).image.unwrap().modules.len());
+
+    let same = diff::diff(&plain, &plain, None).unwrap();
+    assert!(same.identical && same.facts.is_empty() && same.changed.is_empty() && same.added.is_empty());
+    assert_eq!(
+        (document.measured.as_str(), same.measured.as_str()),
+        ("changed", "same")
+    );
+    assert!(document.launch_measurement_changed.contains(&"tdx".to_owned()));
+    assert!(same.launch_measurement_changed.is_empty());
+    assert!(
+        document
+            .changed
+            .iter()
+            .all(|module| module.from_sha256 != module.to_sha256)
+    );
+    let fuller = document
+        .volumes
+        .iter()
+        .find(|volume| volume.name == "DXEFV")
+        .unwrap();
+    assert!(fuller.from_used_bytes.is_some() && fuller.from_used_bytes != fuller.to_used_bytes);
+    let back = diff::diff(&secure, &plain, None).unwrap();
+    assert_eq!(back.features_lost, document.features_gained);
+    assert_eq!(back.removed.len(), document.added.len());
+}
+
+#[test]
+fn a_diff_says_nothing_that_it_does_not_know() {
+    // Two builds for Arm, whose boot volumes differ.
+    let arm = diff::diff(
+        &path("bookworm/AAVMF_CODE.fd"),
+        &path("trixie/AAVMF_CODE.secboot.fd"),
+        None,
+    )
+    .unwrap();
+    assert_eq!(
+        (arm.measured.as_str(), arm.measured_changed.len()),
+        ("changed", 1)
+    );
+    // Nobody told us what RISC-V firmware measures.
+    let folder = tempfile::tempdir().unwrap();
+    let riscv = path("trixie/RISCV_VIRT_CODE.fd");
+    let mut bytes = std::fs::read(&riscv).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    let other = folder.path().join("riscv.fd");
+    std::fs::write(&other, bytes).unwrap();
+    let riscv = diff::diff(&riscv, &other, None).unwrap();
+    assert_eq!(
+        (riscv.measured.as_str(), riscv.measured_changed.len()),
+        ("unknown", 0)
+    );
+    // Stores hold no modules; another command compares them.
+    let stores = diff::diff(
+        &path("trixie/OVMF_VARS_4M.fd"),
+        &path("trixie/OVMF_VARS_4M.ms.fd"),
+        None,
+    );
+    let error = stores.unwrap_err();
+    assert!(error.remedy().unwrap().contains("vars diff"), "{error}");
+    // What cannot be read of one side is not lost without a word.
+    let mut bytes = fm_fixtures::bytes("trixie/OVMF_CODE_4M.fd");
+    bytes[0x8_0000] ^= 1;
+    let damaged = folder.path().join("damaged.fd");
+    std::fs::write(&damaged, bytes).unwrap();
+    let damaged = diff::diff(&path("trixie/OVMF_CODE_4M.fd"), &damaged, None).unwrap();
+    assert!(!damaged.features_lost.is_empty() && damaged.measured == "unknown");
+    assert!(
+        matches!(&damaged.damage[..], [one] if one.side == "to" && one.message.contains("lzma")),
+        "{:?}",
+        damaged.damage
+    );
+}
