@@ -114,6 +114,23 @@ fn image(name: &str) -> String {
 }
 
 #[test]
+fn a_second_template_is_kept_beside_the_first() {
+    let scene = Scene::new();
+    let before = scene.import();
+    let (code, vars) = (image(CODE), image("bookworm/OVMF_VARS_4M.ms.fd"));
+    let said = scene.say(&["store", "import", &code, "--vars-template", &vars]);
+    assert!(
+        said.contains("another VARS template; this one is kept beside it"),
+        "{said}"
+    );
+    let build = scene.json(&["store", "show", before["id"].as_str().unwrap()])["build"].clone();
+    let held = |file: &Value| fs::read(file["path"].as_str().unwrap()).unwrap();
+    assert!(held(&build["vars_template"]) == fm_fixtures::bytes(VARS));
+    assert!(held(&build["templates"][0]) == fm_fixtures::bytes(VARS));
+    assert!(held(&build["templates"][1]) == fm_fixtures::bytes("bookworm/OVMF_VARS_4M.ms.fd"));
+}
+
+#[test]
 fn each_verb_says_what_it_did() {
     let scene = Scene::new();
     let (code, vars) = (image(CODE), image(VARS));
@@ -131,15 +148,7 @@ fn each_verb_says_what_it_did() {
             "--version",
             "2022.11-6",
         ],
-        &[
-            "store",
-            "import",
-            &code,
-            "--vars-template",
-            &code,
-            "--name",
-            "another",
-        ],
+        &["store", "import", &code, "--name", "another"],
         &["store", "list"],
         &["store", "show", "Debian 12 4M"],
         &["store", "verify"],

@@ -16,6 +16,63 @@ pub(crate) const FILES: [(&str, &str); 3] = [
     ("descriptor.json", oci::DESCRIPTOR),
 ];
 
+/// The name of a VARS template by what it holds: guests of one CODE may have been made from different ones.
+pub(crate) fn template_name(template: &Sha256) -> String {
+    format!("VARS-sha256-{template}.fd")
+}
+
+/// What lies in a build's folder: the names, and the blobs that they are links of. The first template has two.
+pub(crate) fn names(manifest: &Manifest) -> Vec<(String, Sha256)> {
+    let files = FILES
+        .iter()
+        .filter_map(|(file, media_type)| Some(((*file).to_owned(), manifest.layer(media_type)?.digest.0)));
+    let templates = manifest.templates().map(|layer| layer.digest.0);
+    let mut names: Vec<(String, Sha256)> = files
+        .chain(templates.map(|digest| (template_name(&digest), digest)))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Gives a manifest this layer. Where it has another of the kind, that one stays what it is, unless `replace`;
+/// a VARS template comes in addition then, because definitions may name either. Tells whether it stayed.
+pub(crate) fn put(manifest: &mut Manifest, layer: Descriptor, replace: bool) -> bool {
+    let media_type = layer.media_type.clone();
+    let Some(at) = manifest
+        .layers
+        .iter()
+        .position(|known| known.media_type == media_type)
+    else {
+        manifest.layers.push(layer);
+        return false;
+    };
+    if manifest.layers[at].digest.0 == layer.digest.0 {
+        return false;
+    }
+    let is_template = media_type == oci::VARS_TEMPLATE;
+    let other = match replace {
+        true => std::mem::replace(&mut manifest.layers[at], layer),
+        false => layer,
+    };
+    if is_template {
+        let first = manifest.layers[at].digest.0;
+        let known = manifest.templates().any(|known| known.digest == other.digest);
+        if !known {
+            let name = template_name(&other.digest.0);
+            manifest.layers.push(other.titled(&name));
+        }
+        // one that becomes the first is not a further one any more
+        let mut seen = 0;
+        manifest.layers.retain(|known| {
+            let is_first = known.media_type == media_type && known.digest.0 == first;
+            seen += usize::from(is_first);
+            !is_first || seen == 1
+        });
+    }
+    !replace
+}
+
 /// One stored firmware build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -30,6 +87,8 @@ pub struct Build {
     pub code: Part,
     /// The VARS template that belongs to it, if known.
     pub vars_template: Option<Part>,
+    /// All VARS templates that guests of this CODE were made from, each under a name with its digest.
+    pub templates: Vec<Part>,
     /// The firmware descriptor it came with, if known.
     pub descriptor: Option<Part>,
     /// What people call it.
@@ -103,6 +162,15 @@ impl Stored {
                 size_bytes: self.code.size,
             },
             vars_template: part(1),
+            templates: self
+                .manifest
+                .templates()
+                .map(|layer| Part {
+                    path: folder.join(template_name(&layer.digest.0)),
+                    sha256: layer.digest.0,
+                    size_bytes: layer.size,
+                })
+                .collect(),
             descriptor: part(2),
             name: fact(oci::TITLE),
             version: fact(oci::VERSION),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
 
-use crate::build::{FILES, Stored};
+use crate::build::{FILES, Stored, template_name};
 use crate::dir::{Dir, Entry};
 use crate::layout::Layout;
 use crate::oci;
@@ -40,7 +40,7 @@ impl Store {
     }
 
     /// Writes a build's files into the folder `to`, which is made if it is not there: `CODE.fd`, and
-    /// `VARS.fd` and `descriptor.json` if the build has them. Files that are there already are only accepted
+    /// `VARS.fd`, further templates and `descriptor.json` if the build has them. Files that are there already are only accepted
     /// if they hold the same. Gives back their paths.
     ///
     /// # Errors
@@ -49,10 +49,12 @@ impl Store {
         let (layout, stored) = self.stored(id)?;
         let folder = folder(to)?;
         let mut written = Vec::new();
-        for (file, media_type) in FILES {
-            let Some(layer) = stored.manifest.layer(media_type) else {
-                continue;
-            };
+        let files = FILES
+            .iter()
+            .filter_map(|(file, media_type)| Some(((*file).to_owned(), stored.manifest.layer(media_type)?)));
+        let others = stored.manifest.templates().skip(1);
+        for (file, layer) in files.chain(others.map(|layer| (template_name(&layer.digest.0), layer))) {
+            let file = file.as_str();
             let bytes = layout.blob(layer, IMAGE_LIMIT_BYTES)?;
             if folder.stat(file)?.is_none() {
                 folder

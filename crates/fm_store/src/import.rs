@@ -6,7 +6,7 @@ use fm_formats::Sha256;
 use rustix::fs::Stat;
 use serde_json::{Map, Value};
 
-use crate::build::{FILES, Stored};
+use crate::build::{FILES, Stored, names, put};
 use crate::dir::Dir;
 use crate::layout::{Layout, to_json};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, Manifest};
@@ -17,7 +17,8 @@ use crate::{BUILDS, DESCRIPTOR_LIMIT_BYTES, Error, IMAGE_LIMIT_BYTES, Result, St
 pub struct Import<'a> {
     /// The CODE bytes; their sha256 is the build's id.
     pub code: &'a [u8],
-    /// The VARS template that belongs to it.
+    /// The VARS template that belongs to it. Where the build has another, this one comes beside it, under its
+    /// own digest.
     pub vars_template: Option<&'a [u8]>,
     /// The firmware descriptor, JSON.
     pub descriptor: Option<&'a [u8]>,
@@ -75,18 +76,11 @@ impl Store {
             let Some(bytes) = bytes else { continue };
             let layer = Descriptor::of(media_type, bytes).titled(file);
             let digest = layer.digest.0;
-            match manifest
-                .layers
-                .iter_mut()
-                .find(|layer| layer.media_type == media_type)
-            {
-                Some(old) if old.digest.0 != digest && !import.replace => {
-                    kept.push(what);
+            if put(&mut manifest, layer, import.replace) {
+                kept.push(what);
+                if media_type != oci::VARS_TEMPLATE {
                     continue;
                 }
-                Some(old) if old.digest.0 != digest => *old = layer,
-                Some(_) => {}
-                None => manifest.layers.push(layer),
             }
             blobs.push((digest, bytes));
         }
@@ -148,7 +142,16 @@ impl Store {
         let index = writer.layout.index()?;
         if find(&writer.layout, &index, &id).is_some() {
             drop(writer);
-            return self.import(&import);
+            let done = self.import(&import)?;
+            for other in chosen.manifest.templates().skip(1) {
+                let bytes = blobs.iter().find(|(known, _)| *known == other.digest.0);
+                self.import(&Import {
+                    code: import.code,
+                    vars_template: bytes.map(|(_, bytes)| bytes.as_slice()),
+                    ..Import::default()
+                })?;
+            }
+            return Ok(done);
         }
         let mut blobs: Vec<(Sha256, &[u8])> =
             blobs.iter().map(|(digest, bytes)| (*digest, &**bytes)).collect();
@@ -204,15 +207,15 @@ pub(crate) fn link(writer: &Writer, id: &Sha256, manifest: &Manifest) -> Result<
     let (layout, tmp) = (&writer.layout, &writer.tmp);
     let builds = layout.root.sub_or_create(BUILDS)?;
     let name = oci::tag_of(id);
-    let wanted = FILES
-        .iter()
-        .filter_map(|(file, media_type)| Some((*file, manifest.layer(media_type)?.digest.0.to_string())));
+    let wanted = names(manifest)
+        .into_iter()
+        .map(|(file, blob)| (file, blob.to_string()));
     if let Some(folder) = builds.sub(&name)? {
         let mut changed = false;
         for (file, blob) in wanted {
-            if !same_file(layout.blobs.stat(&blob)?, folder.stat(file)?) {
-                layout.blobs.link(&blob, tmp, file)?;
-                tmp.rename(file, &folder, file)?;
+            if !same_file(layout.blobs.stat(&blob)?, folder.stat(&file)?) {
+                layout.blobs.link(&blob, tmp, &file)?;
+                tmp.rename(&file, &folder, &file)?;
                 changed = true;
             }
         }

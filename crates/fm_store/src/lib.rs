@@ -5,6 +5,7 @@
 //!   oci-layout  index.json  blobs/sha256/<hex>   the layout: skopeo and oras read and copy it
 //!   builds/sha256-<hex>/CODE.fd                  hard link of the blob: the path for QEMU
 //!                       VARS.fd descriptor.json  the build's template and firmware descriptor, if known
+//!                       VARS-sha256-<hex>.fd     every template that guests of it were made from
 //!   landings/<landing>/CODE.fd landing.json      where an incoming guest's CODE lands
 //!   tmp/  lock                                   work in progress, one writer at a time
 //! ```

@@ -113,6 +113,13 @@ impl Manifest {
         self.layers.iter().find(|layer| layer.media_type == media_type)
     }
 
+    /// Its VARS templates; the first is the one that the build is known for.
+    pub(crate) fn templates(&self) -> impl Iterator<Item = &Descriptor> {
+        self.layers
+            .iter()
+            .filter(|layer| layer.media_type == VARS_TEMPLATE)
+    }
+
     /// The CODE layer, if this is the manifest of a build: exactly one layer is CODE.
     pub(crate) fn code(&self) -> Option<&Descriptor> {
         let mut codes = self.layers.iter().filter(|layer| layer.media_type == CODE);

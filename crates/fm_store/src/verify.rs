@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use fm_formats::Sha256;
 
-use crate::build::{FILES, Stored};
+use crate::build::{FILES, Stored, names, template_name};
 use crate::dir::Dir;
 use crate::import::same_file;
 use crate::landing;
@@ -231,10 +231,14 @@ impl<'a> Pass<'a> {
             );
             return Ok(());
         };
-        for (file, media_type) in FILES {
-            if let Some(layer) = stored.manifest.layer(media_type) {
-                self.link(&folder, file, &layer.digest.0);
+        let first = stored.manifest.layer(oci::VARS_TEMPLATE);
+        let newer = first.map(|layer| template_name(&layer.digest.0));
+        for (file, blob) in names(&stored.manifest) {
+            // stores of before have no second name for the first template; the next writer gives it
+            if newer.as_ref() == Some(&file) && folder.stat(&file)?.is_none() {
+                continue;
             }
+            self.link(&folder, &file, &blob);
         }
         Ok(())
     }
@@ -274,8 +278,10 @@ impl<'a> Pass<'a> {
             Ok(Some((found, _))) if found == *blob => {
                 self.out.leftover(path, "a copy, not a link of its blob")
             }
-            // Only CODE is named by its digest; another file may be the one that an import was replacing.
-            Ok(Some((found, _))) if file != FILES[0].0 && self.sound.contains_key(&found) => {
+            // A file that is not named by its digest may be the one that an import was replacing.
+            Ok(Some((found, _)))
+                if FILES[1..].iter().any(|(name, _)| *name == file) && self.sound.contains_key(&found) =>
+            {
                 self.out
                     .leftover(path, "an import that was to replace it was cut short");
             }

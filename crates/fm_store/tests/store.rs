@@ -134,10 +134,81 @@ fn importing_again_changes_nothing_and_completes_what_was_missing() {
     );
     let build = store.build(&id).unwrap().unwrap();
     assert_eq!(fs::read(build.vars_template.unwrap().path).unwrap(), b"two");
+    assert_eq!(build.templates.len(), 2, "what definitions may name stays");
     assert_eq!(
         (build.name.as_deref(), store.builds().unwrap().len()),
         (Some("m"), 1)
     );
+}
+
+#[test]
+fn every_template_of_a_build_lies_at_a_path_with_its_own_digest() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = store(dir.path());
+    let bytes = code(2);
+    let import = |store: &Store, template: &[u8]| {
+        let done = store.import(&Import {
+            code: &bytes,
+            vars_template: Some(template),
+            ..Import::default()
+        });
+        done.unwrap().id
+    };
+    let id = import(&here, b"one");
+    import(&here, b"two");
+    import(&here, b"one");
+    let check = |store: &Store| {
+        let build = store.build(&id).unwrap().unwrap();
+        let mut held: Vec<Vec<u8>> = Vec::new();
+        for part in &build.templates {
+            let name = format!("VARS-sha256-{}.fd", part.sha256);
+            assert_eq!(part.path.file_name().unwrap().to_str(), Some(name.as_str()));
+            held.push(fs::read(&part.path).unwrap());
+            assert_eq!(Sha256::of(held.last().unwrap()), part.sha256);
+        }
+        assert_eq!(held, [b"one", b"two"]);
+        assert_eq!(fs::read(build.vars_template.unwrap().path).unwrap(), b"one");
+        assert!(store.verify().unwrap().is_whole());
+    };
+    check(&here);
+    // They travel with the build, also to a store that has the build already.
+    let out = dir.path().join("out");
+    here.export_layout(&id, &out, None).unwrap();
+    for name in ["fresh", "known"] {
+        let there = Store::open(dir.path().join(name)).unwrap();
+        if name == "known" {
+            import(&there, b"one");
+        }
+        there.import_layout(&out, None).unwrap();
+        check(&there);
+    }
+    let files = here.export_files(&id, &dir.path().join("files")).unwrap();
+    assert_eq!(fs::read(&files[2]).unwrap(), b"two");
+    // One that holds something else than its name says is damage, and the next import heals it.
+    let path = &here.build(&id).unwrap().unwrap().templates[1].path;
+    fs::remove_file(path).unwrap();
+    fs::write(path, b"one").unwrap();
+    assert!(!here.verify().unwrap().is_whole());
+    import(&here, b"two");
+    check(&here);
+}
+
+#[test]
+fn a_store_of_an_older_flashmoor_is_whole_and_gets_the_second_name_with_the_next_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    let bytes = code(2);
+    let import = Import {
+        code: &bytes,
+        vars_template: Some(b"one"),
+        ..Import::default()
+    };
+    let id = store.import(&import).unwrap().id;
+    let path = store.build(&id).unwrap().unwrap().templates[0].path.clone();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(store.verify().unwrap().findings, []);
+    store.import(&import).unwrap();
+    assert_eq!(fs::read(path).unwrap(), b"one");
 }
 
 #[test]

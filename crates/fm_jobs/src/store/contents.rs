@@ -51,6 +51,8 @@ pub struct BuildEntry {
     pub created: Option<String>,
     /// The VARS template that belongs to it.
     pub vars_template: Option<File>,
+    /// All templates that guests of it were made from, at paths with their digests.
+    pub templates: Vec<File>,
     /// Its firmware descriptor.
     pub descriptor: Option<File>,
     /// Its tag in the OCI layout.
@@ -157,6 +159,7 @@ impl From<Build> for BuildEntry {
             source: build.source,
             created: build.created,
             vars_template: build.vars_template.map(File::from),
+            templates: build.templates.into_iter().map(File::from).collect(),
             descriptor: build.descriptor.map(File::from),
             tag: build.tag,
             manifest: build.manifest.to_string(),

@@ -45,9 +45,13 @@ impl Import {
         let done = store::import(&context.store()?, &request)?;
         context.output.document(&done, render::imported);
         for what in &done.kept {
-            context.output.remark(format_args!(
-                "the stored build has another {what}; --replace would take this one"
-            ));
+            let beside = match what == "VARS template" {
+                true => "this one is kept beside it, and --replace would make it the first",
+                false => "--replace would take this one",
+            };
+            context
+                .output
+                .remark(format_args!("the stored build has another {what}; {beside}"));
         }
         Ok(Status::Done)
     }
