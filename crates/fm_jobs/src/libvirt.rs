@@ -4,6 +4,7 @@ mod adopt;
 mod arrival;
 mod blank;
 mod cold_boot;
+mod confine;
 mod error;
 mod hook;
 mod install;

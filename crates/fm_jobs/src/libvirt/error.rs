@@ -62,14 +62,6 @@ pub enum Error {
         /// Its CODE.
         path: PathBuf,
     },
-    /// Somebody else's hook is where ours would go.
-    #[error("{} exists and is not ours", path.display())]
-    ForeignHook {
-        /// The file.
-        path: PathBuf,
-        /// What its owner can add to it.
-        line: String,
-    },
 }
 
 impl Error {
@@ -93,9 +85,6 @@ impl Error {
             Self::FirmwareGone { .. } => {
                 "bring the build with `flashmoor store import` and name its path in the definition".into()
             }
-            Self::ForeignHook { line, .. } => format!(
-                "add this to it, where nothing has read standard input yet and its output is free: {line}"
-            ),
         })
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Error, Policy};
+use super::{Policy, confine};
 use crate::Result;
 
 const MARK: &str = "# Written by `flashmoor libvirt install`; `flashmoor libvirt uninstall` removes it.";
@@ -16,13 +16,8 @@ pub(super) const FOLDER_HOOK: &str = "etc/libvirt/hooks/qemu.d/flashmoor";
 /// Older ones know this one only.
 pub(super) const PLAIN_HOOK: &str = "etc/libvirt/hooks/qemu";
 pub(super) const UNIT: &str = "etc/systemd/system/flashmoor-agent.service";
-/// What a site adds to libvirt's own AppArmor profiles: the daemon's, and that of all guests.
-pub(super) const APPARMOR: [&str; 2] = [
-    "etc/apparmor.d/local/usr.sbin.libvirtd",
-    "etc/apparmor.d/local/abstractions/libvirt-qemu",
-];
-const BEGIN: &str = "# begin of flashmoor's lines";
-const END: &str = "# end of flashmoor's lines";
+/// Where ours goes if one of somebody else's is there: libvirt does not look here by itself.
+pub(super) const BESIDE_HOOK: &str = "etc/libvirt/hooks/flashmoor";
 
 /// What to install.
 #[derive(Debug, Clone)]
@@ -64,7 +59,7 @@ pub struct Hook {
 /// Puts everything in place; what is there of an older one is replaced.
 ///
 /// # Errors
-/// If a path can't be written in a shell script, another's hook is in the way, or the disk refuses.
+/// If a path can't be written in a shell script, or the disk refuses.
 pub fn install(request: &Install<'_>) -> Result<Installed> {
     let program = word(request.program)?;
     let store = word(request.store)?;
@@ -74,19 +69,23 @@ pub fn install(request: &Install<'_>) -> Result<Installed> {
     };
     let deadline = request.deadline_ms;
     let call = format!("{program} --store {store} libvirt hook --policy {policy} --deadline-ms {deadline}");
-    let hook = request
-        .root
-        .join(if request.libvirt.is_some_and(|version| version < (6, 5)) {
-            PLAIN_HOOK
-        } else {
-            FOLDER_HOOK
-        });
+    let is_old = request.libvirt.is_some_and(|version| version < (6, 5));
+    let mut hook = request.root.join(if is_old { PLAIN_HOOK } else { FOLDER_HOOK });
+    let mut next = vec![
+        "systemctl daemon-reload && systemctl enable --now flashmoor-agent".to_owned(),
+        "restart libvirtd (or virtqemud) once: it looks for hooks when it starts; guests go on".to_owned(),
+    ];
     if hook.exists() && !is_ours(&hook)? {
-        return Err(Error::ForeignHook {
-            path: hook,
-            line: format!("{call} \"$@\""),
+        if !calls_ours(&hook)? {
+            next.insert(
+                0,
+                format!(
+                    "add this line to /{PLAIN_HOOK}, which is not ours, where nothing has read standard input yet and \
+                     before anything is printed: {CALL}"
+                ),
+            );
         }
-        .into());
+        hook = request.root.join(BESIDE_HOOK);
     }
     let mut files = Vec::new();
     put(&hook, &script(&call), 0o755, &mut files)?;
@@ -96,31 +95,21 @@ pub fn install(request: &Install<'_>) -> Result<Installed> {
         0o644,
         &mut files,
     )?;
-    let mut next = vec![
-        "systemctl daemon-reload && systemctl enable --now flashmoor-agent".to_owned(),
-        "restart libvirtd (or virtqemud) once: it looks for hooks when it starts; guests go on".to_owned(),
-    ];
-    let lines = [
-        format!("  {program} PUx,\n"),
-        format!("  {store}/builds/** rk,\n  {store}/landings/** rk,\n"),
-    ];
-    for (place, lines) in APPARMOR.iter().zip(lines) {
-        let path = request.root.join(place);
-        // Without the folder there is no AppArmor, or no libvirt that it knows.
-        if path.parent().is_some_and(Path::is_dir) {
-            let text = without_block(&read(&path)?) + &format!("{BEGIN}\n{lines}{END}\n");
-            put(&path, &text, 0o644, &mut files)?;
-        }
+    for (path, lines) in confine::apparmor(request.root, &program, &store) {
+        put(
+            &path,
+            &confine::with_block(&read(&path)?, &lines),
+            0o644,
+            &mut files,
+        )?;
     }
-    if files
-        .iter()
-        .any(|file| file.starts_with(request.root.join("etc/apparmor.d")))
-    {
-        next.push("if AppArmor is on: apparmor_parser -r /etc/apparmor.d/usr.sbin.libvirtd".into());
+    next.extend(confine::reload(request.root));
+    if let Some(path) = confine::selinux(request.root) {
+        put(&path, &confine::contexts(MARK, &store), 0o644, &mut files)?;
+        next.push(format!(
+            "if SELinux is on: semodule -i /etc/selinux/flashmoor.cil && restorecon -R {store}"
+        ));
     }
-    next.push(format!(
-        "if SELinux is on: semanage fcontext -a -t virt_content_t '{store}(/.*)?' && restorecon -R {store}"
-    ));
     next.push("flashmoor libvirt adopt --all".into());
     Ok(Installed {
         schema: "flashmoor/libvirt-install/1",
@@ -135,31 +124,36 @@ pub fn install(request: &Install<'_>) -> Result<Installed> {
 /// If the disk refuses.
 pub fn uninstall(root: &Path) -> Result<Installed> {
     let mut files = Vec::new();
-    for place in [FOLDER_HOOK, PLAIN_HOOK, UNIT] {
-        let path = root.join(place);
+    let mut next = Vec::new();
+    if calls_ours(&root.join(PLAIN_HOOK))? {
+        next.push(format!("take this line out of /{PLAIN_HOOK}: {CALL}"));
+    }
+    let contexts = confine::selinux(root);
+    let places = [FOLDER_HOOK, PLAIN_HOOK, BESIDE_HOOK, UNIT].map(|place| root.join(place));
+    if contexts.as_ref().is_some_and(|path| path.exists()) {
+        next.push("if SELinux is on: semodule -r flashmoor".into());
+    }
+    for path in places.into_iter().chain(contexts) {
         if path.exists() && is_ours(&path)? {
             fs::remove_file(&path).map_err(|source| crate::Error::file("remove", &path, source))?;
             files.push(path);
         }
     }
-    for place in APPARMOR {
-        let path = root.join(place);
+    for path in confine::places(root) {
         let text = read(&path)?;
-        let rest = without_block(&text);
+        let rest = confine::without_block(&text);
         if rest != text {
             put(&path, &rest, 0o644, &mut files)?;
         }
     }
-    let next = if files.is_empty() {
-        Vec::new()
-    } else {
-        vec![
+    if !files.is_empty() {
+        next.extend([
             "systemctl disable --now flashmoor-agent; systemctl daemon-reload".into(),
             "adopted domains go on using the stored builds; `flashmoor libvirt unadopt --all` gives their \
              definitions back as they were"
                 .into(),
-        ]
-    };
+        ]);
+    }
     Ok(Installed {
         schema: "flashmoor/libvirt-install/1",
         files,
@@ -209,7 +203,23 @@ fn unit(program: &str, store: &str) -> String {
 
 /// Whether the file was written by [`install`].
 pub(super) fn is_ours(path: &Path) -> Result<bool> {
-    Ok(read(path)?.lines().take(2).any(|line| line == MARK))
+    let mark = MARK.trim_start_matches('#').trim();
+    Ok(read(path)?
+        .lines()
+        .take(2)
+        .any(|line| line.trim_start_matches(['#', ';']).trim() == mark))
+}
+
+/// What somebody else's hook calls ours with. The script passes on deliberate refusals only, and lets everything else
+/// go on, whatever becomes of the program; if it is gone as well, so is the call.
+const CALL: &str = "[ ! -x /etc/libvirt/hooks/flashmoor ] || /etc/libvirt/hooks/flashmoor \"$@\" || exit $?";
+
+/// Whether somebody else's hook calls ours.
+pub(super) fn calls_ours(path: &Path) -> Result<bool> {
+    let text = read(path)?;
+    Ok(text
+        .lines()
+        .any(|line| !line.trim_start().starts_with('#') && line.contains("/etc/libvirt/hooks/flashmoor")))
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -220,19 +230,18 @@ fn read(path: &Path) -> Result<String> {
     }
 }
 
-/// The text without the lines that are ours.
-fn without_block(text: &str) -> String {
-    let (Some(begin), Some(end)) = (text.find(BEGIN), text.find(END)) else {
-        return text.to_owned();
-    };
-    let rest = text.get(end + END.len()..).unwrap_or_default();
-    let before = text.get(..begin).unwrap_or_default();
-    format!("{before}{}", rest.strip_prefix('\n').unwrap_or(rest))
-}
-
-/// Writes a file in one step, so that nobody runs half a script.
+/// Writes a file in one step, so that nobody runs half a script. One that holds this already stays; one that is
+/// replaced leaves its age to the next: `status` tells by it whether a daemon is older than the hook.
 fn put(path: &Path, text: &str, mode: u32, files: &mut Vec<PathBuf>) -> Result<()> {
     let failed = |source| crate::Error::file("write", path, source);
+    let old = path.symlink_metadata().ok().filter(fs::Metadata::is_file);
+    files.push(path.to_owned());
+    if let Some(old) = &old
+        && old.permissions().mode() & 0o777 == mode
+        && fs::read(path).is_ok_and(|before| before == text.as_bytes())
+    {
+        return Ok(());
+    }
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder).map_err(failed)?;
     let fresh = tempfile::Builder::new()
@@ -243,8 +252,10 @@ fn put(path: &Path, text: &str, mode: u32, files: &mut Vec<PathBuf>) -> Result<(
     fs::write(fresh.path(), text).map_err(failed)?;
     // The process's umask must not decide whether libvirt may run it.
     fs::set_permissions(fresh.path(), fs::Permissions::from_mode(mode)).map_err(failed)?;
+    if let Some(modified) = old.and_then(|old| old.modified().ok()) {
+        fresh.as_file().set_modified(modified).map_err(failed)?;
+    }
     fresh.persist(path).map_err(|error| failed(error.error))?;
-    files.push(path.to_owned());
     Ok(())
 }
 
@@ -263,69 +274,4 @@ fn word(path: &Path) -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(root: &Path) -> Install<'_> {
-        Install {
-            root,
-            program: Path::new("/usr/bin/flashmoor"),
-            store: Path::new("/var/lib/flashmoor"),
-            policy: Policy::Refuse,
-            deadline_ms: 2000,
-            libvirt: Some((9, 0)),
-        }
-    }
-
-    #[test]
-    fn what_is_installed_is_gone_after_uninstall_and_the_lines_of_others_stay() {
-        let root = tempfile::tempdir().unwrap();
-        let local = root.path().join(APPARMOR[0]);
-        fs::create_dir_all(local.parent().unwrap()).unwrap();
-        fs::write(&local, "  /mine r,\n").unwrap();
-        for _ in 0..2 {
-            let done = install(&request(root.path())).unwrap();
-            assert_eq!(done.files.len(), 3, "{:?}", done.files);
-        }
-        let text = fs::read_to_string(&local).unwrap();
-        assert!(
-            text.starts_with("  /mine r,\n") && text.contains("/usr/bin/flashmoor PUx,"),
-            "{text}"
-        );
-        assert_eq!(text.matches(BEGIN).count(), 1, "{text}");
-        assert_eq!(uninstall(root.path()).unwrap().files.len(), 3);
-        assert_eq!(fs::read_to_string(&local).unwrap(), "  /mine r,\n");
-        assert!(uninstall(root.path()).unwrap().files.is_empty());
-    }
-
-    #[test]
-    fn an_old_libvirt_gets_the_plain_hook_and_one_of_somebody_else_is_never_touched() {
-        let root = tempfile::tempdir().unwrap();
-        let old = Install {
-            libvirt: Some((6, 4)),
-            ..request(root.path())
-        };
-        install(&old).unwrap();
-        let plain = root.path().join(PLAIN_HOOK);
-        assert_eq!(fs::metadata(&plain).unwrap().permissions().mode() & 0o777, 0o755);
-        fs::write(&plain, "#!/bin/sh\nexit 0\n").unwrap();
-        assert!(matches!(
-            install(&old),
-            Err(crate::Error::Libvirt(Error::ForeignHook { .. }))
-        ));
-        uninstall(root.path()).unwrap();
-        assert_eq!(fs::read_to_string(&plain).unwrap(), "#!/bin/sh\nexit 0\n");
-    }
-
-    #[test]
-    fn a_path_that_the_shell_would_read_otherwise_is_refused() {
-        let root = tempfile::tempdir().unwrap();
-        for path in ["/a b", "/a;b", "/$HOME", "/a'b"] {
-            let odd = Install {
-                store: Path::new(path),
-                ..request(root.path())
-            };
-            assert!(matches!(install(&odd), Err(crate::Error::Usage { .. })), "{path}");
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Hook;
-use super::install::{APPARMOR, FOLDER_HOOK, PLAIN_HOOK, UNIT, is_ours};
+use super::confine;
+use super::install::{BESIDE_HOOK, FOLDER_HOOK, PLAIN_HOOK, UNIT, calls_ours, is_ours};
 use super::virsh::{Info, Virsh};
 use crate::Result;
 
@@ -57,6 +58,8 @@ pub struct Confinement {
     pub apparmor_lines: bool,
     /// Whether SELinux is enabled.
     pub selinux: bool,
+    /// The SELinux label of the store's folder, if it has one.
+    pub store_label: Option<String>,
 }
 
 /// A domain.
@@ -80,18 +83,17 @@ pub struct StatusDomain {
 /// If the hook's file can't be read.
 pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<Status> {
     let hook = hook(root)?;
-    let changed = hook
+    let since = hook
         .installed
         .then(|| hook.path.metadata().and_then(|file| file.modified()).ok())
         .flatten();
-    let daemons = daemons(changed);
+    let daemons = daemons(since);
     let confinement = Confinement {
         apparmor: fs::read_to_string("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with('Y')),
-        apparmor_lines: APPARMOR.iter().all(|place| {
-            fs::read_to_string(root.join(place)).is_ok_and(|text| text.contains("flashmoor's lines"))
-        }),
+        apparmor_lines: confine::has_lines(root),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+        store_label: confine::label(store.path()),
     };
     let domains = domains(store, uri).ok();
     let mut status = Status {
@@ -130,6 +132,14 @@ fn problems(status: &Status) -> Vec<String> {
     if status.confinement.apparmor && !status.confinement.apparmor_lines {
         problems.push("AppArmor is on and its profiles lack our lines: `flashmoor libvirt install`".into());
     }
+    let label = status.confinement.store_label.as_deref();
+    if status.confinement.selinux && !label.is_some_and(|label| label.contains(confine::TYPE)) {
+        problems.push(format!(
+            "SELinux is on and the store is labelled {}, which guests may not read: `flashmoor libvirt install` says \
+             what to do",
+            label.unwrap_or("nothing")
+        ));
+    }
     match &status.domains {
         None => problems.push("libvirt does not answer: `virsh -c qemu:///system list`".into()),
         Some(domains) => {
@@ -157,10 +167,13 @@ fn hook(root: &Path) -> Result<Hook> {
             });
         }
     }
-    let [path, _] = places;
+    // One of somebody else's may call ours.
+    let [path, plain] = places;
+    let beside = root.join(BESIDE_HOOK);
+    let installed = beside.exists() && is_ours(&beside)? && calls_ours(&plain)?;
     Ok(Hook {
-        path,
-        installed: false,
+        path: if installed { beside } else { path },
+        installed,
     })
 }
 
@@ -175,7 +188,7 @@ pub fn version() -> Option<(u32, u32)> {
     })
 }
 
-fn daemons(hook_changed: Option<SystemTime>) -> Vec<Daemon> {
+fn daemons(hook_since: Option<SystemTime>) -> Vec<Daemon> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -192,19 +205,29 @@ fn daemons(hook_changed: Option<SystemTime>) -> Vec<Daemon> {
         found.push(Daemon {
             name: name.to_owned(),
             pid,
-            older_than_hook: matches!((started, hook_changed), (Some(started), Some(changed)) if started < changed),
+            older_than_hook: is_older(started, hook_since),
         });
     }
     found
 }
 
-/// When a process started, to the second.
+/// When a process started.
 fn started(process: &fm_host::Process) -> Option<SystemTime> {
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
     let uptime_s: f64 = uptime.split_whitespace().next()?.parse().ok()?;
-    let since_boot_s = process.start_ticks() / rustix::param::clock_ticks_per_second().max(1);
+    let tick_ms = 1000 / rustix::param::clock_ticks_per_second().clamp(1, 1000);
     let boot = SystemTime::now().checked_sub(Duration::try_from_secs_f64(uptime_s).ok()?)?;
-    boot.checked_add(Duration::from_secs(since_boot_s))
+    boot.checked_add(Duration::from_millis(
+        process.start_ticks().saturating_mul(tick_ms),
+    ))
+}
+
+/// A process's start is known by the uptime, and a file's by the clock on the wall; the two drift apart.
+const DRIFT: Duration = Duration::from_secs(2);
+
+/// Whether something that started then is older than the hook.
+fn is_older(started: Option<SystemTime>, hook: Option<SystemTime>) -> bool {
+    matches!((started, hook), (Some(started), Some(hook)) if started + DRIFT < hook)
 }
 
 fn domains(store: &Store, uri: Option<&str>) -> Result<Vec<StatusDomain>> {
@@ -235,5 +258,34 @@ fn domain(store: &Store, info: Info, xml: &str) -> StatusDomain {
         running: info.is_running,
         build: identity.map(|ours| ours.build.to_string()),
         stored,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_restarted_right_after_the_install_knows_the_hook_and_an_older_one_does_not() {
+        let hook = SystemTime::now();
+        let ms = Duration::from_millis;
+        assert!(!is_older(hook.checked_sub(ms(900)), Some(hook)));
+        assert!(!is_older(Some(hook + ms(10)), Some(hook)));
+        assert!(is_older(hook.checked_sub(ms(10_000)), Some(hook)));
+        assert!(!is_older(Some(hook), None));
+    }
+
+    #[test]
+    fn a_process_started_when_it_did() {
+        let before = SystemTime::now();
+        let mut child = Command::new("sleep").arg("9").spawn().unwrap();
+        let process = fm_host::Process::open(Path::new("/proc"), child.id()).unwrap();
+        let started = started(&process).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let apart = started
+            .duration_since(before)
+            .unwrap_or_else(|error| error.duration());
+        assert!(apart < DRIFT, "{apart:?}");
     }
 }

@@ -1,0 +1,162 @@
+//! What is installed, and that it goes again without a trace of others' things.
+
+use super::*;
+
+fn request(root: &Path) -> Install<'_> {
+    Install {
+        root,
+        program: Path::new("/usr/bin/flashmoor"),
+        store: Path::new("/var/lib/flashmoor"),
+        policy: Policy::Refuse,
+        deadline_ms: 2000,
+        libvirt: Some((9, 0)),
+    }
+}
+
+#[test]
+fn what_is_installed_is_gone_after_uninstall_and_the_lines_of_others_stay() {
+    let root = tempfile::tempdir().unwrap();
+    let local = root.path().join("etc/apparmor.d/local/usr.sbin.virtqemud");
+    let contexts = root.path().join("etc/selinux/flashmoor.cil");
+    for folder in [local.parent(), contexts.parent()] {
+        fs::create_dir_all(folder.unwrap()).unwrap();
+    }
+    fs::write(root.path().join("etc/apparmor.d/usr.sbin.virtqemud"), "profile\n").unwrap();
+    fs::write(&local, "  /mine r,\n").unwrap();
+    for _ in 0..2 {
+        let done = install(&request(root.path())).unwrap();
+        assert_eq!(done.files.len(), 4, "{:?}", done.files);
+        assert!(
+            done.next
+                .iter()
+                .any(|line| line.ends_with("apparmor_parser -r /etc/apparmor.d/usr.sbin.virtqemud")),
+            "{:?}",
+            done.next
+        );
+    }
+    assert!(
+        fs::read_to_string(&contexts)
+            .unwrap()
+            .contains("(filecon \"/var/lib/flashmoor(/.*)?\" any (system_u object_r virt_content_t"),
+    );
+    let text = fs::read_to_string(&local).unwrap();
+    assert!(
+        text.starts_with("  /mine r,\n") && text.contains("/usr/bin/flashmoor PUx,"),
+        "{text}"
+    );
+    assert_eq!(text.matches("begin of flashmoor").count(), 1, "{text}");
+    assert_eq!(uninstall(root.path()).unwrap().files.len(), 4);
+    assert!(!contexts.exists());
+    assert_eq!(fs::read_to_string(&local).unwrap(), "  /mine r,\n");
+    assert!(uninstall(root.path()).unwrap().files.is_empty());
+}
+
+#[test]
+fn an_old_libvirt_gets_the_plain_hook_and_one_of_somebody_else_is_never_touched() {
+    let root = tempfile::tempdir().unwrap();
+    let old = Install {
+        libvirt: Some((6, 4)),
+        ..request(root.path())
+    };
+    install(&old).unwrap();
+    let plain = root.path().join(PLAIN_HOOK);
+    assert_eq!(fs::metadata(&plain).unwrap().permissions().mode() & 0o777, 0o755);
+    fs::write(&plain, "#!/bin/sh\nexit 0\n").unwrap();
+    let done = install(&old).unwrap();
+    assert!(done.next[0].contains(CALL), "{:?}", done.next);
+    assert!(
+        done.files.iter().any(|file| file.ends_with(UNIT)),
+        "{:?}",
+        done.files
+    );
+    let theirs = format!("#!/bin/sh\n{CALL}\nexit 0\n");
+    fs::write(&plain, &theirs).unwrap();
+    assert!(
+        !install(&old).unwrap().next[0].contains(CALL),
+        "it is there already"
+    );
+    assert!(uninstall(root.path()).unwrap().next[0].contains(CALL));
+    assert_eq!(fs::read_to_string(&plain).unwrap(), theirs);
+    assert!(!root.path().join(BESIDE_HOOK).exists());
+}
+
+/// A program that ends as told, and what libvirt gets to see of it.
+fn status_of(script_of: impl Fn(&str) -> String, body: &str, operation: &str) -> Option<i32> {
+    let root = tempfile::tempdir().unwrap();
+    let program = root.path().join("program");
+    fs::write(&program, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = script_of(&program.display().to_string());
+    let status = std::process::Command::new("sh")
+        .args(["-c", &text, "hook", "guest", operation, "begin", "-"])
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    status.unwrap().code()
+}
+
+#[test]
+fn whatever_becomes_of_the_program_only_its_refusal_stops_a_guest() {
+    let ended = ["exit 70", "exit 127", "kill -SEGV $$", "exit 1", "exit 2"];
+    for operation in ["migrate", "prepare", "reconnect", "started", "release"] {
+        for body in ended {
+            assert_eq!(status_of(script, body, operation), Some(0), "{operation} {body}");
+        }
+        let stops = ["migrate", "prepare"].contains(&operation);
+        let refused = status_of(script, "exit 10", operation);
+        assert_eq!(refused, Some(i32::from(stops)), "{operation}");
+    }
+}
+
+#[test]
+fn the_line_in_somebody_elses_hook_passes_a_refusal_on_and_nothing_when_ours_is_gone() {
+    let line = |program: &str| {
+        format!(
+            "{}\nexit 0\n",
+            CALL.replace("/etc/libvirt/hooks/flashmoor", program)
+        )
+    };
+    assert_eq!(status_of(line, "exit 1", "migrate"), Some(1));
+    assert_eq!(status_of(line, "exit 0", "migrate"), Some(0));
+    assert_eq!(
+        status_of(|_| line("/nowhere/flashmoor"), "exit 0", "migrate"),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_hook_that_is_installed_again_is_as_old_as_before() {
+    let root = tempfile::tempdir().unwrap();
+    install(&request(root.path())).unwrap();
+    let hook = root.path().join(FOLDER_HOOK);
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(9999);
+    fs::File::options()
+        .write(true)
+        .open(&hook)
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
+    let modified = || hook.metadata().unwrap().modified().unwrap();
+    let before = modified();
+    for policy in [Policy::Refuse, Policy::Pass] {
+        let again = Install {
+            policy,
+            ..request(root.path())
+        };
+        install(&again).unwrap();
+        assert_eq!(modified(), before, "{policy:?}");
+    }
+    assert!(fs::read_to_string(&hook).unwrap().contains("--policy pass"));
+}
+
+#[test]
+fn a_path_that_the_shell_would_read_otherwise_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    for path in ["/a b", "/a;b", "/$HOME", "/a'b"] {
+        let odd = Install {
+            store: Path::new(path),
+            ..request(root.path())
+        };
+        assert!(matches!(install(&odd), Err(crate::Error::Usage { .. })), "{path}");
+    }
+}
