@@ -92,6 +92,37 @@ impl Process {
         start_ticks(&self.dir, self.pid).is_ok_and(|ticks| ticks == self.start_ticks)
     }
 
+    /// The processor time that the vCPUs of a QEMU process took, in clock ticks. QEMU calls their threads `CPU 0/KVM`
+    /// or `CPU 0/TCG`; where it was not told to name threads, all but the main one count.
+    #[must_use]
+    pub fn vcpu_ticks(&self) -> Option<u64> {
+        let tasks = self.dir.join("task");
+        let (mut named, mut all) = (None, None);
+        for tid in Self::pids(&tasks).ok()? {
+            // A thread may have ended meanwhile.
+            let Ok(Some(bytes)) = read_bounded(&tasks.join(tid.to_string()).join("stat"), 8192) else {
+                continue;
+            };
+            let text = String::from_utf8_lossy(&bytes);
+            let Some((head, fields)) = text.rsplit_once(')') else {
+                continue;
+            };
+            // fields 14 and 15: in user mode and in the kernel
+            let times = fields.split_ascii_whitespace().skip(11).take(2);
+            let ticks: u64 = times.filter_map(|field| field.parse::<u64>().ok()).sum();
+            if head
+                .split_once('(')
+                .is_some_and(|(_, name)| name.starts_with("CPU "))
+            {
+                *named.get_or_insert(0) += ticks;
+            }
+            if tid != self.pid {
+                *all.get_or_insert(0) += ticks;
+            }
+        }
+        named.or(all)
+    }
+
     /// Its arguments, the program's name first; empty for a kernel thread or a zombie.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! the hook and libvirt's events only make it look at once. Whatever it misses while it does not run, it
 //! sees when it starts again, because guests are still there.
 
+mod arrivals;
 mod events;
 mod records;
 mod watch;
@@ -19,7 +20,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::{Error, Result};
 pub use records::Error as RecordsError;
 use records::Records;
-use watch::Watch;
+use watch::{OnItsWay, Watch};
 
 /// How the agent works.
 #[derive(Debug, Clone)]
@@ -68,6 +69,11 @@ pub enum Did {
         /// The build.
         build: String,
     },
+    /// It removed a landing whose guest never came.
+    Forgot {
+        /// Which.
+        landing: String,
+    },
     /// Something failed; it will be tried again.
     Failed {
         /// What and why, in one line.
@@ -99,7 +105,12 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&Did)) -> Re
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let mut collected: Option<Instant> = None;
     loop {
-        let is_arriving = watch.look(report);
+        let mut on_its_way = watch.look(report);
+        if request.once && on_its_way != OnItsWay::default() {
+            // One look cannot tell whether something still changes.
+            std::thread::sleep(arrivals::SETTLE);
+            on_its_way = watch.look(report);
+        }
         if collected.is_none_or(|last| last.elapsed() > COLLECT) {
             watch.collect(request.keep, report);
             collected = Some(Instant::now());
@@ -109,7 +120,11 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&Did)) -> Re
             return Ok(());
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
-        notes.wait(if is_arriving { ARRIVING } else { request.interval });
+        notes.wait(if on_its_way.landing {
+            ARRIVING
+        } else {
+            request.interval
+        });
     }
 }
 

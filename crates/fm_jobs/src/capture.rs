@@ -152,7 +152,7 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
 }
 
 /// The VARS template that packages put beside `code`.
-fn template(code: &Path) -> Option<Vec<u8>> {
+pub(crate) fn template(code: &Path) -> Option<Vec<u8>> {
     let real = code.canonicalize().ok()?;
     let path = real.with_file_name(check::template_name(real.file_name()?.to_str()?));
     let is_other = path != real;

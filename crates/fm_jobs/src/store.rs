@@ -14,11 +14,11 @@ use crate::{Error, Result};
 
 pub use contents::{BuildEntry, File, LandingEntry, LandingList, List, Show, landings, list, show};
 pub use exchange::{Export, ExportForm, Import, ImportFrom, Imported, export, import};
-pub(crate) use upkeep::collect_unneeded;
 pub use upkeep::{
     Finding, Gc, GcRequest, Kept, Pin, Removed, RemovedLanding, Severity, Verification, forget, gc, pin,
     unpin, verify,
 };
+pub(crate) use upkeep::{collect_unneeded, forget_placeholders};
 
 /// Where the store is if no other is named: `/var/lib/flashmoor` for root, the XDG data folder otherwise.
 ///

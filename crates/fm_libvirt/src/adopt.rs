@@ -2,7 +2,8 @@
 //!
 //! ```xml
 //! <metadata>
-//!   <flashmoor:firmware xmlns:flashmoor="…" build="sha256:…" code-bytes="1966080" vars-bytes="131072">
+//!   <flashmoor:firmware xmlns:flashmoor="…" build="sha256:…" code-bytes="1966080"
+//!       vars-bytes="131072" vars-template="sha256:…">
 //!     <flashmoor:before path="/usr/share/OVMF/OVMF_CODE.fd" template="/usr/share/OVMF/OVMF_VARS.fd">
 //!       <flashmoor:loader>what the element was, as text</flashmoor:loader>
 //!     </flashmoor:before>
@@ -37,7 +38,9 @@ pub struct Stored {
     pub vars_bytes: Option<u64>,
     /// Its CODE file.
     pub code: PathBuf,
-    /// Its VARS template, if it has one.
+    /// The sha256 of the template that the domain's VARS are made from, if it is known.
+    pub vars_template: Option<Sha256>,
+    /// Where that template is stored; nothing leaves what the definition says of it.
     pub template: Option<PathBuf>,
     /// What a definition without paths gets: the domain's VARS file, and whether only SMM may write it.
     pub chosen: Option<(Option<PathBuf>, bool)>,
@@ -86,8 +89,12 @@ fn facts(stored: &Stored) -> String {
         .vars_bytes
         .map(|bytes| format!(" vars-bytes='{bytes}'"))
         .unwrap_or_default();
+    let template = stored
+        .vars_template
+        .map(|digest| format!(" vars-template='sha256:{digest}'"))
+        .unwrap_or_default();
     format!(
-        "build='sha256:{}' code-bytes='{}'{vars}",
+        "build='sha256:{}' code-bytes='{}'{vars}{template}",
         stored.build, stored.code_bytes
     )
 }

@@ -24,6 +24,9 @@ pub struct Domain {
     pub nvram: Option<Nvram>,
     /// Whether libvirt chooses the firmware by itself: `<os firmware='efi'>`.
     pub chooses: bool,
+    /// Whether it says where its control groups belong. libvirt notes that in whatever runs with them
+    /// (`src/hypervisor/domain_cgroup.c:virDomainCgroupInitCgroup`), and definitions rarely have it.
+    pub has_resource: bool,
     /// What `flashmoor libvirt adopt` wrote.
     pub identity: Option<Identity>,
 }
@@ -61,8 +64,13 @@ pub struct Identity {
     pub code_bytes: u64,
     /// The length of VARS, if the guest has it.
     pub vars_bytes: Option<u64>,
+    /// The sha256 of the template that its VARS were made from; who was adopted by an older Flashmoor does not
+    /// say.
+    pub vars_template: Option<Sha256>,
     /// Where CODE was before the domain was adopted.
     pub loader_before: Option<PathBuf>,
+    /// Where the template was before the domain was adopted.
+    pub template_before: Option<PathBuf>,
 }
 
 impl Domain {
@@ -97,6 +105,7 @@ impl Domain {
                         .is_none_or(|format| format == "raw"),
             }),
             chooses: os.is_some_and(|os| os.has_attribute("firmware")),
+            has_resource: child(domain, "resource").is_some(),
             identity: ours(domain).and_then(identity),
         })
     }
@@ -122,13 +131,16 @@ fn identity(ours: Node<'_, '_>) -> Option<Identity> {
     let before = ours
         .children()
         .find(|node| node.has_tag_name((METADATA_URI, "before")));
+    let digest = |name| ours.attribute(name)?.strip_prefix("sha256:")?.parse().ok();
     Some(Identity {
-        build: ours.attribute("build")?.strip_prefix("sha256:")?.parse().ok()?,
+        build: digest("build")?,
         code_bytes: bytes("code-bytes")?,
         vars_bytes: match ours.attribute("vars-bytes") {
             Some(_) => Some(bytes("vars-bytes")?),
             None => None,
         },
+        vars_template: digest("vars-template"),
         loader_before: before.and_then(|before| path(before, "path")),
+        template_before: before.and_then(|before| path(before, "template")),
     })
 }

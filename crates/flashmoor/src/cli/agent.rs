@@ -11,8 +11,8 @@ use super::{Context, Result, Status};
 ///
 /// Meant for systemd (`flashmoor libvirt install` puts the unit in place). A guest that arrived through a
 /// landing is harvested as soon as its bytes are there; what a guest runs and the store lacks is captured; an
-/// adopted domain that runs another build than it says is told. Builds that the agent stored itself are
-/// removed when no guest has needed them for --keep-days; others never. No migration waits for the agent,
+/// adopted domain that runs another build than it says is told. Builds that the agent or `libvirt adopt` stored
+/// are removed when no guest has needed them for --keep-days; others never. No migration waits for the agent,
 /// and what it misses while it does not run, it sees when it starts again.
 #[derive(Debug, Args)]
 pub(crate) struct Agent {
@@ -59,6 +59,9 @@ impl Agent {
                     (5, format!("{guest} runs build {build}; its domain says so now"))
                 }
                 agent::Did::Collected { build } => (5, format!("build {build} was removed: nobody needs it")),
+                agent::Did::Forgot { landing } => {
+                    (5, format!("landing {landing} was removed: its guest never came"))
+                }
                 agent::Did::Failed { why } => (4, why.clone()),
             };
             output.remark(format_args!("{}{text}", priority(number)));

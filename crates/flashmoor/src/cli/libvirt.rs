@@ -80,6 +80,9 @@ struct Adopt {
 struct Unadopt {
     #[command(flatten)]
     which: Which,
+    /// Also where a domain could not start with its old definition, because this host lacks its files
+    #[arg(long)]
+    force: bool,
 }
 
 /// Which domains
@@ -173,6 +176,7 @@ impl Libvirt {
                     &context.store()?,
                     which.connect.as_deref(),
                     &which.domains.meant(),
+                    unadopt.force,
                 )?;
                 context.output.document(&done, render::unadopted);
                 Ok(all_or_partly(&done))
@@ -249,6 +253,8 @@ impl Hook {
                 suboperation: &self.suboperation,
                 xml: &xml,
                 policy: self.policy.into(),
+                deadline,
+                definitions: libvirt::DEFINITIONS.as_ref(),
             },
         );
         match answer {

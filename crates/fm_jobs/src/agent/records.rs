@@ -152,6 +152,17 @@ impl Records {
             .map_err(self.failed())
     }
 
+    /// Notes that somebody needs a build, now.
+    pub(super) fn needed(&mut self, build: &Sha256, now_s: i64) -> Result<(), Error> {
+        self.connection
+            .execute(
+                "UPDATE builds SET needed_s = ?2 WHERE build = ?1",
+                params![build.to_string(), now_s],
+            )
+            .map(drop)
+            .map_err(self.failed())
+    }
+
     /// The build that this very process was seen to run, by this agent or one before it.
     pub(super) fn build_of(&self, process: &Process) -> Result<Option<Sha256>, Error> {
         let started = i64::try_from(process.started).unwrap_or(i64::MAX);

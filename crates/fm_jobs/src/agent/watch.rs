@@ -1,7 +1,6 @@
 //! One look at the guests: what arrived is harvested, what is new is captured, what is adopted is stamped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fm_formats::Sha256;
@@ -10,12 +9,26 @@ use fm_libvirt::Stored;
 use fm_store::{Import, Landing, Store};
 
 use super::Did;
+use super::arrivals::Arrivals;
 use super::records::{Process, Records, Seen};
 use crate::Result;
 use crate::libvirt::{self, Virsh};
 
-/// After this long a guest that came without a landing is not looked at again: flash is sent early.
-const ARRIVED: Duration = Duration::from_secs(600);
+/// A landing whose guest has not come by then is forgotten; the hook takes no longer for an arrival.
+const NEVER_CAME: Duration = Duration::from_secs(900);
+/// As long as only zeros are there, nothing has arrived; every firmware volume starts with something else.
+const HEAD_BYTES: u64 = 4096;
+/// Of the time in which firmware arrives, one part in so many is spent on reading it.
+const READING: u32 = 10;
+
+/// What is still on its way after a look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct OnItsWay {
+    /// Firmware into a landing: it is wanted as soon as it is there.
+    pub(super) landing: bool,
+    /// Firmware of a guest that came without one: when it has settled, it is stored.
+    pub(super) unsettled: bool,
+}
 
 /// What is known of the guests between two looks.
 #[derive(Debug)]
@@ -24,9 +37,9 @@ pub(super) struct Watch<'a> {
     records: Records,
     virsh: Virsh,
     known: BTreeMap<Process, Sha256>,
-    /// Guests that came by a stream, and when they were first seen: until theirs has arrived, their flash holds
-    /// what the file here holds, and nobody but QEMU knows when that is.
-    arrivals: BTreeMap<Process, Instant>,
+    arrivals: Arrivals,
+    /// When the flash of a guest that arrives is read as a whole again.
+    again: BTreeMap<Process, Instant>,
     /// What failed is told once, and not at every look.
     told: BTreeSet<(Option<Process>, String)>,
 }
@@ -38,13 +51,14 @@ impl<'a> Watch<'a> {
             records,
             virsh: Virsh::new(uri),
             known: BTreeMap::new(),
-            arrivals: BTreeMap::new(),
+            arrivals: Arrivals::default(),
+            again: BTreeMap::new(),
             told: BTreeSet::new(),
         }
     }
 
-    /// Looks at every guest. Tells whether one's firmware is still on its way.
-    pub(super) fn look(&mut self, report: &mut dyn FnMut(&Did)) -> bool {
+    /// Looks at every guest.
+    pub(super) fn look(&mut self, report: &mut dyn FnMut(&Did)) -> OnItsWay {
         let seen = fm_host::guests()
             .map_err(crate::Error::from)
             .and_then(|listing| Ok((listing.guests, self.store.landings()?)));
@@ -52,10 +66,10 @@ impl<'a> Watch<'a> {
             Ok(seen) => seen,
             Err(error) => {
                 self.failed(None, &error, report);
-                return false;
+                return OnItsWay::default();
             }
         };
-        let mut is_arriving = false;
+        let mut on_its_way = OnItsWay::default();
         let mut alive = BTreeSet::new();
         for guest in guests.iter().filter(|guest| guest.flash().is_ok()) {
             let process = Process {
@@ -63,7 +77,10 @@ impl<'a> Watch<'a> {
                 started: guest.process().start_ticks(),
             };
             match self.one(guest, &process, &landings, report) {
-                Ok(arriving) => is_arriving |= arriving,
+                Ok(found) => {
+                    on_its_way.landing |= found.landing;
+                    on_its_way.unsettled |= found.unsettled;
+                }
                 // Who ended meanwhile needs nothing any more.
                 Err(_) if !guest.is_alive() => {}
                 Err(error) => self.failed(Some(process.clone()), &error, report),
@@ -71,10 +88,11 @@ impl<'a> Watch<'a> {
             alive.insert(process);
         }
         self.known.retain(|process, _| alive.contains(process));
-        self.arrivals.retain(|process, _| alive.contains(process));
+        self.arrivals.retain(&alive);
+        self.again.retain(|process, _| alive.contains(process));
         self.told
             .retain(|(process, _)| process.as_ref().is_none_or(|process| alive.contains(process)));
-        is_arriving
+        on_its_way
     }
 
     fn failed(&mut self, process: Option<Process>, error: &crate::Error, report: &mut dyn FnMut(&Did)) {
@@ -84,62 +102,70 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Tells whether the guest's firmware is still on its way.
     fn one(
         &mut self,
         guest: &Guest,
         process: &Process,
         landings: &[Landing],
         report: &mut dyn FnMut(&Did),
-    ) -> Result<bool> {
-        let waiting = landing_of(guest, landings).filter(|landing| landing.placeholder);
-        if waiting.is_none() && self.known.contains_key(process) {
-            return Ok(false);
+    ) -> Result<OnItsWay> {
+        if let Some(landing) = landing_of(guest, landings).filter(|landing| landing.placeholder) {
+            let landing = self.landing(guest, process, landing, report)?;
+            return Ok(OnItsWay {
+                landing,
+                unsettled: false,
+            });
         }
-        if waiting.is_none()
-            && let Some(build) = self.records.build_of(process)?
-        {
+        if self.known.contains_key(process) {
+            return Ok(OnItsWay::default());
+        }
+        if let Some(build) = self.records.build_of(process)? {
             // An agent before this one has looked at this very process.
             self.known.insert(process.clone(), build);
-            return Ok(false);
-        }
-        let code = guest.read_flash(0)?;
-        let build = Sha256::of(&code);
-        let name = guest.label();
-        match waiting {
-            Some(landing) if landing.code != build => return Ok(true),
-            Some(landing) => {
-                self.harvest(guest, landing)?;
-                report(&Did::Harvested {
-                    guest: name.clone(),
-                    build: build.to_string(),
-                });
-            }
-            None if self.store.build(&build)?.is_none() => {
-                self.store.import(&Import {
-                    code: &code,
-                    source: Some("captured from a running guest"),
-                    ..Import::default()
-                })?;
-                self.records.stored(&build, now_s())?;
-                report(&Did::Captured {
-                    guest: name.clone(),
-                    build: build.to_string(),
-                });
-            }
-            None => {}
+            return Ok(OnItsWay::default());
         }
         let came = guest
             .process()
             .arguments()?
             .iter()
             .any(|word| word == "-incoming");
-        if came && waiting.is_none() {
-            let since = self.arrivals.entry(process.clone()).or_insert_with(Instant::now);
-            if since.elapsed() < ARRIVED {
-                return Ok(false);
-            }
+        if came && !self.arrivals.may_have_settled(guest, process, &self.virsh) {
+            return Ok(OnItsWay {
+                landing: false,
+                unsettled: true,
+            });
         }
+        let code = guest.read_flash(0)?;
+        let build = Sha256::of(&code);
+        if came && !self.arrivals.has_settled(guest, process, &self.virsh, build) {
+            return Ok(OnItsWay {
+                landing: false,
+                unsettled: true,
+            });
+        }
+        if self.store.build(&build)?.is_none() {
+            self.store.import(&Import {
+                code: &code,
+                source: Some("captured from a running guest"),
+                ..Import::default()
+            })?;
+            self.records.stored(&build, now_s())?;
+            report(&Did::Captured {
+                guest: guest.label(),
+                build: build.to_string(),
+            });
+        }
+        self.saw(guest, process, build)?;
+        if self.stamp(guest, build, code.len() as u64, came)? {
+            report(&Did::Stamped {
+                guest: guest.label(),
+                build: build.to_string(),
+            });
+        }
+        Ok(OnItsWay::default())
+    }
+
+    fn saw(&mut self, guest: &Guest, process: &Process, build: Sha256) -> Result<()> {
         self.records.saw(
             &Seen {
                 process,
@@ -150,58 +176,65 @@ impl<'a> Watch<'a> {
             now_s(),
         )?;
         self.known.insert(process.clone(), build);
-        // Who came by a stream brought along what its source knew of it.
-        if !came && self.stamp(guest, build, code.len() as u64)? {
-            report(&Did::Stamped {
-                guest: name,
-                build: build.to_string(),
-            });
-        }
-        Ok(false)
-    }
-
-    fn harvest(&mut self, guest: &Guest, landing: &Landing) -> Result<()> {
-        let is_new = self.store.build(&landing.code)?.is_none();
-        crate::harvest::after_migration(self.store, guest.pid(), Some(landing.code))?;
-        if is_new {
-            self.records.stored(&landing.code, now_s())?;
-        }
-        // A domain adopted elsewhere names the build's template; firmware can start with an empty store
-        // should the domain's own file be lost.
-        let vars_bytes = guest.flash_unit(1).ok().and_then(|unit| unit.size_bytes);
-        let lacks = self
-            .store
-            .build(&landing.code)?
-            .is_some_and(|build| build.vars_template.is_none());
-        if let (true, Some(vars_bytes)) = (lacks, vars_bytes)
-            && libvirt::layout_of(vars_bytes).is_some()
-        {
-            let empty = libvirt::template(self.store, vars_bytes)?;
-            let read =
-                |path: &Path| std::fs::read(path).map_err(|source| crate::Error::file("read", path, source));
-            self.store.import(&Import {
-                code: &read(&landing_code(self.store, landing)?)?,
-                vars_template: Some(&read(&empty)?),
-                ..Import::default()
-            })?;
-        }
         Ok(())
     }
 
-    /// An adopted domain that runs another build than it says is told the truth. Who is no domain, or whose
+    /// Harvests a landing if its bytes are there; tells whether they are still on their way.
+    fn landing(
+        &mut self,
+        guest: &Guest,
+        process: &Process,
+        landing: &Landing,
+        report: &mut dyn FnMut(&Did),
+    ) -> Result<bool> {
+        let memory = guest.memory()?;
+        let region = guest.flash_region(&memory, 0)?;
+        let head = guest.read_region(&memory, 0, region, HEAD_BYTES)?;
+        let now = Instant::now();
+        let is_early = self.again.get(process).is_some_and(|again| now < *again);
+        if is_early || head.iter().all(|byte| *byte == 0) {
+            return Ok(true);
+        }
+        let build = Sha256::of(&guest.read_region(&memory, 0, region, u64::MAX)?);
+        if build != landing.code {
+            self.again
+                .insert(process.clone(), Instant::now() + now.elapsed() * READING);
+            return Ok(true);
+        }
+        let is_new = self.store.build(&build)?.is_none();
+        crate::harvest::after_migration(self.store, guest.pid(), Some(build))?;
+        if is_new {
+            self.records.stored(&build, now_s())?;
+        }
+        self.saw(guest, process, build)?;
+        report(&Did::Harvested {
+            guest: guest.label(),
+            build: build.to_string(),
+        });
+        Ok(false)
+    }
+
+    /// An adopted domain that runs another build than it says is told the truth. Who came by a stream brought along
+    /// what its source knew of it, unless it was saved before its domain was adopted. Who is no domain, or whose
     /// libvirt does not answer, is left alone.
-    fn stamp(&self, guest: &Guest, build: Sha256, code_bytes: u64) -> Result<bool> {
+    fn stamp(&self, guest: &Guest, build: Sha256, code_bytes: u64, came: bool) -> Result<bool> {
         let Some(uuid) = guest.uuid() else {
             return Ok(false);
         };
-        match libvirt::stamped(&self.virsh, uuid) {
-            Ok(Some(identity)) if identity.build != build => {}
-            _ => return Ok(false),
-        }
+        let identity = match libvirt::stamped(&self.virsh, uuid) {
+            Ok(Some(identity)) if identity.build == build || came => return Ok(false),
+            Ok(Some(identity)) => identity,
+            Ok(None) => match libvirt::defined(&self.virsh, uuid) {
+                Ok(Some(identity)) => identity,
+                _ => return Ok(false),
+            },
+            Err(_) => return Ok(false),
+        };
         let stored = Stored {
             build,
             code_bytes,
             vars_bytes: guest.flash_unit(1).ok().and_then(|unit| unit.size_bytes),
+            vars_template: identity.vars_template,
             code: Default::default(),
             template: None,
             chosen: None,
@@ -229,8 +262,19 @@ impl<'a> Watch<'a> {
             self.records.saw(&seen, now_s)?;
         }
         let before_s = now_s.saturating_sub(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX));
+        for landing in libvirt::forget_those_who_never_came(self.store, NEVER_CAME)? {
+            report(&Did::Forgot { landing });
+        }
+        // Whose libvirt does not answer may need whatever is pinned for it.
+        let domains = self.virsh.uuids().ok();
+        if let Some(domains) = &domains {
+            self.adopted(domains, now_s)?;
+        }
         let mut unneeded = self.records.unneeded(before_s)?;
         unneeded.retain(|build| !self.known.values().any(|needed| needed == build));
+        for build in domains.iter().flat_map(|_| &unneeded) {
+            self.let_go(build)?;
+        }
         for build in crate::store::collect_unneeded(self.store, &unneeded, keep)? {
             self.records.forget(Some(&build), before_s)?;
             report(&Did::Collected {
@@ -240,15 +284,43 @@ impl<'a> Watch<'a> {
         self.records.forget(None, before_s)?;
         Ok(())
     }
-}
 
-/// The stored CODE of a landing that was harvested.
-fn landing_code(store: &Store, landing: &Landing) -> Result<std::path::PathBuf> {
-    let build = store.build(&landing.code)?;
-    let build = build.ok_or_else(|| fm_store::Error::UnknownBuild {
-        text: landing.code.to_string(),
-    })?;
-    Ok(build.code.path)
+    /// What `adopt` stored is the agent's to remove as well, once all the domains that it is pinned for are gone.
+    fn adopted(&mut self, domains: &[String], now_s: i64) -> Result<()> {
+        for build in self.store.builds()? {
+            let mut pinned_for = build
+                .pins
+                .iter()
+                .filter_map(|pin| libvirt::pinned_for(pin))
+                .peekable();
+            if pinned_for.peek().is_none() {
+                continue;
+            }
+            if build
+                .source
+                .is_some_and(|source| source.starts_with(libvirt::SOURCE))
+            {
+                self.records.stored(&build.id, now_s)?;
+            }
+            if pinned_for.any(|uuid| domains.iter().any(|domain| domain == uuid)) {
+                self.records.needed(&build.id, now_s)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away the pins of domains that nobody has heard of for so long; those of others stay.
+    fn let_go(&self, build: &Sha256) -> Result<()> {
+        let pins = self
+            .store
+            .build(build)?
+            .map(|build| build.pins)
+            .unwrap_or_default();
+        for pin in pins.iter().filter(|pin| libvirt::pinned_for(pin).is_some()) {
+            self.store.unpin(build, Some(pin))?;
+        }
+        Ok(())
+    }
 }
 
 /// The landing that a guest's CODE flash was started from.

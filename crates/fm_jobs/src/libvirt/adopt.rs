@@ -1,7 +1,9 @@
 //! `libvirt adopt` and `unadopt`: a domain's definition names the stored build that the domain runs.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod back;
+mod firmware;
+
+use std::path::PathBuf;
 
 use fm_formats::Sha256;
 use fm_libvirt::{Domain, Stored};
@@ -9,6 +11,8 @@ use fm_store::{Import, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub(super) use self::firmware::is_qcow2;
+use self::firmware::{Firmware, Template};
 use super::Error;
 use super::virsh::{Info, Virsh};
 use crate::Result;
@@ -75,12 +79,12 @@ pub fn adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<Adopt> {
     each(uri, which, |virsh, info| adopt_one(store, virsh, info))
 }
 
-/// Gives definitions back as they were.
+/// Gives definitions back as they were, `forced` also where a domain could not start with that.
 ///
 /// # Errors
 /// As [`adopt`].
-pub fn unadopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<Adopt> {
-    each(uri, which, |virsh, info| unadopt_one(store, virsh, info))
+pub fn unadopt(store: &Store, uri: Option<&str>, which: &Which, forced: bool) -> Result<Adopt> {
+    each(uri, which, |virsh, info| back::one(store, virsh, info, forced))
 }
 
 /// What became of one domain: done, or nothing to do for that reason.
@@ -129,8 +133,19 @@ fn each(
     Ok(all)
 }
 
+/// How the origin of a build begins that `adopt` was the first to store.
+pub(crate) const SOURCE: &str = "libvirt domain ";
+/// How the pins of adopted domains begin.
+const PIN: &str = "adopted for domain ";
+
 fn pin(info: &Info) -> String {
-    format!("adopted for domain {} ({})", info.name, info.uuid)
+    format!("{PIN}{} ({})", info.name, info.uuid)
+}
+
+/// The UUID of the domain that a pin of ours is for.
+pub(crate) fn pinned_for(pin: &str) -> Option<&str> {
+    let (_, uuid) = pin.strip_prefix(PIN)?.rsplit_once(" (")?;
+    uuid.strip_suffix(')')
 }
 
 fn parse(info: &Info, xml: &str) -> Result<Domain, Error> {
@@ -158,20 +173,21 @@ fn adopt_one(store: &Store, virsh: &Virsh, info: &Info) -> Result<Done> {
     let Some(now) = live.as_ref().or(defined.as_ref()) else {
         return Ok(Err(format!("domain {} is gone", info.name)));
     };
-    let firmware = if info.is_running {
-        running(info)?
-    } else {
-        from_files(info, now)?
+    let firmware = match &info.managed_save {
+        _ if info.is_running => firmware::running(info)?,
+        Some(image) => firmware::saved(store, image, now)?,
+        None => firmware::from_files(info, now)?,
     };
-    let template = template(now, firmware.vars_bytes);
+    let domains: Vec<&Domain> = [&defined, &live].into_iter().flatten().collect();
+    let template = firmware::template(store, &domains, &firmware);
     let imported = store.import(&Import {
         code: &firmware.code,
-        vars_template: template.as_deref(),
-        source: Some(&format!("libvirt domain {}", info.name)),
+        vars_template: template.bytes.as_deref(),
+        source: Some(&format!("{SOURCE}{}", info.name)),
         pin: Some(&pin(info)),
         ..Import::default()
     })?;
-    let stored = stored(store, imported.id, &firmware, now)?;
+    let stored = stored(store, imported.id, &firmware, &template, now)?;
     let mut definition_changed = false;
     if let Some(xml) = &inactive {
         let edited = fm_libvirt::adopted(xml, &stored).map_err(|source| Error::Definition {
@@ -229,122 +245,30 @@ fn check(info: &Info, domain: &Domain) -> Result<(), Error> {
     }
 }
 
-/// The firmware of a domain.
-struct Firmware {
-    code: Vec<u8>,
-    vars_bytes: Option<u64>,
-}
-
-/// Of a domain that runs: its own memory, whatever its files hold by now.
-fn running(info: &Info) -> Result<Firmware> {
-    let guest = fm_host::find(&info.uuid)?;
-    let code = guest.read_flash(0)?;
-    let vars_bytes = guest.flash_unit(1).ok().and_then(|unit| unit.size_bytes);
-    Ok(Firmware { code, vars_bytes })
-}
-
-/// Of a domain that is off: what it would boot from.
-fn from_files(info: &Info, domain: &Domain) -> Result<Firmware> {
-    let Some(path) = domain.flash() else {
-        return Err(Error::Definition {
-            domain: info.name.clone(),
-            source: fm_libvirt::AdoptError::NotChosen,
-        }
-        .into());
-    };
-    if !path.exists() {
-        return Err(Error::FirmwareGone {
-            domain: info.name.clone(),
-            path: path.clone(),
-        }
-        .into());
-    }
-    let code = read(path)?;
-    let length = |path: &PathBuf| path.metadata().ok().map(|file| file.len());
-    let vars_bytes = domain.nvram.as_ref().and_then(|nvram| {
-        nvram
-            .path
-            .as_ref()
-            .and_then(length)
-            .or_else(|| nvram.template.as_ref().and_then(length))
-    });
-    Ok(Firmware { code, vars_bytes })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let failed = |source| crate::Error::file("read", path, source);
-    let len = path.metadata().map_err(failed)?.len();
-    if len > fm_store::IMAGE_LIMIT_BYTES {
-        return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
-    }
-    fs::read(path).map_err(failed)
-}
-
-/// The template that the domain names, if it is of the domain's layout.
-fn template(domain: &Domain, vars_bytes: Option<u64>) -> Option<Vec<u8>> {
-    let path = domain.nvram.as_ref()?.template.as_ref()?;
-    let bytes = read(path).ok()?;
-    (Some(bytes.len() as u64) == vars_bytes).then_some(bytes)
-}
-
-fn stored(store: &Store, id: Sha256, firmware: &Firmware, now: &Domain) -> Result<Stored> {
+fn stored(
+    store: &Store,
+    id: Sha256,
+    firmware: &Firmware,
+    template: &Template,
+    now: &Domain,
+) -> Result<Stored> {
     let build = store
         .build(&id)?
         .ok_or_else(|| fm_store::Error::UnknownBuild { text: id.to_string() })?;
-    let template = build
-        .vars_template
-        .filter(|part| Some(part.size_bytes) == firmware.vars_bytes);
+    let stored = build
+        .templates
+        .into_iter()
+        .find(|part| Some(part.sha256) == template.sha256);
     let nvram = now.nvram.as_ref().and_then(|nvram| nvram.path.clone());
     Ok(Stored {
         build: id,
         code_bytes: firmware.code.len() as u64,
         vars_bytes: firmware.vars_bytes,
         code: build.code.path,
-        template: template.map(|part| part.path),
+        vars_template: template.sha256,
+        template: stored.map(|part| part.path),
         chosen: now
             .flash()
             .map(|_| (nvram, now.loader.as_ref().is_some_and(|loader| loader.secure))),
     })
-}
-
-fn unadopt_one(store: &Store, virsh: &Virsh, info: &Info) -> Result<Done> {
-    let mut identity = None;
-    let mut definition_changed = false;
-    let mut loader = None;
-    if info.is_persistent {
-        let xml = virsh.inactive(&info.uuid)?;
-        let domain = parse(info, &xml)?;
-        if domain.identity.is_some() {
-            let edited = fm_libvirt::unadopted(&xml).map_err(|source| Error::Definition {
-                domain: info.name.clone(),
-                source,
-            })?;
-            virsh.define(&edited)?;
-            definition_changed = true;
-            loader = parse(info, &edited)?.flash().cloned();
-            identity = domain.identity;
-        }
-    }
-    if info.is_running
-        && let Some(live) = parse(info, &virsh.live(&info.uuid)?)?.identity
-    {
-        virsh.unstamp(&info.uuid)?;
-        identity = identity.or(Some(live));
-    }
-    let Some(identity) = identity else {
-        return Ok(Err(format!("domain {} is not adopted", info.name)));
-    };
-    if store.build(&identity.build)?.is_some() {
-        store.unpin(&identity.build, Some(&pin(info)))?;
-    }
-    Ok(Ok(AdoptedDomain {
-        name: info.name.clone(),
-        uuid: info.uuid.clone(),
-        build: identity.build.to_string(),
-        code_bytes: identity.code_bytes,
-        vars_bytes: identity.vars_bytes,
-        loader,
-        definition_changed,
-        running: info.is_running,
-    }))
 }

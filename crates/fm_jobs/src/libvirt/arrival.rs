@@ -8,11 +8,8 @@ use fm_formats::Sha256;
 use fm_libvirt::{Domain, Identity};
 use fm_store::{NewLanding, Store};
 
-use super::{blank, hook};
-use crate::capture::digest;
-
-/// How long another writer of the store is waited for: less than the hook's own deadline.
-pub(super) const PATIENCE: Duration = Duration::from_millis(1000);
+use super::adopt::is_qcow2;
+use super::{blank, digests, hook, virsh};
 
 /// What is in place for it.
 #[derive(Debug)]
@@ -30,20 +27,20 @@ pub(super) enum Arrival {
     Impossible(String),
 }
 
-/// Looks, and makes what is missing.
-pub(super) fn plan(store: &Path, domain: &Domain) -> Arrival {
+/// Looks, and makes what is missing; waits at most `patience` for another writer of the store.
+pub(super) fn plan(store: &Path, domain: &Domain, patience: Duration) -> Arrival {
     let (Some(loader), name) = (domain.flash(), &domain.name) else {
         return Arrival::Ready;
     };
     let Some(identity) = &domain.identity else {
         return not_adopted(domain, loader);
     };
-    let vars = match vars_here(domain, identity) {
+    let vars = match vars_here(store, domain, identity) {
         Ok(vars) => vars,
         Err(why) => return Arrival::Impossible(why),
     };
     let store = match Store::open(store) {
-        Ok(store) => store.with_patience(PATIENCE),
+        Ok(store) => store.with_patience(patience),
         Err(error) => return without_store(domain, loader, identity, &crate::guard::in_words(&error.into())),
     };
     let placed = code(&store, domain, loader, identity).and_then(|code| {
@@ -66,6 +63,32 @@ pub(super) fn plan(store: &Path, domain: &Domain) -> Arrival {
     }
 }
 
+/// An offline migration brings the definition alone, and nothing will ever arrive in a landing. No path is given that
+/// is of no use for a cold boot: libvirt keeps what it is told in the definition.
+pub(super) fn offline(store: &Path, domain: &Domain) -> Arrival {
+    let Some(loader) = domain.flash() else {
+        return Arrival::Ready;
+    };
+    let Some(identity) = &domain.identity else {
+        return not_adopted(domain, loader);
+    };
+    if holds(store, identity, loader) {
+        return Arrival::Ready;
+    }
+    let stored = Store::open(store).and_then(|store| store.build(&identity.build));
+    match stored {
+        Ok(Some(stored)) if holds(store, identity, &stored.code.path) => Arrival::Placed {
+            loader: stored.code.path,
+            template: None,
+        },
+        _ => Arrival::Impossible(format!(
+            "an offline migration brings no firmware, and build {} of domain {} is not on this host; bring it first \
+             with `flashmoor store export` there and `flashmoor store import` here",
+            identity.build, domain.name
+        )),
+    }
+}
+
 /// Without a word on sizes, only what is missing altogether can be judged.
 fn not_adopted(domain: &Domain, loader: &Path) -> Arrival {
     let nvram = domain.nvram.as_ref();
@@ -78,13 +101,18 @@ fn not_adopted(domain: &Domain, loader: &Path) -> Arrival {
         .find(|path| !path.exists())
     {
         None => Arrival::Ready,
-        Some(missing) => Arrival::Impossible(format!(
-            "{} is not on this host, and domain {} is not adopted, so what to put in its place is not known; \
-             run `flashmoor libvirt adopt {}` where it runs (for a saved guest: `flashmoor saved adopt FILE`)",
-            missing.display(),
-            domain.name,
-            domain.name
-        )),
+        Some(missing) => {
+            let image = virsh::managed_save(&domain.name);
+            let image = if image.exists() { image } else { "FILE".into() };
+            Arrival::Impossible(format!(
+                "{} is not on this host, and what arrives of domain {} does not say what to put in its place; \
+                 run `flashmoor libvirt adopt {}` where it runs (for a saved guest: `flashmoor saved adopt {}`)",
+                missing.display(),
+                domain.name,
+                domain.name,
+                image.display()
+            ))
+        }
     }
 }
 
@@ -115,7 +143,7 @@ enum Vars {
     Missing(u64),
 }
 
-fn vars_here(domain: &Domain, identity: &Identity) -> Result<Vars, String> {
+fn vars_here(store: &Path, domain: &Domain, identity: &Identity) -> Result<Vars, String> {
     let (Some(nvram), Some(vars_bytes)) = (&domain.nvram, identity.vars_bytes) else {
         return Ok(Vars::Here);
     };
@@ -124,6 +152,8 @@ fn vars_here(domain: &Domain, identity: &Identity) -> Result<Vars, String> {
     };
     match path.metadata() {
         Ok(file) if file.len() == vars_bytes => Ok(Vars::Here),
+        // What libvirt calls raw may be qcow2 all the same, and its length says nothing then.
+        Ok(_) if is_qcow2(path) => Ok(Vars::Here),
         Ok(file) => Err(format!(
             "{} has {} bytes from another time, and the variables of domain {} have {vars_bytes}; \
              move the file away and migrate again",
@@ -131,17 +161,35 @@ fn vars_here(domain: &Domain, identity: &Identity) -> Result<Vars, String> {
             file.len(),
             domain.name
         )),
+        Err(_) if vars_bytes > fm_store::IMAGE_LIMIT_BYTES => Err(format!(
+            "the metadata of domain {} says that its variables have {vars_bytes} bytes, and no firmware has so many; \
+             run `flashmoor libvirt adopt {}` where it runs",
+            domain.name, domain.name
+        )),
         Err(_) => {
-            let template = nvram.template.as_ref();
-            let fits =
-                template.is_some_and(|file| file.metadata().is_ok_and(|file| file.len() == vars_bytes));
-            Ok(if fits {
+            let fits = |template: &PathBuf| {
+                let has_length = template.metadata().is_ok_and(|file| file.len() == vars_bytes);
+                let is_it = match &identity.vars_template {
+                    Some(known) => digests::holds(store, template, known),
+                    // of one in the store, an older Flashmoor does not say whose it was
+                    None => !template.starts_with(store),
+                };
+                has_length && is_it
+            };
+            Ok(if nvram.template.as_ref().is_some_and(fits) {
                 Vars::Here
             } else {
                 Vars::Missing(vars_bytes)
             })
         }
     }
+}
+
+/// Whether a file is this domain's CODE.
+fn holds(store: &Path, identity: &Identity, path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|file| file.len() == identity.code_bytes)
+        && digests::holds(store, path, &identity.build)
 }
 
 /// Where CODE shall be, if not where the XML says.
@@ -152,16 +200,11 @@ fn code(
     identity: &Identity,
 ) -> crate::Result<Option<PathBuf>> {
     let build = &identity.build;
-    let holds = |path: &Path| {
-        path.metadata()
-            .is_ok_and(|file| file.len() == identity.code_bytes)
-            && digest(path).is_some_and(|(found, _)| found == *build)
-    };
-    if holds(loader) {
+    if holds(store.path(), identity, loader) {
         return Ok(None);
     }
     if let Some(stored) = store.build(build)? {
-        if !holds(&stored.code.path) {
+        if !holds(store.path(), identity, &stored.code.path) {
             return Err(damaged(build, &stored.code.path));
         }
         return Ok(Some(stored.code.path).filter(|path| path != loader));
@@ -177,7 +220,7 @@ fn code(
         let made = mark
             .parent()
             .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(&mark, ""));
+            .and_then(|()| fs::write(&mark, "arriving\n"));
         made.map_err(|source| crate::Error::file("write", &mark, source))?;
     }
     Ok(Some(landing.path).filter(|path| path != loader))
@@ -190,12 +233,15 @@ fn damaged(build: &Sha256, path: &Path) -> crate::Error {
     }
 }
 
-/// The build's own template, or an empty store of that length.
+/// The domain's own template, or an empty store of that length: the variables come with the stream.
 fn template(store: &Store, identity: &Identity, vars_bytes: u64) -> crate::Result<PathBuf> {
-    let stored = store
-        .build(&identity.build)?
-        .and_then(|build| build.vars_template);
-    match stored.filter(|part| part.path.metadata().is_ok_and(|file| file.len() == vars_bytes)) {
+    let stored = store.build(&identity.build)?;
+    let own = stored
+        .into_iter()
+        .flat_map(|build| build.templates)
+        .filter(|part| Some(part.sha256) == identity.vars_template)
+        .find(|part| digests::holds(store.path(), &part.path, &part.sha256));
+    match own {
         Some(part) => Ok(part.path),
         None => blank::template(store, vars_bytes),
     }

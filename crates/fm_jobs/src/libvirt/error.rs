@@ -62,6 +62,14 @@ pub enum Error {
         /// Its CODE.
         path: PathBuf,
     },
+    /// The definition as it was names what this host does not have.
+    #[error("domain {domain} could not start with its definition as it was: {} is not on this host", path.display())]
+    NothingToGoBackTo {
+        /// Which.
+        domain: String,
+        /// What is missing.
+        path: PathBuf,
+    },
 }
 
 impl Error {
@@ -84,6 +92,11 @@ impl Error {
             }
             Self::FirmwareGone { .. } => {
                 "bring the build with `flashmoor store import` and name its path in the definition".into()
+            }
+            Self::NothingToGoBackTo { .. } => {
+                "leave it adopted, or install the package that has the file; `--force` gives the definition back all \
+                 the same, and the build stays pinned"
+                    .into()
             }
         })
     }

@@ -4,7 +4,8 @@
 //! asking it anything would never end.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fm_libvirt::Domain;
 use fm_store::Store;
@@ -33,6 +34,35 @@ pub struct Call<'a> {
     pub xml: &'a str,
     /// What to do where we can't help.
     pub policy: Policy,
+    /// When libvirt goes on without an answer.
+    pub deadline: Duration,
+    /// Where libvirt keeps its definitions: [`DEFINITIONS`].
+    pub definitions: &'a Path,
+}
+
+/// Where the system's libvirt keeps the definitions of its domains.
+pub const DEFINITIONS: &str = "/etc/libvirt/qemu";
+
+impl Call<'_> {
+    /// How long another writer of the store is waited for: there must be time left to say that it was too long.
+    pub(super) fn patience(&self) -> Duration {
+        self.deadline.saturating_sub(ANSWER).max(self.deadline / 2)
+    }
+
+    /// Whether nothing will arrive but a definition.
+    fn is_offline(&self, domain: &Domain) -> bool {
+        self.operation == "migrate" && !domain.has_resource && has_control_groups()
+    }
+}
+
+/// What an answer takes.
+const ANSWER: Duration = Duration::from_millis(300);
+
+/// Whether libvirt puts guests into control groups, and so notes in what runs where those belong: the system's
+/// libvirt does wherever the kernel has them.
+fn has_control_groups() -> bool {
+    rustix::process::geteuid().is_root()
+        && fs::read_to_string("/proc/self/mounts").is_ok_and(|mounts| mounts.contains(" cgroup"))
 }
 
 /// What libvirt is told.
@@ -59,7 +89,7 @@ pub fn answer(store: &Path, call: &Call<'_>) -> Answer {
         if matches!(call.operation, "release")
             && let Ok(domain) = Domain::parse(call.xml)
         {
-            forget(store, &domain);
+            forget(store, &domain, call);
         }
         notes::tell(store, call.operation);
         return Answer::Pass;
@@ -67,13 +97,16 @@ pub fn answer(store: &Path, call: &Call<'_>) -> Answer {
     let Ok(domain) = Domain::parse(call.xml) else {
         return Answer::Remark("the domain's XML cannot be read, so nothing is done for it".into());
     };
-    if domain.flash().is_none() {
-        // No flash, or one in a format that libvirt keeps to itself.
-        return Answer::Pass;
-    }
-    let answer = match call.operation {
-        "prepare" => cold_boot::answer(store, &domain),
-        _ => match arrival::plan(store, &domain) {
+    let answer = if domain.flash().is_none() {
+        rom(&domain, call)
+    } else if call.operation == "prepare" {
+        cold_boot::answer(store, &domain, call)
+    } else {
+        let plan = match call.is_offline(&domain) {
+            true => arrival::offline(store, &domain),
+            false => arrival::plan(store, &domain, call.patience()),
+        };
+        match plan {
             Arrival::Ready => Answer::Pass,
             Arrival::Placed { loader, template } => {
                 match fm_libvirt::with_firmware(call.xml, &loader, template.as_deref()) {
@@ -83,7 +116,7 @@ pub fn answer(store: &Path, call: &Call<'_>) -> Answer {
             }
             Arrival::Unhelped(why) => Answer::Remark(why),
             Arrival::Impossible(why) => Answer::Refuse(why),
-        },
+        }
     };
     match (answer, call.policy) {
         (Answer::Refuse(why), Policy::Pass) => Answer::Remark(why),
@@ -91,8 +124,30 @@ pub fn answer(store: &Path, call: &Call<'_>) -> Answer {
     }
 }
 
+/// No flash, or one in a format that libvirt keeps to itself. What `-bios` takes does come with the stream, but QEMU
+/// wants a file to begin with.
+fn rom(domain: &Domain, call: &Call<'_>) -> Answer {
+    let file = domain.loader.as_ref().filter(|loader| !loader.is_flash);
+    match file.and_then(|loader| loader.path.as_deref()) {
+        Some(path) if call.operation != "prepare" && path.is_absolute() && !path.exists() => {
+            Answer::Refuse(format!(
+                "{}, the firmware of domain {}, is not on this host, and it is a ROM image, which Flashmoor does not \
+                 carry; install the package that has it",
+                path.display(),
+                domain.name
+            ))
+        }
+        _ => Answer::Pass,
+    }
+}
+
+/// A domain's definition, if it has one.
+pub(super) fn definition(folder: &Path, domain: &Domain) -> PathBuf {
+    folder.join(format!("{}.xml", domain.name))
+}
+
 /// A guest that left, or never came: a placeholder that nothing arrived in is of no use to anybody.
-fn forget(store: &Path, domain: &Domain) {
+fn forget(store: &Path, domain: &Domain, call: &Call<'_>) {
     let Some(uuid) = domain.uuid.as_deref() else {
         return;
     };
@@ -105,14 +160,15 @@ fn forget(store: &Path, domain: &Domain) {
         return;
     };
     // A definition that outlives the guest names it: its next start has to find it, and to be told what is wrong.
-    let definition = Path::new("/etc/libvirt/qemu").join(format!("{}.xml", domain.name));
-    if fs::read_to_string(definition).is_ok_and(|xml| xml.contains(&loader.display().to_string())) {
+    if fs::read_to_string(definition(call.definitions, domain))
+        .is_ok_and(|xml| xml.contains(&loader.display().to_string()))
+    {
         return;
     }
     let Ok(store) = Store::open(store) else {
         return;
     };
-    let store = store.with_patience(arrival::PATIENCE);
+    let store = store.with_patience(call.patience());
     let landings = store.landings().unwrap_or_default();
     for landing in landings {
         if landing.placeholder && landing.guest_uuid.as_deref() == Some(uuid) && landing.path == *loader {
@@ -121,14 +177,17 @@ fn forget(store: &Path, domain: &Domain) {
     }
 }
 
+/// The folder of those files.
+pub(super) const ARRIVING: &str = "arriving";
+
 /// The file that says: this guest is on its way, so that its start here is no cold boot.
-pub(super) fn mark(store: &Path, uuid: &str) -> std::path::PathBuf {
+pub(super) fn mark(store: &Path, uuid: &str) -> PathBuf {
     let plain: String = uuid
         .chars()
         .filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-')
         .take(64)
         .collect();
-    store.join(FOLDER).join("arriving").join(plain)
+    store.join(FOLDER).join(ARRIVING).join(plain)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `virsh`, as far as we need it.
 
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fm_libvirt::{Identity, METADATA_URI};
@@ -20,6 +21,8 @@ pub(crate) struct Info {
     pub(crate) uuid: String,
     pub(crate) is_running: bool,
     pub(crate) is_persistent: bool,
+    /// The file in which libvirt keeps its memory until the next start, if it does.
+    pub(crate) managed_save: Option<PathBuf>,
 }
 
 impl Virsh {
@@ -71,6 +74,18 @@ impl Virsh {
             .collect())
     }
 
+    /// The UUIDs of all domains.
+    pub(crate) fn uuids(&self) -> Result<Vec<String>, Error> {
+        let list = self.ask(&["list", "--all", "--uuid"])?;
+        Ok(list.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// Its state and the reason for it, such as `paused (migrating)`; nothing if libvirt does not know it.
+    pub(crate) fn state(&self, uuid: &str) -> Option<String> {
+        let state = self.ask(&["domstate", "--reason", "--domain", uuid]).ok()?;
+        Some(state.trim().to_owned())
+    }
+
     pub(crate) fn info(&self, domain: &str) -> Result<Info, Error> {
         let text = self.ask(&["dominfo", "--domain", domain])?;
         let field = |name: &str| {
@@ -79,8 +94,10 @@ impl Virsh {
                 .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
                 .unwrap_or_default()
         };
+        let name = field("Name");
         Ok(Info {
-            name: field("Name").to_owned(),
+            managed_save: (field("Managed save") == "yes").then(|| managed_save(name)),
+            name: name.to_owned(),
             uuid: field("UUID").to_owned(),
             is_running: !matches!(field("State"), "shut off" | "crashed" | ""),
             is_persistent: field("Persistent") == "yes",
@@ -127,10 +144,24 @@ impl Virsh {
     }
 }
 
-/// What a running domain says that it runs; nothing if it is not adopted or unknown to libvirt.
+/// Where the system's libvirt keeps the memory of a domain that was saved to be started again
+/// (`src/qemu/qemu_driver.c:qemuDomainManagedSavePath`).
+pub(super) fn managed_save(domain: &str) -> PathBuf {
+    Path::new("/var/lib/libvirt/qemu/save").join(format!("{domain}.save"))
+}
+
+/// What a running domain says that it runs; nothing if it is not adopted.
 pub(crate) fn stamped(virsh: &Virsh, uuid: &str) -> Result<Option<Identity>, Error> {
-    let xml = virsh.live(uuid)?;
-    let domain = fm_libvirt::Domain::parse(&xml).map_err(|source| Error::Xml {
+    identity(uuid, &virsh.live(uuid)?)
+}
+
+/// The same of its definition.
+pub(crate) fn defined(virsh: &Virsh, uuid: &str) -> Result<Option<Identity>, Error> {
+    identity(uuid, &virsh.inactive(uuid)?)
+}
+
+fn identity(uuid: &str, xml: &str) -> Result<Option<Identity>, Error> {
+    let domain = fm_libvirt::Domain::parse(xml).map_err(|source| Error::Xml {
         domain: uuid.to_owned(),
         source,
     })?;

@@ -205,6 +205,27 @@ pub(crate) fn collect_unneeded(store: &Store, builds: &[Sha256], age: Duration) 
     Ok(removed.collect())
 }
 
+/// Removes placeholders that are older than `age` and that no process, configuration or saved guest names. Returns
+/// the landings that went.
+pub(crate) fn forget_placeholders(store: &Store, age: Duration) -> Result<Vec<String>> {
+    let oldest = jiff::Timestamp::now().checked_sub(age).ok();
+    let is_old = |landing: &fm_store::Landing| {
+        let created = landing.created.parse::<jiff::Timestamp>();
+        created.is_ok_and(|created| oldest.is_some_and(|oldest| created <= oldest))
+    };
+    let mut waiting = store.landings()?;
+    waiting.retain(|landing| landing.placeholder && is_old(landing));
+    if waiting.is_empty() {
+        return Ok(Vec::new());
+    }
+    let uses = uses::gather(store)?.found;
+    waiting.retain(|landing| !uses.iter().any(|by| by.path.as_ref() == Some(&landing.path)));
+    for landing in &waiting {
+        store.remove_landing(&landing.id)?;
+    }
+    Ok(waiting.into_iter().map(|landing| landing.id).collect())
+}
+
 /// Removes what no process, configuration, saved guest, landing or pin refers to.
 ///
 /// # Errors

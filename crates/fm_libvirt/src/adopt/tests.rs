@@ -21,6 +21,7 @@ fn stored() -> Stored {
         code_bytes: 1_966_080,
         vars_bytes: Some(131_072),
         code: "/s/builds/sha256-1/CODE.fd".into(),
+        vars_template: Some(Sha256::of(b"template")),
         template: Some("/s/builds/sha256-1/VARS.fd".into()),
         chosen: Some((Some("/n/web.fd".into()), false)),
     }
@@ -69,6 +70,7 @@ fn an_adopted_definition_names_the_stored_build_and_comes_back_byte_by_byte() {
         let identity = domain.identity.unwrap();
         assert_eq!(identity.build, Sha256::of(b"build"), "{what}");
         assert_eq!(identity.vars_bytes, Some(131_072), "{what}");
+        assert_eq!(identity.vars_template, Some(Sha256::of(b"template")), "{what}");
         if xml.contains("<nvram") {
             let template = domain.nvram.unwrap().template;
             assert_eq!(
@@ -139,4 +141,23 @@ fn metadata_that_is_not_as_we_write_it_is_no_identity() {
     ] {
         assert!(Domain::parse(&odd).unwrap().identity.is_none(), "{what}");
     }
+}
+
+#[test]
+fn what_an_older_flashmoor_wrote_is_understood() {
+    let edited = adopted(PLAIN, &stored()).unwrap();
+    let template = format!(" vars-template='sha256:{}'", Sha256::of(b"template"));
+    assert!(edited.contains(&template));
+    let identity = Domain::parse(&edited.replace(&template, ""))
+        .unwrap()
+        .identity
+        .unwrap();
+    assert_eq!(
+        (identity.build, identity.vars_template),
+        (Sha256::of(b"build"), None)
+    );
+    assert_eq!(
+        identity.template_before.as_deref(),
+        Some(Path::new("/usr/share/OVMF/OVMF_VARS.fd"))
+    );
 }

@@ -1,7 +1,5 @@
 //! The hook's answers, one moment after the other, on a store of its own.
 
-use std::path::PathBuf;
-
 use fm_formats::Sha256;
 use fm_store::Import;
 
@@ -35,10 +33,32 @@ impl Host {
             Sha256::of(CODE)
         );
         format!(
-            "<domain><name>web</name><uuid>u1</uuid>{}<os><loader type='pflash'>{}</loader></os></domain>",
+            "<domain><name>web</name><uuid>u1</uuid>{}<resource/><os><loader type='pflash'>{}</loader></os></domain>",
             if adopted { metadata.as_str() } else { "" },
             loader.display()
         )
+    }
+
+    /// A domain with variables at `vars`, made from `template`, and what its metadata says of them.
+    fn with_vars(&self, loader: &Path, template: &Path, says: &str) -> String {
+        let nvram = format!(
+            "</loader><nvram template='{}'>{}</nvram>",
+            template.display(),
+            self.path("vars.fd").display()
+        );
+        self.xml(loader, true)
+            .replace("</loader>", &nvram)
+            .replace("code-bytes='4096'", &format!("code-bytes='4096' {says}"))
+    }
+
+    fn stored(&self, vars_template: Option<&[u8]>) -> PathBuf {
+        let store = Store::open(self.store()).unwrap();
+        let import = Import {
+            code: CODE,
+            vars_template,
+            ..Import::default()
+        };
+        store.import(&import).unwrap().path
     }
 
     fn ask(&self, operation: &str, xml: &str) -> Answer {
@@ -52,6 +72,8 @@ impl Host {
             suboperation,
             xml,
             policy,
+            deadline: Duration::from_millis(400),
+            definitions: &self.path("definitions"),
         };
         answer(&self.store(), &call)
     }
@@ -62,6 +84,20 @@ fn loader(answer: &Answer) -> PathBuf {
         panic!("{answer:?}");
     };
     Domain::parse(xml).unwrap().flash().unwrap().clone()
+}
+
+fn template(answer: &Answer) -> PathBuf {
+    let Answer::Replace(xml) = answer else {
+        panic!("{answer:?}");
+    };
+    Domain::parse(xml).unwrap().nvram.unwrap().template.unwrap()
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) {
+    let mut mode = fs::metadata(path).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o644);
+    fs::set_permissions(path, mode).unwrap();
+    fs::write(path, bytes).unwrap();
 }
 
 #[test]
@@ -85,18 +121,10 @@ fn a_file_of_the_right_size_with_other_bytes_is_not_its_build() {
 #[test]
 fn a_stored_build_is_given_by_its_path_and_never_if_its_bytes_are_others() {
     let host = Host::new();
-    let store = Store::open(host.store()).unwrap();
-    let import = Import {
-        code: CODE,
-        ..Import::default()
-    };
-    let path = store.import(&import).unwrap().path;
+    let path = host.stored(None);
     let xml = host.xml(Path::new("/nowhere"), true);
     assert_eq!(loader(&host.ask("migrate", &xml)), path);
-    let mut mode = fs::metadata(&path).unwrap().permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut mode, 0o644);
-    fs::set_permissions(&path, mode).unwrap();
-    fs::write(&path, [9; 4096]).unwrap();
+    overwrite(&path, &[9; 4096]);
     assert!(matches!(host.ask("migrate", &xml), Answer::Refuse(_)));
 }
 
@@ -112,12 +140,7 @@ fn an_announced_guest_starts_on_its_placeholder_once_and_a_cold_boot_on_it_is_re
         Answer::Remark(_)
     ));
     // Once somebody has brought the build, it starts.
-    let store = Store::open(host.store()).unwrap();
-    let import = Import {
-        code: CODE,
-        ..Import::default()
-    };
-    store.import(&import).unwrap();
+    host.stored(None);
     assert_eq!(host.ask("prepare", &arrived), Answer::Pass);
     assert_eq!(fs::read(&landing).unwrap(), CODE);
 }
@@ -134,12 +157,7 @@ fn a_guest_that_never_came_leaves_no_landing() {
 #[test]
 fn a_missing_build_is_put_back_from_where_it_came_or_the_start_is_refused() {
     let host = Host::new();
-    let store = Store::open(host.store()).unwrap();
-    let import = Import {
-        code: CODE,
-        ..Import::default()
-    };
-    let path = store.import(&import).unwrap().path;
+    let path = host.stored(None);
     fs::remove_file(&path).unwrap();
     assert!(matches!(
         host.ask("prepare", &host.xml(&path, true)),
@@ -172,7 +190,9 @@ fn what_is_not_ours_passes_and_what_would_fail_anyway_says_why() {
     let rom = host
         .xml(Path::new("/nowhere"), true)
         .replace("type='pflash'", "type='rom'");
-    assert_eq!(host.ask("migrate", &rom), Answer::Pass);
+    assert!(matches!(host.ask("migrate", &rom), Answer::Refuse(why) if why.contains("ROM image")));
+    let here = rom.replace("/nowhere", &host.path("CODE.fd").display().to_string());
+    assert_eq!(host.ask("migrate", &here), Answer::Pass);
     for garbage in ["", "<domain", "<network/>", "<domain><os><loader/></os></domain>"] {
         for operation in [
             "migrate",
@@ -190,4 +210,147 @@ fn what_is_not_ours_passes_and_what_would_fail_anyway_says_why() {
             );
         }
     }
+}
+
+#[test]
+fn an_offline_migration_makes_no_landing_and_says_that_the_build_must_be_there() {
+    let host = Host::new();
+    let domain = |loader: &Path| Domain::parse(&host.xml(loader, true)).unwrap();
+    let offline = |loader: &Path| arrival::offline(&host.store(), &domain(loader));
+    let Arrival::Impossible(why) = offline(Path::new("/nowhere")) else {
+        panic!("nothing comes with it");
+    };
+    assert!(why.contains("flashmoor store import"), "{why}");
+    assert!(!host.store().exists(), "nothing is made for nothing");
+    let path = host.stored(None);
+    assert!(
+        matches!(offline(Path::new("/nowhere")), Arrival::Placed { loader, template: None } if loader == path)
+    );
+    assert!(matches!(offline(&path), Arrival::Ready));
+}
+
+#[test]
+fn a_definition_that_came_after_the_guest_was_announced_came_by_an_offline_migration() {
+    let host = Host::new();
+    let landing = loader(&host.ask("migrate", &host.xml(Path::new("/nowhere"), true)));
+    let arrived = host.xml(&landing, true);
+    let mark = mark(&host.store(), "u1");
+    let announced = mark.metadata().unwrap().modified().unwrap();
+    let definition = host.path("definitions/web.xml");
+    fs::create_dir_all(definition.parent().unwrap()).unwrap();
+    let written = |text: &str, at| {
+        fs::write(&definition, text).unwrap();
+        let file = fs::File::options().write(true).open(&definition).unwrap();
+        file.set_modified(at).unwrap();
+        fs::write(&mark, "x").unwrap();
+        let file = fs::File::options().write(true).open(&mark).unwrap();
+        file.set_modified(announced).unwrap();
+    };
+    let second = Duration::from_secs(1);
+    // It was there before, or names something else: the guest is arriving.
+    written(&arrived, announced - second);
+    assert_eq!(host.ask("prepare", &arrived), Answer::Pass);
+    written("<domain/>", announced + second);
+    assert_eq!(host.ask("prepare", &arrived), Answer::Pass);
+    written(&arrived, announced + second);
+    assert!(matches!(host.ask("prepare", &arrived), Answer::Refuse(_)));
+}
+
+#[test]
+fn a_template_is_the_domains_own_or_an_empty_one_and_never_damaged() {
+    let host = Host::new();
+    let loader = host.stored(Some(&[1; 512]));
+    host.stored(Some(&[2; 512]));
+    let says = |bytes: &[u8]| format!("vars-bytes='512' vars-template='sha256:{}'", Sha256::of(bytes));
+    let ask = |says: &str| template(&host.ask("migrate", &host.with_vars(&loader, Path::new("/no"), says)));
+    for own in [[1; 512], [2; 512]] {
+        assert_eq!(fs::read(ask(&says(&own))).unwrap(), own);
+    }
+    let empty = ask(&says(&[3; 512]));
+    assert_eq!(fs::read(&empty).unwrap(), [0; 512]);
+    // An older Flashmoor did not say whose template it was.
+    assert_eq!(ask("vars-bytes='512'"), empty);
+    let named = host.with_vars(&loader, &loader.with_file_name("VARS.fd"), "vars-bytes='512'");
+    assert_eq!(template(&host.ask("migrate", &named)), empty);
+    let own = ask(&says(&[2; 512]));
+    assert_eq!(
+        host.ask("migrate", &host.with_vars(&loader, &own, &says(&[2; 512]))),
+        Answer::Pass
+    );
+    overwrite(&own, &[9; 512]);
+    assert_eq!(ask(&says(&[2; 512])), empty);
+    let named = host.with_vars(&loader, &own, &says(&[2; 512]));
+    assert_eq!(template(&host.ask("migrate", &named)), empty);
+}
+
+#[test]
+fn no_file_is_made_as_large_as_somebody_elses_xml_wants() {
+    let host = Host::new();
+    let xml = host.with_vars(
+        Path::new("/nowhere"),
+        Path::new("/no"),
+        "vars-bytes='99999999999999'",
+    );
+    assert!(matches!(host.ask("migrate", &xml), Answer::Refuse(why) if why.contains("99999999999999")));
+    assert!(!host.store().exists());
+}
+
+#[test]
+fn variables_in_a_qcow2_file_are_libvirts_own_affair() {
+    let host = Host::new();
+    let loader = host.stored(None);
+    fs::write(host.path("vars.fd"), b"QFI\xfb and what follows").unwrap();
+    let xml = host.with_vars(&loader, Path::new("/no"), "vars-bytes='512'");
+    assert_eq!(host.ask("migrate", &xml), Answer::Pass);
+    fs::write(host.path("vars.fd"), b"another guest's").unwrap();
+    assert!(matches!(host.ask("migrate", &xml), Answer::Refuse(_)));
+}
+
+#[test]
+fn without_its_variables_a_domain_starts_from_its_own_template_only() {
+    let host = Host::new();
+    let loader = host.stored(Some(&[1; 512]));
+    let own = Sha256::of(&[2; 512]);
+    let path = loader.with_file_name(format!("VARS-sha256-{own}.fd"));
+    let says = format!("vars-bytes='512' vars-template='sha256:{own}'");
+    let xml = host.with_vars(&loader, &path, &says);
+    let refused = host.ask("prepare", &xml);
+    assert!(
+        matches!(&refused, Answer::Refuse(why) if why.contains("--vars-template")),
+        "{refused:?}"
+    );
+    fs::write(host.path("vars.fd"), [5; 512]).unwrap();
+    assert_eq!(host.ask("prepare", &xml), Answer::Pass, "its variables are here");
+    fs::remove_file(host.path("vars.fd")).unwrap();
+    // Where it was before is as good, and so is an empty store if that is what it was.
+    fs::write(host.path("old.fd"), [2; 512]).unwrap();
+    let before = format!(
+        "{says}><f:before template='{}'/></f:firmware>",
+        host.path("old.fd").display()
+    );
+    let healing = xml.replace(&format!("{says}/>"), &before);
+    assert_eq!(host.ask("prepare", &healing), Answer::Pass);
+    assert_eq!(fs::read(&path).unwrap(), [2; 512]);
+    let empty = Sha256::of(&[0; 512]);
+    let path = loader.with_file_name(format!("VARS-sha256-{empty}.fd"));
+    let says = format!("vars-bytes='512' vars-template='sha256:{empty}'");
+    assert_eq!(
+        host.ask("prepare", &host.with_vars(&loader, &path, &says)),
+        Answer::Pass
+    );
+    assert_eq!(fs::read(&path).unwrap(), [0; 512]);
+}
+
+#[test]
+fn a_store_that_others_write_to_is_waited_for_until_the_deadline_is_near() {
+    let host = Host::new();
+    host.stored(None);
+    let other = host
+        .xml(Path::new("/nowhere"), true)
+        .replace(&Sha256::of(CODE).to_string(), &Sha256::of(b"another").to_string());
+    let lock = fs::File::open(host.store().join("lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert!(matches!(host.ask("migrate", &other), Answer::Refuse(why) if why.contains("waited 200 ms")));
+    drop(lock);
+    assert!(matches!(host.ask("migrate", &other), Answer::Replace(_)));
 }

@@ -1,0 +1,186 @@
+//! `flashmoor libvirt` and `flashmoor agent` as their users meet them: words, files, exit statuses, and time.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use fm_formats::Sha256;
+
+struct Scene {
+    dir: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flashmoor"));
+        command
+            .args(words)
+            .env_remove("FLASHMOOR_STORE")
+            .env("NO_COLOR", "1")
+            .env("COLUMNS", "100")
+            .current_dir(self.dir.path());
+        command
+    }
+
+    /// Status, standard output and standard error.
+    fn say(&self, words: &[&str]) -> String {
+        let output = self.command(words).output().unwrap();
+        format!(
+            "$ flashmoor {}\n{}{}status {}\n",
+            words.join(" "),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+            output.status.code().unwrap()
+        )
+        .replace(&self.dir.path().display().to_string(), "[DIR]")
+        .replace(env!("CARGO_BIN_EXE_flashmoor"), "[FLASHMOOR]")
+    }
+
+    /// The hook, as libvirt starts it for a guest that arrives with that loader.
+    fn hook(&self, loader: &Path, code: &[u8], deadline_ms: &str) -> Output {
+        let xml = format!(
+            "<domain><name>web</name><uuid>u1</uuid><metadata><f:firmware xmlns:f='{}' build='sha256:{}' \
+             code-bytes='{}'/></metadata><resource/><os><loader type='pflash'>{}</loader></os></domain>",
+            "https://github.com/flashmoor/flashmoor/libvirt/1",
+            Sha256::of(code),
+            code.len(),
+            loader.display()
+        );
+        fs::write(self.path("web.xml"), xml).unwrap();
+        let store = self.path("store");
+        let words = ["--store", store.to_str().unwrap(), "libvirt", "hook"];
+        self.command(&words)
+            .args(["--deadline-ms", deadline_ms, "web", "migrate", "begin", "-"])
+            .stdin(fs::File::open(self.path("web.xml")).unwrap())
+            .output()
+            .unwrap()
+    }
+}
+
+#[test]
+fn each_verb_explains_itself() {
+    let scene = Scene::new();
+    let mut text = String::new();
+    for words in [
+        &["libvirt", "-h"][..],
+        &["libvirt", "install", "-h"],
+        &["libvirt", "uninstall", "-h"],
+        &["libvirt", "status", "-h"],
+        &["libvirt", "adopt", "-h"],
+        &["libvirt", "unadopt", "-h"],
+        &["agent", "-h"],
+    ] {
+        text += &scene.say(words);
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn install_says_what_it_wrote_and_what_is_left_to_do() {
+    let scene = Scene::new();
+    for folder in ["etc/apparmor.d/local/abstractions", "etc/selinux"] {
+        fs::create_dir_all(scene.path("root").join(folder)).unwrap();
+    }
+    fs::write(scene.path("root/etc/apparmor.d/usr.sbin.libvirtd"), "").unwrap();
+    let words = |verb| ["--store", "/var/lib/flashmoor", "libvirt", verb, "--root", "root"];
+    let text = [scene.say(&words("install")), scene.say(&words("uninstall"))].concat();
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn without_a_libvirt_that_answers_the_words_say_what_to_do() {
+    let scene = Scene::new();
+    let uri = "qemu+unix:///system?socket=/nowhere";
+    let adopt = scene.say(&["--store", "store", "libvirt", "adopt", "web", "-c", uri]);
+    assert!(adopt.contains("virsh") && adopt.contains("status 1"), "{adopt}");
+    let status = scene.say(&[
+        "--store", "store", "libvirt", "status", "--root", "root", "-c", uri,
+    ]);
+    assert!(
+        status.contains("the hook is not installed") && status.contains("libvirt does not answer"),
+        "{status}"
+    );
+    assert!(status.contains("status 1"), "{status}");
+    // Without libvirt there are guests all the same, and the agent looks at them.
+    let store = scene.path("store");
+    let once = scene.say(&["--store", store.to_str().unwrap(), "agent", "--once", "-c", uri]);
+    assert!(
+        once.contains("serving [DIR]/store") && once.contains("status 0"),
+        "{once}"
+    );
+}
+
+#[test]
+fn one_agent_serves_a_store_and_a_second_one_says_so() {
+    let scene = Scene::new();
+    let store = scene.path("store");
+    let words = [
+        "--store",
+        store.to_str().unwrap(),
+        "agent",
+        "-c",
+        "test:///default",
+    ];
+    let mut first = scene.command(&words).stderr(Stdio::null()).spawn().unwrap();
+    let lock = store.join("libvirt/agent.lock");
+    let pid = first.id().to_string();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read_to_string(&lock).is_ok_and(|text| text.trim() != pid) || !lock.exists() {
+        assert!(Instant::now() < deadline, "the first one does not start");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let second = scene.say(&words);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(
+        second.contains(&format!("an agent (pid {pid}) serves this store already")),
+        "{second}"
+    );
+    assert!(second.contains("status 2"), "{second}");
+}
+
+#[test]
+fn a_hook_that_would_take_too_long_gives_up_and_lets_libvirt_go_on() {
+    let scene = Scene::new();
+    // Opening it waits for somebody who writes, and nobody does.
+    let made = Command::new("mkfifo")
+        .arg(scene.path("CODE.fd"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let output = scene.hook(&scene.path("CODE.fd"), &[], "300");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("gave up after 300 ms"), "{said}");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+}
+
+#[test]
+fn without_a_store_a_guest_that_would_work_anyway_goes_on_and_another_is_told_why_not() {
+    let scene = Scene::new();
+    // Something else is where the store was.
+    fs::write(scene.path("store"), "a disk that is not mounted").unwrap();
+    fs::write(scene.path("CODE.fd"), [1; 4096]).unwrap();
+    let fits = scene.hook(&scene.path("CODE.fd"), &[2; 4096], "9000");
+    let said = String::from_utf8_lossy(&fits.stderr);
+    assert_eq!((fits.status.code(), fits.stdout.len()), (Some(0), 0), "{said}");
+    assert!(said.contains("the store cannot be used"), "{said}");
+    let other = scene.hook(&scene.path("CODE.fd"), &[2; 8192], "9000");
+    assert_eq!(other.status.code(), Some(10));
+    assert!(other.stdout.is_empty());
+    // One that is gone comes into being again.
+    fs::remove_file(scene.path("store")).unwrap();
+    let landed = scene.hook(&scene.path("CODE.fd"), &[2; 8192], "9000");
+    assert_eq!(landed.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&landed.stdout).contains("/store/landings/web/CODE.fd"));
+}
