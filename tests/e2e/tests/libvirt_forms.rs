@@ -1,7 +1,5 @@
 //! Guests of every form move as they would without us, or better.
 
-use std::time::{Duration, SystemTime};
-
 use fm_e2e::bed::{Bed, domain, packaged};
 use fm_e2e::{document, stderr};
 use fm_formats::Sha256;
@@ -101,10 +99,48 @@ fn whatever_form_a_guest_has_it_moves_with_its_own_firmware_or_says_why_not() {
 }
 
 #[test]
-fn an_offline_migration_brings_no_firmware_and_the_first_start_says_so() {
+fn an_offline_migration_is_refused_until_the_firmware_is_there_and_leaves_nothing_of_ours() {
     let bed = Bed::new();
     bed.a.install_flashmoor(false);
     bed.b.install_flashmoor(true);
+    bed.a.define(&packaged("offline", ""));
+    bed.a.adopt("offline");
+    let uri = bed.b.uri();
+    let go = || {
+        bed.a
+            .virsh(&["migrate", "--offline", "--persistent", "--p2p", "offline", &uri])
+    };
+    let refused = go();
+    let said = stderr(&refused);
+    assert!(
+        !refused.status.success() && said.contains("flashmoor store import"),
+        "{said}"
+    );
+    assert_eq!(
+        bed.b.json(&["store", "landings"])["landings"],
+        serde_json::json!([])
+    );
+    assert_eq!(bed.b.ask(&["list", "--all", "--name"]).trim(), "");
+
+    let code = fm_fixtures::path("bookworm/OVMF_CODE.fd");
+    let _ = bed.b.json(&["store", "import", code.to_str().unwrap()]);
+    let moved = go();
+    assert!(moved.status.success(), "{}", stderr(&moved));
+    let xml = bed.b.ask(&["dumpxml", "--inactive", "offline"]);
+    assert!(!xml.contains("/landings/") && !xml.contains("blank-"), "{xml}");
+    bed.b.ask(&["start", "--paused", "offline"]);
+    let build = Sha256::of(&fm_fixtures::bytes("bookworm/OVMF_CODE.fd"));
+    assert_eq!(bed.b.running_code("offline"), build.to_string());
+}
+
+#[test]
+fn where_nothing_is_refused_an_offline_migration_brings_a_guest_that_does_not_boot_from_zeros() {
+    let bed = Bed::new();
+    bed.a.install_flashmoor(false);
+    bed.b.install_flashmoor(false);
+    let hook = bed.b.root().join("etc/libvirt/hooks/qemu.d/flashmoor");
+    let text = std::fs::read_to_string(&hook).unwrap();
+    std::fs::write(&hook, text.replace("--policy refuse", "--policy pass")).unwrap();
     bed.a.define(&packaged("offline", ""));
     bed.a.adopt("offline");
     bed.a.ask(&[
@@ -115,28 +151,47 @@ fn an_offline_migration_brings_no_firmware_and_the_first_start_says_so() {
         "offline",
         &bed.b.uri(),
     ]);
-    // libvirt does not say that the migration is an offline one, so that the hook expects a guest for a while.
-    let marks = bed
-        .b
-        .path(&format!("{}/libvirt/arriving", bed.b.store().display()));
-    for mark in std::fs::read_dir(marks).unwrap().flatten() {
-        let file = std::fs::File::options().write(true).open(mark.path()).unwrap();
-        file.set_modified(SystemTime::now() - Duration::from_secs(60))
-            .unwrap();
-    }
+    assert_eq!(bed.b.waiting(), 0);
     let refused = bed.b.virsh(&["start", "offline"]);
-    assert!(!refused.status.success());
-    assert!(
-        stderr(&refused).contains("flashmoor store import"),
-        "{}",
-        stderr(&refused)
-    );
-    let mut import = bed.b.flashmoor();
-    import
-        .args(["--json", "store", "import"])
-        .arg(fm_fixtures::path("bookworm/OVMF_CODE.fd"));
-    let _ = document(&import.output().unwrap());
-    bed.b.ask(&["start", "--paused", "offline"]);
-    let build = Sha256::of(&fm_fixtures::bytes("bookworm/OVMF_CODE.fd"));
-    assert_eq!(bed.b.running_code("offline"), build.to_string());
+    assert!(!refused.status.success(), "it boots from nothing");
+    std::fs::write(&hook, text).unwrap();
+    let said = stderr(&bed.b.virsh(&["start", "offline"]));
+    assert!(said.contains("flashmoor store import"), "{said}");
+}
+
+/// libvirt 9.0 drops `format='qcow2'` of flash and starts no guest from it, so that only files can say what they are.
+#[test]
+fn flash_in_qcow2_files_is_never_taken_for_firmware() {
+    let bed = Bed::new();
+    bed.a.install_flashmoor(false);
+    let convert = |fixture: &str, place: &str| {
+        let done = std::process::Command::new("qemu-img")
+            .args(["convert", "-O", "qcow2"])
+            .arg(fm_fixtures::path(fixture))
+            .arg(bed.a.path(place))
+            .status();
+        assert!(done.unwrap().success());
+    };
+    convert("bookworm/OVMF_CODE_4M.fd", "/var/lib/libvirt/CODE.qcow2");
+    convert("bookworm/OVMF_VARS_4M.fd", "/var/lib/libvirt/VARS.qcow2");
+    let packaged_code = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+    let qcow2_vars = "<nvram>/var/lib/libvirt/VARS.qcow2</nvram>";
+    for (name, code, what) in [
+        ("code", "/var/lib/libvirt/CODE.qcow2", "CODE"),
+        ("vars", packaged_code, "VARS"),
+    ] {
+        let os =
+            format!("    <loader readonly='yes' type='pflash' format='qcow2'>{code}</loader>{qcow2_vars}");
+        bed.a.define(&domain(name, &os, ""));
+        let mut adopt = bed.a.flashmoor();
+        adopt.args(["libvirt", "adopt", name, "--connect", &bed.a.uri()]);
+        let refused = adopt.output().unwrap();
+        let said = stderr(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains(&format!("{what} in a file that is not raw")),
+            "{said}"
+        );
+    }
+    assert!(bed.a.builds().is_empty());
 }

@@ -95,34 +95,82 @@ impl Host {
     /// # Panics
     /// If that does not happen.
     pub fn wait_for_harvest(&self, build: &str) {
+        self.wait_for_harvest_of(build, 0);
+    }
+
+    /// The same, with at most that many landings that still wait.
+    ///
+    /// # Panics
+    /// If that does not happen.
+    pub fn wait_for_harvest_of(&self, build: &str, most_waiting: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let list = |what: &[&str]| {
-                let output = self.flashmoor().arg("--json").args(what).output().unwrap();
-                document(&output)
-            };
-            let builds = list(&["store", "list"]);
-            let landings = list(&["store", "landings"]);
-            let stored = builds["builds"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|entry| entry["id"] == build);
-            let waiting = landings["landings"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .any(|entry| entry["placeholder"] == true);
-            if stored && !waiting {
+            let builds = self.builds();
+            if builds.iter().any(|id| id == build) && self.waiting() <= most_waiting {
                 return;
             }
             assert!(
                 Instant::now() < deadline,
-                "{builds} {landings} {}",
+                "{builds:?} {} {}",
+                self.waiting(),
                 self.agent_log()
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The ids of the builds in the host's store.
+    #[must_use]
+    pub fn builds(&self) -> Vec<String> {
+        let list = self.json(&["store", "list"]);
+        let builds = list["builds"].as_array().unwrap().iter();
+        builds
+            .map(|build| build["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The document that Flashmoor prints here.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[must_use]
+    pub fn json(&self, words: &[&str]) -> serde_json::Value {
+        document(&self.flashmoor().arg("--json").args(words).output().unwrap())
+    }
+
+    /// One look of an agent, which is not running otherwise.
+    ///
+    /// # Panics
+    /// If something fails in it.
+    pub fn agent_once(&self, more: &[&str]) -> String {
+        let mut command = self.flashmoor();
+        command.args(["agent", "--once", "--connect", &self.uri()]);
+        let output = command.args(more).output().unwrap();
+        assert!(output.status.success(), "{}", crate::stderr(&output));
+        crate::stderr(&output)
+    }
+
+    /// Removes every landing and every build that nothing names, so that the next guest needs a landing again.
+    ///
+    /// # Panics
+    /// If a build stays.
+    pub fn forget_firmware(&self) {
+        for landing in self.json(&["store", "landings"])["landings"].as_array().unwrap() {
+            let _ = self.json(&["store", "forget", landing["id"].as_str().unwrap()]);
+        }
+        for build in self.builds() {
+            let _ = self.json(&["store", "unpin", &build]);
+        }
+        let collected = self.json(&["store", "gc"]);
+        assert_eq!(self.builds(), [String::new(); 0], "{collected}");
+    }
+
+    /// The landings of guests whose firmware has not arrived.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let landings = self.json(&["store", "landings"]);
+        let landings = landings["landings"].as_array().unwrap().iter();
+        landings.filter(|entry| entry["placeholder"] == true).count()
     }
 
     /// Adopts a domain.
