@@ -81,8 +81,8 @@ pub struct CommandLine {
     pub uuid: Option<String>,
     /// The machine type as written: `q35`, `pc-q35-7.2`.
     pub machine: Option<String>,
-    /// The accelerator as written: `kvm`, `kvm:tcg`.
-    pub accel: Option<String>,
+    /// The accelerators in the order in which QEMU tries them.
+    pub accels: Vec<String>,
     /// `-bios`.
     pub bios: Option<String>,
     /// The flash units, ascending.
@@ -99,8 +99,10 @@ pub struct CommandLine {
     pub encryption: Option<Encryption>,
     /// Where QMP listens.
     pub qmp: Vec<QmpArgument>,
-    /// Sets of inherited descriptors: set, descriptor (`-add-fd`).
-    pub fd_sets: Vec<(u32, u32)>,
+    /// Whether QEMU leaves its root after it has opened its files (`-chroot`).
+    pub chroot: bool,
+    /// Whether a configuration file could not be read, so that anything may be missing here.
+    pub config_unread: bool,
     /// Whether the guest was to wait for `cont`: `-S`.
     pub stopped: bool,
     /// `-incoming`.
@@ -132,6 +134,7 @@ impl CommandLine {
         if let Some(program) = arguments.next() {
             gathered.found.program.clone_from(program);
         }
+        gathered.found.chroot = changes_root(arguments.as_slice());
         while let Some(argument) = arguments.next() {
             let Some(option) = argument.strip_prefix('-') else {
                 continue; // a disk image
@@ -147,11 +150,23 @@ impl CommandLine {
     }
 }
 
+/// Whether these arguments make QEMU change its root: `-chroot DIR`, or `-run-with chroot=DIR` (8.1+).
+pub(crate) fn changes_root(arguments: &[String]) -> bool {
+    arguments.windows(2).any(|pair| match pair {
+        [option, value] => match option.trim_start_matches('-') {
+            "chroot" => option.starts_with('-'),
+            "run-with" => Options::parse(value, None).get("chroot").is_some(),
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
 impl Gathered {
     fn flag(&mut self, flag: &str) {
         match flag {
             "S" => self.found.stopped = true,
-            "enable-kvm" => self.found.accel = Some("kvm".to_owned()),
+            "enable-kvm" => self.found.accels.push("kvm".to_owned()),
             _ => {}
         }
     }
@@ -178,7 +193,6 @@ impl Gathered {
             "chardev" => self.chardev(Options::parse(value, Some("backend"))),
             "object" => self.objects.extend(encryption::object(value)),
             "incoming" => self.found.incoming = Some(value.to_owned()),
-            "add-fd" => self.add_fd(&Options::parse(value, None)),
             "readconfig" => self.config(value, read_config),
             "tpmdev" => self.found.tpm = true,
             _ => {}
@@ -186,10 +200,7 @@ impl Gathered {
     }
 
     fn accel(&mut self, options: &Options) {
-        // several -accel are tried in their order: only the first says what was meant
-        if self.found.accel.is_none() {
-            self.found.accel = options.get("accel").map(str::to_owned);
-        }
+        self.found.accels.extend(options.get("accel").map(str::to_owned));
     }
 
     fn name(&mut self, options: &Options) {
@@ -253,23 +264,18 @@ impl Gathered {
         }
     }
 
-    fn add_fd(&mut self, options: &Options) {
-        let number = |key| options.get(key).and_then(|text| text.parse().ok());
-        if let (Some(set), Some(fd)) = (number("set"), number("fd")) {
-            self.found.fd_sets.push((set, fd));
-        }
-    }
-
     fn config(&mut self, path: &str, read_config: &mut dyn FnMut(&str) -> Result<String, String>) {
         self.configs_read = self.configs_read.saturating_add(1);
         if self.configs_read > CONFIG_FILES_MAX {
             let remark = format!("-readconfig {path}: more than {CONFIG_FILES_MAX} files, not read");
             self.found.remarks.push(remark);
+            self.found.config_unread = true;
             return;
         }
         let text = match read_config(path) {
             Ok(text) => text,
             Err(why) => {
+                self.found.config_unread = true;
                 self.found.remarks.push(format!("-readconfig {path}: {why}"));
                 return;
             }
@@ -311,8 +317,12 @@ impl Gathered {
         if found.bios.is_none() {
             found.bios = self.machine.get("firmware").map(str::to_owned);
         }
-        if found.accel.is_none() {
-            found.accel = self.machine.get("accel").map(str::to_owned);
+        if found.accels.is_empty() {
+            let listed = self.machine.get("accel").into_iter();
+            found.accels = listed
+                .flat_map(|list| list.split(':'))
+                .map(str::to_owned)
+                .collect();
         }
         if found.uuid.is_none() {
             found.uuid = self.smbios_uuid.take();

@@ -138,6 +138,9 @@ impl Error {
                 "start the guest with CODE in unit 0 and VARS in unit 1 only".into()
             }
             Self::Denied { .. } => "run it as root, or as the user that QEMU runs as".into(),
+            Self::FlashNotFound { .. } => {
+                "a guest that is starting or ending does not have it in memory: look again".into()
+            }
             Self::Unsettled { .. } => "try again when the guest writes fewer variables".into(),
             _ => return None,
         })

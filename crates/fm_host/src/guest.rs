@@ -4,12 +4,16 @@ mod files;
 mod find;
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use fm_formats::Sha256;
+
 use crate::Error;
-use crate::cmdline::{CommandLine, QmpArgument};
+use crate::cmdline::{self, CommandLine, QmpArgument};
 use crate::memory::{self, GuestMemory};
-use crate::process::Process;
+use crate::process::{self, Process};
+use crate::regular::open_regular;
 use crate::version::{self, QemuVersion};
 
 pub use files::{FlashFormat, FlashUnit};
@@ -65,16 +69,20 @@ impl Guest {
     /// What `process` is, if its command line can be read.
     fn of(process: Process) -> Result<Self, Error> {
         let arguments = process.arguments()?;
+        let chroot = cmdline::changes_root(&arguments);
         let command = CommandLine::parse(&arguments, &mut |path| {
-            let path = process.reach(Path::new(path));
-            match crate::process::read_bounded(&path, CONFIG_MAX_BYTES) {
+            let config = open_config(&process, chroot, Path::new(path));
+            match config.and_then(|file| process::read_at_most(file, CONFIG_MAX_BYTES)) {
                 Ok(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
                 Ok(None) => Err("the file is too large".to_owned()),
                 Err(error) => Err(error.to_string()),
             }
         });
         let arch = arch(&process, &command);
-        let flash = files::resolve(&process, &command);
+        let mut flash = files::resolve(&process, &command);
+        if flash.is_empty() && command.config_unread {
+            flash = files::in_memory(&process);
+        }
         let qmp_sockets = qmp_sockets(&process, &command);
         Ok(Self {
             process,
@@ -153,19 +161,12 @@ impl Guest {
         })
     }
 
-    /// `kvm`, `tcg`, …: what is in use where the kernel shows it, else what the command line says.
+    /// `kvm`, `tcg`, …: what is in use where the kernel shows it, else what the command line says. Nothing if
+    /// that is several, of which QEMU takes the first that works.
     #[must_use]
-    pub fn accelerator(&self) -> String {
-        if let Ok(files) = self.process.open_files() {
-            let kvm = |file: &crate::process::OpenFile| file.target.to_str() == Some("anon_inode:kvm-vm");
-            if files.iter().any(kvm) {
-                return "kvm".to_owned();
-            }
-        }
-        let said = self.command.accel.as_deref().unwrap_or("tcg");
-        // what was tried first and is not in use did not work
-        let fallback = said.strip_prefix("kvm:").unwrap_or(said);
-        fallback.split(':').next().unwrap_or(fallback).to_owned()
+    pub fn accelerator(&self) -> Option<String> {
+        let held = self.process.open_files().ok();
+        accelerator(&self.command, held.as_deref())
     }
 
     /// The machine type, from `memory` if that is given and holds it.
@@ -239,6 +240,32 @@ impl Guest {
             })
     }
 
+    /// The file that the path of `flash` leads to now, which the guest's next start would get, if it is a
+    /// regular one.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if there is none, [`io::ErrorKind::Unsupported`] if it lies in no file, and
+    /// as [`crate::open_regular`].
+    pub fn open_now(&self, flash: &FlashUnit) -> io::Result<File> {
+        flash.open_now(&self.process)
+    }
+
+    /// The path that the path of `flash` leads to, without links; whether there is a file or not.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn shown_path(&self, flash: &FlashUnit) -> io::Result<PathBuf> {
+        flash.shown(&self.process)
+    }
+
+    /// Opens a file by a path as [`Guest::shown_path`] gives it.
+    ///
+    /// # Errors
+    /// As [`crate::open_regular`].
+    pub fn open_shown(&self, path: &Path) -> io::Result<File> {
+        self.process.top()?.open(path)
+    }
+
     /// Opens its memory.
     ///
     /// # Errors
@@ -253,7 +280,10 @@ impl Guest {
     /// [`Error::FlashNotFound`], and as [`Guest::flash`].
     pub fn flash_region(&self, memory: &GuestMemory, unit: u32) -> Result<memory::Region, Error> {
         let flash = self.flash_unit(unit)?;
-        let file = flash.opened_or_now().and_then(|path| File::open(path).ok());
+        let file = match &flash.opened {
+            Some(opened) => open_regular(opened).ok(),
+            None => self.open_now(flash).ok(),
+        };
         memory
             .flash(unit, flash.size_bytes, file.as_ref())
             .map_err(|why| Error::FlashNotFound {
@@ -273,6 +303,23 @@ impl Guest {
         self.read_region(&memory, unit, region, u64::MAX)
     }
 
+    /// The digest of flash `unit` in a region that was found before, for what is too large to be held.
+    ///
+    /// # Errors
+    /// As [`Guest::read_region`].
+    pub fn digest_region(
+        &self,
+        memory: &GuestMemory,
+        unit: u32,
+        region: memory::Region,
+    ) -> Result<Sha256, Error> {
+        memory.settled_digest(region)?.ok_or_else(|| Error::Unsettled {
+            guest: self.label(),
+            unit,
+            readings: memory::DIGESTS_MAX,
+        })
+    }
+
     /// As [`Guest::read_flash`], for a region that was found before, and at most `len_bytes` of it.
     ///
     /// # Errors
@@ -289,6 +336,51 @@ impl Guest {
             unit,
             readings: memory::READINGS_MAX,
         })
+    }
+}
+
+/// A configuration file as QEMU opened it. Names of its own descriptors stand for what it holds, not we.
+fn open_config(process: &Process, chroot: bool, path: &Path) -> io::Result<File> {
+    let text = path.to_str().unwrap_or_default();
+    let number = match text {
+        "/dev/stdin" => Some("0"),
+        _ => ["/dev/fd/", "/proc/self/fd/"]
+            .into_iter()
+            .find_map(|folder| text.strip_prefix(folder)),
+    };
+    if let Some(fd) = number.and_then(|number| number.parse().ok()) {
+        return open_regular(&process.fd_path(fd));
+    }
+    let from_top = chroot || path.is_relative();
+    let base = if from_top { process.top() } else { process.root() };
+    base?.open(&process.absolute(path))
+}
+
+fn accelerator(command: &CommandLine, held: Option<&[process::OpenFile]>) -> Option<String> {
+    let said = command.accels.as_slice();
+    let Some(held) = held else {
+        return match said {
+            [] if command.program.ends_with("kvm") => None,
+            [] => Some("tcg".to_owned()),
+            [one] => Some(one.clone()),
+            _ => None,
+        };
+    };
+    let holds = |start: &str| {
+        let mut targets = held.iter().filter_map(|file| file.target.to_str());
+        targets.any(|target| target.starts_with(start))
+    };
+    // what hypervisors of this kernel's hand out; whoever holds none of it computes by itself
+    if holds("anon_inode:kvm-vm") {
+        return Some("kvm".to_owned());
+    }
+    if holds("/dev/xen/") || holds("/proc/xen/") {
+        return Some("xen".to_owned());
+    }
+    let computes = |name: &&String| matches!(name.as_str(), "tcg" | "qtest");
+    match said {
+        [] => Some("tcg".to_owned()),
+        said => said.iter().find(computes).cloned(),
     }
 }
 
@@ -313,4 +405,42 @@ fn qmp_sockets(process: &Process, command: &CommandLine) -> Vec<PathBuf> {
             QmpArgument::Descriptor(fd) => find::socket_path(process, *fd),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_accelerator_is_what_is_held_and_not_what_was_tried_first() {
+        let command = |accels: &[&str]| CommandLine {
+            program: "qemu-system-x86_64".into(),
+            accels: accels.iter().map(ToString::to_string).collect(),
+            ..CommandLine::default()
+        };
+        let open = |target: &str| process::OpenFile {
+            fd: 9,
+            target: target.into(),
+            deleted: false,
+        };
+        let kvm = [open("/dev/kvm"), open("anon_inode:kvm-vm")];
+        let none = [open("/dev/null")];
+        let is = |accels: &[&str], held: Option<&[process::OpenFile]>, wanted: Option<&str>| {
+            assert_eq!(
+                accelerator(&command(accels), held).as_deref(),
+                wanted,
+                "{accels:?} {held:?}"
+            );
+        };
+        is(&["tcg"], Some(&kvm), Some("kvm"));
+        for fallback in [["xen", "tcg"], ["whpx", "tcg"], ["kvm", "tcg"]] {
+            is(&fallback, Some(&none), Some("tcg"));
+            is(&fallback, None, None);
+        }
+        is(&["kvm", "tcg"], Some(&kvm), Some("kvm"));
+        is(&["kvm"], Some(&none), None);
+        is(&["kvm"], None, Some("kvm"));
+        is(&[], Some(&none), Some("tcg"));
+        is(&[], None, Some("tcg"));
+    }
 }

@@ -174,16 +174,11 @@ impl GuestMemory {
         candidates
     }
 
-    /// Whether the volume at the start of `region` is a variable store's; nothing if there is no volume.
+    /// As the function of that name, for the start of `region`.
     fn volume_is_nv(&self, region: Region) -> Option<bool> {
         let mut header = [0; 48];
         self.memory.read_exact_at(&mut header, region.address).ok()?;
-        let mut reader = Reader::new(&header);
-        reader.seek(16, "file system").ok()?;
-        let kind = Guid::from_bytes(*reader.raw::<[u8; 16]>("file system").ok()?);
-        reader.seek(40, "signature").ok()?;
-        let signature = reader.bytes(4, "signature").ok()?;
-        (signature == b"_FVH").then_some(kind == NV_DATA_VOLUME)
+        volume_is_nv(&header)
     }
 
     /// The first `len_bytes` of `region` (all of it if it is shorter) as they were at one instant, or
@@ -212,6 +207,32 @@ impl GuestMemory {
             true
         })?;
         Ok(Sha256::from_bytes(hasher.finalize().into()))
+    }
+
+    /// The same for memory that the guest may write, or nothing if it wrote all the time. Two readings in a
+    /// row that agree mean that every byte was so when the first had ended.
+    ///
+    /// # Errors
+    /// The kernel's answer.
+    pub fn settled_digest(&self, region: Region) -> Result<Option<Sha256>, Error> {
+        let mut before = self.digest(region)?;
+        for _ in 1..DIGESTS_MAX {
+            let now = self.digest(region)?;
+            if now == before {
+                return Ok(Some(now));
+            }
+            before = now;
+        }
+        Ok(None)
+    }
+
+    /// As if QEMU's list of blocks had not been found, for tests of what is then done instead.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_blocks(mut self) -> Self {
+        self.blocks.clear();
+        self.machine = None;
+        self
     }
 
     /// Whether `region` and the whole of `file` are the same bytes.
@@ -283,5 +304,131 @@ impl GuestMemory {
     }
 }
 
+/// Whether the volume that starts so is a variable store's; nothing if it is no volume.
+pub(crate) fn volume_is_nv(header: &[u8; 48]) -> Option<bool> {
+    let mut reader = Reader::new(header);
+    reader.seek(16, "file system").ok()?;
+    let kind = Guid::from_bytes(*reader.raw::<[u8; 16]>("file system").ok()?);
+    reader.seek(40, "signature").ok()?;
+    let signature = reader.bytes(4, "signature").ok()?;
+    (signature == b"_FVH").then_some(kind == NV_DATA_VOLUME)
+}
+
+/// How often flash is hashed until it holds still: firmware writes to it at boot and for variables, not on end.
+pub(crate) const DIGESTS_MAX: u32 = 16;
 /// How often a settled reading is tried, for the error that says so.
 pub(crate) const READINGS_MAX: u32 = settle::READINGS_MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEN_BYTES: u64 = 0x4000;
+
+    /// A process without a list of blocks: these stretches of memory, a guard page behind each.
+    fn process(stretches: &[(u64, Vec<u8>)]) -> GuestMemory {
+        let file = tempfile::tempfile().unwrap();
+        let mut mappings = Vec::new();
+        for (start, bytes) in stretches {
+            file.write_all_at(bytes, *start).unwrap();
+            let end = start + bytes.len() as u64;
+            let mapping = |start, end, guard: bool| Mapping {
+                start,
+                end,
+                read_write: !guard,
+                guard,
+                name: String::new(),
+            };
+            mappings.push(mapping(*start, end, false));
+            mappings.push(mapping(end, end + 0x1000, true));
+        }
+        GuestMemory {
+            pid: 1,
+            memory: Memory::from(file),
+            mappings,
+            blocks: Vec::new(),
+            machine: None,
+        }
+    }
+
+    fn volume(kind: Guid, fill: u8) -> Vec<u8> {
+        let mut bytes = vec![fill; LEN_BYTES as usize];
+        bytes[..16].fill(0);
+        bytes[16..32].copy_from_slice(&kind.to_bytes());
+        bytes[40..44].copy_from_slice(b"_FVH");
+        bytes
+    }
+
+    fn code(fill: u8) -> Vec<u8> {
+        volume(Guid::literal("8c8ce578-8a3d-4f1c-9935-896185c32dd3"), fill)
+    }
+
+    fn found(memory: &GuestMemory, unit: u32, file: Option<&File>) -> Result<u64, String> {
+        memory
+            .flash(unit, Some(LEN_BYTES), file)
+            .map(|region| region.address)
+    }
+
+    #[test]
+    fn units_of_one_size_are_told_apart_by_their_volumes() {
+        let memory = process(&[
+            (0x10_0000, vec![0x5a; LEN_BYTES as usize]),
+            (0x20_0000, volume(NV_DATA_VOLUME, 0xff)),
+            (0x30_0000, code(1)),
+        ]);
+        assert_eq!(found(&memory, 0, None), Ok(0x30_0000));
+        assert_eq!(found(&memory, 1, None), Ok(0x20_0000));
+    }
+
+    #[test]
+    fn what_the_kernel_merged_with_the_memory_below_is_found_at_its_end() {
+        let mut merged = vec![7; 0x9000];
+        merged.extend(code(1));
+        let memory = process(&[(0x10_0000, merged)]);
+        assert_eq!(found(&memory, 0, None), Ok(0x10_9000));
+    }
+
+    #[test]
+    fn a_blank_store_is_the_one_that_is_as_its_file() {
+        let memory = process(&[
+            (0x10_0000, vec![0xff; LEN_BYTES as usize]),
+            (0x20_0000, vec![0; LEN_BYTES as usize]),
+            (0x30_0000, code(1)),
+        ]);
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(LEN_BYTES).unwrap();
+        assert_eq!(found(&memory, 1, Some(&file)), Ok(0x20_0000));
+        let why = found(&memory, 1, None).unwrap_err();
+        assert_eq!(
+            why,
+            "3 mappings have its size of 16384 bytes, none holds its content"
+        );
+    }
+
+    #[test]
+    fn two_that_fit_are_one_build_or_not_known() {
+        let same = process(&[(0x10_0000, code(1)), (0x20_0000, code(1))]);
+        assert_eq!(found(&same, 0, None), Ok(0x10_0000));
+        let differing = process(&[(0x10_0000, code(1)), (0x20_0000, code(2))]);
+        let why = found(&differing, 0, None).unwrap_err();
+        assert_eq!(why, "2 mappings look like it and differ");
+    }
+
+    #[test]
+    fn a_size_that_no_flash_has_is_not_looked_for() {
+        let memory = process(&[(0x10_0000, code(1))]);
+        for len_bytes in [None, Some(0), Some(FLASH_MAX_BYTES + 1)] {
+            assert_eq!(
+                memory.flash(0, len_bytes, None),
+                Err("its size is not known".to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn a_digest_settles_on_memory_that_holds_still() {
+        let memory = process(&[(0x10_0000, code(1))]);
+        let region = memory.flash(0, Some(LEN_BYTES), None).unwrap();
+        assert_eq!(memory.settled_digest(region).unwrap(), Some(Sha256::of(&code(1))));
+    }
+}

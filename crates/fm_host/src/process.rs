@@ -1,6 +1,7 @@
 //! One process as /proc shows it: what it is, told apart from a later one of the same pid, and its files.
 
 mod maps;
+mod root;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 
 pub use maps::Mapping;
+pub(crate) use root::Identity;
+pub use root::Root;
 
 /// The longest command line that is read; the kernel's own default limit is 2 MiB for all arguments.
 const CMDLINE_MAX_BYTES: u64 = 8 << 20;
@@ -189,13 +192,20 @@ impl Process {
         })
     }
 
-    /// Where `path`, as the process sees it, is reached from here: through its root or working folder.
-    #[must_use]
-    pub fn reach(&self, path: &Path) -> PathBuf {
-        match path.strip_prefix("/") {
-            Ok(below_root) => self.dir.join("root").join(below_root),
-            Err(_) => self.dir.join("cwd").join(path),
-        }
+    /// The file system as it sees it.
+    ///
+    /// # Errors
+    /// The kernel's answer; it needs the right to trace the process.
+    pub fn root(&self) -> io::Result<Root> {
+        Root::open_dir(&self.dir.join("root"))
+    }
+
+    /// The file system from the top of its mount namespace, as the kernel shows it the paths of open files.
+    ///
+    /// # Errors
+    /// As [`Process::root`].
+    pub fn top(&self) -> io::Result<Root> {
+        self.root()?.top()
     }
 
     /// `path` made absolute with the process's working folder; unchanged where that cannot be read.
@@ -248,10 +258,13 @@ impl Process {
 
 /// The content of the file at `path`, or nothing if it is larger than `max_bytes`.
 pub(crate) fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
+    read_at_most(File::open(path)?, max_bytes)
+}
+
+/// The same for an open file.
+pub(crate) fn read_at_most(file: File, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(max_bytes.saturating_add(1))
-        .read_to_end(&mut bytes)?;
+    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= max_bytes).then_some(bytes))
 }
 

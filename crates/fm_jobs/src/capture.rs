@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
 use fm_formats::varstore::VarStore;
-use fm_host::{FlashFormat, FlashUnit, Guest, in_one_line};
+use fm_host::{FlashUnit, Guest, in_one_line};
 use fm_store::{IMAGE_LIMIT_BYTES, Import, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::on_disk::{self, Absent};
 use crate::{Result, check};
 
 /// `flashmoor/capture/1`: what running guests use, and where it is stored now.
@@ -59,7 +60,8 @@ pub struct Code {
     pub running_sha256: String,
     /// What the file holds now: what a cold boot would get. Nothing if that can't be told.
     pub file_sha256: Option<String>,
-    /// Whether the two differ.
+    /// Whether a cold boot would get something else, or nothing where the file is gone; absent if that can't
+    /// be told.
     pub drift: Option<bool>,
 }
 
@@ -90,11 +92,17 @@ pub fn one(store: &Store, selector: &str) -> Result<Capture> {
 /// If there is no process table. What of a single guest fails is told in the document.
 pub fn all(store: &Store) -> Result<Capture> {
     let listing = fm_host::guests()?;
-    Ok(each(store, &listing.guests, listing.remarks))
+    Ok(each(store, &listing.guests, listing.remarks, |_| {}))
 }
 
 /// Stores the CODE of these guests, and tells of each that failed.
-pub(crate) fn each(store: &Store, guests: &[Guest], mut remarks: Vec<String>) -> Capture {
+/// `stored` hears of each that succeeded, at once.
+pub(crate) fn each(
+    store: &Store,
+    guests: &[Guest],
+    mut remarks: Vec<String>,
+    mut stored: impl FnMut(&Captured),
+) -> Capture {
     let (mut captured, mut failures) = (Vec::new(), Vec::new());
     for guest in guests {
         if let Err(error @ fm_host::Error::NoFlash { .. }) = guest.flash() {
@@ -102,7 +110,10 @@ pub(crate) fn each(store: &Store, guests: &[Guest], mut remarks: Vec<String>) ->
             continue;
         }
         match capture(store, guest) {
-            Ok(done) => captured.push(done),
+            Ok(done) => {
+                stored(&done);
+                captured.push(done);
+            }
             // Who ended meanwhile needs nothing any more.
             Err(_) if !guest.is_alive() => {}
             Err(error) => failures.push(Failure {
@@ -123,10 +134,11 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
         (Some(who), None) | (None, Some(who)) => format!("captured for guest {who}"),
         (None, None) => "captured for a guest without a name".into(),
     };
-    let file = file_digest(unit);
+    let now = on_disk::digest(guest, unit);
+    let file = now.as_ref().ok().map(|(digest, _)| *digest);
     // A template belongs to the build that it came with: only beside the very same CODE it is that one.
     let same = file == Some(Sha256::of(&bytes));
-    let template = unit.resolved.as_deref().filter(|_| same).and_then(template);
+    let template = if same { template_of(guest, unit) } else { None };
     let done = store.import(&Import {
         code: &bytes,
         vars_template: template.as_deref(),
@@ -142,9 +154,11 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
             size_bytes: bytes.len() as u64,
             running_sha256: done.id.to_string(),
             file_sha256: file.map(|file| file.to_string()),
-            drift: file
-                .map(|file| file != done.id)
-                .or(unit.replaced.filter(|replaced| *replaced)),
+            drift: match now {
+                Ok((file, _)) => Some(file != done.id),
+                Err(Absent::Gone) => Some(true),
+                Err(Absent::Unknown(_)) => None,
+            },
         },
         stored: done.path,
         new: done.new,
@@ -153,33 +167,21 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
 
 /// The VARS template that packages put beside `code`.
 pub(crate) fn template(code: &Path) -> Option<Vec<u8>> {
-    let real = code.canonicalize().ok()?;
-    let path = real.with_file_name(check::template_name(real.file_name()?.to_str()?));
-    let is_other = path != real;
-    let small = is_other && path.metadata().is_ok_and(|file| file.len() <= IMAGE_LIMIT_BYTES);
-    let bytes = small.then(|| std::fs::read(&path).ok())??;
-    VarStore::parse(&bytes).is_ok().then_some(bytes)
+    beside(&code.canonicalize().ok()?, fm_host::open_regular)
 }
 
-/// What the path of a flash unit leads to now; nothing if it leads nowhere or the file is not raw.
-fn file_digest(unit: &FlashUnit) -> Option<Sha256> {
-    let path = unit
-        .resolved
-        .as_deref()
-        .filter(|_| unit.format == FlashFormat::Raw)?;
-    Some(digest(path)?.0)
+/// The same for the CODE of a guest, which may see other files than we do.
+fn template_of(guest: &Guest, unit: &FlashUnit) -> Option<Vec<u8>> {
+    beside(&guest.shown_path(unit).ok()?, |path| guest.open_shown(path))
 }
 
-/// Digest and size of a file that is no larger than a build may be.
-pub(crate) fn digest(path: &Path) -> Option<(Sha256, u64)> {
+fn beside(code: &Path, open: impl Fn(&Path) -> std::io::Result<File>) -> Option<Vec<u8>> {
+    let path = code.with_file_name(check::template_name(code.file_name()?.to_str()?));
+    let file = if path == code { None } else { open(&path).ok() }?;
     let mut bytes = Vec::new();
-    File::open(path)
-        .ok()?
-        .take(IMAGE_LIMIT_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .ok()?;
-    let size_bytes = bytes.len() as u64;
-    (size_bytes <= IMAGE_LIMIT_BYTES).then(|| (Sha256::of(&bytes), size_bytes))
+    file.take(IMAGE_LIMIT_BYTES + 1).read_to_end(&mut bytes).ok()?;
+    let is_template = bytes.len() as u64 <= IMAGE_LIMIT_BYTES && VarStore::parse(&bytes).is_ok();
+    is_template.then_some(bytes)
 }
 
 fn document(store: &Store, guests: Vec<Captured>, failures: Vec<Failure>, remarks: Vec<String>) -> Capture {

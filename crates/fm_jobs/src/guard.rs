@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{self, Capture, Captured};
 use crate::check::{self, Images, PhaseDocument};
+use crate::on_disk::{self, Absent};
 use crate::{Error, Result};
 
 pub use hook::{Hook, Install, Manager, Status, install, status, uninstall};
@@ -30,7 +31,7 @@ const MEMORY_LIMIT_BYTES: u64 = 4 << 20;
 pub struct After {
     /// `flashmoor/guard/1`.
     pub schema: &'static str,
-    /// The guests whose CODE file now holds something else than they run.
+    /// The guests whose CODE file now holds something else than they run, or nothing that can be read.
     pub guests: Vec<Drift>,
 }
 
@@ -47,10 +48,12 @@ pub struct Drift {
     pub running_sha256: String,
     /// The size of that.
     pub running_size_bytes: u64,
-    /// What the file holds now; nothing if it is gone.
+    /// What the file holds now; nothing if it is gone, or not known.
     pub file_sha256: Option<String>,
     /// The size of that.
     pub file_size_bytes: Option<u64>,
+    /// Why it is not known what the file holds now, and so whether the guest drifts.
+    pub file_unknown: Option<String>,
     /// Where the build that it runs is stored.
     pub stored: PathBuf,
     /// What the next cold boot brings, by the judge; nothing if that could not be judged.
@@ -76,18 +79,19 @@ pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<C
         let files = packages::files(root, leaving);
         listing
             .guests
-            .retain(|guest| code_path(guest).is_some_and(|path| files.contains(&path)));
+            .retain(|guest| code_paths(guest).iter().any(|path| files.contains(path)));
     }
     if listing.guests.is_empty() {
-        return Ok(capture::each(store, &[], Vec::new()));
+        return Ok(capture::each(store, &[], Vec::new(), |_| {}));
     }
-    let done = capture::each(store, &listing.guests, Vec::new());
-    remember(
-        store,
-        &Memory {
-            guests: done.guests.clone(),
-        },
-    )?;
+    let mut memory = Memory { guests: Vec::new() };
+    let mut remembered = None;
+    // Whoever was captured is remembered also when time is over at the next.
+    let done = capture::each(store, &listing.guests, Vec::new(), |captured| {
+        memory.guests.push(captured.clone());
+        remembered = Some(remember(store, &memory));
+    });
+    remembered.unwrap_or_else(|| remember(store, &memory))?;
     Ok(done)
 }
 
@@ -132,15 +136,21 @@ pub fn after(store: &Store) -> Result<After> {
 
 fn drift(captured: &Captured, guest: &Guest, images: &Images) -> Option<Drift> {
     let path = captured.code.path.clone()?;
-    let now = capture::digest(&guest.process().reach(&path));
-    let (file_sha256, file_size_bytes) = match now {
-        Some((digest, _)) if digest.to_string() == captured.code.running_sha256 => return None,
-        Some((digest, size_bytes)) => (Some(digest.to_string()), Some(size_bytes)),
-        None => (None, None),
-    };
-    let (cold_boot, not_judged) = match check::cold_boot(guest, images) {
-        Ok(phase) => (phase, None),
-        Err(error) => (None, Some(in_one_line(&error))),
+    let unit = guest.flash_unit(0).ok()?;
+    let (mut file_sha256, mut file_size_bytes, mut file_unknown) = (None, None, None);
+    match on_disk::digest(guest, unit) {
+        Ok((digest, _)) if digest.to_string() == captured.code.running_sha256 => return None,
+        Ok((digest, size_bytes)) => {
+            file_sha256 = Some(digest.to_string());
+            file_size_bytes = Some(size_bytes);
+        }
+        Err(Absent::Gone) => {}
+        Err(Absent::Unknown(why)) => file_unknown = Some(why),
+    }
+    let (cold_boot, not_judged) = match (&file_unknown, check::cold_boot(guest, images)) {
+        (Some(why), _) => (None, Some(why.clone())),
+        (None, Ok(phase)) => (phase, None),
+        (None, Err(error)) => (None, Some(in_one_line(&error))),
     };
     Some(Drift {
         pid: captured.pid,
@@ -150,17 +160,19 @@ fn drift(captured: &Captured, guest: &Guest, images: &Images) -> Option<Drift> {
         running_size_bytes: captured.code.size_bytes,
         file_sha256,
         file_size_bytes,
+        file_unknown,
         stored: captured.stored.clone(),
         cold_boot,
         not_judged,
     })
 }
 
-/// A guest's CODE file without links on the way, as a package's list of files has it.
-fn code_path(guest: &Guest) -> Option<PathBuf> {
-    let unit = guest.flash().ok()?.iter().find(|unit| unit.unit == 0)?;
-    let path = unit.path.as_ref()?;
-    Some(path.canonicalize().unwrap_or_else(|_| path.clone()))
+/// A guest's CODE file as it is named, and without links on the way, as a package's list of files has it.
+fn code_paths(guest: &Guest) -> Vec<PathBuf> {
+    let Ok(unit) = guest.flash_unit(0) else {
+        return Vec::new();
+    };
+    unit.path.iter().cloned().chain(guest.shown_path(unit)).collect()
 }
 
 fn remember(store: &Store, memory: &Memory) -> Result<()> {

@@ -28,6 +28,7 @@ pub use document::{
 };
 pub(crate) use facts::Found;
 pub use input::{Flash, sniff};
+pub(crate) use qcow2::unpack as unpack_qcow2;
 
 use crate::stream::{self, Streamed};
 use crate::{Error, Result};

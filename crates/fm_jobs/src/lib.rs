@@ -20,6 +20,7 @@ pub mod inspect;
 pub mod libvirt;
 pub mod migrate;
 pub mod offer;
+mod on_disk;
 pub mod pieces;
 pub mod prepare;
 pub mod ps;

@@ -4,6 +4,7 @@ mod contents;
 mod document;
 mod names;
 pub mod prometheus;
+mod secure_boot;
 mod vars;
 
 use std::path::PathBuf;
@@ -11,13 +12,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use fm_formats::Sha256;
-use fm_host::{FlashFormat, FlashUnit, Guest, GuestMemory, in_one_line};
+use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line, open_regular};
 
-use contents::Contents;
+use contents::{Contents, KEEP_MAX_BYTES};
 pub use document::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars};
 use names::Names;
 
 use crate::check::Destination;
+use crate::on_disk::{self, Absent};
+use secure_boot::Builds;
 
 /// Guests are looked at side by side, but not by more threads than this.
 const THREADS_MAX: usize = 4;
@@ -37,6 +40,7 @@ pub struct Request {
 struct Scene {
     contents: Contents,
     names: Names,
+    builds: Builds,
     destination: Option<Destination>,
 }
 
@@ -53,6 +57,7 @@ pub fn ps(request: &Request) -> crate::Result<Ps> {
     let scene = Scene {
         contents: Contents::default(),
         names: Names::open(store, &mut listing.remarks),
+        builds: Builds::default(),
         destination: destination.transpose()?,
     };
     let next = AtomicUsize::new(0);
@@ -98,20 +103,24 @@ impl Scene {
                 code = unit(0).map(|flash| self.code(guest, flash, memory.as_ref(), &mut remarks));
                 // a combined image holds its variables in front of the code
                 if let Some(flash) = unit(1).or_else(|| unit(0).filter(|flash| !flash.read_only)) {
-                    vars = Some(vars::look(guest, flash, memory.as_ref(), &mut remarks));
+                    let mut seen = vars::look(guest, flash, memory.as_ref(), &mut remarks);
+                    let runs = code.as_ref().and_then(|code| code.running_sha256.as_deref());
+                    self.secure_boot(guest, memory.as_ref(), runs, &mut seen, &mut remarks);
+                    vars = Some(seen);
                 }
             }
             Err(fm_host::Error::NoFlash { .. }) => {}
-            Err(error) => remarks.push(in_one_line(&error)),
+            Err(error) => remarks.push(said(&error)),
         }
         let mut roms = Vec::new();
         for block in memory.iter().flat_map(GuestMemory::roms) {
             let digest = memory
                 .as_ref()
-                .and_then(|memory| self.contents.of_region(memory, block.into()).ok());
+                .and_then(|memory| self.contents.of_region(memory, block.into(), None).ok());
             roms.push(PsRom {
                 name: block.name.clone(),
                 size_bytes: block.used_bytes,
+                build: digest.and_then(|digest| self.names.of(&digest)),
                 sha256: digest.map(|digest| digest.to_string()),
             });
         }
@@ -136,6 +145,33 @@ impl Scene {
         }
     }
 
+    /// Keys protect nothing where the build that runs cannot verify what it boots.
+    fn secure_boot(
+        &self,
+        guest: &Guest,
+        memory: Option<&GuestMemory>,
+        runs: Option<&str>,
+        vars: &mut PsVars,
+        remarks: &mut Vec<String>,
+    ) {
+        if !matches!(vars.secure_boot.as_deref(), Some("enabled" | "disabled")) {
+            return;
+        }
+        let digest = runs.and_then(|digest| digest.parse().ok());
+        let verifies = memory
+            .zip(digest)
+            .and_then(|(memory, digest)| self.builds.verify(&digest, guest, memory));
+        match verifies {
+            Some(true) => {}
+            Some(false) => vars.secure_boot = Some("unsupported".to_owned()),
+            None => {
+                vars.secure_boot = None;
+                remarks
+                    .push("keys are enrolled, but whether the build that runs uses them is not known".into());
+            }
+        }
+    }
+
     fn code(
         &self,
         guest: &Guest,
@@ -143,35 +179,35 @@ impl Scene {
         memory: Option<&GuestMemory>,
         remarks: &mut Vec<String>,
     ) -> PsCode {
-        let mut remark = |error: fm_host::Error| remarks.push(in_one_line(&error));
+        let mut remark = |error: fm_host::Error| remarks.push(said(&error));
         let region = memory
             .and_then(|memory| Some((memory, guest.flash_region(memory, 0).map_err(&mut remark).ok()?)));
         let running = region.and_then(|(memory, region)| {
             let digest = if flash.read_only {
-                self.contents.of_region(memory, region)
-            } else {
+                let held = flash.opened.as_deref().and_then(|path| open_regular(path).ok());
+                self.contents.of_region(memory, region, held)
+            } else if region.len_bytes <= KEEP_MAX_BYTES {
                 guest
                     .read_region(memory, 0, region, u64::MAX)
                     .map(|bytes| Sha256::of(&bytes))
+            } else {
+                guest.digest_region(memory, 0, region)
             };
             digest.map_err(&mut remark).ok()
         });
-        let mut gone = false;
-        let mut file = None;
-        match (&flash.resolved, &flash.format) {
-            (Some(path), FlashFormat::Raw) => match self.contents.of_file(path) {
-                Ok(digest) => file = digest,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && guest.is_alive() => {
-                    gone = true;
-                    remarks.push(format!("{} is gone: a cold boot would fail", flash.location));
-                }
-                Err(error) => remarks.push(format!("cannot read {}: {error}", flash.location)),
-            },
-            (_, FlashFormat::Raw) => {}
-            (_, format) => remarks.push(format!(
-                "CODE is in a {} file, whose content is not compared with what runs",
-                format.name()
-            )),
+        let held = on_disk::open(guest, flash).and_then(|file| {
+            let unpacked = |file| on_disk::unpacked(file, flash).map_err(NotRead::Absent);
+            let digest = self.contents.of_file(file, unpacked);
+            digest.map_err(|error| error.of(flash))
+        });
+        let file = held.as_ref().ok().copied();
+        let gone = held == Err(Absent::Gone);
+        match held {
+            Err(Absent::Gone) => {
+                remarks.push(format!("{} is gone: a cold boot would fail", flash.location));
+            }
+            Err(Absent::Unknown(why)) => remarks.push(why),
+            Ok(_) => {}
         }
         PsCode {
             path: flash.path.clone(),
@@ -186,6 +222,35 @@ impl Scene {
             },
             build: running.and_then(|digest| self.names.of(&digest)),
         }
+    }
+}
+
+/// Why the content of a file is not known.
+enum NotRead {
+    Absent(Absent),
+    File(std::io::Error),
+}
+
+impl From<std::io::Error> for NotRead {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+impl NotRead {
+    fn of(self, flash: &FlashUnit) -> Absent {
+        match self {
+            Self::Absent(absent) => absent,
+            Self::File(error) => on_disk::unreadable(flash, &error),
+        }
+    }
+}
+
+/// An error in one line, with what to do where that is not for whoever starts the command.
+fn said(error: &fm_host::Error) -> String {
+    match (error, error.remedy()) {
+        (fm_host::Error::FlashNotFound { .. }, Some(remedy)) => format!("{}; {remedy}", in_one_line(error)),
+        _ => in_one_line(error),
     }
 }
 

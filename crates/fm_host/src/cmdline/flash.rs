@@ -24,6 +24,13 @@ pub struct FlashArgument {
     pub node: String,
 }
 
+impl FlashArgument {
+    fn lies_in(&mut self, path: &str) {
+        self.path = Some(path.to_owned());
+        path.clone_into(&mut self.location);
+    }
+}
+
 /// Everything on a command line that can become flash.
 #[derive(Debug, Default)]
 pub(super) struct FlashSources {
@@ -107,7 +114,10 @@ impl FlashSources {
             .get("format")
             .or_else(|| drive.get("driver"))
             .map(str::to_owned)
-            .or(flash.format.filter(|_| drive.get("file").is_none()));
+            // without a word QEMU probes what the file holds
+            .or(flash
+                .format
+                .filter(|format| drive.get("file").is_none() && format != "raw"));
         flash.read_only = drive.is_on("readonly") || drive.is_on("read-only");
         flash
     }
@@ -143,8 +153,16 @@ impl FlashSources {
                 "file" | "host_device" => {
                     flash.format.get_or_insert_with(|| "raw".to_owned());
                     if let Some(path) = at["filename"].as_str() {
-                        flash.path = Some(path.to_owned());
-                        path.clone_into(&mut flash.location);
+                        flash.lies_in(path);
+                    }
+                    break;
+                }
+                // a name without a driver is what `file=` takes (QEMU `block.c`, `bdrv_fill_options`)
+                "" if at["file"].is_null() && at["filename"].is_string() => {
+                    let node = filename_to_node(at["filename"].as_str().unwrap_or_default());
+                    match node["filename"].as_str() {
+                        Some(path) => flash.lies_in(path),
+                        None => flash.location = remote(node["driver"].as_str().unwrap_or_default(), &node),
                     }
                     break;
                 }

@@ -59,7 +59,7 @@ fn libvirts_block_nodes_are_followed_from_the_machine() {
     let guest = read(&line);
     assert_eq!(guest.name.as_deref(), Some("web,1"));
     assert_eq!(guest.machine.as_deref(), Some("pc-q35-7.2"));
-    assert_eq!(guest.accel.as_deref(), Some("kvm"));
+    assert_eq!(guest.accels, ["kvm"]);
     assert_eq!(
         guest.uuid.as_deref(),
         Some("e3b2f3a0-7b5e-4f8a-9d35-0d1e3a4b5c6d")
@@ -261,7 +261,7 @@ fn configuration_files_say_what_options_say() {
     let guest = CommandLine::parse(&arguments, &mut |_| Ok(config.to_owned()));
     assert_eq!(guest.machine.as_deref(), Some("q35"));
     assert_eq!(guest.name.as_deref(), Some("by file"));
-    assert_eq!(guest.accel.as_deref(), Some("tcg"));
+    assert_eq!(guest.accels, ["tcg"]);
     assert!(guest.secure_flash);
     assert_eq!(guest.qmp, [QmpArgument::Path("/run/q.sock".into())]);
     assert_eq!(guest.flash[0].path.as_deref(), Some("/c.fd"));
@@ -272,6 +272,49 @@ fn configuration_files_say_what_options_say() {
 fn a_configuration_file_that_cannot_be_read_is_said() {
     let guest = read(&["qemu", "-readconfig", "gone.cfg"]);
     assert_eq!(guest.remarks, ["-readconfig gone.cfg: no file gone.cfg here"]);
+    assert!(guest.config_unread);
+    assert!(!read(&["qemu"]).config_unread);
+}
+
+#[test]
+fn a_file_that_is_named_without_its_driver_is_a_file() {
+    let line = [
+        "qemu",
+        "-drive",
+        "if=pflash,format=raw,readonly=on,file.filename=/c.fd",
+        "-drive",
+        "if=pflash,file.filename=nbd://host/vars",
+    ];
+    let guest = read(&line);
+    assert_eq!(guest.flash[0].path.as_deref(), Some("/c.fd"));
+    assert_eq!(guest.flash[1].path, None);
+    assert_eq!(guest.flash[1].location, "nbd://host/vars");
+    // QEMU probes the format where none is given
+    let probed = [
+        "qemu",
+        "-drive",
+        "if=pflash,file.driver=file,file.filename=/v.qcow2",
+    ];
+    assert_eq!(flash(&probed), [unit(0, "/v.qcow2", None, false, "pflash0")]);
+}
+
+#[test]
+fn accelerators_are_known_in_the_order_in_which_they_are_tried() {
+    let accels = |line: &[&str]| read(line).accels;
+    assert_eq!(
+        accels(&["qemu", "-accel", "xen", "-accel", "tcg,thread=multi"]),
+        ["xen", "tcg"]
+    );
+    assert_eq!(accels(&["qemu", "-machine", "q35,accel=kvm:tcg"]), ["kvm", "tcg"]);
+    assert_eq!(accels(&["qemu", "-enable-kvm"]), ["kvm"]);
+    assert_eq!(accels(&["qemu"]), Vec::<String>::new());
+}
+
+#[test]
+fn a_root_that_is_left_after_the_start_is_known() {
+    assert!(read(&["qemu", "-chroot", "/jail"]).chroot);
+    assert!(read(&["qemu", "-run-with", "async-teardown=on,chroot=/jail"]).chroot);
+    assert!(!read(&["qemu", "-run-with", "user=nobody", "-name", "chroot"]).chroot);
 }
 
 #[test]

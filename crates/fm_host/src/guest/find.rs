@@ -52,7 +52,9 @@ fn guests_in(proc_dir: &Path) -> Result<Listing, Error> {
 fn guest(process: Process) -> Result<Guest, Error> {
     let pid = process.pid();
     match version::of(&process) {
-        Ok(Some(_)) | Err(Error::Denied { .. }) => {}
+        Ok(Some(_)) => {}
+        // whose program may not be looked at is taken by its name
+        Err(Error::Denied { .. }) if is_called_qemu(&process) => {}
         Ok(None) => {
             return Err(Error::NotQemu {
                 pid,
@@ -68,12 +70,20 @@ fn guest(process: Process) -> Result<Guest, Error> {
     Ok(guest)
 }
 
-/// By its program's file name, or where that may not be read, by the name that everybody sees.
+/// By its program's file name, or where that may not be read, by the names that everybody sees: the one that
+/// the process may set (`-name …,process=`), and the one that it was called by.
 fn is_called_qemu(process: &Process) -> bool {
-    let is_one = |name: &str| name.contains("qemu-system") || matches!(name, "kvm" | "qemu-kvm");
+    let is_one = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.contains("qemu-system") || matches!(&*name, "kvm" | "qemu-kvm")
+    };
     match process.exe() {
-        Ok(exe) => is_one(&exe.file_name().unwrap_or_default().to_string_lossy()),
-        Err(_) => process.comm().is_ok_and(|comm| is_one(&comm)),
+        Ok(exe) => is_one(&exe),
+        Err(_) => {
+            let called = || Some(process.arguments().ok()?.first()?.clone());
+            process.comm().is_ok_and(|comm| is_one(Path::new(&comm)))
+                || called().is_some_and(|called| is_one(Path::new(&called)))
+        }
     }
 }
 
@@ -138,8 +148,9 @@ fn listens_at(guest: &Guest, path: &Path, socket_inodes: &[String]) -> bool {
         Some((status.dev(), status.ino()))
     };
     let wanted = identity(path);
+    let root = guest.process.root().ok();
     let named = guest.qmp_sockets.iter().any(|socket| {
-        let there = identity(&guest.process.reach(socket));
+        let there = root.as_ref().and_then(|root| root.identity(socket).ok());
         socket == path || (there.is_some() && there == wanted)
     });
     let is_wanted = |target: &Path| socket_inodes.iter().any(|inode| target.to_str() == Some(inode));
@@ -281,6 +292,25 @@ mod tests {
         assert_eq!(listing.guests.len(), 1);
         assert_eq!(listing.remarks.len(), 1);
         assert!(listing.remarks[0].starts_with("cannot read the command line of process 10: "));
+    }
+
+    #[test]
+    fn whose_program_may_not_be_looked_at_is_known_by_either_of_its_names() {
+        let table = table(&[
+            (
+                10,
+                "renamed",
+                V,
+                "/usr/bin/qemu-system-x86_64 -name x,process=renamed",
+            ),
+            (11, "qemu-system-x86", V, "what"),
+            (12, "bash", V, "bash qemu-system-x86_64"),
+        ]);
+        let called = |pid| {
+            fs::remove_file(table.path().join(format!("{pid}/exe"))).unwrap();
+            is_called_qemu(&Process::open(table.path(), pid).unwrap())
+        };
+        assert!(called(10) && called(11) && !called(12));
     }
 
     #[test]

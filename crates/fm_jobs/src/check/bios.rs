@@ -1,13 +1,16 @@
 //! A running guest whose firmware was given with `-bios`: what its memory, its command line and that file say.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use fm_host::Guest;
-use fm_judge::{Block, Facts, Firmware, Known};
+use fm_judge::{Block, CodeUnit, Facts, Firmware, Known};
+use fm_store::IMAGE_LIMIT_BYTES;
 
 use super::gather::{Side, machine};
 use super::{guest, image};
 use crate::Result;
+use crate::inspect::Flash;
 
 /// The side of a guest that has no flash and was given a file to `-bios`; nothing of any other.
 pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
@@ -28,15 +31,14 @@ pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
     }
     // What runs is a copy in memory that an encrypted guest does not show: the file is what there is to read,
     // unless it is of another size now. A name without a folder is QEMU's own to find.
-    let file = guest.process().reach(Path::new(bios));
+    let path = guest.process().absolute(Path::new(bios));
     let block = memory.blocks().iter().find(|block| block.name == "pc.bios");
     if bios.contains('/')
-        && let Ok(code) = image::code_file(&file, None)
+        && let Some(code) = code_in(guest, &path)
         && block.is_none_or(|block| code.size_bytes.value() == Some(&block.used_bytes))
     {
         facts.code = code;
     }
-    let path = guest.process().absolute(Path::new(bios));
     facts.code.path = Known::new(path.display().to_string(), on_line);
     if !memory.blocks().is_empty() {
         let blocks = memory.blocks().iter().map(|block| Block {
@@ -51,4 +53,13 @@ pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
         name: evidence,
         facts,
     }))
+}
+
+/// What the file shows that `path` leads to for the guest; it is read as it is, whatever its first bytes say.
+fn code_in(guest: &Guest, path: &Path) -> Option<CodeUnit> {
+    let file = guest.process().root().ok()?.open(path).ok()?;
+    let mut bytes = Vec::new();
+    file.take(IMAGE_LIMIT_BYTES).read_to_end(&mut bytes).ok()?;
+    let evidence = path.display().to_string();
+    image::code_of(&Flash::from_bytes(&bytes, "raw"), &evidence, None).ok()?
 }

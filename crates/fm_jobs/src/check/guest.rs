@@ -1,6 +1,5 @@
 //! Facts of a guest from its offer: what it runs, read from its memory, here or on another host.
 
-use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -13,6 +12,7 @@ use super::{bios, image};
 use crate::Result;
 use crate::inspect::{Cache, Flash};
 use crate::offer::{self, Offer};
+use crate::on_disk;
 
 /// What builds show, by digest: fifty guests of one build have it taken apart once.
 #[derive(Debug, Default)]
@@ -81,9 +81,9 @@ fn of_offered(
     command_line(guest, &mut side.facts);
     // Only here is the file that is named the guest's own.
     if let Some(path) = &offer.code.path
-        && let Ok(bytes) = fs::read(guest.process().reach(path))
+        && let Ok((digest, _)) = on_disk::digest(guest, guest.flash_unit(0)?)
     {
-        side.facts.code.on_disk = Known::new(Sha256::of(&bytes), path.display().to_string());
+        side.facts.code.on_disk = Known::new(digest, path.display().to_string());
     }
     Ok(side)
 }
@@ -99,7 +99,7 @@ pub(super) fn command_line(guest: &Guest, facts: &mut Facts) {
     let at = |option: &str| format!("the command line of {}, {option}", guest.label());
     if let Some(smm) = command.smm {
         facts.smm = Known::new(smm, at("-machine smm="));
-    } else if guest.accelerator() == "tcg" {
+    } else if guest.accelerator().as_deref() == Some("tcg") {
         // QEMU `hw/i386/x86.c`, `x86_machine_is_smm_enabled`: under KVM the kernel decides
         facts.smm = Known::new(true, at("-accel tcg, which has it unless told otherwise"));
     }

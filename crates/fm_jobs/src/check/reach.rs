@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use fm_host::Guest;
-use fm_judge::{CodeUnit, Facts, Firmware, Known};
+use fm_host::{FlashFormat, FlashUnit, Guest};
+use fm_judge::{CodeUnit, Facts, Firmware, Format, Known};
 
 use super::gather::{self, Options, Side, Words};
 use super::guest::{self, Images};
 use super::{Check, PhaseDocument, chosen, image, judged};
-use crate::Result;
+use crate::inspect::Flash;
+use crate::on_disk::{self, Absent};
+use crate::{Error, Result};
 
 /// A host that guests could go to, looked at once for all of them.
 #[derive(Debug)]
@@ -51,18 +53,18 @@ impl Destination {
 /// What a cold boot of `guest` brings: its own variables, on what its CODE file holds now.
 ///
 /// # Errors
-/// If the guest may not be read, or its file holds something else than firmware.
+/// If the guest may not be read, or its file holds something else than firmware. Nothing if it cannot be told
+/// what the file holds.
 pub(crate) fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseDocument>> {
     let source = guest::from_running(guest, images)?;
     let unit = guest.flash_unit(0)?;
-    let now = unit.resolved.as_deref().unwrap_or(Path::new(&unit.location));
-    let mut code = if now.exists() {
-        image::code_file(now, None)?
-    } else {
-        CodeUnit {
+    let mut code = match on_disk::bytes(guest, unit) {
+        Ok(bytes) => code_of(&bytes, unit)?,
+        Err(Absent::Gone) => CodeUnit {
             present: Known::new(false, format!("{}, which is gone", unit.location)),
             ..CodeUnit::default()
-        }
+        },
+        Err(Absent::Unknown(_)) => return Ok(None),
     };
     // as the guest's definition has it, whatever way it is reached from here
     code.path = Known::new(unit.location.clone(), "the guest's command line");
@@ -77,6 +79,21 @@ pub(crate) fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseDo
     };
     let check = verdict(&source, vec![side], &Words::default())?;
     Ok(check.map(|check| check.phases.cold_boot))
+}
+
+fn code_of(bytes: &[u8], unit: &FlashUnit) -> Result<CodeUnit> {
+    let path = || unit.location.clone().into();
+    let code = image::code_of(&Flash::from_bytes(bytes, "raw"), &unit.location, None).map_err(|why| Error::NotFirmware {
+        path: path(),
+        why,
+    })?;
+    let mut code = code.ok_or_else(|| Error::NoCode { path: path() })?;
+    let format = match unit.format {
+        FlashFormat::Qcow2 => Format::Qcow2,
+        _ => Format::Raw,
+    };
+    code.format = Known::new(format, format!("{}, its first bytes", unit.location));
+    Ok(code)
 }
 
 fn verdict(source: &Side, sides: Vec<Side>, words: &Words) -> Result<Option<Check>> {

@@ -80,7 +80,7 @@ struct Place {
 
 /// Every place for a hook that the system below `root` has.
 fn places(root: &Path) -> Vec<Place> {
-    let mut places = vec![apt::place(root)];
+    let mut places: Vec<Place> = apt::place(root).into_iter().collect();
     places.extend(dnf::places(root));
     places
 }
@@ -225,6 +225,24 @@ mod tests {
 
     const APT: &str = "etc/apt/apt.conf.d/50flashmoor";
 
+    /// A system that has apt.
+    fn system() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc/apt")).unwrap();
+        root
+    }
+
+    #[test]
+    fn a_system_without_apt_gets_no_hook_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        for root in [root.path().to_owned(), root.path().join("nowhere")] {
+            let refused = install(&request(&root)).unwrap_err().to_string();
+            assert!(refused.starts_with("there is no apt below "), "{refused}");
+            assert!(!root.join("etc").exists());
+            assert_eq!(status(&root).unwrap().hooks.len(), 0);
+        }
+    }
+
     fn request<'a>(root: &'a Path) -> Install<'a> {
         Install {
             manager: Manager::Apt,
@@ -238,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_hook_forgives_its_own_failure_unless_it_was_told_to_block() {
-        let root = tempfile::tempdir().unwrap();
+        let root = system();
         install(&request(root.path())).unwrap();
         let text = fs::read_to_string(root.path().join(APT)).unwrap();
         let commands: Vec<&str> = text
@@ -272,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_file_of_somebody_else_is_neither_replaced_nor_removed() {
-        let root = tempfile::tempdir().unwrap();
+        let root = system();
         let path = root.path().join(APT);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "APT::Color \"0\";\n").unwrap();
@@ -283,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_path_that_the_shell_would_read_otherwise_is_refused() {
-        let root = tempfile::tempdir().unwrap();
+        let root = system();
         for path in ["/a b", "/a;b", "/a\"b", "/$HOME", "/a'b"] {
             let odd = Install {
                 store: Some(Path::new(path)),

@@ -61,18 +61,8 @@ pub(super) fn too_large(path: &Path, len_bytes: u64) -> InspectDocument {
     document
 }
 
-fn open(path: &Path) -> Result<File> {
-    // Not blocking: a FIFO without a writer must not hang us.
-    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC | rustix::fs::OFlags::NONBLOCK;
-    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty())
-        .map_err(|source| read_error(path, source.into()))?;
-    let file = File::from(file);
-    let metadata = file.metadata().map_err(|source| read_error(path, source))?;
-    if !metadata.is_file() {
-        let source = std::io::Error::new(ErrorKind::InvalidInput, "it is no regular file");
-        return Err(read_error(path, source));
-    }
-    Ok(file)
+pub(super) fn open(path: &Path) -> Result<File> {
+    fm_host::open_regular(path).map_err(|source| read_error(path, source))
 }
 
 fn read_error(path: &Path, source: std::io::Error) -> Error {

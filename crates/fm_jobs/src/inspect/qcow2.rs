@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::input::Flash;
+use super::input::{self, Flash};
 use crate::{Error, Result};
 
 /// As much as flash can be; an image of that has little more around it.
@@ -22,14 +22,29 @@ const CHECK_SOUND: i32 = 0;
 const CHECK_LEAKS: i32 = 3;
 
 pub(super) fn flash(path: &Path) -> Result<Flash> {
+    let mut plain = unpack(&input::open(path)?, path)?;
+    let mut raw = Vec::new();
+    plain.read_to_end(&mut raw).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Flash::from_bytes(&raw, "qcow2"))
+}
+
+/// What the image in `file` unpacks to, as a file in memory; `path` is what errors call it.
+///
+/// # Errors
+/// If it cannot be read, is no image that is opened here, or `qemu-img` is missing or fails.
+pub(crate) fn unpack(file: &File, path: &Path) -> Result<File> {
     let failed = |source| Error::File {
         action: "read",
         path: path.to_owned(),
         source,
     };
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+    file.take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
         .map_err(failed)?;
     if let Some(why) = unfit(&bytes) {
         return Err(Error::NotFirmware {
@@ -38,6 +53,8 @@ pub(super) fn flash(path: &Path) -> Result<Flash> {
         });
     }
     let packed = memory_file(&bytes).map_err(failed)?;
+    let is_dirty = is_dirty(&bytes);
+    drop(bytes);
     let mut plain = memory_file(&[]).map_err(failed)?;
     let path_of = |file: &File| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     let run = |words: &[&str]| {
@@ -56,7 +73,7 @@ pub(super) fn flash(path: &Path) -> Result<Flash> {
     };
     // Clusters behind the end of a file that was cut read as zeros, and nobody says so. Of an image with lazy
     // reference counts that is in use, the check could say nothing that is true.
-    if !is_dirty(&bytes) {
+    if !is_dirty {
         let checked = run(&["check", "-q", "-f", "qcow2", &path_of(&packed)])?;
         if !matches!(checked.status.code(), Some(CHECK_SOUND | CHECK_LEAKS)) {
             let said = String::from_utf8_lossy(&checked.stderr);
@@ -80,12 +97,8 @@ pub(super) fn flash(path: &Path) -> Result<Flash> {
         let said = String::from_utf8_lossy(&run.stderr);
         return Err(refused(format!("qemu-img cannot unpack it: {}", said.trim())));
     }
-    let mut raw = Vec::new();
-    plain
-        .seek(SeekFrom::Start(0))
-        .and_then(|_| plain.read_to_end(&mut raw))
-        .map_err(failed)?;
-    Ok(Flash::from_bytes(&raw, "qcow2"))
+    plain.seek(SeekFrom::Start(0)).map_err(failed)?;
+    Ok(plain)
 }
 
 fn memory_file(bytes: &[u8]) -> std::io::Result<File> {

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fm_formats::Sha256;
 
 use super::FOLDER;
-use crate::capture::digest;
+use crate::on_disk::digest_at;
 
 const NAME: &str = "digests";
 /// Below that, reading costs less than remembering.
@@ -30,7 +30,7 @@ pub(super) fn holds(store: &Path, path: &Path, wanted: &Sha256) -> bool {
     {
         return found == *wanted;
     }
-    let Some((found, _)) = digest(path) else {
+    let Some((found, _)) = digest_at(path) else {
         return false;
     };
     if let Some(known) = known.filter(|known| known.is_settled && Known::of(path).as_ref() == Some(known)) {

@@ -2,22 +2,21 @@
 //!
 //! Comparing runs at memory speed and sees every byte, so nothing is ever taken for unchanged on trust.
 
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fm_formats::Sha256;
 use fm_host::{GuestMemory, Region};
-use sha2::Digest as _;
 
-/// Contents above this are hashed and not kept; OVMF's CODE is below 4 MiB, Arm's chips are 64 MiB.
-const KEEP_MAX_BYTES: u64 = 8 << 20;
+use crate::on_disk::digest_of;
+
+/// Contents above this are not kept but read again from their file; OVMF's CODE is below 4 MiB, Arm's chips
+/// are 64 MiB.
+pub(super) const KEEP_MAX_BYTES: u64 = 8 << 20;
 /// All kept contents together.
 const KEEP_ALL_MAX_BYTES: usize = 24 << 20;
-/// The largest file that is read as firmware.
-const FILE_MAX_BYTES: u64 = 256 << 20;
 
 /// A file, whatever its path: device, inode, size, modification and change.
 type Identity = (u64, u64, u64, [i64; 4]);
@@ -30,61 +29,68 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// The digest of the file at `path`; nothing if it is larger than any firmware.
-    pub(super) fn of_file(&self, path: &Path) -> std::io::Result<Option<Sha256>> {
-        let mut file = File::open(path)?;
-        let status = file.metadata()?;
-        let identity = (
-            status.dev(),
-            status.ino(),
-            status.size(),
-            [
-                status.mtime(),
-                status.mtime_nsec(),
-                status.ctime(),
-                status.ctime_nsec(),
-            ],
-        );
+    /// The digest of what `unpack` makes of `file`. A file that was seen before is not read again.
+    pub(super) fn of_file<E: From<io::Error>>(
+        &self,
+        file: File,
+        unpack: impl FnOnce(File) -> Result<File, E>,
+    ) -> Result<Sha256, E> {
+        let identity = identity(&file.metadata()?);
         // held until the digest is there: a second thread that wants the same file waits for it
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, digest)) = files.iter().find(|(known, _)| *known == identity) {
-            return Ok(Some(*digest));
+            return Ok(*digest);
         }
-        if !status.is_file() || status.size() > FILE_MAX_BYTES {
-            return Ok(None);
-        }
-        let digest = if status.size() <= KEEP_MAX_BYTES {
-            let bytes = fs::read(path)?;
-            self.of_bytes(bytes)
-        } else {
-            let mut hasher = sha2::Sha256::new();
-            let mut chunk = vec![0; 1 << 20];
-            loop {
-                match file.read(&mut chunk)? {
-                    0 => break Sha256::from_bytes(hasher.finalize().into()),
-                    read => hasher.update(chunk.get(..read).unwrap_or_default()),
-                }
+        let plain = unpack(file)?;
+        let len_bytes = plain.metadata()?.len();
+        let digest = match usize::try_from(len_bytes) {
+            Ok(len) if len_bytes <= KEEP_MAX_BYTES => {
+                let mut bytes = vec![0; len];
+                plain.read_exact_at(&mut bytes, 0)?;
+                self.of_bytes(bytes)
             }
+            _ => digest_of(&plain)?.0,
         };
         files.push((identity, digest));
-        Ok(Some(digest))
+        Ok(digest)
     }
 
-    /// The digest of a region that its guest cannot write.
-    pub(super) fn of_region(&self, memory: &GuestMemory, region: Region) -> Result<Sha256, fm_host::Error> {
+    /// The digest of a region that its guest cannot write; `held` is the file that QEMU made it from.
+    pub(super) fn of_region(
+        &self,
+        memory: &GuestMemory,
+        region: Region,
+        held: Option<File>,
+    ) -> Result<Sha256, fm_host::Error> {
+        if region.len_bytes > KEEP_MAX_BYTES {
+            return match held.and_then(|held| self.of_held(memory, region, &held)) {
+                Some(digest) => Ok(digest),
+                None => memory.digest(region),
+            };
+        }
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for (digest, bytes) in &kept {
             if memory.equals_bytes(region, bytes)? {
                 return Ok(*digest);
             }
         }
-        if region.len_bytes > KEEP_MAX_BYTES {
-            return memory.digest(region);
-        }
         match memory.read(region, u64::MAX)? {
             Some(bytes) => Ok(self.of_bytes(bytes)),
             None => memory.digest(region),
         }
+    }
+
+    /// The digest of `held`, if the region holds the very same bytes.
+    fn of_held(&self, memory: &GuestMemory, region: Region, held: &File) -> Option<Sha256> {
+        let before = held.metadata().ok()?;
+        if before.len() != region.len_bytes {
+            return None;
+        }
+        let digest = self.of_file(held.try_clone().ok()?, Ok::<_, io::Error>).ok()?;
+        let same = memory.equals(region, held).ok()?;
+        // whoever writes to a file in place may do so between the two
+        let unchanged = identity(&held.metadata().ok()?) == identity(&before);
+        (same && unchanged).then_some(digest)
     }
 
     fn of_bytes(&self, bytes: Vec<u8>) -> Sha256 {
@@ -102,9 +108,24 @@ impl Contents {
     }
 }
 
+fn identity(status: &Metadata) -> Identity {
+    (
+        status.dev(),
+        status.ino(),
+        status.size(),
+        [
+            status.mtime(),
+            status.mtime_nsec(),
+            status.ctime(),
+            status.ctime_nsec(),
+        ],
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_that_changes_in_one_byte_has_another_digest() {
@@ -113,14 +134,15 @@ mod tests {
         let mut bytes = vec![0x5a; 100_000];
         fs::write(&path, &bytes).unwrap();
         let contents = Contents::default();
-        let before = contents.of_file(&path).unwrap().unwrap();
+        let of_file = || contents.of_file(File::open(&path)?, Ok::<_, io::Error>);
+        let before = of_file().unwrap();
         assert_eq!(before, Sha256::of(&bytes));
-        assert_eq!(contents.of_file(&path).unwrap().unwrap(), before);
+        assert_eq!(of_file().unwrap(), before);
         bytes[77_777] ^= 1;
         let next = dir.path().join("next");
         fs::write(&next, &bytes).unwrap();
         fs::rename(&next, &path).unwrap();
-        assert_eq!(contents.of_file(&path).unwrap().unwrap(), Sha256::of(&bytes));
+        assert_eq!(of_file().unwrap(), Sha256::of(&bytes));
     }
 
     #[test]

@@ -36,8 +36,8 @@ pub struct PsGuest {
     pub machine: Option<String>,
     /// The target architecture by QEMU's name.
     pub arch: String,
-    /// `kvm`, `tcg`, …
-    pub accel: String,
+    /// `kvm`, `tcg`, …; absent if only a list of them to try is known.
+    pub accel: Option<String>,
     /// Flash unit 0; absent for a guest without firmware in flash.
     pub code: Option<PsCode>,
     /// Its variables.
@@ -82,7 +82,8 @@ pub struct PsVars {
     pub free_bytes: Option<u64>,
     /// What a reclaim would win.
     pub reclaimable_bytes: Option<u64>,
-    /// `enabled`; `disabled` with keys enrolled; `setup` without a platform key; absent if not known.
+    /// `enabled`; `disabled` with keys enrolled; `unsupported` with keys enrolled that the build which runs
+    /// does not use; `setup` without a platform key; absent if not known.
     pub secure_boot: Option<String>,
 }
 
@@ -95,6 +96,8 @@ pub struct PsRom {
     pub size_bytes: u64,
     /// Digest of its bytes in the guest's memory.
     pub sha256: Option<String>,
+    /// Name and version of the build that it is, for firmware outside flash (`-bios`).
+    pub build: Option<String>,
 }
 
 /// What the judge says of a live migration.
@@ -115,5 +118,16 @@ impl Ps {
         self.guests
             .iter()
             .any(|guest| guest.code.as_ref().is_some_and(|code| code.drift == Some(true)))
+    }
+
+    /// Whether it cannot be told of some guest with firmware in flash.
+    #[must_use]
+    pub fn has_unknown_drift(&self) -> bool {
+        self.unknown_drifts() > 0
+    }
+
+    pub(super) fn unknown_drifts(&self) -> usize {
+        let codes = self.guests.iter().filter_map(|guest| guest.code.as_ref());
+        codes.filter(|code| code.drift.is_none()).count()
     }
 }

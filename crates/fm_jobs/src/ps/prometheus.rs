@@ -51,6 +51,13 @@ pub fn text(ps: &Ps) -> String {
             Some((labels(guest, &[]), free_bytes))
         }),
     );
+    let unknown = ps.unknown_drifts() as u64;
+    family(
+        &mut text,
+        "flashmoor_guests_with_unknown_drift",
+        "Guests with firmware in flash that have no flashmoor_guest_firmware_drift.",
+        [(String::new(), unknown)].into_iter(),
+    );
     let unseen = ps.guests.iter().filter(|guest| !guest.remarks.is_empty()).count();
     family(
         &mut text,
@@ -136,7 +143,7 @@ mod tests {
                 qemu_version: Some("7.2".into()),
                 machine: None,
                 arch: "x86_64".into(),
-                accel: "tcg".into(),
+                accel: Some("tcg".into()),
                 code: Some(PsCode {
                     path: Some("/c.fd".into()),
                     format: "raw".into(),
@@ -162,7 +169,16 @@ mod tests {
             r#"flashmoor_guest_firmware_info{pid="7",name="a\"b\\c\nd",qemu_version="7.2",code="/c.fd",running_sha256="aa"} 1"#
         ));
         assert!(text.contains(r#"flashmoor_guest_firmware_drift{pid="7",name="a\"b\\c\nd"} 1"#));
+        assert!(text.contains("\nflashmoor_guests_with_unknown_drift 0\n"));
         assert!(text.ends_with("flashmoor_guests_with_remarks 0\n"));
+    }
+
+    #[test]
+    fn a_guest_whose_drift_is_not_known_is_counted_as_such() {
+        let mut ps = sample();
+        ps.guests[0].code.as_mut().unwrap().drift = None;
+        assert!(ps.has_unknown_drift() && !ps.has_drift());
+        assert!(text(&ps).contains("\nflashmoor_guests_with_unknown_drift 1\n"));
     }
 
     #[test]

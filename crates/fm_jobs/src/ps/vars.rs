@@ -2,7 +2,7 @@
 
 use fm_formats::Guid;
 use fm_formats::varstore::{Name, VarStore};
-use fm_host::{FlashUnit, Guest, GuestMemory, Region, in_one_line};
+use fm_host::{FlashUnit, Guest, GuestMemory, Region};
 
 use super::PsVars;
 
@@ -34,7 +34,7 @@ pub(super) fn look(
             Ok(store) => describe(&store, &mut vars),
             Err(error) => remarks.push(format!("flash unit {} holds no variables: {error}", flash.unit)),
         },
-        Err(error) => remarks.push(in_one_line(&error)),
+        Err(error) => remarks.push(super::said(&error)),
     }
     vars
 }

@@ -76,7 +76,7 @@ impl Source {
         let prefix = guest.read_region(&memory, unit, region, VarStore::PREFIX_BYTES as u64)?;
         let source = Self {
             path: guest.label().into(),
-            model: guest.flash_unit(unit)?.opened_or_now().map(Path::to_path_buf),
+            model: guest.flash_unit(unit)?.opened.clone(),
             content: Content::Flash {
                 prefix,
                 len_bytes: region.len_bytes,

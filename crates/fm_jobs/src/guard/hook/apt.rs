@@ -7,14 +7,15 @@ use crate::Result;
 
 const MARK: &str = "// Written by `flashmoor guard install`; `flashmoor guard uninstall` removes it.";
 
-pub(super) fn place(root: &Path) -> Place {
-    Place {
+/// The place for the hook, on a system that has apt.
+pub(super) fn place(root: &Path) -> Option<Place> {
+    root.join("etc/apt").is_dir().then(|| Place {
         manager: Manager::Apt,
         path: root.join("etc/apt/apt.conf.d/50flashmoor"),
         mark: MARK,
         text,
         blocking: " --block",
-    }
+    })
 }
 
 fn text(request: &Install<'_>) -> Result<String> {

@@ -10,6 +10,7 @@ use fm_store::Store;
 
 use crate::libvirt::Error;
 use crate::libvirt::virsh::Info;
+use crate::on_disk::digest_at;
 use crate::{Result, capture, saved};
 
 /// The firmware of a domain.
@@ -156,7 +157,7 @@ pub(super) fn template(store: &Store, domains: &[&Domain], firmware: &Firmware) 
         .iter()
         .filter_map(|domain| domain.flash())
         .find_map(|code| {
-            let same = capture::digest(code)?.0 == Sha256::of(&firmware.code);
+            let same = digest_at(code)?.0 == Sha256::of(&firmware.code);
             same.then(|| capture::template(code))?
         });
     let fits = |bytes: &Vec<u8>| Some(bytes.len() as u64) == firmware.vars_bytes;
