@@ -120,6 +120,20 @@ impl Output {
     }
 }
 
+/// Text that somebody else chose, such as a guest's name: what would steer the terminal or start another line
+/// is shown as its escape.
+pub(crate) fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
+}
+
 /// A panic: a fault of ours, told as such.
 pub(crate) fn bug(info: &std::panic::PanicHookInfo<'_>) {
     let mut err = anstream::stderr();
@@ -132,4 +146,15 @@ pub(crate) fn bug(info: &std::panic::PanicHookInfo<'_>) {
         err,
         "  {STRONG}what to do{STRONG:#}: report it with the command line; nothing half-written is left behind"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn what_would_steer_a_terminal_is_shown_and_not_obeyed() {
+        assert_eq!(plain("web-1 \u{e9}\u{1f600}"), "web-1 \u{e9}\u{1f600}");
+        assert_eq!(plain("a\u{1b}[31mred\nb\u{9b}2J"), "a\\u{1b}[31mred\\nb\\u{9b}2J");
+    }
 }

@@ -311,6 +311,24 @@ fn the_hook_ends_within_its_bound_though_its_input_does_not() {
 }
 
 #[test]
+fn a_bound_of_nothing_is_refused_and_each_verb_says_what_it_does() {
+    let scene = Scene::new();
+    for words in [
+        &["guard", "before", "--apt", "--timeout", "0"][..],
+        &["guard", "install", "--apt", "--timeout", "0"],
+    ] {
+        let refused = scene.flashmoor(words).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{words:?}: {}", text(&refused));
+    }
+    let help = text(&scene.flashmoor(&["guard", "--help"]).output().unwrap());
+    assert!(
+        help.contains("Take away what `guard install` put in place"),
+        "{help}"
+    );
+    assert!(help.contains("Show whether upgrades are guarded"), "{help}");
+}
+
+#[test]
 fn capture_stores_what_the_guest_runs_also_after_its_file_was_replaced() {
     let scene = Scene::new();
     let (first, second) = (name("first"), name("second"));

@@ -9,7 +9,7 @@ use fm_jobs::Error;
 use fm_jobs::guard::{self, Manager};
 
 use super::{Context, Result, Status};
-use crate::render::capture as render;
+use crate::render::{capture as render, plain};
 
 /// Capture what running guests use before a package upgrade replaces it
 #[derive(Debug, Args)]
@@ -21,7 +21,9 @@ pub(crate) struct Guard {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Install(Install),
+    /// Take away what `guard install` put in place
     Uninstall(Place),
+    /// Show whether upgrades are guarded, and by which files
     Status(Place),
     #[command(hide = true)]
     Before(Before),
@@ -48,11 +50,11 @@ struct Install {
     #[arg(long)]
     block: bool,
     /// Give up after so many seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 }
 
-/// Show, or take away, what `guard install` put in place
 #[derive(Debug, Args)]
 struct Place {
     /// The system whose packages are guarded
@@ -75,7 +77,7 @@ struct Before {
     #[arg(long)]
     block: bool,
     /// Give up after so many seconds
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 }
 
@@ -85,7 +87,7 @@ struct After {
     #[command(flatten)]
     place: Place,
     /// Give up after so many seconds
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
 }
 
@@ -139,7 +141,7 @@ impl Before {
         match &done {
             Ok(done) => {
                 for guest in &done.guests {
-                    let name = guest.name.clone().unwrap_or_else(|| format!("pid {}", guest.pid));
+                    let name = plain(&guest.name.clone().unwrap_or_else(|| format!("pid {}", guest.pid)));
                     context
                         .output
                         .remark(format_args!("flashmoor: captured the firmware of guest {name}"));
@@ -150,8 +152,9 @@ impl Before {
                         .clone()
                         .unwrap_or_else(|| format!("pid {}", failure.pid));
                     context.output.remark(format_args!(
-                        "flashmoor: guest {name} is not captured: {}",
-                        failure.why
+                        "flashmoor: guest {} is not captured: {}",
+                        plain(&name),
+                        plain(&failure.why)
                     ));
                 }
             }

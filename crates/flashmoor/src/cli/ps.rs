@@ -20,6 +20,9 @@ pub(crate) struct Ps {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2",
         value_parser = clap::value_parser!(u64).range(1..))]
     watch: Option<u64>,
+    /// All of each guest: uuid, paths and digests in full, every ROM
+    #[arg(long)]
+    long: bool,
     /// Write the metrics for node_exporter's textfile collector to FILE
     #[arg(long, value_name = "FILE")]
     prometheus: Option<PathBuf>,
@@ -30,7 +33,8 @@ pub(crate) struct Ps {
     /// The version of that host's QEMU; without it, or an offer that says it, no migration is promised
     #[arg(long, value_name = "VERSION", requires = "to")]
     to_qemu: Option<String>,
-    /// Exit with status 10 if a cold boot would give any guest other firmware than it runs
+    /// Exit with status 10 if a cold boot would give any guest other firmware than it runs, and with 11 if
+    /// that cannot be told of some guest
     #[arg(long)]
     fail_on_drift: bool,
 }
@@ -50,14 +54,17 @@ impl Ps {
             if context.output.wants_json() {
                 context.output.json(&seen);
             } else if self.prometheus.is_none() || self.watch.is_none() {
-                render::ps::show(&context.output, &seen, self.watch.is_some());
+                render::ps::show(&context.output, &seen, self.long, self.watch.is_some());
             }
-            let drift = self.fail_on_drift && seen.has_drift();
-            match self.watch {
-                Some(_) if drift => return Ok(Status::Incompatible),
-                Some(seconds) => std::thread::sleep(Duration::from_secs(seconds)),
-                None if drift => return Ok(Status::Incompatible),
-                None => return Ok(Status::Done),
+            let failing = match self.fail_on_drift {
+                true if seen.has_drift() => Some(Status::Incompatible),
+                true if self.watch.is_none() && seen.has_unknown_drift() => Some(Status::Unknown),
+                _ => None,
+            };
+            match (failing, self.watch) {
+                (Some(status), _) => return Ok(status),
+                (None, Some(seconds)) => std::thread::sleep(Duration::from_secs(seconds)),
+                (None, None) => return Ok(Status::Done),
             }
         }
     }

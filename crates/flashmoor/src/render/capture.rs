@@ -3,10 +3,13 @@
 use fm_jobs::capture::Capture;
 use fm_jobs::guard::{After, Drift, Status};
 
-use super::{BAD, CARE, GOOD, Output};
+use super::{BAD, CARE, GOOD, Output, plain};
 
 fn guest(name: Option<&str>, pid: u32) -> String {
-    name.map_or_else(|| format!("pid {pid}"), |name| format!("{name} (pid {pid})"))
+    name.map_or_else(
+        || format!("pid {pid}"),
+        |name| format!("{} (pid {pid})", plain(name)),
+    )
 }
 
 fn short(id: &str) -> &str {
@@ -31,17 +34,19 @@ pub(crate) fn capture(output: &Output, done: &Capture) {
                 .code
                 .path
                 .as_ref()
-                .map_or_else(|| "its file".into(), |path| path.display().to_string());
-            output.line(format_args!(
-                "  {CARE}drift{CARE:#}: {file} holds something else by now"
-            ));
+                .map_or_else(|| "its file".into(), |path| plain(&path.to_string_lossy()));
+            let now = match captured.code.file_sha256 {
+                Some(_) => "holds something else by now",
+                None => "is gone",
+            };
+            output.line(format_args!("  {CARE}drift{CARE:#}: {file} {now}"));
         }
     }
     for failure in &done.failures {
         output.line(format_args!(
             "{BAD}{}{BAD:#}: {}",
             guest(failure.name.as_deref(), failure.pid),
-            failure.why
+            plain(&failure.why)
         ));
     }
 }
@@ -50,19 +55,25 @@ pub(crate) fn capture(output: &Output, done: &Capture) {
 pub(crate) fn drift(output: &Output, after: &After) {
     for drift in &after.guests {
         let who = guest(drift.name.as_deref(), drift.pid);
-        let path = drift.path.display();
-        output.line(format_args!(
-            "flashmoor: guest {who} runs on firmware that {path} does not hold any more"
-        ));
+        let path = plain(&drift.path.to_string_lossy());
+        match drift.file_unknown {
+            None => output.line(format_args!(
+                "flashmoor: guest {who} runs on firmware that {path} does not hold any more"
+            )),
+            Some(_) => output.line(format_args!(
+                "flashmoor: guest {who}: whether {path} still holds what it runs is not known"
+            )),
+        }
         output.line(format_args!(
             "  runs:      {} ({} bytes)",
             short(&drift.running_sha256),
             drift.running_size_bytes
         ));
-        match (&drift.file_sha256, drift.file_size_bytes) {
-            (Some(file), Some(size_bytes)) => {
+        match (&drift.file_sha256, drift.file_size_bytes, &drift.file_unknown) {
+            (Some(file), Some(size_bytes), _) => {
                 output.line(format_args!("  file now:  {} ({size_bytes} bytes)", short(file)));
             }
+            (.., Some(_)) => output.line("  file now:  not known"),
             _ => output.line("  file now:  gone"),
         }
         cold_boot(output, drift);
@@ -77,7 +88,7 @@ pub(crate) fn drift(output: &Output, after: &After) {
 fn cold_boot(output: &Output, drift: &Drift) {
     let Some(phase) = &drift.cold_boot else {
         let why = drift.not_judged.as_deref().unwrap_or("no reason is known");
-        output.line(format_args!("  cold boot: not judged: {why}"));
+        output.line(format_args!("  cold boot: not judged: {}", plain(why)));
         return;
     };
     output.line(format_args!("  cold boot: {}", phase.outcome));

@@ -2,7 +2,6 @@
 
 use fm_jobs::inspect::{
     DamageDocument, ImageDocument, InspectDocument, NodeDocument, PartDocument, RegionDocument,
-    VolumeDocument,
 };
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
