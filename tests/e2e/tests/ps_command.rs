@@ -56,6 +56,36 @@ fn drift_fails_the_command_only_if_that_was_asked_for() {
 }
 
 #[test]
+fn names_that_would_steer_the_terminal_are_shown_and_the_long_form_has_it_all() {
+    let mut bench = Bench::new();
+    let (guest, code) = halted(&mut bench, "esc\u{1b}[31m\nforged");
+    let text = |words: &[&str]| {
+        let done = bench.flashmoor().args(words).output().unwrap();
+        assert!(done.status.success(), "{}", stderr(&done));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let pid = guest.pid().to_string();
+    let table = text(&["ps"]);
+    assert!(table.contains("esc\\u{1b}[31m\\nforged"), "{table}");
+    assert!(!table.contains('\u{1b}'), "{table}");
+    let captured = text(&["capture", &pid]);
+    assert!(captured.contains("esc\\u{1b}[31m\\nforged (pid "), "{captured}");
+
+    let long = text(&["ps", "--long"]);
+    let own = long.split(&format!("{pid} esc")).nth(1).unwrap();
+    let digest = fm_formats::Sha256::of(&fm_fixtures::bytes(CODE)).to_string();
+    for part in [
+        code.to_str().unwrap(),
+        "VARS.fd",
+        &digest,
+        "isa-bios, 131072 bytes",
+        "uuid",
+    ] {
+        assert!(own.contains(part), "{part}: {own}");
+    }
+}
+
+#[test]
 fn a_build_is_called_as_the_catalogue_or_the_store_calls_it() {
     let mut bench = Bench::new();
     let (guest, _) = halted(&mut bench, "named");
