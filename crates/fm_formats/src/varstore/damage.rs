@@ -29,6 +29,10 @@ pub enum DamageKind {
     FtwAbandoned,
     /// An interrupted write that does not cover the variables as a reclaim does.
     FtwForeign,
+    /// The FTW queue says that the spare holds the valid store, and there is none.
+    SpareDamaged,
+    /// Nothing is left of the store in its own place, and the spare holds one that the firmware will not look at.
+    MainLost,
 }
 
 /// One piece of damage.
@@ -62,7 +66,12 @@ impl Damage {
     pub const fn loses_variables(self) -> bool {
         matches!(
             self.kind,
-            DamageKind::Truncated | DamageKind::VariableCut | DamageKind::VariableName | DamageKind::Gap
+            DamageKind::Truncated
+                | DamageKind::VariableCut
+                | DamageKind::VariableName
+                | DamageKind::Gap
+                | DamageKind::SpareDamaged
+                | DamageKind::MainLost
         )
     }
 }
@@ -84,6 +93,8 @@ impl DamageKind {
             Self::Ftw => "ftw",
             Self::FtwAbandoned => "ftw_abandoned",
             Self::FtwForeign => "ftw_foreign",
+            Self::SpareDamaged => "spare_damaged",
+            Self::MainLost => "main_lost",
         }
     }
 }
@@ -131,6 +142,16 @@ impl fmt::Display for Damage {
             DamageKind::FtwForeign => write!(
                 f,
                 "an interrupted write in the FTW queue at {offset:#x} is not a reclaim of the variables"
+            ),
+            DamageKind::SpareDamaged => write!(
+                f,
+                "the FTW queue says that the spare at {offset:#x} holds the valid store, but there is none: the store \
+                 in its own place is read, which the firmware would overwrite"
+            ),
+            DamageKind::MainLost => write!(
+                f,
+                "the store in its own place is gone; the copy in the spare at {offset:#x} is read, which the firmware \
+                 would not look at"
             ),
         }
     }

@@ -13,9 +13,9 @@ use zerocopy::little_endian::{U16, U32, U64};
 
 use super::ftw;
 use super::geometry::{Area, Geometry, VOLUME_HEADER_LEN};
+use super::header::{AUTHENTICATED, Format, PLAIN, STORE_FORMAT, STORE_HEADER_LEN, STORE_STATE};
 use super::name::Name;
 use super::raw::{RawAuthVariable, RawPlainVariable, RawStoreHeader};
-use super::store::{AUTHENTICATED, Format, PLAIN, STORE_FORMAT, STORE_HEADER_LEN, STORE_STATE};
 use super::variable::Variable;
 use crate::Guid;
 use crate::image::Layout;
@@ -216,7 +216,7 @@ impl Writer {
             if variable.data.is_empty() {
                 return Err(EmitError::NoData { guid, name });
             }
-            if let Some(fault) = Variable::attribute_fault(variable.attributes) {
+            if let Some(fault) = variable.attribute_fault() {
                 return Err(EmitError::Attributes {
                     guid,
                     name,

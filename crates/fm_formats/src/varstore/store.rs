@@ -6,65 +6,13 @@ use alloc::vec::Vec;
 use super::damage::{Damage, DamageKind};
 use super::ftw::{self, Ftw, PendingWrite};
 use super::geometry::{self, Geometry, VOLUME_HEADER_LEN};
+use super::header::{Format, STORE_HEADER_LEN, Truth, holds_store, store_header};
 use super::name::Name;
-use super::raw::RawStoreHeader;
 use super::variable::{Entry, Variable};
 use super::walk::{is_all, is_erased, walk};
 use crate::image::Layout;
 use crate::volume::VolumeHeader;
 use crate::{Error, Guid, Reader, Result};
-
-/// `gEfiAuthenticatedVariableGuid`.
-pub(super) const AUTHENTICATED: Guid = Guid::literal("aaf32c78-947b-439a-a180-2e144ec37792");
-/// `gEfiVariableGuid`.
-pub(super) const PLAIN: Guid = Guid::literal("ddcf3616-3275-4164-98b6-fe85707ffe7d");
-/// Formatted and healthy.
-pub(super) const STORE_FORMAT: u8 = 0x5a;
-pub(super) const STORE_STATE: u8 = 0xfe;
-pub(super) const STORE_HEADER_LEN: usize = size_of::<RawStoreHeader>();
-
-/// How variables are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// With count, timestamp and key index: every build of today.
-    Authenticated,
-    /// Without: very old builds.
-    Plain,
-    /// Nothing yet: erased, or all zeros.
-    Blank,
-}
-
-impl Format {
-    /// The word in documents.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Authenticated => "authenticated",
-            Self::Plain => "plain",
-            Self::Blank => "blank",
-        }
-    }
-}
-
-/// Where the valid store lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Truth {
-    /// In its own place.
-    Main,
-    /// In the spare: a reclaim was interrupted and the firmware would finish it at its next boot.
-    Spare,
-}
-
-impl Truth {
-    /// The word in documents.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Main => "main",
-            Self::Spare => "spare",
-        }
-    }
-}
 
 /// A variable store, borrowed from the bytes that it lies in.
 #[derive(Debug, Clone)]
@@ -123,7 +71,8 @@ impl<'a> VarStore<'a> {
             entries: Vec::new(),
             damage: Vec::new(),
             size_bytes: layout.map_or(0, |layout| u64::from(Geometry::of(layout).store_size_bytes())),
-            used_bytes: 0,
+            // What a blank store's headers will take counts as taken.
+            used_bytes: STORE_HEADER_LEN as u64,
         };
         if header.is_none() && is_blank(store.volume.all()) {
             return Ok(store);
@@ -134,7 +83,10 @@ impl<'a> VarStore<'a> {
         }
         store.read_ftw();
         let region = store.true_region();
-        store.read_region(header.as_ref(), &region)?;
+        store.read_region(header.as_ref(), &region);
+        if store.found_nothing() {
+            store.read_spare_instead()?;
+        }
         Ok(store)
     }
 
@@ -164,6 +116,12 @@ impl<'a> VarStore<'a> {
         reader.sub(usize::try_from(len_bytes).ok()?, "area").ok()
     }
 
+    /// As much of the spare as a copy of the variables takes.
+    fn spare(&self) -> Option<Reader<'a>> {
+        let geometry = Geometry::of(self.layout?);
+        self.area(geometry.spare.offset, geometry.variables.len_bytes)
+    }
+
     /// The bytes that hold volume header, store header and variables: from the spare if a reclaim of them
     /// was interrupted, else from their own place.
     fn true_region(&mut self) -> Reader<'a> {
@@ -171,10 +129,13 @@ impl<'a> VarStore<'a> {
             return self.volume.clone();
         };
         if let Ftw::Pending(write) = self.ftw {
-            match self.area(geometry.spare.offset, geometry.variables.len_bytes) {
+            match self.spare() {
                 Some(spare) if covers_variables(write, geometry) => {
-                    self.truth = Truth::Spare;
-                    return spare;
+                    if holds_store(&spare) {
+                        self.truth = Truth::Spare;
+                        return spare;
+                    }
+                    self.damage(DamageKind::SpareDamaged, spare.offset(), 0);
                 }
                 _ => self.damage(DamageKind::FtwForeign, u64::from(geometry.working.offset), 0),
             }
@@ -186,7 +147,7 @@ impl<'a> VarStore<'a> {
     }
 
     /// Headers, then variables. `main_header` is the one in the volume's own place.
-    fn read_region(&mut self, main_header: Option<&VolumeHeader>, region: &Reader<'a>) -> Result<()> {
+    fn read_region(&mut self, main_header: Option<&VolumeHeader>, region: &Reader<'a>) {
         let base = region.offset();
         let own = VolumeHeader::parse(&mut region.clone())
             .ok()
@@ -203,21 +164,17 @@ impl<'a> VarStore<'a> {
                 usize::from(header.header_len_bytes)
             });
         let mut reader = region.clone();
-        reader.seek(header_len.min(region.all().len()), "variable store")?;
+        if reader
+            .seek(header_len.min(region.all().len()), "variable store")
+            .is_err()
+        {
+            return;
+        }
         let store_offset = reader.offset();
         let area_len = reader.remaining();
-        let (authenticated, size) = match reader.raw::<RawStoreHeader>("variable store header") {
-            Ok(raw)
-                if raw.format == STORE_FORMAT
-                    && raw.state == STORE_STATE
-                    && raw.signature == AUTHENTICATED =>
-            {
-                (true, raw.size.get())
-            }
-            Ok(raw) if raw.format == STORE_FORMAT && raw.state == STORE_STATE && raw.signature == PLAIN => {
-                (false, raw.size.get())
-            }
-            _ => {
+        let (authenticated, size) = match store_header(&mut reader) {
+            Some(found) => found,
+            None => {
                 self.damage(DamageKind::StoreHeader, store_offset, 0);
                 (self.looks_authenticated(&reader), u32::MAX)
             }
@@ -233,20 +190,31 @@ impl<'a> VarStore<'a> {
         } else {
             Format::Plain
         };
-        let variables = reader.sub(
-            size.saturating_sub(STORE_HEADER_LEN).min(reader.remaining()),
-            "variables",
-        )?;
+        let variables_len = size.saturating_sub(STORE_HEADER_LEN).min(reader.remaining());
+        let Ok(variables) = reader.sub(variables_len, "variables") else {
+            return;
+        };
         let mut walked = walk(&variables, authenticated);
         self.damage.append(&mut walked.damage);
         self.entries = walked.entries;
         self.size_bytes = expected.map_or(size as u64, u64::from);
         self.used_bytes = (walked.used_bytes as u64).saturating_add(STORE_HEADER_LEN as u64);
-        let nothing_found = self.entries.is_empty()
-            && self.has(DamageKind::VolumeHeader)
-            && self.has(DamageKind::StoreHeader)
-            && self.ftw == Ftw::Invalid;
-        if nothing_found {
+    }
+
+    fn found_nothing(&self) -> bool {
+        self.entries.is_empty() && self.has(DamageKind::StoreHeader)
+    }
+
+    /// With nothing in its own place: an older reclaim's copy is better than no store. The firmware would not
+    /// see it, so nothing but a repair takes it for granted.
+    fn read_spare_instead(&mut self) -> Result<()> {
+        if let Some(spare) = self.spare().filter(holds_store) {
+            self.damage(DamageKind::MainLost, spare.offset(), 0);
+            self.truth = Truth::Spare;
+            self.read_region(None, &spare);
+            return Ok(());
+        }
+        if self.has(DamageKind::VolumeHeader) && self.ftw == Ftw::Invalid {
             return Err(not_a_store(self.volume.all()));
         }
         Ok(())
@@ -327,6 +295,15 @@ impl<'a> VarStore<'a> {
     #[must_use]
     pub fn damage_found(&self) -> &[Damage] {
         &self.damage
+    }
+
+    /// The first damage with which variables may be lost. Without any variable the loss of the store's header
+    /// is such a one: whatever was there has gone with it.
+    #[must_use]
+    pub fn losing_damage(&self) -> Option<&Damage> {
+        self.damage.iter().find(|damage| {
+            damage.loses_variables() || (damage.kind == DamageKind::StoreHeader && self.entries.is_empty())
+        })
     }
 
     /// Size of the store, its own header included: used and free bytes together.

@@ -1,5 +1,6 @@
 //! One variable: what it is called, what it holds, which state its place in the store is in.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -55,6 +56,18 @@ impl Time {
         self.0 == [0; 16]
     }
 
+    /// The later of two, as edk2 compares them: to the second, whatever the zone
+    /// (`AuthServiceInternalCompareTimeStamp`).
+    #[must_use]
+    pub fn later(self, other: Self) -> Self {
+        let key = |time: Self| {
+            let [y0, y1, rest @ ..] = time.0;
+            let [month, day, hour, minute, second, ..] = rest;
+            (u16::from_le_bytes([y0, y1]), month, day, hour, minute, second)
+        };
+        if key(other) > key(self) { other } else { self }
+    }
+
     /// Nanoseconds.
     #[must_use]
     pub const fn nanosecond(self) -> u32 {
@@ -106,6 +119,9 @@ impl fmt::Debug for Time {
     }
 }
 
+/// `gEfiHardwareErrorVariableGuid`.
+const HARDWARE_ERROR_VARIABLE: Guid = Guid::literal("414e6bdd-e47b-47cc-b244-bb61020cf516");
+
 /// A variable on its own, free of any store.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Variable {
@@ -140,13 +156,18 @@ impl Variable {
         }
     }
 
-    /// What edk2 would refuse about the attributes of a stored variable, if anything.
+    /// What edk2 would refuse about the attributes of a variable that it is asked to store, if anything.
     ///
-    /// Source: edk2 `MdeModulePkg/Universal/Variable/RuntimeDxe/Variable.c`, `VariableServiceSetVariable`.
+    /// Sources: edk2 `MdeModulePkg/Universal/Variable/RuntimeDxe/Variable.c`, `VariableServiceSetVariable`;
+    /// `SecurityPkg/Library/AuthVariableLib/AuthService.c`, `ProcessVariable` (count-based authentication is
+    /// `EFI_UNSUPPORTED`); `MdeModulePkg/Library/VarCheckUefiLib/VarCheckUefiLibNullClass.c`,
+    /// `SetVariableCheckHandlerUefiDefined` (error records).
     #[must_use]
-    pub const fn attribute_fault(attributes: u32) -> Option<&'static str> {
+    pub fn attribute_fault(&self) -> Option<&'static str> {
+        let attributes = self.attributes;
         use attribute::{
-            APPEND, BOOT_SERVICE, COUNT_AUTHENTICATED, NON_VOLATILE, RUNTIME, TIME_AUTHENTICATED,
+            APPEND, BOOT_SERVICE, COUNT_AUTHENTICATED, HARDWARE_ERROR, NON_VOLATILE, RUNTIME,
+            TIME_AUTHENTICATED,
         };
         if attributes & !0x7f != 0 {
             Some("bits above 0x40 are reserved")
@@ -158,11 +179,35 @@ impl Variable {
             Some("NON_VOLATILE (0x01) alone gives nobody access: add BOOT_SERVICE (0x02)")
         } else if attributes & COUNT_AUTHENTICATED != 0 && attributes & TIME_AUTHENTICATED != 0 {
             Some("count (0x10) and time (0x20) authentication exclude each other")
+        } else if attributes & COUNT_AUTHENTICATED != 0 {
+            Some("authentication by count (0x10) is deprecated, and no firmware takes it any more")
         } else if attributes & APPEND != 0 {
             Some("APPEND (0x40) is a request and is never stored")
+        } else if attributes & HARDWARE_ERROR != 0 && !self.is_error_record() {
+            Some(
+                "HARDWARE_ERROR_RECORD (0x08) is for HwErrRec#### of 414e6bdd-e47b-47cc-b244-bb61020cf516 alone",
+            )
         } else {
             None
         }
+    }
+
+    /// `HwErrRec####`, as edk2 `IsHwErrRecVariable` has it.
+    fn is_error_record(&self) -> bool {
+        const PREFIX: &[u8] = b"HwErrRec";
+        let (prefix, number) = self
+            .name
+            .units()
+            .split_at(PREFIX.len().min(self.name.units().len()));
+        self.guid == HARDWARE_ERROR_VARIABLE
+            && prefix
+                .iter()
+                .copied()
+                .eq(PREFIX.iter().map(|byte| u16::from(*byte)))
+            && number.len() == 4
+            && number
+                .iter()
+                .all(|unit| u8::try_from(*unit).is_ok_and(|byte| byte.is_ascii_hexdigit()))
     }
 }
 
@@ -259,10 +304,75 @@ pub fn set(variables: &mut Vec<Variable>, variable: Variable) {
     }
 }
 
+/// [`set`] for many, each found at once.
+pub fn set_all(variables: &mut Vec<Variable>, incoming: Vec<Variable>) {
+    let mut places: BTreeMap<(Guid, Name), usize> = variables
+        .iter()
+        .enumerate()
+        .rev()
+        .map(|(at, variable)| ((variable.guid, variable.name.clone()), at))
+        .collect();
+    for variable in incoming {
+        let next = variables.len();
+        let at = *places
+            .entry((variable.guid, variable.name.clone()))
+            .or_insert(next);
+        match variables.get_mut(at) {
+            Some(place) => *place = variable,
+            None => variables.push(variable),
+        }
+    }
+}
+
 /// Takes the variable of that name out of `variables`.
 pub fn delete(variables: &mut Vec<Variable>, guid: Guid, name: &Name) -> Option<Variable> {
     let index = variables
         .iter()
         .position(|variable| variable.guid == guid && variable.name == *name)?;
     Some(variables.remove(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn fault(guid: Guid, name: &str, attributes: u32) -> Option<&'static str> {
+        Variable::new(guid, name.parse().unwrap(), attributes, vec![1]).attribute_fault()
+    }
+
+    #[test]
+    fn an_error_record_is_one_by_name_and_namespace() {
+        assert_eq!(fault(HARDWARE_ERROR_VARIABLE, "HwErrRec00aF", 0xf), None);
+        for (guid, name) in [
+            (HARDWARE_ERROR_VARIABLE, "HwErrRec00a"),
+            (HARDWARE_ERROR_VARIABLE, "HwErrRec00ag"),
+            (HARDWARE_ERROR_VARIABLE, "HwErrRe"),
+            (Guid::ZERO, "HwErrRec00aF"),
+        ] {
+            assert!(fault(guid, name, 0xf).is_some(), "{name}");
+            assert_eq!(fault(guid, name, 7), None);
+        }
+    }
+
+    #[test]
+    fn times_are_compared_as_dates_not_as_bytes() {
+        let (old, new) = (Time::utc(2011, 12, 1, 0, 0, 0), Time::utc(2304, 1, 1, 0, 0, 0));
+        assert!(old.0 > new.0);
+        assert_eq!((old.later(new), new.later(old)), (new, new));
+        assert_eq!(Time::default().later(old), old);
+    }
+
+    #[test]
+    fn many_are_set_as_one_by_one() {
+        let named = |name: &str, byte: u8| Variable::new(Guid::ZERO, name.parse().unwrap(), 7, vec![byte]);
+        let mut one_by_one = vec![named("A", 1), named("B", 1)];
+        let mut at_once = one_by_one.clone();
+        let incoming = vec![named("C", 2), named("A", 2), named("C", 3)];
+        for variable in incoming.clone() {
+            set(&mut one_by_one, variable);
+        }
+        set_all(&mut at_once, incoming);
+        assert_eq!(at_once, one_by_one);
+    }
 }
