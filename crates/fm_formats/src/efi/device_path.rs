@@ -3,13 +3,12 @@
 //! Source: UEFI 2.10, sections 10.3 (nodes) and 10.6 (text). Unknown nodes print as `Path(type,subtype,hex)`.
 
 use core::fmt::{self, Write as _};
-use core::net::Ipv4Addr;
 
-use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::little_endian::U16;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use crate::varstore::Name;
-use crate::{Guid, Reader, Result};
+use super::node;
+use crate::{Reader, Result};
 
 /// A device path, or several; borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,27 +20,6 @@ struct RawNode {
     kind: u8,
     subtype: u8,
     len_bytes: U16,
-}
-
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct RawHardDrive {
-    partition: U32,
-    start: U64,
-    blocks: U64,
-    signature: Guid,
-    format: u8,
-    signature_kind: u8,
-}
-
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct RawUart {
-    reserved: U32,
-    baud: U64,
-    data_bits: u8,
-    parity: u8,
-    stop_bits: u8,
 }
 
 impl<'a> DevicePath<'a> {
@@ -87,193 +65,20 @@ fn next<'a>(reader: &mut Reader<'a>) -> Result<(&'a RawNode, Reader<'a>)> {
 }
 
 fn write_node(f: &mut fmt::Formatter<'_>, node: &RawNode, body: &Reader<'_>) -> fmt::Result {
-    match known(f, node, body.clone())? {
+    match node::known(f, (node.kind, node.subtype), body.clone())? {
         true => Ok(()),
         false => {
             write!(f, "Path({:#x},{:#x},", node.kind, node.subtype)?;
-            write_hex(f, body.all())?;
+            node::write_hex(f, body.all())?;
             f.write_char(')')
         }
-    }
-}
-
-fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-}
-
-/// Writes the node if it is a known one with all its fields; says whether it did.
-fn known(f: &mut fmt::Formatter<'_>, node: &RawNode, mut body: Reader<'_>) -> Result<bool, fmt::Error> {
-    let all = body.all();
-    match (node.kind, node.subtype, all) {
-        (1, 1, [function, device]) => write!(f, "Pci({device:#x},{function:#x})")?,
-        (1 | 3 | 4, 4 | 10 | 3, _) if is_vendor(node) => {
-            let Ok(guid) = body.raw::<Guid>("vendor") else {
-                return Ok(false);
-            };
-            let name = match node.kind {
-                1 => "VenHw",
-                3 => "VenMsg",
-                _ => "VenMedia",
-            };
-            write!(f, "{name}({guid}")?;
-            if !body.is_empty() {
-                f.write_char(',')?;
-                write_hex(f, body.rest())?;
-            }
-            f.write_char(')')?;
-        }
-        (2, 1, _) => {
-            let (Ok(hid), Ok(uid)) = (body.raw::<U32>("HID"), body.raw::<U32>("UID")) else {
-                return Ok(false);
-            };
-            match hid.get() {
-                0x0a03_41d0 => write!(f, "PciRoot({:#x})", uid.get())?,
-                0x0a08_41d0 => write!(f, "PcieRoot({:#x})", uid.get())?,
-                // Compressed EISA ids of the PNP family carry the product in the high half.
-                hid if hid & 0xffff == 0x41d0 => write!(f, "Acpi(PNP{:04X},{:#x})", hid >> 16, uid.get())?,
-                hid => write!(f, "Acpi({hid:#x},{:#x})", uid.get())?,
-            }
-        }
-        (2, 3, _) => {
-            f.write_str("AcpiAdr(")?;
-            let mut comma = "";
-            while let Ok(adr) = body.raw::<U32>("ADR") {
-                write!(f, "{comma}{:#x}", adr.get())?;
-                comma = ",";
-            }
-            f.write_char(')')?;
-        }
-        (3, 2, _) => {
-            let (Ok(target), Ok(lun)) = (body.raw::<U16>("target"), body.raw::<U16>("LUN")) else {
-                return Ok(false);
-            };
-            write!(f, "Scsi({:#x},{:#x})", target.get(), lun.get())?;
-        }
-        (3, 5, [port, interface]) => write!(f, "USB({port:#x},{interface:#x})")?,
-        (3, 11, _) if all.len() == 33 => {
-            let Ok(mac) = body.bytes(6, "MAC") else {
-                return Ok(false);
-            };
-            f.write_str("MAC(")?;
-            write_hex(f, mac)?;
-            write!(f, ",{:#x})", all.last().copied().unwrap_or(0))?;
-        }
-        (3, 12, _) => {
-            let Ok(local) = body.raw::<[u8; 4]>("local address") else {
-                return Ok(false);
-            };
-            write!(f, "IPv4({})", Ipv4Addr::from(*local))?;
-        }
-        (3, 13, _) => {
-            let Ok(local) = body.raw::<[u8; 16]>("local address") else {
-                return Ok(false);
-            };
-            write!(f, "IPv6({})", core::net::Ipv6Addr::from(*local))?;
-        }
-        (3, 14, _) => {
-            let Ok(uart) = body.raw::<RawUart>("UART") else {
-                return Ok(false);
-            };
-            let parity = match uart.parity {
-                0 => 'D',
-                1 => 'N',
-                2 => 'E',
-                3 => 'O',
-                _ => '?',
-            };
-            let stop = match uart.stop_bits {
-                1 => "1",
-                2 => "1.5",
-                3 => "2",
-                _ => "D",
-            };
-            write!(f, "Uart({},{},{parity},{stop})", uart.baud.get(), uart.data_bits)?;
-        }
-        (3, 18, _) => {
-            let (Ok(port), Ok(multiplier), Ok(lun)) = (
-                body.raw::<U16>("port"),
-                body.raw::<U16>("multiplier"),
-                body.raw::<U16>("LUN"),
-            ) else {
-                return Ok(false);
-            };
-            write!(
-                f,
-                "Sata({:#x},{:#x},{:#x})",
-                port.get(),
-                multiplier.get(),
-                lun.get()
-            )?;
-        }
-        (3, 23, _) => {
-            let (Ok(namespace), Ok(eui)) = (body.raw::<U32>("namespace"), body.raw::<[u8; 8]>("EUI")) else {
-                return Ok(false);
-            };
-            write!(f, "NVMe({:#x},", namespace.get())?;
-            write_hex(f, eui)?;
-            f.write_char(')')?;
-        }
-        (3, 24, _) => {
-            let text = all.iter().map(|byte| char::from(*byte));
-            f.write_str("Uri(")?;
-            text.filter(|character| !character.is_control())
-                .try_for_each(|character| f.write_char(character))?;
-            f.write_char(')')?;
-        }
-        (4, 1, _) => {
-            let Ok(drive) = body.raw::<RawHardDrive>("hard drive") else {
-                return Ok(false);
-            };
-            let kind = if drive.signature_kind == 2 { "GPT" } else { "MBR" };
-            write!(
-                f,
-                "HD({},{kind},{},{:#x},{:#x})",
-                drive.partition.get(),
-                drive.signature,
-                drive.start.get(),
-                drive.blocks.get()
-            )?;
-        }
-        (4, 2, _) => {
-            let Ok(entry) = body.raw::<U32>("boot entry") else {
-                return Ok(false);
-            };
-            write!(f, "CDROM({:#x})", entry.get())?;
-        }
-        (4, 4, _) => write!(f, "{}", PathText(all))?,
-        (4, 6 | 7, _) => {
-            let Ok(guid) = body.raw::<Guid>("firmware GUID") else {
-                return Ok(false);
-            };
-            write!(f, "{}({guid})", if node.subtype == 6 { "FvFile" } else { "Fv" })?;
-        }
-        _ => return Ok(false),
-    }
-    Ok(true)
-}
-
-const fn is_vendor(node: &RawNode) -> bool {
-    matches!((node.kind, node.subtype), (1, 4) | (3, 10) | (4, 3))
-}
-
-/// A file path: UCS-2 with backslashes, which are plain here.
-struct PathText<'a>(&'a [u8]);
-
-impl fmt::Display for PathText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for unit in Name::from_bytes(self.0).units() {
-            match char::from_u32(u32::from(*unit)) {
-                Some(character) if !character.is_control() => f.write_char(character)?,
-                _ => write!(f, "\\u{{{unit:x}}}")?,
-            }
-        }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Guid;
     use alloc::string::ToString;
     use alloc::vec::Vec;
     use proptest::prelude::*;
@@ -312,6 +117,53 @@ mod tests {
             DevicePath::new(&node(9, 9, &[1, 2])).to_string(),
             "Path(0x9,0x9,0102)"
         );
+    }
+
+    #[test]
+    fn nodes_of_consoles_disks_and_networks_read_as_the_specification_has_them() {
+        let iscsi = [&[0, 0, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0][..], &b"iqn.a:b\0"[..]].concat();
+        let mut ram_disk = [0x1000u64.to_le_bytes(), 0x1fffu64.to_le_bytes()].concat();
+        ram_disk.extend(Guid::literal("77ab535a-45fc-624b-5560-f7b281d1f96e").to_bytes());
+        ram_disk.extend([3, 0]);
+        let cases: [(u8, u8, &[u8], &str); 13] = [
+            (1, 5, &[7, 0, 0, 0], "Ctrl(0x7)"),
+            (
+                3,
+                15,
+                &[0xff, 0xff, 0xff, 0xff, 3, 1, 1],
+                "UsbHID(0xffff,0xffff,0x1,0x1)",
+            ),
+            (3, 15, &[1, 0, 2, 0, 0xfe, 1, 1], "UsbClass(0x1,0x2,0xfe,0x1,0x1)"),
+            (
+                3,
+                16,
+                &[1, 0, 2, 0, 3, 0, 65, 0, 66, 0],
+                "UsbWwid(0x2,0x3,0x1,\"AB\")",
+            ),
+            (3, 17, &[4], "Unit(0x4)"),
+            (
+                3,
+                19,
+                &iscsi,
+                "iSCSI(iqn.a:b,0x1,0x0001000000000000,None,None,None,TCP)",
+            ),
+            (3, 20, &[5, 0], "Vlan(5)"),
+            (3, 26, &[1], "SD(0x1)"),
+            (3, 29, &[2], "eMMC(0x2)"),
+            (
+                3,
+                31,
+                &[0, 9, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                "Dns(9.9.9.9)",
+            ),
+            (4, 9, &ram_disk, "VirtualDisk(0x1000,0x1fff,3)"),
+            // A field short of whole.
+            (3, 15, &[1, 0], "Path(0x3,0xf,0100)"),
+            (3, 31, &[0, 9, 9], "Path(0x3,0x1f,000909)"),
+        ];
+        for (kind, subtype, body, text) in cases {
+            assert_eq!(DevicePath::new(&node(kind, subtype, body)).to_string(), text);
+        }
     }
 
     proptest! {

@@ -58,6 +58,12 @@ impl<'a> LoadOption<'a> {
         })
     }
 
+    /// Whether boot menus leave it out.
+    #[must_use]
+    pub const fn is_hidden(&self) -> bool {
+        self.attributes & 8 != 0
+    }
+
     /// Whether the boot manager may start it by itself.
     #[must_use]
     pub const fn is_active(&self) -> bool {

@@ -7,6 +7,7 @@
 
 mod device_path;
 mod load_option;
+mod node;
 mod signature;
 
 pub use device_path::DevicePath;

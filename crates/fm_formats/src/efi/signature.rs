@@ -128,10 +128,11 @@ impl SignatureLists {
         Ok(Self(lists))
     }
 
-    /// As a variable holds them.
+    /// As a variable holds them. A list without signatures, whose size nobody knows, says nothing and is left out.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.0.iter().flat_map(SignatureList::to_bytes).collect()
+        let filled = self.0.iter().filter(|list| !list.signatures.is_empty());
+        filled.flat_map(SignatureList::to_bytes).collect()
     }
 
     /// Every signature with its kind.
@@ -358,6 +359,16 @@ mod tests {
             let whole = end == 0 || end == first;
             assert_eq!(SignatureLists::parse(&bytes[..end]).is_ok(), whole, "{end}");
         }
+    }
+
+    #[test]
+    fn a_list_without_signatures_does_not_spoil_the_others() {
+        let mut bytes = hashes(0..2).to_bytes();
+        let mut empty = bytes[..28].to_vec();
+        empty[16..20].copy_from_slice(&28u32.to_le_bytes());
+        bytes.extend(empty);
+        let lists = SignatureLists::parse(&bytes).unwrap();
+        assert_eq!(SignatureLists::parse(&lists.to_bytes()), Ok(hashes(0..2)));
     }
 
     proptest! {
