@@ -1,92 +1,14 @@
 //! `flashmoor vars` as a whole process, on the stores that Debian ships.
 #![allow(clippy::unwrap_used)]
 
+mod vars_case;
+
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_flashmoor");
-const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
-
-fn flashmoor(words: &[&str]) -> std::process::Output {
-    Command::new(PROGRAM).arg("vars").args(words).output().unwrap()
-}
-
-fn vars(words: &[&str]) -> String {
-    let output = flashmoor(words);
-    assert!(
-        output.status.success(),
-        "{words:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// Standard error and exit status of a command that must fail.
-fn refused(words: &[&str]) -> (String, i32) {
-    let output = flashmoor(words);
-    assert!(!output.status.success(), "{words:?} succeeded");
-    (
-        String::from_utf8(output.stderr).unwrap(),
-        output.status.code().unwrap(),
-    )
-}
-
-fn json(words: &[&str]) -> Value {
-    serde_json::from_str(&vars(&[&["--json"], words].concat())).unwrap()
-}
-
-fn fixture(name: &str) -> String {
-    fm_fixtures::path(name).to_str().unwrap().to_owned()
-}
-
-fn identical(left: &str, right: &str) -> bool {
-    json(&["diff", left, right])["identical"] == true
-}
-
-fn none() -> Value {
-    Value::Array(Vec::new())
-}
-
-/// A folder of its own with a copy of a fixture in it.
-struct Case {
-    folder: tempfile::TempDir,
-    file: PathBuf,
-}
-
-fn case(name: &str) -> Case {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("vars.fd");
-    fs::write(&file, fm_fixtures::bytes(name)).unwrap();
-    Case { folder, file }
-}
-
-impl Case {
-    fn name(&self) -> &str {
-        self.file.to_str().unwrap()
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn files(&self) -> usize {
-        fs::read_dir(self.folder.path()).unwrap().count()
-    }
-
-    fn backups(&self) -> Vec<String> {
-        let mut found: Vec<_> = fs::read_dir(self.folder.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
-            .filter(|path| path.contains("vars.fd.flashmoor-backup-"))
-            .collect();
-        found.sort();
-        found
-    }
-}
+use vars_case::{PROGRAM, SHIM, case, fixture, identical, json, none, refused, vars};
 
 #[test]
 fn every_store_that_debian_ships_is_listed_without_damage() {
@@ -116,6 +38,28 @@ fn the_list_says_what_boot_entries_and_keys_mean() {
         text.contains("Microsoft Corporation UEFI CA 2011 (until 2026-06-27)"),
         "{text}"
     );
+}
+
+#[test]
+fn what_boot_variables_lack_or_hide_is_said() {
+    let case = case("bookworm/AAVMF_VARS.ms.fd");
+    assert!(vars(&["list", case.name()]).contains("UsbHID(0xffff,0xffff,0x1,0x1)"));
+    // Attributes, path length, "A", the end of the path, two bytes of its own.
+    let hidden = "08000000040041000000 7fff0400 abcd";
+    for (name, content, said) in [
+        ("BootOrder", "010002", "malformed: 3 bytes"),
+        ("Boot00A0", "0100", "malformed"),
+        (
+            "Boot00A1",
+            hidden,
+            "\"A\" , not active, hidden, with 2 bytes of its own",
+        ),
+    ] {
+        vars(&["set", case.name(), name, "--hex", content]);
+        let shown = vars(&["show", case.name(), name]);
+        assert!(shown.contains(said), "{shown}");
+    }
+    assert!(vars(&["show", case.name(), "Boot00A1"]).contains("its own bytes: abcd"));
 }
 
 #[test]
@@ -223,6 +167,14 @@ fn what_edk2_forbids_and_what_ucs2_cannot_say_is_refused_before_anything_changes
         (
             vec!["A", "--guid", SHIM, "--attributes", "0x87", "--hex", "00"],
             "reserved",
+        ),
+        (
+            vec!["A", "--guid", SHIM, "--attributes", "0x17", "--hex", "00"],
+            "deprecated",
+        ),
+        (
+            vec!["A", "--guid", SHIM, "--attributes", "0xf", "--hex", "00"],
+            "HwErrRec####",
         ),
         (vec!["A", "--guid", SHIM, "--hex", ""], "no data"),
         (vec!["A😀", "--guid", SHIM, "--hex", "00"], "UCS-2"),

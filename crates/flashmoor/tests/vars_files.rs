@@ -163,6 +163,37 @@ fn a_read_only_folder_is_a_clear_error() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {said}", output.status);
     assert!(said.contains("Read-only file system"), "{said}");
-    assert!(said.contains("convert") && said.contains("--output"), "{said}");
+    assert!(said.contains("copy the file elsewhere"), "{said}");
     assert_eq!(names(folder.path()), ["vars.fd"]);
+}
+
+/// Where /proc does not show the guest's process, as without root another user's, its locks do. They are locks
+/// of an open file, which have no pid.
+#[test]
+fn a_file_that_an_unseen_qemu_has_open_is_refused_by_its_locks() {
+    let (folder, file) = case();
+    let code = fm_fixtures::path("bookworm/OVMF_CODE_4M.fd");
+    let machine = fm_lab::Machine::new(fm_lab::Arch::X86_64, &code, &file);
+    let guest = fm_lab::Guest::start(&machine, &folder.path().join("run")).unwrap();
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"])
+        .args([PROGRAM, "vars", "set"])
+        .arg(&file)
+        .args(["Timeout", "--hex", "0500"])
+        .output()
+        .unwrap();
+    guest.kill();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("holds QEMU's image lock") && said.contains("shut the guest down"),
+        "{said}"
+    );
+    assert!(!said.contains("pid"), "{said}");
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        2,
+        "{:?}",
+        names(folder.path())
+    );
 }

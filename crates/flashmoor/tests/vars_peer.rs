@@ -130,3 +130,52 @@ fn a_store_whose_truth_is_in_the_spare_is_refused_by_virt_firmware() {
     let said = lost_by_peer(&store, folder.path()).unwrap_err();
     assert!(said.contains("unknown varstore guid"), "{said}");
 }
+
+/// Stores of the size, number and fullness that real ones do not reach.
+fn extremes() -> Vec<(&'static str, Layout, Vec<Variable>)> {
+    let named = |name: String, data: Vec<u8>| Variable::new(OTHER, name.parse().unwrap(), 7, data);
+    let many = (0..200).map(|at| named(format!("Many{at:03}"), vec![at as u8; 40]));
+    // 57244 bytes are there for variables in a 2M store, and each of these takes 4072.
+    let full = (0..14).map(|at| named(format!("Fill{at:02}"), vec![at as u8; 4000 - 2]));
+    vec![
+        ("200", Layout::X86Size2M, many.collect()),
+        (
+            "32 KiB",
+            Layout::X86Size4M,
+            vec![named("Large".into(), vec![0xa5; 0x8000])],
+        ),
+        ("nearly full", Layout::X86Size2M, full.collect()),
+    ]
+}
+
+#[test]
+fn virt_firmware_reads_what_we_write_in_every_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    for (about, layout, variables) in extremes() {
+        let store = folder.path().join("store.fd");
+        fs::write(&store, Writer::new(layout).emit(&variables).unwrap()).unwrap();
+        assert_eq!(lost_by_peer(&store, folder.path()), Ok(Vec::new()), "{about}");
+        for to in Layout::ALL {
+            let made = folder.path().join("made.fd");
+            let output = Command::new(env!("CARGO_BIN_EXE_flashmoor"))
+                .args(["vars", "convert"])
+                .arg(&store)
+                .args(["--layout", to.name(), "--replace", "--output"])
+                .arg(&made)
+                .output()
+                .unwrap();
+            if about == "32 KiB" && to != Layout::X86Size4M {
+                // No other layout's firmware takes so large a variable.
+                assert_eq!(output.status.code(), Some(1), "{to}");
+                continue;
+            }
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{about} to {to}: {said}");
+            assert_eq!(
+                lost_by_peer(&made, folder.path()),
+                Ok(Vec::new()),
+                "{about} to {to}"
+            );
+        }
+    }
+}

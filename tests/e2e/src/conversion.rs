@@ -113,6 +113,7 @@ pub fn convert(input: &Path, into: Into, output: &Path) {
     vars::convert(&ConvertRequest {
         input: input.to_owned(),
         into,
+        format: None,
         output: output.to_owned(),
         replace: false,
         even_if_in_use: false,

@@ -39,6 +39,7 @@ fn convert(input: &Path, code: &str, output: &Path) {
     vars::convert(&ConvertRequest {
         input: input.to_owned(),
         into: Into::ForCode(fm_fixtures::path(code)),
+        format: None,
         output: output.to_owned(),
         replace: false,
         even_if_in_use: false,

@@ -1,8 +1,6 @@
 //! Variable stores as text.
 
-use fm_jobs::vars::{
-    DbxForecast, SecureBootStatus, Shown, Trust, VariableDocument, VarsChange, VarsDiff, VarsList,
-};
+use fm_jobs::vars::{DbxForecast, SecureBootStatus, Shown, VariableDocument, VarsChange, VarsDiff, VarsList};
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
 
@@ -102,6 +100,11 @@ pub(crate) fn change(output: &Output, change: &VarsChange) {
     }
     if change.written {
         output.line(format_args!("{GOOD}written{GOOD:#}: {}", change.path));
+    } else if change.up_to_date {
+        output.line(format_args!(
+            "{GOOD}nothing to change{GOOD:#}: {} says that already",
+            change.path
+        ));
     } else {
         output.line(format_args!("nothing is changed; with --yes it is"));
     }
@@ -140,8 +143,8 @@ pub(crate) fn secure_boot(output: &Output, all: &[SecureBootStatus]) {
     }
     let behind: Vec<_> = all
         .iter()
-        .filter(|status| status.microsoft == Trust::Only2011)
-        .map(|status| status.source.as_str())
+        .filter(|status| !status.behind().is_empty())
+        .map(|status| format!("{} ({})", status.source, status.behind().join(", ")))
         .collect();
     if all.len() > 1 {
         output.line(format_args!(
@@ -176,14 +179,12 @@ fn secure_boot_of(output: &Output, status: &SecureBootStatus) {
         plural(status.dbx_hashes, "hash", "hashes"),
         plural(status.dbx_certificates, "certificate", "certificates")
     ));
-    const ADDS: &str = "`flashmoor vars secure-boot enroll --microsoft 2023` adds the new ones";
-    if status.microsoft == Trust::Only2011 {
+    let behind = status.behind();
+    if !behind.is_empty() {
         output.line(format_args!(
-            "  {CARE}trusts only Microsoft's certificates of 2011{CARE:#}; {ADDS}"
-        ));
-    } else if status.microsoft_kek == Trust::Only2011 {
-        output.line(format_args!(
-            "  {CARE}takes only updates that Microsoft's key of 2011 signed{CARE:#}; {ADDS}"
+            "  {CARE}trusts only Microsoft's certificates of 2011{CARE:#} for {}; `flashmoor vars secure-boot enroll \
+             --microsoft 2023` adds the new ones",
+            behind.join(", ")
         ));
     }
 }

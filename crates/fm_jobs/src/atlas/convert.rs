@@ -30,6 +30,7 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
     vars::convert(&ConvertRequest {
         input: folder.join("a/vars.fd"),
         into: Into::ForCode(folder.join("b/code.fd")),
+        format: None,
         output: converted.clone(),
         replace: false,
         even_if_in_use: false,

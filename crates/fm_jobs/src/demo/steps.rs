@@ -192,6 +192,7 @@ impl<'a> Demonstration<'a> {
         vars::convert(&vars::ConvertRequest {
             input: old,
             into: vars::Into::Like(like),
+            format: None,
             output: new.clone(),
             replace: false,
             even_if_in_use: false,

@@ -66,7 +66,16 @@ impl Virsh {
 
     /// The names of all domains.
     pub(crate) fn names(&self) -> Result<Vec<String>, Error> {
-        let list = self.ask(&["list", "--all", "--name"])?;
+        self.listed("--all")
+    }
+
+    /// The names of the domains that are off.
+    pub(crate) fn names_off(&self) -> Result<Vec<String>, Error> {
+        self.listed("--inactive")
+    }
+
+    fn listed(&self, which: &str) -> Result<Vec<String>, Error> {
+        let list = self.ask(&["list", which, "--name"])?;
         Ok(list
             .lines()
             .filter(|name| !name.is_empty())
@@ -107,6 +116,11 @@ impl Virsh {
     /// The definition that the next cold boot uses, with its secrets: they would be lost otherwise.
     pub(crate) fn inactive(&self, uuid: &str) -> Result<String, Error> {
         self.ask(&["dumpxml", "--inactive", "--security-info", "--domain", uuid])
+    }
+
+    /// The definition of a domain that is off, without its secrets.
+    pub(crate) fn off(&self, domain: &str) -> Result<String, Error> {
+        self.ask(&["dumpxml", "--inactive", "--domain", domain])
     }
 
     /// What runs.

@@ -1,15 +1,15 @@
 //! The verbs that change single variables: set, delete, import.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use fm_formats::Guid;
 use fm_formats::varstore::{self, Checks, Variable, Writer};
 
 use super::document::VarsChange;
 use super::read::Selection;
 use super::save::{Edit, Report};
 use super::source::Source;
-use super::{Error, describe};
+use super::{Error, certdb, describe};
 
 /// The store that is changed.
 #[derive(Debug, Clone)]
@@ -38,8 +38,7 @@ pub struct SetRequest {
 /// # Errors
 /// If the namespace is not clear, the attributes are not allowed, or the store has no room.
 pub fn set(request: SetRequest) -> Result<VarsChange, Error> {
-    let mut edit = Edit::open(&request.write.path, request.write.even_if_in_use)?;
-    edit.refuse_damage()?;
+    let mut edit = open(&request.write.path, request.write.even_if_in_use)?;
     let name = request.which.name()?;
     let present: Vec<_> = edit
         .variables
@@ -87,7 +86,7 @@ pub fn set(request: SetRequest) -> Result<VarsChange, Error> {
     };
     check_one(&edit, &variable)?;
     varstore::set(&mut edit.variables, variable);
-    edit.commit(
+    edit.commit_changes(
         Checks::Representable,
         Report {
             steps: vec![step],
@@ -128,13 +127,12 @@ pub struct DeleteRequest {
 /// # Errors
 /// If it is not there, or there several times and no namespace was given.
 pub fn delete(request: &DeleteRequest) -> Result<VarsChange, Error> {
-    let mut edit = Edit::open(&request.write.path, request.write.even_if_in_use)?;
-    edit.refuse_damage()?;
+    let mut edit = open(&request.write.path, request.write.even_if_in_use)?;
     let found = request.which.find(&request.write.path, &edit.variables)?;
     let (guid, name) = (found.guid, found.name.clone());
     varstore::delete(&mut edit.variables, guid, &name);
     let steps = vec![format!("deleted {guid}-{name}")];
-    edit.commit(
+    edit.commit_changes(
         Checks::Representable,
         Report {
             steps,
@@ -157,23 +155,22 @@ pub struct ImportRequest {
 /// Sets every variable of another source; those of the same name and namespace are overwritten.
 ///
 /// # Errors
-/// If one cannot be written; then none is.
+/// If one cannot be written, or the source is damaged; then nothing is changed.
 pub fn import(request: &ImportRequest) -> Result<VarsChange, Error> {
     let source = Source::find(&request.from)?;
-    let incoming = source.variables()?;
-    let mut edit = Edit::open(&request.write.path, request.write.even_if_in_use)?;
-    edit.refuse_damage()?;
+    source.refuse_damage()?;
+    let mut incoming = source.variables()?;
+    let mut edit = open(&request.write.path, request.write.even_if_in_use)?;
     let mut report = Report::default();
-    report.notes.extend(source.digest_notes());
+    if edit.source.view()?.is_some() {
+        report.notes.extend(source.digest_notes());
+    }
+    let key = |variable: &Variable| (variable.guid, variable.name.clone());
+    let names: BTreeSet<_> = incoming.iter().map(key).collect();
     if request.only {
-        let kept: Vec<(Guid, _)> = incoming
-            .iter()
-            .map(|variable| (variable.guid, variable.name.clone()))
-            .collect();
         edit.variables.retain(|variable| {
-            let keep = kept
-                .iter()
-                .any(|(guid, name)| *guid == variable.guid && *name == variable.name);
+            // Which of certdb's entries stay is seen when it is known which variables do.
+            let keep = certdb::is_record(variable) || names.contains(&key(variable));
             if !keep {
                 report
                     .steps
@@ -182,40 +179,49 @@ pub fn import(request: &ImportRequest) -> Result<VarsChange, Error> {
             keep
         });
     }
-    for variable in incoming {
-        check_one(&edit, &variable)?;
+    let staying: BTreeSet<_> = edit.variables.iter().chain(&incoming).map(key).collect();
+    for record in incoming.iter_mut().filter(|variable| certdb::is_record(variable)) {
+        if let Some(own) = edit.variables.iter().find(|own| key(own) == key(record)) {
+            report.notes.extend(certdb::merge(own, record, &staying));
+        }
+    }
+    if request.only {
+        for own in edit.variables.iter_mut().filter(|own| certdb::is_record(own)) {
+            certdb::keep_only(own, &staying);
+        }
+    }
+    for variable in &incoming {
+        check_one(&edit, variable)?;
         report.steps.push(format!(
             "set {}-{}: {} bytes",
             variable.guid,
             variable.name,
             variable.data.len()
         ));
-        varstore::set(&mut edit.variables, variable);
     }
-    edit.commit(Checks::Representable, report)
+    edit.digests.extend(source.digests());
+    varstore::set_all(&mut edit.variables, incoming);
+    edit.commit_changes(Checks::Representable, report)
 }
 
 impl Source {
     /// What a flash store has no place for, a sentence each.
     pub(super) fn digest_notes(&self) -> Vec<String> {
-        match &self.content {
-            super::source::Content::Json(found) => found
-                .with_digest
-                .iter()
-                .map(|name| {
-                    format!(
-                        "{name}: its `digest` (who may change it) has no place on flash and cannot become a certdb \
-                         entry, so the next signed update of it is refused"
-                    )
-                })
-                .collect(),
-            super::source::Content::Flash { .. } => Vec::new(),
-        }
+        self.digests()
+            .keys()
+            .map(|(guid, name)| {
+                format!(
+                    "{guid}-{name}: its `digest` (who may change it) has no place on flash and cannot become a certdb \
+                     entry, so the next signed update of it is refused"
+                )
+            })
+            .collect()
     }
 }
 
+/// A store to change, held and sound.
 pub(super) fn open(path: &Path, even_if_in_use: bool) -> Result<Edit, Error> {
     let edit = Edit::open(path, even_if_in_use)?;
-    edit.refuse_damage()?;
+    edit.source.refuse_damage()?;
     Ok(edit)
 }

@@ -1,30 +1,38 @@
 //! Move variables to another layout, or between flash and JSON.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use fm_formats::image::Layout;
-use fm_formats::varstore::{Checks, Format, VarStore, Writer};
+use fm_formats::image::{Feature, ImageFacts, Layout, Role};
+use fm_formats::varstore::{Checks, Format, Variable, Writer};
 
-use super::Error;
-use super::describe::{CERT_DB, cert_db_names};
+use super::certdb;
 use super::document::VarsChange;
+use super::qcow2::Qcow2;
 use super::replace::Target;
-use super::save::{Image, Report, write_flash, write_json};
-use super::source::{Content, Source};
+use super::save::{Image, Report, Tail, write_flash, write_json};
+use super::source::{Content, Source, is_written};
+use super::{Error, qcow2};
 
 /// What to convert into.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Into {
     /// A layout by name.
     Layout(Layout),
-    /// The layout and file size of a VARS template.
+    /// The layout, file size and file format of a VARS template; of a combined image its firmware too.
     Like(PathBuf),
     /// The layout that a CODE file needs.
     ForCode(PathBuf),
     /// JSON as QEMU's `uefi-vars` device and virt-firmware read it.
     Json,
+}
+
+/// How a flash image lies in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// As it is.
+    Raw,
+    /// In a qcow2.
+    Qcow2,
 }
 
 /// A conversion.
@@ -34,6 +42,8 @@ pub struct ConvertRequest {
     pub input: PathBuf,
     /// What is made.
     pub into: Into,
+    /// How the flash image lies in its file; left out, as the template does, or else as the input does.
+    pub format: Option<FileFormat>,
     /// Where it is written; may be the input itself with `replace`.
     pub output: PathBuf,
     /// Replace an output that is there; the old file is kept as a backup.
@@ -52,39 +62,33 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
     let target = Target::output(&request.output, request.replace, request.even_if_in_use)?;
     let source = Source::find(&request.input)?;
     let target = target.modelled_on(source.model.as_deref());
-    let damaged = source.view()?.and_then(|view| {
-        let damage = view.damage_found().iter().find(|damage| damage.loses_variables());
-        damage.map(ToString::to_string)
-    });
-    if let Some(damage) = damaged {
-        return Err(Error::Damaged {
-            path: request.input.clone(),
-            damage,
-        });
-    }
+    source.refuse_damage()?;
     let variables = source.variables()?;
     let mut report = Report::default();
-    report.notes.extend(source.digest_notes());
     let from = source
         .layout()?
         .map_or_else(|| "JSON".to_owned(), |layout| layout.name().to_owned());
-    let Some((layout, len_bytes)) = request.into.flash()? else {
-        let (records, variables): (Vec<_>, Vec<_>) = variables
-            .into_iter()
-            .partition(|variable| variable.guid == CERT_DB);
-        for name in records.iter().flat_map(|record| cert_db_names(&record.data)) {
-            report.notes.push(format!(
-                "{name}: who may change it is recorded in certdb on flash and as `digest` in the JSON; the one \
-                 cannot be computed from the other, so the first signed update after the move is refused"
-            ));
-        }
-        report
-            .steps
-            .push(format!("{} variables from {from} to JSON", variables.len()));
-        return write_json(target, &variables, report);
+    let code = source.code()?;
+    let Some(shape) = request.into.shape(&mut report)? else {
+        return into_json(target, &source, variables, code.is_some(), report);
     };
+    report.notes.extend(source.digest_notes());
+    if shape.code.is_none() {
+        refuse_to_drop_code(&target)?;
+        if code.is_some() {
+            report.notes.push(NO_CODE.into());
+        }
+    }
+    if source
+        .view()?
+        .is_some_and(|view| view.event_log().is_some_and(is_written))
+    {
+        report
+            .notes
+            .push("the event log of the store is not carried: its records are of the old layout".into());
+    }
     let writer = Writer {
-        layout,
+        layout: shape.layout,
         format: Format::Authenticated,
         checks: Checks::Sizes,
     };
@@ -92,77 +96,158 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
         path: request.output.clone(),
         source,
     })?;
-    report
-        .steps
-        .push(format!("{} variables from {from} to {layout}", variables.len()));
-    let qcow2 = match &source.content {
+    report.steps.push(format!(
+        "{} variables from {from} to {}",
+        variables.len(),
+        shape.layout
+    ));
+    let own = match &source.content {
         Content::Flash { qcow2, .. } => *qcow2,
         Content::Json(_) => None,
     };
-    // A qcow2 stays one. Nothing of an old output is kept but its owner, mode and labels.
+    let wanted = shape.qcow2.unwrap_or(own);
+    // Nothing of an old output is kept but its owner, mode and labels.
     let image = Image {
         volume,
-        len_bytes,
-        qcow2,
-        keeps_tail: false,
+        len_bytes: shape.len_bytes,
+        qcow2: match request.format {
+            None => wanted,
+            Some(FileFormat::Raw) => None,
+            Some(FileFormat::Qcow2) => Some(wanted.or(own).unwrap_or_default()),
+        },
+        tail: shape.code.map_or(Tail::Zeros, Tail::Code),
     };
-    write_flash(target, &image, Some(layout), &variables, report)
+    write_flash(target, &image, Some(shape.layout), &variables, report)
+}
+
+const NO_CODE: &str = "the firmware behind the variables is not carried: the source is a combined image, and what is written is not";
+
+fn into_json(
+    target: Target,
+    source: &Source,
+    variables: Vec<Variable>,
+    drops_code: bool,
+    mut report: Report,
+) -> Result<VarsChange, Error> {
+    refuse_to_drop_code(&target)?;
+    let digests = source.digests();
+    let (records, variables): (Vec<_>, Vec<_>) = variables.into_iter().partition(certdb::is_record);
+    for entry in records.iter().flat_map(|record| certdb::entries(&record.data)) {
+        report.notes.push(format!(
+            "{}-{}: who may change it is recorded in certdb on flash and as `digest` in the JSON; the one cannot be \
+             computed from the other, so the first signed update after the move is refused",
+            entry.guid, entry.name
+        ));
+    }
+    if drops_code {
+        report.notes.push(NO_CODE.into());
+    }
+    let from = source
+        .layout()?
+        .map_or_else(|| "JSON".to_owned(), |layout| layout.name().to_owned());
+    report
+        .steps
+        .push(format!("{} variables from {from} to JSON", variables.len()));
+    write_json(target, &variables, &digests, report)
+}
+
+/// A combined image is not replaced by a file without its firmware.
+fn refuse_to_drop_code(target: &Target) -> Result<(), Error> {
+    let Some(old) = target.old() else { return Ok(()) };
+    let mut old = old.try_clone().map_err(|source| Error::File {
+        action: "read",
+        path: target.path().to_path_buf(),
+        source,
+    })?;
+    // Whatever else was there may be replaced.
+    let has_code = Source::from_file(target.path(), &mut old).is_ok_and(|old| old.has_code());
+    if has_code {
+        return Err(Error::DropsCode {
+            path: target.path().to_path_buf(),
+        });
+    }
+    Ok(())
+}
+
+/// The flash image to make.
+struct Shape {
+    layout: Layout,
+    len_bytes: u64,
+    /// Firmware behind the variables.
+    code: Option<Vec<u8>>,
+    /// Whether the file is a qcow2, where that is told.
+    qcow2: Option<Option<Qcow2>>,
 }
 
 impl Into {
-    /// Layout and length of the flash image to make; nothing for JSON.
-    fn flash(&self) -> Result<Option<(Layout, u64)>, Error> {
+    /// The flash image to make; nothing for JSON.
+    fn shape(&self, report: &mut Report) -> Result<Option<Shape>, Error> {
+        let bare = |layout: Layout| Shape {
+            layout,
+            len_bytes: layout.vars_size_bytes(),
+            code: None,
+            qcow2: None,
+        };
         match self {
             Self::Json => Ok(None),
-            Self::Layout(layout) => Ok(Some((*layout, layout.vars_size_bytes()))),
+            Self::Layout(layout) => Ok(Some(bare(*layout))),
             Self::Like(path) => {
                 let template = Source::read(path)?;
                 let layout = template
                     .layout()?
                     .ok_or_else(|| Error::UnknownLayout { path: path.clone() })?;
-                let len_bytes = match template.content {
-                    Content::Flash { len_bytes, .. } => len_bytes,
-                    Content::Json(_) => layout.vars_size_bytes(),
-                };
-                Ok(Some((layout, len_bytes)))
+                let code = template.code()?;
+                Ok(Some(match template.content {
+                    Content::Flash { len_bytes, qcow2, .. } => Shape {
+                        layout,
+                        len_bytes,
+                        code,
+                        qcow2: Some(qcow2),
+                    },
+                    Content::Json(_) => bare(layout),
+                }))
             }
             Self::ForCode(path) => {
-                let layout = code_layout(path)?;
-                Ok(Some((layout, layout.vars_size_bytes())))
+                let (layout, is_combined) = code_layout(path)?;
+                if is_combined {
+                    report.notes.push(format!(
+                        "{} holds variables and firmware in one; what is written holds variables only (--like {0} makes \
+                         a combined image)",
+                        path.display()
+                    ));
+                }
+                Ok(Some(bare(layout)))
             }
         }
     }
 }
 
-/// The layout that firmware in a CODE file or combined image expects of its VARS.
-fn code_layout(path: &Path) -> Result<Layout, Error> {
+/// The layout that firmware in a CODE file or combined image expects of its VARS, and whether it is combined.
+fn code_layout(path: &Path) -> Result<(Layout, bool), Error> {
     let failed = |source| Error::File {
         action: "read",
         path: path.to_path_buf(),
         source,
     };
-    let mut file = File::open(path).map_err(failed)?;
-    let len_bytes = file.metadata().map_err(failed)?.len();
-    if let Some(layout) = Layout::of_x86_code_size(len_bytes) {
-        return Ok(layout);
+    let file = super::source::open(path).map_err(failed)?;
+    let flash = qcow2::unpack(path, &file)?;
+    let unfit = |why: &str| Error::UnknownCode {
+        path: path.to_path_buf(),
+        why: why.to_owned(),
+    };
+    let facts = ImageFacts::of(&flash.tree(), flash.len_bytes).map_err(|why| unfit(&why.to_string()))?;
+    if facts.role == Role::Vars {
+        return Err(unfit("it holds variables, no firmware"));
     }
-    let mut prefix = Vec::new();
-    (&mut file)
-        .take(VarStore::PREFIX_BYTES as u64)
-        .read_to_end(&mut prefix)
-        .map_err(failed)?;
-    // A combined image starts with its store.
-    if let Some(layout) = Layout::of_x86_combined_size(len_bytes)
-        && VarStore::parse_file(&prefix, len_bytes).is_ok_and(|view| view.format() != Format::Blank)
-    {
-        return Ok(layout);
+    if facts.has(Feature::PvVars) {
+        return Err(unfit(
+            "it keeps its variables in QEMU's uefi-vars device, not in flash; --layout json makes what that reads",
+        ));
     }
-    [Layout::ArmVirt, Layout::Riscv, Layout::Loongarch]
-        .into_iter()
-        .find(|layout| layout.code_size_bytes() == len_bytes)
-        .ok_or_else(|| Error::UnknownCode {
-            path: path.to_path_buf(),
-        })
+    facts
+        .layout
+        .map(|layout| (layout, facts.role == Role::Combined))
+        .ok_or_else(|| unfit("its size is no known layout's"))
 }
 
 /// An export.
@@ -184,6 +269,7 @@ pub fn export(request: &ExportRequest) -> Result<VarsChange, Error> {
     convert(&ConvertRequest {
         input: request.input.clone(),
         into: Into::Json,
+        format: None,
         output: request.output.clone(),
         replace: request.replace,
         even_if_in_use: false,

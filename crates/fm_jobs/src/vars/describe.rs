@@ -2,10 +2,10 @@
 
 use fm_formats::Guid;
 use fm_formats::efi::{DevicePath, LoadOption, SignatureKind, SignatureLists};
-use fm_formats::varstore::{Name, Variable};
+use fm_formats::varstore::Variable;
 
 use super::certificate::Certificate;
-use super::hex;
+use super::{certdb, hex};
 
 pub(super) const GLOBAL: Guid = Guid::literal("8be4df61-93ca-11d2-aa0d-00e098032b8c");
 pub(super) const SECURITY: Guid = Guid::literal("d719b2cb-3d3a-4596-a3bc-dad00e67656f");
@@ -13,7 +13,6 @@ pub(super) const SECURE_BOOT_ENABLE: Guid = Guid::literal("f0a30bc7-af08-4556-99
 pub(super) const CUSTOM_MODE: Guid = Guid::literal("c076ec0c-7028-4399-a072-71ee5c448b9f");
 pub(super) const SHIM: Guid = Guid::literal("605dab50-e046-4300-abb6-3dd810dd8b23");
 pub(super) const VENDOR_KEYS: Guid = Guid::literal("9073e4e0-60ec-4b6e-9903-4c223c260f3c");
-pub(super) const CERT_DB: Guid = Guid::literal("d9bee56e-75dc-49d9-b4d7-b534210f637a");
 const MTC: Guid = Guid::literal("eb704011-1402-11d3-8e77-00a0c969723b");
 
 /// Namespace and attributes that the specification or edk2 gives a name.
@@ -54,12 +53,13 @@ pub(super) fn in_short(variable: &Variable) -> Option<String> {
     match (variable.guid, name.as_str()) {
         (GLOBAL, "BootOrder" | "DriverOrder" | "SysPrepOrder" | "BootNext" | "BootCurrent") => {
             let (numbers, rest) = data.as_chunks::<2>();
-            rest.is_empty().then(|| {
-                let numbers: Vec<_> = numbers
-                    .iter()
-                    .map(|pair| format!("{:04X}", u16::from_le_bytes(*pair)))
-                    .collect();
-                numbers.join(",")
+            let numbers: Vec<_> = numbers
+                .iter()
+                .map(|pair| format!("{:04X}", u16::from_le_bytes(*pair)))
+                .collect();
+            Some(match rest {
+                [] => numbers.join(","),
+                _ => format!("malformed: {} bytes are no whole numbers", data.len()),
             })
         }
         (GLOBAL, "ConIn" | "ConOut" | "ErrOut") => Some(DevicePath::new(data).to_string()),
@@ -72,9 +72,9 @@ pub(super) fn in_short(variable: &Variable) -> Option<String> {
             [1] => Some("on".into()),
             _ => None,
         },
-        (GLOBAL, _) if is_numbered(&name) && !name.starts_with("Key") => boot_entry(data),
+        (GLOBAL, _) if is_boot_entry(&name) => Some(boot_entry(data)),
         (MTC, "MTC") => Some(format!("{}", u32::from_le_bytes(data.try_into().ok()?))),
-        (CERT_DB, "certdb" | "certdbv") => Some(cert_db(data)),
+        (certdb::NAMESPACE, "certdb" | "certdbv") => Some(cert_db(data)),
         _ => None,
     }
 }
@@ -88,7 +88,15 @@ pub(super) fn in_full(variable: &Variable) -> Vec<String> {
         _ => None,
     };
     let Some(lists) = signatures else {
-        return in_short(variable).into_iter().collect();
+        let mut lines: Vec<_> = in_short(variable).into_iter().collect();
+        if variable.guid == GLOBAL
+            && is_boot_entry(&variable.name.to_string())
+            && let Ok(option) = LoadOption::parse(&variable.data)
+            && !option.optional_data.is_empty()
+        {
+            lines.push(format!("its own bytes: {}", hex::encode(option.optional_data)));
+        }
+        return lines;
     };
     lists
         .signatures()
@@ -122,10 +130,26 @@ fn text(data: &[u8]) -> Option<String> {
     plain.then(|| text.replace('\n', "; "))
 }
 
-fn boot_entry(data: &[u8]) -> Option<String> {
-    let option = LoadOption::parse(data).ok()?;
-    let active = if option.is_active() { "" } else { ", not active" };
-    Some(format!("{:?} {}{active}", option.description, option.path))
+fn is_boot_entry(name: &str) -> bool {
+    is_numbered(name) && !name.starts_with("Key")
+}
+
+fn boot_entry(data: &[u8]) -> String {
+    let option = match LoadOption::parse(data) {
+        Ok(option) => option,
+        Err(why) => return format!("malformed: {why}"),
+    };
+    let mut text = format!("{:?} {}", option.description, option.path);
+    if !option.is_active() {
+        text += ", not active";
+    }
+    if option.is_hidden() {
+        text += ", hidden";
+    }
+    if !option.optional_data.is_empty() {
+        text += &format!(", with {} bytes of its own", option.optional_data.len());
+    }
+    text
 }
 
 /// Certificates by subject and last day, hashes by their number.
@@ -154,37 +178,13 @@ fn keys(data: &[u8]) -> Option<String> {
 }
 
 fn cert_db(data: &[u8]) -> String {
-    let names: Vec<_> = cert_db_names(data).iter().map(Name::to_string).collect();
+    let names: Vec<_> = certdb::entries(data)
+        .iter()
+        .map(|entry| entry.name.to_string())
+        .collect();
     if names.is_empty() {
         "no entries".into()
     } else {
         names.join(", ")
     }
-}
-
-/// The names in edk2's record of who may change private authenticated variables: a total length, then
-/// entries of GUID, length, name length, certificate length, name, certificate
-/// (edk2 `SecurityPkg/Library/AuthVariableLib/AuthServiceInternal.h`, `AUTH_CERT_DB_DATA`).
-pub(super) fn cert_db_names(data: &[u8]) -> Vec<Name> {
-    let number = |at: usize| -> Option<usize> {
-        let bytes = data.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        usize::try_from(u32::from_le_bytes(bytes)).ok()
-    };
-    let mut names = Vec::new();
-    let mut at = 4usize;
-    while let (Some(len), Some(units)) = (number(at + 16), number(at + 20)) {
-        let start = at + 28;
-        let Some(bytes) = units
-            .checked_mul(2)
-            .and_then(|len| data.get(start..start.checked_add(len)?))
-        else {
-            break;
-        };
-        names.push(Name::from_bytes(bytes));
-        match at.checked_add(len) {
-            Some(next) if len >= 28 && next < data.len() => at = next,
-            _ => break,
-        }
-    }
-    names
 }

@@ -1,9 +1,13 @@
 //! The documents of `vars`: what `--json` prints.
 
+use std::path::Path;
+
+use fm_formats::image::Layout;
 use fm_formats::varstore::{Entry, State, Time, VarStore, Variable, attribute};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::save::Report;
 use super::{describe, hex};
 
 /// `flashmoor/vars-list/1`: a variable store and what is in it.
@@ -27,6 +31,8 @@ pub struct VarsList {
     pub reclaimable_bytes: Option<u64>,
     /// `main`, or `spare` if an interrupted reclaim left the valid store there.
     pub truth: Option<&'static str>,
+    /// Whether somebody's records are in the event log area; no build of today writes any. Null for JSON.
+    pub event_log: Option<bool>,
     /// What is wrong with the store.
     pub damage: Vec<DamageFound>,
     /// The variables, in the order of the store.
@@ -174,8 +180,10 @@ pub struct VarsChange {
     pub schema: &'static str,
     /// The file.
     pub path: String,
-    /// Whether it was written; false for a plan.
+    /// Whether it was written; false for a plan, and where there was nothing to change.
     pub written: bool,
+    /// Whether the store says all that already, so that it was left alone.
+    pub up_to_date: bool,
     /// Where the old file is kept; null if there was none.
     pub backup: Option<String>,
     /// Layout of the store now.
@@ -188,6 +196,24 @@ pub struct VarsChange {
     pub steps: Vec<String>,
     /// What could not be carried over, a sentence each.
     pub notes: Vec<String>,
+}
+
+impl VarsChange {
+    /// Of a file that was not written.
+    pub(super) fn new(path: &Path, layout: Option<Layout>, variable_count: usize, report: Report) -> Self {
+        Self {
+            schema: "flashmoor/vars-change/1",
+            path: path.display().to_string(),
+            written: false,
+            up_to_date: false,
+            backup: None,
+            layout: layout.map(|layout| layout.name().to_owned()),
+            variable_count: variable_count as u64,
+            free_bytes: None,
+            steps: report.steps,
+            notes: report.notes,
+        }
+    }
 }
 
 /// `flashmoor/vars-diff/1`: how two stores differ in their variables.

@@ -46,6 +46,14 @@ pub enum Error {
         /// Where and why.
         source: fm_formats::Error,
     },
+    /// The file is an image that is not opened.
+    #[error("cannot read variables from {}: {why}", path.display())]
+    Unfit {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The file is JSON, but no variables in it.
     #[error("{} holds no variables in JSON", path.display())]
     Json {
@@ -53,6 +61,24 @@ pub enum Error {
         path: PathBuf,
         /// Where and why.
         source: serde_json::Error,
+    },
+    /// A JSON document of a later kind.
+    #[error("{} is a JSON of variables of version {version}; version 2 is known", path.display())]
+    JsonVersion {
+        /// Which file.
+        path: PathBuf,
+        /// What it says it is.
+        version: u32,
+    },
+    /// A name that JSON cannot say.
+    #[error("{guid}-{name} cannot be written to {}: JSON cannot say half a surrogate pair", path.display())]
+    JsonName {
+        /// Which file.
+        path: PathBuf,
+        /// The variable's namespace.
+        guid: Guid,
+        /// Its name.
+        name: Name,
     },
     /// A value in a JSON document cannot be used.
     #[error("{} of variable {name:?} in {} cannot be used: {why}", field, path.display())]
@@ -181,10 +207,45 @@ pub enum Error {
         source: fm_formats::Error,
     },
     /// The layout of a CODE file cannot be told.
-    #[error("the layout that {} needs cannot be told", path.display())]
+    #[error("the layout that {} needs cannot be told: {why}", path.display())]
     UnknownCode {
         /// Which file.
         path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// JSON has no layout, so nothing limits it.
+    #[error("{} is JSON, which sets no limit to variables", path.display())]
+    NoLimits {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A combined image would lose its firmware.
+    #[error("{} is a combined image, and its firmware would be lost", path.display())]
+    DropsCode {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A backup of something else than what is there.
+    #[error("{} is no backup of {}: {why}", backup.display(), path.display())]
+    OtherBackup {
+        /// Which file.
+        path: PathBuf,
+        /// What was to be restored.
+        backup: PathBuf,
+        /// How they differ.
+        why: String,
+    },
+    /// Nothing to enrol was named.
+    #[error("no key is named that could be enrolled")]
+    NothingToEnroll,
+    /// A platform key that firmware would not take.
+    #[error("{} is no platform key: {why}", path.display())]
+    PlatformKey {
+        /// Which file.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
     },
 }
 
@@ -193,7 +254,9 @@ impl Error {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Name { .. } | Self::NeedsGuid { .. } | Self::Ambiguous { .. } => Class::Usage,
+            Self::Name { .. } | Self::NeedsGuid { .. } | Self::Ambiguous { .. } | Self::NothingToEnroll => {
+                Class::Usage
+            }
             Self::Verify { .. } => Class::Bug,
             _ => Class::Failed,
         }
@@ -214,7 +277,13 @@ impl Error {
             Self::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => "run it as a user who may, or as root",
                 std::io::ErrorKind::ReadOnlyFilesystem => {
-                    "copy it elsewhere first: `flashmoor vars convert FILE --like FILE --output COPY`"
+                    "copy the file elsewhere first (`cp`), and change the copy"
+                }
+                std::io::ErrorKind::NotFound => {
+                    "look at the path: the file, or the folder that it is to be in, is not there"
+                }
+                std::io::ErrorKind::InvalidInput | std::io::ErrorKind::IsADirectory => {
+                    "name a VARS file, a combined image, a qcow2 of one, or a JSON of variables"
                 }
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
                     "make room in the folder of the file; the file is as it was"
@@ -224,15 +293,23 @@ impl Error {
             Self::Parse { .. } => {
                 "give a VARS file, a combined image, a qcow2 of one, or a JSON of variables"
             }
-            Self::Json { .. } | Self::JsonField { .. } => {
+            Self::Unfit { .. } => {
+                "flash images stand alone; `qemu-img convert -O raw` makes one of an image that you trust"
+            }
+            Self::Json { .. } | Self::JsonField { .. } | Self::JsonVersion { .. } => {
                 "give a JSON of QEMU's uefi-vars device, of virt-firmware, or of `flashmoor vars list --json`"
             }
+            Self::JsonName { .. } => "`flashmoor vars delete` takes it out of a copy first",
             Self::Emit { source, .. } => match source {
                 EmitError::VariableTooLarge { .. } | EmitError::StoreTooSmall { .. } => {
                     "delete what is not needed from a copy first (`flashmoor vars delete`), or choose a larger layout"
                 }
                 EmitError::Attributes { .. } => "name attributes as in `--attributes nv,bs,rt`",
                 EmitError::NoData { .. } => "to remove a variable use `flashmoor vars delete`",
+                EmitError::NotPlain { .. } => {
+                    "`flashmoor vars convert` makes a store of today's form, which has a place for them"
+                }
+                EmitError::Twice { .. } => "`flashmoor vars repair` keeps the one that the firmware shows",
                 _ => return None,
             },
             Self::Name { .. } => "UCS-2 characters only; others are written \\u{HEX}",
@@ -249,7 +326,21 @@ impl Error {
             Self::UnknownLayout { .. } => "name the layout with `vars convert --layout`",
             Self::Damaged { .. } => "`flashmoor vars repair` shows what can be saved",
             Self::NoBackup { .. } => "name one with --backup",
-            Self::UnknownCode { .. } => "name the layout with --layout",
+            Self::UnknownCode { .. } => "name a CODE file, or the layout with --layout",
+            Self::DropsCode { .. } => {
+                "name another --output, or --like a combined image: its firmware is put behind the variables"
+            }
+            Self::OtherBackup { .. } => {
+                "`flashmoor vars convert` makes a store of it that fits, `flashmoor vars import` takes its variables"
+            }
+            Self::NoLimits { .. } => {
+                "`flashmoor vars convert --layout` makes the flash store that the question is about"
+            }
+            Self::NothingToEnroll => "say --microsoft, --microsoft-dbx, --pk, --kek, --db or --dbx",
+            Self::PlatformKey { .. } => "give one X.509 certificate (PEM or DER), or a signature list of one",
+            Self::Signature { .. } => {
+                "give a certificate (PEM or DER), a signature list (ESL) or a signed update (.auth)"
+            }
             _ => return None,
         };
         Some(text.into())

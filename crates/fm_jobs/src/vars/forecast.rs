@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::Error;
 use super::describe::SECURITY;
-use super::secure_boot::{KEY_ATTRIBUTES, find, key_material, microsoft_updates, plain, update_lists};
+use super::secure_boot::{
+    KEY_ATTRIBUTES, KeyMaterial, find, key_material, microsoft_updates, plain, signed_update,
+};
 use super::source::Source;
 
 /// `flashmoor/vars-dbx-forecast/1`: whether a revocation update would still fit.
@@ -45,26 +47,30 @@ pub struct DbxForecast {
 pub fn forecast(path: &Path, update: Option<&Path>) -> Result<DbxForecast, Error> {
     let source = Source::find(path)?;
     let variables = source.variables()?;
-    let view = source.view()?.ok_or_else(|| Error::UnknownLayout {
+    let view = source.view()?.ok_or_else(|| Error::NoLimits {
         path: path.to_path_buf(),
     })?;
     let layout = view.layout().ok_or_else(|| Error::UnknownLayout {
         path: path.to_path_buf(),
     })?;
     let old = find(&variables, SECURITY, "dbx");
-    let mut lists = match old {
+    let lists = match old {
         Some(old) => SignatureLists::parse(&old.data).map_err(|source| Error::Signature {
             path: path.to_path_buf(),
             source,
         })?,
         None => SignatureLists::default(),
     };
+    let mut dbx = KeyMaterial {
+        lists,
+        ..KeyMaterial::default()
+    };
     let mut new_signatures = 0usize;
     match update {
-        Some(file) => new_signatures += lists.merge(&key_material(file)?),
+        Some(file) => new_signatures += dbx.add(&key_material(file)?),
         None => {
             for update in microsoft_updates(Some(layout)) {
-                new_signatures += lists.merge(&update_lists(Path::new("Microsoft's dbx"), update)?);
+                new_signatures += dbx.add(&signed_update(Path::new("Microsoft's dbx"), update)?);
             }
         }
     }
@@ -72,7 +78,7 @@ pub fn forecast(path: &Path, update: Option<&Path>) -> Result<DbxForecast, Error
         format: view.format(),
         ..Writer::new(layout)
     };
-    let after = Variable::new(SECURITY, plain("dbx"), KEY_ATTRIBUTES, lists.to_bytes());
+    let after = Variable::new(SECURITY, plain("dbx"), KEY_ATTRIBUTES, dbx.lists.to_bytes());
     let needed_bytes = writer.variable_len_bytes(&after);
     let limit_bytes = u64::from(Geometry::of(layout).limit_bytes(KEY_ATTRIBUTES));
     let old_bytes = old.map_or(0, |old| writer.variable_len_bytes(old).next_multiple_of(4));

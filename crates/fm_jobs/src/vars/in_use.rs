@@ -1,33 +1,42 @@
 //! Whether a running program has a file open for writing: QEMU's image locks, and what /proc shows.
 
 use std::fs::{self, File};
-use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 
-use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
+use nix::fcntl::{FcntlArg, fcntl};
 
 /// QEMU locks single bytes from 100 and from 200 of an image that it has open, one for each permission
 /// (QEMU `block/file-posix.c`, `RAW_LOCK_PERM_BASE`, `RAW_LOCK_SHARED_BASE`).
-const QEMU_LOCKS: (u64, u64) = (100, 200);
+const QEMU_LOCKS: (i64, i64) = (100, 200);
 
 /// Who has `file` open for writing, if anybody but this process does.
 pub(super) fn holder(file: &File) -> Option<String> {
     if let Some(by_proc) = writer_in_proc(file) {
         return Some(by_proc);
     }
-    let mut query = Flock::from(FlockType::WriteLock);
-    query.offset_type = FlockOffsetType::Set;
-    (query.start, query.length) = QEMU_LOCKS;
-    match fcntl_getlk(file.as_fd(), &query) {
-        Ok(Some(lock)) => Some(match lock.pid {
-            Some(pid) => format!(
-                "a process that holds QEMU's image lock (pid {})",
-                pid.as_raw_nonzero()
-            ),
-            None => "a process that holds QEMU's image lock".into(),
-        }),
-        Ok(None) | Err(_) => None,
+    image_lock(file)
+}
+
+/// What is known of another process's QEMU lock on `file`. QEMU's are locks of an open file, which belong to no
+/// process: their pid reads -1, which is why rustix's query is not used.
+fn image_lock(file: &File) -> Option<String> {
+    let (start, len) = QEMU_LOCKS;
+    // It also finds the locks of processes that could not have locks of open files.
+    let mut query = nix::libc::flock {
+        l_type: nix::libc::F_WRLCK as _,
+        l_whence: nix::libc::SEEK_SET as _,
+        l_start: start,
+        l_len: len,
+        l_pid: 0,
+    };
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut query)).ok()?;
+    if i32::from(query.l_type) == nix::libc::F_UNLCK {
+        return None;
     }
+    Some(match query.l_pid {
+        pid @ 1.. => format!("a process that holds QEMU's image lock (pid {pid})"),
+        _ => "a process that holds QEMU's image lock".into(),
+    })
 }
 
 /// The first process whose descriptor is this very file, opened for writing.

@@ -2,17 +2,31 @@
 //!
 //! Source: QEMU `hw/uefi/var-service-json.c`; virt-firmware `efi/efijson.py` writes the same shape.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use fm_formats::varstore::{Name, Time, Variable};
+use fm_formats::Guid;
+use fm_formats::varstore::{Name, ParseNameError, Time, Variable, attribute};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, hex};
 
 #[derive(Debug, Deserialize)]
 struct Document {
+    /// Only our own list has it.
+    #[serde(default)]
+    schema: Option<String>,
+    /// Of QEMU's shape.
+    #[serde(default)]
+    version: Option<u32>,
     variables: Vec<Entry>,
 }
+
+/// The version of QEMU's shape that is known.
+const VERSION: u32 = 2;
+
+/// QEMU's record of who may change a private authenticated variable, as its own hexadecimal text.
+pub(super) type Digests = BTreeMap<(Guid, Name), String>;
 
 /// Any of the three shapes: `attr` or `attributes`, `time` (hex) or `timestamp` (ours).
 #[derive(Debug, Deserialize)]
@@ -45,16 +59,26 @@ struct OwnTime {
 #[derive(Debug, Default)]
 pub(super) struct Variables {
     pub(super) variables: Vec<Variable>,
-    /// Names of variables whose `digest` (QEMU's record of who may change a private authenticated variable)
-    /// has no place in a flash store.
-    pub(super) with_digest: Vec<String>,
+    pub(super) digests: Digests,
 }
 
 pub(super) fn read(path: &Path, text: &[u8]) -> Result<Variables, Error> {
+    // QEMU takes an empty file for a store without variables.
+    if text.is_empty() {
+        return Ok(Variables::default());
+    }
     let document: Document = serde_json::from_slice(text).map_err(|source| Error::Json {
         path: path.to_path_buf(),
         source,
     })?;
+    if let Some(version) = document.version.filter(|version| *version > VERSION) {
+        return Err(Error::JsonVersion {
+            path: path.to_path_buf(),
+            version,
+        });
+    }
+    let is_own = document.schema.is_some();
+    let mut seen = BTreeSet::new();
     let mut found = Variables::default();
     for entry in document.variables {
         // Our own list may also tell of deleted ones.
@@ -82,15 +106,25 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Variables, Error> {
                 .map(Time)
                 .ok_or_else(|| bad("time", "it is not 32 hexadecimal digits".into()))?,
         };
-        if entry.digest.is_some() {
-            found.with_digest.push(entry.name.clone());
+        let guid = entry
+            .guid
+            .parse()
+            .map_err(|error: fm_formats::ParseGuidError| bad("guid", error.to_string()))?;
+        let name = if is_own {
+            entry.name.parse()
+        } else {
+            literal(&entry.name)
+        }
+        .map_err(|error| bad("name", error.to_string()))?;
+        if !seen.insert((guid, name.clone())) {
+            return Err(bad("name", format!("{guid} has it twice")));
+        }
+        if let Some(digest) = &entry.digest {
+            found.digests.insert((guid, name.clone()), digest.clone());
         }
         found.variables.push(Variable {
-            guid: entry
-                .guid
-                .parse()
-                .map_err(|error: fm_formats::ParseGuidError| bad("guid", error.to_string()))?,
-            name: name(&entry.name).map_err(|error| bad("name", error.to_string()))?,
+            guid,
+            name,
             attributes: entry.attr,
             timestamp,
             monotonic_count: entry.monotonic_count,
@@ -102,16 +136,16 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Variables, Error> {
     Ok(found)
 }
 
-/// Foreign documents do not escape a backslash; ours do.
-fn name(text: &str) -> Result<Name, fm_formats::varstore::ParseNameError> {
-    text.parse().or_else(|error| {
-        let escaped = text.replace('\\', "\\u{5c}");
-        if escaped == text {
-            Err(error)
-        } else {
-            escaped.parse()
-        }
-    })
+/// A name as QEMU and virt-firmware write it: every character is one, the backslash too.
+fn literal(text: &str) -> Result<Name, ParseNameError> {
+    let name = Name::from_units(text.encode_utf16());
+    if text.is_empty() {
+        Err(ParseNameError::Empty)
+    } else if text.contains('\0') {
+        Err(ParseNameError::NotUcs2('\0'))
+    } else {
+        Ok(name)
+    }
 }
 
 #[derive(Serialize)]
@@ -128,24 +162,35 @@ struct OutEntry {
     data: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 /// The document that QEMU's `uefi-vars` device loads and virt-firmware reads.
-pub(super) fn write(variables: &[Variable]) -> Vec<u8> {
+pub(super) fn write(path: &Path, variables: &[Variable], digests: &Digests) -> Result<Vec<u8>, Error> {
+    let mut entries = Vec::with_capacity(variables.len());
+    for variable in variables {
+        let name = String::from_utf16(variable.name.units()).map_err(|_| Error::JsonName {
+            path: path.to_path_buf(),
+            guid: variable.guid,
+            name: variable.name.clone(),
+        })?;
+        let digest = digests.get(&(variable.guid, variable.name.clone())).cloned();
+        entries.push(OutEntry {
+            guid: variable.guid.to_string(),
+            name,
+            attr: variable.attributes,
+            data: hex::encode(&variable.data),
+            time: (!variable.timestamp.is_zero()).then(|| hex::encode(&variable.timestamp.0)),
+            // Without authentication by time nobody's signature is asked for.
+            digest: digest.filter(|_| variable.attributes & attribute::TIME_AUTHENTICATED != 0),
+        });
+    }
     let document = OutDocument {
-        version: 2,
-        variables: variables
-            .iter()
-            .map(|variable| OutEntry {
-                guid: variable.guid.to_string(),
-                name: variable.name.to_string(),
-                attr: variable.attributes,
-                data: hex::encode(&variable.data),
-                time: (!variable.timestamp.is_zero()).then(|| hex::encode(&variable.timestamp.0)),
-            })
-            .collect(),
+        version: VERSION,
+        variables: entries,
     };
     let mut text = serde_json::to_vec_pretty(&document).unwrap_or_default();
     text.push(b'\n');
-    text
+    Ok(text)
 }

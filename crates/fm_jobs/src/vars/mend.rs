@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fm_formats::varstore::{Checks, Format, Ftw, State, Truth};
+use fm_formats::varstore::{Checks, Format, Ftw, State, Truth, VarStore};
 
 use super::Error;
 use super::backup::backups;
@@ -12,7 +12,7 @@ use super::change::Write;
 use super::document::VarsChange;
 use super::replace::{Target, copy_sparse};
 use super::save::{Edit, Report};
-use super::source::Source;
+use super::source::{self, Source};
 
 /// Writes whatever can be saved of a damaged store as a sound one. Without `apply` it only says what it
 /// would do.
@@ -79,7 +79,7 @@ pub fn repair(write: &Write, apply: bool) -> Result<VarsChange, Error> {
 /// If the store is damaged or cannot be written.
 pub fn compact(write: &Write, apply: bool) -> Result<VarsChange, Error> {
     let edit = Edit::open(&write.path, write.even_if_in_use || !apply)?;
-    edit.refuse_damage()?;
+    edit.source.refuse_damage()?;
     let mut report = Report::default();
     if let Some(view) = edit.source.view()? {
         let gone = view
@@ -108,18 +108,13 @@ fn plan(edit: &Edit, report: Report) -> Result<VarsChange, Error> {
     edit.check(Checks::Representable)?;
     let view = edit.source.view()?;
     Ok(VarsChange {
-        schema: "flashmoor/vars-change/1",
-        path: edit.source.path.display().to_string(),
-        written: false,
-        backup: None,
-        layout: view
-            .as_ref()
-            .and_then(|view| view.layout())
-            .map(|layout| layout.name().to_owned()),
-        variable_count: edit.variables.len() as u64,
-        free_bytes: view.as_ref().map(|view| view.free_bytes()),
-        steps: report.steps,
-        notes: report.notes,
+        free_bytes: view.as_ref().map(VarStore::free_bytes),
+        ..VarsChange::new(
+            &edit.source.path,
+            edit.source.layout()?,
+            edit.variables.len(),
+            report,
+        )
     })
 }
 
@@ -128,14 +123,14 @@ fn plan(edit: &Edit, report: Report) -> Result<VarsChange, Error> {
 pub struct RestoreRequest {
     /// The file.
     pub write: Write,
-    /// The backup; left out, the newest.
+    /// The backup; left out, the newest that was kept of the file.
     pub backup: Option<PathBuf>,
 }
 
 /// Brings a backup back; what is there now becomes a backup itself.
 ///
 /// # Errors
-/// If there is no backup, or it is no variable store.
+/// If there is no backup, or it is no variable store, or one of another kind that was not kept of this file.
 pub fn restore(request: &RestoreRequest) -> Result<VarsChange, Error> {
     let path = &request.write.path;
     let backup = match &request.backup {
@@ -146,27 +141,56 @@ pub fn restore(request: &RestoreRequest) -> Result<VarsChange, Error> {
     };
     let source = Source::read(&backup)?;
     let variables = source.variables()?;
-    let layout = source.layout()?;
-    let free_bytes = source.view()?.map(|view| view.free_bytes());
+    let mut report = Report::default();
+    report.steps.push(format!("restored from {}", backup.display()));
+    if let Some(damage) = source.view()?.and_then(|view| view.losing_damage().copied()) {
+        report.notes.push(format!("the backup is damaged: {damage}"));
+    }
     let target = if path.exists() {
         Target::existing(path, request.write.even_if_in_use)?
     } else {
         Target::output(path, false, false)?
     };
-    let kept = target.replace(|file| copy_whole(&backup, file), |_| Ok(()))?;
+    let same = backup.canonicalize().unwrap_or_else(|_| backup.clone());
+    if !backups(path)?.contains(&same) {
+        refuse_other_kind(&target, &source)?;
+    }
+    let kept = target.replace(
+        |file| copy_whole(&backup, file),
+        |file| match Source::from_file(path, file).and_then(|source| source.variables()) {
+            Ok(read) if read == variables => Ok(()),
+            _ => Err(Error::Verify { path: path.clone() }),
+        },
+    )?;
     Ok(VarsChange {
-        schema: "flashmoor/vars-change/1",
-        path: path.display().to_string(),
         written: true,
         backup: kept.map(|path| path.display().to_string()),
-        layout: layout.map(|layout| layout.name().to_owned()),
-        variable_count: variables.len() as u64,
-        free_bytes,
-        steps: vec![format!("restored from {}", backup.display())],
-        notes: Vec::new(),
+        free_bytes: source.view()?.map(|view| view.free_bytes()),
+        ..VarsChange::new(path, source.layout()?, variables.len(), report)
+    })
+}
+
+/// A backup that flashmoor made of this very file may be of another layout: converting replaced it. Any other
+/// file must be of the kind that the guest is set up for.
+fn refuse_other_kind(target: &Target, backup: &Source) -> Result<(), Error> {
+    let Some(old) = target.old().and_then(|old| old.try_clone().ok()) else {
+        return Ok(());
+    };
+    // What cannot be read any more has no kind.
+    let Ok(present) = Source::from_file(target.path(), &mut { old }) else {
+        return Ok(());
+    };
+    let (is, was) = (present.kind()?, backup.kind()?);
+    if is == was {
+        return Ok(());
+    }
+    Err(Error::OtherBackup {
+        path: target.path().to_path_buf(),
+        backup: backup.path.clone(),
+        why: format!("it is {was}, and the file is {is}"),
     })
 }
 
 fn copy_whole(from: &Path, to: &mut File) -> io::Result<()> {
-    copy_sparse(&mut File::open(from)?, to, 0)
+    copy_sparse(&mut source::open(from)?, to, 0)
 }

@@ -4,6 +4,7 @@
 //! new file, reads that back and compares, and only then puts it in place; the old file stays as a backup.
 
 mod backup;
+mod certdb;
 mod certificate;
 mod change;
 mod convert;
@@ -15,6 +16,7 @@ mod hex;
 mod in_use;
 mod json;
 mod mend;
+mod qcow2;
 mod read;
 mod replace;
 mod save;
@@ -23,7 +25,7 @@ mod source;
 mod trust;
 
 pub use change::{DeleteRequest, ImportRequest, SetRequest, Write, delete, import, set};
-pub use convert::{ConvertRequest, ExportRequest, Into, convert, export};
+pub use convert::{ConvertRequest, ExportRequest, FileFormat, Into, convert, export};
 pub use document::{
     DamageFound, Timestamp, VariableChange, VariableDocument, VarsChange, VarsDiff, VarsList, attribute_names,
 };
@@ -33,4 +35,4 @@ pub use hex::decode as hex_bytes;
 pub use mend::{RestoreRequest, compact, repair, restore};
 pub use read::{Selection, Shown, diff, get, list, show};
 pub use secure_boot::{Enrolment, Keys, enroll, unenroll};
-pub use trust::{SecureBootStatus, Trust, status, status_of_guests};
+pub use trust::{SecureBootStatus, Trust, status, status_of_guests, statuses};

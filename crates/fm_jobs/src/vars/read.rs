@@ -7,7 +7,7 @@ use fm_formats::Guid;
 use fm_formats::varstore::{Format, Name, State, Variable};
 
 use super::document::{self, VariableChange, VariableDocument, VarsDiff, VarsList};
-use super::source::{Content, Source};
+use super::source::{Content, Source, is_written};
 use super::{Error, describe};
 
 /// Which variables of a store are meant.
@@ -72,6 +72,7 @@ fn list_source(source: &Source, all: bool) -> Result<VarsList, Error> {
             free_bytes: None,
             reclaimable_bytes: None,
             truth: None,
+            event_log: None,
             damage: Vec::new(),
             variables: found
                 .variables
@@ -95,6 +96,7 @@ fn list_source(source: &Source, all: bool) -> Result<VarsList, Error> {
         free_bytes: Some(view.free_bytes()),
         reclaimable_bytes: Some(view.reclaimable_bytes()),
         truth: Some(view.truth().name()),
+        event_log: Some(view.event_log().is_some_and(is_written)),
         damage: document::damage(&view),
         variables: view
             .entries()

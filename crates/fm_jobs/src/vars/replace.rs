@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, Mode};
 use super::Error;
 use super::backup::{back_up, prune};
 use super::in_use;
-use super::source::refuse_guest;
+use super::source::{self, refuse_guest};
 
 /// What stands between a file's name and the pid of who writes its successor.
 const NEW_MARK: &str = ".flashmoor-new-";
@@ -47,7 +47,7 @@ impl Target {
             }
         };
         loop {
-            let old = File::open(&path).map_err(failed("open"))?;
+            let old = source::open(&path).map_err(failed("open"))?;
             if !old.metadata().map_err(failed("read"))?.is_file() {
                 return Err(Error::ReadOnlyKind {
                     path,
@@ -92,7 +92,7 @@ impl Target {
 
     /// A file that is made gets the owner, mode and labels of this one, as far as we may give them.
     pub(super) fn modelled_on(mut self, path: Option<&Path>) -> Self {
-        self.model = path.and_then(|path| File::open(path).ok());
+        self.model = path.and_then(|path| source::open(path).ok());
         self
     }
 

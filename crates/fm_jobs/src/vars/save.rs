@@ -1,16 +1,18 @@
 //! Put variables back where they came from, or somewhere new, and make sure that they are there.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use fm_formats::image::Layout;
 use fm_formats::varstore::{Checks, Format, Geometry, VarStore, Variable, Writer};
 
+use super::Error;
 use super::document::VarsChange;
+use super::json::{self, Digests};
+use super::qcow2::{self, Qcow2};
 use super::replace::{Target, copy_sparse};
-use super::source::{Content, Qcow2, Source, qemu_img, tempfile_folder};
-use super::{Error, json};
+use super::source::{self, Content, Source};
 
 /// What a change did.
 #[derive(Debug, Default)]
@@ -25,6 +27,8 @@ pub(super) struct Edit {
     target: Target,
     pub(super) source: Source,
     pub(super) variables: Vec<Variable>,
+    /// Of JSON: who may change which of them.
+    pub(super) digests: Digests,
 }
 
 impl Edit {
@@ -32,7 +36,7 @@ impl Edit {
         let target = Target::existing(path, even_if_in_use)?;
         let mut file = match target.old() {
             Some(old) => old.try_clone(),
-            None => File::open(path),
+            None => source::open(path),
         }
         .map_err(|source| Error::File {
             action: "read",
@@ -43,37 +47,26 @@ impl Edit {
         if matches!(
             source.content,
             Content::Flash {
-                qcow2: Some(Qcow2 { is_layered: true, .. }),
+                qcow2: Some(Qcow2 {
+                    has_snapshots: true,
+                    ..
+                }),
                 ..
             }
         ) {
             return Err(Error::ReadOnlyKind {
                 path: path.to_path_buf(),
-                why: "it is a qcow2 with a backing file, encryption or snapshots",
+                why: "it is a qcow2 with snapshots, which a new file would not have",
             });
         }
         let variables = source.variables()?;
+        let digests = source.digests();
         Ok(Self {
             target,
             source,
             variables,
+            digests,
         })
-    }
-
-    /// Refuses a store whose damage an edit would make permanent.
-    pub(super) fn refuse_damage(&self) -> Result<(), Error> {
-        let view = self.source.view()?;
-        let first = view
-            .iter()
-            .flat_map(|view| view.damage_found())
-            .find(|damage| damage.loses_variables());
-        match first {
-            Some(damage) => Err(Error::Damaged {
-                path: self.source.path.clone(),
-                damage: damage.to_string(),
-            }),
-            None => Ok(()),
-        }
     }
 
     /// What would be written, checked as far as it can be before writing.
@@ -112,6 +105,26 @@ impl Edit {
         self.volume(checks).map(|_| ())
     }
 
+    /// Writes, unless the store says all that already: a backup that differs in nothing would push out one
+    /// that does.
+    pub(super) fn commit_changes(self, checks: Checks, report: Report) -> Result<VarsChange, Error> {
+        if self.variables != self.source.variables()? || self.digests != self.source.digests() {
+            return self.commit(checks, report);
+        }
+        self.check(checks)?;
+        let view = self.source.view()?;
+        Ok(VarsChange {
+            up_to_date: true,
+            free_bytes: view.as_ref().map(VarStore::free_bytes),
+            ..VarsChange::new(
+                &self.source.path,
+                self.source.layout()?,
+                self.variables.len(),
+                report,
+            )
+        })
+    }
+
     /// Writes, keeping a backup.
     pub(super) fn commit(self, checks: Checks, report: Report) -> Result<VarsChange, Error> {
         let volume = self.volume(checks)?;
@@ -119,6 +132,7 @@ impl Edit {
             target,
             source,
             variables,
+            digests,
         } = self;
         let layout = source.layout()?;
         match (volume, &source.content) {
@@ -128,25 +142,35 @@ impl Edit {
                     volume,
                     len_bytes: *len_bytes,
                     qcow2: *qcow2,
-                    keeps_tail: true,
+                    tail: Tail::Kept,
                 },
                 layout,
                 &variables,
                 report,
             ),
-            _ => write_json(target, &variables, report),
+            _ => write_json(target, &variables, &digests, report),
         }
     }
 }
 
-/// A flash image to write: the volume, then what the old file has behind it.
+/// A flash image to write: the volume, then what lies behind it.
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) volume: Vec<u8>,
     pub(super) len_bytes: u64,
     pub(super) qcow2: Option<Qcow2>,
-    /// Whether what the old file has behind the volume stays: padding, or CODE of a combined image.
-    pub(super) keeps_tail: bool,
+    pub(super) tail: Tail,
+}
+
+/// What lies behind the volume in a flash image.
+#[derive(Debug)]
+pub(super) enum Tail {
+    /// Zeros.
+    Zeros,
+    /// What the old file has there: padding, or CODE of a combined image.
+    Kept,
+    /// CODE of a combined image.
+    Code(Vec<u8>),
 }
 
 pub(super) fn write_flash(
@@ -157,138 +181,118 @@ pub(super) fn write_flash(
     report: Report,
 ) -> Result<VarsChange, Error> {
     let path = target.path().to_path_buf();
-    let mut tail = match target.old() {
-        Some(old) if image.keeps_tail && image.qcow2.is_none() => old.try_clone().ok(),
+    let old = match (&image.tail, target.old()) {
+        (Tail::Kept, Some(old)) => Some(old.try_clone().map_err(|source| Error::File {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?),
         _ => None,
     };
-    let meant = variables.to_vec();
-    let verify_path = path.clone();
-    let failed = |source| Error::File {
-        action: "write",
-        path: path.clone(),
-        source,
+    let packed = match image.qcow2 {
+        Some(qcow2) => Some(pack(&path, image, qcow2, old.as_ref())?),
+        None => None,
     };
-    let backup = match image.qcow2 {
-        None => target.replace(
-            |file| write_raw(file, image, tail.as_mut()),
-            |file| verify(&verify_path, file, &meant),
-        )?,
-        Some(qcow2) => {
-            let folder = tempfile_folder(&path)?;
-            let (raw, packed) = (folder.path.join("raw"), folder.path.join("qcow2"));
-            if image.keeps_tail {
-                qemu_img(&path, &["convert", "-f", "qcow2", "-O", "raw"], &[&path, &raw])?;
-            }
-            let mut file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(&raw)
-                .map_err(failed)?;
-            write_raw(&mut file, image, None).map_err(failed)?;
-            verify(&verify_path, &mut file, &meant)?;
-            let cluster = format!("cluster_size={}", 1u64 << qcow2.cluster_bits);
-            qemu_img(
-                &path,
-                &["convert", "-f", "raw", "-O", "qcow2", "-o", &cluster],
-                &[&raw, &packed],
-            )?;
-            target.replace(
-                |file| io::copy(&mut File::open(&packed)?, file).map(|_| ()),
-                |_| {
-                    let read = Source::read(&packed)?.variables()?;
-                    if read == meant {
-                        Ok(())
-                    } else {
-                        Err(Error::Verify { path: verify_path })
-                    }
-                },
-            )?
-        }
-    };
+    let backup = target.replace(
+        |file| match packed {
+            Some(bytes) => file.write_all(&bytes),
+            None => write_raw(file, image, old),
+        },
+        |file| verify(&path, file, variables),
+    )?;
     let view = VarStore::parse_file(&image.volume, image.len_bytes).map_err(|source| Error::Parse {
         path: path.clone(),
         source,
     })?;
     Ok(VarsChange {
-        schema: "flashmoor/vars-change/1",
-        path: path.display().to_string(),
         written: true,
         backup: backup.map(|path| path.display().to_string()),
-        layout: layout.map(|layout| layout.name().to_owned()),
-        variable_count: variables.len() as u64,
         free_bytes: Some(view.free_bytes()),
-        steps: report.steps,
-        notes: report.notes,
+        ..VarsChange::new(&path, layout, variables.len(), report)
     })
 }
 
-fn write_raw(file: &mut File, image: &Image, tail: Option<&mut File>) -> io::Result<()> {
-    if let Some(tail) = tail {
-        copy_sparse(tail, file, image.volume.len() as u64)?;
+fn write_raw(file: &mut File, image: &Image, old: Option<File>) -> io::Result<()> {
+    match (&image.tail, old) {
+        (Tail::Kept, Some(mut old)) => copy_sparse(&mut old, file, image.volume.len() as u64)?,
+        (Tail::Code(code), _) => {
+            file.seek(SeekFrom::Start(image.volume.len() as u64))?;
+            file.write_all(code)?;
+        }
+        _ => {}
     }
     file.set_len(image.len_bytes.max(image.volume.len() as u64))?;
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&image.volume)
 }
 
-/// Reads the store back and compares it with what was meant.
-fn verify(path: &Path, file: &mut File, meant: &[Variable]) -> Result<(), Error> {
-    let failed = |source| Error::File {
-        action: "read back",
-        path: path.to_path_buf(),
-        source,
+fn pack(path: &Path, image: &Image, qcow2: Qcow2, old: Option<&File>) -> Result<Vec<u8>, Error> {
+    let mut raw = match (&image.tail, old) {
+        (Tail::Kept, Some(old)) => qcow2::start_of(&qcow2::unpack(path, old)?, usize::MAX),
+        (Tail::Code(code), _) => [image.volume.as_slice(), code].concat(),
+        _ => Vec::new(),
     };
-    let len_bytes = file.metadata().map_err(failed)?.len();
-    file.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let mut prefix = Vec::new();
-    file.take(VarStore::PREFIX_BYTES as u64)
-        .read_to_end(&mut prefix)
-        .map_err(failed)?;
-    let sound = VarStore::parse_file(&prefix, len_bytes)
-        .is_ok_and(|view| view.damage_found().is_empty() && view.to_variables() == meant);
-    if sound {
-        Ok(())
-    } else {
-        Err(Error::Verify {
+    raw.resize(raw.len().max(image.volume.len()), 0);
+    raw[..image.volume.len()].copy_from_slice(&image.volume);
+    qcow2.pack(path, &raw, image.len_bytes.max(raw.len() as u64))
+}
+
+/// Reads back what was written, whatever its kind, and compares it with what was meant.
+fn verify(path: &Path, file: &mut File, meant: &[Variable]) -> Result<(), Error> {
+    match reads_as(path, file, meant) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(_) => Err(Error::Verify {
             path: path.to_path_buf(),
-        })
+        }),
     }
+}
+
+fn reads_as(path: &Path, file: &mut File, meant: &[Variable]) -> Result<bool, Error> {
+    let source = Source::from_file(path, file)?;
+    let undamaged = source.view()?.is_none_or(|view| view.damage_found().is_empty());
+    Ok(undamaged && source.variables()? == meant)
 }
 
 pub(super) fn write_json(
     target: Target,
     variables: &[Variable],
+    digests: &Digests,
     mut report: Report,
 ) -> Result<VarsChange, Error> {
-    report.notes.extend(json_losses(variables));
+    report.notes.extend(variables.iter().flat_map(json_losses));
     let path = target.path().to_path_buf();
-    let text = json::write(variables);
-    let backup = target.replace(|file| file.write_all(&text), |_| Ok(()))?;
+    let text = json::write(&path, variables, digests)?;
+    // What JSON has no place for is noted above; the rest must be there.
+    let meant: Vec<_> = variables
+        .iter()
+        .map(|variable| Variable {
+            monotonic_count: 0,
+            public_key_index: 0,
+            ..variable.clone()
+        })
+        .collect();
+    let backup = target.replace(|file| file.write_all(&text), |file| verify(&path, file, &meant))?;
     Ok(VarsChange {
-        schema: "flashmoor/vars-change/1",
-        path: path.display().to_string(),
         written: true,
         backup: backup.map(|path| path.display().to_string()),
-        layout: None,
-        variable_count: variables.len() as u64,
-        free_bytes: None,
-        steps: report.steps,
-        notes: report.notes,
+        ..VarsChange::new(&path, None, variables.len(), report)
     })
 }
 
 /// What JSON of QEMU's `uefi-vars` has no place for, a sentence each.
-fn json_losses(variables: &[Variable]) -> Vec<String> {
+fn json_losses(variable: &Variable) -> Vec<String> {
+    let Variable { guid, name, .. } = variable;
     let mut notes = Vec::new();
-    for variable in variables {
-        if variable.monotonic_count != 0 || variable.public_key_index != 0 {
-            notes.push(format!(
-                "{}-{}: monotonic count {} and key index {} have no place in the JSON",
-                variable.guid, variable.name, variable.monotonic_count, variable.public_key_index
-            ));
-        }
+    if variable.monotonic_count != 0 || variable.public_key_index != 0 {
+        notes.push(format!(
+            "{guid}-{name}: monotonic count {} and key index {} have no place in the JSON",
+            variable.monotonic_count, variable.public_key_index
+        ));
+    }
+    if name.units().iter().any(|unit| *unit > 0x7f) {
+        notes.push(format!(
+            "{guid}-{name}: QEMU reads names byte by byte, so it will know this one by another name"
+        ));
     }
     notes
 }

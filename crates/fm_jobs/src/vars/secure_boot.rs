@@ -1,5 +1,7 @@
 //! Secure Boot of a guest that is off: enrolling keys, taking them out.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use fm_formats::Guid;
@@ -65,58 +67,58 @@ pub struct Enrolment {
     pub only: bool,
 }
 
-/// Enrols keys and switches Secure Boot on if a platform key is there afterwards.
+/// Enrols keys; with a set of Microsoft's or a platform key Secure Boot is switched on.
 ///
 /// # Errors
-/// If a file is no key material, or the store has no room; then nothing is changed.
+/// If nothing was named, a file is no key material, or the store has no room; then nothing is changed.
 pub fn enroll(write: &Write, enrolment: &Enrolment) -> Result<VarsChange, Error> {
     let mut edit = open(&write.path, write.even_if_in_use)?;
     let layout = edit.source.layout()?;
-    let mut wanted = [
-        SignatureLists::default(),
-        SignatureLists::default(),
-        SignatureLists::default(),
-        SignatureLists::default(),
-    ];
+    let mut wanted: [KeyMaterial; 4] = Default::default();
     let [pk, kek, db, dbx] = &mut wanted;
     if let Some(set) = enrolment.microsoft {
         // A platform key that is there is the owner's; it stays unless another is named.
         if enrolment.pk.is_none() && (enrolment.only || find(&edit.variables, GLOBAL, "PK").is_none()) {
-            pk.merge(&microsoft(&[certs::MICROSOFT_PK_2023]));
+            pk.lists.merge(&microsoft(&[certs::MICROSOFT_PK_2023]));
         }
         if set != Keys::Microsoft2023 {
-            kek.merge(&microsoft(&[certs::MICROSOFT_KEK_2011]));
-            db.merge(&microsoft(&[
+            kek.lists.merge(&microsoft(&[certs::MICROSOFT_KEK_2011]));
+            db.lists.merge(&microsoft(&[
                 certs::MICROSOFT_DB_WINDOWS_2011,
                 certs::MICROSOFT_DB_UEFI_2011,
             ]));
         }
         if set != Keys::Microsoft2011 {
-            kek.merge(&microsoft(&[certs::MICROSOFT_KEK_2023]));
-            db.merge(&microsoft(&[
+            kek.lists.merge(&microsoft(&[certs::MICROSOFT_KEK_2023]));
+            db.lists.merge(&microsoft(&[
                 certs::MICROSOFT_DB_WINDOWS_2023,
                 certs::MICROSOFT_DB_UEFI_2023,
                 certs::MICROSOFT_DB_UEFI_ROM_2023,
             ]));
         }
     }
-    for (lists, files) in [
-        (&mut *pk, enrolment.pk.as_slice()),
+    if let Some(file) = &enrolment.pk {
+        pk.add(&platform_key(file)?);
+    }
+    for (material, files) in [
         (kek, &enrolment.kek),
         (db, &enrolment.db),
         (&mut *dbx, &enrolment.dbx),
     ] {
         for file in files {
-            lists.merge(&key_material(file)?);
+            material.add(&key_material(file)?);
         }
     }
     if enrolment.microsoft_dbx {
         for update in microsoft_updates(layout) {
-            dbx.merge(&update_lists(Path::new("Microsoft's dbx"), update)?);
+            dbx.add(&signed_update(Path::new("Microsoft's dbx"), update)?);
         }
     }
+    if wanted.iter().all(|material| material.lists.0.is_empty()) {
+        return Err(Error::NothingToEnroll);
+    }
     let mut report = Report::default();
-    for ((guid, name), lists) in [
+    for ((guid, name), material) in [
         (GLOBAL, "PK"),
         (GLOBAL, "KEK"),
         (SECURITY, "db"),
@@ -125,7 +127,7 @@ pub fn enroll(write: &Write, enrolment: &Enrolment) -> Result<VarsChange, Error>
     .into_iter()
     .zip(&wanted)
     {
-        if lists.0.is_empty() {
+        if material.lists.0.is_empty() {
             continue;
         }
         let old = find(&edit.variables, guid, name).cloned();
@@ -139,32 +141,43 @@ pub fn enroll(write: &Write, enrolment: &Enrolment) -> Result<VarsChange, Error>
             }
             _ => SignatureLists::default(),
         };
-        let added = merged.merge(lists);
+        let added = merged.merge(&material.lists);
         report.steps.push(format!(
             "{name}: {added} added, {} in all",
             merged.signatures().count()
         ));
-        let timestamp = old.map_or(FRESH_KEY_TIME, |old| old.timestamp);
         let mut variable = Variable::new(guid, plain(name), KEY_ATTRIBUTES, merged.to_bytes());
-        variable.timestamp = timestamp;
+        // As the firmware does when it appends: an update that was signed before is refused afterwards.
+        variable.timestamp = old
+            .map_or(FRESH_KEY_TIME, |old| old.timestamp)
+            .later(material.signed);
         varstore::set(&mut edit.variables, variable);
     }
-    if find(&edit.variables, GLOBAL, "PK").is_some() {
-        varstore::set(
-            &mut edit.variables,
-            Variable::new(SECURE_BOOT_ENABLE, plain("SecureBootEnable"), 3, vec![1]),
-        );
-        varstore::set(
-            &mut edit.variables,
-            Variable::new(CUSTOM_MODE, plain("CustomMode"), 3, vec![0]),
-        );
+    switch_on(&mut edit.variables, enrolment, &mut report);
+    edit.commit_changes(Checks::Sizes, report)
+}
+
+/// Whose keys are trusted is one thing, whether they are asked is the owner's switch: it is turned on where the
+/// platform's keys are enrolled, and left as it is where some are added.
+fn switch_on(variables: &mut Vec<Variable>, enrolment: &Enrolment, report: &mut Report) {
+    let stays_off = if find(variables, GLOBAL, "PK").is_none() {
+        "there is no platform key, so Secure Boot stays off: give --pk or --microsoft"
+    } else if enrolment.pk.is_some() || enrolment.microsoft.is_some() {
+        for (guid, name, data) in [
+            (SECURE_BOOT_ENABLE, "SecureBootEnable", 1),
+            (CUSTOM_MODE, "CustomMode", 0),
+        ] {
+            varstore::set(variables, Variable::new(guid, plain(name), 3, vec![data]));
+        }
         report.steps.push("Secure Boot is switched on".into());
+        return;
+    } else if find(variables, SECURE_BOOT_ENABLE, "SecureBootEnable").is_some_and(|switch| switch.data != [1])
+    {
+        "Secure Boot stays off, as it was: `flashmoor vars set FILE SecureBootEnable --hex 01` switches it on"
     } else {
-        report
-            .notes
-            .push("there is no platform key, so Secure Boot stays off: give --pk or --microsoft".into());
-    }
-    edit.commit(Checks::Sizes, report)
+        return;
+    };
+    report.notes.push(stays_off.into());
 }
 
 /// Takes the platform key out, which ends Secure Boot; with `all` KEK, db and dbx too.
@@ -186,7 +199,7 @@ pub fn unenroll(write: &Write, all: bool) -> Result<VarsChange, Error> {
             report.steps.push(format!("deleted {name}"));
         }
     }
-    edit.commit(Checks::Representable, report)
+    edit.commit_changes(Checks::Representable, report)
 }
 
 fn microsoft(certificates: &[&[u8]]) -> SignatureLists {
@@ -207,52 +220,105 @@ pub(super) fn microsoft_updates(layout: Option<Layout>) -> Vec<&'static [u8]> {
     }
 }
 
-pub(super) fn update_lists(path: &Path, bytes: &[u8]) -> Result<SignatureLists, Error> {
-    AuthenticatedUpdate::parse(bytes)
-        .and_then(|update| SignatureLists::parse(update.payload))
-        .map_err(|source| Error::Signature {
-            path: path.to_path_buf(),
-            source,
-        })
+/// Keys to enrol.
+#[derive(Debug, Default)]
+pub(super) struct KeyMaterial {
+    pub(super) lists: SignatureLists,
+    /// When it was signed; zero if it is not.
+    pub(super) signed: Time,
 }
 
-/// Whatever key material a file holds: PEM, DER, `.auth`, or a bare signature list.
-pub(super) fn key_material(path: &Path) -> Result<SignatureLists, Error> {
-    let bytes = std::fs::read(path).map_err(|source| Error::File {
-        action: "read",
+impl KeyMaterial {
+    fn of(certificates: impl Iterator<Item = Vec<u8>>) -> Self {
+        let list = |der| SignatureList::one(SignatureKind::X509, CUSTOM_OWNER, der);
+        Self {
+            lists: SignatureLists(certificates.map(list).collect()),
+            signed: Time::default(),
+        }
+    }
+
+    /// Returns how many signatures were new.
+    pub(super) fn add(&mut self, other: &Self) -> usize {
+        self.signed = self.signed.later(other.signed);
+        self.lists.merge(&other.lists)
+    }
+}
+
+pub(super) fn signed_update(path: &Path, bytes: &[u8]) -> Result<KeyMaterial, Error> {
+    let read = |bytes| {
+        let update = AuthenticatedUpdate::parse(bytes)?;
+        Ok(KeyMaterial {
+            lists: SignatureLists::parse(update.payload)?,
+            signed: update.timestamp,
+        })
+    };
+    read(bytes).map_err(|source| Error::Signature {
         path: path.to_path_buf(),
         source,
-    })?;
-    let certificate = |der: &[u8]| {
-        SignatureLists(vec![SignatureList::one(
-            SignatureKind::X509,
-            CUSTOM_OWNER,
-            der.to_vec(),
-        )])
+    })
+}
+
+/// One certificate. edk2 refuses more (`CheckSignatureListFormat`), and with anything but a certificate nobody
+/// could ever change the keys.
+fn platform_key(path: &Path) -> Result<KeyMaterial, Error> {
+    let material = key_material(path)?;
+    let found: Vec<_> = material.lists.signatures().map(|(kind, _)| kind).collect();
+    let why = match found.as_slice() {
+        [SignatureKind::X509] => return Ok(material),
+        [_] => "it holds a hash, and no certificate".to_owned(),
+        several => format!("it holds {} keys, and there is one platform key", several.len()),
     };
-    if let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(&bytes)
-        && Certificate::parse(&pem.contents).is_some()
-    {
-        return Ok(certificate(&pem.contents));
+    Err(Error::PlatformKey {
+        path: path.to_path_buf(),
+        why,
+    })
+}
+
+/// Nobody has a larger list of keys; dbx updates have some tens of KiB.
+const MOST_KEY_BYTES: u64 = 16 << 20;
+
+/// Whatever key material a file holds: PEM, DER, `.auth`, or a bare signature list.
+pub(super) fn key_material(path: &Path) -> Result<KeyMaterial, Error> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_KEY_BYTES).read_to_end(&mut bytes))
+        .map_err(|source| Error::File {
+            action: "read",
+            path: path.to_path_buf(),
+            source,
+        })?;
+    let certificates: Vec<_> = x509_parser::pem::Pem::iter_from_buffer(&bytes)
+        .map_while(Result::ok)
+        .filter(|pem| pem.label.ends_with("CERTIFICATE") && Certificate::parse(&pem.contents).is_some())
+        .map(|pem| pem.contents)
+        .collect();
+    if !certificates.is_empty() {
+        return Ok(KeyMaterial::of(certificates.into_iter()));
     }
     if Certificate::parse(&bytes).is_some() {
-        return Ok(certificate(&bytes));
+        return Ok(KeyMaterial::of(std::iter::once(bytes)));
     }
-    update_lists(path, &bytes).or_else(|_| {
-        SignatureLists::parse(&bytes)
-            .ok()
-            .filter(|lists| !lists.0.is_empty())
-            .ok_or(())
-            .map_err(|()| Error::Signature {
-                path: path.to_path_buf(),
-                source: SignatureLists::parse(&bytes)
-                    .err()
-                    .unwrap_or(fm_formats::Error::Truncated {
-                        field: "certificate or signature list",
-                        offset: 0,
-                        needed_bytes: 28,
-                        available_bytes: bytes.len() as u64,
-                    }),
-            })
+    if let Ok(update) = signed_update(path, &bytes) {
+        return Ok(update);
+    }
+    let why = match SignatureLists::parse(&bytes) {
+        Ok(lists) if !lists.0.is_empty() => {
+            return Ok(KeyMaterial {
+                lists,
+                signed: Time::default(),
+            });
+        }
+        // PEM without a certificate is no list whose sizes could be talked about.
+        Err(why) if !bytes.starts_with(b"-----BEGIN") => why,
+        _ => fm_formats::Error::Truncated {
+            field: "certificate or signature list",
+            offset: 0,
+            needed_bytes: 28,
+            available_bytes: 0,
+        },
+    };
+    Err(Error::Signature {
+        path: path.to_path_buf(),
+        source: why,
     })
 }

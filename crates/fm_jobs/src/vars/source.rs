@@ -4,13 +4,15 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use fm_formats::image::Layout;
 use fm_formats::varstore::{VarStore, Variable};
 use fm_host::Guest;
+use rustix::fs::{Mode, OFlags};
 
-use super::{Error, json};
+use super::Error;
+use super::json::{self, Digests};
+use super::qcow2::{self, Qcow2};
 
 /// The longest JSON that is read.
 const JSON_LIMIT_BYTES: u64 = 64 << 20;
@@ -29,14 +31,6 @@ pub(super) enum Content {
     },
     /// JSON.
     Json(json::Variables),
-}
-
-/// A qcow2's header fields that matter when it is written again.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Qcow2 {
-    pub(super) cluster_bits: u32,
-    /// Backing file or internal snapshots: nothing that a fresh file could keep.
-    pub(super) is_layered: bool,
 }
 
 /// A source that was read.
@@ -93,11 +87,7 @@ impl Source {
             path: path.to_path_buf(),
             source,
         };
-        let mut file = File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.is_dir() {
-            return Err(failed(std::io::Error::from(std::io::ErrorKind::IsADirectory)));
-        }
-        Self::from_file(path, &mut file)
+        Self::from_file(path, &mut open(path).map_err(failed)?)
     }
 
     /// From a file that is open already: what an edit locked is what it reads.
@@ -116,9 +106,14 @@ impl Source {
             .take(VarStore::PREFIX_BYTES as u64)
             .read_to_end(&mut prefix)
             .map_err(failed)?;
-        let content = if prefix.starts_with(b"QFI\xfb") {
-            Content::from_qcow2(path, &prefix)?
-        } else if prefix.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
+        let content = if prefix.starts_with(qcow2::MAGIC) {
+            let flash = qcow2::unpack(path, file)?;
+            Content::Flash {
+                prefix: qcow2::start_of(&flash, VarStore::PREFIX_BYTES),
+                len_bytes: flash.len_bytes,
+                qcow2: Some(Qcow2::of(&prefix)),
+            }
+        } else if is_json(path, &prefix) {
             file.take(JSON_LIMIT_BYTES)
                 .read_to_end(&mut prefix)
                 .map_err(failed)?;
@@ -162,9 +157,106 @@ impl Source {
         }
     }
 
+    /// Whether firmware lies behind the variables, as in a combined image.
+    pub(super) fn has_code(&self) -> bool {
+        self.code().is_ok_and(|code| code.is_some())
+    }
+
+    /// The firmware that lies behind the variables of a combined image, if the source is the file of one.
+    pub(super) fn code(&self) -> Result<Option<Vec<u8>>, Error> {
+        let (Content::Flash { len_bytes, qcow2, .. }, Some(path), Some(view)) =
+            (&self.content, &self.model, self.view()?)
+        else {
+            return Ok(None);
+        };
+        let Some(layout) = Layout::of_x86_combined_size(*len_bytes) else {
+            return Ok(None);
+        };
+        let failed = |source| Error::File {
+            action: "read",
+            path: path.clone(),
+            source,
+        };
+        let mut file = open(path).map_err(failed)?;
+        let code = if qcow2.is_some() {
+            let mut image = qcow2::start_of(&qcow2::unpack(path, &file)?, usize::MAX);
+            image.split_off(image.len().min(view.volume_len_bytes() as usize))
+        } else {
+            let mut code = Vec::new();
+            file.seek(SeekFrom::Start(view.volume_len_bytes()))
+                .and_then(|_| file.take(layout.code_size_bytes()).read_to_end(&mut code))
+                .map_err(failed)?;
+            code
+        };
+        let is_padding = code
+            .first()
+            .is_none_or(|first| code.iter().all(|byte| byte == first));
+        Ok((!is_padding).then_some(code))
+    }
+
+    /// Of JSON: who may change which variable. Flash says it in certdb.
+    pub(super) fn digests(&self) -> Digests {
+        match &self.content {
+            Content::Json(found) => found.digests.clone(),
+            Content::Flash { .. } => Digests::default(),
+        }
+    }
+
+    /// Refuses a store whose damage would be made permanent: what it lost would be missing for good.
+    pub(super) fn refuse_damage(&self) -> Result<(), Error> {
+        match self.view()?.and_then(|view| view.losing_damage().copied()) {
+            Some(damage) => Err(Error::Damaged {
+                path: self.path.clone(),
+                damage: damage.to_string(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// What kind of store it is, in a few words.
+    pub(super) fn kind(&self) -> Result<String, Error> {
+        let Content::Flash { len_bytes, qcow2, .. } = &self.content else {
+            return Ok("JSON".into());
+        };
+        Ok(format!(
+            "a {} store of {len_bytes} bytes{}",
+            self.layout()?.map_or("strange", Layout::name),
+            if qcow2.is_some() { " in a qcow2" } else { "" }
+        ))
+    }
+
     pub(super) fn layout(&self) -> Result<Option<Layout>, Error> {
         Ok(self.view()?.and_then(|view| view.layout()))
     }
+}
+
+/// Erased flash is all ones; blank stores are all zeros.
+pub(super) fn is_written(area: &[u8]) -> bool {
+    !area.iter().all(|byte| *byte == 0xff) && !area.iter().all(|byte| *byte == 0)
+}
+
+/// JSON starts with a brace; an empty file is a store of QEMU's that nothing was written to yet.
+fn is_json(path: &Path, prefix: &[u8]) -> bool {
+    match prefix.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(first) => *first == b'{',
+        None => prefix.is_empty() && path.extension().is_some_and(|extension| extension == "json"),
+    }
+}
+
+/// Opens a file that may hold variables, for reading.
+///
+/// Without waiting: a FIFO has no content until somebody writes to it, and no length ever.
+pub(super) fn open(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() || kind.is_block_device() {
+        return Ok(file);
+    }
+    Err(std::io::Error::new(
+        std::io::ErrorKind::InvalidInput,
+        "it is neither a file nor a block device",
+    ))
 }
 
 /// Whether it could be a guest's name: no path says so little.
@@ -193,94 +285,4 @@ pub(super) fn refuse_guest(named: &Path) -> Result<(), Error> {
         }),
         _ => Ok(()),
     }
-}
-
-impl Content {
-    /// The raw image inside a qcow2, by QEMU's own tool; the image may be open in a guest.
-    fn from_qcow2(path: &Path, header: &[u8]) -> Result<Self, Error> {
-        let field = |at: usize| {
-            header
-                .get(at..at + 4)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map_or(0, u32::from_be_bytes)
-        };
-        let qcow2 = Qcow2 {
-            cluster_bits: field(20).clamp(9, 21),
-            is_layered: field(8) != 0 || field(12) != 0 || field(60) != 0,
-        };
-        let folder = tempfile_folder(path)?;
-        let raw = folder.path.join("raw");
-        qemu_img(
-            path,
-            &["convert", "-U", "-f", "qcow2", "-O", "raw"],
-            &[path, &raw],
-        )?;
-        let failed = |source| Error::File {
-            action: "read",
-            path: raw.clone(),
-            source,
-        };
-        let mut file = File::open(&raw).map_err(failed)?;
-        let len_bytes = file.metadata().map_err(failed)?.len();
-        let mut prefix = Vec::new();
-        (&mut file)
-            .take(VarStore::PREFIX_BYTES as u64)
-            .read_to_end(&mut prefix)
-            .map_err(failed)?;
-        Ok(Self::Flash {
-            prefix,
-            len_bytes,
-            qcow2: Some(qcow2),
-        })
-    }
-}
-
-/// A private folder for `qemu-img`, gone when dropped.
-pub(super) struct TemporaryFolder {
-    pub(super) path: PathBuf,
-}
-
-impl Drop for TemporaryFolder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.path);
-    }
-}
-
-pub(super) fn tempfile_folder(about: &Path) -> Result<TemporaryFolder, Error> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut last = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-    for attempt in 0..100 {
-        let path = std::env::temp_dir().join(format!("flashmoor-{}-{attempt}", std::process::id()));
-        match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => return Ok(TemporaryFolder { path }),
-            Err(error) => last = error,
-        }
-    }
-    Err(Error::File {
-        action: "make a working folder for",
-        path: about.to_path_buf(),
-        source: last,
-    })
-}
-
-pub(super) fn qemu_img(about: &Path, words: &[&str], paths: &[&Path]) -> Result<(), Error> {
-    let failed = |message: String| Error::Program {
-        program: "qemu-img",
-        path: about.to_path_buf(),
-        message,
-    };
-    let output = Command::new("qemu-img")
-        .args(words)
-        .arg("--")
-        .args(paths)
-        .output()
-        .map_err(|error| {
-            failed(format!(
-                "it cannot be started ({error}); it is in Debian's qemu-utils"
-            ))
-        })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }

@@ -1,6 +1,6 @@
 //! What guests trust: whether Secure Boot is on, whose keys are enrolled, which of Microsoft's generations.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fm_formats::efi::{SignatureKind, SignatureLists};
 use schemars::JsonSchema;
@@ -12,6 +12,7 @@ use super::certificate::Certificate;
 use super::describe::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY};
 use super::secure_boot::find;
 use super::source::Source;
+use crate::libvirt::{self, Virsh};
 
 /// `flashmoor/vars-secure-boot/1`: what a guest trusts.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -38,6 +39,10 @@ pub struct SecureBootStatus {
     pub dbx_certificates: u64,
     /// Which generations of Microsoft's certificates db holds: whose signatures boot.
     pub microsoft: Trust,
+    /// Of these, whose signatures Windows boots by.
+    pub microsoft_windows: Trust,
+    /// Of these, whose signatures everything else boots by: shim, option ROMs.
+    pub microsoft_third_party: Trust,
     /// Which generations of Microsoft's keys KEK holds: whose updates of db and dbx are taken.
     pub microsoft_kek: Trust,
 }
@@ -58,6 +63,27 @@ pub enum Trust {
     Both,
 }
 
+const WINDOWS_2011: &[&[u8]] = &[certs::MICROSOFT_DB_WINDOWS_2011];
+const WINDOWS_2023: &[&[u8]] = &[certs::MICROSOFT_DB_WINDOWS_2023];
+const THIRD_PARTY_2011: &[&[u8]] = &[certs::MICROSOFT_DB_UEFI_2011];
+const THIRD_PARTY_2023: &[&[u8]] = &[certs::MICROSOFT_DB_UEFI_2023, certs::MICROSOFT_DB_UEFI_ROM_2023];
+
+impl SecureBootStatus {
+    /// What is trusted by a certificate of 2011 alone, whose successor of 2023 is missing.
+    #[must_use]
+    pub fn behind(&self) -> Vec<&'static str> {
+        [
+            (self.microsoft_windows, "Windows"),
+            (self.microsoft_third_party, "third parties"),
+            (self.microsoft_kek, "updates of keys"),
+        ]
+        .into_iter()
+        .filter(|(trust, _)| *trust == Trust::Only2011)
+        .map(|(_, what)| what)
+        .collect()
+    }
+}
+
 /// What a store says of Secure Boot: a file's, or a running guest's.
 ///
 /// # Errors
@@ -66,8 +92,21 @@ pub fn status(path: &Path) -> Result<SecureBootStatus, Error> {
     status_of(&Source::find(path)?)
 }
 
-/// The same of every guest that runs on this host, and a sentence for each that has no variables or may not
-/// be looked at.
+/// The same of several; one that cannot be read is no reason to keep silent of the others, and is a sentence.
+#[must_use]
+pub fn statuses(paths: &[PathBuf]) -> (Vec<SecureBootStatus>, Vec<String>) {
+    let (mut found, mut remarks) = (Vec::new(), Vec::new());
+    for path in paths {
+        match status(path) {
+            Ok(status) => found.push(status),
+            Err(error) => remarks.push(fm_host::in_one_line(&error)),
+        }
+    }
+    (found, remarks)
+}
+
+/// The same of every guest on this host, and a sentence for each that has no variables or may not be looked at:
+/// those that run, and libvirt's that are off.
 ///
 /// # Errors
 /// If there is no process table to read.
@@ -80,7 +119,44 @@ pub fn status_of_guests() -> Result<(Vec<SecureBootStatus>, Vec<String>), Error>
             Err(error) => remarks.push(fm_host::in_one_line(&error)),
         }
     }
+    let virsh = Virsh::new(None);
+    match virsh.names_off() {
+        Ok(names) => {
+            for name in names {
+                match status_of_domain(&virsh, &name) {
+                    Ok(status) => found.extend(status),
+                    Err(why) => remarks.push(format!("{name}: {why}")),
+                }
+            }
+        }
+        // No libvirt, no domains.
+        Err(libvirt::Error::NoVirsh { .. }) => {}
+        Err(error) => remarks.push(format!(
+            "libvirt's guests that are off are not looked at: {}",
+            fm_host::in_one_line(&error)
+        )),
+    }
     Ok((found, remarks))
+}
+
+/// The status of a domain that is off; nothing if it has no variables yet or none at all.
+fn status_of_domain(virsh: &Virsh, name: &str) -> Result<Option<SecureBootStatus>, String> {
+    let xml = virsh.off(name).map_err(|error| fm_host::in_one_line(&error))?;
+    let domain = fm_libvirt::Domain::parse(&xml).map_err(|error| fm_host::in_one_line(&error))?;
+    let Some(path) = domain
+        .nvram
+        .and_then(|nvram| nvram.path)
+        .filter(|path| path.exists())
+    else {
+        return Ok(None);
+    };
+    let status = Source::read(&path)
+        .and_then(|source| status_of(&source))
+        .map_err(|error| fm_host::in_one_line(&error))?;
+    Ok(Some(SecureBootStatus {
+        source: format!("{name} (off, {})", path.display()),
+        ..status
+    }))
 }
 
 fn status_of(source: &Source) -> Result<SecureBootStatus, Error> {
@@ -109,13 +185,11 @@ fn status_of(source: &Source) -> Result<SecureBootStatus, Error> {
         dbx_certificates: count(&dbx, SignatureKind::X509),
         microsoft: Trust::of(
             &db,
-            &[certs::MICROSOFT_DB_WINDOWS_2011, certs::MICROSOFT_DB_UEFI_2011],
-            &[
-                certs::MICROSOFT_DB_WINDOWS_2023,
-                certs::MICROSOFT_DB_UEFI_2023,
-                certs::MICROSOFT_DB_UEFI_ROM_2023,
-            ],
+            &[WINDOWS_2011, THIRD_PARTY_2011].concat(),
+            &[WINDOWS_2023, THIRD_PARTY_2023].concat(),
         ),
+        microsoft_windows: Trust::of(&db, WINDOWS_2011, WINDOWS_2023),
+        microsoft_third_party: Trust::of(&db, THIRD_PARTY_2011, THIRD_PARTY_2023),
         microsoft_kek: Trust::of(&kek, &[certs::MICROSOFT_KEK_2011], &[certs::MICROSOFT_KEK_2023]),
         db: people(&db),
     })

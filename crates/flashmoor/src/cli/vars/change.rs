@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use fm_formats::image::Layout;
 use fm_formats::varstore::attribute;
 use fm_jobs::Error;
-use fm_jobs::vars::{self, ConvertRequest, DeleteRequest, ExportRequest, ImportRequest, Into, SetRequest};
+use fm_jobs::vars::{
+    self, ConvertRequest, DeleteRequest, ExportRequest, FileFormat, ImportRequest, Into, SetRequest,
+};
 
 use super::{Context, Result, Store, Which, changed};
 
@@ -177,6 +179,9 @@ pub(super) struct Convert {
     input: PathBuf,
     #[command(flatten)]
     into: Destination,
+    /// How the store lies in its file [default: as that of --like does, or else as SOURCE does]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
     /// Where the new store goes
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
@@ -188,6 +193,13 @@ pub(super) struct Convert {
     even_if_in_use: bool,
 }
 
+/// Of the file.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Raw,
+    Qcow2,
+}
+
 /// What is made.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -195,7 +207,7 @@ struct Destination {
     /// The layout: 1M, 2M, 4M, armvirt, riscv, loongarch, or json
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<String>,
-    /// The layout and size of this VARS template
+    /// The layout, size and format of this VARS template; of a combined image its firmware too
     #[arg(long, value_name = "TEMPLATE")]
     like: Option<PathBuf>,
     /// The layout that this firmware needs
@@ -225,10 +237,25 @@ impl Destination {
 }
 
 impl Convert {
+    fn wanted(&self) -> Result<Into> {
+        let wanted = self.into.wanted()?;
+        if wanted == Into::Json && self.format.is_some() {
+            return Err(Error::Usage {
+                message: "--format is about flash images, and JSON is none".into(),
+                remedy: "leave one of --format and --layout json out".into(),
+            });
+        }
+        Ok(wanted)
+    }
+
     pub(super) fn run(&self, context: &Context) -> Result {
         let change = vars::convert(&ConvertRequest {
             input: self.input.clone(),
-            into: self.into.wanted()?,
+            into: self.wanted()?,
+            format: self.format.map(|format| match format {
+                Format::Raw => FileFormat::Raw,
+                Format::Qcow2 => FileFormat::Qcow2,
+            }),
             output: self.output.clone(),
             replace: self.replace,
             even_if_in_use: self.even_if_in_use,

@@ -42,16 +42,30 @@ struct StatusOf {
     /// The variable stores: files, or running guests by name, pid, uuid or QMP socket
     #[arg(value_name = "SOURCE", required_unless_present = "guests")]
     files: Vec<PathBuf>,
-    /// Every guest that runs on this host
+    /// Every guest on this host: those that run, and libvirt's that are off
     #[arg(long)]
     guests: bool,
 }
 
 impl StatusOf {
     fn run(&self, context: &Context) -> Result {
-        let mut all = Vec::new();
-        for file in &self.files {
-            all.push(vars::status(file)?);
+        if let ([file], false) = (self.files.as_slice(), self.guests) {
+            let status = vars::status(file)?;
+            if context.output.wants_json() {
+                context.output.json(&status);
+            } else {
+                render::vars::secure_boot(&context.output, &[status]);
+            }
+            return Ok(Status::Done);
+        }
+        let (mut all, remarks) = vars::statuses(&self.files);
+        let result = if remarks.is_empty() {
+            Status::Done
+        } else {
+            Status::Partly
+        };
+        for remark in remarks {
+            context.output.remark(remark);
         }
         if self.guests {
             let (guests, remarks) = vars::status_of_guests()?;
@@ -60,12 +74,12 @@ impl StatusOf {
                 context.output.remark(remark);
             }
         }
-        match all.as_slice() {
-            [one] if context.output.wants_json() && !self.guests => context.output.json(one),
-            _ if context.output.wants_json() => context.output.json(&all),
-            _ => render::vars::secure_boot(&context.output, &all),
+        if context.output.wants_json() {
+            context.output.json(&all);
+        } else {
+            render::vars::secure_boot(&context.output, &all);
         }
-        Ok(Status::Done)
+        Ok(result)
     }
 }
 
@@ -79,10 +93,11 @@ enum Generation {
     Both,
 }
 
-/// Enrol keys and switch Secure Boot on
+/// Enrol keys; with --microsoft or --pk switch Secure Boot on
 ///
-/// Files are certificates (PEM or DER), signature lists or signed updates (.auth). Keys are added to those
-/// that are there; a platform key replaces the old one.
+/// Files are certificates (PEM, several in one, or DER), signature lists or signed updates (.auth). Keys are
+/// added to those that are there; a platform key, which is one certificate, replaces the old one. Without
+/// --microsoft and --pk Secure Boot stays on or off as it is.
 #[derive(Debug, Args)]
 struct Enroll {
     #[command(flatten)]
