@@ -45,3 +45,18 @@ fn the_page_of_claims_is_up_to_date() {
         "run `flashmoor atlas claims >docs/claims.md`"
     );
 }
+
+#[test]
+fn a_folder_without_observations_is_an_error_that_says_what_to_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for path in [folder.path().to_owned(), folder.path().join("nowhere")] {
+        let error = atlas::read_all(&path).expect_err("nothing to verify");
+        assert!(error.to_string().contains("holds no observations"), "{error}");
+        let remedy = error.remedy().expect("a remedy");
+        assert!(remedy.contains("atlas run --output"), "{remedy}");
+    }
+    // A file of no observations is none either.
+    let empty = r#"{"schema":"flashmoor/atlas/1","group":"cold_boot","observations":[]}"#;
+    std::fs::write(folder.path().join("cold_boot.json"), empty).expect("writable");
+    assert!(atlas::read_all(folder.path()).is_err());
+}

@@ -287,14 +287,21 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
 ///
 /// # Errors
 ///
-/// If one cannot be read or is none.
+/// If one cannot be read or is none, and if there is no observation at all: nothing proves nothing.
 pub fn read_all(folder: &Path) -> Result<Vec<Atlas>> {
     let files = Group::ALL.map(|group| folder.join(format!("{}.json", group.name())));
-    files
+    let all: Vec<Atlas> = files
         .iter()
         .filter(|path| path.exists())
         .map(|path| read(path))
-        .collect()
+        .collect::<Result<_>>()?;
+    if all.iter().all(|atlas| atlas.observations.is_empty()) {
+        return Err(Error::Usage {
+            message: format!("{} holds no observations", folder.display()),
+            remedy: "name the folder that `flashmoor atlas run --output DIR` filled, or the folder `atlas` of Flashmoor's sources".into(),
+        });
+    }
+    Ok(all)
 }
 
 /// Reads a file of observations.
