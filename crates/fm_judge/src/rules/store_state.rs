@@ -22,7 +22,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     landing(to, report);
     let x86 = arch.value.is_x86();
     let outcome = match (state.value, x86) {
-        (StoreState::Good, _) | (StoreState::WithoutFtw, true) => Outcome::Compatible,
+        (StoreState::Good | StoreState::WithoutFtw, _) => Outcome::Compatible,
         (StoreState::Zeros | StoreState::Erased, false) => Outcome::Caution,
         _ => Outcome::Incompatible,
     };
@@ -42,7 +42,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
 fn effect(state: StoreState, x86: bool) -> (Effect, &'static str) {
     match (state, x86) {
         (StoreState::Good, _) => (Effect::Kept, "the firmware takes the store as it is"),
-        (StoreState::WithoutFtw, true) => (
+        (StoreState::WithoutFtw, _) => (
             Effect::Kept,
             "the firmware writes a new FTW header and keeps the variables",
         ),
