@@ -43,14 +43,16 @@ struct Claims {
 /// Boot and migrate real guests under TCG and record what happens
 ///
 /// Needs no KVM and touches no guest of yours. What is recorded already is not done again, so an interrupted run
-/// goes on where it ended.
+/// goes on where it ended. Says of each group how much of it your files and QEMU programs let it try, and why
+/// something is left out.
 #[derive(Debug, Args)]
 struct Run {
-    /// Folder with firmware files; searched for OVMF*CODE*.fd, OVMF*VARS*.fd and OVMF.fd
+    /// Folder with firmware files (*.fd, *.bin, *.qcow2), told apart by what is in them
     #[arg(long, value_name = "DIR", default_value = "fixtures")]
     firmware: PathBuf,
-    /// A QEMU program for x86-64; give it twice to migrate between versions as well
-    #[arg(long, value_name = "PROGRAM", default_value = "qemu-system-x86_64")]
+    /// A QEMU program for x86-64 or aarch64; two of one kind migrate between each other, the older one named first
+    /// [default: qemu-system-x86_64 and qemu-system-aarch64, where installed]
+    #[arg(long, value_name = "PROGRAM")]
     qemu: Vec<PathBuf>,
     /// Folder of the observations
     #[arg(long, value_name = "DIR", default_value = "atlas")]
@@ -61,6 +63,9 @@ struct Run {
     /// Start nothing new after this many seconds
     #[arg(long, value_name = "SECONDS")]
     budget: Option<u64>,
+    /// Start no guest: only say what would be tried
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Atlas {
@@ -118,7 +123,15 @@ impl Run {
             output: self.output.clone(),
             groups,
             budget_s: self.budget,
+            plan_only: self.dry_run,
         };
+        if self.dry_run {
+            let count = atlas::run(&request, &mut |line| context.output.line(line))?;
+            context
+                .output
+                .line(format_args!("{count} observations would be made"));
+            return Ok(Status::Done);
+        }
         let done = atlas::run(&request, &mut |line| context.output.remark(line))?;
         context.output.line(format_args!(
             "{done} new observations in {}",

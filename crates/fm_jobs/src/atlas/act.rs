@@ -6,11 +6,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use fm_formats::Sha256;
 use fm_lab::{Arch, Emulator, Guest, Machine};
 
+use super::files::Files;
 use super::plan::{Act, Step};
-use super::{Change, Image, Observation, Reached, Request, Side, boot, convert, migrate, overwrite};
+use super::programs::{self, Program};
+use super::{Change, Image, Observation, Reached, Request, Side, boot, convert, late, migrate, overwrite};
 use crate::{Error, Result};
 
 /// CPU time after which a guest that says nothing is given up; a healthy one needs a third of it.
@@ -23,10 +24,8 @@ const SILENCE_WALL: Duration = Duration::from_secs(300);
 pub(super) struct Bench {
     firmware: PathBuf,
     work: PathBuf,
-    pub(super) programs: Vec<(PathBuf, String)>,
-    pub(super) codes: Vec<Image>,
-    pub(super) vars: Vec<Image>,
-    pub(super) combined: Vec<Image>,
+    pub(super) programs: Vec<Program>,
+    pub(super) files: Files,
     count: AtomicU32,
 }
 
@@ -38,82 +37,32 @@ impl Drop for Bench {
 
 impl Bench {
     pub(super) fn new(request: &Request) -> Result<Self> {
-        let mut programs = Vec::new();
-        for program in &request.qemu {
-            programs.push((program.clone(), version_of(program)?));
-        }
-        let work = std::env::temp_dir().join(format!("flashmoor-atlas-{}", std::process::id()));
-        fs::create_dir_all(&work).map_err(|source| Error::file("create", &work, source))?;
-        let mut bench = Self {
-            firmware: request.firmware.clone(),
-            work,
+        Self::with(programs::named(&request.qemu)?, &request.firmware)
+    }
+
+    /// A bench with programs that have been asked already.
+    pub(super) fn with(programs: Vec<Program>, firmware: &Path) -> Result<Self> {
+        Ok(Self {
+            firmware: firmware.to_owned(),
+            work: std::env::temp_dir().join(format!("flashmoor-atlas-{}", std::process::id())),
             programs,
-            codes: Vec::new(),
-            vars: Vec::new(),
-            combined: Vec::new(),
+            files: Files::of(firmware)?,
             count: AtomicU32::new(0),
-        };
-        bench.collect(&request.firmware.clone())?;
-        for list in [&mut bench.codes, &mut bench.vars, &mut bench.combined] {
-            // Plain before enrolled, small before large; the same bytes under two names count once.
-            list.sort_by_key(|image| {
-                (
-                    image.size_bytes,
-                    image.name.contains(".ms.") || image.name.contains("snakeoil"),
-                    image.name.clone(),
-                )
-            });
-            let mut digests = Vec::new();
-            list.retain(|image| {
-                let new = !digests.contains(&image.sha256);
-                digests.push(image.sha256.clone());
-                new
-            });
-        }
-        Ok(bench)
+        })
     }
 
-    /// Finds x86 firmware by the names that packages give it.
-    fn collect(&mut self, folder: &Path) -> Result<()> {
-        let failed = |source| Error::file("read", folder, source);
-        for entry in fs::read_dir(folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-                continue;
-            };
-            if path.is_dir() {
-                if !name.starts_with("qemu") {
-                    self.collect(&path)?;
-                }
-                continue;
-            }
-            let list = match name {
-                "OVMF.fd" => &mut self.combined,
-                _ if !name.starts_with("OVMF") || !name.ends_with(".fd") => continue,
-                _ if name.contains("CODE") => &mut self.codes,
-                _ if name.contains("VARS") => &mut self.vars,
-                _ => continue,
-            };
-            let bytes = fs::read(&path).map_err(|source| Error::file("read", &path, source))?;
-            let name = path.strip_prefix(&self.firmware).unwrap_or(&path);
-            list.push(Image {
-                name: name.to_string_lossy().into_owned(),
-                change: None,
-                sha256: Sha256::of(&bytes).to_string(),
-                size_bytes: bytes.len() as u64,
-            });
-        }
-        Ok(())
-    }
-
-    pub(super) fn code(&self, name: &str) -> Option<&Image> {
-        self.codes.iter().find(|image| image.name == name)
+    /// The programs of an architecture, in the order in which they were named.
+    pub(super) fn programs_of(&self, arch: Arch) -> impl Iterator<Item = usize> {
+        let programs = self.programs.iter().enumerate();
+        programs
+            .filter(move |(_, program)| program.arch == arch)
+            .map(|(index, _)| index)
     }
 
     pub(super) fn version(&self, qemu: usize) -> String {
         self.programs
             .get(qemu)
-            .map(|(_, version)| version.clone())
+            .map(|program| program.version.clone())
             .unwrap_or_default()
     }
 
@@ -124,11 +73,15 @@ impl Bench {
         fs::create_dir_all(&folder).map_err(|source| Error::file("create", &folder, source))?;
         let seen = match (&step.destination, step.act) {
             (None, _) => boot::observe(self, step, &folder),
-            (Some(destination), Act::Plain) => migrate::observe(self, step, destination, &folder),
+            (Some(destination), Act::Boot | Act::Migrate { .. }) => {
+                let follow = step.act != Act::Migrate { follow: false };
+                migrate::observe(self, step, destination, follow, &folder)
+            }
             (Some(destination), Act::Convert) => convert::observe(self, step, destination, &folder),
             (Some(destination), Act::Overwrite { from_start }) => {
                 overwrite::observe(self, step, destination, from_start, &folder)
             }
+            (Some(destination), Act::WriteLate) => late::observe(self, step, destination, &folder),
         }?;
         let _ = fs::remove_dir_all(&folder);
         Ok(Observation {
@@ -143,11 +96,12 @@ impl Bench {
     /// The guest that `side` describes, its files copied into `folder`.
     pub(super) fn machine(&self, side: &Side, qemu: usize, folder: &Path) -> Result<Machine> {
         fs::create_dir_all(folder).map_err(|source| Error::file("create", folder, source))?;
-        let mut machine = Machine::bare(Arch::X86_64);
+        let program = self.programs.get(qemu);
+        let mut machine = Machine::bare(program.map_or(Arch::X86_64, |program| program.arch));
         machine.machine.clone_from(&side.machine);
-        if let Some((program, _)) = self.programs.get(qemu) {
+        if let Some(program) = program {
             machine.emulator = Emulator {
-                program: program.clone(),
+                program: program.path.clone(),
                 data_dirs: Vec::new(),
             };
         }
@@ -190,31 +144,43 @@ impl Bench {
 
     fn copy(&self, image: &Image, to: &Path) -> Result<PathBuf> {
         let from = self.firmware.join(&image.name);
-        let mut bytes = fs::read(&from).map_err(|source| Error::file("read", &from, source))?;
-        match image.change {
-            Some(Change::Qcow2) => {
-                let status = Command::new("qemu-img")
-                    .args(["convert", "-O", "qcow2"])
-                    .args([&from, to])
-                    .status()
-                    .map_err(|source| Error::file("start", Path::new("qemu-img"), source))?;
-                if !status.success() {
-                    let source = std::io::Error::other(format!("qemu-img ended with {status}"));
-                    return Err(Error::file("convert", &from, source));
-                }
-                return Ok(to.to_owned());
+        let bytes = fs::read(&from).map_err(|source| Error::file("read", &from, source))?;
+        let is_qcow2 = bytes.starts_with(b"QFI\xfb");
+        let change = image.change;
+        if is_qcow2 || change == Some(Change::Qcow2) {
+            let format = match change {
+                Some(Change::Qcow2) => "qcow2",
+                _ => "raw",
+            };
+            let status = Command::new("qemu-img")
+                .args(["convert", "-O", format])
+                .args([&from, to])
+                .status()
+                .map_err(|source| Error::file("start", Path::new("qemu-img"), source))?;
+            if !status.success() {
+                let source = std::io::Error::other(format!("qemu-img ended with {status}"));
+                return Err(Error::file("convert", &from, source));
             }
-            Some(change) => apply(change, &mut bytes),
-            None => {}
+        } else {
+            fs::write(to, bytes).map_err(|source| Error::file("write", to, source))?;
         }
-        fs::write(to, bytes).map_err(|source| Error::file("write", to, source))?;
+        if let Some(change) = change.filter(|change| *change != Change::Qcow2) {
+            let mut bytes = fs::read(to).map_err(|source| Error::file("read", to, source))?;
+            apply(change, &mut bytes);
+            fs::write(to, bytes).map_err(|source| Error::file("write", to, source))?;
+        }
         Ok(to.to_owned())
     }
 }
 
-/// Changes a copy's bytes; offsets as in edk2 `OvmfPkg/Include/Fdf/VarStore.fdf.inc`.
+/// Changes a copy's bytes; offsets as in edk2 `OvmfPkg/Include/Fdf/VarStore.fdf.inc` and
+/// `ArmVirtPkg/VarStore.fdf.inc`.
 pub(crate) fn apply(change: Change, bytes: &mut Vec<u8>) {
-    let ftw_offset = if bytes.len() == 0x2_0000 { 0xf000 } else { 0x4_1000 };
+    let ftw_offset = match bytes.len() {
+        0x2_0000 => 0xf000,
+        0x8_4000 => 0x4_1000,
+        _ => 0x4_0000,
+    };
     match change {
         Change::Erased => bytes.fill(0xff),
         Change::Zeros => bytes.fill(0),
@@ -252,7 +218,8 @@ pub(super) fn reached(guest: &mut Guest, from: usize) -> Reached {
     loop {
         let transcript = guest.serial.transcript();
         let fresh = transcript.get(from..).unwrap_or_default();
-        if fresh.contains("!!!! ") {
+        // Of a processor exception, on x86 and on ARM.
+        if fresh.contains("!!!! ") || fresh.contains("Exception at 0x") {
             return Reached::Exception;
         }
         if fresh.contains("Shell> ") || fresh.contains("Press ESC in") {
@@ -288,27 +255,6 @@ fn cpu_s(pid: u32) -> u64 {
         .filter_map(|field| field.parse::<u64>().ok())
         .sum();
     ticks / rustix::param::clock_ticks_per_second().max(1)
-}
-
-/// What a QEMU program says that its version is.
-fn version_of(program: &Path) -> Result<String> {
-    let output = Command::new(program)
-        .arg("-version")
-        .output()
-        .map_err(|source| Error::file("start", program, source))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let version = text
-        .split_whitespace()
-        .skip_while(|word| *word != "version")
-        .nth(1)
-        .map(str::to_owned);
-    version.ok_or_else(|| {
-        Error::file(
-            "use",
-            program,
-            std::io::Error::other("it does not answer -version as QEMU does"),
-        )
-    })
 }
 
 /// A failure of the lab, as an error of this crate.

@@ -41,6 +41,7 @@ pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen>
     let store = match (old.layout, new.layout) {
         _ if before == after => StoreFate::Untouched,
         (_, None) => StoreFate::Destroyed,
+        (None, Some(_)) if is_blank(&before) => StoreFate::Created,
         (old, new) if old == new => StoreFate::Kept,
         _ => StoreFate::Reformatted,
     };
@@ -50,6 +51,17 @@ pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen>
         store,
         variables: [old.count, new.count],
     })
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes
+        .first()
+        .is_some_and(|first| bytes.iter().all(|byte| byte == first))
+}
+
+/// Whether a store holds a variable of this name.
+pub(super) fn holds(bytes: &[u8], name: &str) -> bool {
+    VarStore::parse(bytes).is_ok_and(|store| store.variables().any(|entry| entry.name.to_string() == name))
 }
 
 /// What a store's bytes show.

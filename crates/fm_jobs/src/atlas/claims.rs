@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::hold::keeps_variables;
+use super::words::outcome;
 use super::{Atlas, Change, Group, Observation, Seen, StoreFate};
 
 /// A statement, and which observations speak of it and agree.
@@ -76,6 +77,19 @@ const CLAIMS: &[Claim] = &[
                 reached,
                 ..
             } => Some(arrived && reached.is_up() != from_start && (in_flash > 0) != from_start),
+            _ => None,
+        },
+    },
+    Claim {
+        title: "A variable that the guest sets while it migrates, after its VARS were sent, does not arrive",
+        text: "QEMU's model of the chip writes to the flash's memory and marks nothing dirty (`hw/block/pflash_cfi01.c`, `pflash_data_write`), so the page is not sent again. The stream was held back when every page of VARS had gone by; the guest's shell set a variable, and the stream was let go: the variable is in the source's flash and not in the destination's. What was set before the migration arrived.",
+        group: Group::LateWrite,
+        speaks: |observation| match observation.seen {
+            Seen::WrittenLate {
+                early_arrived,
+                written,
+                late_arrived,
+            } => Some(early_arrived && written && !late_arrived),
             _ => None,
         },
     },
@@ -155,6 +169,9 @@ const CLAIMS: &[Claim] = &[
         text: "On x86: an erased store and a damaged volume header end in an exception and a destroyed store, a damaged store header in an exception, zeros in variables that are never written.",
         group: Group::DamagedStore,
         speaks: |observation| {
+            if is_virt(observation) {
+                return None;
+            }
             let change = observation.source.vars.as_ref()?.change?;
             let heals = match change {
                 Change::WithoutFtw => true,
@@ -162,6 +179,25 @@ const CLAIMS: &[Claim] = &[
                 _ => return None,
             };
             works(&observation.seen).map(|works| works == heals)
+        },
+    },
+    Claim {
+        title: "On ARM a blank store is filled, and a damaged one is made anew without its variables",
+        text: "AAVMF comes up on both and keeps what is set from then on. What was in a store with a damaged header is lost (edk2 `OvmfPkg/VirtNorFlashDxe`, `ValidateFvHeader`).",
+        group: Group::DamagedStore,
+        speaks: |observation| {
+            let change = observation.source.vars.as_ref()?.change?;
+            let expected = match change {
+                Change::Erased | Change::Zeros => StoreFate::Created,
+                Change::VolumeDamaged | Change::StoreDamaged => StoreFate::Reformatted,
+                _ => return None,
+            };
+            match observation.seen {
+                Seen::ColdBoot { reached, store, .. } if is_virt(observation) => {
+                    Some(reached.is_up() && store == expected)
+                }
+                _ => None,
+            }
         },
     },
     Claim {
@@ -214,6 +250,10 @@ fn works(seen: &Seen) -> Option<bool> {
         } => Some(keeps_variables(reached, persistent, store)),
         _ => None,
     }
+}
+
+fn is_virt(observation: &Observation) -> bool {
+    observation.source.machine.starts_with("virt")
 }
 
 /// Whether the destination's CODE file has the same size and other bytes.
@@ -272,82 +312,6 @@ pub fn claims(atlases: &[Atlas]) -> String {
         }
     }
     page
-}
-
-/// What was seen, in words that a person can read.
-fn outcome(seen: &Seen) -> String {
-    match seen {
-        Seen::ColdBoot {
-            reached,
-            persistent,
-            store,
-            ..
-        } => {
-            let reached = format!("{reached:?}").to_lowercase();
-            let kept = match (persistent, store) {
-                (Some(true), _) => "a variable it set is in the file",
-                (Some(false), _) => "a variable it set is not in the file",
-                (None, StoreFate::Kept) => "the store was written and is sound",
-                (None, StoreFate::Untouched) => "the store was not written",
-                (None, StoreFate::Reformatted) => "the store has another layout now",
-                (None, StoreFate::Destroyed) => "the store is destroyed",
-            };
-            format!("{reached}; {kept}")
-        }
-        Seen::Converted {
-            reached,
-            reads_back,
-            persistent,
-            variables,
-            lost,
-        } => format!(
-            "{}; {}, {}; {variables} variables before, {}",
-            format!("{reached:?}").to_lowercase(),
-            if *reads_back {
-                "reads back what it set"
-            } else {
-                "does not read what it set"
-            },
-            if *persistent {
-                "keeps what it sets"
-            } else {
-                "does not keep what it sets"
-            },
-            match lost.as_slice() {
-                [] => "none lost".to_owned(),
-                lost => format!("lost: {}", lost.join(", ")),
-            }
-        ),
-        Seen::Overwritten {
-            in_flash,
-            in_memory,
-            reached,
-            ..
-        } => format!(
-            "found in flash {in_flash} times, then elsewhere {in_memory} times; after that {}",
-            format!("{reached:?}").to_lowercase()
-        ),
-        Seen::Migration {
-            completed: false,
-            message,
-            ..
-        } => format!("`{}`", message.as_deref().unwrap_or("no word")),
-        Seen::Migration {
-            reached,
-            reached_after_reset,
-            ..
-        } => {
-            let word = |reached: &Option<super::Reached>| match reached {
-                Some(reached) => format!("{reached:?}").to_lowercase(),
-                None => "not asked".into(),
-            };
-            format!(
-                "completed; {}; after a reset {}",
-                word(reached),
-                word(reached_after_reset)
-            )
-        }
-    }
 }
 
 /// Whether no observation speaks against a claim, and each claim has one that speaks for it.

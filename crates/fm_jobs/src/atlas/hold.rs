@@ -97,8 +97,8 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
             let works = reached.is_up() && *reads_back && *persistent;
             wrong.extend(expect(&verdict, Phase::ColdBoot, works));
         }
-        // No rule speaks of flash that is written from outside.
-        Seen::Overwritten { .. } => {}
+        // No rule speaks of flash that is written from outside, or at which moment.
+        Seen::Overwritten { .. } | Seen::WrittenLate { .. } => {}
         Seen::Migration {
             completed,
             message,
@@ -134,7 +134,7 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
 
 /// Whether a cold boot went well for the guest: it came up, and what it sets is kept.
 pub(super) fn keeps_variables(reached: Reached, persistent: Option<bool>, store: StoreFate) -> bool {
-    reached.is_up() && persistent.unwrap_or(true) && store == StoreFate::Kept
+    reached.is_up() && persistent.unwrap_or(true) && matches!(store, StoreFate::Kept | StoreFate::Created)
 }
 
 /// What became of the guest and its variables, in the judge's words.

@@ -1,5 +1,6 @@
 //! A live migration: does QEMU take the guest, what does it run there, and does a reset boot it?
 
+use std::ops::Range;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +18,14 @@ use crate::{Error, Result};
 /// unpacks the main volume for most of a second. Where it really was is read from its processor.
 const IN_SEC: Duration = Duration::from_millis(30);
 
-pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &Path) -> Result<Seen> {
+/// Migrates the guest; with `follow` it boots at the destination, and once more after a reset.
+pub(super) fn observe(
+    bench: &Bench,
+    step: &Step,
+    destination: &Side,
+    follow: bool,
+    folder: &Path,
+) -> Result<Seen> {
     let mut from = bench.machine(&step.source, step.qemu[0], &folder.join("a"))?;
     from.stopped = true;
     let to = bench
@@ -35,7 +43,12 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
     command(&mut source, "cont", None)?;
     thread::sleep(IN_SEC);
     command(&mut source, "stop", None)?;
-    let in_sec = executes_in_flash(&mut source);
+    let flash = if is_virt(&step.source) {
+        VIRT_FLASH
+    } else {
+        PC_FLASH
+    };
+    let in_sec = executes_in(&flash, &mut source);
     let uri = format!("unix:{}", folder.join("stream").display());
     command(&mut target, "migrate-incoming", Some(json!({ "uri": uri })))?;
     command(&mut source, "migrate", Some(json!({ "uri": uri })))?;
@@ -48,14 +61,16 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
     }
     let wanted = Code::of(&step.source);
     let runs = wanted.compare(&mut target)?;
-    let from = target.serial.transcript().len();
-    command(&mut target, "cont", None)?;
-    let first = reached(&mut target, from);
-    let from = target.serial.transcript().len();
-    let (mut after_reset, mut still) = (None, None);
+    let (mut first, mut after_reset, mut still) = (None, None, None);
+    if follow {
+        let from = target.serial.transcript().len();
+        command(&mut target, "cont", None)?;
+        first = Some(reached(&mut target, from));
+    }
     if target.is_alive() {
+        let from = target.serial.transcript().len();
         command(&mut target, "system_reset", None)?;
-        after_reset = Some(reached(&mut target, from));
+        after_reset = follow.then(|| reached(&mut target, from));
         command(&mut target, "stop", None)?;
         still = wanted.compare(&mut target)?;
     }
@@ -65,30 +80,38 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
         source_runs_on: None,
         runs_source_code: runs,
         in_sec,
-        reached: Some(first),
+        reached: first,
         reached_after_reset: after_reset,
         still_source_code: still,
     })
 }
 
-/// Where OVMF's flash begins at most: 8 MiB below 4 GiB.
-pub(super) const FLASH_BEGIN: u64 = 0xff80_0000;
+/// Where the flash of a PC is: 8 MiB below 4 GiB at most.
+pub(super) const PC_FLASH: Range<u64> = 0xff80_0000..1 << 32;
+/// Where that of `virt` is (QEMU `hw/arm/virt.c`, `base_memmap`).
+const VIRT_FLASH: Range<u64> = 0..0x800_0000;
 
-/// Whether the stopped guest's next instruction lies in flash; nothing if the monitor does not show it.
-pub(super) fn executes_in_flash(guest: &mut Guest) -> Option<bool> {
+fn is_virt(side: &Side) -> bool {
+    side.machine.starts_with("virt")
+}
+
+/// Whether the stopped guest's next instruction lies in `flash`; nothing if the monitor does not show it.
+pub(super) fn executes_in(flash: &Range<u64>, guest: &mut Guest) -> Option<bool> {
     let registers = guest.monitor().human("info registers").ok()?;
     let hex = |text: &str| u64::from_str_radix(text, 16).ok();
     let value = |name: &str| {
         let rest = registers.split_once(name)?.1;
         hex(rest.split_whitespace().next()?)
     };
+    if let Some(pointer) = value(" PC=") {
+        return Some(flash.contains(&pointer));
+    }
     let pointer = value("RIP=").or_else(|| value("EIP="))?;
     // `CS =f000 ffff0000 0000ffff …`: selector, then base.
     let base = registers
         .split_once("CS =")
         .and_then(|(_, rest)| hex(rest.split_whitespace().nth(1)?))?;
-    let address = base.wrapping_add(pointer);
-    Some((FLASH_BEGIN..1 << 32).contains(&address))
+    Some(flash.contains(&base.wrapping_add(pointer)))
 }
 
 fn refused(message: Option<String>, source_runs_on: Option<bool>) -> Seen {
@@ -104,22 +127,31 @@ fn refused(message: Option<String>, source_runs_on: Option<bool>) -> Seen {
     }
 }
 
-/// The firmware bytes that a side was started with, at the end of the first 4 GiB.
-struct Code<'a>(Option<&'a super::Image>);
+/// The firmware bytes that a side was started with: at the end of the first 4 GiB, or at 0 on `virt`.
+struct Code<'a> {
+    image: Option<&'a super::Image>,
+    at_zero: bool,
+}
 
 impl<'a> Code<'a> {
     fn of(side: &'a Side) -> Self {
-        Self(side.code.as_ref().or(side.bios.as_ref()))
+        Self {
+            image: side.code.as_ref().or(side.bios.as_ref()),
+            at_zero: is_virt(side),
+        }
     }
 
     fn compare(&self, guest: &mut Guest) -> Result<Option<bool>> {
         let Some(image) = self
-            .0
+            .image
             .filter(|image| matches!(image.change, None | Some(Change::Qcow2)))
         else {
             return Ok(None);
         };
-        let address = (1u64 << 32).saturating_sub(image.size_bytes);
+        let address = match self.at_zero {
+            true => 0,
+            false => (1u64 << 32).saturating_sub(image.size_bytes),
+        };
         let bytes = guest.read_physical(address, image.size_bytes).map_err(lab)?;
         Ok(Some(Sha256::of(&bytes).to_string() == image.sha256))
     }
@@ -157,6 +189,11 @@ fn first_words(stderr: &str) -> Option<String> {
         .lines()
         .filter_map(|line| {
             let (program, words) = line.split_once(": ")?;
+            // Of a drive that it cannot use QEMU repeats the option first: `-drive if=pflash,…: what is wrong`.
+            let words = match words.strip_prefix("-drive ") {
+                Some(rest) => rest.split_once(": ").map_or(words, |(_, words)| words),
+                None => words,
+            };
             program.contains("qemu-system").then_some(words)
         })
         .find(|words| !words.starts_with("warning: ") && !words.starts_with("info: "))
@@ -175,5 +212,11 @@ mod tests {
         let expected = "Size mismatch: a: 0x1 != 0x2: Invalid argument";
         assert_eq!(first_words(stderr).as_deref(), Some(expected));
         assert_eq!(first_words("Killed\n"), None);
+        let stderr = "qemu-system-x86_64: -drive if=pflash,format=qcow2,unit=0,readonly=on,file=/x/code.fd: \
+                      Image is not in qcow2 format\n";
+        assert_eq!(
+            first_words(stderr).as_deref(),
+            Some("Image is not in qcow2 format")
+        );
     }
 }

@@ -8,10 +8,14 @@ mod act;
 mod boot;
 mod claims;
 mod convert;
+mod files;
 mod hold;
+mod late;
 mod migrate;
 mod overwrite;
 mod plan;
+mod programs;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -188,6 +192,15 @@ pub enum Seen {
         /// How far the guest came at the destination.
         reached: Reached,
     },
+    /// The guest's shell set a variable while it migrated, after every page of its VARS had been sent.
+    WrittenLate {
+        /// Whether a variable that it set before the migration is in the destination's flash.
+        early_arrived: bool,
+        /// Whether the late one is in the source's flash.
+        written: bool,
+        /// Whether the late one is in the destination's flash.
+        late_arrived: bool,
+    },
 }
 
 /// How far firmware came.
@@ -222,7 +235,9 @@ pub enum StoreFate {
     Untouched,
     /// Still a store of the same layout.
     Kept,
-    /// A store of another layout, or one where there was none.
+    /// A store, where every byte was the same before.
+    Created,
+    /// A store of another layout, or one in the place of one that was damaged.
     Reformatted,
     /// No store any more.
     Destroyed,
@@ -231,9 +246,9 @@ pub enum StoreFate {
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Folder with firmware files, searched for `*CODE*.fd`, `*VARS*.fd` and `OVMF.fd`.
+    /// Folder with firmware files, under whatever names.
     pub firmware: PathBuf,
-    /// QEMU programs for x86-64.
+    /// QEMU programs for x86-64 and aarch64; those of the system if there are none here.
     pub qemu: Vec<PathBuf>,
     /// The folder of the observations.
     pub output: PathBuf,
@@ -241,17 +256,23 @@ pub struct Request {
     pub groups: Vec<Group>,
     /// Start no observation after this many seconds.
     pub budget_s: Option<u64>,
+    /// Start none at all: only say what is planned.
+    pub plan_only: bool,
 }
 
-/// Runs what is in the plan and not yet recorded; tells `progress` each observation's name and outcome.
+/// Runs what is in the plan and not yet recorded; tells `progress` of each group what is planned and what cannot
+/// be, then each observation's name and outcome. Returns how many were made, or would be.
 ///
 /// # Errors
 ///
-/// If files or QEMU cannot be used. What was observed until then is recorded.
+/// If files or QEMU cannot be used, or nothing at all can be tried. What was observed until then is recorded.
 pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
     let begin = Instant::now();
     let bench = act::Bench::new(request)?;
-    let mut done = 0usize;
+    for passed_over in &bench.files.passed_over {
+        progress(&format!("left out: {passed_over}"));
+    }
+    let (mut done, mut planned) = (0usize, 0usize);
     for &group in &request.groups {
         let path = request.output.join(format!("{}.json", group.name()));
         let mut atlas = if path.exists() {
@@ -263,8 +284,23 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
                 observations: Vec::new(),
             }
         };
-        for step in plan::steps(group, &bench) {
-            if atlas.observations.iter().any(|known| known.id == step.id) {
+        let mut plan = plan::plan(group, &bench);
+        let all = plan.steps.len();
+        planned += all;
+        plan.steps
+            .retain(|step| atlas.observations.iter().all(|known| known.id != step.id));
+        progress(&format!(
+            "{}: {all} planned, {} of them recorded already",
+            group.name(),
+            all - plan.steps.len()
+        ));
+        for lack in &plan.lacks {
+            progress(&format!("{}: {lack}", group.name()));
+        }
+        for step in &plan.steps {
+            if request.plan_only {
+                progress(&step.id);
+                done += 1;
                 continue;
             }
             if request
@@ -273,12 +309,22 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
             {
                 return Ok(done);
             }
-            let observation = bench.observe(&step)?;
+            let observation = bench.observe(step)?;
             progress(&format!("{}: {}", observation.id, observation.seen.in_words()));
             atlas.observations.push(observation);
             write(&path, &atlas)?;
             done += 1;
         }
+    }
+    if planned == 0 {
+        return Err(Error::Usage {
+            message: format!(
+                "nothing can be tried with the firmware in {}: the lines above say why",
+                request.firmware.display()
+            ),
+            remedy: "name a folder that holds CODE and VARS files, such as /usr/share/OVMF: --firmware DIR"
+                .into(),
+        });
     }
     Ok(done)
 }
@@ -322,41 +368,4 @@ fn write(path: &Path, atlas: &Atlas) -> Result<()> {
         .and_then(|()| fs::write(&fresh, text + "\n"))
         .and_then(|()| fs::rename(&fresh, path))
         .map_err(|source| Error::file("write", path, source))
-}
-
-impl Seen {
-    /// The observation in a few words.
-    #[must_use]
-    pub fn in_words(&self) -> String {
-        match self {
-            Self::ColdBoot {
-                reached,
-                persistent,
-                store,
-                ..
-            } => format!("reached {reached:?}, persistent {persistent:?}, store {store:?}"),
-            Self::Migration {
-                completed: false,
-                message,
-                ..
-            } => format!("refused: {}", message.as_deref().unwrap_or("without a word")),
-            Self::Converted {
-                reached,
-                reads_back,
-                lost,
-                ..
-            } => format!("reached {reached:?}, reads back {reads_back}, lost {lost:?}"),
-            Self::Overwritten {
-                in_flash, reached, ..
-            } => format!("{in_flash} times in flash, reached {reached:?}"),
-            Self::Migration {
-                runs_source_code,
-                reached,
-                reached_after_reset,
-                ..
-            } => format!(
-                "completed, runs the source's code {runs_source_code:?}, reached {reached:?}, after reset {reached_after_reset:?}"
-            ),
-        }
-    }
 }

@@ -13,7 +13,7 @@ use fm_lab::Guest;
 use serde_json::json;
 
 use super::act::{Bench, lab, reached};
-use super::migrate::{FLASH_BEGIN, command, completed, executes_in_flash};
+use super::migrate::{PC_FLASH, command, completed, executes_in};
 use super::plan::Step;
 use super::{Seen, Side};
 use crate::{Error, Result};
@@ -51,7 +51,7 @@ pub(super) fn observe(
         command(&mut source, "cont", None)?;
         thread::sleep(STEP);
         command(&mut source, "stop", None)?;
-        if executes_in_flash(&mut source) != Some(false) {
+        if executes_in(&PC_FLASH, &mut source) != Some(false) {
             in_flash += 1;
             in_memory = 0;
         } else if segments_in_flash(&mut source) {
@@ -89,7 +89,7 @@ fn segments_in_flash(guest: &mut Guest) -> bool {
     let base = registers
         .split_once("GDT=")
         .and_then(|(_, rest)| u64::from_str_radix(rest.split_whitespace().next()?, 16).ok());
-    base.is_none_or(|base| (FLASH_BEGIN..1 << 32).contains(&base))
+    base.is_none_or(|base| PC_FLASH.contains(&base))
 }
 
 /// Fills the CODE flash of a guest of the lab, its last page excepted; how much that is.

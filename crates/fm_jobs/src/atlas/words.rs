@@ -1,0 +1,142 @@
+//! Observations in words: for whoever watches a run, and for the page of claims.
+
+use super::{Reached, Seen, StoreFate};
+
+impl Seen {
+    /// The observation in a few words.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::ColdBoot {
+                reached,
+                persistent,
+                store,
+                ..
+            } => format!("reached {reached:?}, persistent {persistent:?}, store {store:?}"),
+            Self::Migration {
+                completed: false,
+                message,
+                ..
+            } => format!("refused: {}", message.as_deref().unwrap_or("without a word")),
+            Self::Converted {
+                reached,
+                reads_back,
+                lost,
+                ..
+            } => format!("reached {reached:?}, reads back {reads_back}, lost {lost:?}"),
+            Self::WrittenLate {
+                early_arrived,
+                written,
+                late_arrived,
+            } => format!(
+                "set before: arrived {early_arrived}; set late: written {written}, arrived {late_arrived}"
+            ),
+            Self::Overwritten {
+                in_flash, reached, ..
+            } => format!("{in_flash} times in flash, reached {reached:?}"),
+            Self::Migration {
+                runs_source_code,
+                reached,
+                reached_after_reset,
+                ..
+            } => format!(
+                "completed, runs the source's code {runs_source_code:?}, reached {reached:?}, after reset {reached_after_reset:?}"
+            ),
+        }
+    }
+}
+
+/// What was seen, in words that a person can read.
+pub(super) fn outcome(seen: &Seen) -> String {
+    match seen {
+        Seen::ColdBoot {
+            reached,
+            persistent,
+            store,
+            ..
+        } => {
+            let reached = format!("{reached:?}").to_lowercase();
+            let kept = match (persistent, store) {
+                (Some(true), _) => "a variable it set is in the file",
+                (Some(false), _) => "a variable it set is not in the file",
+                (None, StoreFate::Kept) => "the store was written and is sound",
+                (None, StoreFate::Untouched) => "the store was not written",
+                (None, StoreFate::Created) => "the store was made",
+                (None, StoreFate::Reformatted) => "the store has another layout now",
+                (None, StoreFate::Destroyed) => "the store is destroyed",
+            };
+            format!("{reached}; {kept}")
+        }
+        Seen::Converted {
+            reached,
+            reads_back,
+            persistent,
+            variables,
+            lost,
+        } => format!(
+            "{}; {}, {}; {variables} variables before, {}",
+            format!("{reached:?}").to_lowercase(),
+            if *reads_back {
+                "reads back what it set"
+            } else {
+                "does not read what it set"
+            },
+            if *persistent {
+                "keeps what it sets"
+            } else {
+                "does not keep what it sets"
+            },
+            match lost.as_slice() {
+                [] => "none lost".to_owned(),
+                lost => format!("lost: {}", lost.join(", ")),
+            }
+        ),
+        Seen::WrittenLate {
+            early_arrived,
+            written,
+            late_arrived,
+        } => {
+            let place = |there: bool| if there { "arrived" } else { "did not arrive" };
+            format!(
+                "the variable set before {}; the late one {} at the source and {}",
+                place(*early_arrived),
+                if *written {
+                    "was written"
+                } else {
+                    "was not written"
+                },
+                place(*late_arrived)
+            )
+        }
+        Seen::Overwritten {
+            in_flash,
+            in_memory,
+            reached,
+            ..
+        } => format!(
+            "found in flash {in_flash} times, then elsewhere {in_memory} times; after that {}",
+            format!("{reached:?}").to_lowercase()
+        ),
+        Seen::Migration {
+            completed: false,
+            message,
+            ..
+        } => format!("`{}`", message.as_deref().unwrap_or("no word")),
+        Seen::Migration { reached: None, .. } => "completed".into(),
+        Seen::Migration {
+            reached,
+            reached_after_reset,
+            ..
+        } => {
+            let word = |reached: &Option<Reached>| match reached {
+                Some(reached) => format!("{reached:?}").to_lowercase(),
+                None => "not asked".into(),
+            };
+            format!(
+                "completed; {}; after a reset {}",
+                word(reached),
+                word(reached_after_reset)
+            )
+        }
+    }
+}
