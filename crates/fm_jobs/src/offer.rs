@@ -37,6 +37,26 @@ pub struct Offer {
     pub vars: Option<OfferedFlash>,
     /// The build's id: the sha256 of CODE.
     pub build: String,
+    /// What CODE is, where all of it was at hand when the offer was made: of saved guests, whose build may be
+    /// on no host any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<OfferedFirmware>,
+    /// Whether the guest is saved: it comes back by a restore, and cannot be asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub saved: bool,
+}
+
+/// What a CODE binary is, in the words of `flashmoor inspect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OfferedFirmware {
+    /// `x86-64`, `ia32`, `aarch64`, `arm`, `riscv64` or `loongarch64`.
+    pub arch: Option<String>,
+    /// `IA32`, `IA32X64` or `X64`: modes of the phases before DXE and of DXE.
+    pub cpu_mode: Option<String>,
+    /// `1M`, `2M`, `4M`, `armvirt`, `riscv` or `loongarch`.
+    pub layout: Option<String>,
+    /// What it can do, such as `secure-boot`, `smm` or `tdx`.
+    pub features: Vec<String>,
 }
 
 /// Which guest an offer is of.
@@ -213,6 +233,8 @@ pub(crate) fn of_guest(
         build: code.sha256.clone(),
         code,
         vars,
+        firmware: None,
+        saved: false,
     })
 }
 

@@ -51,6 +51,8 @@ impl Place {
             build: code.sha256.clone(),
             code,
             vars: Some(flash(VARS_SIZE, &[0; 4096])),
+            firmware: None,
+            saved: false,
         };
         Request {
             offer,

@@ -1,10 +1,12 @@
 //! `saved offer`: a saved guest speaks for itself as a running one does, so that a host can prepare for it.
 
+use fm_formats::image::ImageFacts;
 use fm_formats::stream::BlockKind;
+use fm_formats::volume::Tree;
 
 use super::extract::whole;
 use crate::Result;
-use crate::offer::{Offer, OfferedBlock, OfferedFlash, OfferedGuest};
+use crate::offer::{Offer, OfferedBlock, OfferedFirmware, OfferedFlash, OfferedGuest};
 use crate::stream::{self, Container, Gathered, Request, Streamed};
 
 /// The offer of a saved guest. The version of its QEMU is not in a stream, so that is `unknown`.
@@ -22,6 +24,7 @@ pub fn offer(input: &Request) -> Result<Offer> {
         Container::SaveImage { xml, .. } => fm_libvirt::saved_domain(xml).ok(),
         _ => None,
     };
+    let firmware = gathered.bytes(code).and_then(|bytes| firmware(&bytes));
     let code = flash(&gathered, code);
     let streamed = Streamed::new(&gathered).stream;
     Ok(Offer {
@@ -46,6 +49,22 @@ pub fn offer(input: &Request) -> Result<Offer> {
         build: code.sha256.clone(),
         code,
         vars: vars.map(|index| flash(&gathered, index)),
+        firmware,
+        saved: true,
+    })
+}
+
+fn firmware(code: &[u8]) -> Option<OfferedFirmware> {
+    let facts = ImageFacts::of(&Tree::parse(code), code.len() as u64).ok()?;
+    Some(OfferedFirmware {
+        arch: facts.arch.map(|arch| arch.name().into()),
+        cpu_mode: facts.cpu_mode.map(|mode| mode.name().into()),
+        layout: facts.layout.map(|layout| layout.name().into()),
+        features: facts
+            .features
+            .iter()
+            .map(|feature| feature.name().into())
+            .collect(),
     })
 }
 
