@@ -239,7 +239,17 @@ fn streams() -> Vec<Vec<u8>> {
     pages.extend(end);
     pages.extend(b"\x03\0\0\0\x02");
     pages.extend(end);
+    let mut described = pages.clone();
     pages.push(0);
+    described.extend(b"\x04\0\0\0\x03\x05timer\0\0\0\0\0\0\0\x02");
+    described.extend([1; 24]);
+    described.extend(b"~\0\0\0\x03");
+    let json = br#"{"page_size":1024,"devices":[{"name":"timer","instance_id":0,"fields":[{"size":8,
+        "array_len":2,"struct":{"fields":[]}}],"subsections":[{"vmsd_name":"t","fields":[{"size":1}]}]}]}"#;
+    described.extend(b"\0\x06\0\0\0");
+    described.push(u8::try_from(json.len()).expect("a short description"));
+    described.extend(json);
+    described.extend([0; 16]);
     let mut mapped = b"\0QEVM\0\0\0\x03\x07\0\0\0\x01m\x05\x1aconfiguration/capabilities".to_vec();
     mapped.extend(b"\0\0\0\x01\0\0\0\x01\x0amapped-ram");
     mapped.extend(table(b"\x10\x04"));
@@ -264,5 +274,5 @@ fn streams() -> Vec<Vec<u8>> {
     qcow2.extend(b"\0\0\0\x01\0\0\0\0\0\0\0\x50\0\0\0\0\0\0\0\0\0\0\0\0\0\x04\0\0\0\0\0\x03\0\x01\0\x04");
     qcow2.resize(121, 0);
     qcow2.extend(b"1base");
-    vec![pages, mapped, channel, image, qcow2]
+    vec![pages, described, mapped, channel, image, qcow2]
 }

@@ -70,7 +70,10 @@ fn read(data: &[u8], size: usize, skip: bool) -> Read {
         }
         let (piece, after) = rest.split_at(size.min(rest.len()));
         rest = after;
-        result = parser.push(piece, &mut |facts, event| collector.take(facts, &event, 0));
+        result = parser.push(piece, &mut |facts, event| {
+            collector.take(facts, &event);
+            Ok(())
+        });
     }
     let result = result.and_then(|()| parser.finish());
     let facts = parser.facts().clone();
@@ -78,6 +81,11 @@ fn read(data: &[u8], size: usize, skip: bool) -> Read {
         facts.blocks.len() <= data.len() / 9 + 1,
         "more blocks than entries fit"
     );
+    // A device takes a section header and a footer, and the description a name for each.
+    assert!(facts.devices.len() <= data.len() / 19);
+    if let Some(end) = facts.end_offset {
+        assert!(end <= data.len() as u64, "a stream that ends behind its bytes");
+    }
     let contents = (0..facts.blocks.len())
         .map(|index| collector.block(index).cloned())
         .collect();
@@ -95,8 +103,11 @@ fn channel(data: &[u8], size: usize) {
     assert_eq!(facts.blocks.len(), 2);
     let run = |size: usize| {
         let mut channel = Channel::new(&facts);
-        let mut collector = Collector::new(KEPT_BYTES);
-        let mut take = |event: Event<'_>, stamp| collector.take_stamped(&facts, &event, stamp, 0);
+        let mut collector = Collector::with_channels(KEPT_BYTES);
+        let mut take = |event: Event<'_>, stamp| {
+            collector.take_stamped(&facts, &event, stamp);
+            Ok(())
+        };
         let pushed = data
             .chunks(size)
             .try_for_each(|piece| channel.push(piece, &mut take));

@@ -1,93 +1,9 @@
 //! Streams and saved guests as their users meet them: files, pipes, save images, whole and cut short.
 
-use std::path::{Path, PathBuf};
+mod saved_bytes;
 
-use assert_cmd::Command;
+use saved_bytes::*;
 use serde_json::Value;
-
-const CODE: &str = "bookworm/OVMF_CODE.fd";
-const VARS: &str = "bookworm/OVMF_VARS.ms.fd";
-
-fn flashmoor() -> Command {
-    let mut command = Command::cargo_bin("flashmoor").unwrap();
-    command.arg("--store").arg("/no/such/store");
-    command
-}
-
-fn text(command: &mut Command) -> String {
-    String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap()
-}
-
-fn json(command: &mut Command) -> Value {
-    serde_json::from_str(&text(command.arg("--json"))).unwrap()
-}
-
-/// The stream of a guest with a little memory, all zero, and real firmware (QEMU `migration/{savevm,ram}.c`).
-fn stream() -> Vec<u8> {
-    let memory = vec![0; 64 << 10];
-    let blocks = [
-        ("pc.ram", memory),
-        ("system.flash0", fm_fixtures::bytes(CODE)),
-        ("system.flash1", fm_fixtures::bytes(VARS)),
-    ];
-    let name = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
-    let mut out = b"QEVM\0\0\0\x03\x07\0\0\0\x0apc-q35-7.2".to_vec();
-    out.extend(b"\x01\0\0\0\x02\x03ram\0\0\0\0\0\0\0\x04");
-    let total: u64 = blocks.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-    out.extend((total | 4).to_be_bytes());
-    for (block, bytes) in &blocks {
-        out.extend(name(block));
-        out.extend((bytes.len() as u64).to_be_bytes());
-    }
-    let end = [&0x10u64.to_be_bytes()[..], b"\x7e\0\0\0\x02"].concat();
-    out.extend(&end);
-    out.extend(b"\x03\0\0\0\x02");
-    for (block, bytes) in &blocks {
-        for (at, page) in bytes.chunks(4096).enumerate() {
-            let again = if at == 0 { 0 } else { 0x20 };
-            let is_zero = page.iter().all(|byte| *byte == 0);
-            let kind: u64 = if is_zero { 0x02 } else { 0x08 };
-            out.extend(((at as u64 * 4096) | kind | again).to_be_bytes());
-            if again == 0 {
-                out.extend(name(block));
-            }
-            out.extend(if is_zero { &[0][..] } else { page });
-        }
-    }
-    out.extend(&end);
-    out.push(0);
-    out
-}
-
-/// A libvirt save image (libvirt `src/qemu/qemu_saveimage.h`).
-fn save_image(stream: &[u8], format: u32) -> Vec<u8> {
-    let xml = "<domain type='qemu'><name>shop</name><uuid>1a2b3c4d-0000-4000-8000-000000000001</uuid>\
-        <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type>\
-        <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader>\
-        <nvram template='/usr/share/OVMF/OVMF_VARS.ms.fd'>/var/lib/libvirt/qemu/nvram/shop.fd</nvram></os></domain>\0";
-    let mut image = b"LibvirtQemudSave".to_vec();
-    for word in [2, xml.len() as u32, 1, format, 0] {
-        image.extend(word.to_le_bytes());
-    }
-    image.resize(92, 0);
-    image.extend(xml.as_bytes());
-    image.extend(stream);
-    image
-}
-
-fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, bytes).unwrap();
-    path
-}
-
-fn digest(fixture: &str) -> String {
-    fm_fixtures::all()
-        .find(|known| known.name == fixture)
-        .unwrap()
-        .sha256
-        .clone()
-}
 
 #[test]
 fn a_stream_is_shown_with_its_blocks_and_its_build_from_a_file_and_from_a_pipe() {
@@ -191,7 +107,7 @@ fn a_save_image_is_shown_with_what_of_its_domain_decides_plain_and_compressed() 
             (&"shop".into(), &"pc-q35-7.2".into())
         );
         assert_eq!(domain["loader"], "/usr/share/OVMF/OVMF_CODE.fd");
-        assert_eq!(domain["nvram_template"], "/usr/share/OVMF/OVMF_VARS.ms.fd");
+        assert_eq!(domain["nvram_template"], "/no/such/OVMF_VARS.ms.fd");
         let said = text(flashmoor().arg("inspect").arg(&file));
         assert!(said.contains("domain   shop, pc-q35-7.2, was running"), "{said}");
     }
@@ -253,6 +169,188 @@ fn saved_guests_give_back_firmware_variables_and_an_offer() {
     let offer = json(flashmoor().args(["saved", "offer"]).arg(&file));
     assert_eq!(offer["schema"], "flashmoor/offer/1");
     assert!(offer.to_string().contains(&digest(CODE)), "{offer}");
-    let same = text(flashmoor().args(["saved", "diff"]).arg(&file).arg(&file));
-    assert!(!same.is_empty());
+    assert_eq!(
+        (&offer["saved"], &offer["firmware"]["arch"]),
+        (&true.into(), &"x86-64".into())
+    );
+    assert_eq!(offer["firmware"]["layout"], "2M");
+}
+
+#[test]
+fn flash_whose_zeros_and_erased_bytes_are_sent_as_data_is_extracted() {
+    let folder = tempfile::tempdir().unwrap();
+    let chip = |fixture: &str, byte: u8| {
+        let mut bytes = fm_fixtures::bytes(fixture);
+        bytes.resize(64 << 20, byte);
+        bytes
+    };
+    let (code, vars) = (
+        chip("bookworm/AAVMF_CODE.fd", 0),
+        chip("bookworm/AAVMF_VARS.fd", 0xff),
+    );
+    let blocks = [
+        ("virt.flash0", code.clone()),
+        ("virt.flash1", vars.clone()),
+        ("mach-virt.ram", vec![0; 64 << 10]),
+    ];
+    let file = write(folder.path(), "arm.mig", &stream_of(&blocks, true));
+    let document = json(flashmoor().arg("inspect").arg(&file));
+    assert_eq!(
+        document["stream"]["complete"], true,
+        "{}",
+        document["stream"]["stopped"]
+    );
+    let (out_code, out_vars) = (folder.path().join("code.fd"), folder.path().join("vars.fd"));
+    let mut command = flashmoor();
+    command.args(["saved", "extract"]).arg(&file);
+    text(command.arg("--code").arg(&out_code).arg("--vars").arg(&out_vars));
+    assert!(std::fs::read(out_code).unwrap() == code && std::fs::read(out_vars).unwrap() == vars);
+}
+
+#[test]
+fn a_stream_in_something_larger_than_itself_ends_where_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes, more) in [
+        ("described.mig", described(), 3 << 30),
+        ("plain.mig", stream(), 512),
+    ] {
+        let file = write(folder.path(), name, &bytes);
+        let padded = std::fs::File::options().write(true).open(&file).unwrap();
+        padded.set_len(bytes.len() as u64 + more).unwrap();
+        let document = json(flashmoor().arg("inspect").arg(&file));
+        let stream = &document["stream"];
+        assert_eq!(stream["complete"], true, "{name}: {}", stream["stopped"]);
+        let notes = stream["notes"].to_string();
+        if name == "described.mig" {
+            assert_eq!(stream["devices"][0]["name"], "timer");
+            assert!(notes.contains(&format!("{more} bytes follow")), "{notes}");
+        } else {
+            assert!(notes.contains("by the last bytes alone"), "{notes}");
+        }
+    }
+}
+
+#[test]
+fn compressed_streams_that_are_cut_say_where_and_give_what_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = write(folder.path(), "plain", &described());
+    for (number, program) in (1..).zip(["gzip", "bzip2", "xz", "lzop", "zstd"]) {
+        let packed = std::process::Command::new(program)
+            .arg("-c")
+            .arg(&plain)
+            .output()
+            .unwrap_or_else(|error| panic!("{program}: {error}; run `make test`, or `scripts/packages test`"))
+            .stdout;
+        let cut = &packed[..packed.len() * 9 / 10];
+        for (name, whole, cut) in [
+            ("stream", packed.clone(), cut.to_vec()),
+            ("image", save_image(&packed, number), save_image(cut, number)),
+        ] {
+            let file = write(folder.path(), &format!("{name}.{program}"), &whole);
+            let document = json(flashmoor().arg("inspect").arg(&file));
+            assert_eq!(document["stream"]["complete"], true, "{program}");
+            assert_eq!(document["stream"]["blocks"][1]["sha256"], digest(CODE));
+            let file = write(folder.path(), &format!("{name}.cut.{program}"), &cut);
+            let document = json(flashmoor().arg("inspect").arg(&file));
+            let stream = &document["stream"];
+            assert_eq!(stream["complete"], false, "{program}");
+            assert!(stream["stopped"]["offset"].as_u64().unwrap() > 0, "{program}");
+            let why = stream["stopped"]["why"].to_string();
+            assert!(why.contains(program), "{why}");
+            assert_eq!(stream["blocks"][0]["name"], "pc.ram", "{program}");
+            assert_eq!(document["domain"]["name"] == "shop", name == "image");
+        }
+    }
+}
+
+#[test]
+fn a_stream_is_read_from_where_standard_input_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "later.mig", &[vec![7; 4096], described()].concat());
+    let program = flashmoor().get_program().to_owned();
+    let output = std::process::Command::new("sh")
+        .args([
+            "-c",
+            r#"(dd bs=4096 count=1 of=/dev/null 2>/dev/null; "$0" inspect - --json) <"$1""#,
+        ])
+        .args([&program, file.as_os_str()])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["stream"]["complete"], true);
+    assert_eq!(document["stream"]["blocks"][1]["sha256"], digest(CODE));
+}
+
+#[test]
+fn guest_memory_of_any_size_goes_straight_to_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut memory: Vec<u8> = (0..40u32 << 18).flat_map(u32::to_le_bytes).collect();
+    memory.extend(vec![0; 1 << 20]);
+    let blocks = [
+        ("pc.ram", memory.clone()),
+        ("huge", vec![0; 600 << 20]),
+        ("system.flash0", fm_fixtures::bytes(CODE)),
+        ("system.flash1", fm_fixtures::bytes(VARS)),
+    ];
+    let bytes = stream_of(&blocks, false);
+    let file = write(folder.path(), "big.mig", &bytes);
+    let at = |name: &str| folder.path().join(name);
+    let mut command = flashmoor();
+    command
+        .args(["saved", "extract"])
+        .arg(&file)
+        .arg("--code")
+        .arg(at("code"));
+    for (name, out) in [("pc.ram", "ram"), ("huge", "huge")] {
+        command
+            .arg("--block")
+            .arg(format!("{name}={}", at(out).display()));
+    }
+    let document = json(&mut command);
+    let sizes: Vec<_> = document["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| &file["size_bytes"])
+        .collect();
+    assert_eq!(sizes, [0x1e_0000, memory.len(), 600 << 20]);
+    assert!(std::fs::read(at("ram")).unwrap() == memory);
+    assert_eq!(std::fs::read(at("code")).unwrap(), fm_fixtures::bytes(CODE));
+    assert_eq!(std::fs::metadata(at("huge")).unwrap().len(), 600 << 20);
+
+    // Cut before the flash: nothing of it is written, not even what came whole.
+    let cut = write(folder.path(), "cut.mig", &bytes[..41 << 20]);
+    let mut command = flashmoor();
+    command.args(["saved", "extract"]).arg(&cut);
+    refused(
+        command
+            .arg("--block")
+            .arg(format!("pc.ram={}", at("none").display())),
+        1,
+    );
+    assert!(!at("none").exists());
+    // Nor if one of the files cannot be made.
+    let mut command = flashmoor();
+    command
+        .args(["saved", "extract"])
+        .arg(&file)
+        .arg("--code")
+        .arg(at("code2"));
+    refused(command.arg("--vars").arg(at("no/such/vars")), 1);
+    assert!(!at("code2").exists());
+    let left: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .flatten()
+        .map(|file| file.file_name())
+        .collect();
+    assert!(
+        left.iter()
+            .all(|name| !name.to_string_lossy().contains("partial")),
+        "{left:?}"
+    );
 }

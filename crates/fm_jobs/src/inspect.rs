@@ -97,9 +97,13 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
             Ok(flash) => {
                 let mut document = facts::document(request, &flash, catalogue);
                 // `savevm` puts the guest's memory into its first writable qcow2 image, which may be VARS.
-                document.streamed = streamed(request, catalogue)
-                    .ok()
-                    .and_then(|stream| stream.streamed);
+                match streamed(request, catalogue) {
+                    Ok(stream) => document.streamed = stream.streamed,
+                    // Most images of variables hold no snapshot; one that was asked for has to be there.
+                    Err(Error::Usage { .. }) if request.snapshot.is_none() => {}
+                    Err(error) if request.snapshot.is_some() => return Err(error),
+                    Err(error) => document.stream_unreadable = Some(told(&error)),
+                }
                 Ok(document)
             }
             Err(not_flash) => streamed(request, catalogue).or_else(|_| not_firmware(request, not_flash)),
@@ -169,9 +173,19 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument>
         path: path.to_owned(),
         channels: request.channels.clone(),
         snapshot: request.snapshot.clone(),
-        blocks: Vec::new(),
     })?;
     let mut streamed = Streamed::new(&gathered);
+    for snapshot in streamed.snapshots.iter_mut().filter(|snapshot| !snapshot.chosen) {
+        let other = stream::gather(&stream::Request {
+            path: path.to_owned(),
+            channels: Vec::new(),
+            snapshot: Some(snapshot.id.clone()),
+        });
+        match other {
+            Ok(other) => snapshot.stream = Some(Box::new(Streamed::new(&other).stream)),
+            Err(error) => snapshot.unreadable = Some(told(&error)),
+        }
+    }
     for (index, block) in streamed.stream.blocks.iter_mut().enumerate() {
         // `-bios` puts CODE and VARS into this one.
         if block.kind == "code" || block.name == "pc.bios" {
@@ -195,6 +209,17 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument>
 /// What is in `flash`, from the cache if it was seen before.
 pub(crate) fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
     facts::found(flash, cache, false)
+}
+
+/// An error and its causes in one line.
+fn told(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Parses the flash image in a file, raw or qcow2, for jobs that look into it.

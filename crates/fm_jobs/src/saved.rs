@@ -7,6 +7,7 @@ mod extract;
 mod file;
 mod offer;
 mod plan;
+mod steps;
 mod vars;
 
 pub use adopt::{Adopt, Adopted, adopt};
@@ -14,5 +15,5 @@ pub use diff::{BlockDiff, Changed, DeviceDiff, SavedDiff, Side, diff};
 pub use error::Error;
 pub use extract::{Extract, Extracted, ExtractedFile, extract};
 pub use offer::offer;
-pub use plan::{Plan, RestorePlan, restore_plan};
+pub use plan::{Plan, PlannedDevice, PlannedMemory, RestorePlan, restore_plan};
 pub use vars::{SavedVariable, SavedVars, vars};

@@ -1,16 +1,20 @@
 //! Reads migration streams wherever they lie: files, pipes, libvirt save images, qcow2 snapshots.
 
-mod devices;
+mod channels;
+mod contents;
 mod document;
 mod feed;
 mod gather;
 mod input;
 mod program;
+mod stopped;
 mod vmstate;
 
 pub use document::{
     SavedDomainDocument, StreamBlock, StreamChannel, StreamDevice, StreamDocument, StreamNote,
     StreamSnapshot, StreamStop, Streamed,
 };
+pub(crate) use gather::gather_into;
 pub use gather::{Gathered, gather};
 pub use input::{Container, Request, is_stream};
+pub use stopped::Stopped;

@@ -48,7 +48,6 @@ impl Input {
             path: self.file.clone(),
             channels: self.channel.clone(),
             snapshot: self.snapshot.clone(),
-            blocks: Vec::new(),
         }
     }
 }
@@ -110,6 +109,12 @@ struct Diff {
     a: PathBuf,
     /// What holds the second stream
     b: PathBuf,
+    /// A channel of the multifd capture whose main channel the first is; once for each
+    #[arg(long, value_name = "FILE")]
+    channel_a: Vec<PathBuf>,
+    /// A channel of the second
+    #[arg(long, value_name = "FILE")]
+    channel_b: Vec<PathBuf>,
     /// Which internal snapshot of the first, by name or number
     #[arg(long, value_name = "NAME")]
     snapshot_a: Option<String>,
@@ -207,14 +212,14 @@ impl RestorePlan {
 
 impl Diff {
     fn run(&self, context: &Context) -> Result {
-        let request = |path: &PathBuf, snapshot: &Option<String>| stream::Request {
+        let request = |path: &PathBuf, channels: &[PathBuf], snapshot: &Option<String>| stream::Request {
             path: path.clone(),
+            channels: channels.to_vec(),
             snapshot: snapshot.clone(),
-            ..stream::Request::default()
         };
         let diff = saved::diff(
-            &request(&self.a, &self.snapshot_a),
-            &request(&self.b, &self.snapshot_b),
+            &request(&self.a, &self.channel_a, &self.snapshot_a),
+            &request(&self.b, &self.channel_b, &self.snapshot_b),
         )?;
         let output = &context.output;
         if output.wants_json() {
@@ -222,7 +227,10 @@ impl Diff {
         } else {
             render::saved::diff(output, &diff);
         }
-        Ok(Status::Done)
+        Ok(match diff.unknown.is_empty() {
+            true => Status::Done,
+            false => Status::Unknown,
+        })
     }
 }
 

@@ -23,6 +23,9 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
         None => document.kind.clone(),
     };
     output.line(format_args!("{STRONG}{}{STRONG:#}: {heading}", document.path));
+    if let Some(why) = &document.stream_unreadable {
+        output.line(format_args!("  snapshot cannot be read: {why}"));
+    }
     if let Some(reason) = &document.reason {
         output.line(format_args!("  why      {reason}"));
     }

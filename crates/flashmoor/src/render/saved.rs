@@ -37,6 +37,18 @@ pub(crate) fn plan(output: &Output, plan: &RestorePlan) {
     if let Some(vars) = &plan.vars {
         output.line(format_args!("variables  {}", vars.display()));
     }
+    for memory in &plan.memory {
+        output.line(format_args!(
+            "memory  {}  {} bytes",
+            memory.name, memory.size_bytes
+        ));
+    }
+    for device in &plan.devices {
+        output.line(format_args!(
+            "device  {} {}, version {}",
+            device.name, device.instance, device.version
+        ));
+    }
     for (number, step) in plan.steps.iter().enumerate() {
         output.line(format_args!("{}. {STRONG}{step}{STRONG:#}", number + 1));
     }
@@ -45,7 +57,16 @@ pub(crate) fn plan(output: &Output, plan: &RestorePlan) {
 pub(crate) fn diff(output: &Output, diff: &SavedDiff) {
     if diff.same {
         output.line("no difference in machine, blocks, firmware, variables and device versions");
-        return;
+    }
+    for part in &diff.unknown {
+        output.line(format_args!("{CARE}unknown{CARE:#} {part}"));
+    }
+    for (name, complete) in [("first", diff.complete.a), ("second", diff.complete.b)] {
+        if !complete {
+            output.remark(format_args!(
+                "the {name} stream is not whole; `flashmoor inspect` says where it ends"
+            ));
+        }
     }
     let absent = || "-".to_owned();
     if let Some(Side { a, b }) = &diff.machine {
@@ -147,12 +168,36 @@ pub(crate) fn stream(output: &Output, streamed: &Streamed) {
             }
         }
     }
+    for channel in &stream.channels {
+        let state = channel.stopped.as_ref().map_or_else(String::new, |stop| {
+            format!(", {BAD}not whole{BAD:#}: {}", stop.why)
+        });
+        output.line(format_args!(
+            "  channel  {}, pages: {} data, {} zero, compressed by {}{state}",
+            channel.id, channel.pages_data, channel.pages_zero, channel.compression
+        ));
+    }
     for snapshot in &streamed.snapshots {
         let chosen = if snapshot.chosen { " (this one)" } else { "" };
         output.line(format_args!(
             "  snapshot {} {}: {} bytes of memory{chosen}",
             snapshot.id, snapshot.name, snapshot.vm_state_bytes
         ));
+        if let Some(why) = &snapshot.unreadable {
+            output.line(format_args!("             {BAD}cannot be read{BAD:#}: {why}"));
+        }
+        if let Some(stream) = &snapshot.stream {
+            let state = stream.stopped.as_ref().map_or("whole", |stop| &stop.why);
+            let machine = stream.machine.as_deref().unwrap_or("unknown");
+            output.line(format_args!("             machine {machine}, {state}"));
+            for (name, sha256) in stream
+                .blocks
+                .iter()
+                .filter_map(|block| Some((&block.name, block.sha256.as_ref()?)))
+            {
+                output.line(format_args!("             {name}  sha256 {sha256}"));
+            }
+        }
     }
     for block in &stream.blocks {
         let kinds = [

@@ -13,8 +13,8 @@ pub(super) const SUBSECTION: u8 = 5;
 const MAX_MACHINE_BYTES: u32 = 255;
 /// QEMU has about 25 capabilities.
 const MAX_CAPABILITIES: u32 = 256;
-/// The largest target page that QEMU knows is 64 KiB; some room is left.
-const MAX_PAGE_BITS: u32 = 24;
+/// The largest target page that QEMU knows is 64 KiB.
+const MAX_PAGE_BITS: u32 = 16;
 const MIN_PAGE_BITS: u32 = 10;
 
 impl Parser {
@@ -74,7 +74,7 @@ impl Parser {
                 let at = ahead.offset();
                 let bits = ahead.raw::<U32>("target page bits")?.get();
                 if !(MIN_PAGE_BITS..=MAX_PAGE_BITS).contains(&bits) {
-                    return Err(unexpected("target page bits", at, bits, "10 to 24"));
+                    return Err(unexpected("target page bits", at, bits, "10 to 16"));
                 }
                 self.facts.page_size_bytes = 1u64.checked_shl(bits).unwrap_or(4096);
             }
@@ -121,6 +121,13 @@ impl Parser {
                     ),
                 );
             }
+            if name == IGNORE_SHARED {
+                self.note(
+                    at,
+                    "x-ignore-shared: memory shared with a file is not in the stream, but in that file"
+                        .into(),
+                );
+            }
             self.facts.capabilities.push(name);
         }
         Ok(())
@@ -131,6 +138,9 @@ impl Parser {
         self.facts.capabilities.iter().any(|known| known == name)
     }
 }
+
+/// Leaves out blocks that others can map as well.
+pub(super) const IGNORE_SHARED: &str = "x-ignore-shared";
 
 /// `MigrationCapability` of QEMU 2.4 to 11.1. Source: QEMU `qapi/migration.json`.
 const KNOWN_CAPABILITIES: &[&str] = &[
@@ -150,7 +160,7 @@ const KNOWN_CAPABILITIES: &[&str] = &[
     "dirty-bitmaps",
     "postcopy-blocktime",
     "late-block-activate",
-    "x-ignore-shared",
+    IGNORE_SHARED,
     "validate-uuid",
     "background-snapshot",
     "zero-copy-send",

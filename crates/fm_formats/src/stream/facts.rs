@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::BlockKind;
+use super::{BlockKind, Device};
 
 /// Everything that a stream told of itself, apart from page contents.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub struct Facts {
     pub ram_complete: bool,
     /// Where the device sections start, once they did.
     pub devices_offset: Option<u64>,
+    /// The device sections, in the order of the stream; empty without a description.
+    pub devices: Vec<Device>,
+    /// Where the stream ends, once its description was seen to account for all of it.
+    pub end_offset: Option<u64>,
     /// What the parser did not know, and where.
     pub notes: Vec<Note>,
 }
@@ -39,6 +43,8 @@ pub struct Facts {
 /// A RAM block and what the stream holds of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
+    /// Where its entry in the block table stands.
+    pub offset: u64,
     /// QEMU's name of it.
     pub name: String,
     /// What the name says it is.

@@ -51,6 +51,54 @@ impl Bitmap {
     }
 }
 
+/// The pages of a wanted block, of which a bitmap tells which are there.
+#[derive(Debug)]
+pub(super) struct MappedPages {
+    block: usize,
+    at: u64,
+    size_bytes: u64,
+    page_bytes: u64,
+    bits: Vec<u8>,
+}
+
+/// How many pages are looked at to find the end of a run; a longer one is taken in several parts.
+const RUN_PAGES: u64 = 256;
+
+impl MappedPages {
+    /// The block, where we are in it, whether pages from here on are there, and for how many bytes.
+    pub(super) fn run(&self) -> (usize, u64, bool, u64) {
+        let page = self.at.checked_div(self.page_bytes).unwrap_or(0);
+        let is_set = bit(&self.bits, page);
+        let pages = (1..RUN_PAGES)
+            .take_while(|ahead| bit(&self.bits, page.saturating_add(*ahead)) == is_set)
+            .count() as u64;
+        let end = page
+            .saturating_add(pages)
+            .saturating_add(1)
+            .saturating_mul(self.page_bytes);
+        let left_bytes = end.min(self.size_bytes).saturating_sub(self.at);
+        (self.block, self.at, is_set, left_bytes)
+    }
+
+    /// For how many bytes from here on no page is there.
+    pub(super) fn gap_bytes(&self) -> u64 {
+        match self.run() {
+            (_, _, false, left_bytes) => left_bytes,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn left_bytes(&self) -> u64 {
+        self.size_bytes.saturating_sub(self.at)
+    }
+
+    /// Moves on, and tells whether that was all.
+    pub(super) fn advance(&mut self, bytes: u64) -> bool {
+        self.at = self.at.saturating_add(bytes);
+        self.left_bytes() == 0
+    }
+}
+
 impl Parser {
     /// A block's placement, checked to lie ahead of us and in order.
     pub(super) fn placement(&self, reader: &mut Reader<'_>, size_bytes: u64) -> Result<Placement> {
@@ -124,28 +172,17 @@ impl Parser {
         let Some(bits) = bitmap.kept else {
             return;
         };
-        // The skip over all pages was planned last; it becomes runs of pages and gaps. The bitmap is
-        // made of the source host's longs; on little-endian hosts that is plain byte order.
-        let size_bytes = block.size_bytes;
-        if self.spans.pop_back().is_none() {
-            return;
-        }
-        let mut at = 0u64;
-        while at < size_bytes {
-            let is_set = bit(&bits, at.checked_div(page).unwrap_or(0));
-            let start = at;
-            while at < size_bytes && bit(&bits, at.checked_div(page).unwrap_or(0)) == is_set {
-                at = at.saturating_add(page);
-            }
-            let left_bytes = at.min(size_bytes).saturating_sub(start);
-            self.spans.push_back(match is_set {
-                true => Span::Data {
-                    block: bitmap.block,
-                    offset: start,
-                    left_bytes,
-                },
-                false => Span::Skip(left_bytes),
-            });
+        // The skip over all pages was planned last; it becomes pages and gaps. The bitmap is made of the
+        // source host's longs; on little-endian hosts that is plain byte order.
+        let pages = MappedPages {
+            block: bitmap.block,
+            at: 0,
+            size_bytes: block.size_bytes,
+            page_bytes: page,
+            bits,
+        };
+        if self.spans.pop_back().is_some() {
+            self.spans.push_back(Span::Pages(pages));
         }
     }
 }

@@ -4,7 +4,8 @@
 //! [`Facts`], and hands the pages of wanted blocks on as [`Event`]s. It only moves forward, so it works
 //! on a pipe and on a live socket; pages that nobody asked for are stepped over ([`Parser::skippable_bytes`]
 //! tells a seekable source how far). Its memory is bounded: the block table, one record (at most 64 KiB),
-//! and the page bitmaps of wanted blocks.
+//! the page bitmaps of wanted mapped-ram
+//! blocks, and the device sections (at most 24 MiB) until their description is there.
 //!
 //! Sources: QEMU `migration/savevm.c`, `migration/ram.c`, `migration/multifd.h`, `migration/xbzrle.c`;
 //! libvirt `src/qemu/qemu_saveimage.h`; QEMU `docs/interop/qcow2.rst`.
@@ -12,6 +13,8 @@
 mod block;
 mod collect;
 mod config;
+mod description;
+mod devices;
 mod facts;
 mod mapped;
 pub mod multifd;
@@ -20,12 +23,15 @@ pub mod qcow2;
 mod record;
 pub mod save_image;
 mod section;
+mod sparse;
 mod xbzrle;
 
 pub use block::BlockKind;
-pub use collect::{Collector, Sparse};
+pub use collect::Collector;
+pub use devices::Device;
 pub use facts::{Block, Facts, Note, Pages};
 pub use parser::{Event, MAGIC, Parser};
+pub use sparse::Sparse;
 
 #[cfg(test)]
 mod tests;

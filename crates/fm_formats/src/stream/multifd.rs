@@ -85,6 +85,8 @@ pub struct Channel<'f> {
     pages: Vec<Pages>,
     id: Option<u8>,
     rounds: u64,
+    packets: u64,
+    highest_packet: u64,
     /// The init message or packet header that is being gathered.
     unit: Vec<u8>,
     unit_offset: u64,
@@ -114,6 +116,8 @@ impl<'f> Channel<'f> {
             pages: vec![Pages::default(); facts.blocks.len()],
             id: None,
             rounds: 0,
+            packets: 0,
+            highest_packet: 0,
             unit: Vec::new(),
             unit_offset: 0,
             offset: 0,
@@ -129,6 +133,26 @@ impl<'f> Channel<'f> {
     #[must_use]
     pub fn id(&self) -> Option<u8> {
         self.id
+    }
+
+    /// Where the next byte to be pushed lies.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// How many packets ended a synchronisation; the same in every channel of a capture.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.rounds
+    }
+
+    /// How many packets there were, and the highest number among them. All channels share one sequence
+    /// from 0 on, so together they have one packet more than the highest number; QEMU before 8.0 may number
+    /// two packets alike, but then skips a number. Source: QEMU `migration/multifd.c:multifd_send_sync_main`.
+    #[must_use]
+    pub fn packets(&self) -> (u64, u64) {
+        (self.packets, self.highest_packet)
     }
 
     /// The compression that its packets use.
@@ -287,6 +311,8 @@ impl<'f> Channel<'f> {
             ));
         }
         let stamp = (self.rounds, raw.packet_num.get());
+        self.packets = self.packets.saturating_add(1);
+        self.highest_packet = self.highest_packet.max(stamp.1);
         if normal.saturating_add(zero) > 0 {
             let (block, wanted) = self.block(&raw.ramblock, at.saturating_add(64))?;
             for index in 0..normal.saturating_add(zero) {

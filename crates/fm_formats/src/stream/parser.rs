@@ -6,8 +6,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::devices::Tail;
 use super::facts::{Facts, Note};
-use super::mapped::Bitmap;
+use super::mapped::{Bitmap, MappedPages};
 use crate::{Error, Reader, Result};
 
 /// The first four bytes of every stream. Source: QEMU `migration/savevm.h:QEMU_VM_FILE_MAGIC`.
@@ -16,8 +17,6 @@ pub const MAGIC: [u8; 4] = *b"QEVM";
 /// More blocks, notes or commands than this are not kept: real guests have tens of blocks.
 pub(super) const MAX_BLOCKS: usize = 4096;
 const MAX_NOTES: usize = 64;
-/// Blocks that are handed on are flash and ROM; the largest real set is two flash chips of 64 MiB.
-const MAX_WANTED_BYTES: u64 = 512 << 20;
 
 /// A piece of what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +41,24 @@ pub enum Event<'a> {
         /// The byte, nearly always 0.
         byte: u8,
     },
-    /// What follows RAM: device sections and, last, their JSON description. Their lengths are known
-    /// only from that description, so they are handed on as they are, from [`Facts::devices_offset`].
-    Devices(&'a [u8]),
+}
+
+impl Event<'_> {
+    /// Index into [`Facts::blocks`].
+    #[must_use]
+    pub fn block(&self) -> usize {
+        match self {
+            Self::Data { block, .. } | Self::Fill { block, .. } => *block,
+        }
+    }
+
+    /// Where in the block it starts.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        match self {
+            Self::Data { offset, .. } | Self::Fill { offset, .. } => *offset,
+        }
+    }
 }
 
 /// What the next bytes are.
@@ -62,8 +76,10 @@ pub(super) enum State {
     Records,
     /// The footer of a RAM section, or on old machine types the next section.
     Footer,
-    /// Device sections to the end.
+    /// Device sections and their description.
     Devices,
+    /// What lies behind the stream.
+    Ended,
 }
 
 /// Bytes whose meaning is already known; they come before what [`State`] says.
@@ -76,6 +92,8 @@ pub(super) enum Span {
         left_bytes: u64,
     },
     Bitmap(Bitmap),
+    /// All pages of a wanted block in a mapped-ram stream, there or not.
+    Pages(MappedPages),
 }
 
 /// Reads one migration stream, front to back, in pieces of any size.
@@ -88,8 +106,7 @@ pub struct Parser {
     /// The block that a record without a name belongs to.
     pub(super) current: Option<usize>,
     pub(super) ram: Option<RamSection>,
-    /// How many bytes of blocks may still be wanted.
-    pub(super) wanted_bytes: u64,
+    tail: Tail,
     carry: Vec<u8>,
     offset: u64,
 }
@@ -125,7 +142,7 @@ impl Parser {
             index: BTreeMap::new(),
             current: None,
             ram: None,
-            wanted_bytes: MAX_WANTED_BYTES,
+            tail: Tail::default(),
             carry: Vec::new(),
             offset,
         }
@@ -148,7 +165,9 @@ impl Parser {
     #[must_use]
     pub fn skippable_bytes(&self) -> u64 {
         match self.spans.front() {
-            Some(Span::Skip(bytes)) if self.carry.is_empty() => *bytes,
+            _ if !self.carry.is_empty() => 0,
+            Some(Span::Skip(bytes)) => *bytes,
+            Some(Span::Pages(pages)) => pages.gap_bytes(),
             _ => 0,
         }
     }
@@ -156,11 +175,16 @@ impl Parser {
     /// Steps over `bytes` bytes, no more than [`Parser::skippable_bytes`].
     pub fn skip(&mut self, bytes: u64) {
         let bytes = bytes.min(self.skippable_bytes());
-        if let Some(Span::Skip(left)) = self.spans.front_mut() {
-            *left = left.saturating_sub(bytes);
-            if *left == 0 {
-                self.spans.pop_front();
+        let done = match self.spans.front_mut() {
+            Some(Span::Skip(left)) => {
+                *left = left.saturating_sub(bytes);
+                *left == 0
             }
+            Some(Span::Pages(pages)) => pages.advance(bytes),
+            _ => false,
+        };
+        if done {
+            self.spans.pop_front();
         }
         self.offset = self.offset.saturating_add(bytes);
     }
@@ -206,7 +230,8 @@ impl Parser {
     /// Says that no more bytes come.
     ///
     /// # Errors
-    /// [`Error::Truncated`] with what was being read, if the stream did not reach its device sections.
+    /// [`Error::Truncated`] with what was being read, if the stream is not whole; other errors if what
+    /// follows RAM is not what its description says.
     pub fn finish(&mut self) -> Result<()> {
         let short = |field, needed_bytes| {
             Err(Error::Truncated {
@@ -219,14 +244,46 @@ impl Parser {
         match self.spans.front() {
             Some(Span::Skip(left) | Span::Data { left_bytes: left, .. }) => return short("page data", *left),
             Some(Span::Bitmap(bitmap)) => return short("page bitmap", bitmap.left_bytes()),
+            Some(Span::Pages(pages)) => return short("page data", pages.left_bytes()),
             None => {}
         }
-        if self.state == State::Devices {
-            return Ok(());
+        if matches!(self.state, State::Devices | State::Ended) {
+            return self.finish_devices();
         }
         let unit = core::mem::take(&mut self.carry);
         let mut reader = Reader::at(&unit, self.offset);
         self.step(&mut reader, &mut |_, _| Ok(()))
+    }
+
+    fn finish_devices(&mut self) -> Result<()> {
+        let offset = self.facts.devices_offset.unwrap_or(0);
+        if !self.facts.ram_complete {
+            return Err(Error::Truncated {
+                field: "last section of RAM",
+                offset,
+                needed_bytes: 1,
+                available_bytes: 0,
+            });
+        }
+        if self.state == State::Devices {
+            let end = self.tail.finish(offset);
+            self.facts.devices = core::mem::take(&mut self.tail.devices);
+            end?;
+            let offset = self.offset();
+            self.note(
+                offset,
+                "no description follows: that nothing is missing is told by the last bytes alone".into(),
+            );
+        }
+        match self.tail.page_size_bytes {
+            Some(stated) if stated != self.facts.page_size_bytes => Err(unexpected(
+                "page size of the description",
+                offset,
+                stated,
+                format!("{}", self.facts.page_size_bytes),
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Parses as much of `bytes` as is whole and tells how much that is.
@@ -269,9 +326,16 @@ impl Parser {
             State::Records => self.records(reader, out),
             State::Footer => self.footer(reader),
             State::Devices => {
+                let start = self.facts.devices_offset.unwrap_or(0);
                 let bytes = reader.bytes(reader.remaining(), "device sections")?;
-                out(&self.facts, Event::Devices(bytes))
+                if let Some(len_bytes) = self.tail.push(bytes, start) {
+                    self.facts.devices = core::mem::take(&mut self.tail.devices);
+                    self.facts.end_offset = Some(start.saturating_add(len_bytes as u64));
+                    self.state = State::Ended;
+                }
+                Ok(())
             }
+            State::Ended => reader.bytes(reader.remaining(), "what follows").map(drop),
         }
     }
 
@@ -309,6 +373,21 @@ impl Parser {
                     "page bitmap",
                 )?);
                 bitmap.left_bytes() == 0
+            }
+            Some(Span::Pages(pages)) => {
+                let (block, at, is_set, run_bytes) = pages.run();
+                let len = usize::try_from(run_bytes.min(available)).unwrap_or(usize::MAX);
+                let bytes = reader.bytes(len, "page data")?;
+                let done = pages.advance(bytes.len() as u64);
+                if is_set {
+                    let event = Event::Data {
+                        block,
+                        offset: at,
+                        bytes,
+                    };
+                    out(&self.facts, event)?;
+                }
+                done
             }
             None => true,
         };

@@ -4,6 +4,7 @@ use alloc::format;
 
 use zerocopy::big_endian::{U16, U32, U64};
 
+use super::config::IGNORE_SHARED;
 use super::facts::{Block, Pages};
 use super::parser::{Event, MAX_BLOCKS, Parser, Span, State, text, unexpected};
 use super::{BlockKind, Facts, xbzrle};
@@ -61,7 +62,7 @@ impl Parser {
             true => huge_page(&mut ahead)?,
             false => None,
         };
-        let guest_address = match self.has_capability("x-ignore-shared") {
+        let guest_address = match self.has_capability(IGNORE_SHARED) {
             true => Some(ahead.raw::<U64>("RAM block address")?.get()),
             false => None,
         };
@@ -69,16 +70,11 @@ impl Parser {
             true => Some(self.placement(&mut ahead, size_bytes)?),
             false => None,
         };
-        let mut wanted = (self.wanted)(&name);
-        if wanted && size_bytes > self.wanted_bytes {
-            wanted = false;
-            self.note(offset, format!("the contents of {name:?} are not read: flash and ROM of one guest are never {size_bytes} bytes"));
-        } else if wanted {
-            self.wanted_bytes = self.wanted_bytes.saturating_sub(size_bytes);
-        }
+        let wanted = (self.wanted)(&name);
         let block = self.facts.blocks.len();
         self.index.insert(name.clone(), block);
         self.facts.blocks.push(Block {
+            offset,
             kind: BlockKind::of(&name),
             name,
             size_bytes,

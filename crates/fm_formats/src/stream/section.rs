@@ -175,7 +175,10 @@ impl Parser {
                 self.spans.push_back(Span::Skip(size.into()));
             }
         }
-        self.facts.postcopy |= name == POSTCOPY_ADVISE;
+        if name == POSTCOPY_ADVISE {
+            self.facts.postcopy = true;
+            self.note(offset, "postcopy was prepared for".into());
+        }
         if !self.facts.commands.contains(&name) {
             self.facts.commands.push(name);
         }

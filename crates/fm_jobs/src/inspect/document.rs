@@ -42,6 +42,9 @@ pub struct InspectDocument {
     /// Every volume, file and section of what is no firmware, if asked for; of an image, `image.tree`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tree: Option<Vec<NodeDocument>>,
+    /// Why the snapshot in it cannot be read, although its variables can.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stream_unreadable: Option<String>,
     /// The stream in it, and what there is around the stream.
     #[serde(flatten)]
     pub streamed: Option<Streamed>,
@@ -61,6 +64,7 @@ impl InspectDocument {
             store: None,
             damage: Vec::new(),
             tree: None,
+            stream_unreadable: None,
             streamed: None,
         }
     }

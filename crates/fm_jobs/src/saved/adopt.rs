@@ -4,20 +4,23 @@
 //! in the middle. A copy is made beside it, which shares its blocks where the file system can, the header
 //! of the copy is rewritten, the copy is read back, and takes the image's place.
 
-use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use fm_formats::stream::BlockKind;
 use fm_formats::stream::save_image::{Compression, HEADER_BYTES, SaveImage};
 use fm_store::{Import, Store};
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Error;
 use super::extract::{whole, write};
 use super::file::{NewFile, failed};
+use super::plan::{holds, restorable};
 use crate::Result;
 use crate::stream::{self, Container, Gathered, Request};
 
@@ -59,7 +62,9 @@ pub struct Adopted {
 /// If the file is no whole save image with CODE flash, or the store or the disk refuses. The image is
 /// then as it was.
 pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
-    let path = request.path.as_path();
+    // Through a link the image itself is meant, not a file in the link's place.
+    let path = fs::canonicalize(&request.path).map_err(failed("read", &request.path))?;
+    let path = path.as_path();
     let gathered = stream::gather(&Request {
         path: path.to_owned(),
         ..Request::default()
@@ -67,6 +72,7 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     let Container::SaveImage { header, xml, cookie } = &gathered.container else {
         return Err(Error::NoSaveImage { path: path.into() }.into());
     };
+    restorable(&gathered)?;
     let domain_error = |source| Error::Domain {
         path: path.into(),
         source,
@@ -75,10 +81,7 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     let code = whole(&gathered, gathered.first_of(BlockKind::Code), "CODE flash")?;
     let bytes = gathered.bytes(code).unwrap_or_default();
     let source = format!("saved guest {}", before.name);
-    let pin = format!(
-        "save image {}",
-        std::path::absolute(path).map_err(failed("read", path))?.display()
-    );
+    let pin = format!("save image {}", path.display());
     let build = store.import(&Import {
         code: &bytes,
         source: Some(&source),
@@ -87,19 +90,22 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     })?;
     drop(bytes);
     let template = template(store, &gathered, path, &before, &build.id)?;
-    let edited = fm_libvirt::with_firmware(xml, &build.path, template.as_deref()).map_err(domain_error)?;
-    let xml_before = beside(path, ".before-adopt.xml");
+    let named = template.as_ref().map(Template::path);
+    let edited = fm_libvirt::with_firmware(xml, &build.path, named).map_err(domain_error)?;
     let changed = edited != *xml;
+    let mut xml_before = beside(path, ".before-adopt.xml");
+    let old = File::open(path).map_err(failed("read", path))?;
+    let cookie = cookie.as_deref().map(str::as_bytes);
+    let Some(head) = Head::of(&old, path, header, &edited, cookie)? else {
+        store.unpin(&build.id, Some(&pin))?;
+        return Err(Error::NoRoom { path: path.into() }.into());
+    };
+    if let Some(Template::Own { index, path }) = &template {
+        place_own(&gathered, *index, path)?;
+    }
     if changed {
-        if xml_before.symlink_metadata().is_err() {
-            let backup = NewFile::create(&xml_before)?;
-            backup
-                .file
-                .write_all_at(xml.as_bytes(), 0)
-                .map_err(failed("write", &xml_before))?;
-            backup.place(false)?;
-        }
-        rewrite(path, header, &edited, cookie.as_deref())?;
+        xml_before = back_up(&xml_before, xml)?;
+        head.rewrite(&old, path, header, &edited)?;
     }
     Ok(Adopted {
         schema: "flashmoor/saved-adopt/1".into(),
@@ -107,7 +113,9 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
         build: build.id.to_string(),
         loader_before: before.loader,
         loader: build.path,
-        template: template.or_else(|| before.nvram_template.clone()),
+        template: named
+            .map(Path::to_owned)
+            .or_else(|| before.nvram_template.clone()),
         template_before: before.nvram_template,
         xml_before,
         changed,
@@ -115,15 +123,65 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     })
 }
 
+/// Keeps the XML as it was, durably. Another image that once had this path may have left its own XML, which
+/// stays: then this one gets a number.
+fn back_up(path: &Path, xml: &str) -> Result<PathBuf> {
+    let (path, is_there) = free(path, |path| {
+        let kept = fs::read(path).map_err(failed("read", path))?;
+        Ok(kept == xml.as_bytes())
+    })?;
+    if !is_there {
+        let backup = NewFile::create(&path)?;
+        backup
+            .file
+            .write_all_at(xml.as_bytes(), 0)
+            .map_err(failed("write", &path))?;
+        backup.place(false)?;
+    }
+    Ok(path)
+}
+
+/// The first of PATH, PATH.2, PATH.3 … that does not exist or is `right`, and whether it exists.
+fn free(path: &Path, right: impl Fn(&Path) -> Result<bool>) -> Result<(PathBuf, bool)> {
+    let mut candidate = path.to_owned();
+    let mut number = 1;
+    loop {
+        if candidate.symlink_metadata().is_err() {
+            return Ok((candidate, false));
+        }
+        if right(&candidate)? {
+            return Ok((candidate, true));
+        }
+        number += 1;
+        candidate = beside(path, &format!(".{number}"));
+    }
+}
+
+/// What a missing VARS file shall be made from.
+enum Template {
+    /// The stored build's.
+    Stored(PathBuf),
+    /// The guest's own variables, in a file beside its image.
+    Own { index: usize, path: PathBuf },
+}
+
+impl Template {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Stored(path) | Self::Own { path, .. } => path,
+        }
+    }
+}
+
 /// A VARS template where the old one is gone: libvirt wants one before it starts QEMU, although the
-/// variables arrive with the stream. The guest's own, beside its image, are the safest.
+/// variables arrive with the stream.
 fn template(
     store: &Store,
     gathered: &Gathered,
-    path: &Path,
+    image: &Path,
     before: &fm_libvirt::SavedDomain,
     build: &fm_formats::Sha256,
-) -> Result<Option<PathBuf>> {
+) -> Result<Option<Template>> {
     let (Some(index), Some(_)) = (gathered.first_of(BlockKind::Vars), &before.nvram) else {
         return Ok(None);
     };
@@ -134,14 +192,18 @@ fn template(
     }
     let stored = store.build(build)?.and_then(|build| build.vars_template);
     if let Some(part) = stored.filter(|part| part.size_bytes == size_bytes) {
-        return Ok(Some(part.path));
+        return Ok(Some(Template::Stored(part.path)));
     }
-    let own = beside(path, ".vars.fd");
-    if !fits(&own) {
-        let index = whole(gathered, Some(index), "VARS flash")?;
-        write(gathered, index, &own)?;
+    let index = whole(gathered, Some(index), "VARS flash")?;
+    let (path, _) = free(&beside(image, ".vars.fd"), |path| holds(gathered, index, path))?;
+    Ok(Some(Template::Own { index, path }))
+}
+
+fn place_own(gathered: &Gathered, index: usize, path: &Path) -> Result<()> {
+    match holds(gathered, index, path)? {
+        true => Ok(()),
+        false => write(gathered, index, path)?.0.place(false),
     }
-    Ok(Some(std::path::absolute(&own).map_err(failed("read", &own))?))
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {
@@ -150,44 +212,73 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn rewrite(path: &Path, header: &SaveImage, xml: &str, cookie: Option<&str>) -> Result<()> {
-    let old = File::open(path).map_err(failed("read", path))?;
-    let mut raw = [0u8; HEADER_BYTES as usize];
-    old.read_exact_at(&mut raw, 0).map_err(failed("read", path))?;
-    let cookie = cookie.map(str::as_bytes);
-    let fitting = header.rewrite(&raw, xml.as_bytes(), cookie, false);
-    let moves = fitting.is_none();
-    if moves && header.compression == Compression::Sparse {
-        return Err(Error::NoRoom { path: path.into() }.into());
+/// The image's bytes before its stream, with the new XML.
+struct Head {
+    bytes: Vec<u8>,
+    /// Whether the stream comes to lie elsewhere.
+    moves: bool,
+}
+
+impl Head {
+    /// None if the stream cannot be moved and the XML does not fit before it.
+    fn of(
+        old: &File,
+        path: &Path,
+        header: &SaveImage,
+        xml: &str,
+        cookie: Option<&[u8]>,
+    ) -> Result<Option<Self>> {
+        let mut raw = [0u8; HEADER_BYTES as usize];
+        old.read_exact_at(&mut raw, 0).map_err(failed("read", path))?;
+        let head = |moves| {
+            let bytes = header.rewrite(&raw, xml.as_bytes(), cookie, moves)?;
+            Some(Self { bytes, moves })
+        };
+        let may_move = header.compression != Compression::Sparse;
+        Ok(head(false).or_else(|| head(true).filter(|_| may_move)))
     }
-    let head = fitting
-        .or_else(|| header.rewrite(&raw, xml.as_bytes(), cookie, true))
-        .ok_or_else(|| Error::NoRoom { path: path.into() })?;
-    let new = NewFile::create(path)?;
-    let written = failed("write", path);
-    copy(&old, header.stream_offset(), &new.file, head.len() as u64, moves)
-        .and_then(|()| new.file.write_all_at(&head, 0))
-        .map_err(written)?;
-    let meta = old.metadata().map_err(failed("read", path))?;
-    // Only root may give files away; for anyone else the image was theirs to begin with.
-    let _ = std::os::unix::fs::fchown(&new.file, Some(meta.uid()), Some(meta.gid()));
-    new.file
-        .set_permissions(meta.permissions())
-        .map_err(failed("write", path))?;
-    read_back(path, &new.file, head.len() as u64, header, xml)?;
-    new.place(true)
+
+    fn rewrite(&self, old: &File, path: &Path, header: &SaveImage, xml: &str) -> Result<()> {
+        let new = NewFile::create(path)?;
+        let stream_at = self.bytes.len() as u64;
+        copy(old, header.stream_offset(), &new.file, stream_at, self.moves)
+            .and_then(|()| new.file.write_all_at(&self.bytes, 0))
+            .map_err(failed("write", path))?;
+        let meta = old.metadata().map_err(failed("read", path))?;
+        // Only root may give files away; for anyone else the image was theirs to begin with.
+        let _ = std::os::unix::fs::fchown(&new.file, Some(meta.uid()), Some(meta.gid()));
+        new.file
+            .set_permissions(meta.permissions())
+            .map_err(failed("write", path))?;
+        read_back(path, &new.file, stream_at, header, xml)?;
+        new.place(true)
+    }
 }
 
 /// Copies the stream from `from` in the old file to `to` in the new one; whole blocks are shared with the
-/// old file where the file system can.
+/// old file where the file system can, and holes stay holes: most of a sparse image is one.
 fn copy(old: &File, from: u64, new: &File, to: u64, moves: bool) -> io::Result<()> {
     if !moves && rustix::fs::ioctl_ficlone(new, old).is_ok() {
         return Ok(());
     }
+    let end = old.metadata()?.len();
+    new.set_len(end.saturating_sub(from).saturating_add(to))?;
     let (mut source, mut target) = (old, new);
-    source.seek(SeekFrom::Start(from))?;
-    target.seek(SeekFrom::Start(to))?;
-    io::copy(&mut source, &mut target).map(drop)
+    let mut at = from;
+    while at < end {
+        let start = match rustix::fs::seek(old, SeekFrom::Data(at)) {
+            Ok(start) => start.min(end),
+            // Nothing but a hole up to the end.
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        let stop = rustix::fs::seek(old, SeekFrom::Hole(start))?.clamp(start, end);
+        source.seek(io::SeekFrom::Start(start))?;
+        target.seek(io::SeekFrom::Start(start - from + to))?;
+        io::copy(&mut source.take(stop - start), &mut target)?;
+        at = stop;
+    }
+    Ok(())
 }
 
 /// The new file must hold the new XML and, behind it, the old stream.

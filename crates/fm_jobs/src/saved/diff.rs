@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::Result;
-use crate::stream::{self, Gathered, Request, Streamed};
+use crate::stream::{self, Gathered, Request, StreamBlock, Streamed};
 
 /// `flashmoor/saved-diff/1`: two saved states, and what is not the same in them. Guest memory and the
 /// content of device sections are not compared.
@@ -16,8 +16,12 @@ use crate::stream::{self, Gathered, Request, Streamed};
 pub struct SavedDiff {
     /// `flashmoor/saved-diff/1`.
     pub schema: String,
-    /// Whether nothing that is compared differs.
+    /// Whether everything could be compared and nothing of it differs.
     pub same: bool,
+    /// Whether each stream is whole.
+    pub complete: Side<bool>,
+    /// What could not be compared, because it is not whole or not there in one of them.
+    pub unknown: Vec<String>,
     /// The machine types, if they differ.
     pub machine: Option<Side<Option<String>>>,
     /// Page sizes, if they differ.
@@ -77,28 +81,33 @@ pub struct DeviceDiff {
 pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
     let (a, b) = (stream::gather(a)?, stream::gather(b)?);
     let (left, right) = (Streamed::new(&a).stream, Streamed::new(&b).stream);
+    let mut unknown = Vec::new();
     let differing = |a: Option<String>, b: Option<String>| (a != b).then_some(Side { a, b });
-    let blocks = paired(
-        left.blocks
-            .into_iter()
-            .map(|block| (block.name, (block.size_bytes, block.sha256))),
-        right
-            .blocks
-            .into_iter()
-            .map(|block| (block.name, (block.size_bytes, block.sha256))),
-    )
-    .map(|(name, a, b)| BlockDiff {
-        name,
-        size_bytes: Side {
-            a: a.as_ref().map(|(size, _)| *size),
-            b: b.as_ref().map(|(size, _)| *size),
-        },
-        sha256: Side {
-            a: a.and_then(|(_, sha256)| sha256),
-            b: b.and_then(|(_, sha256)| sha256),
-        },
-    })
-    .collect();
+    let table = |blocks: Vec<StreamBlock>| {
+        let blocks = blocks.into_iter();
+        blocks.map(|block| (block.name, (block.size_bytes, block.sha256)))
+    };
+    let is_firmware = |name: &str| BlockKind::of(name).is_firmware();
+    let mut blocks = Vec::new();
+    if left.blocks.is_empty() || right.blocks.is_empty() {
+        unknown.push("blocks".into());
+    } else {
+        for (name, a, b) in all(table(left.blocks), table(right.blocks)) {
+            let is_unread = |side: &Option<(u64, Option<String>)>| matches!(side, Some((_, None)));
+            if is_firmware(&name) && (is_unread(&a) || is_unread(&b)) {
+                unknown.push(format!("content of {name}"));
+                if a.as_ref().map(|(size, _)| size) == b.as_ref().map(|(size, _)| size) {
+                    continue;
+                }
+            }
+            if a != b {
+                blocks.push(BlockDiff::new(name, a, b));
+            }
+        }
+    }
+    if left.devices.is_empty() || right.devices.is_empty() {
+        unknown.push("device versions".into());
+    }
     let devices = paired(
         left.devices
             .into_iter()
@@ -113,8 +122,16 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
         instance,
         version: Side { a, b },
     })
+    .filter(|_| !unknown.iter().any(|part| part == "device versions"))
     .collect();
-    let variables = paired(variables(&a), variables(&b))
+    let (variables_a, variables_b) = (variables(&a), variables(&b));
+    if variables_a.is_none() || variables_b.is_none() {
+        unknown.push("variables".into());
+    }
+    let variables = variables_a.zip(variables_b).map(|(a, b)| paired(a, b));
+    let variables = variables
+        .into_iter()
+        .flatten()
         .map(|(name, a, b)| Changed {
             name,
             change: match (a.is_some(), b.is_some()) {
@@ -127,6 +144,11 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
     let mut diff = SavedDiff {
         schema: "flashmoor/saved-diff/1".into(),
         same: false,
+        complete: Side {
+            a: a.stopped.is_none(),
+            b: b.stopped.is_none(),
+        },
+        unknown,
         machine: differing(left.machine, right.machine),
         page_size_bytes: (left.page_size_bytes != right.page_size_bytes).then_some(Side {
             a: left.page_size_bytes,
@@ -136,7 +158,8 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
         variables,
         devices,
     };
-    diff.same = diff.machine.is_none()
+    diff.same = diff.unknown.is_empty()
+        && diff.machine.is_none()
         && diff.page_size_bytes.is_none()
         && diff.blocks.is_empty()
         && diff.variables.is_empty()
@@ -144,8 +167,31 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
     Ok(diff)
 }
 
+impl BlockDiff {
+    fn new(name: String, a: Option<(u64, Option<String>)>, b: Option<(u64, Option<String>)>) -> Self {
+        let (size_a, sha256_a) = a.unzip();
+        let (size_b, sha256_b) = b.unzip();
+        Self {
+            name,
+            size_bytes: Side { a: size_a, b: size_b },
+            sha256: Side {
+                a: sha256_a.flatten(),
+                b: sha256_b.flatten(),
+            },
+        }
+    }
+}
+
 /// The entries that are not the same on both sides, by key.
 fn paired<K: Ord, V: PartialEq>(
+    a: impl IntoIterator<Item = (K, V)>,
+    b: impl IntoIterator<Item = (K, V)>,
+) -> impl Iterator<Item = (K, Option<V>, Option<V>)> {
+    all(a, b).filter(|(_, a, b)| a != b)
+}
+
+/// The entries of both sides, by key.
+fn all<K: Ord, V>(
     a: impl IntoIterator<Item = (K, V)>,
     b: impl IntoIterator<Item = (K, V)>,
 ) -> impl Iterator<Item = (K, Option<V>, Option<V>)> {
@@ -156,28 +202,26 @@ fn paired<K: Ord, V: PartialEq>(
     for (key, value) in b {
         both.entry(key).or_insert((None, None)).1 = Some(value);
     }
-    both.into_iter()
-        .filter(|(_, (a, b))| a != b)
-        .map(|(key, (a, b))| (key, a, b))
+    both.into_iter().map(|(key, (a, b))| (key, a, b))
 }
 
-/// The live variables of the VARS flash: name with GUID, and all else that counts.
-fn variables(gathered: &Gathered) -> Vec<(String, (u32, Vec<u8>))> {
-    let Some(bytes) = gathered
-        .first_of(BlockKind::Vars)
-        .and_then(|index| gathered.bytes(index))
-    else {
-        return Vec::new();
+/// What of a variable counts: its attributes and its data.
+type Value = (u32, Vec<u8>);
+
+/// The live variables of the VARS flash by name with GUID; `None` if they cannot be read. A guest without
+/// VARS flash has none.
+fn variables(gathered: &Gathered) -> Option<Vec<(String, Value)>> {
+    if gathered.facts.blocks.is_empty() {
+        return None;
+    }
+    let Some(index) = gathered.first_of(BlockKind::Vars) else {
+        return Some(Vec::new());
     };
-    let Ok(store) = VarStore::parse(&bytes) else {
-        return Vec::new();
-    };
-    store
-        .to_variables()
-        .into_iter()
-        .map(|variable| {
-            let name = format!("{}-{}", variable.name, variable.guid);
-            (name, (variable.attributes, variable.data))
-        })
-        .collect()
+    let bytes = gathered.bytes(index)?;
+    let store = VarStore::parse(&bytes).ok()?;
+    let variables = store.to_variables().into_iter().map(|variable| {
+        let name = format!("{}-{}", variable.name, variable.guid);
+        (name, (variable.attributes, variable.data))
+    });
+    Some(variables.collect())
 }

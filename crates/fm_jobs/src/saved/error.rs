@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::Class;
+use crate::stream::Stopped;
 
 /// A failure of the `saved` verbs.
 #[derive(Debug, thiserror::Error)]
@@ -26,11 +27,34 @@ pub enum Error {
         /// The block.
         block: String,
         /// Where and why reading stopped.
-        source: Option<fm_formats::Error>,
+        source: Option<Stopped>,
+    },
+    /// The block has more data than is kept in memory.
+    #[error("{block} in {} holds more data than any firmware", path.display())]
+    TooMuch {
+        /// Which file.
+        path: PathBuf,
+        /// The block.
+        block: String,
+    },
+    /// The stream comes out of a pipe, so no step can name it.
+    #[error("standard input is gone once it was read")]
+    NoSecondRead,
+    /// A postcopy stream needs its source.
+    #[error("{} was captured in postcopy, and only the QEMU that it came from could complete it", path.display())]
+    Postcopy {
+        /// Which file.
+        path: PathBuf,
     },
     /// An output exists already.
     #[error("{} exists", path.display())]
     Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// An output exists already, with variables that are not the guest's.
+    #[error("{} exists and does not hold the saved guest's variables", path.display())]
+    OtherVars {
         /// Which file.
         path: PathBuf,
     },
@@ -48,7 +72,7 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// Where and why reading stopped.
-        source: fm_formats::Error,
+        source: Stopped,
     },
     /// Nobody said where the variables go.
     #[error("the saved guest has a VARS flash, and where it shall live was not said")]
@@ -84,10 +108,15 @@ pub enum Error {
 impl Error {
     pub(crate) fn class(&self) -> Class {
         match self {
-            Self::NoBlock { .. } | Self::Exists { .. } | Self::NoSaveImage { .. } | Self::NoVarsPath => {
-                Class::Usage
-            }
+            Self::NoBlock { .. }
+            | Self::Exists { .. }
+            | Self::OtherVars { .. }
+            | Self::NoSaveImage { .. }
+            | Self::NoVarsPath
+            | Self::NoSecondRead => Class::Usage,
             Self::Vars { .. }
+            | Self::TooMuch { .. }
+            | Self::Postcopy { .. }
             | Self::Unrestorable { .. }
             | Self::Incomplete { .. }
             | Self::Domain { .. }
@@ -102,15 +131,24 @@ impl Error {
                 "`flashmoor inspect FILE` shows how far the stream can be read".into()
             }
             Self::NoBlock { have, .. } => format!("it holds: {}", have.join(", ")),
-            Self::Incomplete { .. } => {
-                "use a whole copy of the file; of a multifd capture, name every channel with --channel".into()
+            Self::Incomplete { source, .. } => source
+                .as_ref()
+                .map_or_else(|| "use a whole copy of the file".into(), Stopped::remedy),
+            Self::TooMuch { .. } => {
+                "if it is what you want, `flashmoor saved extract FILE --block NAME=OUT` writes memory as it comes"
+                    .into()
+            }
+            Self::NoSecondRead => "write the stream to a file and name that".into(),
+            Self::Postcopy { .. } => {
+                "`flashmoor saved extract` takes out the firmware; the guest itself is lost with its source".into()
             }
             Self::Vars { .. } => "`flashmoor saved extract --vars OUT` takes it out as it is".into(),
-            Self::Unrestorable { .. } => {
-                "`flashmoor saved extract` still takes out the firmware, where that is whole".into()
-            }
+            Self::Unrestorable { source, .. } => format!(
+                "{}; `flashmoor saved extract` still takes out the firmware, where that is whole",
+                source.remedy()
+            ),
             Self::NoVarsPath => "say it with `--vars PATH`".into(),
-            Self::Exists { .. } => "name another file, or move it away first".into(),
+            Self::Exists { .. } | Self::OtherVars { .. } => "name another file, or move it away first".into(),
             Self::NoSaveImage { .. } => {
                 "for other streams, `flashmoor saved extract` and start QEMU with the files".into()
             }

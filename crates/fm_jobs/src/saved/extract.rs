@@ -1,11 +1,14 @@
 //! `saved extract`: blocks of a stream become files.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use fm_formats::stream::BlockKind;
+use fm_formats::Sha256;
+use fm_formats::stream::{Block, BlockKind};
 use schemars::JsonSchema;
 use serde::Serialize;
+use sha2::Digest as _;
 
 use super::Error;
 use super::file::{NewFile, failed};
@@ -53,7 +56,7 @@ pub struct ExtractedFile {
 ///
 /// # Errors
 /// If the input holds no stream or not all of a block, a file exists already, or the disk refuses.
-/// Nothing is written unless every block is there.
+/// Nothing is written unless every block is there and every file can be made.
 pub fn extract(request: &Extract) -> Result<Extracted> {
     let outputs = request.code.iter().chain(&request.vars);
     for path in outputs.chain(request.blocks.iter().map(|(_, path)| path)) {
@@ -61,11 +64,24 @@ pub fn extract(request: &Extract) -> Result<Extracted> {
             return Err(Error::Exists { path: path.clone() }.into());
         }
     }
-    let mut input = request.input.clone();
-    input
-        .blocks
-        .extend(request.blocks.iter().map(|(name, _)| name.clone()));
-    let gathered = stream::gather(&input)?;
+    // Guest memory may be larger than ours: what was named goes to its file as it comes.
+    let mut streamed: BTreeMap<&str, NewFile> = BTreeMap::new();
+    let mut sinks = BTreeMap::new();
+    for (name, path) in &request.blocks {
+        if is_kept(name) {
+            continue;
+        }
+        let new = NewFile::create(path)?;
+        let sink = new.file.try_clone().map_err(failed("create", path))?;
+        if streamed.insert(name, new).is_some() {
+            return Err(crate::Error::Usage {
+                message: format!("the block {name} was named twice"),
+                remedy: "name it once, and copy the file".into(),
+            });
+        }
+        sinks.insert(name.clone(), sink);
+    }
+    let gathered = stream::gather_into(&request.input, sinks)?;
     let mut found: Vec<(usize, &Path)> = Vec::new();
     for (path, kind, what) in [
         (&request.code, BlockKind::Code, "CODE flash"),
@@ -78,15 +94,60 @@ pub fn extract(request: &Extract) -> Result<Extracted> {
     for (name, path) in &request.blocks {
         found.push((whole(&gathered, gathered.index_of(name), name)?, path));
     }
-    let files = found
+    let mut written = Vec::new();
+    for (index, path) in found {
+        let name = gathered.facts.blocks[index].name.as_str();
+        written.push(match streamed.remove(name).filter(|_| !is_kept(name)) {
+            Some(new) => finish(&gathered, index, path, new)?,
+            None => write(&gathered, index, path)?,
+        });
+    }
+    let files = written
         .into_iter()
-        .map(|(index, path)| write(&gathered, index, path))
+        .map(|(new, file)| new.place(false).map(|()| file))
         .collect::<Result<_>>()?;
     Ok(Extracted {
         schema: "flashmoor/saved-extract/1".into(),
         stream_complete: gathered.stopped.is_none(),
         files,
     })
+}
+
+/// Whether a block of that name is kept in memory while it is read: CODE and VARS, which others need as well.
+fn is_kept(name: &str) -> bool {
+    matches!(BlockKind::of(name), BlockKind::Code | BlockKind::Vars)
+}
+
+/// Gives a block that went straight to its file its length and its digest.
+fn finish(gathered: &Gathered, index: usize, path: &Path, new: NewFile) -> Result<(NewFile, ExtractedFile)> {
+    let block = &gathered.facts.blocks[index];
+    let mut hasher = sha2::Sha256::new();
+    new.file
+        .set_len(block.size_bytes)
+        .map_err(failed("write", path))?;
+    let mut buffer = vec![0u8; 128 << 10];
+    let mut at = 0;
+    loop {
+        let read = new.file.read_at(&mut buffer, at).map_err(failed("read", path))?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        at += read as u64;
+    }
+    let digest = Sha256::from_bytes(hasher.finalize().into());
+    Ok((new, ExtractedFile::new(block, path, digest)))
+}
+
+impl ExtractedFile {
+    fn new(block: &Block, path: &Path, digest: Sha256) -> Self {
+        Self {
+            block: block.name.clone(),
+            path: path.to_owned(),
+            size_bytes: block.size_bytes,
+            sha256: digest.to_string(),
+        }
+    }
 }
 
 /// The block at `index`, checked to be there whole.
@@ -104,27 +165,30 @@ pub(super) fn whole(gathered: &Gathered, index: Option<usize>, wanted: &str) -> 
         }
         .into());
     };
-    if gathered.sha256(index).is_none() {
-        return Err(Error::Incomplete {
-            path: gathered.path.clone(),
-            block: gathered
-                .facts
-                .blocks
-                .get(index)
-                .map_or_else(String::new, |block| block.name.clone()),
-            source: gathered.stopped.clone(),
-        }
-        .into());
+    let name = || gathered.facts.blocks[index].name.clone();
+    if gathered.is_whole(index) {
+        return Ok(index);
     }
-    Ok(index)
+    let path = gathered.path.clone();
+    Err(match gathered.is_refused(index) {
+        true => Error::TooMuch { path, block: name() },
+        false => Error::Incomplete {
+            path,
+            block: name(),
+            source: gathered.stopped.clone(),
+        },
+    }
+    .into())
 }
 
-/// Writes a whole block to the new file `path`.
-pub(super) fn write(gathered: &Gathered, index: usize, path: &Path) -> Result<ExtractedFile> {
+/// Writes a whole block to a new file for `path`, which is not placed yet.
+pub(super) fn write(gathered: &Gathered, index: usize, path: &Path) -> Result<(NewFile, ExtractedFile)> {
     let block = &gathered.facts.blocks[index];
     let new = NewFile::create(path)?;
+    let mut hasher = sha2::Sha256::new();
     let mut at = 0;
     for piece in gathered.pieces(index).into_iter().flatten() {
+        hasher.update(piece);
         if piece.iter().any(|byte| *byte != 0) {
             new.file.write_all_at(piece, at).map_err(failed("write", path))?;
         }
@@ -133,21 +197,13 @@ pub(super) fn write(gathered: &Gathered, index: usize, path: &Path) -> Result<Ex
     new.file
         .set_len(block.size_bytes)
         .map_err(failed("write", path))?;
-    // Variables may be secret, CODE never is; libvirt makes its VARS files 0600 as well.
-    if block.kind != BlockKind::Vars {
+    // Variables and memory may be secret, firmware never is; libvirt makes its VARS files 0600 as well.
+    if !matches!(block.kind, BlockKind::Vars | BlockKind::Memory) {
         let readable = std::fs::Permissions::from_mode(0o644);
         new.file
             .set_permissions(readable)
             .map_err(failed("write", path))?;
     }
-    new.place(false)?;
-    Ok(ExtractedFile {
-        block: block.name.clone(),
-        path: path.to_owned(),
-        size_bytes: block.size_bytes,
-        sha256: gathered
-            .sha256(index)
-            .map(|digest| digest.to_string())
-            .unwrap_or_default(),
-    })
+    let digest = Sha256::from_bytes(hasher.finalize().into());
+    Ok((new, ExtractedFile::new(block, path, digest)))
 }

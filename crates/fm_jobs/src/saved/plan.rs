@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fm_formats::Sha256;
 use fm_formats::stream::BlockKind;
 use fm_store::{Import, Store};
 use schemars::JsonSchema;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use super::Error;
 use super::extract::{whole, write};
 use super::file::failed;
+use super::steps::steps;
 use crate::Result;
 use crate::stream::{self, Container, Gathered, Request};
 
@@ -18,8 +20,7 @@ use crate::stream::{self, Container, Gathered, Request};
 pub struct Plan {
     /// The saved guest.
     pub input: Request,
-    /// Where the guest's variables go; a file of the right size that exists is used as it is, because the
-    /// stream overwrites it.
+    /// Where the guest's variables go; a file that exists must hold the same ones.
     pub vars: Option<PathBuf>,
 }
 
@@ -36,39 +37,66 @@ pub struct RestorePlan {
     pub code: PathBuf,
     /// The file for flash unit 1, if the guest has one.
     pub vars: Option<PathBuf>,
+    /// The guest's memory, which the new QEMU must have as well: the first is what `-m` says, if it is alone.
+    pub memory: Vec<PlannedMemory>,
+    /// The guest's devices, which the new QEMU must have as well; empty where the stream does not list them.
+    pub devices: Vec<PlannedDevice>,
     /// What to run, in order.
     pub steps: Vec<String>,
+}
+
+/// A block of memory.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PlannedMemory {
+    /// QEMU's name of it: of a memory backend, its id.
+    pub name: String,
+    /// Its length.
+    pub size_bytes: u64,
+}
+
+/// A device.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PlannedDevice {
+    /// QEMU's name of it: where it is, and what.
+    pub name: String,
+    /// Which of several.
+    pub instance: u32,
+    /// Version of its state.
+    pub version: u32,
 }
 
 /// Stores the saved guest's build, puts its variables in place and says how to restore it.
 ///
 /// # Errors
-/// If the stream is not whole, or the store or the disk refuses.
+/// If the stream is not whole or cannot be read a second time, or the store or the disk refuses.
 pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
-    let gathered = stream::gather(&request.input)?;
-    if let Some(source) = &gathered.stopped {
-        return Err(Error::Unrestorable {
-            path: gathered.path.clone(),
-            source: source.clone(),
-        }
-        .into());
+    if request.input.path == Path::new("-") {
+        return Err(Error::NoSecondRead.into());
     }
+    let gathered = stream::gather(&request.input)?;
+    restorable(&gathered)?;
     let code = whole(&gathered, gathered.first_of(BlockKind::Code), "CODE flash")?;
     let vars = match gathered.first_of(BlockKind::Vars) {
         Some(index) => Some(whole(&gathered, Some(index), "VARS flash")?),
         None => None,
     };
     let bytes = gathered.bytes(code).unwrap_or_default();
-    let path = absolute(&gathered.path)?;
+    let path = std::path::absolute(&gathered.path).map_err(failed("read", &gathered.path))?;
     let reason = format!("saved guest {}", path.display());
-    let is_libvirt = matches!(gathered.container, Container::SaveImage { .. });
     let vars = match (vars, &request.vars) {
-        // libvirt places the variables itself.
-        (Some(_), None) if is_libvirt => None,
-        (Some(index), Some(out)) => Some((index, absolute(out)?)),
+        // libvirt places the variables itself; a snapshot in the VARS image is in the right place already.
+        (Some(_), None) if matches!(gathered.container, Container::SaveImage { .. }) => None,
+        (Some(index), _) if holds_vars(&gathered, index) => None,
+        (Some(index), Some(out)) => Some((index, std::path::absolute(out).map_err(failed("read", out))?)),
         (Some(_), None) => return Err(Error::NoVarsPath.into()),
         (None, _) => None,
     };
+    if let Some((index, out)) = &vars
+        && out.symlink_metadata().is_ok()
+        && !holds(&gathered, *index, out)?
+    {
+        return Err(Error::OtherVars { path: out.clone() }.into());
+    }
     let build = store.import(&Import {
         code: &bytes,
         source: Some(&reason),
@@ -76,12 +104,14 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
         ..Import::default()
     })?;
     drop(bytes);
-    if let Some((index, out)) = &vars {
-        let size_bytes = gathered.facts.blocks[*index].size_bytes;
-        if !out.metadata().is_ok_and(|file| file.len() == size_bytes) {
-            write(&gathered, *index, out)?;
-        }
+    if let Some((index, out)) = &vars
+        && out.symlink_metadata().is_err()
+    {
+        write(&gathered, *index, out)?.0.place(false)?;
     }
+    let own = gathered
+        .first_of(BlockKind::Vars)
+        .filter(|index| holds_vars(&gathered, *index));
     let vars = vars.map(|(_, out)| out);
     Ok(RestorePlan {
         schema: "flashmoor/saved-restore-plan/1".into(),
@@ -89,87 +119,62 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
         build: build.id.to_string(),
         steps: steps(&gathered, &path, &build.path, vars.as_deref()),
         code: build.path,
-        vars,
+        vars: vars.or(own.map(|_| path)),
+        memory: memory(&gathered),
+        devices: devices(&gathered),
     })
 }
 
-fn absolute(path: &Path) -> Result<PathBuf> {
-    if path == Path::new("-") {
-        return Ok(path.into());
+/// Refuses what QEMU would refuse later, or could not even find.
+pub(super) fn restorable(gathered: &Gathered) -> Result<()> {
+    let path = gathered.path.clone();
+    if let Some(source) = gathered.stopped.clone() {
+        return Err(Error::Unrestorable { path, source }.into());
     }
-    std::path::absolute(path).map_err(failed("read", path))
-}
-
-fn steps(gathered: &Gathered, path: &Path, code: &Path, vars: Option<&Path>) -> Vec<String> {
-    let quoted = quote(&path.display().to_string());
-    let mut flash = format!(
-        "-drive if=pflash,format=raw,unit=0,readonly=on,file={}",
-        quote(&code.display().to_string().replace(',', ",,"))
-    );
-    if let Some(vars) = vars {
-        let vars = vars.display().to_string().replace(',', ",,");
-        flash.push_str(&format!(
-            " -drive if=pflash,format=raw,unit=1,file={}",
-            quote(&vars)
-        ));
-    }
-    let machine = gathered.facts.machine.as_deref().unwrap_or("MACHINE");
-    let qemu = |incoming: &str| {
-        format!("start QEMU as the guest was started, with: -machine {machine} {flash} {incoming}")
-    };
-    let is_mapped = gathered
-        .facts
-        .blocks
-        .iter()
-        .any(|block| block.pages_offset.is_some());
-    match &gathered.container {
-        Container::SaveImage { .. } => {
-            vec![
-                format!("flashmoor saved adopt {quoted}"),
-                format!("virsh restore {quoted}"),
-            ]
-        }
-        Container::Snapshot { chosen, .. } => vec![qemu(&format!("-loadvm {}", quote(&chosen.name)))],
-        Container::Stream if !gathered.channels.is_empty() => vec![
-            qemu("-incoming defer"),
-            "replay the channels to it as they were captured: QEMU reads multifd from sockets only".into(),
-        ],
-        Container::Stream if is_mapped => vec![
-            qemu("-incoming defer"),
-            "in its monitor: migrate_set_capability mapped-ram on".into(),
-            format!("in its monitor: migrate_incoming file:{}", path.display()),
-        ],
-        Container::Stream => vec![qemu(&format!(
-            "-incoming {}",
-            quote(&format!("exec:cat {quoted}"))
-        ))],
-        Container::Compressed(program) => {
-            vec![qemu(&format!(
-                "-incoming {}",
-                quote(&format!("exec:{program} -dc {quoted}"))
-            ))]
-        }
+    match gathered.facts.commands.contains(&"packaged") {
+        true => Err(Error::Postcopy { path }.into()),
+        false => Ok(()),
     }
 }
 
-/// A word for a POSIX shell.
-fn quote(word: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:,=@%".contains(character);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
+/// Whether the snapshot lies in the guest's own VARS image, into which `savevm` puts it if that comes first.
+pub(super) fn holds_vars(gathered: &Gathered, vars: usize) -> bool {
+    let size_bytes = gathered.facts.blocks[vars].size_bytes;
+    matches!(gathered.container, Container::Snapshot { disk_bytes, .. } if disk_bytes == size_bytes)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::quote;
-
-    #[test]
-    fn words_reach_the_shell_as_they_are() {
-        assert_eq!(quote("/a/b-1.fd"), "/a/b-1.fd");
-        assert_eq!(quote("exec:cat /a"), "'exec:cat /a'");
-        assert_eq!(quote("it's"), r"'it'\''s'");
-        assert_eq!(quote(""), "''");
+/// Whether the file at `path` holds just what the block does.
+pub(super) fn holds(gathered: &Gathered, index: usize, path: &Path) -> Result<bool> {
+    let size_bytes = gathered.facts.blocks[index].size_bytes;
+    if !path
+        .metadata()
+        .is_ok_and(|file| file.is_file() && file.len() == size_bytes)
+    {
+        return Ok(false);
     }
+    let bytes = std::fs::read(path).map_err(failed("read", path))?;
+    Ok(gathered.sha256(index) == Some(Sha256::of(&bytes)))
+}
+
+fn memory(gathered: &Gathered) -> Vec<PlannedMemory> {
+    // A device's own memory comes with the device, and its name starts with where that is.
+    let blocks = gathered.facts.blocks.iter();
+    blocks
+        .filter(|block| block.kind == BlockKind::Memory && !block.name.contains('/'))
+        .map(|block| PlannedMemory {
+            name: block.name.clone(),
+            size_bytes: block.size_bytes,
+        })
+        .collect()
+}
+
+fn devices(gathered: &Gathered) -> Vec<PlannedDevice> {
+    let devices = gathered.facts.devices.iter();
+    devices
+        .map(|device| PlannedDevice {
+            name: device.name.clone(),
+            instance: device.instance,
+            version: device.version,
+        })
+        .collect()
 }

@@ -44,8 +44,14 @@ pub struct StreamSnapshot {
     pub name: String,
     /// How much memory it holds.
     pub vm_state_bytes: u64,
-    /// Whether `stream` is this one's.
+    /// Whether `stream` beside this list is this one's.
     pub chosen: bool,
+    /// What another one than the chosen holds, where `inspect` was asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stream: Option<Box<StreamDocument>>,
+    /// Why it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub unreadable: Option<String>,
 }
 
 /// A QEMU migration stream.
@@ -178,6 +184,9 @@ pub struct StreamChannel {
     pub pages_data: u64,
     /// Pages sent as zero.
     pub pages_zero: u64,
+    /// Where and why reading stopped, of a channel that is not whole.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stopped: Option<StreamStop>,
 }
 
 /// Something unknown.
@@ -211,15 +220,8 @@ impl Streamed {
                 streamed.domain_xml = Some(xml.clone());
                 streamed.domain = fm_libvirt::saved_domain(xml).ok().map(Into::into);
                 streamed.was_running = Some(header.was_running);
-                if !header.is_complete {
-                    streamed.stream.complete = false;
-                    streamed.stream.stopped.get_or_insert(StreamStop {
-                        offset: 0,
-                        why: "libvirt never finished writing this image".into(),
-                    });
-                }
             }
-            Container::Snapshot { chosen, all } => {
+            Container::Snapshot { chosen, all, .. } => {
                 streamed.kind = "qcow2_snapshot".into();
                 streamed.snapshots = all
                     .iter()
@@ -238,6 +240,8 @@ impl StreamSnapshot {
             name: snapshot.name.clone(),
             vm_state_bytes: snapshot.vm_state_bytes,
             chosen: snapshot == chosen,
+            stream: None,
+            unreadable: None,
         }
     }
 }
@@ -260,9 +264,9 @@ impl StreamDocument {
             version: facts.version,
             machine: facts.machine.clone(),
             complete: gathered.stopped.is_none(),
-            stopped: gathered.stopped.as_ref().map(|error| StreamStop {
-                offset: offset_of(error),
-                why: error.to_string(),
+            stopped: gathered.stopped.as_ref().map(|stopped| StreamStop {
+                offset: stopped.offset(),
+                why: stopped.why(),
             }),
             page_size_bytes: facts.page_size_bytes,
             capabilities: facts.capabilities.clone(),
@@ -275,7 +279,7 @@ impl StreamDocument {
             blocks: (0..facts.blocks.len())
                 .filter_map(|index| block(gathered, index))
                 .collect(),
-            devices: gathered
+            devices: facts
                 .devices
                 .iter()
                 .map(|device| StreamDevice {
@@ -294,6 +298,10 @@ impl StreamDocument {
                     compression: channel.compression.into(),
                     pages_data: channel.pages.data,
                     pages_zero: channel.pages.zero,
+                    stopped: channel.stopped.as_ref().map(|stopped| StreamStop {
+                        offset: stopped.offset(),
+                        why: stopped.why(),
+                    }),
                 })
                 .collect(),
             notes: facts
@@ -331,17 +339,6 @@ fn block(gathered: &Gathered, index: usize) -> Option<StreamBlock> {
         sha256: gathered.sha256(index).map(|digest| digest.to_string()),
         build: None,
     })
-}
-
-fn offset_of(error: &fm_formats::Error) -> u64 {
-    use fm_formats::Error;
-    match error {
-        Error::Truncated { offset, .. }
-        | Error::Unexpected { offset, .. }
-        | Error::Limit { offset, .. }
-        | Error::Decode { offset, .. } => *offset,
-        _ => 0,
-    }
 }
 
 /// A UUID as `qemu -uuid` writes it: bytes in order.

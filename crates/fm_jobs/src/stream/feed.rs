@@ -66,6 +66,16 @@ impl Feed {
         }
     }
 
+    /// How many bytes a stream that ended at `offset` leaves in its file or snapshot, if any.
+    pub(super) fn behind(&self, offset: u64) -> Option<u64> {
+        let end = match self {
+            Self::File { len_bytes, .. } => *len_bytes,
+            Self::Pipe(_) => return None,
+            Self::Snapshot(state) => state.len_bytes(),
+        };
+        end.checked_sub(offset).filter(|left| *left > 0)
+    }
+
     /// Reads to the end into `take`, which may stop it with an error.
     pub(super) fn drain<E: From<io::Error>>(
         &mut self,
@@ -122,5 +132,13 @@ pub(super) fn run(
             return parser.finish().map_err(Stop::Parse);
         }
         parser.push(&buffer[..read], out).map_err(Stop::Parse)?;
+        if parser.facts().end_offset.is_some() {
+            return match feed {
+                // Whoever writes into the pipe shall not fail, and a program that decompresses says last
+                // that something was wrong.
+                Feed::Pipe(_) => feed.drain(|_| Ok(())),
+                Feed::File { .. } | Feed::Snapshot(_) => Ok(()),
+            };
+        }
     }
 }

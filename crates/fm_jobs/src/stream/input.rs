@@ -22,8 +22,6 @@ pub struct Request {
     pub channels: Vec<PathBuf>,
     /// Name or number of the internal snapshot of a qcow2 image; the last one if not given.
     pub snapshot: Option<String>,
-    /// Blocks to collect by name, beside flash and ROM.
-    pub blocks: Vec<String>,
 }
 
 /// What the stream lies in.
@@ -48,6 +46,8 @@ pub enum Container {
         chosen: qcow2::Snapshot,
         /// All that hold memory.
         all: Vec<qcow2::Snapshot>,
+        /// How large the image's disk is.
+        disk_bytes: u64,
     },
 }
 
@@ -128,18 +128,23 @@ fn from_file(file: File, request: &Request) -> Result<Opened> {
         path: path.into(),
         source,
     };
+    // Standard input may have been read from before: what is left of it is meant.
+    let base = io::Seek::stream_position(&mut &file).map_err(unreadable)?;
     let len_bytes = io::Seek::seek(&mut &file, io::SeekFrom::End(0)).map_err(unreadable)?;
     let mut head = [0u8; HEADER_BYTES as usize];
-    let read = file.read_at(&mut head, 0).map_err(unreadable)?;
+    let read = file.read_at(&mut head, base).map_err(unreadable)?;
     let head = &head[..read];
     if head.starts_with(&qcow2::MAGIC) {
         return from_qcow2(file, request);
     }
     let (container, offset, program) = if is_save_image(head) {
         let header = SaveImage::parse(head).map_err(refused)?;
-        let len = usize::try_from(header.data_bytes.min(len_bytes)).unwrap_or(0);
+        let available_bytes = len_bytes.saturating_sub(base.saturating_add(HEADER_BYTES));
+        let len = usize::try_from(header.data_bytes.min(available_bytes)).unwrap_or(0);
         let mut data = vec![0u8; len];
-        file.read_exact_at(&mut data, HEADER_BYTES).map_err(unreadable)?;
+        file.read_exact_at(&mut data, base + HEADER_BYTES)
+            .map_err(unreadable)?;
+        whole_xml(header, data.len()).map_err(refused)?;
         let program = match header.compression {
             Compression::Program(program) => Some(program),
             _ => None,
@@ -151,6 +156,7 @@ fn from_file(file: File, request: &Request) -> Result<Opened> {
             None => (Container::Stream, 0, None),
         }
     };
+    let offset = base + offset;
     if let Some(program) = program {
         io::Seek::seek(&mut &file, io::SeekFrom::Start(offset)).map_err(unreadable)?;
         return decompressed(container, program, Compressed::File(file), path);
@@ -192,6 +198,10 @@ fn from_pipe(mut pipe: File, path: &Path) -> Result<Opened> {
             source,
         })?;
         let data = read_up_to(&mut pipe, header.data_bytes).map_err(unreadable)?;
+        whole_xml(header, data.len()).map_err(|source| Error::Stream {
+            path: path.into(),
+            source,
+        })?;
         let container = save_image(header, &data);
         if let Compression::Program(program) = header.compression {
             return decompressed(
@@ -258,6 +268,7 @@ fn from_qcow2(file: File, request: &Request) -> Result<Opened> {
             },
         });
     };
+    let disk_bytes = image.size_bytes;
     let mut state = VmState::new(file, image, chosen.clone());
     let mut first = vec![0u8; MAGIC.len()];
     let read = state.read(&mut first).map_err(|source| Error::File {
@@ -267,7 +278,11 @@ fn from_qcow2(file: File, request: &Request) -> Result<Opened> {
     })?;
     first.truncate(read);
     Ok(Opened {
-        container: Container::Snapshot { chosen, all },
+        container: Container::Snapshot {
+            chosen,
+            all,
+            disk_bytes,
+        },
         first,
         feed: Feed::Snapshot(state),
         offset: 0,
@@ -309,6 +324,19 @@ fn save_image(header: SaveImage, data: &[u8]) -> Container {
         header,
         xml: text(xml),
         cookie: cookie.map(text),
+    }
+}
+
+/// Refuses an image that ends within its XML.
+fn whole_xml(header: SaveImage, here: usize) -> fm_formats::Result<()> {
+    match here as u64 == header.data_bytes {
+        true => Ok(()),
+        false => Err(fm_formats::Error::Truncated {
+            field: "save image XML",
+            offset: HEADER_BYTES,
+            needed_bytes: header.data_bytes,
+            available_bytes: here as u64,
+        }),
     }
 }
 

@@ -24,11 +24,16 @@ pub(super) fn for_magic(bytes: &[u8]) -> Option<&'static str> {
         .map(|(_, program)| *program)
 }
 
+/// As much is kept of what a program says on standard error.
+const MOST_SAID_BYTES: u64 = 1 << 10;
+
 /// A running decompressor; dropping it ends the program.
 pub(super) struct Decompressor {
     program: &'static str,
     child: Child,
     output: ChildStdout,
+    /// What it says is wrong, or the start of that.
+    said: Option<JoinHandle<String>>,
     pump: Option<JoinHandle<()>>,
 }
 
@@ -50,7 +55,7 @@ impl Decompressor {
             .arg("-dc")
             .stdin(stdin)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()?;
         let output = child
             .stdout
@@ -66,10 +71,20 @@ impl Decompressor {
                         .and_then(|()| io::copy(&mut rest, &mut stdin).map(drop));
                 })
             });
+        let said = child.stderr.take().map(|mut stderr| {
+            std::thread::spawn(move || {
+                let mut said = Vec::new();
+                let _ = (&mut stderr).take(MOST_SAID_BYTES).read_to_end(&mut said);
+                // It must not wait for us to read the rest.
+                let _ = io::copy(&mut stderr, &mut io::sink());
+                String::from_utf8_lossy(&said).trim().to_owned()
+            })
+        });
         Ok(Self {
             program,
             child,
             output,
+            said,
             pump,
         })
     }
@@ -84,9 +99,11 @@ impl Read for Decompressor {
             }
             let status = self.child.wait()?;
             if !status.success() {
+                let said = self.said.take().and_then(|said| said.join().ok());
                 return Err(io::Error::other(format!(
-                    "`{} -dc` ended with {status}",
-                    self.program
+                    "`{} -dc` ended with {status}: {}",
+                    self.program,
+                    said.unwrap_or_default()
                 )));
             }
         }

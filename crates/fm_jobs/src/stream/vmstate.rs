@@ -101,6 +101,10 @@ impl VmState {
         Ok(buffer.len())
     }
 
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.snapshot.vm_state_bytes
+    }
+
     pub(super) fn skip(&mut self, bytes: u64) -> u64 {
         let done = bytes.min(self.snapshot.vm_state_bytes.saturating_sub(self.position));
         self.position += done;

@@ -59,10 +59,13 @@ fn packet(
 }
 
 fn read_channels(facts: &Facts, channels: &[Vec<u8>], size: usize) -> crate::Result<Vec<u8>> {
-    let mut collector = Collector::new(1 << 20);
+    let mut collector = Collector::with_channels(1 << 20);
     for bytes in channels {
         let mut channel = Channel::new(facts);
-        let mut take = |event: Event<'_>, stamp| collector.take_stamped(facts, &event, stamp, 0);
+        let mut take = |event: Event<'_>, stamp| {
+            collector.take_stamped(facts, &event, stamp);
+            Ok(())
+        };
         for piece in bytes.chunks(size) {
             channel.push(piece, &mut take)?;
         }
