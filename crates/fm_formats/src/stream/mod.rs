@@ -16,6 +16,7 @@ mod config;
 mod description;
 mod devices;
 mod facts;
+mod foreign;
 mod mapped;
 pub mod multifd;
 mod parser;

@@ -76,6 +76,8 @@ pub(super) enum State {
     Records,
     /// The footer of a RAM section, or on old machine types the next section.
     Footer,
+    /// A section that is not RAM, up to its footer.
+    Foreign { id: u32 },
     /// Device sections and their description.
     Devices,
     /// What lies behind the stream.
@@ -106,6 +108,8 @@ pub struct Parser {
     /// The block that a record without a name belongs to.
     pub(super) current: Option<usize>,
     pub(super) ram: Option<RamSection>,
+    /// Sections that were started and are not RAM.
+    pub(super) foreign: Vec<u32>,
     tail: Tail,
     carry: Vec<u8>,
     offset: u64,
@@ -142,6 +146,7 @@ impl Parser {
             index: BTreeMap::new(),
             current: None,
             ram: None,
+            foreign: Vec::new(),
             tail: Tail::default(),
             carry: Vec::new(),
             offset,
@@ -214,9 +219,10 @@ impl Parser {
                         continue;
                     }
                 }
+                // What is stepped over up to some mark may end within what was carried.
                 _ => {
                     bytes = rest;
-                    self.carry = unit;
+                    self.carry = unit.get(used..).unwrap_or(&[]).to_vec();
                 }
             }
         }
@@ -325,6 +331,7 @@ impl Parser {
             State::Table { left_bytes } => self.table_entry(reader, left_bytes),
             State::Records => self.records(reader, out),
             State::Footer => self.footer(reader),
+            State::Foreign { id } => self.foreign(reader, id),
             State::Devices => {
                 let start = self.facts.devices_offset.unwrap_or(0);
                 let bytes = reader.bytes(reader.remaining(), "device sections")?;

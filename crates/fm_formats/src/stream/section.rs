@@ -7,15 +7,18 @@ use zerocopy::big_endian::{U16, U32};
 use super::parser::{Parser, RamSection, Span, State, text, unexpected};
 use crate::{Error, Reader, Result};
 
-const END_OF_STREAM: u8 = 0;
-const START: u8 = 1;
-const PART: u8 = 2;
-const END: u8 = 3;
-const FULL: u8 = 4;
-const DESCRIPTION: u8 = 6;
+pub(super) const END_OF_STREAM: u8 = 0;
+pub(super) const START: u8 = 1;
+pub(super) const PART: u8 = 2;
+pub(super) const END: u8 = 3;
+pub(super) const FULL: u8 = 4;
+pub(super) const DESCRIPTION: u8 = 6;
 const CONFIGURATION: u8 = 7;
-const COMMAND: u8 = 8;
+pub(super) const COMMAND: u8 = 8;
 pub(super) const FOOTER: u8 = 0x7e;
+
+/// Real guests have one a disk with bitmaps, one a passed-through device.
+const MAX_FOREIGN: usize = 1024;
 
 /// The only version of RAM sections since QEMU 0.14.
 const RAM_VERSION: u32 = 4;
@@ -39,7 +42,7 @@ const POSTCOPY_ADVISE: &str = "postcopy-advise";
 const PACKAGED: &str = "packaged";
 
 impl Parser {
-    /// A section's header. What is not RAM has no length: from there on all is device sections.
+    /// A section's header. What is not RAM has no length: after RAM, all that follows is device sections.
     pub(super) fn section(&mut self, reader: &mut Reader<'_>) -> Result<()> {
         let mut ahead = reader.clone();
         let offset = ahead.offset();
@@ -64,15 +67,21 @@ impl Parser {
                 ahead.raw::<U32>("section instance")?;
                 let at = ahead.offset();
                 let version = ahead.raw::<U32>("section version")?.get();
-                if name != b"ram" || kind == FULL {
-                    if kind == START {
-                        let name = text(name);
-                        self.note(
-                            offset,
-                            format!("section {name:?} has no length: pages after it are not seen"),
-                        );
-                    }
+                if kind == FULL {
                     self.begin_devices(offset);
+                    return Ok(());
+                }
+                if name != b"ram" {
+                    let name = text(name);
+                    self.note(
+                        offset,
+                        format!("section {name:?} has no length and is stepped over"),
+                    );
+                    if self.foreign.len() < MAX_FOREIGN {
+                        self.foreign.push(id);
+                    }
+                    self.state = State::Foreign { id };
+                    *reader = ahead;
                     return Ok(());
                 }
                 if version != RAM_VERSION {
@@ -91,14 +100,8 @@ impl Parser {
                         ram.is_last = kind == END;
                         self.state = State::Records;
                     }
-                    _ => {
-                        self.note(
-                            offset,
-                            format!("section {id} is not RAM and has no length: pages after it are not seen"),
-                        );
-                        self.begin_devices(offset);
-                        return Ok(());
-                    }
+                    _ if self.foreign.contains(&id) => self.state = State::Foreign { id },
+                    _ => return Err(unexpected("section id", offset, id, "a section that was started")),
                 }
             }
             END_OF_STREAM | DESCRIPTION => {

@@ -407,20 +407,44 @@ fn huge_page_sizes_of_postcopy_are_told_from_names_and_records() {
 }
 
 #[test]
-fn a_section_that_is_not_ram_ends_what_can_be_read_and_is_named() {
-    let stream = Build::new()
-        .bytes(&[1])
-        .be32(9)
-        .name("dirty-bitmap")
-        .be32(0)
-        .be32(1)
-        .bytes(&[1, 2, 3])
-        .0;
-    let read = read(&[&stream], false);
-    let error = read.result.unwrap_err();
-    assert!(matches!(error, Error::Truncated { .. }), "{error}");
-    assert!(!read.facts.ram_complete);
-    assert!(read.facts.notes[0].text.contains("dirty-bitmap"));
+fn sections_of_others_than_ram_are_stepped_over_and_named() {
+    let start = |build: Build, id: u32, name: &str| build.bytes(&[1]).be32(id).name(name).be32(0).be32(1);
+    let end = |build: Build, id: u32| build.bytes(&[0x7e]).be32(id);
+    // What looks like their end is not: another id, the right one before no section, and before one of none.
+    let body = [
+        &[9, 0x7e][..],
+        &[0x7e, 0, 0, 0, 8, 4],
+        &[0x7e, 0, 0, 0, 9, 0xee],
+        &[0x7e, 0, 0, 0, 9, 2, 0, 0, 0, 5],
+        &[0x7e, 0, 0, 0, 9, 4, 0, 0, 0, 9, 2, 1, 2],
+    ]
+    .concat();
+    let stream = end(start(Build::new(), 9, "dirty-bitmap").bytes(&body), 9)
+        .ram(&[("pc.ram", 0x1000), ("system.flash0", 0x1000)])
+        .end_of_section();
+    let stream = end(start(stream, 7, "0000:00:03.0/vfio").bytes(&body), 7)
+        .part(2)
+        .zero_named("pc.ram", 0)
+        .page("system.flash0", 0, 3)
+        .end_of_section();
+    let stream = end(stream.bytes(&[2]).be32(9).bytes(&body), 9)
+        .part(3)
+        .end_of_section();
+    let stream = end(stream.bytes(&[3]).be32(7).bytes(&body), 7).described().0;
+    for size in [stream.len(), 11, 1] {
+        let pieces: Vec<_> = stream.chunks(size).collect();
+        let read = read(&pieces, false);
+        assert_eq!(read.result, Ok(()), "pieces of {size}");
+        assert_eq!(read.flash.unwrap(), [3; PAGE]);
+        assert_eq!(read.facts.devices.len(), 2);
+        let notes: Vec<_> = read.facts.notes.iter().map(|note| note.text.as_str()).collect();
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes[0].contains("dirty-bitmap") && notes[1].contains("vfio"));
+    }
+    for cut in 0..stream.len() - DESCRIPTION.len() - 6 {
+        let error = read(&[&stream[..cut]], false).result.expect_err("cut");
+        assert!(matches!(error, Error::Truncated { .. }), "cut at {cut}: {error}");
+    }
 }
 
 /// A mapped-ram stream of one flash block of four pages, of which the second and fourth are there.
