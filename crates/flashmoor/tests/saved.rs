@@ -161,6 +161,7 @@ fn an_image_that_cannot_be_restored_is_not_adopted() {
     ] {
         let image = write(folder.path(), name, bytes);
         let said = refused(with_store(folder.path()).args(["saved", "adopt"]).arg(&image), 1);
+        assert!(said.contains("use a whole copy"), "{name}: {said}");
         assert!(said.contains(why), "{name}: {said}");
         assert_eq!(fs::read(&image).unwrap(), bytes);
     }
@@ -251,6 +252,30 @@ fn variables_of_another_guest_are_never_put_in_the_way_of_a_restore() {
         .arg(folder.path().join("x"));
     let said = refused(from_pipe.write_stdin(described()), 2);
     assert!(said.contains("standard input is gone"), "{said}");
+}
+
+#[test]
+fn a_stream_captured_in_postcopy_gives_its_firmware_and_no_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = stream();
+    // A package of 5 bytes before the last section of RAM (QEMU `migration/savevm.c:MIG_CMD_PACKAGED`).
+    let at = bytes
+        .windows(5)
+        .position(|word| word == b"\x03\0\0\0\x02")
+        .unwrap();
+    bytes.splice(at..at, *b"\x08\0\x07\0\x04\0\0\0\x05hello");
+    let file = write(folder.path(), "postcopy.mig", &bytes);
+    let mut command = with_store(folder.path());
+    command.args(["saved", "restore-plan"]).arg(&file).arg("--vars");
+    let said = refused(command.arg(folder.path().join("vars.fd")), 1);
+    assert!(said.contains("captured in postcopy"), "{said}");
+    let mut command = flashmoor();
+    command.args(["saved", "extract"]).arg(&file).arg("--code");
+    text(command.arg(folder.path().join("code.fd")));
+    let document = json(flashmoor().arg("inspect").arg(&file));
+    let note = &document["stream"]["notes"][0];
+    assert_eq!(note["offset"], at + 1, "where the command is");
+    assert!(note["text"].to_string().contains("postcopy package"), "{note}");
 }
 
 #[test]

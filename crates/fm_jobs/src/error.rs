@@ -215,7 +215,10 @@ impl Error {
             Self::Saved(error) => error.remedy(),
             Self::Libvirt(error) => error.remedy(),
             Self::Records(_) => Some("move the file away: the agent makes a new one from what runs".into()),
-            Self::Stream { .. } => Some("`flashmoor inspect FILE` shows what it is".into()),
+            Self::Stream { source, .. } => Some(match source {
+                fm_formats::Error::Truncated { .. } => "use a whole copy of the file".into(),
+                _ => "`flashmoor saved --help` lists what can hold a saved guest".into(),
+            }),
             Self::Program { program, .. } if program == "qemu-img" => {
                 Some("install qemu-img (Debian's package is qemu-utils), or convert the file to raw elsewhere".into())
             }

@@ -102,7 +102,7 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
                     // Most images of variables hold no snapshot; one that was asked for has to be there.
                     Err(Error::Usage { .. }) if request.snapshot.is_none() => {}
                     Err(error) if request.snapshot.is_some() => return Err(error),
-                    Err(error) => document.stream_unreadable = Some(told(&error)),
+                    Err(error) => document.stream_unreadable = Some(fm_host::in_one_line(&error)),
                 }
                 Ok(document)
             }
@@ -183,7 +183,7 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument>
         });
         match other {
             Ok(other) => snapshot.stream = Some(Box::new(Streamed::new(&other).stream)),
-            Err(error) => snapshot.unreadable = Some(told(&error)),
+            Err(error) => snapshot.unreadable = Some(fm_host::in_one_line(&error)),
         }
     }
     for (index, block) in streamed.stream.blocks.iter_mut().enumerate() {
@@ -209,17 +209,6 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument>
 /// What is in `flash`, from the cache if it was seen before.
 pub(crate) fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
     facts::found(flash, cache, false)
-}
-
-/// An error and its causes in one line.
-fn told(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Parses the flash image in a file, raw or qcow2, for jobs that look into it.

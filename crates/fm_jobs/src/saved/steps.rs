@@ -33,8 +33,8 @@ pub(super) fn steps(gathered: &Gathered, path: &Path, code: &Path, vars: Option<
             }
             let vars = own.or(made).map(|vars| drive(1, "qcow2", &vars));
             let first = match steps.is_empty() {
-                true => "",
-                false => ", and its disk before the flash,",
+                true => ",",
+                false => ", its disk before the flash,",
             };
             let words = words(gathered, code, vars, &format!("-loadvm {name}"));
             steps.push(format!(

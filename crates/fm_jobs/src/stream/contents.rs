@@ -15,19 +15,28 @@ const MAX_KEPT_BYTES: u64 = 24 << 20;
 pub(super) struct Contents {
     pub(super) collector: Collector,
     /// Blocks by name that go to files of their own.
-    sinks: BTreeMap<String, File>,
+    sinks: BTreeMap<String, Sink>,
     failed: Option<io::Error>,
+}
+
+/// A file that a block's pages are written to.
+#[derive(Debug)]
+struct Sink {
+    file: File,
+    /// Nothing was written from here on.
+    end: u64,
 }
 
 impl Contents {
     /// Contents of which the blocks named in `sinks` go to those files, which are empty yet.
     pub(super) fn new(sinks: BTreeMap<String, File>, has_channels: bool) -> Self {
+        let sinks = sinks.into_iter();
         Self {
             collector: match has_channels {
                 true => Collector::with_channels(MAX_KEPT_BYTES),
                 false => Collector::new(MAX_KEPT_BYTES),
             },
-            sinks,
+            sinks: sinks.map(|(name, file)| (name, Sink { file, end: 0 })).collect(),
             failed: None,
         }
     }
@@ -39,12 +48,12 @@ impl Contents {
 
     pub(super) fn take(&mut self, facts: &Facts, event: &Event<'_>, stamp: (u64, u64)) {
         let name = facts.blocks.get(event.block()).map(|block| block.name.as_str());
-        let Some(sink) = name.and_then(|name| self.sinks.get(name)) else {
+        let Some(sink) = name.and_then(|name| self.sinks.get_mut(name)) else {
             self.collector.take_stamped(facts, event, stamp);
             return;
         };
         if self.collector.accept(facts, event, stamp) && self.failed.is_none() {
-            self.failed = write(sink, event).err();
+            self.failed = sink.write(event).err();
         }
     }
 
@@ -63,28 +72,35 @@ impl Contents {
     }
 }
 
-/// Zeros over what was never written stay a hole.
-fn write(sink: &File, event: &Event<'_>) -> io::Result<()> {
-    match event {
-        Event::Data { offset, bytes, .. } => sink.write_all_at(bytes, *offset),
-        Event::Fill {
-            offset,
-            len_bytes,
-            byte,
-            ..
-        } => {
-            let written = sink.metadata()?.len();
-            if *byte == 0 && *offset >= written {
-                return Ok(());
+impl Sink {
+    /// Zeros over what was never written stay a hole.
+    fn write(&mut self, event: &Event<'_>) -> io::Result<()> {
+        match event {
+            Event::Data { offset, bytes, .. } => self.put(*offset, bytes),
+            Event::Fill {
+                offset,
+                len_bytes,
+                byte,
+                ..
+            } => {
+                let piece = [*byte; 4096];
+                let mut at = 0;
+                while at < *len_bytes {
+                    let len =
+                        usize::try_from(*len_bytes - at).map_or(piece.len(), |left| left.min(piece.len()));
+                    self.put(offset + at, &piece[..len])?;
+                    at += len as u64;
+                }
+                Ok(())
             }
-            let piece = [*byte; 4096];
-            let mut at = 0;
-            while at < *len_bytes {
-                let len = usize::try_from(*len_bytes - at).map_or(piece.len(), |left| left.min(piece.len()));
-                sink.write_all_at(&piece[..len], offset + at)?;
-                at += len as u64;
-            }
-            Ok(())
         }
+    }
+
+    fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if offset >= self.end && bytes.iter().all(|byte| *byte == 0) {
+            return Ok(());
+        }
+        self.end = self.end.max(offset + bytes.len() as u64);
+        self.file.write_all_at(bytes, offset)
     }
 }
