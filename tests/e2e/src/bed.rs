@@ -259,6 +259,14 @@ impl Host {
         }
     }
 
+    /// Has the daemon, which starts anew for it, save guests in that form.
+    pub fn save_images_as(&self, form: &str) {
+        let conf = format!("{QEMU_CONF}save_image_format = \"{form}\"\n");
+        fs::write(self.folder.join("root/etc/libvirt/qemu.conf"), conf).unwrap();
+        self.stop_libvirtd("-TERM");
+        self.start_libvirtd();
+    }
+
     /// How others connect to this host's daemon.
     #[must_use]
     pub fn uri(&self) -> String {

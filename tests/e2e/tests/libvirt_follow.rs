@@ -99,6 +99,46 @@ fn a_4m_guest_keeps_its_own_build_on_a_host_that_has_another_one() {
 }
 
 #[test]
+fn a_guest_saved_in_each_of_libvirts_forms_goes_on_where_it_was_after_the_upgrade() {
+    let bed = Bed::new();
+    let build = digest("bookworm/OVMF_CODE.fd");
+    let image = |name: &str| bed.a.store().with_file_name(name).display().to_string();
+    let names = ["raw", "gzip"];
+    for name in names {
+        bed.a.save_images_as(name);
+        bed.a.define(&packaged(name, ""));
+        bed.a.ask(&["start", name]);
+        let mut serial = bed.a.serial(name);
+        serial.boot_to_shell().unwrap();
+        serial.shell("set flashmoor remembers").unwrap();
+        bed.a.ask(&["save", name, &image(name)]);
+        let nvram = format!("/var/lib/libvirt/qemu/nvram/{name}_VARS.fd");
+        std::fs::remove_file(bed.a.path(&nvram)).unwrap();
+    }
+    bed.a.install_package("trixie");
+
+    for name in names {
+        let refused = bed.a.virsh(&["restore", &image(name)]);
+        assert!(!refused.status.success(), "{name}: its firmware is gone");
+        let mut adopt = bed.a.flashmoor();
+        adopt.args(["--json", "saved", "adopt", &image(name)]);
+        assert_eq!(document(&adopt.output().unwrap())["changed"], true);
+        bed.a.ask(&["restore", &image(name)]);
+        assert_eq!(bed.a.running_code(name), build);
+        let mut serial = bed.a.serial(name);
+        assert!(
+            serial.shell("set flashmoor").unwrap().contains("remembers"),
+            "{name}"
+        );
+        bed.a.ask(&["reset", name]);
+        serial.boot_to_shell().unwrap();
+        let after = serial.shell("set flashmoor").unwrap();
+        assert!(after.contains("remembers"), "{name}: warm reset");
+        bed.a.ask(&["destroy", name]);
+    }
+}
+
+#[test]
 fn guests_saved_before_an_upgrade_restore_after_it_and_on_another_host() {
     let bed = Bed::new();
     bed.a.install_flashmoor(false);

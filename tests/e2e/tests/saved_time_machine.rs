@@ -1,11 +1,14 @@
-//! A guest saved on a build that is gone comes back: on what its own saved state holds.
+//! A guest saved on a build that is gone comes back: on what its own saved state holds, by the very words that
+//! `saved restore-plan` prints.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fm_jobs::saved::{self, Extract, Plan};
+use fm_e2e::qemu_10;
+use fm_jobs::saved::{self, Extract, Plan, RestorePlan};
 use fm_jobs::stream::Request;
 use fm_lab::{Arch, Emulator, Guest, Machine, PATIENCE};
 use serde_json::{Value, json};
@@ -15,21 +18,18 @@ const VARS_2M: &str = "bookworm/OVMF_VARS.fd";
 const CODE_4M: &str = "bookworm/OVMF_CODE_4M.fd";
 const VARS_4M: &str = "bookworm/OVMF_VARS_4M.fd";
 
-/// How the guest is saved and restored.
+/// How the guest is saved.
 struct Way {
     emulator: Emulator,
     capabilities: &'static [&'static str],
-    /// Whether QEMU compares lengths before it loads: QEMU 10.0 was seen not to for mapped-ram.
+    /// Whether restoring it onto another build is tried, which must fail: QEMU 10.0 was seen not to compare
+    /// lengths for mapped-ram.
     is_checked: bool,
+    /// Whether its memory is in a file that both QEMUs map.
+    is_shared: bool,
     save: fn(&Path) -> String,
-    restore: fn(&Path) -> String,
-}
-
-fn qemu_10() -> Emulator {
-    Emulator {
-        program: fm_fixtures::qemu_10("x86_64"),
-        data_dirs: Vec::new(),
-    }
+    /// Where QEMU reads it from, for the restore that must fail.
+    read: fn(&Path) -> String,
 }
 
 fn file(path: &Path) -> String {
@@ -40,6 +40,49 @@ fn execute(guest: &mut Guest, command: &str, arguments: Value) -> Value {
     guest.monitor().execute(command, Some(arguments)).unwrap()
 }
 
+fn human(guest: &mut Guest, command: &str) {
+    let said = execute(guest, "human-monitor-command", json!({ "command-line": command }));
+    assert_eq!(said, "", "{command}");
+}
+
+fn run(command: &str) -> String {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", fm_e2e::stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Does what the plan says, word by word; `machine` is what "as the guest was started" means.
+fn follow(plan: &RestorePlan, machine: &Machine, dir: &Path) -> Guest {
+    let mut guest = None;
+    for step in &plan.steps {
+        if let Some(command) = step.strip_prefix("in its monitor: ") {
+            human(guest.as_mut().unwrap(), command);
+        } else if step.starts_with("start QEMU") {
+            let (_, words) = step.split_once("with: ").unwrap();
+            let words = run(&format!("printf '%s\\n' {words}"));
+            let words: Vec<&str> = words.lines().collect();
+            guest = Some(Guest::start(&machine.clone().with(&words), dir).unwrap());
+        } else {
+            run(step);
+        }
+    }
+    let mut guest = guest.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while guest.status().unwrap() == "inmigrate" {
+        assert!(Instant::now() < deadline, "{}", guest.stderr());
+        thread::sleep(Duration::from_millis(5));
+    }
+    guest
+}
+
+/// It goes on where it was: the prompt answers without a boot and knows its variable, also after a reset.
+fn assert_goes_on(guest: &mut Guest) {
+    assert!(guest.shell("set flashmoor").unwrap().contains("remembers"));
+    guest.reset().unwrap();
+    guest.boot_to_shell().unwrap();
+    assert!(guest.shell("set flashmoor").unwrap().contains("remembers"));
+}
+
 fn enable(guest: &mut Guest, capabilities: &[&str]) {
     let list: Vec<_> = capabilities
         .iter()
@@ -48,10 +91,24 @@ fn enable(guest: &mut Guest, capabilities: &[&str]) {
     execute(guest, "migrate-set-capabilities", json!({ "capabilities": list }));
 }
 
-fn machine(way: &Way, code: &Path, vars: &Path) -> Machine {
-    let mut machine = Machine::new(Arch::X86_64, code, vars);
+/// As the guest was started, but for its flash.
+fn machine(way: &Way, dir: &Path) -> Machine {
+    let mut machine = Machine::bare(Arch::X86_64);
     machine.emulator = way.emulator.clone();
+    if way.is_shared {
+        let memory = dir.join("memory").display().to_string();
+        let backend = format!("memory-backend-file,id=m0,size=128M,share=on,mem-path={memory}");
+        machine = machine.with(&["-object", &backend, "-machine", "memory-backend=m0"]);
+    }
     machine
+}
+
+fn with_flash(machine: &Machine, code: &Path, vars: &Path) -> Machine {
+    Machine {
+        code: Some(code.into()),
+        vars: Some(vars.into()),
+        ..machine.clone()
+    }
 }
 
 fn time_machine(way: &Way) {
@@ -64,7 +121,8 @@ fn time_machine(way: &Way) {
     fs::copy(fm_fixtures::path(CODE_2M), &code).unwrap();
     fs::copy(fm_fixtures::path(VARS_2M), &vars).unwrap();
 
-    let mut guest = Guest::start(&machine(way, &code, &vars), &at("before")).unwrap();
+    let machine = machine(way, dir.path());
+    let mut guest = Guest::start(&with_flash(&machine, &code, &vars), &at("before")).unwrap();
     guest.boot_to_shell().unwrap();
     guest.shell("set flashmoor remembers").unwrap();
     enable(&mut guest, way.capabilities);
@@ -86,14 +144,15 @@ fn time_machine(way: &Way) {
     fs::remove_file(&vars).unwrap();
     let vars_4m = at("vars-4m.fd");
     fs::copy(fm_fixtures::path(VARS_4M), &vars_4m).unwrap();
-    let restore = |guest: &mut Guest| {
-        enable(guest, way.capabilities);
-        execute(guest, "migrate-incoming", json!({ "uri": (way.restore)(&saved) }));
-    };
     if way.is_checked {
-        let newer = machine(way, &fm_fixtures::path(CODE_4M), &vars_4m).incoming();
+        let newer = with_flash(&machine, &fm_fixtures::path(CODE_4M), &vars_4m).incoming();
         let mut refused = Guest::start(&newer, &at("refused")).unwrap();
-        restore(&mut refused);
+        enable(&mut refused, way.capabilities);
+        execute(
+            &mut refused,
+            "migrate-incoming",
+            json!({ "uri": (way.read)(&saved) }),
+        );
         refused.wait_for_end().unwrap();
         let said = refused.stderr();
         assert!(
@@ -130,20 +189,9 @@ fn time_machine(way: &Way) {
     )
     .unwrap();
     assert_eq!(plan.build, extracted.files[0].sha256);
-    assert!(plan.steps[0].contains("-incoming"), "{:?}", plan.steps);
-
-    let vars = plan.vars.unwrap();
-    let mut guest = Guest::start(&machine(way, &plan.code, &vars).incoming(), &at("after")).unwrap();
-    restore(&mut guest);
-    while guest.status().unwrap() == "inmigrate" {
-        assert!(Instant::now() < deadline + PATIENCE, "{}", guest.stderr());
-        thread::sleep(Duration::from_millis(5));
-    }
-    // It goes on where it was: the prompt answers without a boot, and knows its variable.
-    assert!(guest.shell("set flashmoor").unwrap().contains("remembers"));
-    guest.reset().unwrap();
-    guest.boot_to_shell().unwrap();
-    assert!(guest.shell("set flashmoor").unwrap().contains("remembers"));
+    assert!(!plan.devices.is_empty());
+    let mut guest = follow(&plan, &machine, &at("after"));
+    assert_goes_on(&mut guest);
 }
 
 #[test]
@@ -153,7 +201,8 @@ fn a_guest_saved_through_exec_comes_back_on_the_systems_qemu() {
         capabilities: &[],
         is_checked: true,
         save: |path| format!("exec:cat > '{}'", path.display()),
-        restore: |path| format!("exec:cat '{}'", path.display()),
+        is_shared: false,
+        read: |path| format!("exec:cat '{}'", path.display()),
     });
 }
 
@@ -164,7 +213,8 @@ fn a_guest_saved_to_a_file_comes_back_on_qemu_10() {
         capabilities: &[],
         is_checked: true,
         save: file,
-        restore: file,
+        is_shared: false,
+        read: file,
     });
 }
 
@@ -175,6 +225,134 @@ fn a_guest_saved_as_mapped_ram_comes_back_on_qemu_10() {
         capabilities: &["mapped-ram"],
         is_checked: false,
         save: file,
-        restore: file,
+        is_shared: false,
+        read: file,
     });
+}
+
+#[test]
+fn a_guest_whose_memory_is_shared_comes_back_on_the_same_file() {
+    time_machine(&Way {
+        emulator: Emulator::system(Arch::X86_64),
+        capabilities: &["x-ignore-shared"],
+        is_checked: false,
+        is_shared: true,
+        save: |path| format!("exec:cat > '{}'", path.display()),
+        read: file,
+    });
+}
+
+fn qcow2(raw: &Path, to: &Path) {
+    run(&format!(
+        "qemu-img convert -f raw -O qcow2 '{}' '{}'",
+        raw.display(),
+        to.display()
+    ));
+}
+
+/// `savevm` puts the memory into the first writable image: the disk's if there is one, else that of VARS.
+fn snapshot(with_disk: bool) {
+    let dir = tempfile::Builder::new()
+        .prefix("flashmoor-e2e-")
+        .tempdir()
+        .unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let (code, vars, disk) = (at("code-2m.fd"), at("vars.qcow2"), at("disk.qcow2"));
+    fs::copy(fm_fixtures::path(CODE_2M), &code).unwrap();
+    qcow2(&fm_fixtures::path(VARS_2M), &vars);
+    let mut machine = Machine::bare(Arch::X86_64);
+    if with_disk {
+        run(&format!("qemu-img create -q -f qcow2 '{}' 64M", disk.display()));
+        let drive = format!("if=none,id=disk,format=qcow2,file={}", disk.display());
+        machine = machine.with(&["-drive", &drive, "-device", "virtio-blk-pci,drive=disk"]);
+    }
+    let flash = |unit, file: &PathBuf| format!("if=pflash,{unit},file={}", file.display());
+    let mut guest = Guest::start(
+        &machine.clone().with(&[
+            "-drive",
+            &flash("format=raw,unit=0,readonly=on", &code),
+            "-drive",
+            &flash("format=qcow2,unit=1", &vars),
+        ]),
+        &at("before"),
+    )
+    .unwrap();
+    guest.boot_to_shell().unwrap();
+    guest.shell("set flashmoor remembers").unwrap();
+    human(&mut guest, "savevm early");
+    guest.shell("set -d flashmoor").unwrap();
+    human(&mut guest, "savevm late");
+    guest.quit().unwrap();
+    fs::remove_file(&code).unwrap();
+
+    let image = if with_disk { &disk } else { &vars };
+    if with_disk {
+        fs::remove_file(&vars).unwrap();
+    }
+    let shown = fm_e2e::document(
+        &fm_e2e::flashmoor()
+            .args(["inspect", "--json"])
+            .arg(image)
+            .output()
+            .unwrap(),
+    );
+    let snapshots = shown["snapshots"].as_array().unwrap();
+    assert_eq!(
+        (&snapshots[0]["name"], &snapshots[1]["chosen"]),
+        (&"early".into(), &true.into())
+    );
+    for stream in [&shown["stream"], &snapshots[0]["stream"]] {
+        assert_eq!(stream["complete"], true, "{stream}");
+        assert!(stream["blocks"].as_array().unwrap().len() > 3);
+    }
+    if !with_disk {
+        // Cut, the variables are shown still, and what became of the memory is said.
+        let cut = at("cut.qcow2");
+        fs::copy(image, &cut).unwrap();
+        let shorter = fs::metadata(&cut).unwrap().len() - (1 << 20);
+        fs::File::options()
+            .write(true)
+            .open(&cut)
+            .unwrap()
+            .set_len(shorter)
+            .unwrap();
+        let inspect = |path: &Path, words: &[&str]| {
+            let mut command = fm_e2e::flashmoor();
+            command.args(["inspect", "--json"]).arg(path).args(words);
+            command.output().unwrap()
+        };
+        let shown = fm_e2e::document(&inspect(&cut, &[]));
+        assert!(shown["store"]["variables"].as_u64().unwrap() > 0, "{shown}");
+        let is_whole = shown["stream"]["complete"] == true;
+        assert!(
+            !is_whole
+                && (shown["stream_unreadable"].is_string() || shown["stream"]["stopped"]["why"].is_string())
+        );
+        assert_eq!(inspect(image, &["--snapshot", "nope"]).status.code(), Some(2));
+    }
+    let store = fm_jobs::store::open(Some(&at("store"))).unwrap();
+    let plan = saved::restore_plan(
+        &store,
+        &Plan {
+            input: Request {
+                path: image.clone(),
+                snapshot: Some("early".into()),
+                ..Request::default()
+            },
+            vars: with_disk.then(|| at("restored-vars.fd")),
+        },
+    )
+    .unwrap();
+    let mut guest = follow(&plan, &machine, &at("after"));
+    assert_goes_on(&mut guest);
+}
+
+#[test]
+fn a_snapshot_in_the_variables_image_comes_back() {
+    snapshot(false);
+}
+
+#[test]
+fn a_snapshot_in_the_disk_comes_back_without_the_variables_image() {
+    snapshot(true);
 }
