@@ -34,7 +34,7 @@ pub(super) fn decode(data: &[u8], x86: bool, job: &Job) -> Result<Vec<u8>> {
     // The dictionary is memory beside the output. Firmware volumes end in free space, which repeats the byte
     // before it, so that nothing reaches back over most of them; what does is an error, and decoded again.
     let result = if declared >= LARGE_BYTES as u64 {
-        attempt(dictionary / 4 * 3).or_else(|_| attempt(dictionary))
+        attempt((dictionary / 4).saturating_mul(3)).or_else(|_| attempt(dictionary))
     } else {
         attempt(dictionary)
     };
