@@ -93,6 +93,9 @@ fn descriptors_that_lie_are_told_how() {
     );
 }
 
+/// Name, mapping, features, machine, interface, and the problems that are to be found.
+type Case<'a> = (&'a str, String, &'a str, &'a str, &'a str, &'a [&'a str]);
+
 #[test]
 fn descriptors_are_held_against_keys_formats_machines_and_their_own_rules() {
     let folder = tempfile::tempdir().unwrap();
@@ -123,7 +126,7 @@ fn descriptors_are_held_against_keys_formats_machines_and_their_own_rules() {
     };
     let of_file = |device: &str, file: &Path| format!(r#"{{"device": "{device}", "filename": {file:?}}}"#);
     let smm = r#""secure-boot", "requires-smm""#;
-    let cases: &[(&str, String, &str, &str, &str, &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (
             "keys",
             flash(&code, Some(&vars), "split"),
