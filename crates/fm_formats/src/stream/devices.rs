@@ -50,6 +50,8 @@ pub(super) struct Tail {
     searched: usize,
     /// What looks like one: where its end mark and its own end lie.
     pending: Option<(usize, usize)>,
+    /// How much of that is known to hold no zero byte.
+    clean: usize,
     /// Why the last text that was a description did not account for the sections; else why it was none.
     misfit: Option<Error>,
     no_json: Option<Error>,
@@ -78,15 +80,17 @@ impl Tail {
                     .raw::<U32>("description length")
                     .map_or(0, |len| len.get() as usize);
                 self.pending = Some((at, text.saturating_add(len)));
+                self.clean = text;
                 self.searched = at.saturating_add(1);
                 continue;
             };
-            let from = at.saturating_add(HEADER_BYTES);
-            let here = self.bytes.get(from..end.min(self.bytes.len())).unwrap_or(&[]);
+            let here = self.bytes.len().min(end);
+            let new = self.bytes.get(self.clean..here).unwrap_or(&[]);
             // There is no zero byte in JSON, but there is one at the start of every description.
-            if here.contains(&0) {
+            if new.contains(&0) {
                 self.pending = None;
-            } else if from.saturating_add(here.len()) < end {
+            } else if here < end {
+                self.clean = self.clean.max(here);
                 return None;
             } else {
                 self.pending = None;

@@ -100,7 +100,7 @@ impl Files {
     }
 
     fn take(&mut self, path: &Path, name: &str) {
-        match code_file(path) {
+        match code_file(path, None) {
             Ok(unit) => self.take_code(&unit, name),
             Err(Error::NoCode { .. }) => match vars_file(path) {
                 Ok(unit) => self.take_store(&unit, name),

@@ -142,10 +142,10 @@ fn effect(reached: Reached, persistent: Option<bool>, store: StoreFate) -> Effec
     match (reached.is_up(), store) {
         (true, _) if persistent == Some(false) => Effect::Volatile,
         (true, StoreFate::Untouched | StoreFate::Kept) => Effect::Kept,
-        (true, StoreFate::Reformatted | StoreFate::Destroyed) => Effect::Recreated,
+        (true, StoreFate::Created | StoreFate::Reformatted | StoreFate::Destroyed) => Effect::Recreated,
         (false, StoreFate::Untouched) => Effect::DeadUntouched,
         (false, StoreFate::Kept) => Effect::DeadWritten,
-        (false, StoreFate::Reformatted | StoreFate::Destroyed) => Effect::DeadErased,
+        (false, StoreFate::Created | StoreFate::Reformatted | StoreFate::Destroyed) => Effect::DeadErased,
     }
 }
 

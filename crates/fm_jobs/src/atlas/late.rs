@@ -152,7 +152,6 @@ fn relay(
                 Event::Fill {
                     offset, len_bytes, ..
                 } => (offset, len_bytes),
-                Event::Devices(_) => return Ok(()),
             };
             pages.extend(offset / PAGE_BYTES..(offset + len_bytes).div_ceil(PAGE_BYTES));
             Ok(())

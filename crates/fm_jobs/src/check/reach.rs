@@ -83,10 +83,8 @@ pub(crate) fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseDo
 
 fn code_of(bytes: &[u8], unit: &FlashUnit) -> Result<CodeUnit> {
     let path = || unit.location.clone().into();
-    let code = image::code_of(&Flash::from_bytes(bytes, "raw"), &unit.location, None).map_err(|why| Error::NotFirmware {
-        path: path(),
-        why,
-    })?;
+    let code = image::code_of(&Flash::from_bytes(bytes, "raw"), &unit.location, None)
+        .map_err(|why| Error::NotFirmware { path: path(), why })?;
     let mut code = code.ok_or_else(|| Error::NoCode { path: path() })?;
     let format = match unit.format {
         FlashFormat::Qcow2 => Format::Qcow2,
