@@ -141,10 +141,12 @@ pub(super) fn template(store: &Store, domains: &[&Domain], firmware: &Firmware) 
     }
     let identities = || domains.iter().filter_map(|domain| domain.identity.as_ref());
     if let Some(known) = identities().find_map(|ours| ours.vars_template) {
-        let here = ours.iter().filter_map(|path| fitting(path));
         return Template {
             sha256: Some(known),
-            bytes: here.into_iter().find(|bytes| Sha256::of(bytes) == known),
+            bytes: ours
+                .iter()
+                .filter_map(|path| fitting(path))
+                .find(|bytes| Sha256::of(bytes) == known),
         };
     }
     // An older Flashmoor gave every domain of one CODE the same template, whichever came first.
@@ -165,9 +167,8 @@ pub(super) fn template(store: &Store, domains: &[&Domain], firmware: &Firmware) 
         return Template::of(bytes);
     }
     let builds = store.path().join("builds");
-    let stored = ours.into_iter().filter(|path| path.starts_with(&builds));
-    stored
-        .into_iter()
+    ours.into_iter()
+        .filter(|path| path.starts_with(&builds))
         .find_map(fitting)
         .map(Template::of)
         .unwrap_or_default()
