@@ -52,6 +52,7 @@ AREA ?=
 .PHONY: bench
 bench: packages-test tools fixtures ## speed, beside what it is compared with, in one run; AREA=start picks one comparison
 	cargo build --release --workspace --bins
+	cargo build --release -p fm_e2e --examples
 	$(if $(AREA),,cargo bench -p fm_bench)
 	benches/compare $(AREA)
 
