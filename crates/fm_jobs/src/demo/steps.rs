@@ -20,6 +20,10 @@ use crate::{Result, offer, vars};
 /// What the guest writes into its own varstore, and must find again wherever it goes.
 const VARIABLE: &str = "FlashmoorDemo -guid 4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
 const VALUE: &str = "carried";
+/// A boot entry of its own, and what it holds (`EFI_LOAD_OPTION`): not active, path of 4 bytes, "F", the end of a
+/// path. No boot makes such a one.
+const BOOT_ENTRY: &str = "Boot00F1 -guid 8be4df61-93ca-11d2-aa0d-00e098032b8c";
+const BOOT_ENTRY_DATA: [u8; 14] = [0, 0, 0, 0, 4, 0, b'F', 0, 0, 0, 0x7f, 0xff, 4, 0];
 
 /// The demo as it stands: two hosts, one guest.
 pub(super) struct Demonstration<'a> {
@@ -78,6 +82,9 @@ impl<'a> Demonstration<'a> {
         self.command(format!("Shell> setvar {VARIABLE} -bs -rt -nv =\"{VALUE}\""));
         let set = guest.shell(&format!("setvar {VARIABLE} -bs -rt -nv =\"{VALUE}\""));
         self.lab(set)?;
+        let data: String = BOOT_ENTRY_DATA.iter().map(|byte| format!("{byte:02x}")).collect();
+        let entry = guest.shell(&format!("setvar {BOOT_ENTRY} -bs -rt -nv ={data}"));
+        self.lab(entry)?;
         self.guest = Some(guest);
         self.expect_variable("the guest reads its variable back at A")
     }
@@ -220,10 +227,17 @@ impl<'a> Demonstration<'a> {
         let mut guest = self.lab(started)?;
         let booted = guest.boot_to_shell();
         self.lab(booted)?;
+        // Every boot makes entries for what it finds; the guest's own can only have come along.
+        let entry = guest.shell(&format!("setvar {BOOT_ENTRY}"));
+        let entry = self.lab(entry)?;
         let entries = guest.shell("bcfg boot dump");
         let entries = self.lab(entries)?;
         self.guest = Some(guest);
-        hold!(self, entries.contains("Option: 00"), "the boot entries are there");
+        hold!(
+            self,
+            shows(&entry, &BOOT_ENTRY_DATA) && entries.contains("Option: 00"),
+            "the boot entries are there, the guest's own too"
+        );
         self.expect_variable("host B's build boots on the converted store, and the variable is still there")
     }
 
@@ -331,7 +345,7 @@ impl<'a> Demonstration<'a> {
     fn expect_variable(&mut self, what: &str) -> Result<()> {
         let shown = self.guest()?.shell(&format!("setvar {VARIABLE}"));
         let shown = self.lab(shown)?;
-        hold!(self, shows_value(&shown), "{what}");
+        hold!(self, shows(&shown, VALUE.as_bytes()), "{what}");
         Ok(())
     }
 
@@ -408,10 +422,11 @@ enum Side {
     ToB,
 }
 
-/// The shell shows a variable's data as a hexadecimal dump.
-fn shows_value(shown: &str) -> bool {
-    let dump: String = VALUE.bytes().map(|byte| format!("{byte:02X} ")).collect();
-    shown.to_uppercase().contains(dump.trim_end())
+/// Whether the shell's hexadecimal dump shows `data`, whatever it puts between the bytes.
+fn shows(dump: &str, data: &[u8]) -> bool {
+    let wanted: String = data.iter().map(|byte| format!("{byte:02X}")).collect();
+    let found: String = dump.chars().filter(char::is_ascii_hexdigit).collect();
+    found.to_uppercase().contains(&wanted)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
