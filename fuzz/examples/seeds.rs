@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use fm_fixtures::Kind;
+use fm_formats::varstore::VarStore;
 use fm_formats::volume::{Encoding, Node, NodeKind, Tree, VolumeHeader};
 use lzma_rust2::{LzmaOptions, LzmaWriter, Write as _};
 
@@ -29,6 +30,7 @@ fn main() {
             .chain(samples())
             .collect(),
         "image" => images(),
+        "keys" => contents(),
         "stream" => streams(),
         other => panic!("{other} has no seeds; say in {} what they are", file!()),
     };
@@ -53,6 +55,20 @@ fn heads(kinds: &[Kind], len_bytes: usize) -> Vec<Vec<u8>> {
     heads.sort();
     heads.dedup();
     heads
+}
+
+/// What the variables of the stores hold: keys, boot entries, device paths.
+fn contents() -> Vec<Vec<u8>> {
+    let mut contents: Vec<Vec<u8>> = heads(&[Kind::Vars], 0xc_0000)
+        .iter()
+        .filter_map(|store| Some(VarStore::parse(store).ok()?.to_variables()))
+        .flatten()
+        .map(|variable| variable.data)
+        .filter(|data| data.len() <= MOST_FILE_BYTES)
+        .collect();
+    contents.sort();
+    contents.dedup();
+    contents
 }
 
 /// Small volumes of one file each: the smallest file of every shape in the fixtures' images.

@@ -120,7 +120,7 @@ mod tests {
     fn of_two_records_nobody_is_forgotten_and_a_contradiction_is_said() {
         let (a, b, c) = (entry("A", 1), entry("B", 1), entry("C", 1));
         let staying = [&a, &b].map(|entry| (entry.guid, entry.name.clone())).into();
-        let mut incoming = record(&[b.clone()]);
+        let mut incoming = record(std::slice::from_ref(&b));
         assert!(merge(&record(&[a.clone(), c.clone()]), &mut incoming, &staying).is_empty());
         assert_eq!(entries(&incoming.data), [b.clone(), a.clone()]);
         let notes = merge(&record(&[entry("B", 2)]), &mut incoming, &staying);
