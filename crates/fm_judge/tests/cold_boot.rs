@@ -186,7 +186,8 @@ fn the_pcrs_that_change_are_named_and_no_others() {
         facts.code.sha256 = Known::new(Sha256::of(b"other"), "CODE");
         facts.code.measured = Known::new(vec![("PEIFV".into(), Sha256::of(b"other"))], "CODE");
     };
-    let changes: [(&str, &dyn Fn(&mut Facts)); 4] = [
+    type Change<'a> = &'a dyn Fn(&mut Facts);
+    let changes: [(&str, Change<'_>); 4] = [
         ("PCR 0 (", &build),
         ("PCR 1 (", &machine),
         ("PCR 7 (whether", &support),

@@ -17,7 +17,7 @@ use sides::{known, running};
 type Spoil = fn(&mut Facts);
 
 /// Each with the phases that it makes worse where two equal sides had nothing wrong.
-const SPOILS: [(Spoil, &[Phase]); 16] = [
+const SPOILS: [(Spoil, &[Phase]); 13] = [
     (
         |facts| facts.machine = Known::new(MachineType::new("pc-q35-99.0", None), "bad"),
         &[Phase::LiveMigration, Phase::ColdBoot],
@@ -66,9 +66,6 @@ const SPOILS: [(Spoil, &[Phase]); 16] = [
         |facts| facts.qemu = Known::new(QemuVersion::new(1, 0, 0), "bad"),
         &[Phase::LiveMigration, Phase::ColdBoot],
     ),
-    (|facts| facts.code.sha256 = Known::default(), &[Phase::ColdBoot]),
-    (|facts| facts.qemu = Known::default(), &[Phase::LiveMigration]),
-    (|facts| facts.code.arch = Known::default(), &[Phase::ColdBoot]),
     (
         |facts| {
             facts.blocks = Known::new(
@@ -81,6 +78,13 @@ const SPOILS: [(Spoil, &[Phase]); 16] = [
         },
         &[],
     ),
+];
+
+/// The same by saying less. Where it was this fact that proved an incompatibility, none is proven without it.
+const LACKS: [(Spoil, &[Phase]); 3] = [
+    (|facts| facts.code.sha256 = Known::default(), &[Phase::ColdBoot]),
+    (|facts| facts.qemu = Known::default(), &[Phase::LiveMigration]),
+    (|facts| facts.code.arch = Known::default(), &[Phase::ColdBoot]),
 ];
 
 /// Forgets a fact.
@@ -122,7 +126,8 @@ proptest! {
 
     #[test]
     fn a_bad_fact_never_improves_an_outcome(
-        from in base(), to in base(), forgets in subsequence(FORGETS.to_vec(), 0..3),
+        // A version that a spoil brings back completes what a running guest shows: that is no loss.
+        from in base(), to in base(), forgets in subsequence(FORGETS[1..].to_vec(), 0..3),
         spoil in select(SPOILS.to_vec()), at_source in any::<bool>(),
     ) {
         let (mut from, mut to) = (from, to);
@@ -141,7 +146,9 @@ proptest! {
     }
 
     #[test]
-    fn a_bad_fact_of_one_of_two_equal_sides_shows_in_its_phase(base in base(), spoil in select(SPOILS.to_vec())) {
+    fn a_bad_fact_of_one_of_two_equal_sides_shows_in_its_phase(
+        base in base(), spoil in select([SPOILS.as_slice(), &LACKS].concat()),
+    ) {
         let before = judge(&base, &base);
         let mut worse = base.clone();
         spoil.0(&mut worse);

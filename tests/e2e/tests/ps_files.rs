@@ -50,7 +50,7 @@ fn halted(code: &Path, vars: &Path) -> Machine {
 /// A QEMU that a shell script starts.
 fn script(bench: &Bench, commands: &str) -> Emulator {
     let program = bench.path("start-qemu");
-    fs::write(&program, format!("#!/bin/sh\n{commands}\n")).unwrap();
+    fs::write(&program, format!("#!/bin/bash\n{commands}\n")).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     Emulator {
         program,
@@ -224,7 +224,7 @@ fn descriptors_that_qemu_was_handed_are_known_by_what_they_hold() {
     let mut bench = Bench::new();
     let (code, vars) = (bench.copy(CODE, "CODE.fd"), bench.copy(VARS, "VARS.fd"));
     let commands = format!(
-        "exec 8<>{} 9<{}; exec qemu-system-x86_64 \"$@\"",
+        "exec 7<{0} 8<>{0} 9<{1}; exec qemu-system-x86_64 \"$@\"",
         vars.display(),
         code.display()
     );
@@ -235,6 +235,9 @@ fn descriptors_that_qemu_was_handed_are_known_by_what_they_hold() {
         ..Machine::bare(Arch::X86_64)
     };
     let guest = bench.start(&machine.with(&[
+        // QEMU wants one for each way in which it opens a file
+        "-add-fd",
+        "set=2,fd=7",
         "-add-fd",
         "set=2,fd=8",
         "-add-fd",
@@ -282,8 +285,8 @@ fn a_configuration_on_standard_input_is_the_guests_and_not_ours() {
 #[test]
 fn a_guest_whose_configuration_is_gone_is_known_by_its_memory() {
     let mut bench = Bench::new();
-    let through_a_pipe =
-        "mkfifo CONFIG.pipe; cat CONFIG >CONFIG.pipe & exec qemu-system-x86_64 \"$@\" <CONFIG.pipe";
+    // not one with a name: QEMU would open that once more, and wait for a writer
+    let through_a_pipe = "exec qemu-system-x86_64 \"$@\" < <(cat CONFIG)";
     let guest = configured(&mut bench, through_a_pipe);
     // what we were given must not be taken for what it was given
     let pid = guest.pid();

@@ -306,7 +306,7 @@ fn snapshot(with_disk: bool) {
         assert!(stream["blocks"].as_array().unwrap().len() > 3);
     }
     if !with_disk {
-        // Cut, the variables are shown still, and what became of the memory is said.
+        // Clusters behind the end of a file that was cut read as zeros: nothing is shown as if it were whole.
         let cut = at("cut.qcow2");
         fs::copy(image, &cut).unwrap();
         let shorter = fs::metadata(&cut).unwrap().len() - (1 << 20);
@@ -322,12 +322,9 @@ fn snapshot(with_disk: bool) {
             command.output().unwrap()
         };
         let shown = fm_e2e::document(&inspect(&cut, &[]));
-        assert!(shown["store"]["variables"].as_u64().unwrap() > 0, "{shown}");
-        let is_whole = shown["stream"]["complete"] == true;
-        assert!(
-            !is_whole
-                && (shown["stream_unreadable"].is_string() || shown["stream"]["stopped"]["why"].is_string())
-        );
+        let why = |place: &serde_json::Value| place.as_str().unwrap_or_default().to_owned();
+        let said = why(&shown["reason"]) + &why(&shown["stream"]["stopped"]["why"]);
+        assert!(!said.is_empty() && shown["stream"]["complete"] != true, "{shown}");
         assert_eq!(inspect(image, &["--snapshot", "nope"]).status.code(), Some(2));
     }
     let store = fm_jobs::store::open(Some(&at("store"))).unwrap();

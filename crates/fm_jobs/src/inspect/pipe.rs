@@ -1,7 +1,9 @@
 //! Pipes: what is in one is seen before it is taken out, because a stream and a flash image are read otherwise.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
@@ -25,18 +27,27 @@ pub(super) fn flash(path: &Path) -> Result<Option<Result<Flash, InspectDocument>
         source,
     };
     let file = open(path).map_err(failed)?;
-    if file.metadata().map_err(failed)?.is_file() {
-        // `flashmoor inspect - < FILE`.
-        let itself = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-        let (kind, _) = input::sniff(Path::new(&itself))?;
-        return match kind {
-            Kind::Raw => Flash::read(Path::new(&itself)).map(Some),
-            Kind::Qcow2 | Kind::Stream => Ok(None),
-        };
+    let is_file = file.metadata().map_err(failed)?.is_file();
+    // `flashmoor inspect - < FILE`, of which somebody may have read a part.
+    let at = if is_file {
+        (&file).stream_position().map_err(failed)?
+    } else {
+        0
+    };
+    let head = if is_file {
+        let mut head = vec![0; HEAD_BYTES];
+        let seen = file.read_at(&mut head, at).map_err(failed)?;
+        head.truncate(seen);
+        Some(head)
+    } else {
+        peek(&file)
+    };
+    if head.is_none_or(|head| input::kind_of(&head) != Kind::Raw) {
+        return Ok(None);
     }
-    match peek(&file) {
-        Some(head) if input::kind_of(&head) == Kind::Raw => {}
-        _ => return Ok(None),
+    if is_file && at == 0 {
+        let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+        return Flash::read(Path::new(&itself)).map(Some);
     }
     let mut bytes = Vec::new();
     (&file)
@@ -50,7 +61,6 @@ pub(super) fn flash(path: &Path) -> Result<Option<Result<Flash, InspectDocument>
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    use std::os::fd::AsFd as _;
     match path == Path::new("-") {
         true => Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?)),
         false => File::open(path),
