@@ -15,12 +15,20 @@ fuzz_target!(|data: &[u8]| {
         assert!(option.optional_data.len() <= data.len());
     }
     let payload = AuthenticatedUpdate::parse(data).map_or(data, |update| update.payload);
-    let Ok(lists) = SignatureLists::parse(payload) else { return };
-    assert!(lists.signatures().count() <= payload.len(), "more signatures than bytes");
+    let Ok(lists) = SignatureLists::parse(payload) else {
+        return;
+    };
+    assert!(
+        lists.signatures().count() <= payload.len(),
+        "more signatures than bytes"
+    );
     let again = SignatureLists::parse(&lists.to_bytes()).expect("what we write, we read");
     // A list without signatures has no size of its own to keep.
     let signatures = |lists: &SignatureLists| -> Vec<_> {
-        lists.signatures().map(|(kind, signature)| (kind, signature.clone())).collect()
+        lists
+            .signatures()
+            .map(|(kind, signature)| (kind, signature.clone()))
+            .collect()
     };
     assert_eq!(signatures(&again), signatures(&lists));
     let mut merged = lists.clone();
