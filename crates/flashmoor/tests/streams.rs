@@ -174,6 +174,26 @@ fn saved_guests_give_back_firmware_variables_and_an_offer() {
         (&true.into(), &"x86-64".into())
     );
     assert_eq!(offer["firmware"]["layout"], "2M");
+
+    // No host has that build any more: what the stream told of it is what there is to judge by.
+    let told = folder.path().join("offer.json");
+    std::fs::write(&told, offer.to_string()).unwrap();
+    let checked = flashmoor()
+        .args(["--json", "check", "--from-offer"])
+        .arg(&told)
+        .arg("--to-code")
+        .arg(fm_fixtures::path("bookworm/OVMF_CODE_4M.fd"))
+        .output()
+        .unwrap();
+    let verdict: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    let findings = verdict["phases"]["cold_boot"]["findings"].as_array().unwrap();
+    let arch = findings
+        .iter()
+        .find(|finding| finding["code"] == "FM-ARCH")
+        .unwrap();
+    assert_eq!(arch["outcome"], "compatible", "{arch}");
+    let evidence = arch["evidence"]["source"].as_str().unwrap();
+    assert!(evidence.ends_with("firmware.arch"), "{evidence}");
 }
 
 #[test]

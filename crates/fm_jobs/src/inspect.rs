@@ -108,10 +108,17 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
             }
             Err(not_flash) => streamed(request, catalogue).or_else(|_| not_firmware(request, not_flash)),
         },
-        Kind::Raw => match Flash::read(&request.path)? {
-            Ok(flash) => Ok(facts::document(request, &flash, catalogue)),
-            Err(too_large) => Ok(too_large),
-        },
+        Kind::Raw => {
+            if let Some((found, len_bytes)) =
+                facts::seen(&request.path, request.cache.as_ref(), request.tree)?
+            {
+                return Ok(facts::told(request, found, len_bytes, "raw", catalogue));
+            }
+            match Flash::read(&request.path)? {
+                Ok(flash) => Ok(facts::document(request, &flash, catalogue)),
+                Err(too_large) => Ok(too_large),
+            }
+        }
     }
 }
 
@@ -209,6 +216,16 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument>
 /// What is in `flash`, from the cache if it was seen before.
 pub(crate) fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
     facts::found(flash, cache, false)
+}
+
+/// What is in the raw file at `path`, and its length, if it was seen before.
+pub(crate) fn seen(path: &Path, cache: Option<&Cache>) -> Result<Option<(Found, u64)>> {
+    facts::seen(path, cache, false)
+}
+
+/// The same for a file that is known to hold `len_bytes` bytes of this digest: it is not even read.
+pub(crate) fn known(digest: &fm_formats::Sha256, len_bytes: u64, cache: Option<&Cache>) -> Option<Found> {
+    cache?.get(&input::key(*digest, len_bytes, 0))
 }
 
 /// Parses the flash image in a file, raw or qcow2, for jobs that look into it.

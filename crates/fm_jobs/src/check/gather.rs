@@ -346,7 +346,8 @@ pub(super) fn of_code(path: &Path, code: CodeUnit) -> Side {
 
 /// A stored build, with the template that belongs to it.
 fn from_build(build: &fm_store::Build, cache: Option<&Cache>) -> Result<Side> {
-    let mut side = from_file(&build.code.path, cache)?;
+    let path = &build.code.path;
+    let mut side = of_code(path, image::code_of_build(path, Some(&build.id), cache)?);
     side.name = format!("stored build {}", build.name.as_deref().unwrap_or(&build.tag));
     if let Some(template) = &build.vars_template {
         host::as_template(&mut side, &template.path)?;

@@ -152,7 +152,7 @@ fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<S
         machine(&mut facts, name, &at("machine"))?;
     }
     facts.firmware = Known::new(Firmware::Flash, at("code"));
-    facts.code = code.unwrap_or_default();
+    facts.code = code.unwrap_or_else(|| offered_code(offer, &at));
     facts.code.sha256 = Known::new(offer.code_digest()?, at("code.sha256"));
     facts.code.size_bytes = Known::new(offer.code.size_bytes, at("code.size_bytes"));
     facts.code.format = format_of(offer.code.format.as_deref(), &at("code.format"));
@@ -180,6 +180,22 @@ fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<S
         name: evidence.to_owned(),
         facts,
     })
+}
+
+/// What the offer itself says of a build that is not at hand; those of saved guests do.
+fn offered_code(offer: &Offer, at: &dyn Fn(&str) -> String) -> CodeUnit {
+    let mut unit = CodeUnit::default();
+    let Some(firmware) = &offer.firmware else {
+        return unit;
+    };
+    let arch = firmware.arch.as_deref().and_then(|name| name.parse().ok());
+    let evidence = ["firmware.arch", "firmware.cpu_mode"].map(at);
+    image::arches(&mut unit, arch, firmware.cpu_mode.as_deref(), evidence);
+    if let Some(layout) = firmware.layout.as_deref().and_then(|name| name.parse().ok()) {
+        unit.layout = Known::new(layout, at("firmware.layout"));
+    }
+    unit.features = image::features(&firmware.features, at("firmware.features"));
+    unit
 }
 
 /// What the bytes of this digest show, if this host has them: in the store, or in the file that is named.

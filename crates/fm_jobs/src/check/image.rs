@@ -6,9 +6,9 @@ use fm_formats::image::{Arch, CpuMode, Role};
 use fm_formats::varstore::{DamageKind, Format as StoreFormat, VarStore};
 use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
-use fm_judge::{CodeUnit, Format, Known, Soundness, StoreState, VarsUnit};
+use fm_judge::{CodeUnit, Features, Format, Known, Soundness, StoreState, VarsUnit};
 
-use crate::inspect::{self, Cache, Flash, ImageDocument, Kind};
+use crate::inspect::{self, Cache, Flash, Found, ImageDocument, Kind};
 use crate::{Error, Result};
 
 /// `EFI_GLOBAL_VARIABLE`, the namespace of PK and KEK (UEFI 2.10, section 3.3).
@@ -27,11 +27,8 @@ const SECURITY_DATABASE: Guid = Guid::from_fields(
     [0xa3, 0xbc, 0xda, 0xd0, 0x0e, 0x67, 0x65, 0x6f],
 );
 
-/// An x86 processor starts in the last bytes of its firmware.
-const RESET_VECTOR_BYTES: usize = 16;
-
-/// The flash image in a file. A stream holds one too, but is none.
-fn open(path: &Path) -> Result<Flash> {
+/// What a file is. A stream holds a flash image, but is none.
+fn kind(path: &Path) -> Result<Kind> {
     let (kind, _) = inspect::sniff(path)?;
     if kind == Kind::Stream {
         return Err(Error::Usage {
@@ -42,7 +39,25 @@ fn open(path: &Path) -> Result<Flash> {
             ),
         });
     }
-    inspect::flash(path)
+    Ok(kind)
+}
+
+/// What is in a file, its length, and how it is encoded. One that was seen before is only hashed, and one that
+/// is known to hold the build `known` is not even read.
+fn look(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<(Found, u64, Format)> {
+    if let Some(known) = known
+        && let Ok(file) = path.metadata()
+        && let Some(found) = inspect::known(known, file.len(), cache)
+    {
+        return Ok((found, file.len(), Format::Raw));
+    }
+    if kind(path)? == Kind::Raw
+        && let Some((found, len_bytes)) = inspect::seen(path, cache)?
+    {
+        return Ok((found, len_bytes, Format::Raw));
+    }
+    let flash = inspect::flash(path)?;
+    Ok((inspect::found(&flash, cache), flash.len_bytes, format_of(&flash)))
 }
 
 fn format_of(flash: &Flash) -> Format {
@@ -59,9 +74,14 @@ fn format_of(flash: &Flash) -> Format {
 ///
 /// If it cannot be read, or is no firmware.
 pub fn code_file(path: &Path, cache: Option<&Cache>) -> Result<CodeUnit> {
-    let flash = open(path)?;
+    code_of_build(path, None, cache)
+}
+
+/// The same for a file that the store vouches for: it holds the build `known`.
+pub(super) fn code_of_build(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<CodeUnit> {
+    let (found, len_bytes, format) = look(path, known, cache)?;
     let evidence = path.display().to_string();
-    let mut unit = code_of(&flash, &evidence, cache)
+    let mut unit = code_in(found, len_bytes, &evidence)
         .map_err(|why| Error::NotFirmware {
             path: path.to_owned(),
             why,
@@ -69,7 +89,7 @@ pub fn code_file(path: &Path, cache: Option<&Cache>) -> Result<CodeUnit> {
         .ok_or_else(|| Error::NoCode {
             path: path.to_owned(),
         })?;
-    unit.format = Known::new(format_of(&flash), format!("{evidence}, its first bytes"));
+    unit.format = Known::new(format, format!("{evidence}, its first bytes"));
     unit.path = Known::new(evidence.clone(), "the path that was named");
     unit.present = Known::new(true, evidence);
     Ok(unit)
@@ -81,7 +101,10 @@ pub(super) fn code_of(
     evidence: &str,
     cache: Option<&Cache>,
 ) -> Result<Option<CodeUnit>, String> {
-    let found = inspect::found(flash, cache);
+    code_in(inspect::found(flash, cache), flash.len_bytes, evidence)
+}
+
+fn code_in(found: Found, len_bytes: u64, evidence: &str) -> Result<Option<CodeUnit>, String> {
     let Some(image) = &found.image else {
         return Err(found.reason.unwrap_or_default());
     };
@@ -93,9 +116,9 @@ pub(super) fn code_of(
     // Every edk2 build has one, in the volume that holds nearly all of it.
     let core = FileKind::DxeCore.to_string();
     let has_core = image.modules.iter().any(|module| module.kind == core);
-    let soundness = soundness(flash, image, arch, has_core);
+    let soundness = soundness(found.ends_in_code, image, arch, has_core);
     let mut unit = CodeUnit {
-        size_bytes: Known::new(flash.len_bytes, at("its length")),
+        size_bytes: Known::new(len_bytes, at("its length")),
         soundness: Known::new(soundness, at("its volumes and its end")),
         ..CodeUnit::default()
     };
@@ -109,23 +132,9 @@ pub(super) fn code_of(
         // Nearly all modules are in what was not read: what the rest lacks says nothing.
         return Ok(Some(unit));
     }
-    unit.features = Known::new(
-        image
-            .features
-            .iter()
-            .filter_map(|name| name.parse().ok())
-            .collect(),
-        at("its modules and reset vector"),
-    );
-    if let Some(arch) = arch {
-        unit.arch = Known::new(arch, at("the machine of its DXE core"));
-        let modes = [CpuMode::Ia32, CpuMode::Ia32X64].map(CpuMode::name);
-        let early = match image.cpu_mode.as_deref() {
-            Some(mode) if modes.contains(&mode) => Arch::Ia32,
-            _ => arch,
-        };
-        unit.early_arch = Known::new(early, at("the machine of its PEI core"));
-    }
+    unit.features = features(&image.features, at("its modules and reset vector"));
+    let evidence = ["the machine of its DXE core", "the machine of its PEI core"].map(at);
+    arches(&mut unit, arch, image.cpu_mode.as_deref(), evidence);
     let measured: Vec<(String, Sha256)> = image
         .volumes
         .iter()
@@ -141,22 +150,35 @@ pub(super) fn code_of(
     Ok(Some(unit))
 }
 
+/// Features by the names that `inspect` gives them.
+pub(super) fn features(names: &[String], evidence: String) -> Known<Features> {
+    let known = names.iter().filter_map(|name| name.parse().ok());
+    Known::new(known.collect(), evidence)
+}
+
+/// The processors that DXE, and the phases before it, run on.
+pub(super) fn arches(unit: &mut CodeUnit, arch: Option<Arch>, cpu_mode: Option<&str>, evidence: [String; 2]) {
+    let Some(arch) = arch else { return };
+    let modes = [CpuMode::Ia32, CpuMode::Ia32X64].map(CpuMode::name);
+    let early = match cpu_mode {
+        Some(mode) if modes.contains(&mode) => Arch::Ia32,
+        _ => arch,
+    };
+    let [of_dxe, of_pei] = evidence;
+    unit.arch = Known::new(arch, of_dxe);
+    unit.early_arch = Known::new(early, of_pei);
+}
+
 /// Whether the image is what a build makes, as far as it shows.
-fn soundness(flash: &Flash, image: &ImageDocument, arch: Option<Arch>, has_core: bool) -> Soundness {
+fn soundness(ends_in_code: bool, image: &ImageDocument, arch: Option<Arch>, has_core: bool) -> Soundness {
     let x86 = arch.is_some_and(Arch::is_x86);
-    let padded = flash.content.len() as u64 != flash.len_bytes;
-    let end = flash
-        .content
-        .get(flash.content.len().saturating_sub(RESET_VECTOR_BYTES)..)
-        .unwrap_or_default();
-    let starts_nowhere = padded || end.iter().all(|byte| Some(byte) == end.first());
     // Arm images begin with the vectors that jump into their first volume.
     let foreign = x86
         && image
             .map
             .first()
             .is_some_and(|first| first.kind == "padding" && first.used_bytes > 0);
-    if x86 && starts_nowhere {
+    if x86 && !ends_in_code {
         Soundness::NoResetVector
     } else if !image.damage.is_empty() && !has_core {
         Soundness::Undecodable
@@ -175,7 +197,8 @@ fn soundness(flash: &Flash, image: &ImageDocument, arch: Option<Arch>, has_core:
 ///
 /// If it cannot be read, or is no store and never was one.
 pub fn vars_file(path: &Path) -> Result<VarsUnit> {
-    let flash = open(path)?;
+    kind(path)?;
+    let flash = inspect::flash(path)?;
     let evidence = path.display().to_string();
     let mut unit = vars_in(&flash, &evidence).map_err(|source| Error::NotStore {
         path: path.to_owned(),

@@ -1,5 +1,6 @@
 //! Turns a parsed image into its document; digests are computed on two threads.
 
+use std::path::Path;
 use std::thread;
 
 use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Technology};
@@ -14,7 +15,8 @@ use super::document::{
 };
 use super::map::map;
 use super::nodes::nodes;
-use super::{Cache, Catalogue, Flash, Request, build};
+use super::{Cache, Catalogue, Flash, Request, build, input};
+use crate::Result;
 
 /// What the bytes of an image say, whatever the file is called and whoever built it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,12 +32,35 @@ pub(crate) struct Found {
     /// Of what is no firmware; of an image, the image has them.
     damage: Vec<DamageDocument>,
     tree: Option<Vec<NodeDocument>>,
+    /// Whether there is code where an x86 processor starts: in the last bytes, and no padding behind.
+    pub(crate) ends_in_code: bool,
+}
+
+/// An x86 processor starts in the last bytes of its firmware.
+const RESET_VECTOR_BYTES: usize = 16;
+
+fn ends_in_code(flash: &Flash) -> bool {
+    let end = flash.content.len().saturating_sub(RESET_VECTOR_BYTES);
+    let end = flash.content.get(end..).unwrap_or_default();
+    let is_padded = flash.content.len() as u64 != flash.len_bytes;
+    !is_padded && end.iter().any(|byte| Some(byte) != end.first())
+}
+
+/// What is in the file at `path`, and its length, if it is raw and was seen before: it is only hashed.
+pub(super) fn seen(path: &Path, cache: Option<&Cache>, tree: bool) -> Result<Option<(Found, u64)>> {
+    let Some(cache) = cache else { return Ok(None) };
+    let known = input::key_of(path)?;
+    Ok(known.and_then(|(key, len_bytes)| Some((cache.get(&with_tree(key, tree))?, len_bytes))))
+}
+
+fn with_tree(key: String, tree: bool) -> String {
+    if tree { format!("{key}-tree") } else { key }
 }
 
 /// What `flash` holds, from the cache if it was seen before.
 pub(super) fn found(flash: &Flash, cache: Option<&Cache>, tree: bool) -> Found {
     let (key, hash) = flash.key();
-    let key = if tree { format!("{key}-tree") } else { key };
+    let key = with_tree(key, tree);
     cache.and_then(|cache| cache.get(&key)).unwrap_or_else(|| {
         let found = find(flash, hash, tree);
         if let Some(cache) = cache {
@@ -47,8 +72,18 @@ pub(super) fn found(flash: &Flash, cache: Option<&Cache>, tree: bool) -> Found {
 
 pub(super) fn document(request: &Request, flash: &Flash, catalogue: &Catalogue) -> InspectDocument {
     let found = found(flash, request.cache.as_ref(), request.tree);
-    let mut document = InspectDocument::new(&request.path, &found.kind, flash.len_bytes);
-    document.format = Some(flash.format.into());
+    told(request, found, flash.len_bytes, flash.format, catalogue)
+}
+
+pub(super) fn told(
+    request: &Request,
+    found: Found,
+    len_bytes: u64,
+    format: &str,
+    catalogue: &Catalogue,
+) -> InspectDocument {
+    let mut document = InspectDocument::new(&request.path, &found.kind, len_bytes);
+    document.format = Some(format.into());
     document.reason = found.reason;
     document.store = found.store;
     document.damage = found.damage;
@@ -87,6 +122,7 @@ fn find(flash: &Flash, hash: sha2::Sha256, with_tree: bool) -> Found {
                         store: None,
                         damage: damage(&tree, &[]),
                         tree: with_tree.then(|| nodes(&tree)),
+                        ends_in_code: ends_in_code(flash),
                     };
                 }
             },
@@ -102,6 +138,7 @@ fn find(flash: &Flash, hash: sha2::Sha256, with_tree: bool) -> Found {
             store: (facts.role != Role::Code).then(|| store(flash)).flatten(),
             damage: Vec::new(),
             tree: None,
+            ends_in_code: ends_in_code(flash),
         }
     })
 }

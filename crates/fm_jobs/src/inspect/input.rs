@@ -12,7 +12,8 @@ use crate::{Error, Result, stream};
 
 /// No flash device of QEMU is larger: 64 MiB on Arm; four times that for whatever comes.
 pub(super) const MOST_BYTES: u64 = 256 << 20;
-const CHUNK_BYTES: usize = 256 << 10;
+/// Small enough to stay in a core's cache between reading and hashing.
+const CHUNK_BYTES: usize = 64 << 10;
 /// Padding is told from a volume's free space only behind this: no volume of `virt` firmware reaches so far.
 const KEPT_BYTES: u64 = 4 << 20;
 
@@ -73,34 +74,68 @@ fn read_error(path: &Path, source: std::io::Error) -> Error {
     }
 }
 
-impl Flash {
-    /// Reads a raw image. A file that is larger than flash can be is not read: its document says so.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn read(path: &Path) -> Result<Result<Self, InspectDocument>> {
+/// Takes the bytes of an image in order, up to its padding.
+trait Keep: Default {
+    fn len_bytes(&self) -> u64;
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Keep for Vec<u8> {
+    fn len_bytes(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Only their digest: an image that was seen before need not be in memory.
+#[derive(Default)]
+struct Hashed {
+    hash: sha2::Sha256,
+    len_bytes: u64,
+}
+
+impl Keep for Hashed {
+    fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.len_bytes += bytes.len() as u64;
+    }
+}
+
+/// An image that is being read. Behind what is kept there is nothing but `fill`, up to `len_bytes`.
+#[derive(Default)]
+struct Reading<K> {
+    kept: K,
+    fill: u8,
+    len_bytes: u64,
+}
+
+impl<K: Keep> Reading<K> {
+    /// A file that is larger than flash can be is not read: its document says so.
+    fn file(path: &Path) -> Result<Result<Self, InspectDocument>> {
         let mut file = open(path)?;
         let len = file.metadata().map_err(|source| read_error(path, source))?.len();
         if len > MOST_BYTES {
             return Ok(Err(too_large(path, len)));
         }
-        let mut flash = Self {
-            content: Vec::new(),
-            fill: 0,
-            len_bytes: 0,
-            format: "raw",
-        };
+        let mut reading = Self::default();
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
-            flash.pass_hole(&file, len);
+            reading.pass_hole(&file, len);
             let read = match file.read(&mut chunk) {
-                Ok(0) => return Ok(Ok(flash)),
+                Ok(0) => return Ok(Ok(reading)),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(source) => return Err(read_error(path, source)),
             };
-            flash.push(&chunk[..read]);
-            if flash.len_bytes > MOST_BYTES {
+            reading.push(&chunk[..read]);
+            if reading.len_bytes > MOST_BYTES {
                 return Err(read_error(
                     path,
                     std::io::Error::other("it grows while it is read"),
@@ -129,12 +164,69 @@ impl Flash {
         }
         while self.len_bytes < end {
             let left = end - self.len_bytes;
-            if self.len_bytes > self.content.len() as u64 && self.fill == 0 {
+            if self.len_bytes > self.kept.len_bytes() && self.fill == 0 {
                 self.len_bytes = end;
             } else {
                 let zeros = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES)];
                 self.push(&zeros);
             }
+        }
+    }
+
+    fn push(&mut self, chunk: &[u8]) {
+        let mut padding = self.len_bytes - self.kept.len_bytes();
+        let uniform = chunk
+            .first()
+            .copied()
+            .filter(|fill| self.len_bytes >= KEPT_BYTES && is_all(chunk, *fill));
+        let continues = uniform.is_some_and(|fill| padding == 0 || fill == self.fill);
+        if let Some(fill) = uniform.filter(|_| continues) {
+            self.fill = fill;
+        } else {
+            // It was no padding after all.
+            let block = vec![self.fill; usize::try_from(padding).unwrap_or(usize::MAX).min(CHUNK_BYTES)];
+            while padding > 0 {
+                let now = block
+                    .get(..usize::try_from(padding).unwrap_or(usize::MAX))
+                    .unwrap_or(&block);
+                self.kept.put(now);
+                padding -= now.len() as u64;
+            }
+            self.kept.put(chunk);
+        }
+        self.len_bytes += chunk.len() as u64;
+    }
+}
+
+/// What an image is known by in the cache: digest of what is kept, length, padding.
+pub(super) fn key(digest: Sha256, len_bytes: u64, fill: u8) -> String {
+    format!("{digest}-{len_bytes:x}-{fill:02x}")
+}
+
+/// The same for a file, which is hashed as it is read, and its length; nothing for one that is no raw flash.
+pub(super) fn key_of(path: &Path) -> Result<Option<(String, u64)>> {
+    let reading = Reading::<Hashed>::file(path)?.ok();
+    Ok(reading.map(|reading| {
+        let digest = Sha256::from_bytes(reading.kept.hash.finalize().into());
+        (key(digest, reading.len_bytes, reading.fill), reading.len_bytes)
+    }))
+}
+
+impl Flash {
+    /// Reads a raw image. A file that is larger than flash can be is not read: its document says so.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(path: &Path) -> Result<Result<Self, InspectDocument>> {
+        Ok(Reading::file(path)?.map(|reading| Self::of(reading, "raw")))
+    }
+
+    fn of(reading: Reading<Vec<u8>>, format: &'static str) -> Self {
+        Self {
+            content: reading.kept,
+            fill: reading.fill,
+            len_bytes: reading.len_bytes,
+            format,
         }
     }
 
@@ -146,33 +238,11 @@ impl Flash {
 
     /// An image from its bytes in order, in pieces of any size.
     pub(super) fn from_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>, format: &'static str) -> Self {
-        let mut flash = Self {
-            content: Vec::new(),
-            fill: 0,
-            len_bytes: 0,
-            format,
-        };
+        let mut reading = Reading::default();
         pieces
             .flat_map(|piece| piece.chunks(CHUNK_BYTES))
-            .for_each(|chunk| flash.push(chunk));
-        flash
-    }
-
-    fn push(&mut self, chunk: &[u8]) {
-        let padding = self.len_bytes - self.content.len() as u64;
-        let uniform = chunk
-            .first()
-            .copied()
-            .filter(|fill| self.len_bytes >= KEPT_BYTES && is_all(chunk, *fill));
-        let continues = uniform.is_some_and(|fill| padding == 0 || fill == self.fill);
-        if let Some(fill) = uniform.filter(|_| continues) {
-            self.fill = fill;
-        } else {
-            self.content
-                .resize(usize::try_from(self.len_bytes).unwrap_or(usize::MAX), self.fill);
-            self.content.extend_from_slice(chunk);
-        }
-        self.len_bytes += chunk.len() as u64;
+            .for_each(|chunk| reading.push(chunk));
+        Self::of(reading, format)
     }
 
     /// What tells the image from every other, known as soon as `content` is hashed; and that hash, which
@@ -180,7 +250,7 @@ impl Flash {
     pub(super) fn key(&self) -> (String, sha2::Sha256) {
         let hash = sha2::Sha256::new().chain_update(&self.content);
         let digest = Sha256::from_bytes(hash.clone().finalize().into());
-        (format!("{digest}-{:x}-{:02x}", self.len_bytes, self.fill), hash)
+        (key(digest, self.len_bytes, self.fill), hash)
     }
 
     /// The digest of the whole image, from that of `content`.
@@ -256,6 +326,11 @@ mod tests {
             assert_eq!(read.len_bytes, made.len_bytes, "{name}");
             assert_eq!(read.sha256(read.key().1), Sha256::of(&whole), "{name}");
             assert!(read.content.len() <= made.content.len(), "{name}");
+            assert_eq!(
+                key_of(&path).unwrap(),
+                Some((read.key().0, read.len_bytes)),
+                "{name}"
+            );
         }
     }
 }
