@@ -1,6 +1,6 @@
 //! Whether a file holds what it should: its digest, remembered for large files as long as the file stays the same.
 //!
-//! Firmware for ARM has 64 MiB, and libvirt waits while the hook reads them. What was found is kept with all that
+//! Firmware has megabytes, for ARM 64 of them, and libvirt waits while the hook reads them. What was found is kept with all that
 //! the kernel changes when somebody writes to the file; whoever could forge that could also replace the hook.
 
 use std::fs;
@@ -15,7 +15,7 @@ use crate::on_disk::digest_at;
 
 const NAME: &str = "digests";
 /// Below that, reading costs less than remembering.
-const LARGE_BYTES: u64 = 8 << 20;
+const LARGE_BYTES: u64 = 1 << 20;
 /// A host has some builds; the oldest lines go first.
 const MOST_LINES: usize = 64;
 /// A file that was just written may be written again in the same tick of its clock.
