@@ -47,7 +47,7 @@ pub use finding::{Finding, Seen};
 pub use known::{Contradiction, Fact, Known, Say};
 pub use machine::{MachineFamily, MachineType, ParseVersionError, QemuVersion};
 pub use outcome::{Outcome, Phase};
-pub use verdict::{Outcomes, PhaseVerdict, Verdict, judge, outcomes};
+pub use verdict::{PhaseVerdict, Verdict, arrival, cold_boot, judge};
 
 /// The codes of all findings there are, in alphabetical order.
 pub fn codes() -> impl Iterator<Item = &'static str> {

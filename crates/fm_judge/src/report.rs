@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::finding::Told;
+use crate::rules::Rule;
 use crate::{Facts, Finding, Outcome, Phase};
 
 /// The two sides that rules compare.
@@ -12,30 +13,46 @@ pub(crate) struct Pair<'a> {
     pub(crate) destination: &'a Facts,
 }
 
-/// Collects outcomes, and findings if they are wanted.
+/// Collects outcomes of the phases that are asked for, and findings if they are wanted.
 #[derive(Debug)]
 pub(crate) struct Report {
-    code: &'static str,
+    asked: &'static [Phase],
+    rule: Option<&'static Rule>,
     worst: [Option<Outcome>; 3],
     findings: Option<Vec<Finding>>,
 }
 
 impl Report {
-    pub(crate) fn new(wants_findings: bool) -> Self {
+    pub(crate) fn new(asked: &'static [Phase], wants_findings: bool) -> Self {
         Self {
-            code: "",
+            asked,
+            rule: None,
             worst: [None; 3],
             findings: wants_findings.then(Vec::new),
         }
     }
 
-    /// The rule that speaks from now on.
-    pub(crate) fn enter(&mut self, code: &'static str) {
-        self.code = code;
+    /// Whether one of these phases is asked for.
+    pub(crate) fn asks(&self, phases: &[Phase]) -> bool {
+        phases.iter().any(|phase| self.asked.contains(phase))
     }
 
-    /// Notes a finding; `told` is not called when only outcomes are wanted.
+    /// The rule that speaks from now on.
+    pub(crate) fn enter(&mut self, rule: &'static Rule) {
+        self.rule = Some(rule);
+    }
+
+    /// Notes a finding of a phase that is asked for; `told` is not called when only outcomes are wanted.
     pub(crate) fn find(&mut self, phase: Phase, outcome: Outcome, told: impl FnOnce() -> Told) {
+        let spoken_of = self.rule.is_none_or(|rule| rule.phases.contains(&phase));
+        debug_assert!(
+            spoken_of,
+            "{:?} does not say that it speaks of {phase}",
+            self.rule
+        );
+        if !self.asks(&[phase]) {
+            return;
+        }
         let worst = match phase {
             Phase::LiveMigration => &mut self.worst[0],
             Phase::WarmReset => &mut self.worst[1],
@@ -45,7 +62,7 @@ impl Report {
         if let Some(findings) = &mut self.findings {
             let told = told();
             findings.push(Finding {
-                code: self.code,
+                code: self.rule.map_or("", |rule| rule.code),
                 phase,
                 outcome,
                 subject: told.subject,

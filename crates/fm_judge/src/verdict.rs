@@ -18,17 +18,6 @@ pub struct PhaseVerdict {
     findings: Vec<Finding>,
 }
 
-/// The outcomes alone, for callers that judge very many pairs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcomes {
-    /// While it runs.
-    pub live_migration: Outcome,
-    /// At a reset afterwards.
-    pub warm_reset: Outcome,
-    /// In a new QEMU process.
-    pub cold_boot: Outcome,
-}
-
 impl Verdict {
     /// The part of one phase.
     #[must_use]
@@ -99,7 +88,7 @@ impl PhaseVerdict {
 /// Judges what happens to the guest on `source` when it goes to `destination`.
 #[must_use]
 pub fn judge(source: &Facts, destination: &Facts) -> Verdict {
-    let mut report = Report::new(true);
+    let mut report = Report::new(&Phase::ALL, true);
     rules::run(&Pair { source, destination }, &mut report);
     let mut phases = Phase::ALL.map(|phase| PhaseVerdict {
         phase,
@@ -124,14 +113,20 @@ pub fn judge(source: &Facts, destination: &Facts) -> Verdict {
     Verdict { phases }
 }
 
-/// As [`judge`], without words: the outcomes are the same.
+/// As [`judge`], without words, for callers that judge very many pairs: the outcomes of a live migration and of a reset
+/// after it.
 #[must_use]
-pub fn outcomes(source: &Facts, destination: &Facts) -> Outcomes {
-    let mut report = Report::new(false);
+pub fn arrival(source: &Facts, destination: &Facts) -> [Outcome; 2] {
+    let phases = &[Phase::LiveMigration, Phase::WarmReset];
+    let mut report = Report::new(phases, false);
     rules::run(&Pair { source, destination }, &mut report);
-    Outcomes {
-        live_migration: report.outcome(Phase::LiveMigration),
-        warm_reset: report.outcome(Phase::WarmReset),
-        cold_boot: report.outcome(Phase::ColdBoot),
-    }
+    phases.map(|phase| report.outcome(phase))
+}
+
+/// The same of a cold boot.
+#[must_use]
+pub fn cold_boot(source: &Facts, destination: &Facts) -> Outcome {
+    let mut report = Report::new(&[Phase::ColdBoot], false);
+    rules::run(&Pair { source, destination }, &mut report);
+    report.outcome(Phase::ColdBoot)
 }

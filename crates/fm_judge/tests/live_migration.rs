@@ -1,8 +1,8 @@
 //! What the rules say of live migrations, QEMU's words included.
 
 use fm_judge::{
-    Block, Facts, Firmware, Known, MachineType, Outcome, Phase, PhaseVerdict, QemuVersion, Verdict, judge,
-    outcomes,
+    Block, Facts, Firmware, Known, MachineType, Outcome, Phase, PhaseVerdict, QemuVersion, Verdict, arrival,
+    judge,
 };
 
 /// A side that is known well enough for a live migration: machine, QEMU, CODE and VARS.
@@ -35,10 +35,7 @@ fn refused(source: &Facts, destination: &Facts, code: &str, message: &str) {
         finding.code == code && finding.outcome == Outcome::Incompatible && finding.remedy.is_some()
     }));
     assert_eq!(live.qemu_message(), Some(message));
-    assert_eq!(
-        outcomes(source, destination).live_migration,
-        Outcome::Incompatible
-    );
+    assert_eq!(arrival(source, destination)[0], Outcome::Incompatible);
     assert_eq!(verdict.phase(Phase::WarmReset).outcome(), Outcome::Incompatible);
 }
 

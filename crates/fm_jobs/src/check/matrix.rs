@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use fm_judge::{CodeUnit, Facts, Known, Outcome, outcomes};
+use fm_judge::{CodeUnit, Facts, Known, Outcome, arrival, cold_boot};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -109,16 +109,16 @@ pub fn pairs(sources: &[Facts], destinations: &mut [Facts]) -> Vec<Cell> {
             if to == from {
                 continue;
             }
-            let live = outcomes(source, destination);
+            let [live_migration, warm_reset] = arrival(source, destination);
             std::mem::swap(&mut destination.vars, &mut brought);
-            let moved = outcomes(source, destination);
+            let cold_boot = cold_boot(source, destination);
             std::mem::swap(&mut destination.vars, &mut brought);
             cells.push(Cell {
                 from,
                 to,
-                live_migration: live.live_migration.name(),
-                warm_reset: live.warm_reset.name(),
-                cold_boot: moved.cold_boot.name(),
+                live_migration: live_migration.name(),
+                warm_reset: warm_reset.name(),
+                cold_boot: cold_boot.name(),
             });
         }
     }

@@ -40,79 +40,84 @@ mod vars_size;
 
 use alloc::string::String;
 
-use crate::Known;
 use crate::finding::Told;
 use crate::report::{Pair, Report};
+use crate::{Known, Phase};
 
-/// A rule: the code of its findings, the page that explains them, and the function itself.
+/// A rule: the code of its findings, the page that explains them, the phases that it speaks of, and the function.
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) code: &'static str,
     pub(crate) page: &'static str,
+    pub(crate) phases: &'static [Phase],
     run: fn(&Pair<'_>, &mut Report),
 }
 
-/// The rule in `$module`, with its page.
+/// The rule in `$module`, with its page and the phases that it speaks of.
 macro_rules! rule {
-    ($module:ident, $code:literal) => {
+    ($module:ident, $code:literal, $phases:expr) => {
         Rule {
             code: $code,
             page: include_str!(concat!("../../../../docs/findings/", $code, ".md")),
+            phases: $phases,
             run: $module::run,
         }
     };
 }
 
+const LIVE: &[Phase] = &[Phase::LiveMigration];
+const COLD: &[Phase] = &[Phase::ColdBoot];
+const BOTH: &[Phase] = &[Phase::LiveMigration, Phase::ColdBoot];
+const RESET: &[Phase] = &[Phase::WarmReset];
+const BOOTS: &[Phase] = &[Phase::WarmReset, Phase::ColdBoot];
+
 /// All rules, by code.
 pub(crate) const ALL: &[Rule] = &[
-    rule!(arch, "FM-ARCH"),
-    rule!(arrival, "FM-ARRIVAL"),
-    rule!(build, "FM-BUILD"),
-    rule!(code_damaged, "FM-CODE-DAMAGED"),
-    rule!(confidential, "FM-CONFIDENTIAL"),
-    rule!(cpu_mode, "FM-CPU-MODE"),
-    rule!(descriptor, "FM-DESCRIPTOR"),
-    rule!(drift, "FM-DRIFT"),
-    rule!(feature_lost, "FM-FEATURE-LOST"),
-    rule!(kind, "FM-FIRMWARE-KIND"),
-    rule!(flash_file, "FM-FLASH-FILE"),
-    rule!(flash_size, "FM-FLASH-SIZE"),
-    rule!(flash_units, "FM-FLASH-UNITS"),
-    rule!(image_format, "FM-IMAGE-FORMAT"),
-    rule!(isa_bios, "FM-ISA-BIOS"),
-    rule!(machine_support, "FM-MACHINE-SUPPORT"),
-    rule!(machine_type, "FM-MACHINE-TYPE"),
-    rule!(measured_boot, "FM-MEASURED-BOOT"),
-    rule!(pv_vars, "FM-PV-VARS"),
-    rule!(qemu_midwrite, "FM-QEMU-MIDWRITE"),
-    rule!(qemu_romd, "FM-QEMU-ROMD"),
-    rule!(qemu_version, "FM-QEMU-VERSION"),
-    rule!(ram_block, "FM-RAM-BLOCK"),
-    rule!(rom_size, "FM-ROM-SIZE"),
-    rule!(s3, "FM-S3"),
-    rule!(secure_boot, "FM-SECURE-BOOT"),
-    rule!(smm, "FM-SMM"),
-    rule!(store_auth, "FM-STORE-AUTH"),
-    rule!(store_full, "FM-STORE-FULL"),
-    rule!(store_layout, "FM-STORE-LAYOUT"),
-    rule!(store_other, "FM-STORE-OTHER"),
-    rule!(store_state, "FM-STORE-STATE"),
-    rule!(vars_size, "FM-VARS-SIZE"),
+    rule!(arch, "FM-ARCH", COLD),
+    rule!(arrival, "FM-ARRIVAL", RESET),
+    rule!(build, "FM-BUILD", COLD),
+    rule!(code_damaged, "FM-CODE-DAMAGED", BOTH),
+    rule!(confidential, "FM-CONFIDENTIAL", BOTH),
+    rule!(cpu_mode, "FM-CPU-MODE", COLD),
+    rule!(descriptor, "FM-DESCRIPTOR", COLD),
+    rule!(drift, "FM-DRIFT", COLD),
+    rule!(feature_lost, "FM-FEATURE-LOST", COLD),
+    rule!(kind, "FM-FIRMWARE-KIND", BOTH),
+    rule!(flash_file, "FM-FLASH-FILE", BOTH),
+    rule!(flash_size, "FM-FLASH-SIZE", LIVE),
+    rule!(flash_units, "FM-FLASH-UNITS", BOTH),
+    rule!(image_format, "FM-IMAGE-FORMAT", BOTH),
+    rule!(isa_bios, "FM-ISA-BIOS", LIVE),
+    rule!(machine_support, "FM-MACHINE-SUPPORT", BOTH),
+    rule!(machine_type, "FM-MACHINE-TYPE", BOTH),
+    rule!(measured_boot, "FM-MEASURED-BOOT", COLD),
+    rule!(pv_vars, "FM-PV-VARS", BOTH),
+    rule!(qemu_midwrite, "FM-QEMU-MIDWRITE", LIVE),
+    rule!(qemu_romd, "FM-QEMU-ROMD", LIVE),
+    rule!(qemu_version, "FM-QEMU-VERSION", LIVE),
+    rule!(ram_block, "FM-RAM-BLOCK", LIVE),
+    rule!(rom_size, "FM-ROM-SIZE", LIVE),
+    rule!(s3, "FM-S3", COLD),
+    rule!(secure_boot, "FM-SECURE-BOOT", COLD),
+    rule!(smm, "FM-SMM", BOOTS),
+    rule!(store_auth, "FM-STORE-AUTH", COLD),
+    rule!(store_full, "FM-STORE-FULL", COLD),
+    rule!(store_layout, "FM-STORE-LAYOUT", COLD),
+    rule!(store_other, "FM-STORE-OTHER", COLD),
+    rule!(store_state, "FM-STORE-STATE", COLD),
+    rule!(vars_size, "FM-VARS-SIZE", LIVE),
 ];
 
-/// The rule that looks at what the others found.
-const LAST: &str = "FM-ARRIVAL";
-
-/// Asks every rule; the one that looks at what the others found comes last.
+/// Asks every rule that speaks of what is asked; those that speak of the reset alone look at what the others found,
+/// and come last.
 pub(crate) fn run(pair: &Pair<'_>, report: &mut Report) {
-    let is_last = |rule: &&Rule| rule.code == LAST;
-    for rule in ALL
-        .iter()
-        .filter(|rule| !is_last(rule))
-        .chain(ALL.iter().filter(is_last))
-    {
-        report.enter(rule.code);
-        (rule.run)(pair, report);
+    for last in [false, true] {
+        for rule in ALL.iter().filter(|rule| (rule.phases == RESET) == last) {
+            if report.asks(rule.phases) {
+                report.enter(rule);
+                (rule.run)(pair, report);
+            }
+        }
     }
 }
 
