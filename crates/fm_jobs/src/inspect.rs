@@ -31,7 +31,7 @@ pub use input::{Flash, sniff};
 pub(crate) use qcow2::unpack as unpack_qcow2;
 
 use crate::stream::{self, Streamed};
-use crate::{Error, Result};
+use crate::{Error, Result, book};
 
 /// What to look at, and how closely.
 #[derive(Debug, Clone, Default)]
@@ -218,9 +218,13 @@ pub(crate) fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
     facts::found(flash, cache, false)
 }
 
-/// What is in the raw file at `path`, and its length, if it was seen before.
-pub(crate) fn seen(path: &Path, cache: Option<&Cache>) -> Result<Option<(Found, u64)>> {
-    facts::seen(path, cache, false)
+/// What is in the raw file at `path`, and its length, if it was seen before. A large one that is the same file as then
+/// is not even read.
+pub(crate) fn seen(path: &Path, cache: Option<&Cache>) -> Option<(Found, u64)> {
+    let cache = cache?;
+    let look = || Some(input::key_of(path).ok()??.0);
+    let key = book::of_file(&cache.book(), path, look)?;
+    Some((cache.get(&key)?, input::len_in(&key)?))
 }
 
 /// The same for a file that is known to hold `len_bytes` bytes of this digest: it is not even read.

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod atlas;
+mod book;
 pub mod capture;
 pub mod catalogue;
 pub mod check;

@@ -42,8 +42,8 @@ fn kind(path: &Path) -> Result<Kind> {
     Ok(kind)
 }
 
-/// What is in a file, its length, and how it is encoded. One that was seen before is only hashed, and one that
-/// is known to hold the build `known` is not even read.
+/// What is in a file, its length, and how it is encoded. One that was seen before is not read again, nor is one that is
+/// known to hold the build `known`.
 fn look(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<(Found, u64, Format)> {
     if let Some(known) = known
         && let Ok(file) = path.metadata()
@@ -52,7 +52,7 @@ fn look(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<(F
         return Ok((found, file.len(), Format::Raw));
     }
     if kind(path)? == Kind::Raw
-        && let Some((found, len_bytes)) = inspect::seen(path, cache)?
+        && let Some((found, len_bytes)) = inspect::seen(path, cache)
     {
         return Ok((found, len_bytes, Format::Raw));
     }
@@ -297,4 +297,45 @@ fn secure_boot(store: &VarStore<'_>) -> Sha256 {
         measured.extend_from_slice(data);
     }
     Sha256::of(&measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_checked_before_is_not_read_again_until_somebody_writes_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(folder.path())).unwrap();
+        let path = folder.path().join("CODE.fd");
+        let write = |name| {
+            std::fs::write(&path, fm_fixtures::bytes(name)).unwrap();
+        };
+        write("trixie/OVMF_CODE_4M.fd");
+        let fresh = code_file(&path, Some(&cache)).unwrap();
+        assert_eq!(fresh, code_file(&path, Some(&cache)).unwrap());
+        // Another build of the same length: the same path, inode and size.
+        write("bookworm/OVMF_CODE_4M.fd");
+        let other = code_file(&path, Some(&cache)).unwrap();
+        assert_ne!(fresh.sha256, other.sha256);
+        assert_eq!(other, code_file(&path, None).unwrap());
+
+        // A fixture is as old as it takes, and what is known of it is believed.
+        let old = fm_fixtures::path("bookworm/OVMF_CODE_4M.secboot.fd");
+        let known = code_file(&old, Some(&cache)).unwrap();
+        let book = folder.path().join("cache/inspect/files");
+        let key = |text: &str| text.split_once(' ').unwrap().1.trim().to_owned();
+        let text = std::fs::read_to_string(&book).unwrap();
+        let entry = book.with_file_name(key(&text));
+        assert!(entry.exists(), "{text}");
+        let of_other = std::fs::read_dir(entry.parent().unwrap())
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .find(|name| name.starts_with(&other.sha256.value().unwrap().to_string()))
+            .unwrap();
+        std::fs::write(&book, text.replace(&key(&text), &of_other)).unwrap();
+        let told = code_file(&old, Some(&cache)).unwrap();
+        assert_eq!(told.sha256.value(), other.sha256.value());
+        assert_ne!(told.sha256.value(), known.sha256.value());
+    }
 }

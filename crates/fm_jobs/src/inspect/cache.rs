@@ -88,6 +88,11 @@ impl Cache {
         Some(found)
     }
 
+    /// By which key large files were found, as long as they stay the same.
+    pub(super) fn book(&self) -> PathBuf {
+        self.folder.join("files")
+    }
+
     /// Keeps what was found, if it can be kept.
     pub(super) fn put(&self, key: &str, found: &Found) {
         // Without an entry the next look takes longer, and that is all.

@@ -78,6 +78,8 @@ fn read_error(path: &Path, source: std::io::Error) -> Error {
 trait Keep: Default {
     fn len_bytes(&self) -> u64;
     fn put(&mut self, bytes: &[u8]);
+    /// So many will come.
+    fn expect(&mut self, _bytes: usize) {}
 }
 
 impl Keep for Vec<u8> {
@@ -87,6 +89,10 @@ impl Keep for Vec<u8> {
 
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
+    }
+
+    fn expect(&mut self, bytes: usize) {
+        self.reserve_exact(bytes);
     }
 }
 
@@ -125,6 +131,8 @@ impl<K: Keep> Reading<K> {
             return Ok(Err(too_large(path, len)));
         }
         let mut reading = Self::default();
+        let certain = len.min(KEPT_BYTES);
+        reading.kept.expect(usize::try_from(certain).unwrap_or_default());
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             reading.pass_hole(&file, len);
@@ -201,6 +209,11 @@ impl<K: Keep> Reading<K> {
 /// What an image is known by in the cache: digest of what is kept, length, padding.
 pub(super) fn key(digest: Sha256, len_bytes: u64, fill: u8) -> String {
     format!("{digest}-{len_bytes:x}-{fill:02x}")
+}
+
+/// The length in such a key.
+pub(super) fn len_in(key: &str) -> Option<u64> {
+    u64::from_str_radix(key.split('-').nth(1)?, 16).ok()
 }
 
 /// The same for a file, which is hashed as it is read, and its length; nothing for one that is no raw flash.
