@@ -11,7 +11,7 @@ use fm_libvirt::Domain;
 use fm_store::Store;
 
 use super::arrival::{self, Arrival};
-use super::{FOLDER, cold_boot, notes};
+use super::{cold_boot, notes};
 
 /// What to do where we can't help and QEMU would fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -91,7 +91,7 @@ pub fn answer(store: &Path, call: &Call<'_>) -> Answer {
         {
             forget(store, &domain, call);
         }
-        notes::tell(store, call.operation);
+        notes::tell(store);
         return Answer::Pass;
     }
     let Ok(domain) = Domain::parse(call.xml) else {
@@ -177,8 +177,8 @@ fn forget(store: &Path, domain: &Domain, call: &Call<'_>) {
     }
 }
 
-/// The folder of those files.
-pub(super) const ARRIVING: &str = "arriving";
+/// The folder of those files, in that of a store.
+pub(super) const ARRIVING: &str = "libvirt/arriving";
 
 /// The file that says: this guest is on its way, so that its start here is no cold boot.
 pub(super) fn mark(store: &Path, uuid: &str) -> PathBuf {
@@ -187,7 +187,7 @@ pub(super) fn mark(store: &Path, uuid: &str) -> PathBuf {
         .filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-')
         .take(64)
         .collect();
-    store.join(FOLDER).join(ARRIVING).join(plain)
+    store.join(ARRIVING).join(plain)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Policy, confine};
+use super::{Policy, confine, hook, notes};
 use crate::Result;
 
 const MARK: &str = "# Written by `flashmoor libvirt install`; `flashmoor libvirt uninstall` removes it.";
@@ -70,13 +70,13 @@ pub fn install(request: &Install<'_>) -> Result<Installed> {
     let deadline = request.deadline_ms;
     let call = format!("{program} --store {store} libvirt hook --policy {policy} --deadline-ms {deadline}");
     let is_old = request.libvirt.is_some_and(|version| version < (6, 5));
-    let mut hook = request.root.join(if is_old { PLAIN_HOOK } else { FOLDER_HOOK });
+    let mut place = request.root.join(if is_old { PLAIN_HOOK } else { FOLDER_HOOK });
     let mut next = vec![
         "systemctl daemon-reload && systemctl enable --now flashmoor-agent".to_owned(),
         "restart libvirtd (or virtqemud) once: it looks for hooks when it starts; guests go on".to_owned(),
     ];
-    if hook.exists() && !is_ours(&hook)? {
-        if !calls_ours(&hook)? {
+    if place.exists() && !is_ours(&place)? {
+        if !calls_ours(&place)? {
             next.insert(
                 0,
                 format!(
@@ -85,10 +85,10 @@ pub fn install(request: &Install<'_>) -> Result<Installed> {
                 ),
             );
         }
-        hook = request.root.join(BESIDE_HOOK);
+        place = request.root.join(BESIDE_HOOK);
     }
     let mut files = Vec::new();
-    put(&hook, &script(&call), 0o755, &mut files)?;
+    put(&place, &script(&call, &store), 0o755, &mut files)?;
     put(
         &request.root.join(UNIT),
         &unit(&program, &store),
@@ -163,13 +163,24 @@ pub fn uninstall(root: &Path) -> Result<Installed> {
 
 /// The script decides what may fail: a guest is stopped by a deliberate refusal only, never by a flashmoor
 /// that is gone, crashes or hangs. libvirt would take any other status than 0 for a refusal.
-fn script(call: &str) -> String {
+///
+/// libvirt waits for each of its calls, and a migration makes six. What is a note to the agent and no more is therefore
+/// told by the script; a guest that left is the program's business only where something was made for an arrival.
+fn script(call: &str, store: &str) -> String {
+    let (notes, arriving) = (notes::NOTES, hook::ARRIVING);
     format!(
         "#!/bin/sh\n{MARK}\n\
          case \"$2\" in\n\
          migrate|restore|prepare) ;;\n\
          start|attach) exit 0 ;;\n\
-         *) {call} \"$@\" 2>/dev/null; exit 0 ;;\n\
+         *)\n\
+         if [ \"$2\" = release ]; then\n\
+         for made in {store}/{arriving}/* {store}/landings/*; do\n\
+         [ ! -e \"$made\" ] || {{ {call} \"$@\" 2>/dev/null; exit 0; }}\n\
+         done\n\
+         fi\n\
+         [ ! -e {store}/{notes} ] || true 2>/dev/null >>{store}/{notes}\n\
+         exit 0 ;;\n\
          esac\n\
          xml=$({call} \"$@\")\n\
          case $? in\n\

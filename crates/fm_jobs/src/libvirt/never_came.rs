@@ -8,15 +8,16 @@ use std::time::Duration;
 use fm_store::Store;
 
 use super::{FOLDER, blank, hook};
-use crate::Result;
+use crate::{Result, book};
 
 /// Removes placeholders that are older than `age` and that nothing names, and marks and unfinished files of that
 /// age. Returns the landings that went.
 pub(crate) fn forget_those_who_never_came(store: &Store, age: Duration) -> Result<Vec<String>> {
     let folder = store.path().join(FOLDER);
     for (folder, prefix) in [
-        (folder.join(hook::ARRIVING), ""),
+        (store.path().join(hook::ARRIVING), ""),
         (folder.clone(), blank::UNFINISHED),
+        (folder.clone(), book::UNFINISHED),
     ] {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let is_meant = entry
@@ -60,9 +61,10 @@ mod tests {
                 .unwrap()
         };
         let (gone, open) = (landing("gone"), landing("open"));
-        let arriving = folder.path().join(FOLDER).join(hook::ARRIVING);
+        let arriving = folder.path().join(hook::ARRIVING);
         fs::create_dir_all(&arriving).unwrap();
-        let left = [arriving.join("u1"), folder.path().join(FOLDER).join(".blank-x")];
+        let ours = folder.path().join(FOLDER);
+        let left = [arriving.join("u1"), ours.join(".blank-x"), ours.join(".book-x")];
         for path in &left {
             fs::write(path, "").unwrap();
         }

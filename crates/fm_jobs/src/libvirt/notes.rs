@@ -1,64 +1,71 @@
 //! What the hook tells the agent: that something happened. Which guests there are, it sees by itself.
+//!
+//! A note is a file that somebody opened to write and closed again. The hook's script can do that without starting a
+//! program, and nobody who does it ever waits.
 
-use std::fs;
-use std::os::unix::net::UnixDatagram;
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fm_store::Store;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use super::FOLDER;
 
-fn path(store: &Path) -> PathBuf {
-    store.join(FOLDER).join("agent.sock")
-}
+/// The file, in the folder of a store's root.
+pub(super) const NOTES: &str = "libvirt/notes";
 
 /// Wakes the agent of this store; if there is none, nobody misses anything.
-pub(super) fn tell(store: &Path, what: &str) {
-    let Ok(socket) = UnixDatagram::unbound() else {
-        return;
-    };
-    if socket.set_nonblocking(true).is_ok() {
-        let _ = socket.send_to(what.as_bytes(), path(store));
-    }
+pub(super) fn tell(store: &Path) {
+    // Only the agent makes it: a store that is not there is not made for a note.
+    let _ = OpenOptions::new().append(true).open(store.join(NOTES));
 }
 
 /// The agent's end.
 #[derive(Debug)]
 pub(crate) struct Notes {
-    socket: UnixDatagram,
+    /// Nothing if the system has no more of these: then the agent looks when it would look anyway.
+    inotify: Option<OwnedFd>,
 }
 
 /// Listens for notes to the agent of `store`.
 pub(crate) fn notes(store: &Store) -> crate::Result<Notes> {
-    let path = path(store.path());
-    let failed = |source| crate::Error::file("listen at", &path, source);
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
-    }
-    // The caller holds the agent's lock: a socket that is there belongs to nobody.
-    let _ = fs::remove_file(&path);
-    let socket = UnixDatagram::bind(&path).map_err(failed)?;
-    Ok(Notes { socket })
+    let path: PathBuf = store.path().join(NOTES);
+    let failed = |source| crate::Error::file("write", &path, source);
+    std::fs::create_dir_all(store.path().join(FOLDER)).map_err(failed)?;
+    let file = OpenOptions::new().append(true).create(true).open(&path);
+    drop(file.map_err(failed)?);
+    let listen = || {
+        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        inotify::add_watch(&inotify, &path, WatchFlags::CLOSE_WRITE)?;
+        rustix::io::Result::Ok(inotify)
+    };
+    Ok(Notes {
+        inotify: listen().ok(),
+    })
 }
 
 impl Notes {
-    /// Waits for a note, at most that long. Many notes count as one.
-    pub(crate) fn wait(&self, most: Duration) {
-        let mut note = [0; 256];
-        let most = most.max(Duration::from_millis(1));
-        if self.socket.set_read_timeout(Some(most)).is_err() || self.socket.recv(&mut note).is_err() {
-            return;
+    /// Waits for a note, at most that long; whether one came. Many notes count as one.
+    pub(crate) fn wait(&self, most: Duration) -> bool {
+        let Some(inotify) = &self.inotify else {
+            std::thread::sleep(most);
+            return false;
+        };
+        let most = most.max(Duration::from_millis(1)).try_into().ok();
+        let _ = poll(&mut [PollFd::new(inotify, PollFlags::IN)], most.as_ref());
+        let (mut events, mut came) = ([0; 4096], false);
+        while rustix::io::read(inotify, &mut events).is_ok_and(|read| read > 0) {
+            came = true;
         }
-        if self.socket.set_nonblocking(true).is_ok() {
-            while self.socket.recv(&mut note).is_ok() {}
-            let _ = self.socket.set_nonblocking(false);
-        }
+        came
     }
 
     /// A second end, to wake the agent from a thread of its own.
     pub(crate) fn waker(&self, store: &Store) -> impl Fn() + Send + 'static {
         let store = store.path().to_owned();
-        move || tell(&store, "event")
+        move || tell(&store)
     }
 }

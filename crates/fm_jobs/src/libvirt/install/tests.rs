@@ -100,12 +100,53 @@ fn whatever_becomes_of_the_program_only_its_refusal_stops_a_guest() {
     let ended = ["exit 70", "exit 127", "kill -SEGV $$", "exit 1", "exit 2"];
     for operation in ["migrate", "prepare", "reconnect", "started", "release"] {
         for body in ended {
+            let script = |program: &str| script(program, "/nowhere");
             assert_eq!(status_of(script, body, operation), Some(0), "{operation} {body}");
         }
         let stops = ["migrate", "prepare"].contains(&operation);
-        let refused = status_of(script, "exit 10", operation);
+        let refused = status_of(|program| script(program, "/nowhere"), "exit 10", operation);
         assert_eq!(refused, Some(i32::from(stops)), "{operation}");
     }
+}
+
+#[test]
+fn a_note_wakes_the_agent_without_the_program_and_a_guest_that_left_needs_it_where_one_could_arrive() {
+    let root = tempfile::tempdir().unwrap();
+    let store = fm_store::Store::open(root.path().join("store")).unwrap();
+    let notes = crate::libvirt::notes(&store).unwrap();
+    let ran = root.path().join("ran");
+    let call = |operation: &str| {
+        let script = |program: &str| script(program, &store.path().display().to_string());
+        let body = format!("echo $2 >>{}", ran.display());
+        assert_eq!(status_of(script, &body, operation), Some(0), "{operation}");
+    };
+    let long = std::time::Duration::from_secs(60);
+    for operation in ["started", "stopped", "release", "reconnect", "new"] {
+        call(operation);
+        assert!(notes.wait(long), "{operation}");
+        assert!(!ran.exists(), "{operation}");
+    }
+    for operation in ["start", "attach"] {
+        call(operation);
+        assert!(!notes.wait(std::time::Duration::ZERO), "{operation}");
+    }
+    for folder in [hook::ARRIVING, "landings"] {
+        let made = store.path().join(folder).join("guest");
+        fs::create_dir_all(&made).unwrap();
+        call("started");
+        assert!(!ran.exists());
+        call("release");
+        assert!(ran.exists(), "{folder}");
+        fs::remove_file(&ran).unwrap();
+        fs::remove_dir(&made).unwrap();
+    }
+    assert!(notes.wait(long), "notes of what was started before");
+    fs::remove_file(store.path().join(notes::NOTES)).unwrap();
+    call("started");
+    assert!(
+        !store.path().join(notes::NOTES).exists(),
+        "it is the agent's to make"
+    );
 }
 
 #[test]
