@@ -58,7 +58,8 @@ bench: packages-test tools fixtures ## speed, beside what it is compared with, i
 
 .PHONY: atlas
 atlas: packages-test fixtures build ## record what real QEMU does with every build of the fixtures; goes on where it ended
-	target/debug/flashmoor atlas run --qemu qemu-system-x86_64 --qemu qemu-system-aarch64 --qemu fixtures/qemu-10.0/bin/qemu-system-x86_64
+	target/debug/flashmoor atlas run $(addprefix --qemu ,qemu-system-x86_64 qemu-system-aarch64 \
+	    $(addprefix fixtures/qemu-10.0/bin/qemu-system-,x86_64 riscv64 loongarch64))
 	target/debug/flashmoor atlas verify
 	target/debug/flashmoor --quiet atlas claims >docs/claims.md
 

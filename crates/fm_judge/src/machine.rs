@@ -79,7 +79,7 @@ pub enum MachineFamily {
     Q35,
     /// `pc-i440fx-*`.
     I440fx,
-    /// `virt` of ARM, RISC-V and LoongArch: flash chips of a fixed size.
+    /// `virt` of ARM, RISC-V and LoongArch: two flash chips, of a fixed size on the first two.
     Virt,
     /// Another board, of which nothing is assumed.
     Other,

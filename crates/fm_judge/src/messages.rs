@@ -75,6 +75,18 @@ pub fn chip_not_filled(
     }
 }
 
+/// A file that does not go into LoongArch's flash ends QEMU by an assertion (`virt_flash_map1`), whose line is known of
+/// the releases that were tried.
+#[must_use]
+pub fn loongarch_flash(fits: bool, qemu: Option<QemuVersion>) -> Option<String> {
+    let is_10_0 =
+        qemu.is_some_and(|qemu| (QemuVersion::new(10, 0, 0)..QemuVersion::new(10, 1, 0)).contains(&qemu));
+    (is_10_0 && fits).then(|| {
+        "hw/loongarch/virt.c:107: virt_flash_map1: Assertion `QEMU_IS_ALIGNED(real_size, VIRT_FLASH_SECTOR_SIZE)' failed."
+            .into()
+    })
+}
+
 /// A raw file that is said to be qcow2; QEMU prints the option that names it before these words.
 pub const NOT_QCOW2: &str = "Image is not in qcow2 format";
 

@@ -233,6 +233,75 @@ fn a_file_that_does_not_fill_the_chip_of_a_virt_machine_is_refused_in_qemus_word
 }
 
 #[test]
+fn flash_of_loongarch_is_as_large_as_its_file_and_takes_whole_sectors() {
+    let side = |code_bytes: u64, qemu: QemuVersion| {
+        let mut facts = side(code_bytes, 16 << 20);
+        facts.machine = Known::new(MachineType::new("virt", Some(qemu)), "--machine");
+        facts.qemu = Known::new(qemu, "-version");
+        facts.code.arch = Known::new(fm_formats::image::Arch::Loongarch64, "CODE.fd");
+        facts
+    };
+    let qemu = QemuVersion::new(10, 0, 2);
+    let whole = side(16 << 20, qemu);
+    assert_eq!(live(&judge(&whole, &whole)).outcome(), Outcome::Compatible);
+    let cut = "hw/loongarch/virt.c:107: virt_flash_map1: Assertion `QEMU_IS_ALIGNED(real_size, \
+               VIRT_FLASH_SECTOR_SIZE)' failed.";
+    refused(&whole, &side((16 << 20) - 1000, qemu), "FM-FLASH-FILE", cut);
+    refused(
+        &whole,
+        &side(8 << 20, qemu),
+        "FM-FLASH-SIZE",
+        "Size mismatch: virt.flash0: 0x1000000 != 0x800000: Invalid argument",
+    );
+    for (code_bytes, qemu) in [(32 << 20, qemu), (1000, QemuVersion::new(10, 1, 0))] {
+        // The line of that assertion is not known.
+        let verdict = judge(&whole, &side(code_bytes, qemu));
+        let flash = live(&verdict)
+            .findings()
+            .iter()
+            .find(|finding| finding.code == "FM-FLASH-FILE");
+        let flash = flash.expect("it speaks");
+        assert_eq!(
+            (flash.outcome, &flash.qemu_message),
+            (Outcome::Incompatible, &None)
+        );
+    }
+}
+
+#[test]
+fn a_file_of_which_nothing_can_be_told_must_still_fill_the_chip_of_the_guests_board() {
+    let mut full = side(64 << 20, 64 << 20);
+    full.machine = Known::new(MachineType::new("virt-7.2", None), "--machine");
+    full.code.arch = Known::new(fm_formats::image::Arch::Aarch64, "CODE.fd");
+    let mut blank = full.clone();
+    blank.code = fm_judge::CodeUnit {
+        size_bytes: Known::new((64 << 20) - 1000, "CODE.fd"),
+        ..fm_judge::CodeUnit::default()
+    };
+    // QEMU sees whole sectors.
+    let message = "device requires 67108864 bytes, block backend provides 67108352 bytes";
+    refused(&full, &blank, "FM-FLASH-FILE", message);
+}
+
+#[test]
+fn boards_without_versioned_types_are_told_apart_by_the_release_of_qemu() {
+    let riscv = |qemu: QemuVersion| {
+        let mut facts = side(32 << 20, 32 << 20);
+        facts.machine = Known::new(MachineType::new("virt", Some(qemu)), "--machine");
+        facts.qemu = Known::new(qemu, "-version");
+        facts.code.arch = Known::new(fm_formats::image::Arch::Riscv64, "CODE.fd");
+        facts
+    };
+    let here = riscv(QemuVersion::new(10, 0, 2));
+    let outcome = |to: &Facts| live(&judge(&here, to)).outcome();
+    assert_eq!(outcome(&riscv(QemuVersion::new(10, 0, 9))), Outcome::Compatible);
+    assert_eq!(outcome(&riscv(QemuVersion::new(10, 1, 0))), Outcome::Unknown);
+    let mut nameless = riscv(QemuVersion::new(10, 0, 2));
+    nameless.qemu = Known::default();
+    assert_eq!(outcome(&nameless), Outcome::Unknown);
+}
+
+#[test]
 fn a_machine_type_that_no_release_names_is_unknown_and_a_board_without_flash_refused() {
     for name in ["bogus-9", "pc-q35-rhel9.4.0", "pc-q35-noble"] {
         let mut facts = side_4m();

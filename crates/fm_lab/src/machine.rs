@@ -10,6 +10,38 @@ pub enum Arch {
     X86_64,
     /// `qemu-system-aarch64`, machine `virt`.
     Aarch64,
+    /// `qemu-system-riscv64`, machine `virt`; QEMU before 8.1 does not start firmware from its flash.
+    Riscv64,
+    /// `qemu-system-loongarch64`, machine `virt`; QEMU before 9.0 has no second flash chip there.
+    Loongarch64,
+}
+
+impl Arch {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::X86_64, Self::Aarch64, Self::Riscv64, Self::Loongarch64];
+
+    /// The name in QEMU's programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+            Self::Riscv64 => "riscv64",
+            Self::Loongarch64 => "loongarch64",
+        }
+    }
+
+    /// Where the board has the flash with CODE (QEMU `hw/i386/pc_sysfw.c`, where it ends at 4 GiB; `hw/arm/virt.c`,
+    /// `hw/riscv/virt.c`, `include/hw/loongarch/virt.h`).
+    #[must_use]
+    pub const fn code_address(self, size_bytes: u64) -> u64 {
+        match self {
+            Self::X86_64 => (4u64 << 30).saturating_sub(size_bytes),
+            Self::Aarch64 => 0,
+            Self::Riscv64 => 0x2000_0000,
+            Self::Loongarch64 => 0x1c00_0000,
+        }
+    }
 }
 
 /// A QEMU program and where it finds its ROMs.
@@ -25,12 +57,8 @@ impl Emulator {
     /// The one installed on this system.
     #[must_use]
     pub fn system(arch: Arch) -> Self {
-        let program = match arch {
-            Arch::X86_64 => "qemu-system-x86_64",
-            Arch::Aarch64 => "qemu-system-aarch64",
-        };
         Self {
-            program: program.into(),
+            program: format!("qemu-system-{}", arch.name()).into(),
             data_dirs: Vec::new(),
         }
     }
@@ -75,14 +103,16 @@ impl Machine {
     /// The same without any flash.
     #[must_use]
     pub fn bare(arch: Arch) -> Self {
-        let (machine, extra) = match arch {
-            Arch::X86_64 => ("q35", Vec::new()),
-            Arch::Aarch64 => ("virt", vec!["-cpu".into(), "cortex-a57".into()]),
+        let (machine, memory_mib, extra) = match arch {
+            Arch::X86_64 => ("q35", 128, Vec::new()),
+            Arch::Aarch64 => ("virt", 128, vec!["-cpu".into(), "cortex-a57".into()]),
+            Arch::Riscv64 => ("virt", 128, Vec::new()),
+            Arch::Loongarch64 => ("virt", 512, Vec::new()),
         };
         Self {
             emulator: Emulator::system(arch),
             machine: machine.into(),
-            memory_mib: 128,
+            memory_mib,
             name: None,
             uuid: None,
             code: None,

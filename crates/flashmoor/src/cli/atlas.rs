@@ -51,7 +51,7 @@ struct Run {
     #[arg(long, value_name = "DIR", default_value = "fixtures")]
     firmware: PathBuf,
     /// A QEMU program for x86-64 or aarch64; two of one kind migrate between each other, the older one named first
-    /// [default: qemu-system-x86_64 and qemu-system-aarch64, where installed]
+    /// [default: qemu-system-x86_64, -aarch64, -riscv64 and -loongarch64, where installed]
     #[arg(long, value_name = "PROGRAM")]
     qemu: Vec<PathBuf>,
     /// Folder of the observations

@@ -59,6 +59,12 @@ impl Bench {
             .map(|(index, _)| index)
     }
 
+    pub(super) fn arch(&self, qemu: usize) -> Arch {
+        self.programs
+            .get(qemu)
+            .map_or(Arch::X86_64, |program| program.arch)
+    }
+
     pub(super) fn version(&self, qemu: usize) -> String {
         self.programs
             .get(qemu)
@@ -97,7 +103,7 @@ impl Bench {
     pub(super) fn machine(&self, side: &Side, qemu: usize, folder: &Path) -> Result<Machine> {
         fs::create_dir_all(folder).map_err(|source| Error::file("create", folder, source))?;
         let program = self.programs.get(qemu);
-        let mut machine = Machine::bare(program.map_or(Arch::X86_64, |program| program.arch));
+        let mut machine = Machine::bare(self.arch(qemu));
         machine.machine.clone_from(&side.machine);
         if let Some(program) = program {
             machine.emulator = Emulator {
@@ -202,6 +208,7 @@ pub(crate) fn apply(change: Change, bytes: &mut Vec<u8>) {
             }
         }
         Change::Cut => bytes.truncate(bytes.len().saturating_sub(1000)),
+        Change::Halved => bytes.truncate(bytes.len() / 2),
         Change::Qcow2 => {}
     }
 }

@@ -136,6 +136,8 @@ impl Files {
         let arch = match machine {
             Machine::Ia32 | Machine::X86_64 => Arch::X86_64,
             Machine::Aarch64 => Arch::Aarch64,
+            Machine::Riscv64 => Arch::Riscv64,
+            Machine::Loongarch64 => Arch::Loongarch64,
             other => return self.pass_over(name, &format!("no {other} guest is tried")),
         };
         let Some(&layout) = unit.layout.value() else {
@@ -161,7 +163,7 @@ impl Files {
             _ if code.image.size_bytes == layout.code_size_bytes() => &mut self.codes,
             Arch::X86_64 => &mut self.combined,
             // QEMU refuses it: its chips have one size.
-            Arch::Aarch64 => return self.pass_over(name, "it is not padded to the size of its flash chip"),
+            _ => return self.pass_over(name, "it is not padded to the size of its flash chip"),
         };
         list.push(code);
     }

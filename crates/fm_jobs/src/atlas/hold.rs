@@ -205,7 +205,7 @@ impl Files<'_> {
     fn code(&mut self, image: &Image) -> Result<fm_judge::CodeUnit> {
         let mut unit = match image.change {
             // These are no firmware any more: only the size is a fact.
-            Some(Change::Cut | Change::Zeros) => fm_judge::CodeUnit::default(),
+            Some(Change::Cut | Change::Halved | Change::Zeros) => fm_judge::CodeUnit::default(),
             _ => self.read(image, true)?.0,
         };
         unit.size_bytes = Known::new(image.size_bytes, "the observation");

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fm_formats::Sha256;
-use fm_lab::{Guest, PATIENCE};
+use fm_lab::{Arch, Guest, PATIENCE};
 use serde_json::{Value, json};
 
 use super::act::{Bench, lab, reached};
@@ -43,10 +43,13 @@ pub(super) fn observe(
     command(&mut source, "cont", None)?;
     thread::sleep(IN_SEC);
     command(&mut source, "stop", None)?;
-    let flash = if is_virt(&step.source) {
-        VIRT_FLASH
-    } else {
-        PC_FLASH
+    let arch = bench.arch(step.qemu[0]);
+    let flash = match (arch, &step.source.code) {
+        (Arch::X86_64, _) | (_, None) => PC_FLASH,
+        (arch, Some(image)) => {
+            let start = arch.code_address(image.size_bytes);
+            start..start.saturating_add(image.size_bytes)
+        }
     };
     let in_sec = executes_in(&flash, &mut source);
     let uri = format!("unix:{}", folder.join("stream").display());
@@ -59,7 +62,7 @@ pub(super) fn observe(
         let runs_on = source.status().map_err(lab)? == "running";
         return Ok(refused(message, Some(runs_on)));
     }
-    let wanted = Code::of(&step.source);
+    let wanted = Code::of(&step.source, arch);
     let runs = wanted.compare(&mut target)?;
     let (mut first, mut after_reset, mut still) = (None, None, None);
     if follow {
@@ -88,13 +91,6 @@ pub(super) fn observe(
 
 /// Where the flash of a PC is: 8 MiB below 4 GiB at most.
 pub(super) const PC_FLASH: Range<u64> = 0xff80_0000..1 << 32;
-/// Where that of `virt` is (QEMU `hw/arm/virt.c`, `base_memmap`).
-const VIRT_FLASH: Range<u64> = 0..0x800_0000;
-
-fn is_virt(side: &Side) -> bool {
-    side.machine.starts_with("virt")
-}
-
 /// Whether the stopped guest's next instruction lies in `flash`; nothing if the monitor does not show it.
 pub(super) fn executes_in(flash: &Range<u64>, guest: &mut Guest) -> Option<bool> {
     let registers = guest.monitor().human("info registers").ok()?;
@@ -103,7 +99,8 @@ pub(super) fn executes_in(flash: &Range<u64>, guest: &mut Guest) -> Option<bool>
         let rest = registers.split_once(name)?.1;
         hex(rest.split_whitespace().next()?)
     };
-    if let Some(pointer) = value(" PC=") {
+    // ARM and LoongArch, then RISC-V.
+    if let Some(pointer) = value(" PC=").or_else(|| value(" pc ")) {
         return Some(flash.contains(&pointer));
     }
     let pointer = value("RIP=").or_else(|| value("EIP="))?;
@@ -127,17 +124,17 @@ fn refused(message: Option<String>, source_runs_on: Option<bool>) -> Seen {
     }
 }
 
-/// The firmware bytes that a side was started with: at the end of the first 4 GiB, or at 0 on `virt`.
+/// The firmware bytes that a side was started with.
 struct Code<'a> {
     image: Option<&'a super::Image>,
-    at_zero: bool,
+    arch: Arch,
 }
 
 impl<'a> Code<'a> {
-    fn of(side: &'a Side) -> Self {
+    fn of(side: &'a Side, arch: Arch) -> Self {
         Self {
             image: side.code.as_ref().or(side.bios.as_ref()),
-            at_zero: is_virt(side),
+            arch,
         }
     }
 
@@ -148,10 +145,7 @@ impl<'a> Code<'a> {
         else {
             return Ok(None);
         };
-        let address = match self.at_zero {
-            true => 0,
-            false => (1u64 << 32).saturating_sub(image.size_bytes),
-        };
+        let address = self.arch.code_address(image.size_bytes);
         let bytes = guest.read_physical(address, image.size_bytes).map_err(lab)?;
         Ok(Some(Sha256::of(&bytes).to_string() == image.sha256))
     }

@@ -119,6 +119,8 @@ pub enum Change {
     Plain,
     /// The last 1000 bytes cut off.
     Cut,
+    /// The second half cut off.
+    Halved,
     /// Converted to qcow2.
     Qcow2,
 }
@@ -248,7 +250,7 @@ pub enum StoreFate {
 pub struct Request {
     /// Folder with firmware files, under whatever names.
     pub firmware: PathBuf,
-    /// QEMU programs for x86-64 and aarch64; those of the system if there are none here.
+    /// QEMU programs for x86-64, aarch64, riscv64 and loongarch64; those of the system if there are none here.
     pub qemu: Vec<PathBuf>,
     /// The folder of the observations.
     pub output: PathBuf,

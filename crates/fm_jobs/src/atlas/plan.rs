@@ -98,7 +98,7 @@ pub(super) enum Act {
 /// The plan of a group for what this bench has.
 pub(super) fn plan(group: Group, bench: &Bench) -> Plan {
     let mut plan = Plan::default();
-    for arch in [Arch::X86_64, Arch::Aarch64] {
+    for arch in Arch::ALL {
         match group {
             Group::ColdBoot => boots::cold_boots(bench, arch, &mut plan),
             Group::DamagedStore => boots::damaged_stores(bench, arch, &mut plan),
@@ -122,7 +122,7 @@ impl Plan {
 fn word_of(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "x86",
-        Arch::Aarch64 => "aarch64",
+        arch => arch.name(),
     }
 }
 
@@ -185,6 +185,7 @@ fn changed(image: &Image, change: Change) -> Image {
         change: Some(change),
         size_bytes: match change {
             Change::Cut => image.size_bytes.saturating_sub(1000),
+            Change::Halved => image.size_bytes / 2,
             _ => image.size_bytes,
         },
         ..image.clone()
@@ -200,6 +201,7 @@ fn word(change: Change) -> &'static str {
         Change::WithoutFtw => "without FTW header",
         Change::Plain => "in plain form",
         Change::Cut => "cut",
+        Change::Halved => "halved",
         Change::Qcow2 => "as qcow2",
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Program {
     pub(super) path: PathBuf,
     pub(super) version: String,
     pub(super) arch: Arch,
-    /// What `q35` or `virt` stands for: its newest machine type.
+    /// What `q35` or `virt` stands for: its newest machine type. RISC-V and LoongArch have one `virt`, without version.
     pub(super) newest: String,
     /// The full names of all machine types that it makes.
     pub(super) machines: Vec<String>,
@@ -31,13 +31,19 @@ impl Program {
             .map(str::to_owned)
             .ok_or_else(|| unfit("it does not answer -version as QEMU does"))?;
         let (newest, machines) = machines(&said(path, &["-machine", "help"])?)
-            .ok_or_else(|| unfit("it makes neither q35 nor the versioned virt machine of ARM"))?;
+            .ok_or_else(|| unfit("it makes neither q35 nor virt"))?;
         let arch = if newest.starts_with("virt") {
-            // 32-bit ARM has the same machines.
-            if !said(path, &["-machine", &newest, "-cpu", "help"])?.contains("cortex-a57") {
-                return Err(unfit("its virt machine has no 64-bit processor"));
-            }
-            Arch::Aarch64
+            // The 32-bit programs have the same machines.
+            let processors = said(path, &["-machine", &newest, "-cpu", "help"])?;
+            let has = |name: &str| processors.split_whitespace().any(|word| word == name);
+            [
+                ("cortex-a57", Arch::Aarch64),
+                ("rv64", Arch::Riscv64),
+                ("la464", Arch::Loongarch64),
+            ]
+            .into_iter()
+            .find_map(|(processor, arch)| has(processor).then_some(arch))
+            .ok_or_else(|| unfit("its virt machine has no 64-bit processor that is known here"))?
         } else {
             Arch::X86_64
         };
@@ -81,7 +87,7 @@ pub(super) fn named(paths: &[PathBuf]) -> Result<Vec<Program>> {
         return paths.iter().map(|path| Program::ask(path)).collect();
     }
     let mut found = Vec::new();
-    for arch in [Arch::X86_64, Arch::Aarch64] {
+    for arch in Arch::ALL {
         match Program::ask(&Emulator::system(arch).program) {
             Ok(program) => found.push(program),
             Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
@@ -91,7 +97,7 @@ pub(super) fn named(paths: &[PathBuf]) -> Result<Vec<Program>> {
     match found.is_empty() {
         false => Ok(found),
         true => Err(Error::Usage {
-            message: "neither qemu-system-x86_64 nor qemu-system-aarch64 is installed".into(),
+            message: "no QEMU for x86-64, aarch64, riscv64 or loongarch64 is installed".into(),
             remedy: "install one of them, or name yours: --qemu PROGRAM".into(),
         }),
     }
@@ -113,9 +119,14 @@ fn machines(help: &str) -> Option<(String, Vec<String>)> {
             .find(|line| line.split_whitespace().next() == Some(board))
             .and_then(|line| Some(line.split_once("(alias of ")?.1.split_once(')')?.0.to_owned()))
     };
-    let newest = alias("q35").or_else(|| alias("virt"))?;
-    let names = help.lines().filter_map(|line| line.split_whitespace().next());
-    Some((newest, names.map(str::to_owned).collect()))
+    let names: Vec<String> = help
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect();
+    let plain = || names.iter().find(|name| *name == "virt").cloned();
+    let newest = alias("q35").or_else(|| alias("virt")).or_else(plain)?;
+    Some((newest, names))
 }
 
 #[cfg(test)]
@@ -162,8 +173,10 @@ mod tests {
     #[test]
     fn a_program_without_a_board_for_flash_is_not_taken() {
         assert_eq!(
-            machines("none   empty machine\nvirt   RISC-V VirtIO board\n"),
+            machines("none   empty machine\nspike  RISC-V Spike board\n"),
             None
         );
+        let (newest, _) = machines("none   empty machine\nvirt   RISC-V VirtIO board\n").unwrap();
+        assert_eq!(newest, "virt");
     }
 }

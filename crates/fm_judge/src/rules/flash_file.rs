@@ -14,6 +14,8 @@ use fm_formats::image::{Arch, Layout};
 const GRAIN_BYTES: u64 = 0x1000;
 /// What QEMU rounds the size of a raw file up to (QEMU `block.c`, `bdrv_getlength`).
 const SECTOR_BYTES: u64 = 512;
+/// `VIRT_FLASH_SECTOR_SIZE` (QEMU `include/hw/loongarch/virt.h`).
+const SECTOR_OF_VIRT_BYTES: u64 = 0x4_0000;
 /// `max-fw-size` of the PC machines unless set (QEMU `hw/i386/pc.c`, `pc_machine_initfn`).
 const LIMIT_BYTES: u64 = 8 << 20;
 
@@ -30,29 +32,41 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     }
     match to.machine.value().map(crate::MachineType::family) {
         Some(MachineFamily::Q35 | MachineFamily::I440fx) => pc(to, report),
-        Some(MachineFamily::Virt) => chips(to, report),
+        Some(MachineFamily::Virt) => chips(pair, report),
         _ => {}
     }
 }
 
-/// The size of each flash chip of the `virt` machine that runs this firmware (QEMU `hw/arm/virt.c`,
-/// `hw/riscv/virt.c`, `hw/loongarch/virt.c`).
-pub(super) fn chip_bytes(facts: &Facts) -> Option<u64> {
-    if facts.machine.value()?.family() != MachineFamily::Virt {
-        return None;
-    }
-    let layout = match facts.code.arch.value()? {
+/// The size of each flash chip of the `virt` machine that runs firmware of this architecture, where it is fixed
+/// (QEMU `hw/arm/virt.c`, `hw/riscv/virt.c`).
+fn chip_of(arch: Arch) -> Option<u64> {
+    let layout = match arch {
         Arch::Aarch64 | Arch::Arm => Layout::ArmVirt,
         Arch::Riscv64 => Layout::Riscv,
-        Arch::Loongarch64 => Layout::Loongarch,
         _ => return None,
     };
     Some(layout.code_size_bytes())
 }
 
-/// The chips of the `virt` machines have a fixed size, and a file must fill its chip exactly.
-fn chips(to: &Facts, report: &mut Report) {
-    let Some(chip_bytes) = chip_bytes(to) else { return };
+/// The same for the machine of this side.
+pub(super) fn chip_bytes(facts: &Facts) -> Option<u64> {
+    if facts.machine.value()?.family() != MachineFamily::Virt {
+        return None;
+    }
+    chip_of(*facts.code.arch.value()?)
+}
+
+/// The chips of most `virt` machines have a fixed size, and a file must fill its chip exactly.
+fn chips(pair: &Pair<'_>, report: &mut Report) {
+    let to = pair.destination;
+    // A file of which nothing can be told was still meant for the guest's own board.
+    let Some(&arch) = to.code.arch.value().or(pair.source.code.arch.value()) else {
+        return;
+    };
+    if arch == Arch::Loongarch64 {
+        return of_sectors(to, report);
+    }
+    let Some(chip_bytes) = chip_of(arch) else { return };
     let qemu = to.qemu.value().copied();
     for (number, unit, name, size) in [
         (
@@ -76,13 +90,42 @@ fn chips(to: &Facts, report: &mut Report) {
                 "the flash chips of a virt machine have a fixed size, and a file must fill its chip exactly",
             ),
             size,
-            size.value == chip_bytes,
+            in_sectors(size.value) == chip_bytes,
             || {
                 let block = to.flash_block(unit);
-                let message = messages::chip_not_filled(number, block, chip_bytes, size.value, qemu);
+                let message =
+                    messages::chip_not_filled(number, block, chip_bytes, in_sectors(size.value), qemu);
                 let remedy =
                     alloc::format!("pad a copy to the size of the chip: truncate -s {chip_bytes} COPY");
-                (remedy, message)
+                (remedy, Some(message))
+            },
+        );
+    }
+}
+
+/// LoongArch's are as large as their files, whole sectors, up to a limit.
+fn of_sectors(to: &Facts, report: &mut Report) {
+    let limit_bytes = Layout::Loongarch.code_size_bytes();
+    for (name, size) in [
+        ("the size of the CODE file", to.code.size_bytes.fact()),
+        ("the size of the VARS file", to.vars.size_bytes.fact()),
+    ] {
+        let Some(size) = size else { continue };
+        let seen_bytes = in_sectors(size.value);
+        let fits = seen_bytes != 0 && seen_bytes <= limit_bytes;
+        find(
+            report,
+            (
+                name,
+                "a flash file of this board is a multiple of 0x40000 bytes, and no larger than 16 MiB",
+            ),
+            size,
+            fits && seen_bytes.is_multiple_of(SECTOR_OF_VIRT_BYTES),
+            || {
+                let remedy =
+                    "take the firmware file as its package ships it, or pad a copy: truncate -s %262144 COPY";
+                let message = messages::loongarch_flash(fits, to.qemu.value().copied());
+                (remedy.into(), message)
             },
         );
     }
@@ -104,24 +147,27 @@ fn pc(to: &Facts, report: &mut Report) {
         (1, "the size of the VARS file", to.vars.size_bytes.fact()),
     ] {
         let Some(size) = size else { continue };
-        // QEMU's block layer sees whole sectors.
-        let seen_bytes = size
-            .value
-            .checked_next_multiple_of(SECTOR_BYTES)
-            .unwrap_or(u64::MAX);
+        let seen_bytes = in_sectors(size.value);
         total_bytes = total_bytes.saturating_add(seen_bytes);
         let valid = seen_bytes != 0 && seen_bytes.is_multiple_of(GRAIN_BYTES);
         find(report, (name, WHY), size, valid, || {
-            (remedy(), messages::flash_size_invalid(unit, seen_bytes))
+            (remedy(), Some(messages::flash_size_invalid(unit, seen_bytes)))
         });
     }
     if total_bytes > LIMIT_BYTES
         && let Some(size) = to.code.size_bytes.fact()
     {
         find(report, ("the size of both flash files", WHY), size, false, || {
-            (remedy(), messages::flash_too_large(LIMIT_BYTES))
+            (remedy(), Some(messages::flash_too_large(LIMIT_BYTES)))
         });
     }
+}
+
+/// QEMU's block layer sees whole sectors.
+fn in_sectors(size_bytes: u64) -> u64 {
+    size_bytes
+        .checked_next_multiple_of(SECTOR_BYTES)
+        .unwrap_or(u64::MAX)
 }
 
 fn gone(pair: &Pair<'_>) -> Told {
@@ -148,7 +194,7 @@ fn find(
     (subject, why): (&'static str, &'static str),
     size: &Fact<u64>,
     valid: bool,
-    refusal: impl Fn() -> (String, String),
+    refusal: impl Fn() -> (String, Option<String>),
 ) {
     for phase in [Phase::LiveMigration, Phase::ColdBoot] {
         let outcome = if valid {
@@ -162,7 +208,11 @@ fn find(
                 return told;
             }
             let (remedy, message) = refusal();
-            let told = told.remedy(remedy).qemu(AT_START, 1, message);
+            let told = told.remedy(remedy);
+            let told = match message {
+                Some(message) => told.qemu(AT_START, 1, message),
+                None => told,
+            };
             if phase == Phase::ColdBoot {
                 return told.effect(Effect::DeadUntouched);
             }

@@ -4,7 +4,8 @@ use super::{missing, text};
 use crate::finding::{AT_CONFIGURATION, Told};
 use crate::messages;
 use crate::report::{Pair, Report};
-use crate::{Outcome, Phase};
+use crate::{MachineFamily, Outcome, Phase, QemuVersion};
+use fm_formats::image::Arch;
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the machine type";
@@ -20,6 +21,9 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         }
         return;
     };
+    if has_one_virt(pair) {
+        return unversioned(pair, report);
+    }
     if from.value.is_alias() || to.value.is_alias() {
         report.find(Phase::LiveMigration, Outcome::Unknown, || {
             Told::about(
@@ -77,4 +81,52 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             told.remedy(alloc::format!("keep -machine {} for this guest", from.value))
         },
     );
+}
+
+/// Whether both sides are the `virt` of RISC-V or LoongArch, of which QEMU has one, and not one a release.
+fn has_one_virt(pair: &Pair<'_>) -> bool {
+    let sides = [pair.source, pair.destination];
+    let on_virt = |side: &&crate::Facts| {
+        let machine = side.machine.value();
+        machine.is_some_and(|machine| machine.family() == MachineFamily::Virt)
+    };
+    let arch = |side: &&crate::Facts| {
+        let arch = side.code.arch.value();
+        matches!(arch, Some(Arch::Riscv64 | Arch::Loongarch64))
+    };
+    sides.iter().all(on_virt) && sides.iter().any(arch)
+}
+
+/// Whatever it is called: what it is made of is the release's.
+fn unversioned(pair: &Pair<'_>, report: &mut Report) {
+    const SUBJECT: &str = "the machine type";
+    let series = |qemu: &QemuVersion| (qemu.major, qemu.minor);
+    let (source, destination) = (pair.source.qemu.fact(), pair.destination.qemu.fact());
+    let known = source.zip(destination);
+    let same = known.map(|(from, to)| series(&from.value) == series(&to.value));
+    for (phase, otherwise) in [
+        (Phase::LiveMigration, Outcome::Unknown),
+        (Phase::ColdBoot, Outcome::Caution),
+    ] {
+        let outcome = match same {
+            Some(true) => Outcome::Compatible,
+            Some(false) => otherwise,
+            None => Outcome::Unknown,
+        };
+        report.find(phase, outcome, || {
+            let told = Told::about(
+                SUBJECT,
+                match same {
+                    Some(true) => "the same release of QEMU makes the same board",
+                    _ => "this board has no versioned types, so each release of QEMU may make another one of the same name",
+                },
+            )
+            .source(source, text)
+            .destination(destination, text);
+            if outcome == Outcome::Compatible {
+                return told;
+            }
+            told.remedy("run the same QEMU release on both sides, and name both: --qemu-from, --qemu-to")
+        });
+    }
 }

@@ -65,7 +65,7 @@ pub(super) fn damaged_stores(bench: &Bench, arch: Arch, plan: &mut Plan) {
         let layout = code.class.layout;
         // The chips of `virt` get a new store whatever is wrong with the old one: only a store in which there
         // is something shows what is lost.
-        let something = bench.files.enrolled(layout).filter(|_| arch == Arch::Aarch64);
+        let something = bench.files.enrolled(layout).filter(|_| arch != Arch::X86_64);
         let Some(vars) = something.or_else(|| bench.files.template(layout)) else {
             plan.lack(format!(
                 "{}: the folder holds no variable store of its layout to damage",

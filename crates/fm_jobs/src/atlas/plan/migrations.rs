@@ -149,7 +149,7 @@ pub(super) fn machines(bench: &Bench, arch: Arch, plan: &mut Plan) {
             change(&mut source, &mut destination);
             let of = match arch {
                 Arch::X86_64 => String::new(),
-                Arch::Aarch64 => format!("{} ", word_of(arch)),
+                arch => format!("{} ", word_of(arch)),
             };
             plan.steps.push(Step {
                 id: format!("migrate {of}{what}, QEMU {} to {}", source.qemu, destination.qemu),
@@ -159,12 +159,9 @@ pub(super) fn machines(bench: &Bench, arch: Arch, plan: &mut Plan) {
                 act: Act::Migrate { follow: true },
             });
         };
-        match arch {
-            Arch::X86_64 => {
-                on_any_board(bench, qemu, &machine, &mut pair);
-                on_a_pc(bench, code, &machine, &mut pair);
-            }
-            Arch::Aarch64 => on_virt(&mut pair),
+        on_any_board(bench, qemu, &machine, &mut pair);
+        if arch == Arch::X86_64 {
+            on_a_pc(bench, code, &machine, &mut pair);
         }
     }
     if arch == Arch::X86_64 && bench.files.combined.is_empty() {
@@ -186,6 +183,9 @@ fn on_any_board(bench: &Bench, qemu: [usize; 2], machine: &str, pair: Pair<'_>) 
     });
     pair("to a CODE file that is cut", &|_, to| {
         to.code = to.code.as_ref().map(|image| changed(image, Change::Cut));
+    });
+    pair("to half of the CODE file", &|_, to| {
+        to.code = to.code.as_ref().map(|image| changed(image, Change::Halved));
     });
     pair("to qcow2 flash files", &|_, to| {
         to.code = to.code.as_ref().map(|image| changed(image, Change::Qcow2));
@@ -269,14 +269,6 @@ fn on_a_pc(bench: &Bench, code: &Code, machine: &str, pair: Pair<'_>) {
     }
     pair("-bios to flash", &|from, _| *from = bios(from, new));
     pair("flash to -bios", &|_, to| *to = bios(to, new));
-}
-
-/// What the chips of `virt` do.
-fn on_virt(pair: Pair<'_>) {
-    pair("to zeros in the flash files", &|_, to| {
-        to.code = to.code.as_ref().map(|image| changed(image, Change::Zeros));
-        to.vars = to.vars.as_ref().map(|image| changed(image, Change::Zeros));
-    });
 }
 
 /// The build on which machines are compared: a plain one, with the largest flash.

@@ -35,6 +35,8 @@ fn programs() -> Vec<Program> {
             "pc-q35-10.0",
             &["pc-q35-7.1", "pc-q35-7.2", "pc-i440fx-7.2"],
         ),
+        program("10.0.2", Arch::Riscv64, "virt", &[]),
+        program("10.0.2", Arch::Loongarch64, "virt", &[]),
     ]
 }
 
