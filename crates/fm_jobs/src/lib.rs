@@ -26,6 +26,7 @@ pub mod pieces;
 pub mod prepare;
 pub mod ps;
 pub mod saved;
+mod shell;
 pub mod store;
 pub mod stream;
 pub mod vars;

@@ -26,6 +26,12 @@ pub struct Speaker {
 }
 
 impl Speaker {
+    /// Whether there is one for this architecture.
+    #[must_use]
+    pub fn speaks(arch: &str) -> bool {
+        matches!(arch, "x86_64" | "i386" | "aarch64")
+    }
+
     /// The application for `x86_64`, `i386` or `aarch64`, in `folder`.
     ///
     /// # Panics

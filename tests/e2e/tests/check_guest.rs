@@ -79,6 +79,9 @@ fn a_guest_is_judged_alike_by_its_pid_name_uuid_socket_and_offer() {
             evidence.contains("memory") || evidence.contains("offer.json"),
             "{evidence}"
         );
+        let phases = document["phases"].to_string();
+        let names = phases.contains("flashmoor capture judged-alike") && !phases.contains("GUEST");
+        assert!(names, "remedies name the guest: {phases}");
         seen.push((
             build["source"].clone(),
             document["phases"]["warm_reset"]["outcome"].clone(),

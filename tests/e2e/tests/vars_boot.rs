@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use fm_e2e::conversion::Build;
+use fm_e2e::conversion::{Build, dumped, lives_on};
 use fm_e2e::speaker::{Said, Speaker};
+use fm_formats::image::Layout;
 use fm_jobs::vars::{self, ConvertRequest, Into, Selection, SetRequest, Write};
 use fm_lab::{Arch, Guest, Machine};
 
@@ -54,23 +55,6 @@ fn guest(code: &str, vars: &Path, run: &Path) -> Guest {
     let mut guest = Guest::start(&machine, run).unwrap();
     guest.boot_to_shell().unwrap();
     guest
-}
-
-/// The hexadecimal bytes that `dmpstore` printed, or its complaint.
-fn dumped(guest: &mut Guest, name: &str, guid: &str) -> String {
-    let text = guest.shell(&format!("dmpstore {name} -guid {guid}")).unwrap();
-    let bytes: String = text
-        .lines()
-        .filter_map(|line| line.trim().split_once(": "))
-        .filter(|(offset, _)| offset.len() == 8 && offset.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        .filter_map(|(_, row)| row.split_once('*').map(|(hex, _)| hex))
-        .flat_map(|hex| hex.chars().filter(char::is_ascii_hexdigit))
-        .collect();
-    if bytes.is_empty() {
-        text
-    } else {
-        bytes.to_ascii_lowercase()
-    }
 }
 
 fn data(path: &Path, name: &str, guid: &str) -> Option<String> {
@@ -148,6 +132,14 @@ fn a_4m_store_lives_on_under_2m_firmware() {
 #[test]
 fn a_store_with_keys_lives_on_under_newer_4m_firmware() {
     converted_store_lives("bookworm/OVMF_VARS.ms.fd", "trixie/OVMF_CODE_4M.fd");
+}
+
+#[test]
+fn a_4m_store_with_keys_lives_on_under_riscv_and_loongarch_firmware() {
+    for code in ["trixie/RISCV_VIRT_CODE.fd", "trixie/loongarch64/QEMU_EFI.fd"] {
+        let dir = tempfile::tempdir().unwrap();
+        lives_on(Layout::X86Size4M, &Build::new(code), dir.path());
+    }
 }
 
 #[test]

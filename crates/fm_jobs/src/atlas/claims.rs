@@ -183,7 +183,7 @@ const CLAIMS: &[Claim] = &[
     },
     Claim {
         title: "On ARM a blank store is filled, and a damaged one is made anew without its variables",
-        text: "AAVMF comes up on both and keeps what is set from then on. What was in a store with a damaged header is lost (edk2 `OvmfPkg/VirtNorFlashDxe`, `ValidateFvHeader`).",
+        text: "The builds for `virt` machines come up on both and keep what is set from then on. What was in a store with a damaged header is lost (edk2 `OvmfPkg/VirtNorFlashDxe`, `ValidateFvHeader`).",
         group: Group::DamagedStore,
         speaks: |observation| {
             let change = observation.source.vars.as_ref()?.change?;

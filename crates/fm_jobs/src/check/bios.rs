@@ -52,6 +52,7 @@ pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
     Ok(Some(Side {
         name: evidence,
         facts,
+        who: guest::running(guest),
     }))
 }
 

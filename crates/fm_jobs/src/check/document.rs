@@ -4,6 +4,9 @@ use fm_judge::{Finding, Outcome, Phase, PhaseVerdict, Seen, Verdict};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::gather::Side;
+use super::who::Who;
+
 /// What a firmware change does to a guest, phase by phase.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Check {
@@ -94,11 +97,16 @@ pub struct Candidate {
 impl Check {
     /// The document of `verdict`.
     #[must_use]
-    pub fn new(source: String, destination: String, verdict: &Verdict, candidates: Vec<Candidate>) -> Self {
-        let phase = |phase| PhaseDocument::new(verdict.phase(phase));
+    pub(super) fn new(
+        source: &Side,
+        destination: String,
+        verdict: &Verdict,
+        candidates: Vec<Candidate>,
+    ) -> Self {
+        let phase = |phase| PhaseDocument::new(verdict.phase(phase), &source.who);
         Self {
             schema: "flashmoor/check/1".into(),
-            source,
+            source: source.name.clone(),
             destination,
             outcome: verdict.outcome().to_string(),
             phases: Phases {
@@ -122,16 +130,17 @@ impl Check {
 }
 
 impl PhaseDocument {
-    fn new(verdict: &PhaseVerdict) -> Self {
+    fn new(verdict: &PhaseVerdict, who: &Who) -> Self {
+        let finding = |finding| FindingDocument::new(finding, who);
         Self {
             outcome: verdict.outcome().to_string(),
-            findings: verdict.findings().iter().map(FindingDocument::new).collect(),
+            findings: verdict.findings().iter().map(finding).collect(),
         }
     }
 }
 
 impl FindingDocument {
-    fn new(finding: &Finding) -> Self {
+    fn new(finding: &Finding, who: &Who) -> Self {
         let value = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.value.clone());
         let evidence = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.evidence.clone());
         Self {
@@ -145,7 +154,7 @@ impl FindingDocument {
                 destination: evidence(&finding.destination),
             },
             why: finding.why.clone(),
-            remedy: finding.remedy.clone(),
+            remedy: finding.remedy.as_deref().map(|remedy| who.remedy(remedy)),
             qemu_message: finding.qemu_message.clone(),
             effect: finding.effect.map(|effect| effect.to_string()),
         }

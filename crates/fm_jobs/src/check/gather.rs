@@ -6,6 +6,7 @@ use fm_judge::{
     CodeUnit, Confidential, Contradiction, Facts, Firmware, Known, MachineType, QemuVersion, VarsUnit,
 };
 
+use super::who::Who;
 use super::{guest, host, image, roms};
 use crate::inspect::Cache;
 use crate::{Error, Result};
@@ -61,6 +62,7 @@ pub struct Options {
 pub(super) struct Side {
     pub(super) name: String,
     pub(super) facts: Facts,
+    pub(super) who: Who,
 }
 
 /// Facts of the source.
@@ -76,6 +78,7 @@ pub(super) fn source(words: &Words, options: &Options, store: Option<&Path>) -> 
     let mut side = sides.pop().unwrap_or_else(|| Side {
         name: "unknown".into(),
         facts: Facts::default(),
+        who: Who::Nobody,
     });
     told(&mut side.facts, words, options, "--from")?;
     Ok(side)
@@ -194,6 +197,7 @@ pub(super) fn sides(words: &Words, store: Option<&Path>) -> Result<Vec<Side>> {
         sides.push(Side {
             name: "unknown firmware".into(),
             facts: Facts::default(),
+            who: Who::Nobody,
         });
     }
     for side in &mut sides {
@@ -301,6 +305,7 @@ pub(super) fn from_bios(path: &Path, cache: Option<&Cache>) -> Result<Side> {
     Ok(Side {
         name: path.display().to_string(),
         facts,
+        who: Who::Nobody,
     })
 }
 
@@ -341,6 +346,7 @@ pub(super) fn of_code(path: &Path, code: CodeUnit) -> Side {
             code,
             ..Facts::default()
         },
+        who: Who::Nobody,
     }
 }
 

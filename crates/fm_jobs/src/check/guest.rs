@@ -8,6 +8,7 @@ use fm_host::{Encryption, Guest, GuestMemory};
 use fm_judge::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Known};
 
 use super::gather::{Side, machine};
+use super::who::Who;
 use super::{bios, image};
 use crate::Result;
 use crate::inspect::{Cache, Flash};
@@ -78,6 +79,7 @@ fn of_offered(
             ..unit
         };
     }
+    side.who = running(guest);
     command_line(guest, &mut side.facts);
     // Only here is the file that is named the guest's own.
     if let Some(path) = &offer.code.path
@@ -91,6 +93,15 @@ fn of_offered(
 fn flash(guest: &Guest, memory: &GuestMemory, unit: u32) -> Option<Vec<u8>> {
     let region = guest.flash_region(memory, unit).ok()?;
     guest.read_region(memory, unit, region, u64::MAX).ok()
+}
+
+/// A guest of this host, by the word with which commands find it.
+pub(super) fn running(guest: &Guest) -> Who {
+    Who::Running(
+        guest
+            .name()
+            .map_or_else(|| guest.pid().to_string(), str::to_owned),
+    )
 }
 
 /// What neither the memory nor an offer shows.
@@ -126,6 +137,13 @@ pub(super) fn from_offer_file(path: &Path, store: Option<&Path>, cache: Option<&
     let evidence = path.display().to_string();
     let code = known_build(&offer.code_digest()?, &offer, store, cache);
     let mut side = from_offer(&offer, &evidence, code)?;
+    side.who = match offer.saved {
+        true => Who::Saved,
+        false => Who::Offered {
+            offer: path.to_owned(),
+            name: offer.guest.name.clone(),
+        },
+    };
     // The file that it names may be here, and hold what the guest wrote last.
     if let Some(vars) = &offer.vars
         && let Some(path) = vars.path.as_deref().filter(|path| path.is_file())
@@ -179,6 +197,7 @@ fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<S
     Ok(Side {
         name: evidence.to_owned(),
         facts,
+        who: Who::Nobody,
     })
 }
 

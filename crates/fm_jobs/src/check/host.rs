@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::gather::{Side, from_bios, from_file, of_code};
 use super::image;
+use super::who::Who;
 use crate::inspect::Cache;
 use crate::{Error, Result};
 
@@ -180,6 +181,7 @@ fn missing(flash: bool, evidence: &str) -> Side {
     Side {
         name: String::new(),
         facts,
+        who: Who::Nobody,
     }
 }
 

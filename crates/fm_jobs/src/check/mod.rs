@@ -11,6 +11,7 @@ mod image;
 mod matrix;
 mod reach;
 mod roms;
+mod who;
 
 use std::path::PathBuf;
 use std::thread;
@@ -87,7 +88,7 @@ pub fn check(request: &Request) -> Result<Checked> {
         });
     };
     Ok(Checked {
-        document: Check::new(source.name.clone(), side.name.clone(), verdict, candidates),
+        document: Check::new(&source, side.name.clone(), verdict, candidates),
         outcome: verdict.outcome(),
     })
 }

@@ -7,6 +7,7 @@ use fm_judge::{CodeUnit, Facts, Firmware, Format, Known};
 
 use super::gather::{self, Options, Side, Words};
 use super::guest::{self, Images};
+use super::who::Who;
 use super::{Check, PhaseDocument, chosen, image, judged};
 use crate::inspect::Flash;
 use crate::on_disk::{self, Absent};
@@ -76,6 +77,7 @@ pub(crate) fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseDo
             code,
             ..Facts::default()
         },
+        who: Who::Nobody,
     };
     let check = verdict(&source, vec![side], &Words::default())?;
     Ok(check.map(|check| check.phases.cold_boot))
@@ -98,5 +100,5 @@ fn verdict(source: &Side, sides: Vec<Side>, words: &Words) -> Result<Option<Chec
     let sides = gather::adapted(sides, words, &Options::default(), source)?;
     let judged = judged(source, sides);
     let chosen = chosen(source, &judged);
-    Ok(chosen.map(|(side, verdict)| Check::new(source.name.clone(), side.name.clone(), verdict, Vec::new())))
+    Ok(chosen.map(|(side, verdict)| Check::new(source, side.name.clone(), verdict, Vec::new())))
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use fm_formats::stream::{Block, BlockKind};
 
 use super::plan::holds_vars;
+use crate::shell::quote;
 use crate::stream::{Container, Gathered};
 
 /// What to run, in order: `code` and `vars` are in place.
@@ -148,15 +149,6 @@ fn doubled(path: &str) -> String {
     path.replace(',', ",,")
 }
 
-/// A word for a POSIX shell.
-fn quote(word: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:,=@%".contains(character);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
 /// A word for QEMU's monitor. Source: QEMU `monitor/hmp.c:get_str`.
 fn monitor_word(word: &str) -> String {
     if !word.contains(|character: char| character.is_whitespace() || "\"\\'".contains(character)) {
@@ -167,15 +159,7 @@ fn monitor_word(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{monitor_word, quote};
-
-    #[test]
-    fn words_reach_the_shell_as_they_are() {
-        assert_eq!(quote("/a/b-1.fd"), "/a/b-1.fd");
-        assert_eq!(quote("exec:cat /a"), "'exec:cat /a'");
-        assert_eq!(quote("it's"), r"'it'\''s'");
-        assert_eq!(quote(""), "''");
-    }
+    use super::monitor_word;
 
     #[test]
     fn words_reach_the_monitor_as_they_are() {
