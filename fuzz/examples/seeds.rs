@@ -32,6 +32,7 @@ fn main() {
         "image" => images(),
         "keys" => contents(),
         "stream" => streams(),
+        "file" => files(),
         other => panic!("{other} has no seeds; say in {} what they are", file!()),
     };
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(&target);
@@ -233,6 +234,41 @@ fn lzma(bytes: &[u8]) -> Vec<u8> {
         LzmaWriter::new_use_header(Vec::new(), &options, Some(bytes.len() as u64)).expect("a header");
     writer.write_all(bytes).expect("it takes all");
     writer.finish().expect("it ends")
+}
+
+/// Documents of every kind that is read, and what else a file may be.
+fn files() -> Vec<Vec<u8>> {
+    let variable = |rest: &str| {
+        format!(
+            r#"{{"version":2,"variables":[{{"name":"Boot0000","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","attr":7,
+            "data":"0100"{rest}}}]}}"#
+        )
+    };
+    let flash = r#"{"sha256":"00","size_bytes":4096,"format":"raw","path":"/a","node":null}"#;
+    let documents = [
+        variable(""),
+        variable(r#","time":"e7070101000000000000000000000000","digest":"00""#),
+        variable(r#","timestamp":{"raw":"e7070101000000000000000000000000"},"monotonic_count":1,"state":"live""#)
+            .replacen('{', r#"{"schema":"flashmoor/vars/1","#, 1),
+        r#"{"interface-types":["uefi"],"mapping":{"device":"flash","executable":{"filename":"/a","format":"raw"},
+            "nvram-template":{"filename":"/b","format":"raw"}},"targets":[{"architecture":"x86_64",
+            "machines":["pc-q35-*"]}],"features":["secure-boot"],"tags":[]}"#
+            .to_owned(),
+        format!(
+            r#"{{"schema":"flashmoor/offer/1","qemu_version":"7.2.22","machine":"pc-q35-7.2","guest":{{"name":"a",
+            "uuid":null,"pid":1}},"blocks":[{{"name":"system.flash0","size_bytes":4096,"sha256":null}}],
+            "blocks_complete":true,"code":{flash},"vars":{flash},"build":"00"}}"#
+        ),
+        r#"{"schema":"flashmoor/catalogue/1","builds":[{"sha256":"00","name":"a","version":"1","source":"b"}]}"#.to_owned(),
+    ];
+    let streams = streams().into_iter().map(|stream| stream[1..].to_vec());
+    let volumes = volumes().into_iter().take(4);
+    documents
+        .map(String::into_bytes)
+        .into_iter()
+        .chain(streams)
+        .chain(volumes)
+        .collect()
 }
 
 /// Small streams, one of each form; the first byte tells the fuzz target which form it is.
