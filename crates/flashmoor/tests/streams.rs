@@ -196,8 +196,13 @@ fn saved_guests_give_back_firmware_variables_and_an_offer() {
     assert!(evidence.ends_with("firmware.arch"), "{evidence}");
 
     // Nobody can ask a saved guest for an offer.
-    let live = verdict["phases"]["live_migration"]["findings"].as_array().unwrap();
-    let size = live.iter().find(|finding| finding["code"] == "FM-FLASH-SIZE").unwrap();
+    let live = verdict["phases"]["live_migration"]["findings"]
+        .as_array()
+        .unwrap();
+    let size = live
+        .iter()
+        .find(|finding| finding["code"] == "FM-FLASH-SIZE")
+        .unwrap();
     let remedy = size["remedy"].as_str().unwrap();
     assert!(remedy.ends_with("flashmoor saved restore-plan FILE"), "{remedy}");
 }

@@ -118,6 +118,32 @@ fn like_and_for_find_the_layout_of_template_and_firmware() {
 }
 
 #[test]
+fn what_was_found_in_firmware_is_kept_for_the_next_conversion() {
+    let case = case("bookworm/OVMF_VARS.ms.fd");
+    let store = case.path("store");
+    fs::create_dir(&store).unwrap();
+    let code = fixture("bookworm/OVMF_CODE_4M.fd");
+    let made = ["one.fd", "two.fd"].map(|name| {
+        let to = case.path(name);
+        vars(&[
+            "convert",
+            case.name(),
+            "--for",
+            &code,
+            "-o",
+            &to,
+            "--store",
+            &store,
+        ]);
+        let entries = fs::read_dir(format!("{store}/cache/inspect")).unwrap().count();
+        // The entry, and which file it is of.
+        assert_eq!(entries, if name == "one.fd" { 1 } else { 2 });
+        fs::read(to).unwrap()
+    });
+    assert!(made[0] == made[1]);
+}
+
+#[test]
 fn what_does_not_fit_is_refused_by_name_and_nothing_is_written() {
     let case = case("bookworm/OVMF_VARS_4M.ms.fd");
     let big = case.path("big");

@@ -128,6 +128,7 @@ pub fn convert(input: &Path, into: Into, output: &Path) {
         output: output.to_owned(),
         replace: false,
         even_if_in_use: false,
+        cache: None,
     })
     .unwrap_or_else(|error| panic!("{}: {error}", input.display()));
 }

@@ -46,6 +46,7 @@ fn convert(input: &Path, code: &str, output: &Path) {
         output: output.to_owned(),
         replace: false,
         even_if_in_use: false,
+        cache: None,
     })
     .unwrap();
 }

@@ -203,6 +203,7 @@ impl<'a> Demonstration<'a> {
             output: new.clone(),
             replace: false,
             even_if_in_use: false,
+            cache: None,
         })?;
         let after = vars::list(&new, false)?;
         let same = |one: &vars::VariableDocument, other: &vars::VariableDocument| {

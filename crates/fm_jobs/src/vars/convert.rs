@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fm_formats::image::{Feature, ImageFacts, Layout, Role};
+use fm_formats::image::{Feature, Layout, Role};
 use fm_formats::varstore::{Checks, Format, Variable, Writer};
 
 use super::certdb;
@@ -12,6 +12,7 @@ use super::replace::Target;
 use super::save::{Image, Report, Tail, write_flash, write_json};
 use super::source::{Content, Source, is_written};
 use super::{Error, qcow2};
+use crate::inspect::{self, Cache};
 
 /// What to convert into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct ConvertRequest {
     pub replace: bool,
     /// Read or replace although a program has the file open for writing.
     pub even_if_in_use: bool,
+    /// What was found in images seen before, if that is kept: firmware that is known need not be decoded again.
+    pub cache: Option<Cache>,
 }
 
 /// Writes every live variable of the input into a fresh store: same name, GUID, attributes, data, timestamp,
@@ -69,7 +72,7 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
         .layout()?
         .map_or_else(|| "JSON".to_owned(), |layout| layout.name().to_owned());
     let code = source.code()?;
-    let Some(shape) = request.into.shape(&mut report)? else {
+    let Some(shape) = request.into.shape(request.cache.as_ref(), &mut report)? else {
         return into_json(target, &source, variables, code.is_some(), report);
     };
     report.notes.extend(source.digest_notes());
@@ -181,7 +184,7 @@ struct Shape {
 
 impl Into {
     /// The flash image to make; nothing for JSON.
-    fn shape(&self, report: &mut Report) -> Result<Option<Shape>, Error> {
+    fn shape(&self, cache: Option<&Cache>, report: &mut Report) -> Result<Option<Shape>, Error> {
         let bare = |layout: Layout| Shape {
             layout,
             len_bytes: layout.vars_size_bytes(),
@@ -208,7 +211,7 @@ impl Into {
                 }))
             }
             Self::ForCode(path) => {
-                let (layout, is_combined) = code_layout(path)?;
+                let (layout, is_combined) = code_layout(path, cache)?;
                 if is_combined {
                     report.notes.push(format!(
                         "{} holds variables and firmware in one; what is written holds variables only (--like {0} makes \
@@ -223,30 +226,42 @@ impl Into {
 }
 
 /// The layout that firmware in a CODE file or combined image expects of its VARS, and whether it is combined.
-fn code_layout(path: &Path) -> Result<(Layout, bool), Error> {
+fn code_layout(path: &Path, cache: Option<&Cache>) -> Result<(Layout, bool), Error> {
     let failed = |source| Error::File {
         action: "read",
         path: path.to_path_buf(),
         source,
     };
-    let file = super::source::open(path).map_err(failed)?;
-    let flash = qcow2::unpack(path, &file)?;
     let unfit = |why: &str| Error::UnknownCode {
         path: path.to_path_buf(),
         why: why.to_owned(),
     };
-    let facts = ImageFacts::of(&flash.tree(), flash.len_bytes).map_err(|why| unfit(&why.to_string()))?;
-    if facts.role == Role::Vars {
+    let found = match inspect::seen(path, cache) {
+        Some((found, _)) => found,
+        None => {
+            let file = super::source::open(path).map_err(failed)?;
+            inspect::found(&qcow2::unpack(path, &file)?, cache)
+        }
+    };
+    if found.kind == Role::Vars.name() {
         return Err(unfit("it holds variables, no firmware"));
     }
-    if facts.has(Feature::PvVars) {
+    let Some(image) = found.image else {
+        return Err(unfit(&found.reason.unwrap_or_default()));
+    };
+    if image
+        .features
+        .iter()
+        .any(|feature| feature == Feature::PvVars.name())
+    {
         return Err(unfit(
             "it keeps its variables in QEMU's uefi-vars device, not in flash; --layout json makes what that reads",
         ));
     }
-    facts
+    image
         .layout
-        .map(|layout| (layout, facts.role == Role::Combined))
+        .and_then(|layout| layout.parse().ok())
+        .map(|layout| (layout, found.kind == Role::Combined.name()))
         .ok_or_else(|| unfit("its size is no known layout's"))
 }
 
@@ -273,5 +288,6 @@ pub fn export(request: &ExportRequest) -> Result<VarsChange, Error> {
         output: request.output.clone(),
         replace: request.replace,
         even_if_in_use: false,
+        cache: None,
     })
 }

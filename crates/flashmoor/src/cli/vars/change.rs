@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use fm_formats::image::Layout;
 use fm_formats::varstore::attribute;
 use fm_jobs::Error;
+use fm_jobs::inspect::Cache;
 use fm_jobs::vars::{
     self, ConvertRequest, DeleteRequest, ExportRequest, FileFormat, ImportRequest, Into, SetRequest,
 };
@@ -259,6 +260,7 @@ impl Convert {
             output: self.output.clone(),
             replace: self.replace,
             even_if_in_use: self.even_if_in_use,
+            cache: Cache::open(context.global.store.as_deref()),
         })?;
         changed(context, &change)
     }
