@@ -363,6 +363,43 @@ fn channels_postcopy_and_an_address_of_ones_own_reach_qemu() {
     }
 }
 
+/// libvirt and scripts set what they need and expect the rest to be as QEMU starts.
+#[test]
+fn a_guest_that_arrived_migrates_on_for_somebody_who_knows_nothing_of_us() {
+    let mut bench = Bench::new();
+    let mut source = bench.guest_2m();
+    let mut here = blank_destination(&mut bench);
+    let settings = |guest: &mut Guest| {
+        ["query-migrate-capabilities", "query-migrate-parameters"]
+            .map(|query| guest.monitor().execute(query, None).unwrap())
+    };
+    let before = [settings(&mut source), settings(&mut here)];
+    let mut command = migrate(&bench, &source, &here);
+    command.args(["--bandwidth", "500M", "--downtime-limit", "77", "--multifd", "2"]);
+    document(&command.output().unwrap());
+    assert_eq!([settings(&mut source), settings(&mut here)], before);
+
+    let (code, vars) = (
+        bench.zeros("further-code.fd", SIZE_2M),
+        bench.zeros("further-vars.fd", VARS_SIZE_2M),
+    );
+    let mut further = bench.start(&Machine::new(Arch::X86_64, &code, &vars).incoming());
+    let uri = serde_json::json!({ "uri": format!("unix:{}", bench.path("further").display()) });
+    for (guest, command) in [(&mut further, "migrate-incoming"), (&mut here, "migrate")] {
+        guest.monitor().execute(command, Some(uri.clone())).unwrap();
+    }
+    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    let state = loop {
+        let info = here.monitor().execute("query-migrate", None).unwrap();
+        let state = info["status"].as_str().unwrap().to_owned();
+        if matches!(state.as_str(), "completed" | "failed") || std::time::Instant::now() > deadline {
+            break state;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    assert_eq!(state, "completed");
+}
+
 #[test]
 fn a_guest_goes_from_qemu_7_2_to_10_0_and_back_on_one_machine_type() {
     let mut bench = Bench::new();

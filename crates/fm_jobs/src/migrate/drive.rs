@@ -91,7 +91,13 @@ impl Drive<'_> {
             destination: Settings::read(self.destination)?,
         };
         match self.attempt(uri, &before, cancel, report) {
-            Ok(statistics) => Ok(statistics),
+            Ok(statistics) => {
+                // The guest's next migration may be driven by somebody who knows nothing of ours, and would wait for
+                // ever where it is told to pause.
+                before.destination.restore(self.destination);
+                before.source.restore(self.source);
+                Ok(statistics)
+            }
             Err(error) => Err(self.recover(error, &before)),
         }
     }
