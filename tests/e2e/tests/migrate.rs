@@ -256,6 +256,33 @@ fn a_source_that_dies_midway_is_said_to_have_died() {
     );
 }
 
+/// Between these two, under TCG, QEMU finds only after the source has sent everything that it cannot load the guest's
+/// processor: the source says completed, the older destination ends, the newer one stays and says failed.
+#[test]
+fn a_destination_that_cannot_load_a_device_in_the_end_leaves_the_guest_running_at_the_source() {
+    let newer = fm_fixtures::qemu_10("aarch64");
+    let older = Path::new("qemu-system-aarch64");
+    for (from, to) in [(older, newer.as_path()), (newer.as_path(), older)] {
+        let mut bench = Bench::new();
+        let machine = |code: &Path, vars: &Path, program: &Path| {
+            let mut machine = Machine::new(Arch::Aarch64, code, vars);
+            machine.machine = "virt-7.2".into();
+            machine.emulator.program = program.to_owned();
+            machine
+        };
+        let vars = bench.copy("bookworm/AAVMF_VARS.fd", "vars.fd");
+        let code = fm_fixtures::path("bookworm/AAVMF_CODE.fd");
+        let mut source = bench.start(&machine(&code, &vars, from));
+        let blank = ["blank-code.fd", "blank-vars.fd"].map(|name| bench.zeros(name, 64 << 20));
+        let destination = bench.start(&machine(&blank[0], &blank[1], to).incoming());
+        let output = migrate(&bench, &source, &destination).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains("the guest is at the source"), "{said}");
+        assert!(runs(&mut source), "{said}");
+    }
+}
+
 #[test]
 fn ctrl_c_cancels_and_the_guest_runs_on_at_the_source() {
     let mut bench = Bench::new();

@@ -242,16 +242,33 @@ impl Drive<'_> {
         }
     }
 
-    /// The destination has the stream's end; wait until it has left the incoming state.
+    /// The source has sent everything; wait until the destination has left the incoming state. It may still find that it
+    /// cannot load a device, of which the source hears nothing: then it ends, or stays as it was, and the guest has
+    /// to go on at the source.
     fn wait_for_arrival(&mut self) -> Result<String, Error> {
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         loop {
-            let status = status(self.destination)?;
-            if status != "inmigrate" || Instant::now() > deadline {
-                return Ok(status);
+            match status(self.destination) {
+                Ok(status) if status != "inmigrate" => return Ok(status),
+                Ok(_) => {}
+                Err(_) => return Err(self.failure(&Value::Null)),
             }
-            self.destination
-                .event(deadline.min(Instant::now() + REPORT_EVERY))?;
+            let Ok(info) = self.destination.execute("query-migrate", None) else {
+                return Err(self.failure(&Value::Null));
+            };
+            if progress(&info).status == "failed" {
+                return Err(self.failure(&Value::Null));
+            }
+            if Instant::now() > deadline {
+                // It must not begin to run when the source does.
+                let error = self.failure(&Value::Null);
+                let _ = self.destination.execute("quit", None);
+                return Err(error);
+            }
+            let wake = deadline.min(Instant::now() + REPORT_EVERY);
+            if self.destination.event(wake).is_err() {
+                return Err(self.failure(&Value::Null));
+            }
         }
     }
 
