@@ -283,6 +283,22 @@ fn a_file_of_which_nothing_can_be_told_must_still_fill_the_chip_of_the_guests_bo
     refused(&full, &blank, "FM-FLASH-FILE", message);
 }
 
+/// Run on aarch64 with 7.2 and 10.0, both ways: the destination ends when it loads the processor.
+#[test]
+fn nothing_is_promised_of_a_virt_machine_between_two_releases() {
+    let arm = |qemu: QemuVersion| {
+        let mut facts = side(64 << 20, 64 << 20);
+        facts.machine = Known::new(MachineType::new("virt-7.2", None), "--machine");
+        facts.qemu = Known::new(qemu, "-version");
+        facts.code.arch = Known::new(fm_formats::image::Arch::Aarch64, "CODE.fd");
+        facts
+    };
+    let here = arm(QemuVersion::new(7, 2, 0));
+    let outcome = |to: &Facts| live(&judge(&here, to)).outcome();
+    assert_eq!(outcome(&arm(QemuVersion::new(7, 2, 22))), Outcome::Compatible);
+    assert_eq!(outcome(&arm(QemuVersion::new(10, 0, 2))), Outcome::Unknown);
+}
+
 #[test]
 fn boards_without_versioned_types_are_told_apart_by_the_release_of_qemu() {
     let riscv = |qemu: QemuVersion| {

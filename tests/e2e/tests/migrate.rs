@@ -403,7 +403,8 @@ fn a_guest_that_arrived_migrates_on_for_somebody_who_knows_nothing_of_us() {
     let before = [settings(&mut source), settings(&mut here)];
     let mut command = migrate(&bench, &source, &here);
     command.args(["--bandwidth", "500M", "--downtime-limit", "77", "--multifd", "2"]);
-    document(&command.output().unwrap());
+    let migrated = document(&command.output().unwrap());
+    assert_eq!(migrated["outcome"], "completed");
     assert_eq!([settings(&mut source), settings(&mut here)], before);
 
     let (code, vars) = (

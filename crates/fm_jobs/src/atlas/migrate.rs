@@ -63,7 +63,14 @@ pub(super) fn observe(
         return Ok(refused(message, Some(runs_on)));
     }
     let wanted = Code::of(&step.source, arch);
-    let runs = wanted.compare(&mut target)?;
+    let Ok(runs) = wanted.compare(&mut target) else {
+        // The source has sent everything, and the destination then could not load it.
+        let _ = target.wait_for_end();
+        let message = first_words(&target.stderr());
+        command(&mut source, "cont", None)?;
+        let runs_on = source.status().map_err(lab)? == "running";
+        return Ok(refused(message, Some(runs_on)));
+    };
     let (mut first, mut after_reset, mut still) = (None, None, None);
     if follow {
         let from = target.serial.transcript().len();

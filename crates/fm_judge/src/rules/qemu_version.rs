@@ -1,14 +1,30 @@
-//! That the QEMU versions are known at all: messages and known troubles depend on them.
+//! That the QEMU versions are known at all: messages and known troubles depend on them. On `virt` boards the processor
+//! depends on them as well, unless it is the host's.
 
 use super::{missing, text};
 use crate::finding::Told;
 use crate::report::{Pair, Report};
-use crate::{Outcome, Phase};
+use crate::{MachineFamily, Outcome, Phase};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the QEMU version";
     let (source, destination) = (pair.source.qemu.fact(), pair.destination.qemu.fact());
     let known = source.is_some() && destination.is_some();
+    let series = |side: &crate::Facts| side.qemu.value().map(|qemu| (qemu.major, qemu.minor));
+    let machine = pair.source.machine.value();
+    let on_virt = machine.is_some_and(|machine| machine.family() == MachineFamily::Virt);
+    if known && on_virt && series(pair.source) != series(pair.destination) {
+        report.find(Phase::LiveMigration, Outcome::Unknown, || {
+            Told::about(
+                SUBJECT,
+                "an emulated processor of this board has other registers in other releases, and QEMU then cannot load the guest in the end; with KVM it is the host's",
+            )
+            .source(source, text)
+            .destination(destination, text)
+            .remedy("try it, the guest goes on at the source where it fails: flashmoor migrate SOURCE DESTINATION")
+        });
+        return;
+    }
     report.find(
         Phase::LiveMigration,
         if known {
