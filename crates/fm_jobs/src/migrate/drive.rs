@@ -251,24 +251,32 @@ impl Drive<'_> {
             match status(self.destination) {
                 Ok(status) if status != "inmigrate" => return Ok(status),
                 Ok(_) => {}
-                Err(_) => return Err(self.failure(&Value::Null)),
+                Err(error) => return Err(self.lost(error)),
             }
-            let Ok(info) = self.destination.execute("query-migrate", None) else {
-                return Err(self.failure(&Value::Null));
-            };
+            let info = self.destination.execute("query-migrate", None);
+            let info = info.map_err(|error| self.lost(error))?;
             if progress(&info).status == "failed" {
                 return Err(self.failure(&Value::Null));
             }
             if Instant::now() > deadline {
-                // It must not begin to run when the source does.
                 let error = self.failure(&Value::Null);
+                // It must not begin to run when the source does.
                 let _ = self.destination.execute("quit", None);
+                let ended = Instant::now() + SETTLE_TIMEOUT;
+                while Instant::now() < ended && self.destination.event(ended).is_ok() {}
                 return Err(error);
             }
             let wake = deadline.min(Instant::now() + REPORT_EVERY);
-            if self.destination.event(wake).is_err() {
-                return Err(self.failure(&Value::Null));
-            }
+            let event = self.destination.event(wake);
+            event.map_err(|error| self.lost(error))?;
+        }
+    }
+
+    /// What it means that the destination's monitor failed after everything was sent.
+    fn lost(&mut self, error: qmp::Error) -> Error {
+        match has_ended(&error) {
+            true => self.failure(&Value::Null),
+            false => error.into(),
         }
     }
 
@@ -291,12 +299,15 @@ impl Drive<'_> {
         }
         before.source.restore(self.source);
         before.destination.restore(self.destination);
-        let stands = matches!(
-            status(self.source).as_deref(),
-            Ok("postmigrate" | "paused" | "finish-migrate")
-        );
-        let ran_elsewhere = matches!(status(self.destination).as_deref(), Ok(other) if other != "inmigrate");
-        if self.was_running && stands && !ran_elsewhere {
+        let here = status(self.source).unwrap_or_default();
+        let stands = matches!(here.as_str(), "postmigrate" | "paused" | "finish-migrate");
+        let runs_elsewhere = match status(self.destination) {
+            Ok(there) => there != "inmigrate",
+            // With all that it needs it may begin to run at any moment.
+            Err(error) if here == "postmigrate" && !has_ended(&error) => return Error::Unsettled,
+            Err(_) => false,
+        };
+        if self.was_running && stands && !runs_elsewhere {
             let _ = self.source.execute("cont", None);
         }
         error
@@ -399,6 +410,11 @@ impl Settings {
     }
 }
 
+/// Whether there is no QEMU any more at the other end of a monitor.
+fn has_ended(error: &qmp::Error) -> bool {
+    matches!(error, qmp::Error::Closed { .. } | qmp::Error::Io { .. })
+}
+
 fn status(client: &mut Client) -> Result<String, qmp::Error> {
     let reply = client.execute("query-status", None)?;
     Ok(reply
@@ -439,5 +455,84 @@ fn progress(info: &Value) -> Progress {
         pass: ram("dirty-sync-count"),
         elapsed_ms: number(info, &["total-time"]),
         eta_ms: remaining_bytes.saturating_mul(1000).checked_div(rate),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+    use std::thread::{self, JoinHandle};
+
+    use super::*;
+
+    const GREETING: &str =
+        r#"{"QMP":{"version":{"qemu":{"micro":2,"minor":0,"major":10},"package":""},"capabilities":[]}}"#;
+
+    /// A monitor in this run state that falls silent after so many commands; at its end, the commands that came.
+    fn monitor(path: &Path, state: &'static str, answers: usize) -> JoinHandle<Vec<String>> {
+        let listener = UnixListener::bind(path).unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            writeln!(stream, "{GREETING}").unwrap();
+            let mut came = Vec::new();
+            while let Some(Ok(line)) = lines.next() {
+                let command: Value = serde_json::from_str(&line).unwrap();
+                came.push(command["execute"].as_str().unwrap().to_owned());
+                if came.len() <= answers {
+                    let reply = json!({ "return": { "status": state }, "id": command["id"] });
+                    writeln!(stream, "{reply}").unwrap();
+                }
+            }
+            came
+        })
+    }
+
+    /// What recovering from a failure says, and whether the guest was told to go on at the source; a QEMU that hangs
+    /// just then cannot be had for the asking.
+    fn recovered(source_state: &'static str, destination_answers: usize) -> (Error, bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
+        let source = monitor(&here, source_state, usize::MAX);
+        let destination = monitor(&there, "inmigrate", destination_answers);
+        let [mut at_source, mut at_destination] =
+            [here, there].map(|path| Client::connect(&path, Duration::from_millis(300)).unwrap());
+        let before = || Settings {
+            enabled: Vec::new(),
+            parameters: Map::new(),
+        };
+        let mut drive = Drive {
+            source: &mut at_source,
+            destination: &mut at_destination,
+            options: &Options::default(),
+            was_running: true,
+            variables: None,
+        };
+        let failed = drive.failure(&Value::Null);
+        let said = drive.recover(
+            failed,
+            &Before {
+                source: before(),
+                destination: before(),
+            },
+        );
+        drop((at_source, at_destination));
+        destination.join().unwrap();
+        let commands = source.join().unwrap();
+        (said, commands.iter().any(|command| command == "cont"))
+    }
+
+    #[test]
+    fn the_guest_does_not_go_on_at_the_source_while_a_silent_destination_may_run_it() {
+        // The handshake is a command.
+        assert!(matches!(recovered("postmigrate", 1), (Error::Unsettled, false)));
+        assert!(matches!(
+            recovered("postmigrate", usize::MAX),
+            (Error::Failed { .. }, true)
+        ));
+        // The end of the stream was never sent.
+        assert!(matches!(recovered("paused", 1), (Error::Failed { .. }, true)));
     }
 }

@@ -66,6 +66,12 @@ pub enum Error {
         /// The destination's run state, if it still answers.
         destination_status: Option<String>,
     },
+    /// The destination has everything and is silent.
+    #[error(
+        "everything was sent, and the destination's QEMU does not answer: the guest may run there, so it stands still \
+         at the source"
+    )]
+    Unsettled,
     /// What the guest wrote to VARS would have stayed behind.
     #[error(
         "the guest wrote variables while it migrated, which QEMU does not send again; the migration was \
@@ -117,6 +123,11 @@ impl Error {
             Self::Failed { .. } => "restart the destination's QEMU and repeat the migration".into(),
             Self::SourceDied { .. } => {
                 "start the guest again from its disks; look into the source's QEMU log".into()
+            }
+            Self::Unsettled => {
+                "ask the destination's monitor (`query-status`); if the guest does not run there, end that QEMU and say \
+                 `cont` at the source's monitor"
+                    .into()
             }
             Self::VariablesWritten => "start the destination's QEMU again and repeat the migration when the guest has booted, or with \
                  `--stop-first`: it then stands still meanwhile and can write nothing"
