@@ -141,6 +141,42 @@ fn what_was_found_in_firmware_is_kept_for_the_next_conversion() {
         fs::read(to).unwrap()
     });
     assert!(made[0] == made[1]);
+    // What is written down is believed: told that it is a 2M build, the next conversion is for one.
+    let small = fixture("bookworm/OVMF_CODE.fd");
+    for to in ["three.fd", "four.fd"] {
+        vars(&[
+            "convert",
+            case.name(),
+            "--for",
+            &small,
+            "-o",
+            &case.path(to),
+            "--store",
+            &store,
+        ]);
+    }
+    let book = format!("{store}/cache/inspect/files");
+    let text = fs::read_to_string(&book).unwrap();
+    let keys: Vec<&str> = text
+        .lines()
+        .filter_map(|line| Some(line.split_once(' ')?.1))
+        .collect();
+    let [large, small] = keys[..] else {
+        panic!("{text}")
+    };
+    fs::write(&book, text.replace(large, small)).unwrap();
+    let to = case.path("five.fd");
+    vars(&[
+        "convert",
+        case.name(),
+        "--for",
+        &code,
+        "-o",
+        &to,
+        "--store",
+        &store,
+    ]);
+    assert_eq!(json(&["list", &to])["layout"], "2M");
 }
 
 #[test]

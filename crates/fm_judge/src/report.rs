@@ -44,12 +44,10 @@ impl Report {
 
     /// Notes a finding of a phase that is asked for; `told` is not called when only outcomes are wanted.
     pub(crate) fn find(&mut self, phase: Phase, outcome: Outcome, told: impl FnOnce() -> Told) {
-        let spoken_of = self.rule.is_none_or(|rule| rule.phases.contains(&phase));
-        debug_assert!(
-            spoken_of,
-            "{:?} does not say that it speaks of {phase}",
-            self.rule
-        );
+        if let Some(rule) = self.rule {
+            let says_so = rule.phases.contains(&phase);
+            debug_assert!(says_so, "{} does not say that it speaks of {phase}", rule.code);
+        }
         if !self.asks(&[phase]) {
             return;
         }

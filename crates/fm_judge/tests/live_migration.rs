@@ -1,5 +1,6 @@
 //! What the rules say of live migrations, QEMU's words included.
 
+use fm_formats::image::Arch;
 use fm_judge::{
     Block, Facts, Firmware, Known, MachineType, Outcome, Phase, PhaseVerdict, QemuVersion, Verdict, arrival,
     judge,
@@ -21,6 +22,20 @@ fn side(code_bytes: u64, vars_bytes: u64) -> Facts {
 
 fn side_4m() -> Facts {
     side(0x37_c000, 0x8_4000)
+}
+
+/// The same on the `virt` machine of an architecture: ARM has versions of it, the others one.
+fn on_virt(arch: Arch, [code_bytes, vars_bytes]: [u64; 2], qemu: (u16, u16, u16)) -> Facts {
+    let qemu = QemuVersion::new(qemu.0, qemu.1, qemu.2);
+    let machine = match arch {
+        Arch::Aarch64 => MachineType::new("virt-7.2", None),
+        _ => MachineType::new("virt", Some(qemu)),
+    };
+    let mut facts = side(code_bytes, vars_bytes);
+    facts.machine = Known::new(machine, "--machine");
+    facts.qemu = Known::new(qemu, "-version");
+    facts.code.arch = Known::new(arch, "CODE.fd");
+    facts
 }
 
 fn live(verdict: &Verdict) -> &PhaseVerdict {
@@ -201,11 +216,7 @@ fn a_flash_file_that_qemu_does_not_take_is_refused_at_the_start() {
 #[test]
 fn a_file_that_does_not_fill_the_chip_of_a_virt_machine_is_refused_in_qemus_words() {
     let arm = |code_bytes: u64, vars_bytes: u64, qemu: (u16, u16, u16)| {
-        let mut facts = side(code_bytes, vars_bytes);
-        facts.machine = Known::new(MachineType::new("virt-7.2", None), "--machine");
-        facts.qemu = Known::new(QemuVersion::new(qemu.0, qemu.1, qemu.2), "-version");
-        facts.code.arch = Known::new(fm_formats::image::Arch::Aarch64, "CODE.fd");
-        facts
+        on_virt(Arch::Aarch64, [code_bytes, vars_bytes], qemu)
     };
     const CHIP: u64 = 64 << 20;
     let full = arm(CHIP, CHIP, (7, 2, 22));
@@ -234,14 +245,8 @@ fn a_file_that_does_not_fill_the_chip_of_a_virt_machine_is_refused_in_qemus_word
 
 #[test]
 fn flash_of_loongarch_is_as_large_as_its_file_and_takes_whole_sectors() {
-    let side = |code_bytes: u64, qemu: QemuVersion| {
-        let mut facts = side(code_bytes, 16 << 20);
-        facts.machine = Known::new(MachineType::new("virt", Some(qemu)), "--machine");
-        facts.qemu = Known::new(qemu, "-version");
-        facts.code.arch = Known::new(fm_formats::image::Arch::Loongarch64, "CODE.fd");
-        facts
-    };
-    let qemu = QemuVersion::new(10, 0, 2);
+    let side = |code_bytes: u64, qemu| on_virt(Arch::Loongarch64, [code_bytes, 16 << 20], qemu);
+    let qemu = (10, 0, 2);
     let whole = side(16 << 20, qemu);
     assert_eq!(live(&judge(&whole, &whole)).outcome(), Outcome::Compatible);
     let cut = "hw/loongarch/virt.c:107: virt_flash_map1: Assertion `QEMU_IS_ALIGNED(real_size, \
@@ -253,7 +258,7 @@ fn flash_of_loongarch_is_as_large_as_its_file_and_takes_whole_sectors() {
         "FM-FLASH-SIZE",
         "Size mismatch: virt.flash0: 0x1000000 != 0x800000: Invalid argument",
     );
-    for (code_bytes, qemu) in [(32 << 20, qemu), (1000, QemuVersion::new(10, 1, 0))] {
+    for (code_bytes, qemu) in [(32 << 20, qemu), (1000, (10, 1, 0))] {
         // The line of that assertion is not known.
         let verdict = judge(&whole, &side(code_bytes, qemu));
         let flash = live(&verdict)
@@ -270,9 +275,7 @@ fn flash_of_loongarch_is_as_large_as_its_file_and_takes_whole_sectors() {
 
 #[test]
 fn a_file_of_which_nothing_can_be_told_must_still_fill_the_chip_of_the_guests_board() {
-    let mut full = side(64 << 20, 64 << 20);
-    full.machine = Known::new(MachineType::new("virt-7.2", None), "--machine");
-    full.code.arch = Known::new(fm_formats::image::Arch::Aarch64, "CODE.fd");
+    let full = on_virt(Arch::Aarch64, [64 << 20; 2], (7, 2, 22));
     let mut blank = full.clone();
     blank.code = fm_judge::CodeUnit {
         size_bytes: Known::new((64 << 20) - 1000, "CODE.fd"),
@@ -286,33 +289,21 @@ fn a_file_of_which_nothing_can_be_told_must_still_fill_the_chip_of_the_guests_bo
 /// Run on aarch64 with 7.2 and 10.0, both ways: the destination ends when it loads the processor.
 #[test]
 fn nothing_is_promised_of_a_virt_machine_between_two_releases() {
-    let arm = |qemu: QemuVersion| {
-        let mut facts = side(64 << 20, 64 << 20);
-        facts.machine = Known::new(MachineType::new("virt-7.2", None), "--machine");
-        facts.qemu = Known::new(qemu, "-version");
-        facts.code.arch = Known::new(fm_formats::image::Arch::Aarch64, "CODE.fd");
-        facts
-    };
-    let here = arm(QemuVersion::new(7, 2, 0));
+    let arm = |qemu| on_virt(Arch::Aarch64, [64 << 20; 2], qemu);
+    let here = arm((7, 2, 0));
     let outcome = |to: &Facts| live(&judge(&here, to)).outcome();
-    assert_eq!(outcome(&arm(QemuVersion::new(7, 2, 22))), Outcome::Compatible);
-    assert_eq!(outcome(&arm(QemuVersion::new(10, 0, 2))), Outcome::Unknown);
+    assert_eq!(outcome(&arm((7, 2, 22))), Outcome::Compatible);
+    assert_eq!(outcome(&arm((10, 0, 2))), Outcome::Unknown);
 }
 
 #[test]
 fn boards_without_versioned_types_are_told_apart_by_the_release_of_qemu() {
-    let riscv = |qemu: QemuVersion| {
-        let mut facts = side(32 << 20, 32 << 20);
-        facts.machine = Known::new(MachineType::new("virt", Some(qemu)), "--machine");
-        facts.qemu = Known::new(qemu, "-version");
-        facts.code.arch = Known::new(fm_formats::image::Arch::Riscv64, "CODE.fd");
-        facts
-    };
-    let here = riscv(QemuVersion::new(10, 0, 2));
+    let riscv = |qemu| on_virt(Arch::Riscv64, [32 << 20; 2], qemu);
+    let here = riscv((10, 0, 2));
     let outcome = |to: &Facts| live(&judge(&here, to)).outcome();
-    assert_eq!(outcome(&riscv(QemuVersion::new(10, 0, 9))), Outcome::Compatible);
-    assert_eq!(outcome(&riscv(QemuVersion::new(10, 1, 0))), Outcome::Unknown);
-    let mut nameless = riscv(QemuVersion::new(10, 0, 2));
+    assert_eq!(outcome(&riscv((10, 0, 9))), Outcome::Compatible);
+    assert_eq!(outcome(&riscv((10, 1, 0))), Outcome::Unknown);
+    let mut nameless = riscv((10, 0, 2));
     nameless.qemu = Known::default();
     assert_eq!(outcome(&nameless), Outcome::Unknown);
 }

@@ -10,9 +10,9 @@ pub enum Arch {
     X86_64,
     /// `qemu-system-aarch64`, machine `virt`.
     Aarch64,
-    /// `qemu-system-riscv64`, machine `virt`; QEMU before 8.1 does not start firmware from its flash.
+    /// `qemu-system-riscv64`, machine `virt`. On QEMU 7.2 Debian's firmware stays silent.
     Riscv64,
-    /// `qemu-system-loongarch64`, machine `virt`; QEMU before 9.0 has no second flash chip there.
+    /// `qemu-system-loongarch64`, machine `virt`. QEMU 7.2 takes no flash drive there.
     Loongarch64,
 }
 

@@ -68,7 +68,7 @@ impl Build {
         Guest::start(&machine, run).unwrap_or_else(|error| panic!("{}: {error}", self.code))
     }
 
-    /// The machine that it is made for, with `vars`. Bookworm's QEMU starts no firmware of RISC-V and LoongArch.
+    /// The machine that it is made for, with `vars`. Bookworm's QEMU does not start that of RISC-V and LoongArch.
     ///
     /// # Panics
     /// If a fixture cannot be had, with the reason.

@@ -50,7 +50,8 @@ struct Run {
     /// Folder with firmware files (*.fd, *.bin, *.qcow2), told apart by what is in them
     #[arg(long, value_name = "DIR", default_value = "fixtures")]
     firmware: PathBuf,
-    /// A QEMU program for x86-64 or aarch64; two of one kind migrate between each other, the older one named first
+    /// A QEMU program for x86-64, aarch64, riscv64 or loongarch64; two of one kind migrate between each other, the older
+    /// one named first
     /// [default: qemu-system-x86_64, -aarch64, -riscv64 and -loongarch64, where installed]
     #[arg(long, value_name = "PROGRAM")]
     qemu: Vec<PathBuf>,

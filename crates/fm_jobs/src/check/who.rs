@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use crate::shell::quote;
 
 /// The guest of a side.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) enum Who {
     /// Files, a build: no guest is known.
-    #[default]
     Nobody,
     /// One that runs here.
     Running(String),

@@ -15,7 +15,7 @@ const GRAIN_BYTES: u64 = 0x1000;
 /// What QEMU rounds the size of a raw file up to (QEMU `block.c`, `bdrv_getlength`).
 const SECTOR_BYTES: u64 = 512;
 /// `VIRT_FLASH_SECTOR_SIZE` (QEMU `include/hw/loongarch/virt.h`).
-const SECTOR_OF_VIRT_BYTES: u64 = 0x4_0000;
+const LOONGARCH_SECTOR_BYTES: u64 = 0x4_0000;
 /// `max-fw-size` of the PC machines unless set (QEMU `hw/i386/pc.c`, `pc_machine_initfn`).
 const LIMIT_BYTES: u64 = 8 << 20;
 
@@ -120,7 +120,7 @@ fn of_sectors(to: &Facts, report: &mut Report) {
                 "a flash file of this board is a multiple of 0x40000 bytes, and no larger than 16 MiB",
             ),
             size,
-            fits && seen_bytes.is_multiple_of(SECTOR_OF_VIRT_BYTES),
+            fits && seen_bytes.is_multiple_of(LOONGARCH_SECTOR_BYTES),
             || {
                 let remedy =
                     "take the firmware file as its package ships it, or pad a copy: truncate -s %262144 COPY";
