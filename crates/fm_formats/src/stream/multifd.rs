@@ -87,6 +87,7 @@ pub struct Channel<'f> {
     rounds: u64,
     packets: u64,
     highest_packet: u64,
+    merged: u64,
     /// The init message or packet header that is being gathered.
     unit: Vec<u8>,
     unit_offset: u64,
@@ -118,6 +119,7 @@ impl<'f> Channel<'f> {
             rounds: 0,
             packets: 0,
             highest_packet: 0,
+            merged: 0,
             unit: Vec::new(),
             unit_offset: 0,
             offset: 0,
@@ -149,10 +151,19 @@ impl<'f> Channel<'f> {
 
     /// How many packets there were, and the highest number among them. All channels share one sequence
     /// from 0 on, so together they have one packet more than the highest number; QEMU before 8.0 may number
-    /// two packets alike, but then skips a number. Source: QEMU `migration/multifd.c:multifd_send_sync_main`.
+    /// two packets alike, but then skips a number, and see [`Channel::merged`].
+    /// Source: QEMU `migration/multifd.c:multifd_send_sync_main`.
     #[must_use]
     pub fn packets(&self) -> (u64, u64) {
         (self.packets, self.highest_packet)
+    }
+
+    /// How many packets held pages and ended a synchronisation as well. QEMU before 8.0 makes such a packet of
+    /// two when the synchronisation overtakes pages that are due: the number of those is then given to none, and
+    /// at times no second packet follows. Source: QEMU `migration/multifd.c:multifd_send_thread`, v7.2.
+    #[must_use]
+    pub fn merged(&self) -> u64 {
+        self.merged
     }
 
     /// The compression that its packets use.
@@ -363,6 +374,7 @@ impl<'f> Channel<'f> {
         self.payload_bytes = size;
         if flags & SYNC != 0 {
             self.rounds = self.rounds.saturating_add(1);
+            self.merged = self.merged.saturating_add(u64::from(normal.saturating_add(zero) > 0));
         }
         Ok(())
     }

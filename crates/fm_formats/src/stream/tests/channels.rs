@@ -168,3 +168,18 @@ fn packets_that_promise_what_they_cannot_hold_are_refused() {
         assert!((64..64 + 400).contains(&offset(&error)), "{case}: {error}");
     }
 }
+
+#[test]
+fn a_packet_that_holds_pages_and_ends_a_synchronisation_counts_as_two_in_one() {
+    let facts = flash_facts();
+    let bytes = packet(channel_init(0), 1, 0, "", &[], &[], &[]);
+    let bytes = packet(bytes, 1, 2, "system.flash0", &[0x1000], &[], &[1; PAGE]);
+    let bytes = packet(bytes, 0, 3, "system.flash0", &[], &[0x2000], &[]);
+    let bytes = packet(bytes, 1, 5, "system.flash0", &[], &[0], &[]).0;
+    let mut channel = Channel::new(&facts);
+    channel.push(&bytes, &mut |_, _| Ok(())).unwrap();
+    assert_eq!(
+        (channel.merged(), channel.rounds(), channel.packets()),
+        (2, 3, (4, 5))
+    );
+}
