@@ -109,13 +109,20 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
             Err(not_flash) => streamed(request, catalogue).or_else(|_| not_firmware(request, not_flash)),
         },
         Kind::Raw => {
-            if let Some((found, len_bytes)) =
-                facts::seen(&request.path, request.cache.as_ref(), request.tree)?
-            {
+            // It is read beside being hashed: what was never seen has to be in memory, and soon.
+            let (seen, flash) = thread::scope(|scope| {
+                let flash = scope.spawn(|| Flash::read(&request.path));
+                let seen = facts::seen(&request.path, request.cache.as_ref(), request.tree);
+                (seen, facts::joined(flash))
+            });
+            if let Some((found, len_bytes)) = seen? {
                 return Ok(facts::told(request, found, len_bytes, "raw", catalogue));
             }
-            match Flash::read(&request.path)? {
-                Ok(flash) => Ok(facts::document(request, &flash, catalogue)),
+            match flash? {
+                Ok(flash) => {
+                    let found = facts::unseen(&flash, None, request.cache.as_ref(), request.tree);
+                    Ok(facts::told(request, found, flash.len_bytes, flash.format, catalogue))
+                }
                 Err(too_large) => Ok(too_large),
             }
         }
@@ -251,7 +258,7 @@ impl Flash {
     /// The digest of the whole image.
     #[must_use]
     pub fn digest(&self) -> fm_formats::Sha256 {
-        self.sha256(self.key().1)
+        self.sha256(self.hash())
     }
 
     /// The tree of what is in it.

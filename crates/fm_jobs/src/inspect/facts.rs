@@ -59,15 +59,25 @@ fn with_tree(key: String, tree: bool) -> String {
 
 /// What `flash` holds, from the cache if it was seen before.
 pub(super) fn found(flash: &Flash, cache: Option<&Cache>, tree: bool) -> Found {
-    let (key, hash) = flash.key();
-    let key = with_tree(key, tree);
-    cache.and_then(|cache| cache.get(&key)).unwrap_or_else(|| {
-        let found = find(flash, hash, tree);
-        if let Some(cache) = cache {
-            cache.put(&key, &found);
-        }
-        found
-    })
+    let hash = cache.map(|_| flash.hash());
+    let seen = cache
+        .zip(hash.as_ref())
+        .and_then(|(cache, hash)| cache.get(&with_tree(flash.key(hash), tree)));
+    seen.unwrap_or_else(|| unseen(flash, hash, cache, tree))
+}
+
+/// The same of an image that the cache does not know, with the hash of its content if it is there already.
+pub(super) fn unseen(
+    flash: &Flash,
+    hash: Option<sha2::Sha256>,
+    cache: Option<&Cache>,
+    tree: bool,
+) -> Found {
+    let (found, key) = find(flash, hash, tree);
+    if let Some(cache) = cache {
+        cache.put(&with_tree(key, tree), &found);
+    }
+    found
 }
 
 pub(super) fn document(request: &Request, flash: &Flash, catalogue: &Catalogue) -> InspectDocument {
@@ -96,9 +106,13 @@ pub(super) fn told(
     document
 }
 
-fn find(flash: &Flash, hash: sha2::Sha256, with_tree: bool) -> Found {
+/// What is in `flash`, and its key.
+fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, String) {
     thread::scope(|scope| {
-        let sha256 = scope.spawn(|| flash.sha256(hash).to_string());
+        let hashed = scope.spawn(|| {
+            let hash = hash.unwrap_or_else(|| flash.hash());
+            (flash.key(&hash), flash.sha256(hash).to_string())
+        });
         let tree = flash.tree();
         let facts = ImageFacts::of(&tree, flash.len_bytes);
         // Digests of modules here, of volumes over there: each walks all that was decoded.
@@ -107,13 +121,13 @@ fn find(flash: &Flash, hash: sha2::Sha256, with_tree: bool) -> Found {
             let modules = digests(&tree, module_nodes(&tree));
             (joined(volumes), modules)
         });
-        let sha256 = joined(sha256);
+        let (key, sha256) = joined(hashed);
         let (facts, reason) = match facts {
             Ok(facts) => (facts, None),
             Err(why) => match remains(&tree, &why) {
                 Some(facts) => (facts, Some(why.to_string())),
                 None => {
-                    return Found {
+                    let found = Found {
                         kind: "not-firmware".into(),
                         sha256,
                         reason: Some(why.to_string()),
@@ -124,10 +138,11 @@ fn find(flash: &Flash, hash: sha2::Sha256, with_tree: bool) -> Found {
                         tree: with_tree.then(|| nodes(&tree)),
                         ends_in_code: ends_in_code(flash),
                     };
+                    return (found, key);
                 }
             },
         };
-        Found {
+        let found = Found {
             kind: facts.role.name().into(),
             sha256,
             reason,
@@ -139,7 +154,8 @@ fn find(flash: &Flash, hash: sha2::Sha256, with_tree: bool) -> Found {
             damage: Vec::new(),
             tree: None,
             ends_in_code: ends_in_code(flash),
-        }
+        };
+        (found, key)
     })
 }
 
@@ -168,7 +184,7 @@ fn remains(tree: &Tree<'_>, why: &NotFirmware) -> Option<ImageFacts> {
     })
 }
 
-fn joined<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
+pub(super) fn joined<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
     handle
         .join()
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -82,17 +82,39 @@ trait Keep: Default {
     fn expect(&mut self, _bytes: usize) {}
 }
 
-impl Keep for Vec<u8> {
+/// The bytes themselves.
+#[derive(Default)]
+struct Kept {
+    /// Of the length that is expected, and zero where nothing was put: pages of zeros take no memory.
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Kept {
+    fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.len);
+        self.bytes
+    }
+}
+
+impl Keep for Kept {
     fn len_bytes(&self) -> u64 {
-        self.len() as u64
+        self.len as u64
     }
 
     fn put(&mut self, bytes: &[u8]) {
-        self.extend_from_slice(bytes);
+        let end = self.len + bytes.len();
+        if end > self.bytes.len() {
+            self.bytes.truncate(self.len);
+            self.bytes.extend_from_slice(bytes);
+        } else if !is_all(bytes, 0) {
+            self.bytes[self.len..end].copy_from_slice(bytes);
+        }
+        self.len = end;
     }
 
     fn expect(&mut self, bytes: usize) {
-        self.reserve_exact(bytes);
+        self.bytes = vec![0; bytes];
     }
 }
 
@@ -234,9 +256,9 @@ impl Flash {
         Ok(Reading::file(path)?.map(|reading| Self::of(reading, "raw")))
     }
 
-    fn of(reading: Reading<Vec<u8>>, format: &'static str) -> Self {
+    fn of(reading: Reading<Kept>, format: &'static str) -> Self {
         Self {
-            content: reading.kept,
+            content: reading.kept.into_bytes(),
             fill: reading.fill,
             len_bytes: reading.len_bytes,
             format,
@@ -258,12 +280,15 @@ impl Flash {
         Self::of(reading, format)
     }
 
-    /// What tells the image from every other, known as soon as `content` is hashed; and that hash, which
-    /// [`Flash::sha256`] goes on with.
-    pub(super) fn key(&self) -> (String, sha2::Sha256) {
-        let hash = sha2::Sha256::new().chain_update(&self.content);
+    /// The hash of `content`, which [`Flash::sha256`] goes on with.
+    pub(super) fn hash(&self) -> sha2::Sha256 {
+        sha2::Sha256::new().chain_update(&self.content)
+    }
+
+    /// What tells the image from every other, from the hash of `content`.
+    pub(super) fn key(&self, hash: &sha2::Sha256) -> String {
         let digest = Sha256::from_bytes(hash.clone().finalize().into());
-        (key(digest, self.len_bytes, self.fill), hash)
+        key(digest, self.len_bytes, self.fill)
     }
 
     /// The digest of the whole image, from that of `content`.
@@ -300,7 +325,7 @@ mod tests {
             let bytes: Vec<u8> = parts.iter().flat_map(|(byte, len)| vec![*byte; *len]).collect();
             let flash = Flash::from_bytes(&bytes, "raw");
             assert_eq!(flash.len_bytes, bytes.len() as u64);
-            assert_eq!(flash.sha256(flash.key().1), Sha256::of(&bytes), "{parts:?}");
+            assert_eq!(flash.sha256(flash.hash()), Sha256::of(&bytes), "{parts:?}");
             assert!(flash.content.len() <= kept, "{parts:?}: {}", flash.content.len());
             assert!(bytes.starts_with(&flash.content));
         }
@@ -337,11 +362,11 @@ mod tests {
                 Flash::from_bytes(&whole, "raw"),
             );
             assert_eq!(read.len_bytes, made.len_bytes, "{name}");
-            assert_eq!(read.sha256(read.key().1), Sha256::of(&whole), "{name}");
+            assert_eq!(read.sha256(read.hash()), Sha256::of(&whole), "{name}");
             assert!(read.content.len() <= made.content.len(), "{name}");
             assert_eq!(
                 key_of(&path).unwrap(),
-                Some((read.key().0, read.len_bytes)),
+                Some((read.key(&read.hash()), read.len_bytes)),
                 "{name}"
             );
         }

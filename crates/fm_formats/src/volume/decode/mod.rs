@@ -7,6 +7,8 @@ mod tiano;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use zerocopy::FromZeros as _;
+
 use super::Encoding;
 use crate::{Error, Result};
 
@@ -79,12 +81,7 @@ impl Job {
                 limit: self.limit_bytes as u64,
             });
         };
-        let mut bytes = Vec::new();
-        bytes
-            .try_reserve_exact(len)
-            .map_err(|_| self.failed("not enough memory"))?;
-        bytes.resize(len, 0);
-        Ok(bytes)
+        u8::new_vec_zeroed(len).map_err(|_| self.failed("not enough memory"))
     }
 }
 
