@@ -123,6 +123,8 @@ pub struct Client {
     events: VecDeque<Event>,
     timeout: Duration,
     version: Version,
+    /// Whether QEMU takes commands while its main loop stands.
+    out_of_band: bool,
     next_id: u64,
 }
 
@@ -133,6 +135,29 @@ impl Client {
     /// # Errors
     /// [`Error::Connect`], [`Error::Busy`] where the greeting stays away, and what [`Client::execute`] returns.
     pub fn connect(socket: &Path, timeout: Duration) -> Result<Self, Error> {
+        let (mut client, _) = Self::greet(socket, timeout)?;
+        client.execute("qmp_capabilities", None)?;
+        Ok(client)
+    }
+
+    /// The same, for [`Client::execute_out_of_band`].
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn connect_out_of_band(socket: &Path, timeout: Duration) -> Result<Self, Error> {
+        let (mut client, greeting) = Self::greet(socket, timeout)?;
+        let offered = greeting
+            .pointer("/QMP/capabilities")
+            .and_then(Value::as_array)
+            .is_some_and(|offered| offered.iter().any(|name| name == "oob"));
+        let enable: &[&str] = if offered { &["oob"] } else { &[] };
+        client.execute("qmp_capabilities", Some(json!({ "enable": enable })))?;
+        client.out_of_band = offered;
+        Ok(client)
+    }
+
+    /// Connects and reads the greeting.
+    fn greet(socket: &Path, timeout: Duration) -> Result<(Self, Value), Error> {
         let stream = UnixStream::connect(socket).map_err(|source| Error::Connect {
             socket: socket.to_owned(),
             source,
@@ -149,6 +174,7 @@ impl Client {
                 minor: 0,
                 micro: 0,
             },
+            out_of_band: false,
             next_id: 0,
         };
         let greeting = client
@@ -159,8 +185,7 @@ impl Client {
             })?;
         client.version = version_of(&greeting)
             .ok_or_else(|| client.protocol("greeting", "the first message has no QMP version in it"))?;
-        client.execute("qmp_capabilities", None)?;
-        Ok(client)
+        Ok((client, greeting))
     }
 
     /// The version that the greeting named.
@@ -190,10 +215,24 @@ impl Client {
     /// # Errors
     /// [`Error::Refused`] with QEMU's words; the others if there was no proper reply in time.
     pub fn execute(&mut self, command: &str, arguments: Option<Value>) -> Result<Value, Error> {
+        self.run("execute", command, arguments)
+    }
+
+    /// Runs a command that QEMU also takes while its main loop stands, as it may when a page of memory is awaited;
+    /// in turn with the others where that was not agreed on. Source: QEMU `docs/interop/qmp-spec.rst`.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub fn execute_out_of_band(&mut self, command: &str, arguments: Option<Value>) -> Result<Value, Error> {
+        let how = if self.out_of_band { "exec-oob" } else { "execute" };
+        self.run(how, command, arguments)
+    }
+
+    fn run(&mut self, how: &str, command: &str, arguments: Option<Value>) -> Result<Value, Error> {
         self.next_id = self.next_id.wrapping_add(1);
         let id = json!(self.next_id);
         let mut request = Map::new();
-        request.insert("execute".into(), command.into());
+        request.insert(how.into(), command.into());
         if let Some(arguments) = arguments {
             request.insert("arguments".into(), arguments);
         }

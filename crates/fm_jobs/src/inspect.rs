@@ -121,7 +121,13 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
             match flash? {
                 Ok(flash) => {
                     let found = facts::unseen(&flash, None, request.cache.as_ref(), request.tree);
-                    Ok(facts::told(request, found, flash.len_bytes, flash.format, catalogue))
+                    Ok(facts::told(
+                        request,
+                        found,
+                        flash.len_bytes,
+                        flash.format,
+                        catalogue,
+                    ))
                 }
                 Err(too_large) => Ok(too_large),
             }

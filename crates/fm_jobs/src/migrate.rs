@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use fm_formats::Sha256;
 use fm_host::monitor::{self, Description};
-use fm_host::qmp::Client;
+use fm_host::qmp::{self, Client};
 use fm_judge::{Outcome, Phase};
 use fm_store::Store;
 use schemars::JsonSchema;
@@ -136,8 +136,11 @@ pub fn migrate(
     cancel: &AtomicBool,
     watch: &mut dyn FnMut(&Event),
 ) -> crate::Result<Migrated> {
-    let mut source = connect(&request.source)?;
-    let mut destination = connect(&request.destination)?;
+    let mut source = connect(&request.source, Client::connect)?;
+    let mut destination = match request.options.postcopy {
+        true => connect(&request.destination, Client::connect_out_of_band),
+        false => connect(&request.destination, Client::connect),
+    }?;
     let from = monitor::describe(&mut source).map_err(Error::from)?;
     let to = monitor::describe(&mut destination).map_err(Error::from)?;
     expect_ready(&request.source, &from, &request.destination, &to)?;
@@ -157,6 +160,8 @@ pub fn migrate(
         options: &request.options,
         was_running,
         variables,
+        switched: false,
+        resumed: false,
     };
     let done = drive.run(&address.uri, cancel, &mut |progress| {
         watch(&Event::Progress(progress.clone()))
@@ -189,8 +194,8 @@ pub fn migrate(
     })
 }
 
-fn connect(socket: &Path) -> Result<Client, Error> {
-    let mut client = Client::connect(socket, CONNECT_TIMEOUT)?;
+fn connect(socket: &Path, how: fn(&Path, Duration) -> Result<Client, qmp::Error>) -> Result<Client, Error> {
+    let mut client = how(socket, CONNECT_TIMEOUT)?;
     client.set_timeout(MONITOR_TIMEOUT);
     Ok(client)
 }

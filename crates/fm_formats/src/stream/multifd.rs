@@ -374,7 +374,9 @@ impl<'f> Channel<'f> {
         self.payload_bytes = size;
         if flags & SYNC != 0 {
             self.rounds = self.rounds.saturating_add(1);
-            self.merged = self.merged.saturating_add(u64::from(normal.saturating_add(zero) > 0));
+            self.merged = self
+                .merged
+                .saturating_add(u64::from(normal.saturating_add(zero) > 0));
         }
         Ok(())
     }

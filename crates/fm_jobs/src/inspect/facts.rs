@@ -67,12 +67,7 @@ pub(super) fn found(flash: &Flash, cache: Option<&Cache>, tree: bool) -> Found {
 }
 
 /// The same of an image that the cache does not know, with the hash of its content if it is there already.
-pub(super) fn unseen(
-    flash: &Flash,
-    hash: Option<sha2::Sha256>,
-    cache: Option<&Cache>,
-    tree: bool,
-) -> Found {
+pub(super) fn unseen(flash: &Flash, hash: Option<sha2::Sha256>, cache: Option<&Cache>, tree: bool) -> Found {
     let (found, key) = find(flash, hash, tree);
     if let Some(cache) = cache {
         cache.put(&with_tree(key, tree), &found);

@@ -75,6 +75,10 @@ pub(super) struct Drive<'a> {
     pub(super) was_running: bool,
     /// Its variables, if they can be watched.
     pub(super) variables: Option<Variables>,
+    /// Whether it was switched to postcopy: it runs at the destination before all its memory is there.
+    pub(super) switched: bool,
+    /// Whether the destination said that it let the guest run.
+    pub(super) resumed: bool,
 }
 
 impl Drive<'_> {
@@ -144,7 +148,7 @@ impl Drive<'_> {
             variables.begin();
         }
         self.source.execute("migrate", Some(json!({ "uri": uri })))?;
-        self.follow(cancel, report)?;
+        self.follow(uri, cancel, report)?;
         let mut destination_status = self.wait_for_arrival()?;
         let mut stood_ms = None;
         if let Some(stopped) = stopped {
@@ -153,7 +157,8 @@ impl Drive<'_> {
             destination_status = status(self.destination)?;
             stood_ms = u64::try_from(stopped.elapsed().as_millis()).ok();
         }
-        let end = self.account()?;
+        // A source that has ended meanwhile has nothing more to say, and the guest is there.
+        let end = self.account().unwrap_or_default();
         Ok(Statistics {
             total_time_ms: number(&end, &["total-time"]),
             downtime_ms: stood_ms.unwrap_or_else(|| number(&end, &["downtime"])),
@@ -163,11 +168,17 @@ impl Drive<'_> {
     }
 
     /// Follows the source until it says how it ended.
-    fn follow(&mut self, cancel: &AtomicBool, report: &mut dyn FnMut(&Progress)) -> Result<(), Error> {
-        let (mut cancelling, mut switched, mut continued) = (false, false, false);
+    fn follow(
+        &mut self,
+        uri: &str,
+        cancel: &AtomicBool,
+        report: &mut dyn FnMut(&Progress),
+    ) -> Result<(), Error> {
+        let (mut cancelling, mut switching, mut continued) = (false, false, false);
         loop {
             let info = self.source.execute("query-migrate", None)?;
             let progress = progress(&info);
+            self.switched |= is_postcopy(&info);
             match progress.status.as_str() {
                 "completed" => return Ok(()),
                 "cancelled" => return Err(Error::Cancelled),
@@ -185,19 +196,30 @@ impl Drive<'_> {
                     self.source.execute("migrate-continue", Some(state))?;
                     continued = true;
                 }
+                "postcopy-paused" => {
+                    report(&progress);
+                    let refused = self.resume(uri)?;
+                    // Nobody else may be able to: see `resume`.
+                    if cancel.load(Ordering::Relaxed) {
+                        return Err(Error::PostcopyBroken { refused });
+                    }
+                    let wake = Instant::now() + REPORT_EVERY;
+                    while self.source.event(wake)?.is_some() && !cancel.load(Ordering::Relaxed) {}
+                    continue;
+                }
                 // Others come and go between releases; whatever is not an end is on the way to one.
                 _ => report(&progress),
             }
-            if cancel.load(Ordering::Relaxed) && !cancelling && !switched {
+            if cancel.load(Ordering::Relaxed) && !cancelling && !switching && !self.switched {
                 self.source.execute("migrate_cancel", None)?;
                 cancelling = true;
             }
             // The first pass sends what would be fetched page by page otherwise.
-            if self.options.postcopy && !switched && !cancelling && progress.pass > 1 {
+            if self.options.postcopy && !switching && !self.switched && !cancelling && progress.pass > 1 {
                 self.source.execute("migrate-start-postcopy", None)?;
-                switched = true;
+                switching = true;
             }
-            // Wakes at the next change of state, or in time for the next report or cancellation.
+            // Wakes at the next change of state or pass, or in time for the next report or cancellation.
             let wake = Instant::now()
                 + if cancelling {
                     REPORT_EVERY / 10
@@ -205,11 +227,58 @@ impl Drive<'_> {
                     REPORT_EVERY
                 };
             while let Some(event) = self.source.event(wake)? {
-                if event.name == "MIGRATION" || cancel.load(Ordering::Relaxed) {
+                self.switched |= is_postcopy(&event.data);
+                if matches!(event.name.as_str(), "MIGRATION" | "MIGRATION_PASS")
+                    || cancel.load(Ordering::Relaxed)
+                {
                     break;
                 }
             }
         }
+    }
+
+    /// Makes the connection again that broke after the switch to postcopy; what a QEMU said that refuses for now. The
+    /// destination's main loop may stand, awaiting a page: then it greets no client either, and only who agreed on
+    /// out-of-band commands before can tell it. Source: QEMU `docs/devel/migration/postcopy.rst`.
+    fn resume(&mut self, uri: &str) -> Result<Option<String>, Error> {
+        let mut refused = None;
+        let mut keep = |result: Result<Value, qmp::Error>| match result {
+            Ok(_) => Ok(()),
+            Err(qmp::Error::Refused { description, .. }) => {
+                refused = Some(description);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        // It may not have noticed yet. Refused where it has, or listens since the last attempt.
+        let listens = self
+            .destination
+            .execute_out_of_band("migrate-pause", None)
+            .or_else(|error| {
+                if has_ended(&error) {
+                    Err(error)
+                } else {
+                    Ok(Value::Null)
+                }
+            })
+            .and_then(|_| {
+                let arguments = json!({ "uri": uri });
+                keep(
+                    self.destination
+                        .execute_out_of_band("migrate-recover", Some(arguments)),
+                )
+            });
+        match listens {
+            Err(error) if has_ended(&error) => return Err(Error::DestinationDied),
+            // A destination that is silent now may answer at the next attempt.
+            Err(error) => return Ok(Some(error.to_string())),
+            Ok(()) => {}
+        }
+        keep(
+            self.source
+                .execute("migrate", Some(json!({ "uri": uri, "resume": true }))),
+        )?;
+        Ok(refused)
     }
 
     /// The source's account of a completed migration. QEMU 7.2 says completed before it sets the times; they
@@ -267,8 +336,8 @@ impl Drive<'_> {
                 return Err(error);
             }
             let wake = deadline.min(Instant::now() + REPORT_EVERY);
-            let event = self.destination.event(wake);
-            event.map_err(|error| self.lost(error))?;
+            let event = self.destination.event(wake).map_err(|error| self.lost(error))?;
+            self.resumed |= event.is_some_and(|event| event.name == "RESUME");
         }
     }
 
@@ -283,12 +352,23 @@ impl Drive<'_> {
     /// After a failure: settings as they were, and the guest running at the source if it ran before
     /// and certainly runs nowhere else.
     fn recover(&mut self, error: Error, before: &Before) -> Error {
+        // The guest is at neither end whole, and must not run at the source again.
+        if matches!(error, Error::PostcopyBroken { .. } | Error::DestinationDied) {
+            return error;
+        }
         if let Error::Monitor(qmp::Error::Closed { socket, .. } | qmp::Error::Io { socket, .. }) = &error
             && socket == self.source.socket()
         {
+            if self.switched {
+                return Error::SourceDiedInPostcopy;
+            }
             let destination_status = status(self.destination).ok();
             return Error::SourceDied { destination_status };
         }
+        let error = match error {
+            Error::Monitor(monitor) if self.switched => return Error::Unfollowed(monitor),
+            other => other,
+        };
         // Something on the way failed and not the migration itself: it must not go on without us.
         if !matches!(error, Error::Failed { .. } | Error::Cancelled) && self.is_under_way() {
             let _ = self.source.execute("migrate_cancel", None);
@@ -305,12 +385,22 @@ impl Drive<'_> {
             Ok(there) => there != "inmigrate",
             // With all that it needs it may begin to run at any moment.
             Err(error) if here == "postmigrate" && !has_ended(&error) => return Error::Unsettled,
+            Err(_) if self.has_run_there() => return Error::DestinationDied,
             Err(_) => false,
         };
         if self.was_running && stands && !runs_elsewhere {
             let _ = self.source.execute("cont", None);
         }
         error
+    }
+
+    /// Whether the guest may have done anything at the destination; what QEMU said before it ended still counts.
+    fn has_run_there(&mut self) -> bool {
+        let soon = Instant::now() + REPORT_EVERY;
+        while let Ok(Some(event)) = self.destination.event(soon) {
+            self.resumed |= event.name == "RESUME";
+        }
+        self.switched || self.resumed
     }
 
     fn is_under_way(&mut self) -> bool {
@@ -410,6 +500,12 @@ impl Settings {
     }
 }
 
+/// Whether a state of the migration, as a reply or event tells it, is one of postcopy.
+fn is_postcopy(said: &Value) -> bool {
+    let status = said.get("status").and_then(Value::as_str);
+    status.is_some_and(|status| status.starts_with("postcopy"))
+}
+
 /// Whether there is no QEMU any more at the other end of a monitor.
 fn has_ended(error: &qmp::Error) -> bool {
     matches!(error, qmp::Error::Closed { .. } | qmp::Error::Io { .. })
@@ -459,80 +555,4 @@ fn progress(info: &Value) -> Progress {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{BufRead as _, BufReader, Write as _};
-    use std::os::unix::net::UnixListener;
-    use std::path::Path;
-    use std::thread::{self, JoinHandle};
-
-    use super::*;
-
-    const GREETING: &str =
-        r#"{"QMP":{"version":{"qemu":{"micro":2,"minor":0,"major":10},"package":""},"capabilities":[]}}"#;
-
-    /// A monitor in this run state that falls silent after so many commands; at its end, the commands that came.
-    fn monitor(path: &Path, state: &'static str, answers: usize) -> JoinHandle<Vec<String>> {
-        let listener = UnixListener::bind(path).unwrap();
-        thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            writeln!(stream, "{GREETING}").unwrap();
-            let mut came = Vec::new();
-            while let Some(Ok(line)) = lines.next() {
-                let command: Value = serde_json::from_str(&line).unwrap();
-                came.push(command["execute"].as_str().unwrap().to_owned());
-                if came.len() <= answers {
-                    let reply = json!({ "return": { "status": state }, "id": command["id"] });
-                    writeln!(stream, "{reply}").unwrap();
-                }
-            }
-            came
-        })
-    }
-
-    /// What recovering from a failure says, and whether the guest was told to go on at the source; a QEMU that hangs
-    /// just then cannot be had for the asking.
-    fn recovered(source_state: &'static str, destination_answers: usize) -> (Error, bool) {
-        let folder = tempfile::tempdir().unwrap();
-        let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
-        let source = monitor(&here, source_state, usize::MAX);
-        let destination = monitor(&there, "inmigrate", destination_answers);
-        let [mut at_source, mut at_destination] =
-            [here, there].map(|path| Client::connect(&path, Duration::from_millis(300)).unwrap());
-        let before = || Settings {
-            enabled: Vec::new(),
-            parameters: Map::new(),
-        };
-        let mut drive = Drive {
-            source: &mut at_source,
-            destination: &mut at_destination,
-            options: &Options::default(),
-            was_running: true,
-            variables: None,
-        };
-        let failed = drive.failure(&Value::Null);
-        let said = drive.recover(
-            failed,
-            &Before {
-                source: before(),
-                destination: before(),
-            },
-        );
-        drop((at_source, at_destination));
-        destination.join().unwrap();
-        let commands = source.join().unwrap();
-        (said, commands.iter().any(|command| command == "cont"))
-    }
-
-    #[test]
-    fn the_guest_does_not_go_on_at_the_source_while_a_silent_destination_may_run_it() {
-        // The handshake is a command.
-        assert!(matches!(recovered("postmigrate", 1), (Error::Unsettled, false)));
-        assert!(matches!(
-            recovered("postmigrate", usize::MAX),
-            (Error::Failed { .. }, true)
-        ));
-        // The end of the stream was never sent.
-        assert!(matches!(recovered("paused", 1), (Error::Failed { .. }, true)));
-    }
-}
+mod tests;

@@ -66,6 +66,33 @@ pub enum Error {
         /// The destination's run state, if it still answers.
         destination_status: Option<String>,
     },
+    /// The source's QEMU ended after the switch to postcopy.
+    #[error(
+        "the source's QEMU ended after the switch to postcopy: the guest at the destination lacks memory that only the \
+         source had"
+    )]
+    SourceDiedInPostcopy,
+    /// The destination's QEMU ended too late for the guest to go on at the source.
+    #[error(
+        "the destination's QEMU ended when the guest may have run there already, and what the source has of it is too \
+         old to go on with"
+    )]
+    DestinationDied,
+    /// A monitor failed after the switch to postcopy.
+    #[error(
+        "a monitor failed after the switch to postcopy: the guest is at the destination, and its memory may still be on the way"
+    )]
+    Unfollowed(#[source] qmp::Error),
+    /// The connection broke after the switch to postcopy.
+    #[error(
+        "the connection broke after the switch to postcopy, and was not made again before this was ended: the guest is at \
+         the destination and waits for memory that is still at the source{}",
+        in_its_words(refused)
+    )]
+    PostcopyBroken {
+        /// QEMU's words, if it refused to go on.
+        refused: Option<String>,
+    },
     /// The destination has everything and is silent.
     #[error(
         "everything was sent, and the destination's QEMU does not answer: the guest may run there, so it stands still \
@@ -89,6 +116,13 @@ fn destination_words(status: &Option<String>) -> String {
         Some(status) => format!("; the destination is in state `{status}`"),
         None => "; the destination's ended as well".into(),
     }
+}
+
+fn in_its_words(refused: &Option<String>) -> String {
+    refused
+        .as_ref()
+        .map(|said| format!(" ({said})"))
+        .unwrap_or_default()
 }
 
 impl Error {
@@ -123,6 +157,23 @@ impl Error {
             Self::Failed { .. } => "restart the destination's QEMU and repeat the migration".into(),
             Self::SourceDied { .. } => {
                 "start the guest again from its disks; look into the source's QEMU log".into()
+            }
+            Self::SourceDiedInPostcopy => {
+                "end the destination's QEMU and start the guest again from its disks; look into the source's QEMU log"
+                    .into()
+            }
+            Self::DestinationDied => {
+                "end the source's QEMU and start the guest again from its disks; look into the destination's QEMU log"
+                    .into()
+            }
+            Self::Unfollowed(_) => {
+                "end neither QEMU before `query-migrate` at the source's monitor says completed".into()
+            }
+            Self::PostcopyBroken { .. } => {
+                "end neither QEMU: if the destination's monitor still answers, say `migrate-recover` with an address there, \
+                 then `migrate` with the same and `\"resume\": true` at the source's; if not, the guest is lost: start it \
+                 again from its disks"
+                    .into()
             }
             Self::Unsettled => {
                 "ask the destination's monitor (`query-status`); if the guest does not run there, end that QEMU and say \
