@@ -89,7 +89,7 @@ impl GuestMemory {
     /// The kernel's answer, such as a missing permission.
     pub fn open(process: &Process) -> Result<Self, Error> {
         let mappings = process.mappings()?;
-        let memory = Memory::new(process.open_memory()?, process.pid());
+        let memory = Memory::open(process)?;
         let (blocks, machine) = ramlist::read(&memory, &mappings);
         Ok(Self {
             pid: process.pid(),

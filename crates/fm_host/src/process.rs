@@ -5,6 +5,7 @@ mod root;
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -17,6 +18,8 @@ pub use root::Root;
 const CMDLINE_MAX_BYTES: u64 = 8 << 20;
 /// The largest list of mappings that is read: more than the kernel's default of 65,530 mappings needs.
 const MAPS_MAX_BYTES: u64 = 32 << 20;
+/// `smaps` says about twenty times as much of each.
+const SMAPS_MAX_BYTES: u64 = 20 * MAPS_MAX_BYTES;
 /// How many open files of one process are looked at.
 const FDS_MAX: usize = 65_536;
 
@@ -176,6 +179,38 @@ impl Process {
     /// The kernel's answer; it needs the right to trace the process.
     pub fn open_memory(&self) -> Result<File, Error> {
         File::open(self.dir.join("mem")).map_err(|source| Error::proc(self.pid, "the memory", source))
+    }
+
+    /// The stretches of its memory whose pages may have to come from elsewhere yet, as in a postcopy migration: whoever
+    /// reads one that has not come waits for it, however long that takes.
+    ///
+    /// # Errors
+    /// The kernel's answer, or [`Error::Malformed`].
+    pub fn awaited(&self) -> Result<Vec<Range<u64>>, Error> {
+        let held = self.open_files()?;
+        // Telling the stretches takes a walk through all of its memory.
+        if !held
+            .iter()
+            .any(|file| file.target == Path::new("anon_inode:[userfaultfd]"))
+        {
+            return Ok(Vec::new());
+        }
+        let what = "the list of mappings";
+        let bytes = self.read_bounded("smaps", SMAPS_MAX_BYTES, what)?;
+        maps::parse_awaited(&bytes).map_err(|why| Error::Malformed {
+            pid: self.pid,
+            what,
+            why,
+        })
+    }
+
+    /// The list of its pages that are there, eight bytes each.
+    ///
+    /// # Errors
+    /// The kernel's answer; it needs the right to trace the process.
+    pub(crate) fn open_pages(&self) -> Result<File, Error> {
+        File::open(self.dir.join("pagemap"))
+            .map_err(|source| Error::proc(self.pid, "the list of pages", source))
     }
 
     /// What is mapped in its memory, ascending.

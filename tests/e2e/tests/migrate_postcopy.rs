@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use fm_e2e::{Bench, qemu_10};
+use fm_e2e::{Bench, qemu_10, stderr};
 use fm_lab::{Arch, Emulator, Guest, Machine, PATIENCE};
 use serde_json::{Value, json};
 
@@ -134,6 +134,13 @@ fn as_long_as_the_ends_do_not_reach_each_other_it_is_tried_again_until_somebody_
         moving.source.monitor().execute("migrate-pause", None).unwrap();
         for _ in 0..3 {
             moving.hear("postcopy-paused");
+        }
+        // Nobody else waits for the memory either.
+        let there = moving.destination.pid().to_string();
+        for words in [&["ps"][..], &["harvest", &there], &["offer", &there]] {
+            let output = bench.flashmoor().args(words).output().unwrap();
+            let said = stderr(&output);
+            assert!(said.contains("has not arrived yet"), "{words:?}: {said}");
         }
         if ended {
             let pid = rustix::process::Pid::from_child(&moving.command);

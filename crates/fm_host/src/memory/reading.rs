@@ -6,32 +6,48 @@
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
+use crate::Error;
+use crate::process::Process;
+
 /// Below this the second call costs more than the first one saves.
 const LARGE_BYTES: usize = 16 << 10;
+
+/// Bits of an entry of the list of pages (kernel `Documentation/admin-guide/mm/pagemap.rst`).
+const PRESENT: u64 = 1 << 63;
+const SWAPPED: u64 = 1 << 62;
 
 /// The memory of a process, open for reading.
 #[derive(Debug)]
 pub(super) struct Memory {
     file: File,
     pid: Option<Pid>,
+    /// Where pages may not have come yet, and the list of those that have.
+    awaited: Option<(Vec<Range<u64>>, File)>,
 }
 
 impl Memory {
-    /// `file` is `/proc/PID/mem` of the process `pid`.
-    pub(super) fn new(file: File, pid: u32) -> Self {
-        Self {
-            file,
-            pid: i32::try_from(pid).ok().map(Pid::from_raw),
-        }
+    /// The memory of `process`.
+    pub(super) fn open(process: &Process) -> Result<Self, Error> {
+        let awaited = process.awaited()?;
+        Ok(Self {
+            file: process.open_memory()?,
+            pid: i32::try_from(process.pid()).ok().map(Pid::from_raw),
+            awaited: match awaited.is_empty() {
+                true => None,
+                false => Some((awaited, process.open_pages()?)),
+            },
+        })
     }
 
     /// Reads as much as there is at `address`, at most `bytes` of it.
     pub(super) fn read_at(&self, bytes: &mut [u8], address: u64) -> io::Result<usize> {
+        self.expect_there(address, bytes.len() as u64)?;
         if self.read_large(bytes, address) {
             return Ok(bytes.len());
         }
@@ -40,10 +56,34 @@ impl Memory {
 
     /// Fills `bytes` from `address`.
     pub(super) fn read_exact_at(&self, bytes: &mut [u8], address: u64) -> io::Result<()> {
+        self.expect_there(address, bytes.len() as u64)?;
         if self.read_large(bytes, address) {
             return Ok(());
         }
         self.file.read_exact_at(bytes, address)
+    }
+
+    /// Reading a page that has not come yet would wait for it, and for ever where the migration is broken.
+    fn expect_there(&self, address: u64, len: u64) -> io::Result<()> {
+        let Some((awaited, pages)) = &self.awaited else {
+            return Ok(());
+        };
+        let page_bytes = rustix::param::page_size() as u64;
+        let end = address.saturating_add(len);
+        for range in awaited {
+            let first = range.start.max(address) / page_bytes;
+            let behind = range.end.min(end).div_ceil(page_bytes);
+            let count = behind.saturating_sub(first);
+            let mut entries = vec![0; usize::try_from(count.saturating_mul(8)).unwrap_or(usize::MAX)];
+            pages.read_exact_at(&mut entries, first.saturating_mul(8))?;
+            let is_there = |entry: &[u8; 8]| u64::from_le_bytes(*entry) & (PRESENT | SWAPPED) != 0;
+            if !entries.as_chunks().0.iter().all(is_there) {
+                return Err(io::Error::other(
+                    "a part of it has not arrived yet: the guest is in a postcopy migration",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Whether all of `bytes` was read in one go, and from this very process. Whatever else happened,
@@ -65,12 +105,24 @@ impl Memory {
 impl From<File> for Memory {
     /// A file in the place of a process.
     fn from(file: File) -> Self {
-        Self { file, pid: None }
+        Self {
+            file,
+            pid: None,
+            awaited: None,
+        }
     }
 }
 
 #[cfg(test)]
 impl Memory {
+    /// `file` is `/proc/PID/mem` of the process `pid`.
+    fn new(file: File, pid: u32) -> Self {
+        Self {
+            pid: i32::try_from(pid).ok().map(Pid::from_raw),
+            ..Self::from(file)
+        }
+    }
+
     pub(super) fn file(&self) -> &File {
         &self.file
     }

@@ -1,5 +1,7 @@
 //! `/proc/PID/maps`: what is mapped where.
 
+use std::ops::Range;
+
 /// One mapping of a process's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapping {
@@ -54,6 +56,25 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Mapping>, String> {
     Ok(mappings)
 }
 
+/// The mappings in the text of an `smaps` file whose missing pages a userfaultfd brings: flag `um`
+/// (kernel `Documentation/filesystems/proc.rst`).
+pub(super) fn parse_awaited(text: &[u8]) -> Result<Vec<Range<u64>>, String> {
+    let mut awaited = Vec::new();
+    let mut current = None;
+    for line in text.split(|byte| *byte == b'\n') {
+        let line = String::from_utf8_lossy(line);
+        if let Some(flags) = line.strip_prefix("VmFlags:") {
+            let range = current.take().ok_or("flags without a mapping")?;
+            if flags.split_ascii_whitespace().any(|flag| flag == "um") {
+                awaited.push(range);
+            }
+        } else if let Some(mapping) = parse_line(&line) {
+            current = Some(mapping.start..mapping.end);
+        }
+    }
+    Ok(awaited)
+}
+
 fn parse_line(line: &str) -> Option<Mapping> {
     let (range, rest) = line.split_once(' ')?;
     let (start, end) = range.split_once('-')?;
@@ -75,6 +96,17 @@ fn parse_line(line: &str) -> Option<Mapping> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_a_userfaultfd_brings_is_awaited() {
+        let text = b"7f0000000000-7f0008000000 rw-p 00000000 00:00 0 \nSize:  131072 kB\nVmFlags: rd wr mr mw me ac sd um \n\
+            7f0010000000-7f0010001000 rw-p 00000000 00:00 0 [anon: um]\nVmFlags: rd wr mr mw me ac uw\n";
+        assert_eq!(
+            parse_awaited(text),
+            Ok(std::iter::once(0x7f00_0000_0000..0x7f00_0800_0000).collect())
+        );
+        assert!(parse_awaited(b"VmFlags: um\n").is_err());
+    }
 
     #[test]
     fn names_with_blanks_and_anonymous_memory_are_told_apart() {
