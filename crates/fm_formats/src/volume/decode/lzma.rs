@@ -10,8 +10,8 @@ use zerocopy::little_endian::{U32, U64};
 use super::Job;
 use crate::{Reader, Result};
 
-/// Outputs from this length on are first decoded with a smaller dictionary: the 16 MB of OVMF 2025.02 are. Of smaller ones, AAVMF
-/// and LoongArch's firmware hold no free space, and would have to be decoded twice.
+/// Outputs from this length on are first decoded with a smaller dictionary: the 16 MB of OVMF 2025.02 are. Of smaller
+/// ones, AAVMF and LoongArch's firmware hold no free space, and would have to be decoded twice.
 const LARGE_BYTES: usize = 14 << 20;
 /// The dictionary is cleared as far as is asked for: little enough to be still in a core's cache when it is filled.
 const STEP_BYTES: usize = 512 << 10;
