@@ -160,3 +160,31 @@ fn no_socket_and_no_server_are_told_with_the_path() {
     let error = Client::connect(&dir.path().join("nowhere"), Duration::from_millis(10)).unwrap_err();
     assert!(matches!(&error, Error::Connect { .. }) && error.to_string().contains("nowhere"));
 }
+
+#[test]
+fn commands_go_out_of_band_where_that_is_offered_and_asked_for_and_in_turn_elsewhere() {
+    let silent = GREETING.replace(r#"["oob"]"#, "[]");
+    for (greeting, enable, how) in [
+        (GREETING.to_owned(), json!(["oob"]), "exec-oob"),
+        (silent, json!([]), "execute"),
+    ] {
+        let server = Server::new(move |mut lines, mut stream| {
+            writeln!(stream, "{greeting}").unwrap();
+            for wanted in [
+                json!({ "execute": "qmp_capabilities", "arguments": { "enable": enable }, "id": 1 }),
+                json!({ how: "migrate-pause", "id": 2 }),
+            ] {
+                let mut line = String::new();
+                lines.read_line(&mut line).unwrap();
+                let came: serde_json::Value = serde_json::from_str(&line).unwrap();
+                assert_eq!(came, wanted);
+                let reply = json!({ "return": {}, "id": wanted["id"] });
+                writeln!(stream, "{reply}").unwrap();
+            }
+        });
+        let socket = server.dir.path().join("qmp");
+        let mut client = Client::connect_out_of_band(&socket, Duration::from_millis(400)).unwrap();
+        client.execute_out_of_band("migrate-pause", None).unwrap();
+        server.thread.join().unwrap();
+    }
+}
