@@ -252,6 +252,85 @@ fn a_decompression_bomb_is_refused_within_the_limit() {
 }
 
 #[test]
+fn what_fails_late_in_decoding_counts_as_work_like_what_does_not() {
+    let mut late = lzma(&vec![0; 8 << 20]);
+    let declared = (8u64 << 20) + 1;
+    late[5..13].copy_from_slice(&declared.to_le_bytes());
+    let image = volume(&file(0x02, &guided(Encoding::LZMA, &late).repeat(20)));
+    let limits = Limits {
+        walked_bytes: 24 << 20,
+        ..Limits::for_image(image.len())
+    };
+    let tree = Tree::parse_within(&image, limits);
+    let of = |wanted: fn(&Error) -> bool| {
+        let damages = tree.damages().iter();
+        damages.filter(|damage| wanted(&damage.error)).count()
+    };
+    assert_eq!(
+        of(|error| matches!(error, Error::Decode { .. })),
+        3,
+        "{:?}",
+        tree.damages()
+    );
+    assert_eq!(
+        of(|error| matches!(
+            error,
+            Error::Limit {
+                what: "work in bytes walked",
+                ..
+            }
+        )),
+        1
+    );
+}
+
+#[test]
+fn a_wrong_size_of_an_extended_volume_header_is_told_and_its_files_are_still_read() {
+    let image = bytes("bookworm/OVMF_CODE_4M.fd");
+    let whole = Tree::parse(&image).nodes().len();
+    for wrong in [0u32, 19, u32::MAX] {
+        let mut image = image.clone();
+        image[0x70..0x74].copy_from_slice(&wrong.to_le_bytes());
+        let tree = Tree::parse(&image);
+        let told = tree.damages().iter().any(|damage| {
+            matches!(
+                damage.error,
+                Error::Unexpected {
+                    field: "size of an extended volume header",
+                    offset: 0x70,
+                    ..
+                }
+            )
+        });
+        assert!(told, "{wrong:#x}: {:?}", tree.damages());
+        assert!(tree.nodes().len() >= whole, "{wrong:#x}");
+    }
+}
+
+#[test]
+fn a_section_by_an_unknown_guid_is_read_as_it_stands_where_that_is_allowed() {
+    let unknown = fm_formats::Guid::from_bytes([0x33; 16]);
+    let signed = fm_formats::Guid::literal("a7717414-c616-4977-9420-844712a735bf");
+    let inner = section(0x19, b"inside");
+    for (guid, attributes, nodes) in [
+        (unknown, 0u8, 4),
+        (unknown, 2, 4),
+        (unknown, 1, 3),
+        (signed, 3, 4),
+    ] {
+        let mut outer = guided(guid, &inner);
+        outer[22] = attributes;
+        let image = volume(&file(0x02, &outer));
+        let tree = Tree::parse(&image);
+        assert_eq!(
+            (tree.nodes().len(), tree.damages().len()),
+            (nodes, 0),
+            "{attributes}"
+        );
+    }
+}
+
+#[test]
 fn millions_of_tiny_sections_end_with_the_limit_named() {
     let tiny = section(0x19, &[]).repeat(1 << 20);
     let image = volume(&large_file(&tiny));

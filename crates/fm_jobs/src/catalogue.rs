@@ -92,7 +92,7 @@ pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<Catalo
     if !clean(name) || !clean(version) {
         return Err(Error::Usage {
             message: "a build's name and version are words without control characters".into(),
-            remedy: "such as --name ovmf --version 2025.02-8".into(),
+            remedy: "such as --name ovmf --build-version 2025.02-8".into(),
         });
     }
     let entry = |file: &Path| {

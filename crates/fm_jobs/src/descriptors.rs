@@ -63,10 +63,13 @@ impl DescriptorsDocument {
     }
 }
 
-/// Whether a path has the name of a descriptor.
+/// Whether a path has the name of a descriptor; libvirt passes over names that begin with a dot.
 #[must_use]
 pub fn is_descriptor(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "json")
+    let hidden = path
+        .file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    !hidden && path.extension().is_some_and(|extension| extension == "json")
 }
 
 /// The regular files directly in a folder, and whatever has the name of a descriptor, by name.

@@ -48,7 +48,7 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
         return document;
     }
     let text = match std::fs::read_to_string(path) {
-        Ok(text) if text.trim().is_empty() => {
+        Ok(text) if text.is_empty() => {
             let message = "it is empty: it hides descriptors of its name in more general folders";
             document.problems.push(problem("hidden", message.into()));
             return document;
@@ -135,6 +135,12 @@ fn against_the_rules(descriptor: &Descriptor) -> Vec<Problem> {
     let claims = |feature: &str| descriptor.features.iter().any(|claimed| claimed == feature);
     let mut problems = Vec::new();
     match &descriptor.mapping {
+        Mapping::Flash { mode, .. } if !matches!(mode.as_str(), "split" | "combined" | "stateless") => {
+            let message = format!(
+                "its mode is {mode:?}, which libvirt does not know: it then reads none of the descriptors"
+            );
+            problems.push(problem("malformed", message));
+        }
         Mapping::Flash {
             mode,
             nvram_template: None,

@@ -99,12 +99,16 @@ fn section_detail(tree: &Tree<'_>, node: &Node, kind: SectionKind) -> Option<Str
                 .debug_path
                 .map(|path| format!(", {path}"))
                 .unwrap_or_default();
+            // A TE header does not tell it.
+            let memory = match facts.image_len_bytes {
+                0 => String::new(),
+                len => format!(", {len:#x} bytes in memory"),
+            };
             Some(format!(
-                "{} {machine}, {}, entry {:#x}, {:#x} bytes in memory{path}",
+                "{} {machine}, {}, entry {:#x}{memory}{path}",
                 facts.format,
                 subsystem(facts.subsystem),
-                facts.entry,
-                facts.image_len_bytes
+                facts.entry
             ))
         }
         SectionKind::DxeDepex | SectionKind::PeiDepex | SectionKind::MmDepex => {

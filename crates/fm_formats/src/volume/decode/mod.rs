@@ -53,6 +53,26 @@ pub fn decode_standard(data: &[u8], offset: u64, limit_bytes: usize) -> Result<(
     }
 }
 
+/// The size that the header of compressed `data` declares, nothing if it has none or is cut: the most that a decoder
+/// of it produces, whether it fails or not.
+#[must_use]
+pub fn declared_bytes(encoding: Encoding, data: &[u8]) -> u64 {
+    let (at, len) = match encoding {
+        Encoding::Lzma | Encoding::LzmaX86 => (5, 8),
+        Encoding::Brotli => (0, 8),
+        Encoding::Efi11 | Encoding::Tiano => (4, 4),
+        Encoding::Stored | Encoding::Crc32 | Encoding::Unknown(_) => return 0,
+    };
+    let bytes = data
+        .get(at..)
+        .and_then(|rest| rest.get(..len))
+        .unwrap_or_default();
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
 /// What a decoder needs to know besides its input.
 struct Job {
     algorithm: &'static str,

@@ -19,7 +19,18 @@ struct Header {
     crc32: Option<u32>,
     /// The decoded size that a compression section's header gives.
     decoded_len: Option<u32>,
+    /// Whether what a GUID-defined section holds may be read as it stands.
+    readable: bool,
 }
+
+/// A bit of a GUID-defined section's attributes. Source: PI 1.8, volume 3, `EFI_GUIDED_SECTION_PROCESSING_REQUIRED`.
+const PROCESSING_REQUIRED: u16 = 1;
+/// What is signed is read without its signature. Source: edk2 `MdePkg/Include/Guid/WinCertificate.h` and
+/// `MdePkg/Include/Guid/FirmwareContentsSigned.h`.
+const SIGNED: [Guid; 2] = [
+    Guid::literal("a7717414-c616-4977-9420-844712a735bf"),
+    Guid::literal("0f9d89e8-9259-4f76-a5af-0c89e34023df"),
+];
 
 impl Walk<'_> {
     pub(super) fn sections(&mut self, area: Span, parent: Option<NodeId>) {
@@ -59,7 +70,7 @@ impl Walk<'_> {
             guid: None,
             decoded: None,
         };
-        let (mut crc32, mut decoded_len) = (None, None);
+        let (mut crc32, mut decoded_len, mut readable) = (None, None, false);
         let mut header_len = reader.position();
         match kind {
             SectionKind::GuidDefined => {
@@ -67,6 +78,8 @@ impl Walk<'_> {
                 let encoding = Encoding::of_guid(guided.guid);
                 facts.guid = Some(guided.guid);
                 facts.encoding = Some(encoding);
+                readable =
+                    guided.attributes.get() & PROCESSING_REQUIRED == 0 || SIGNED.contains(&guided.guid);
                 if encoding == Encoding::Crc32 {
                     crc32 = Some(reader.raw::<U32>("CRC-32 of a section")?.get());
                 }
@@ -107,6 +120,7 @@ impl Walk<'_> {
             header_len,
             crc32,
             decoded_len,
+            readable,
         })
     }
 
@@ -128,6 +142,7 @@ impl Walk<'_> {
     fn encapsulated(&mut self, body: Span, header: &Header, id: NodeId) {
         let encoding = header.facts.encoding.unwrap_or(Encoding::Stored);
         match encoding {
+            Encoding::Unknown(_) if header.readable => self.sections(body, Some(id)),
             Encoding::Unknown(_) => {}
             Encoding::Stored => self.sections(body, Some(id)),
             Encoding::Crc32 => {
@@ -168,7 +183,15 @@ impl Walk<'_> {
                         Some(id),
                     );
                 }
-                Err(error) => self.record(Some(id), body.buffer, error),
+                Err(error) => {
+                    // What came out before it failed took as long as if it had not; what was refused took nothing.
+                    if !matches!(error, Error::Limit { .. }) {
+                        let most = decode::declared_bytes(encoding, self.bytes(body));
+                        self.walked_bytes = self.walked_bytes.saturating_add(most);
+                    }
+                    self.record(Some(id), body.buffer, error);
+                    self.spend(body, Some(id));
+                }
             },
         }
     }
@@ -185,16 +208,16 @@ impl Walk<'_> {
             let bytes = decode::decode(encoding, data, offset, limit)?.unwrap_or_default();
             return Ok((encoding, bytes));
         }
-        let (encoding, bytes) = decode::decode_standard(data, offset, limit)?;
-        let declared = declared.map_or(bytes.len() as u64, u64::from);
-        if bytes.len() as u64 != declared {
+        // Held against each other before anything is decoded: a decoder gives what its own header declares.
+        let own = decode::declared_bytes(encoding, data);
+        if let Some(declared) = declared.map(u64::from).filter(|declared| *declared != own) {
             return Err(Error::Unexpected {
                 field: "decoded size of a compression section",
                 offset,
-                found: format!("{:#x}", bytes.len()),
+                found: format!("{own:#x}"),
                 expected: format!("{declared:#x}"),
             });
         }
-        Ok((encoding, bytes))
+        decode::decode_standard(data, offset, limit)
     }
 }

@@ -170,10 +170,18 @@ impl Walk<'_> {
         match read {
             Ok(ext) => {
                 let len = usize::try_from(ext.len_bytes.get()).unwrap_or(usize::MAX);
-                let end = at
-                    .saturating_add(len)
-                    .checked_next_multiple_of(8)
-                    .unwrap_or(usize::MAX);
+                let end = at.saturating_add(len);
+                // No checksum covers it. edk2 keeps it in a pad file, so that the files may be read from before it.
+                if len < size_of::<RawVolumeExtHeader>() || end > span.len {
+                    let error = Error::Unexpected {
+                        field: "size of an extended volume header",
+                        offset: (span.start as u64).saturating_add(at as u64).saturating_add(16),
+                        found: format!("{len:#x}"),
+                        expected: format!("{:#x} to what the volume holds", size_of::<RawVolumeExtHeader>()),
+                    };
+                    return (Err(error), content_at);
+                }
+                let end = end.checked_next_multiple_of(8).unwrap_or(usize::MAX);
                 (Ok(Some(ext.name)), end.max(content_at))
             }
             Err(error) => (Err(error), content_at),
