@@ -331,6 +331,22 @@ fn a_section_by_an_unknown_guid_is_read_as_it_stands_where_that_is_allowed() {
 }
 
 #[test]
+fn an_executable_without_its_magic_is_told() {
+    let mut image = bytes("bookworm/OVMF_CODE_4M.fd");
+    let at = 0x34_8094;
+    assert_eq!(&image[at..at + 2], b"MZ");
+    image[at] = b'N';
+    let tree = Tree::parse(&image);
+    // The file's own checksum does not cover its data.
+    assert_eq!(tree.damages().len(), 1, "{:?}", tree.damages());
+    assert!(
+        tree.damages()[0].error.to_string().contains(&format!("{at:#x}")),
+        "{:?}",
+        tree.damages()
+    );
+}
+
+#[test]
 fn millions_of_tiny_sections_end_with_the_limit_named() {
     let tiny = section(0x19, &[]).repeat(1 << 20);
     let image = volume(&large_file(&tiny));
@@ -517,7 +533,7 @@ proptest! {
 
     #[test]
     fn a_built_volume_reads_back_file_by_file(bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 0..20)) {
-        let files: Vec<u8> = bodies.iter().flat_map(|body| file(0x02, &section(0x10, body))).collect();
+        let files: Vec<u8> = bodies.iter().flat_map(|body| file(0x02, &section(0x15, body))).collect();
         let image = volume(&files);
         let tree = Tree::parse(&image);
         prop_assert_eq!(tree.damages(), &[]);

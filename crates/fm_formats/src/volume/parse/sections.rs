@@ -5,9 +5,10 @@ use alloc::format;
 use zerocopy::little_endian::U32;
 
 use super::{Span, Walk};
+use crate::volume::pe::PeFacts;
 use crate::volume::raw::{RawCompressionSection, RawGuidedSection, RawSectionHeader};
 use crate::volume::tree::{NodeId, NodeKind, SectionFacts};
-use crate::volume::{Encoding, SectionKind, decode};
+use crate::volume::{Encoding, SectionKind, decode, depex};
 use crate::{Error, Guid, Reader, Result};
 
 /// A section's header, read.
@@ -134,9 +135,25 @@ impl Walk<'_> {
             SectionKind::GuidDefined | SectionKind::Compression => self.encapsulated(body, &header, id),
             SectionKind::Disposable => self.sections(body, Some(id)),
             SectionKind::VolumeImage | SectionKind::Raw => self.raw_area(body, Some(id)),
-            _ => {}
+            _ => {
+                if let Err(error) = self.readable(body, kind) {
+                    self.record(Some(id), body.buffer, error);
+                }
+            }
         }
         self.close(id);
+    }
+
+    /// Whether an executable or a dependency expression can be read; an empty expression is none.
+    fn readable(&self, body: Span, kind: SectionKind) -> Result<()> {
+        let (bytes, offset) = (self.bytes(body), body.start as u64);
+        match kind {
+            SectionKind::Pe32 | SectionKind::Te => PeFacts::parse(bytes, offset).map(drop),
+            SectionKind::DxeDepex | SectionKind::PeiDepex | SectionKind::MmDepex if !bytes.is_empty() => {
+                depex::parse(bytes, offset).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn encapsulated(&mut self, body: Span, header: &Header, id: NodeId) {
