@@ -270,6 +270,34 @@ fn variables_behind_damage_are_recovered() {
 }
 
 #[test]
+fn a_variable_that_lost_its_state_costs_none_of_the_others() {
+    let variables: Vec<_> = (0..5)
+        .map(|i| variable(GLOBAL, &format!("Var{i}"), &[i; 9]))
+        .collect();
+    let step = (60 + 10 + 9usize).next_multiple_of(4);
+    for lost in 0..variables.len() - 1 {
+        for damage in [0xff, 0x7f] {
+            let mut bytes = store(&variables);
+            bytes[FIRST + lost * step + 2] = damage;
+            // A second gap behind the first.
+            if lost == 0 {
+                bytes[FIRST + 2 * step..FIRST + 2 * step + 8].fill(0);
+            }
+            let found = VarStore::parse(&bytes).unwrap().to_variables();
+            let kept = |index: &usize| *index != lost && (lost != 0 || *index != 2);
+            let expected: Vec<_> = (0..5).filter(kept).map(|index| variables[index].clone()).collect();
+            assert_eq!(found, expected, "{lost} with state {damage:#x}");
+        }
+    }
+    // Without a state and with a size that no store has.
+    let mut bytes = store(&variables);
+    bytes[FIRST + 2] = 0xff;
+    bytes[FIRST + 40..FIRST + 44].copy_from_slice(&0x7fff_ffffu32.to_le_bytes());
+    assert_eq!(VarStore::parse(&bytes).unwrap().to_variables(), variables[1..]);
+    assert!(damage(&bytes).contains(&DamageKind::Gap));
+}
+
+#[test]
 fn a_file_of_another_kind_is_refused() {
     for bytes in [
         &b""[..],

@@ -69,6 +69,12 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// The guest is at the destination of a postcopy migration, and this part of it is still at the source.
+    #[error("a part of the memory of process {pid} has not arrived yet: the guest is in a postcopy migration")]
+    Arriving {
+        /// Which process.
+        pid: u32,
+    },
     /// Something under /proc could not be read for another reason than permission or the process's end.
     #[error("cannot read {what} of process {pid}")]
     Proc {
@@ -140,6 +146,9 @@ impl Error {
             Self::Denied { .. } => "run it as root, or as the user that QEMU runs as".into(),
             Self::FlashNotFound { .. } => {
                 "a guest that is starting or ending does not have it in memory: look again".into()
+            }
+            Self::Arriving { .. } => {
+                "try again when the migration has completed (`query-migrate` at the source's monitor)".into()
             }
             Self::Unsettled { .. } => "try again when the guest writes fewer variables".into(),
             _ => return None,

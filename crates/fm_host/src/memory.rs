@@ -297,10 +297,12 @@ impl GuestMemory {
 
     /// Memory of a process that is ending reads as nothing at all.
     fn error(&self, source: io::Error) -> Error {
-        if source.kind() == io::ErrorKind::UnexpectedEof {
-            return Error::Gone { pid: self.pid };
+        let pid = self.pid;
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => Error::Gone { pid },
+            io::ErrorKind::WouldBlock => Error::Arriving { pid },
+            _ => Error::proc(pid, "the memory", source),
         }
-        Error::proc(self.pid, "the memory", source)
     }
 }
 

@@ -56,11 +56,13 @@ pub(super) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
     walk.used_bytes = reader.position();
     // Past what it sees: bytes that are not erased are damage, and may still hold whole variables; unless they
     // are what was written so far of one variable, to which the firmware never got round to giving a state.
-    let begun = walk
+    let mut begun = walk
         .entries
         .last()
         .map_or(0, |last| begun_bytes(area, last, authenticated));
-    while !is_erased(reader.rest().get(begun..).unwrap_or_default()) && !is_begun(reader.rest()) {
+    // A header that tells of more than the store can hold was not begun, it is damaged.
+    while !reader.rest().get(begun..).is_some_and(is_erased) && !is_begun(reader.rest()) {
+        begun = 0;
         let found = find_sound(&reader, authenticated);
         let gap_end = found.unwrap_or_else(|| reader.all().len());
         let gap = reader.rest().get(..gap_end.saturating_sub(reader.position()));

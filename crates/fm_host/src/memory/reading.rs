@@ -63,7 +63,7 @@ impl Memory {
         self.file.read_exact_at(bytes, address)
     }
 
-    /// Reading a page that has not come yet would wait for it, and for ever where the migration is broken.
+    /// `WouldBlock` if a page has not come yet: reading it would wait for it, and for ever where the migration is broken.
     fn expect_there(&self, address: u64, len: u64) -> io::Result<()> {
         let Some((awaited, pages)) = &self.awaited else {
             return Ok(());
@@ -78,9 +78,7 @@ impl Memory {
             pages.read_exact_at(&mut entries, first.saturating_mul(8))?;
             let is_there = |entry: &[u8; 8]| u64::from_le_bytes(*entry) & (PRESENT | SWAPPED) != 0;
             if !entries.as_chunks().0.iter().all(is_there) {
-                return Err(io::Error::other(
-                    "a part of it has not arrived yet: the guest is in a postcopy migration",
-                ));
+                return Err(io::ErrorKind::WouldBlock.into());
             }
         }
         Ok(())

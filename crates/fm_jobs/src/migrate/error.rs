@@ -80,7 +80,8 @@ pub enum Error {
     DestinationDied,
     /// A monitor failed after the switch to postcopy.
     #[error(
-        "a monitor failed after the switch to postcopy: the guest is at the destination, and its memory may still be on the way"
+        "a monitor failed after the switch to postcopy: the guest is at the destination, and its memory may still be \
+         on the way"
     )]
     Unfollowed(#[source] qmp::Error),
     /// The connection broke after the switch to postcopy.

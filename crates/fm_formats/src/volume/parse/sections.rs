@@ -202,8 +202,10 @@ impl Walk<'_> {
                 }
                 Err(error) => {
                     // What came out before it failed took as long as if it had not; what was refused took nothing.
-                    if !matches!(error, Error::Limit { .. }) {
-                        let most = decode::declared_bytes(encoding, self.bytes(body));
+                    if matches!(error, Error::Decode { .. }) {
+                        // Which of EFI 1.1 and Tiano it is, only trying both tells.
+                        let tries = if encoding == Encoding::Efi11 { 2 } else { 1 };
+                        let most = decode::declared_bytes(encoding, self.bytes(body)).saturating_mul(tries);
                         self.walked_bytes = self.walked_bytes.saturating_add(most);
                     }
                     self.record(Some(id), body.buffer, error);
