@@ -106,6 +106,56 @@ fn holes_of_a_sparse_image_stay_holes_and_its_stream_stays_in_its_place() {
 }
 
 #[test]
+fn flash_that_holds_code_and_variables_becomes_no_build_and_is_for_its_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let combined = [fm_fixtures::bytes(VARS), fm_fixtures::bytes(CODE)].concat();
+    let blocks = [
+        ("pc.ram", vec![0; 64 << 10]),
+        ("system.flash0", combined.clone()),
+    ];
+    let stream = with_a_device(stream_of(&blocks, false));
+    let plain = write(folder.path(), "plain", &stream);
+    let image = write(folder.path(), "combined.save", &save_image(&stream, 0));
+    let out = folder.path().join("out.fd");
+    for (verb, input) in [("restore-plan", &plain), ("restore-plan", &image), ("adopt", &image)] {
+        let before = fs::read(input).unwrap();
+        let said = refused(with_store(folder.path()).args(["saved", verb]).arg(input), 1);
+        assert!(said.contains("in one flash") && said.contains("writable"), "{said}");
+        assert!(fs::read(input).unwrap() == before);
+    }
+    let builds = json(with_store(folder.path()).args(["store", "list"]));
+    assert_eq!(builds["builds"].as_array().unwrap().len(), 0, "{builds}");
+    json(
+        flashmoor()
+            .args(["saved", "extract", "--code"])
+            .args([&out, &plain]),
+    );
+    assert!(fs::read(&out).unwrap() == combined);
+    assert_eq!(fs::metadata(&out).unwrap().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_domain_whose_flash_is_qcow2_keeps_its_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = save_image(&described(), 0);
+    let (from, to) = (b"readonly='yes' type='pflash'", b"format='qcow2' type='pflash'");
+    let at = raw.windows(from.len()).position(|found| found == from).unwrap();
+    let mut bytes = raw;
+    bytes[at..at + to.len()].copy_from_slice(to);
+    let image = write(folder.path(), "packed.save", &bytes);
+    for verb in ["adopt", "restore-plan"] {
+        let said = refused(with_store(folder.path()).args(["saved", verb]).arg(&image), 1);
+        assert!(said.contains("qcow2") && said.contains("qemu-img"), "{said}");
+    }
+    assert!(fs::read(&image).unwrap() == bytes);
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "the image alone: no store, no backup"
+    );
+}
+
+#[test]
 fn through_a_link_the_image_itself_is_adopted() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("images")).unwrap();

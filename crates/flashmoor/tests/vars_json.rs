@@ -265,3 +265,16 @@ fn very_many_variables_are_refused_as_quickly_as_few() {
     assert!(error.contains("holds 262044"), "{error}");
     assert_eq!(case.files(), 2);
 }
+
+#[test]
+fn attributes_that_no_firmware_stores_are_refused_from_json_before_anything_is_written() {
+    let case = case("bookworm/OVMF_VARS_4M.fd");
+    let mut odd = variable("Odd", "01");
+    // Runtime access without boot services' access.
+    odd["attr"] = 5.into();
+    let store = write(&case, "odd.json", &[odd]);
+    let to = case.path("to.fd");
+    let (error, status) = refused(&["convert", &store, "--layout", "4M", "-o", &to]);
+    assert!(status == 1 && error.contains("Odd has attributes 0x5"), "{error}");
+    assert!(!fs::exists(&to).unwrap());
+}

@@ -67,6 +67,40 @@ fn every_certificate_of_a_bundle_is_enrolled_and_what_is_none_is_refused() {
 }
 
 #[test]
+fn a_key_file_of_which_a_part_cannot_be_read_changes_nothing() {
+    let case = case("bookworm/OVMF_VARS_4M.fd");
+    let given = lists(&case, &fixture("bookworm/OVMF_VARS_4M.ms.fd"), "db");
+    let (first, second) = (pem(&given[0]), pem(&given[1]));
+    let der = fs::read(format!("{}.der", given[0])).unwrap();
+    let body: String = first.lines().filter(|line| !line.starts_with('-')).collect();
+    let cut = body.get(..400).unwrap();
+    for (name, bytes) in [
+        (
+            "no base64",
+            [first.as_bytes(), &second.replacen("MII", "M!!", 1).into_bytes(), first.as_bytes()].concat(),
+        ),
+        (
+            "cut",
+            [
+                first.clone().into_bytes(),
+                format!("-----BEGIN CERTIFICATE-----\n{cut}\n-----END CERTIFICATE-----\n").into_bytes(),
+            ]
+            .concat(),
+        ),
+        ("no end", [first.as_bytes(), b"-----BEGIN CERTIFICATE-----\n"].concat()),
+        ("two in DER", [der.as_slice(), &der].concat()),
+    ] {
+        let file = case.path("keys");
+        fs::write(&file, bytes).unwrap();
+        let before = fs::read(case.name()).unwrap();
+        let (error, status) = refused(&["secure-boot", "enroll", case.name(), "--db", &file]);
+        assert_eq!(status, 1, "{name}: {error}");
+        assert!(error.contains(if name == "two in DER" { "is no certificate" } else { "PEM block 2" }), "{name}: {error}");
+        assert!(fs::read(case.name()).unwrap() == before, "{name}");
+    }
+}
+
+#[test]
 fn a_platform_key_is_one_certificate() {
     let case = case("bookworm/OVMF_VARS_4M.fd");
     let shipped = fixture("bookworm/OVMF_VARS_4M.ms.fd");

@@ -22,6 +22,8 @@ pub struct SavedDomain {
     pub nvram: Option<PathBuf>,
     /// What VARS is made from if it is missing.
     pub nvram_template: Option<PathBuf>,
+    /// Whether CODE, VARS or its template is a qcow2 image.
+    pub is_qcow2: bool,
 }
 
 /// Why XML is no domain, or cannot be pointed elsewhere.
@@ -62,6 +64,14 @@ pub fn saved_domain(xml: &str) -> Result<SavedDomain, SavedError> {
     };
     let os = child(domain, "os");
     let nvram = os.and_then(|os| child(os, "nvram"));
+    let loader = os.and_then(|os| child(os, "loader"));
+    let is_qcow2 = [
+        (loader, "format"),
+        (nvram, "format"),
+        (nvram, "templateFormat"),
+    ]
+    .iter()
+    .any(|(node, name)| node.and_then(|node| node.attribute(*name)) == Some("qcow2"));
     Ok(SavedDomain {
         name: text(child(domain, "name")).unwrap_or_default(),
         uuid: text(child(domain, "uuid")),
@@ -69,11 +79,12 @@ pub fn saved_domain(xml: &str) -> Result<SavedDomain, SavedError> {
             .and_then(|os| child(os, "type"))
             .and_then(|kind| kind.attribute("machine"))
             .map(str::to_owned),
-        loader: text(os.and_then(|os| child(os, "loader"))).map(PathBuf::from),
+        loader: text(loader).map(PathBuf::from),
         nvram: text(nvram).map(PathBuf::from),
         nvram_template: nvram
             .and_then(|nvram| nvram.attribute("template"))
             .map(PathBuf::from),
+        is_qcow2,
     })
 }
 

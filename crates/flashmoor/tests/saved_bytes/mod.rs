@@ -98,7 +98,10 @@ pub(crate) fn stream() -> Vec<u8> {
 
 /// The same with a device section and the description of it.
 pub(crate) fn described() -> Vec<u8> {
-    let mut out = stream();
+    with_a_device(stream())
+}
+
+pub(crate) fn with_a_device(mut out: Vec<u8>) -> Vec<u8> {
     out.pop();
     out.extend(b"\x04\0\0\0\x03\x05timer\0\0\0\0\0\0\0\x02");
     out.extend([1; 24]);

@@ -72,13 +72,12 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     let Container::SaveImage { header, xml, cookie } = &gathered.container else {
         return Err(Error::NoSaveImage { path: path.into() }.into());
     };
-    restorable(&gathered)?;
+    let code = restorable(&gathered)?;
     let domain_error = |source| Error::Domain {
         path: path.into(),
         source,
     };
     let before = fm_libvirt::saved_domain(xml).map_err(domain_error)?;
-    let code = whole(&gathered, gathered.first_of(BlockKind::Code), "CODE flash")?;
     let bytes = gathered.bytes(code).unwrap_or_default();
     let source = format!("saved guest {}", before.name);
     let pin = format!("save image {}", path.display());

@@ -46,6 +46,18 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
     },
+    /// The guest's flash is one writable image of CODE and variables: nobody else can run it.
+    #[error("the saved guest in {} has its variables and its CODE in one flash", path.display())]
+    Combined {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The domain's flash files are qcow2, those of the store are raw.
+    #[error("the saved domain of {} has flash files in qcow2 format, and the store's are raw", path.display())]
+    Qcow2 {
+        /// Which file.
+        path: PathBuf,
+    },
     /// An output exists already.
     #[error("{} exists", path.display())]
     Exists {
@@ -117,6 +129,8 @@ impl Error {
             Self::Vars { .. }
             | Self::TooMuch { .. }
             | Self::Postcopy { .. }
+            | Self::Combined { .. }
+            | Self::Qcow2 { .. }
             | Self::Unrestorable { .. }
             | Self::Incomplete { .. }
             | Self::Domain { .. }
@@ -141,6 +155,16 @@ impl Error {
             Self::NoSecondRead => "write the stream to a file and name that".into(),
             Self::Postcopy { .. } => {
                 "`flashmoor saved extract` takes out the firmware; the guest itself is lost with its source".into()
+            }
+            Self::Combined { .. } => {
+                "take it out with `flashmoor saved extract FILE --code OUT`, and restore the guest with OUT as its flash \
+                 unit 0, writable: no build of the store belongs there"
+                    .into()
+            }
+            Self::Qcow2 { .. } => {
+                "take CODE out with `flashmoor saved extract FILE --code OUT`, and put it where the XML says with \
+                 `qemu-img convert -f raw -O qcow2`; `virsh save-image-dumpxml` shows the XML"
+                    .into()
             }
             Self::Vars { .. } => "`flashmoor saved extract --vars OUT` takes it out as it is".into(),
             Self::Unrestorable { source, .. } => format!(

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use fm_formats::Sha256;
 use fm_formats::stream::{Block, BlockKind};
+use fm_formats::volume::VolumeHeader;
+use fm_formats::{Reader, Sha256};
 use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::Digest as _;
@@ -181,6 +182,14 @@ pub(super) fn whole(gathered: &Gathered, index: Option<usize>, wanted: &str) -> 
     .into())
 }
 
+/// Whether a block starts with a volume of variables: VARS, or a combined image that is both.
+pub(super) fn holds_variables(gathered: &Gathered, index: usize) -> bool {
+    let first = gathered.pieces(index).into_iter().flatten().next();
+    first
+        .and_then(|piece| VolumeHeader::parse(&mut Reader::new(piece)).ok())
+        .is_some_and(|header| header.file_system == VolumeHeader::NV_DATA)
+}
+
 /// Writes a whole block to a new file for `path`, which is not placed yet.
 pub(super) fn write(gathered: &Gathered, index: usize, path: &Path) -> Result<(NewFile, ExtractedFile)> {
     let block = &gathered.facts.blocks[index];
@@ -198,7 +207,9 @@ pub(super) fn write(gathered: &Gathered, index: usize, path: &Path) -> Result<(N
         .set_len(block.size_bytes)
         .map_err(failed("write", path))?;
     // Variables and memory may be secret, firmware never is; libvirt makes its VARS files 0600 as well.
-    if !matches!(block.kind, BlockKind::Vars | BlockKind::Memory) {
+    let is_secret =
+        matches!(block.kind, BlockKind::Vars | BlockKind::Memory) || holds_variables(gathered, index);
+    if !is_secret {
         let readable = std::fs::Permissions::from_mode(0o644);
         new.file
             .set_permissions(readable)

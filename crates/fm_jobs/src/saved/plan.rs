@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Error;
-use super::extract::{whole, write};
+use super::extract::{holds_variables, whole, write};
 use super::file::failed;
 use super::steps::steps;
 use crate::Result;
@@ -74,8 +74,7 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
         return Err(Error::NoSecondRead.into());
     }
     let gathered = stream::gather(&request.input)?;
-    restorable(&gathered)?;
-    let code = whole(&gathered, gathered.first_of(BlockKind::Code), "CODE flash")?;
+    let code = restorable(&gathered)?;
     let vars = match gathered.first_of(BlockKind::Vars) {
         Some(index) => Some(whole(&gathered, Some(index), "VARS flash")?),
         None => None,
@@ -125,16 +124,25 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
     })
 }
 
-/// Refuses what QEMU would refuse later, or could not even find.
-pub(super) fn restorable(gathered: &Gathered) -> Result<()> {
+/// The block of CODE, unless QEMU would refuse the stream later, or would not find the firmware where it was.
+pub(super) fn restorable(gathered: &Gathered) -> Result<usize> {
     let path = gathered.path.clone();
     if let Some(source) = gathered.stopped.clone() {
         return Err(Error::Unrestorable { path, source }.into());
     }
-    match gathered.facts.commands.contains(&"packaged") {
-        true => Err(Error::Postcopy { path }.into()),
-        false => Ok(()),
+    if gathered.facts.commands.contains(&"packaged") {
+        return Err(Error::Postcopy { path }.into());
     }
+    let code = whole(gathered, gathered.first_of(BlockKind::Code), "CODE flash")?;
+    if holds_variables(gathered, code) {
+        return Err(Error::Combined { path }.into());
+    }
+    if let Container::SaveImage { xml, .. } = &gathered.container
+        && fm_libvirt::saved_domain(xml).is_ok_and(|domain| domain.is_qcow2)
+    {
+        return Err(Error::Qcow2 { path }.into());
+    }
+    Ok(code)
 }
 
 /// Whether the snapshot lies in the guest's own VARS image, into which `savevm` puts it if that comes first.

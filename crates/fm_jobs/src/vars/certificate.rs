@@ -16,6 +16,11 @@ pub(super) struct Certificate {
 }
 
 impl Certificate {
+    /// Whether `der` is a certificate and nothing behind it.
+    pub(super) fn is_whole(der: &[u8]) -> bool {
+        X509Certificate::from_der(der).is_ok_and(|(rest, _)| rest.is_empty())
+    }
+
     pub(super) fn parse(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let day = |time: &x509_parser::time::ASN1Time| {

@@ -93,7 +93,11 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
     let writer = Writer {
         layout: shape.layout,
         format: Format::Authenticated,
-        checks: Checks::Sizes,
+        // What a firmware wrote is carried as it is; JSON may have been written by anybody.
+        checks: match source.content {
+            Content::Flash { .. } => Checks::Sizes,
+            Content::Json(_) => Checks::All,
+        },
     };
     let volume = writer.emit(&variables).map_err(|source| Error::Emit {
         path: request.output.clone(),

@@ -239,6 +239,14 @@ pub enum Error {
     /// Nothing to enrol was named.
     #[error("no key is named that could be enrolled")]
     NothingToEnroll,
+    /// A file of keys of which a part cannot be used.
+    #[error("the keys in {} cannot be used: {why}", path.display())]
+    KeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Which part, and what is wrong with it.
+        why: String,
+    },
     /// A platform key that firmware would not take.
     #[error("{} is no platform key: {why}", path.display())]
     PlatformKey {
@@ -337,6 +345,7 @@ impl Error {
                 "`flashmoor vars convert --layout` makes the flash store that the question is about"
             }
             Self::NothingToEnroll => "say --microsoft, --microsoft-dbx, --pk, --kek, --db or --dbx",
+            Self::KeyFile { .. } => "take that part out of the file, or give a sound copy of it",
             Self::PlatformKey { .. } => "give one X.509 certificate (PEM or DER), or a signature list of one",
             Self::Signature { .. } => {
                 "give a certificate (PEM or DER), a signature list (ESL) or a signed update (.auth)"

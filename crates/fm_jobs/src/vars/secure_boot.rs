@@ -63,7 +63,7 @@ pub struct Enrolment {
     pub dbx: Vec<PathBuf>,
     /// Merge Microsoft's revocations for the store's architecture (x86 or AArch64).
     pub microsoft_dbx: bool,
-    /// Start from empty KEK, db and dbx instead of adding to them.
+    /// Start from empty lists instead of adding to them; lists for which nothing is named stay.
     pub only: bool,
 }
 
@@ -287,15 +287,14 @@ pub(super) fn key_material(path: &Path) -> Result<KeyMaterial, Error> {
             path: path.to_path_buf(),
             source,
         })?;
-    let certificates: Vec<_> = x509_parser::pem::Pem::iter_from_buffer(&bytes)
-        .map_while(Result::ok)
-        .filter(|pem| pem.label.ends_with("CERTIFICATE") && Certificate::parse(&pem.contents).is_some())
-        .map(|pem| pem.contents)
-        .collect();
+    let certificates = pem_certificates(&bytes).map_err(|why| Error::KeyFile {
+        path: path.to_path_buf(),
+        why,
+    })?;
     if !certificates.is_empty() {
         return Ok(KeyMaterial::of(certificates.into_iter()));
     }
-    if Certificate::parse(&bytes).is_some() {
+    if Certificate::is_whole(&bytes) {
         return Ok(KeyMaterial::of(std::iter::once(bytes)));
     }
     if let Ok(update) = signed_update(path, &bytes) {
@@ -321,4 +320,26 @@ pub(super) fn key_material(path: &Path) -> Result<KeyMaterial, Error> {
         path: path.to_path_buf(),
         source: why,
     })
+}
+
+/// Every certificate of a PEM file. One that cannot be read is an error: left out, the guest would trust less, or
+/// refuse less, than whoever gave the file believes.
+fn pem_certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    const BEGIN: &[u8] = b"-----BEGIN";
+    let mut certificates = Vec::new();
+    if !bytes.windows(BEGIN.len()).any(|found| found == BEGIN) {
+        return Ok(certificates);
+    }
+    for (index, block) in x509_parser::pem::Pem::iter_from_buffer(bytes).enumerate() {
+        let number = index + 1;
+        let pem = block.map_err(|error| format!("PEM block {number} cannot be read: {error}"))?;
+        if !pem.label.ends_with("CERTIFICATE") {
+            continue;
+        }
+        if !Certificate::is_whole(&pem.contents) {
+            return Err(format!("PEM block {number} is no X.509 certificate, or holds more than one"));
+        }
+        certificates.push(pem.contents);
+    }
+    Ok(certificates)
 }

@@ -120,7 +120,7 @@ struct Enroll {
     /// What is revoked
     #[arg(long, value_name = "FILE")]
     dbx: Vec<PathBuf>,
-    /// Drop the keys that are there instead of adding to them
+    /// In the lists that get keys, drop those that are there instead of adding to them; other lists stay
     #[arg(long)]
     only: bool,
 }
