@@ -109,18 +109,22 @@ fn holes_of_a_sparse_image_stay_holes_and_its_stream_stays_in_its_place() {
 fn flash_that_holds_code_and_variables_becomes_no_build_and_is_for_its_owner_only() {
     let folder = tempfile::tempdir().unwrap();
     let combined = [fm_fixtures::bytes(VARS), fm_fixtures::bytes(CODE)].concat();
-    let blocks = [
-        ("pc.ram", vec![0; 64 << 10]),
-        ("system.flash0", combined.clone()),
-    ];
+    let blocks = [("pc.ram", vec![0; 64 << 10]), ("system.flash0", combined.clone())];
     let stream = with_a_device(stream_of(&blocks, false));
     let plain = write(folder.path(), "plain", &stream);
     let image = write(folder.path(), "combined.save", &save_image(&stream, 0));
     let out = folder.path().join("out.fd");
-    for (verb, input) in [("restore-plan", &plain), ("restore-plan", &image), ("adopt", &image)] {
+    for (verb, input) in [
+        ("restore-plan", &plain),
+        ("restore-plan", &image),
+        ("adopt", &image),
+    ] {
         let before = fs::read(input).unwrap();
         let said = refused(with_store(folder.path()).args(["saved", verb]).arg(input), 1);
-        assert!(said.contains("in one flash") && said.contains("writable"), "{said}");
+        assert!(
+            said.contains("in one flash") && said.contains("writable"),
+            "{said}"
+        );
         assert!(fs::read(input).unwrap() == before);
     }
     let builds = json(with_store(folder.path()).args(["store", "list"]));

@@ -123,18 +123,23 @@ fn what_was_found_in_firmware_is_kept_for_the_next_conversion() {
     let store = case.path("store");
     fs::create_dir(&store).unwrap();
     let code = fixture("bookworm/OVMF_CODE_4M.fd");
-    let made = ["one.fd", "two.fd"].map(|name| {
-        let to = case.path(name);
-        vars(&[
+    let convert = |code: &str, to: &str| {
+        let to = case.path(to);
+        let words = [
             "convert",
             case.name(),
             "--for",
-            &code,
+            code,
             "-o",
             &to,
             "--store",
             &store,
-        ]);
+        ];
+        vars(&words);
+        to
+    };
+    let made = ["one.fd", "two.fd"].map(|name| {
+        let to = convert(&code, name);
         let entries = fs::read_dir(format!("{store}/cache/inspect")).unwrap().count();
         // The entry, and which file it is of.
         assert_eq!(entries, if name == "one.fd" { 1 } else { 2 });
@@ -144,16 +149,7 @@ fn what_was_found_in_firmware_is_kept_for_the_next_conversion() {
     // What is written down is believed: told that it is a 2M build, the next conversion is for one.
     let small = fixture("bookworm/OVMF_CODE.fd");
     for to in ["three.fd", "four.fd"] {
-        vars(&[
-            "convert",
-            case.name(),
-            "--for",
-            &small,
-            "-o",
-            &case.path(to),
-            "--store",
-            &store,
-        ]);
+        convert(&small, to);
     }
     let book = format!("{store}/cache/inspect/files");
     let text = fs::read_to_string(&book).unwrap();
@@ -165,17 +161,7 @@ fn what_was_found_in_firmware_is_kept_for_the_next_conversion() {
         panic!("{text}")
     };
     fs::write(&book, text.replace(large, small)).unwrap();
-    let to = case.path("five.fd");
-    vars(&[
-        "convert",
-        case.name(),
-        "--for",
-        &code,
-        "-o",
-        &to,
-        "--store",
-        &store,
-    ]);
+    let to = convert(&code, "five.fd");
     assert_eq!(json(&["list", &to])["layout"], "2M");
 }
 

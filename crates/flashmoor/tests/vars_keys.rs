@@ -77,7 +77,12 @@ fn a_key_file_of_which_a_part_cannot_be_read_changes_nothing() {
     for (name, bytes) in [
         (
             "no base64",
-            [first.as_bytes(), &second.replacen("MII", "M!!", 1).into_bytes(), first.as_bytes()].concat(),
+            [
+                first.as_bytes(),
+                &second.replacen("MII", "M!!", 1).into_bytes(),
+                first.as_bytes(),
+            ]
+            .concat(),
         ),
         (
             "cut",
@@ -87,7 +92,10 @@ fn a_key_file_of_which_a_part_cannot_be_read_changes_nothing() {
             ]
             .concat(),
         ),
-        ("no end", [first.as_bytes(), b"-----BEGIN CERTIFICATE-----\n"].concat()),
+        (
+            "no end",
+            [first.as_bytes(), b"-----BEGIN CERTIFICATE-----\n"].concat(),
+        ),
         ("two in DER", [der.as_slice(), &der].concat()),
     ] {
         let file = case.path("keys");
@@ -95,7 +103,14 @@ fn a_key_file_of_which_a_part_cannot_be_read_changes_nothing() {
         let before = fs::read(case.name()).unwrap();
         let (error, status) = refused(&["secure-boot", "enroll", case.name(), "--db", &file]);
         assert_eq!(status, 1, "{name}: {error}");
-        assert!(error.contains(if name == "two in DER" { "is no certificate" } else { "PEM block 2" }), "{name}: {error}");
+        assert!(
+            error.contains(if name == "two in DER" {
+                "is no certificate"
+            } else {
+                "PEM block 2"
+            }),
+            "{name}: {error}"
+        );
         assert!(fs::read(case.name()).unwrap() == before, "{name}");
     }
 }

@@ -365,7 +365,7 @@ fn sizes_of_zero_and_of_all_ones_are_named_with_their_offset() {
     for (at, len, value, offset) in [
         // The volume's length, then its header's.
         (32, 8, 0x00, 32),
-        (32, 8, 0xff, 0),
+        (32, 8, 0xff, 32),
         (48, 2, 0x00, 0),
         (48, 2, 0xff, 0),
         (file_at + 20, 3, 0x00, file_at + 20),
@@ -439,6 +439,8 @@ fn one_flipped_bit_in_the_header_of_a_volume_is_told_and_the_rest_is_still_read(
         (main_at + 0x32, main_at + 50, false),
         (main_at + 0x38, main_at + 50, false),
         (sec_at + 0x10, sec_at + 50, false),
+        // A length of 16 MiB more than there is swallows no volume behind.
+        (main_at + 0x23, main_at + 32, false),
         // Without its signature nobody knows that there was one.
         (main_at + 0x28, main_at, true),
         (sec_at + 0x28, sec_at, true),

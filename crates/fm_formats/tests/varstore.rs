@@ -285,7 +285,10 @@ fn a_variable_that_lost_its_state_costs_none_of_the_others() {
             }
             let found = VarStore::parse(&bytes).unwrap().to_variables();
             let kept = |index: &usize| *index != lost && (lost != 0 || *index != 2);
-            let expected: Vec<_> = (0..5).filter(kept).map(|index| variables[index].clone()).collect();
+            let expected: Vec<_> = (0..5)
+                .filter(kept)
+                .map(|index| variables[index].clone())
+                .collect();
             assert_eq!(found, expected, "{lost} with state {damage:#x}");
         }
     }

@@ -70,7 +70,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The guest is at the destination of a postcopy migration, and this part of it is still at the source.
-    #[error("a part of the memory of process {pid} has not arrived yet: the guest is in a postcopy migration")]
+    #[error(
+        "a part of the memory of process {pid} has not arrived yet: the guest is in a postcopy migration"
+    )]
     Arriving {
         /// Which process.
         pid: u32,

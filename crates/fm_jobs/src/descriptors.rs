@@ -66,10 +66,13 @@ impl DescriptorsDocument {
 /// Whether a path has the name of a descriptor; libvirt passes over names that begin with a dot.
 #[must_use]
 pub fn is_descriptor(path: &Path) -> bool {
-    let hidden = path
-        .file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    !hidden && path.extension().is_some_and(|extension| extension == "json")
+    path.extension().is_some_and(|extension| extension == "json")
+}
+
+/// Of a folder libvirt passes over files whose name starts with a dot.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// The regular files directly in a folder, and whatever has the name of a descriptor, by name.
@@ -86,7 +89,8 @@ pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         // A link to nowhere has the name of a descriptor, and a management stack stumbles over it.
-        if path.is_file() || (is_descriptor(&path) && !path.is_dir()) {
+        let described = is_descriptor(&path);
+        if (path.is_file() || (described && !path.is_dir())) && !(described && is_hidden(&path)) {
             files.push(path);
         }
     }

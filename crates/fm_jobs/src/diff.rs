@@ -263,7 +263,29 @@ fn launched(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
         let mut features = old.features.iter().chain(&new.features);
         features.any(|feature| feature == technology)
     };
-    technologies.filter(of_either).map(Into::into).collect()
+    let changes = |technology: &&str| *technology != "tdx" || launched_code(old) != launched_code(new);
+    technologies
+        .filter(of_either)
+        .filter(changes)
+        .map(Into::into)
+        .collect()
+}
+
+/// What TDX measures of the flash: all but the variables (the metadata's section CFV, whose attributes say so).
+fn launched_code(image: &ImageDocument) -> BTreeSet<(u64, Option<u64>, &str)> {
+    let ranges = image.reset_vector.iter().flat_map(|table| &table.ranges);
+    let unmeasured: Vec<_> = ranges
+        .filter(|range| range.technology == "tdx" && !range.measured)
+        .filter_map(|range| {
+            let start = u64::from(range.flash_offset?);
+            Some(start..start.saturating_add(range.size))
+        })
+        .collect();
+    let volumes = image.volumes.iter();
+    volumes
+        .filter(|volume| !unmeasured.iter().any(|range| range.contains(&volume.offset)))
+        .map(|volume| (volume.offset, volume.decoded_offset, volume.sha256.as_str()))
+        .collect()
 }
 
 fn ranges(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {

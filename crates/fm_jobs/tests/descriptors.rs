@@ -45,7 +45,16 @@ fn descriptors_that_lie_are_told_how() {
     );
     write("70-role.json", &vars, &code, "x86_64", "");
     std::fs::write(folder.path().join("80-empty.json"), "").unwrap();
+    std::fs::write(folder.path().join("85-blank.json"), "\n").unwrap();
     std::fs::write(folder.path().join("90-broken.json"), "{").unwrap();
+    let odd = std::fs::read_to_string(folder.path().join("10-sound.json")).unwrap();
+    let odd = odd.replace(r#""device": "flash","#, r#""device": "flash", "mode": "dual","#);
+    std::fs::write(folder.path().join("95-mode.json"), odd).unwrap();
+    // libvirt passes over it; who names it wants to know.
+    let passed_over = folder.path().join(".99-draft.json");
+    std::fs::write(&passed_over, "{").unwrap();
+    let named = descriptors::lint(std::slice::from_ref(&passed_over)).unwrap();
+    assert_eq!(named.descriptors[0].problems[0].code, "malformed");
     let document = descriptors::lint(&[folder.path().to_owned()]).unwrap();
     let codes: Vec<Vec<&str>> = document
         .descriptors
@@ -69,6 +78,8 @@ fn descriptors_that_lie_are_told_how() {
             vec!["size-mismatch"],
             vec!["wrong-role", "wrong-role"],
             vec!["hidden"],
+            vec!["malformed"],
+            vec!["malformed"],
             vec!["malformed"],
         ]
     );

@@ -113,3 +113,29 @@ fn a_diff_says_nothing_that_it_does_not_know() {
         damaged.damage
     );
 }
+
+#[test]
+fn other_variables_change_no_launch_measurement_of_tdx() {
+    let folder = tempfile::tempdir().unwrap();
+    let code = fm_fixtures::bytes("trixie/OVMF_CODE_4M.fd");
+    let combined = |name: &str, vars: &str, code: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, [&fm_fixtures::bytes(vars), code].concat()).unwrap();
+        path
+    };
+    let plain = combined("plain.fd", "trixie/OVMF_VARS_4M.fd", &code);
+    let keys = combined("keys.fd", "trixie/OVMF_VARS_4M.ms.fd", &code);
+    let launched = |to: &Path| {
+        let document = diff::diff(&plain, to, None).unwrap();
+        assert!(!document.identical);
+        document.launch_measurement_changed
+    };
+    // SEV measures the whole of flash unit 0.
+    assert!(launched(&keys).contains(&"sev".to_owned()));
+    assert!(!launched(&keys).contains(&"tdx".to_owned()));
+    let mut other = code;
+    let last = other.len() - 1;
+    other[last] ^= 1;
+    let other = combined("other.fd", "trixie/OVMF_VARS_4M.fd", &other);
+    assert!(launched(&other).contains(&"tdx".to_owned()));
+}

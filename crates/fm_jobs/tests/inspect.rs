@@ -301,6 +301,35 @@ fn pieces_come_out_as_other_tools_see_them() {
 }
 
 #[test]
+fn free_space_behind_the_first_4_mib_is_not_taken_for_a_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let wanted = Wanted {
+        volume: Some("DXEFV".into()),
+        ..Wanted::default()
+    };
+    let bytes = extract(&path("trixie/OVMF_CODE_4M.fd"), &wanted).unwrap();
+    assert!(bytes.len() > 8 << 20 && bytes.ends_with(&[0xff; 4096]));
+    let file = folder.path().join("dxefv");
+    std::fs::write(&file, &bytes).unwrap();
+    let store = folder.path().join("store");
+    let request = |tree| Request {
+        path: file.clone(),
+        tree,
+        cache: fm_jobs::inspect::Cache::open(Some(&store)),
+        ..Request::default()
+    };
+    for _ in ["never seen", "seen before"] {
+        let document = inspect(&request(false)).unwrap();
+        assert_eq!(document.sha256, Some(fm_formats::Sha256::of(&bytes).to_string()));
+        let image = document.image.unwrap();
+        assert!(image.damage.is_empty(), "{:?}", image.damage);
+        let own = image.volumes.iter().find(|volume| volume.offset == 0).unwrap();
+        assert_eq!(own.size, bytes.len() as u64);
+    }
+    assert!(extract(&file, &wanted).unwrap() == bytes);
+}
+
+#[test]
 fn texts_and_guids_are_found_inside_of_what_is_compressed() {
     let code = path("trixie/OVMF_CODE_4M.fd");
     let by_text = find(&code, "2025.02-8+deb13u1").unwrap();

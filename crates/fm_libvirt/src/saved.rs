@@ -65,13 +65,9 @@ pub fn saved_domain(xml: &str) -> Result<SavedDomain, SavedError> {
     let os = child(domain, "os");
     let nvram = os.and_then(|os| child(os, "nvram"));
     let loader = os.and_then(|os| child(os, "loader"));
-    let is_qcow2 = [
-        (loader, "format"),
-        (nvram, "format"),
-        (nvram, "templateFormat"),
-    ]
-    .iter()
-    .any(|(node, name)| node.and_then(|node| node.attribute(*name)) == Some("qcow2"));
+    let is_qcow2 = [(loader, "format"), (nvram, "format"), (nvram, "templateFormat")]
+        .iter()
+        .any(|(node, name)| node.and_then(|node| node.attribute(*name)) == Some("qcow2"));
     Ok(SavedDomain {
         name: text(child(domain, "name")).unwrap_or_default(),
         uuid: text(child(domain, "uuid")),

@@ -1,6 +1,6 @@
 //! Pairs the modules of two builds: the same, moved, changed, added or removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{DiffDocument, DiffModule};
 use crate::inspect::{ImageDocument, ModuleDocument};
@@ -24,15 +24,15 @@ pub(super) fn pair_up(document: &mut DiffDocument, old: &ImageDocument, new: &Im
             .push(Placed::of(new, module));
     }
     for (mut before, mut after) in groups.into_values() {
-        let in_place = pairs(&mut before, &mut after, |a, b| {
-            a.module.sha256 == b.module.sha256 && a.volume == b.volume
+        let in_place = pairs(&mut before, &mut after, |placed| {
+            (&placed.module.sha256, placed.volume)
         });
         document.unchanged += in_place.len();
-        let moved = pairs(&mut before, &mut after, |a, b| a.module.sha256 == b.module.sha256);
+        let moved = pairs(&mut before, &mut after, |placed| &placed.module.sha256);
         document
             .moved
             .extend(moved.iter().map(|(a, b)| entry(Some(a), Some(b))));
-        let changed = pairs(&mut before, &mut after, |_, _| true);
+        let changed = pairs(&mut before, &mut after, |_| ());
         document
             .changed
             .extend(changed.iter().map(|(a, b)| entry(Some(a), Some(b))));
@@ -70,19 +70,28 @@ impl<'a> Placed<'a> {
     }
 }
 
-fn pairs<'a>(
+/// Takes out what has the same key on both sides, in order. An image may name one GUID a hundred thousand times.
+fn pairs<'a, K: Ord>(
     before: &mut Vec<Placed<'a>>,
     after: &mut Vec<Placed<'a>>,
-    same: impl Fn(&Placed<'_>, &Placed<'_>) -> bool,
+    key: impl Fn(&Placed<'a>) -> K,
 ) -> Vec<(Placed<'a>, Placed<'a>)> {
+    let mut waiting: BTreeMap<K, VecDeque<usize>> = BTreeMap::new();
+    for (at, placed) in after.iter().enumerate() {
+        waiting.entry(key(placed)).or_default().push_back(at);
+    }
     let mut found = Vec::new();
-    before.retain(|a| match after.iter().position(|b| same(a, b)) {
-        Some(at) => {
-            found.push((*a, after.remove(at)));
-            false
+    let mut taken = vec![false; after.len()];
+    before.retain(|a| {
+        let at = waiting.get_mut(&key(a)).and_then(VecDeque::pop_front);
+        if let Some(at) = at {
+            taken[at] = true;
+            found.push((*a, after[at]));
         }
-        None => true,
+        at.is_none()
     });
+    let mut taken = taken.into_iter();
+    after.retain(|_| taken.next() != Some(true));
     found
 }
 

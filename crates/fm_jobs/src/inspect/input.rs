@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use fm_formats::Sha256;
+use fm_formats::volume::VolumeHeader;
+use fm_formats::{Reader, Sha256};
 use sha2::Digest as _;
 
 use super::{InspectDocument, Kind};
@@ -22,6 +23,8 @@ const KEPT_BYTES: u64 = 4 << 20;
 pub struct Flash {
     /// Everything but the padding at the end.
     pub content: Vec<u8>,
+    /// How much of `content` was kept when it was read; what lies behind is `fill` that a volume holds.
+    pub(super) kept_bytes: usize,
     /// What the padding is made of.
     pub fill: u8,
     /// Length of the image.
@@ -257,8 +260,16 @@ impl Flash {
     }
 
     fn of(reading: Reading<Kept>, format: &'static str) -> Self {
+        let mut content = reading.kept.into_bytes();
+        let kept_bytes = content.len();
+        // Free space of a volume is no padding: without it the volume would be taken for cut.
+        let volumes_end = end_of_volumes(&content).min(usize::try_from(reading.len_bytes).unwrap_or(0));
+        if volumes_end > kept_bytes {
+            content.resize(volumes_end, reading.fill);
+        }
         Self {
-            content: reading.kept.into_bytes(),
+            content,
+            kept_bytes,
             fill: reading.fill,
             len_bytes: reading.len_bytes,
             format,
@@ -280,21 +291,21 @@ impl Flash {
         Self::of(reading, format)
     }
 
-    /// The hash of `content`, which [`Flash::sha256`] goes on with.
+    /// The hash of what was kept, which [`Flash::sha256`] goes on with.
     pub(super) fn hash(&self) -> sha2::Sha256 {
-        sha2::Sha256::new().chain_update(&self.content)
+        sha2::Sha256::new().chain_update(&self.content[..self.kept_bytes])
     }
 
-    /// What tells the image from every other, from the hash of `content`.
+    /// What tells the image from every other, from the hash of what was kept.
     pub(super) fn key(&self, hash: &sha2::Sha256) -> String {
         let digest = Sha256::from_bytes(hash.clone().finalize().into());
         key(digest, self.len_bytes, self.fill)
     }
 
-    /// The digest of the whole image, from that of `content`.
+    /// The digest of the whole image, from that of what was kept.
     pub(super) fn sha256(&self, mut hash: sha2::Sha256) -> Sha256 {
         let block = vec![self.fill; CHUNK_BYTES];
-        let mut left = self.len_bytes - self.content.len() as u64;
+        let mut left = self.len_bytes - self.kept_bytes as u64;
         while left > 0 {
             let now = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
             hash.update(&block[..now]);
@@ -302,6 +313,23 @@ impl Flash {
         }
         Sha256::from_bytes(hash.finalize().into())
     }
+}
+
+/// Where the last of the volumes in `content` ends, which may be behind it. Volumes of flash start at its blocks.
+fn end_of_volumes(content: &[u8]) -> usize {
+    const BLOCK_BYTES: usize = 4 << 10;
+    let (mut at, mut end) = (0usize, 0);
+    while let Some(rest) = content.get(at..).filter(|rest| !rest.is_empty()) {
+        let header = VolumeHeader::parse(&mut Reader::new(rest)).ok();
+        let len = header.filter(VolumeHeader::checksum_holds).map_or(0, |header| {
+            usize::try_from(header.volume_len_bytes).unwrap_or(usize::MAX)
+        });
+        if len != 0 {
+            end = at.saturating_add(len);
+        }
+        at = at.saturating_add(len.max(BLOCK_BYTES));
+    }
+    end
 }
 
 fn is_all(bytes: &[u8], fill: u8) -> bool {

@@ -258,8 +258,16 @@ fn from_qcow2(file: File, request: &Request) -> Result<Opened> {
     let Some(chosen) = chosen.cloned() else {
         let names: Vec<_> = all.iter().map(|snapshot| snapshot.name.as_str()).collect();
         return Err(Error::Usage {
-            message: format!("{} holds no such snapshot with memory", path.display()),
+            message: match request.snapshot {
+                Some(_) => format!("{} holds no such snapshot with memory", path.display()),
+                None => format!("{} holds no snapshot with memory", path.display()),
+            },
             remedy: match names.is_empty() {
+                true if path == Path::new("-") => {
+                    "a flash image in qcow2 is read where its file is named; from standard input, a snapshot of a \
+                     running guest in it is"
+                        .into()
+                }
                 true => {
                     "only snapshots of a running guest (`savevm`, `virsh snapshot-create`) hold its memory"
                         .into()

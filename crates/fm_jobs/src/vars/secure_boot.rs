@@ -337,7 +337,9 @@ fn pem_certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
             continue;
         }
         if !Certificate::is_whole(&pem.contents) {
-            return Err(format!("PEM block {number} is no X.509 certificate, or holds more than one"));
+            return Err(format!(
+                "PEM block {number} is no X.509 certificate, or holds more than one"
+            ));
         }
         certificates.push(pem.contents);
     }

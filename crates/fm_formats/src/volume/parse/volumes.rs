@@ -92,12 +92,20 @@ impl Walk<'_> {
                 expected: format!("at least its header's {:#x}", header.header_len_bytes),
             }));
         }
-        Ok((header, len.min(area.len)))
+        // A length that nothing can be behind would swallow the volumes that follow; the block map tells as well.
+        let mapped = usize::try_from(mapped_bytes(&header)).unwrap_or(usize::MAX);
+        let holds_header = mapped >= usize::from(header.header_len_bytes);
+        let len = if len > area.len && mapped < area.len && holds_header {
+            mapped
+        } else {
+            len.min(area.len)
+        };
+        Ok((header, len))
     }
 
     fn volume(&mut self, span: Span, header: VolumeHeader, parent: Option<NodeId>) {
         let start = span.start as u64;
-        let declared = header.volume_len_bytes;
+        let (declared, mapped) = (header.volume_len_bytes, mapped_bytes(&header));
         let (name, content_at) = self.volume_name(span, &header);
         let content_at = content_at.min(span.len);
         let sound = header.checksum_holds();
@@ -118,16 +126,22 @@ impl Walk<'_> {
             return;
         };
         if (span.len as u64) < declared {
-            self.record(
-                Some(id),
-                span.buffer,
+            let error = if mapped == span.len as u64 {
+                Error::Unexpected {
+                    field: "firmware volume length",
+                    offset: start.saturating_add(32),
+                    found: format!("{declared:#x}"),
+                    expected: format!("{mapped:#x}, as its block map says"),
+                }
+            } else {
                 Error::Truncated {
                     field: "firmware volume",
                     offset: start,
                     needed_bytes: declared,
                     available_bytes: span.len as u64,
-                },
-            );
+                }
+            };
+            self.record(Some(id), span.buffer, error);
         }
         if !sound {
             self.record(
@@ -196,13 +210,17 @@ fn plausible_header_len(bytes: &[u8]) -> Option<u16> {
     (len <= MOST_HEADER_BYTES).then_some(len)
 }
 
+/// The length that the block map gives the volume.
+fn mapped_bytes(header: &VolumeHeader) -> u64 {
+    let blocks = header.blocks.iter();
+    blocks
+        .map(|block| u64::from(block.count).saturating_mul(u64::from(block.len_bytes)))
+        .fold(0, u64::saturating_add)
+}
+
 /// Whether the fields that a damaged GUID or checksum leaves say that this is a volume's header.
 fn is_of_a_volume(header: &VolumeHeader, available: usize) -> bool {
-    let mapped = header
-        .blocks
-        .iter()
-        .map(|block| u64::from(block.count).saturating_mul(u64::from(block.len_bytes)))
-        .fold(0, u64::saturating_add);
+    let mapped = mapped_bytes(header);
     matches!(header.revision, 1 | 2)
         && header.reserved == 0
         && (header.volume_len_bytes == mapped || header.volume_len_bytes == available as u64)

@@ -48,12 +48,13 @@ fn ending(path: &Path, words: &'static str) -> JoinHandle<Vec<String>> {
     })
 }
 
-/// What recovering from a failure says, and whether the guest was told to go on at the source; a QEMU that hangs
-/// or ends just then cannot be had for the asking.
-fn recovered(
+/// What recovering says, and what the source was told, from a failed migration or from a monitor that failed after
+/// the switch to postcopy; a QEMU that hangs or ends just then cannot be had for the asking.
+fn recovering(
+    unfollowed: Option<qmp::Error>,
     source_state: &'static str,
     destination: impl FnOnce(&Path) -> JoinHandle<Vec<String>>,
-) -> (Error, bool) {
+) -> (Error, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
     let source = monitor(&here, source_state, usize::MAX);
@@ -73,7 +74,13 @@ fn recovered(
         switched: false,
         resumed: false,
     };
-    let failed = drive.failure(&Value::Null);
+    let failed = match unfollowed {
+        None => drive.failure(&Value::Null),
+        Some(error) => {
+            drive.switched = true;
+            error.into()
+        }
+    };
     let said = drive.recover(
         failed,
         &Before {
@@ -83,7 +90,15 @@ fn recovered(
     );
     drop((at_source, at_destination));
     destination.join().unwrap();
-    let commands = source.join().unwrap();
+    (said, source.join().unwrap())
+}
+
+/// What recovering from a failed migration says, and whether the guest was told to go on at the source.
+fn recovered(
+    source_state: &'static str,
+    destination: impl FnOnce(&Path) -> JoinHandle<Vec<String>>,
+) -> (Error, bool) {
+    let (said, commands) = recovering(None, source_state, destination);
     (said, commands.iter().any(|command| command == "cont"))
 }
 
@@ -115,4 +130,18 @@ fn the_guest_does_not_go_on_at_the_source_after_it_has_run_at_a_destination_that
         ended("{\"event\": \"MIGRATION\"}\n"),
         (Error::Failed { .. }, true)
     ));
+}
+
+#[test]
+fn a_guest_that_was_switched_to_postcopy_is_left_to_it_when_a_monitor_fails() {
+    let failed = || qmp::Error::Timeout {
+        socket: "there".into(),
+        command: "query-status".into(),
+        timeout: Duration::from_secs(1),
+    };
+    let (said, commands) = recovering(Some(failed()), "postmigrate", |path| {
+        monitor(path, "inmigrate", usize::MAX)
+    });
+    assert!(matches!(said, Error::Unfollowed(_)));
+    assert_eq!(commands, ["qmp_capabilities"]);
 }
