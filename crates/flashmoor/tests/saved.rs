@@ -396,3 +396,33 @@ fn what_cannot_be_compared_is_unknown_and_not_the_same() {
         assert!(said.contains(words), "{words}: {said}");
     }
 }
+
+#[test]
+fn a_damaged_store_of_a_saved_guest_is_told_and_never_called_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let stream = |name: &str, vars: Vec<u8>| {
+        let blocks = [
+            ("pc.ram", vec![0; 64 << 10]),
+            ("system.flash0", fm_fixtures::bytes(CODE)),
+            ("system.flash1", vars),
+        ];
+        write(folder.path(), name, &with_a_device(stream_of(&blocks, false)))
+    };
+    let sound = fm_fixtures::bytes(VARS);
+    let mut damaged = sound.clone();
+    // The first variable's header.
+    damaged[100..108].fill(0);
+    let (sound, damaged) = (stream("sound", sound), stream("damaged", damaged));
+    let vars = |path: &Path| json(flashmoor().args(["saved", "vars"]).arg(path));
+    assert_eq!(vars(&sound)["damage"].as_array().map(Vec::len), Some(0));
+    let found = vars(&damaged);
+    assert!(!found["damage"].as_array().unwrap().is_empty(), "{found}");
+    let said = text(flashmoor().args(["saved", "vars"]).arg(&damaged));
+    assert!(said.contains("damage: "), "{said}");
+    let mut command = flashmoor();
+    command.args(["saved", "diff"]).args([&damaged, &damaged]);
+    let output = command.arg("--json").output().unwrap();
+    let diff: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(diff["same"], false, "{diff}");
+    assert_eq!(diff["unknown"][0], "variables that damage of the store hides");
+}

@@ -461,3 +461,24 @@ fn a_dbx_update_that_a_2m_store_cannot_take_is_forecast() {
     let large = json(&["secure-boot", "forecast", &fixture("bookworm/OVMF_VARS_4M.ms.fd")]);
     assert_eq!(large["fits_now"], true, "{large}");
 }
+
+#[test]
+fn a_diff_with_a_damaged_store_says_which_one_and_how() {
+    let case = case("bookworm/OVMF_VARS_4M.ms.fd");
+    let other = case.path("other.fd");
+    let mut bytes = fs::read(case.name()).unwrap();
+    bytes[100..108].fill(0);
+    fs::write(&other, bytes).unwrap();
+    let diff = json(&["diff", case.name(), &other]);
+    let damage = diff["damage"].as_array().unwrap();
+    assert!(!damage.is_empty(), "{diff}");
+    for found in damage {
+        assert_eq!(found["side"], "right");
+        assert!(found["offset"].as_u64() >= Some(100), "{found}");
+    }
+    let diff = json(&["diff", case.name(), case.name()]);
+    assert_eq!(
+        (&diff["identical"], &diff["damage"]),
+        (&true.into(), &Value::Array(Vec::new()))
+    );
+}

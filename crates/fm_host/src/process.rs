@@ -219,12 +219,14 @@ impl Process {
     /// The kernel's answer, or [`Error::Malformed`] with the line that is no mapping.
     pub fn mappings(&self) -> Result<Vec<Mapping>, Error> {
         let what = "the list of mappings";
-        let bytes = self.read_bounded("maps", MAPS_MAX_BYTES, what)?;
-        maps::parse(&bytes).map_err(|why| Error::Malformed {
-            pid: self.pid,
-            what,
-            why,
-        })
+        maps::untorn(
+            || self.read_bounded("maps", MAPS_MAX_BYTES, what),
+            |why| Error::Malformed {
+                pid: self.pid,
+                what,
+                why,
+            },
+        )
     }
 
     /// The file system as it sees it.

@@ -30,6 +30,9 @@ pub(crate) fn vars(output: &Output, vars: &SavedVars) {
             variable.name, variable.guid, variable.attributes, variable.size_bytes
         ));
     }
+    for damage in &vars.damage {
+        output.line(format_args!("{CARE}damage{CARE:#}: {damage}"));
+    }
 }
 
 pub(crate) fn plan(output: &Output, plan: &RestorePlan) {

@@ -114,8 +114,17 @@ pub(crate) fn change(output: &Output, change: &VarsChange) {
 }
 
 pub(crate) fn diff(output: &Output, diff: &VarsDiff) {
+    for damage in &diff.damage {
+        output.line(format_args!(
+            "{CARE}damage{CARE:#} of the {} store: {}",
+            damage.side, damage.found.message
+        ));
+    }
     if diff.identical {
-        output.line("the variables are identical");
+        output.line(match diff.damage.is_empty() {
+            true => "the variables are identical",
+            false => "the variables that can be read are identical",
+        });
     }
     for variable in &diff.only_left {
         output.line(format_args!("{BAD}-{BAD:#} {}-{}", variable.guid, variable.name));

@@ -56,6 +56,25 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Mapping>, String> {
     Ok(mappings)
 }
 
+/// How often a list is read that is torn each time.
+const READINGS_MAX: u32 = 16;
+
+/// The mappings in the text that `read` gives, which is read again where it is torn: the kernel hands the list out
+/// a page at a time, and between two of them a mapping that was handed out may have grown over the next.
+pub(super) fn untorn<E>(
+    mut read: impl FnMut() -> Result<Vec<u8>, E>,
+    malformed: impl FnOnce(String) -> E,
+) -> Result<Vec<Mapping>, E> {
+    let mut readings = 1;
+    loop {
+        match parse(&read()?) {
+            Ok(mappings) => return Ok(mappings),
+            Err(why) if readings == READINGS_MAX => return Err(malformed(why)),
+            Err(_) => readings += 1,
+        }
+    }
+}
+
 /// The mappings in the text of an `smaps` file whose missing pages a userfaultfd brings: flag `um`
 /// (kernel `Documentation/filesystems/proc.rst`).
 pub(super) fn parse_awaited(text: &[u8]) -> Result<Vec<Range<u64>>, String> {
@@ -106,6 +125,28 @@ mod tests {
             Ok(std::iter::once(0x7f00_0000_0000..0x7f00_0800_0000).collect())
         );
         assert!(parse_awaited(b"VmFlags: um\n").is_err());
+    }
+
+    #[test]
+    fn a_list_that_changed_while_it_was_read_is_read_again() {
+        let torn = b"1000-3000 rw-p 00000000 00:00 0\n2000-3000 rw-p 00000000 00:00 0\n".to_vec();
+        let whole = b"1000-3000 rw-p 00000000 00:00 0\n".to_vec();
+        let mut texts = vec![whole, torn.clone()];
+        let mappings = untorn(|| Ok(texts.pop().unwrap()), |why| why).unwrap();
+        assert_eq!(mappings.len(), 1);
+        let mut readings = 0;
+        let error = untorn(
+            || {
+                readings += 1;
+                Ok(torn.clone())
+            },
+            |why| why,
+        )
+        .unwrap_err();
+        assert_eq!(
+            (error.as_str(), readings),
+            ("line 2 overlaps the one before", READINGS_MAX)
+        );
     }
 
     #[test]

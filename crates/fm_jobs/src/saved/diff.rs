@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fm_formats::stream::BlockKind;
-use fm_formats::varstore::VarStore;
+use fm_formats::varstore::{Time, VarStore};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ pub struct SavedDiff {
     pub page_size_bytes: Option<Side<u64>>,
     /// Blocks that only one has, or that differ in length or, for flash and ROM, in content.
     pub blocks: Vec<BlockDiff>,
-    /// Variables that only one has, or whose content or attributes differ: `NAME-GUID`.
+    /// Variables that only one has, or whose content, attributes or time differ: `NAME-GUID`.
     pub variables: Vec<Changed>,
     /// Device sections that only one has, or that differ in version.
     pub devices: Vec<DeviceDiff>,
@@ -128,7 +128,11 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
     if variables_a.is_none() || variables_b.is_none() {
         unknown.push("variables".into());
     }
-    let variables = variables_a.zip(variables_b).map(|(a, b)| paired(a, b));
+    let damaged = |side: &Option<Variables>| side.as_ref().is_some_and(|side| side.is_damaged);
+    if damaged(&variables_a) || damaged(&variables_b) {
+        unknown.push("variables that damage of the store hides".into());
+    }
+    let variables = variables_a.zip(variables_b).map(|(a, b)| paired(a.live, b.live));
     let variables = variables
         .into_iter()
         .flatten()
@@ -205,23 +209,35 @@ fn all<K: Ord, V>(
     both.into_iter().map(|(key, (a, b))| (key, a, b))
 }
 
-/// What of a variable counts: its attributes and its data.
-type Value = (u32, Vec<u8>);
+/// What of a variable counts: its attributes, its data and, if it is authenticated, its time, older than which no
+/// update is taken.
+type Value = (u32, Vec<u8>, Time);
 
-/// The live variables of the VARS flash by name with GUID; `None` if they cannot be read. A guest without
-/// VARS flash has none.
-fn variables(gathered: &Gathered) -> Option<Vec<(String, Value)>> {
+/// The variables of a VARS flash.
+#[derive(Default)]
+struct Variables {
+    /// By name with GUID.
+    live: Vec<(String, Value)>,
+    /// Whether there may have been more.
+    is_damaged: bool,
+}
+
+/// The live variables of the VARS flash; `None` if they cannot be read. A guest without VARS flash has none.
+fn variables(gathered: &Gathered) -> Option<Variables> {
     if gathered.facts.blocks.is_empty() {
         return None;
     }
     let Some(index) = gathered.first_of(BlockKind::Vars) else {
-        return Some(Vec::new());
+        return Some(Variables::default());
     };
     let bytes = gathered.bytes(index)?;
     let store = VarStore::parse(&bytes).ok()?;
     let variables = store.to_variables().into_iter().map(|variable| {
         let name = format!("{}-{}", variable.name, variable.guid);
-        (name, (variable.attributes, variable.data))
+        (name, (variable.attributes, variable.data, variable.timestamp))
     });
-    Some(variables.collect())
+    Some(Variables {
+        live: variables.collect(),
+        is_damaged: store.damage_found().iter().any(|damage| damage.loses_variables()),
+    })
 }

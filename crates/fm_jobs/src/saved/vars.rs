@@ -19,6 +19,8 @@ pub struct SavedVars {
     pub sha256: String,
     /// The variables, in the order of the store.
     pub variables: Vec<SavedVariable>,
+    /// Damage of the store, with its offset in the VARS flash: variables may be lost in it.
+    pub damage: Vec<String>,
 }
 
 /// A variable.
@@ -59,5 +61,6 @@ pub fn vars(input: &Request) -> Result<SavedVars> {
             .map(|digest| digest.to_string())
             .unwrap_or_default(),
         variables: variables.collect(),
+        damage: store.damage_found().iter().map(ToString::to_string).collect(),
     })
 }

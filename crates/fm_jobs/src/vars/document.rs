@@ -233,6 +233,18 @@ pub struct VarsDiff {
     pub only_right: Vec<VariableDocument>,
     /// In both, and not the same.
     pub changed: Vec<VariableChange>,
+    /// Damage of the stores: variables may be lost in it, so that what looks removed or the same may not be.
+    pub damage: Vec<SideDamage>,
+}
+
+/// One piece of damage of one of two stores.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SideDamage {
+    /// `left` or `right`.
+    pub side: &'static str,
+    /// What is damaged.
+    #[serde(flatten)]
+    pub found: DamageFound,
 }
 
 /// One variable in two stores.

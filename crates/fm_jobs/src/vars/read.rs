@@ -6,7 +6,7 @@ use std::path::Path;
 use fm_formats::Guid;
 use fm_formats::varstore::{Format, Name, State, Variable};
 
-use super::document::{self, VariableChange, VariableDocument, VarsDiff, VarsList};
+use super::document::{self, SideDamage, VariableChange, VariableDocument, VarsDiff, VarsList};
 use super::source::{Content, Source, is_written};
 use super::{Error, describe};
 
@@ -169,8 +169,14 @@ pub fn get(path: &Path, which: &Selection) -> Result<(VariableDocument, Vec<u8>)
 /// # Errors
 /// If one of them is no variable store.
 pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
-    let read = |path: &Path| -> Result<BTreeMap<(Guid, Name), Variable>, Error> {
+    let mut damage = Vec::new();
+    let mut read = |path: &Path, side| -> Result<BTreeMap<(Guid, Name), Variable>, Error> {
         let source = Source::find(path)?;
+        let found = source
+            .view()?
+            .map(|view| document::damage(&view))
+            .unwrap_or_default();
+        damage.extend(found.into_iter().map(|found| SideDamage { side, found }));
         // A blank store differs from none only in what it is.
         debug_assert!(
             source
@@ -183,7 +189,7 @@ pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
             .map(|variable| ((variable.guid, variable.name.clone()), variable))
             .collect())
     };
-    let (lefts, mut rights) = (read(left)?, read(right)?);
+    let (lefts, mut rights) = (read(left, "left")?, read(right, "right")?);
     let document = |variable: &Variable| VariableDocument::of(variable, State::Live, None);
     let (mut only_left, mut changed) = (Vec::new(), Vec::new());
     for (key, one) in &lefts {
@@ -210,6 +216,7 @@ pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
         only_left,
         only_right,
         changed,
+        damage,
     })
 }
 
