@@ -63,13 +63,13 @@ impl DescriptorsDocument {
     }
 }
 
-/// Whether a path has the name of a descriptor; libvirt passes over names that begin with a dot.
+/// Whether a path has the name of a descriptor.
 #[must_use]
 pub fn is_descriptor(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "json")
 }
 
-/// Of a folder libvirt passes over files whose name starts with a dot.
+/// Whether libvirt passes over it in a folder: names that begin with a dot.
 fn is_hidden(path: &Path) -> bool {
     path.file_name()
         .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
@@ -89,8 +89,11 @@ pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         // A link to nowhere has the name of a descriptor, and a management stack stumbles over it.
-        let described = is_descriptor(&path);
-        if (path.is_file() || (described && !path.is_dir())) && !(described && is_hidden(&path)) {
+        let is_listed = match is_descriptor(&path) {
+            true => !path.is_dir() && !is_hidden(&path),
+            false => path.is_file(),
+        };
+        if is_listed {
             files.push(path);
         }
     }

@@ -263,7 +263,10 @@ fn launched(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
         let mut features = old.features.iter().chain(&new.features);
         features.any(|feature| feature == technology)
     };
-    let changes = |technology: &&str| *technology != "tdx" || launched_code(old) != launched_code(new);
+    // What lies outside of volumes is known to be padding only where nothing is damaged.
+    let whole = old.damage.is_empty() && new.damage.is_empty();
+    let changes =
+        |technology: &&str| *technology != "tdx" || !whole || launched_code(old) != launched_code(new);
     technologies
         .filter(of_either)
         .filter(changes)
