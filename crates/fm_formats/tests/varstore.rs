@@ -292,6 +292,15 @@ fn a_variable_that_lost_its_state_costs_none_of_the_others() {
             assert_eq!(found, expected, "{lost} with state {damage:#x}");
         }
     }
+    // All that lies behind the second gap is shorter than what the lost one holds.
+    let mut long = variables.clone();
+    long[0] = variable(GLOBAL, "Var0", &[7; 600]);
+    let mut bytes = store(&long);
+    bytes[FIRST + 2] = 0xff;
+    let third = FIRST + (60 + 10 + 600usize).next_multiple_of(4) + step;
+    bytes[third..third + 8].fill(0);
+    let found = VarStore::parse(&bytes).unwrap().to_variables();
+    assert_eq!(found, [long[1].clone(), long[3].clone(), long[4].clone()]);
     // Without a state and with a size that no store has.
     let mut bytes = store(&variables);
     bytes[FIRST + 2] = 0xff;
