@@ -1,9 +1,10 @@
 //! `flashmoor store` as its users meet it: words, JSON, exit statuses, and other tools on its layout.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
@@ -245,24 +246,30 @@ fn a_corrupted_blob_is_named_with_status_1() {
     insta::assert_snapshot!(scene.say(&["store", "verify"]));
 }
 
+/// A shell that runs `script`, which says a line first: a process just spawned may not be the shell yet.
+fn started(script: &str, arguments: &[&str], stdin: Stdio) -> Child {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).args(arguments);
+    let mut child = command.stdin(stdin).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = [0];
+    child.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    child
+}
+
 #[test]
 fn gc_keeps_what_a_process_has_open_or_names_and_says_which() {
     let scene = Scene::new();
     let path = scene.import()["path"].as_str().unwrap().to_owned();
     let open = fs::File::open(&path).unwrap();
-    let mut holder = Command::new("sleep").arg("1000").stdin(open).spawn().unwrap();
+    let mut holder = started("echo; kill -STOP $$", &[], open.into());
     let kept = scene.json(&["store", "gc"]);
     assert_eq!(kept["removed"], Value::Array(Vec::new()));
-    let reason = format!("process {} (sleep)", holder.id());
+    let reason = format!("process {} (sh)", holder.id());
     assert_eq!(kept["kept"][0]["reasons"][0], reason);
     holder.kill().unwrap();
     holder.wait().unwrap();
 
-    let mut namer = Command::new("sh")
-        .args(["-c", "read line", &path])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut namer = started("echo; read line", &[&path], Stdio::piped());
     assert_eq!(
         scene.json(&["store", "gc"])["kept"][0]["reasons"][0],
         format!("process {} (sh)", namer.id())

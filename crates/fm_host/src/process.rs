@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::Error;
 
@@ -16,6 +18,10 @@ pub use root::Root;
 
 /// The longest command line that is read; the kernel's own default limit is 2 MiB for all arguments.
 const CMDLINE_MAX_BYTES: u64 = 8 << 20;
+/// How often an empty one is read again, and after how long: far more than a process needs to become another program,
+/// and little for one that emptied its own.
+const EMPTY_TRIES: usize = 20;
+const EMPTY_PAUSE: Duration = Duration::from_millis(1);
 /// The largest list of mappings that is read: more than the kernel's default of 65,530 mappings needs.
 const MAPS_MAX_BYTES: u64 = 32 << 20;
 /// `smaps` says about twenty times as much of each.
@@ -129,13 +135,27 @@ impl Process {
         named.or(all)
     }
 
+    /// Its arguments as the kernel has them, each with a NUL behind it; empty for a kernel thread or a zombie.
+    ///
+    /// # Errors
+    /// The kernel's answer, or [`Error::Malformed`] if it is longer than any command line.
+    pub fn command_line(&self) -> Result<Vec<u8>, Error> {
+        let read = || self.read_bounded("cmdline", CMDLINE_MAX_BYTES, "the command line");
+        settled(read, || self.has_memory())
+    }
+
+    /// Whether it has memory of its own: a kernel thread and a zombie have none.
+    fn has_memory(&self) -> bool {
+        let statm = self.read_bounded("statm", 256, "the size");
+        statm.is_ok_and(|statm| !statm.starts_with(b"0 "))
+    }
+
     /// Its arguments, the program's name first; empty for a kernel thread or a zombie.
     ///
     /// # Errors
     /// The kernel's answer, or [`Error::Malformed`] if it is longer than any command line.
     pub fn arguments(&self) -> Result<Vec<String>, Error> {
-        let what = "the command line";
-        let bytes = self.read_bounded("cmdline", CMDLINE_MAX_BYTES, what)?;
+        let bytes = self.command_line()?;
         let bytes = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
         if bytes.is_empty() {
             return Ok(Vec::new());
@@ -293,6 +313,22 @@ impl Process {
     }
 }
 
+/// The command line that `read` gives, which is read again while it is empty though there is memory: a process that
+/// just became another program has the new one's memory for a moment before it has its arguments.
+fn settled<E>(
+    mut read: impl FnMut() -> Result<Vec<u8>, E>,
+    has_memory: impl Fn() -> bool,
+) -> Result<Vec<u8>, E> {
+    for _ in 0..EMPTY_TRIES {
+        let bytes = read()?;
+        if !bytes.is_empty() || !has_memory() {
+            return Ok(bytes);
+        }
+        thread::sleep(EMPTY_PAUSE);
+    }
+    read()
+}
+
 /// The content of the file at `path`, or nothing if it is larger than `max_bytes`.
 pub(crate) fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Option<Vec<u8>>> {
     read_at_most(File::open(path)?, max_bytes)
@@ -394,6 +430,28 @@ mod tests {
         let table = fake(7, &stat("q", "S", 1), b"qemu\0-append\0\0-name\0b\xffd\0");
         let arguments = Process::open(table.path(), 7).unwrap().arguments().unwrap();
         assert_eq!(arguments, ["qemu", "-append", "", "-name", "b\u{fffd}d"]);
+    }
+
+    #[test]
+    fn an_empty_command_line_is_read_again_if_there_is_memory() {
+        let gives = |lines: &[&[u8]], memory: bool| {
+            let mut lines = lines.iter();
+            let line = settled(|| Ok::<_, ()>(lines.next().unwrap_or(&&b""[..]).to_vec()), || memory);
+            (line.unwrap(), lines.len())
+        };
+        let starting: [&[u8]; 4] = [b"", b"", b"qemu\0", b"later\0"];
+        assert_eq!(gives(&starting, true), (b"qemu\0".to_vec(), 1));
+        assert_eq!(gives(&starting, false), (Vec::new(), 3), "a kernel thread's is empty");
+        assert_eq!(gives(&[], true), (Vec::new(), 0), "one that emptied its own");
+    }
+
+    #[test]
+    fn a_kernel_thread_has_no_memory_and_a_program_has() {
+        let own = Process::open(Path::new("/proc"), std::process::id()).unwrap();
+        assert!(own.has_memory());
+        let table = fake(7, &stat("kthreadd", "S", 1), b"");
+        fs::write(table.path().join("7/statm"), "0 0 0 0 0 0 0\n").unwrap();
+        assert!(!Process::open(table.path(), 7).unwrap().has_memory());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
+use fm_host::Process;
 use fm_store::{Store, Use};
 
 use crate::Result;
@@ -94,7 +95,8 @@ impl Search<'_> {
             let dir = entry.path();
             let comm = fs::read_to_string(dir.join("comm")).unwrap_or_default();
             let by = format!("process {pid} ({})", comm.trim());
-            let mut paths = self.paths_in(&head(&dir.join("cmdline")));
+            let line = Process::open(proc_dir, pid).and_then(|process| process.command_line());
+            let mut paths = self.paths_in(&line.unwrap_or_default());
             match fs::read_dir(dir.join("fd")) {
                 Ok(fds) => {
                     let links = fds.flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
