@@ -441,6 +441,10 @@ fn one_flipped_bit_in_the_header_of_a_volume_is_told_and_the_rest_is_still_read(
         (sec_at + 0x10, sec_at + 50, false),
         // A length of 16 MiB more than there is swallows no volume behind.
         (main_at + 0x23, main_at + 32, false),
+        // Nor does one that the file has room for, and a length too small leaves no file out.
+        (main_at + 0x22, main_at + 32, false),
+        (main_at + 0x21, main_at + 32, false),
+        (sec_at + 0x22, sec_at + 32, false),
         // Without its signature nobody knows that there was one.
         (main_at + 0x28, main_at, true),
         (sec_at + 0x28, sec_at, true),

@@ -436,12 +436,19 @@ mod tests {
     fn an_empty_command_line_is_read_again_if_there_is_memory() {
         let gives = |lines: &[&[u8]], memory: bool| {
             let mut lines = lines.iter();
-            let line = settled(|| Ok::<_, ()>(lines.next().unwrap_or(&&b""[..]).to_vec()), || memory);
+            let line = settled(
+                || Ok::<_, ()>(lines.next().unwrap_or(&&b""[..]).to_vec()),
+                || memory,
+            );
             (line.unwrap(), lines.len())
         };
         let starting: [&[u8]; 4] = [b"", b"", b"qemu\0", b"later\0"];
         assert_eq!(gives(&starting, true), (b"qemu\0".to_vec(), 1));
-        assert_eq!(gives(&starting, false), (Vec::new(), 3), "a kernel thread's is empty");
+        assert_eq!(
+            gives(&starting, false),
+            (Vec::new(), 3),
+            "a kernel thread's is empty"
+        );
         assert_eq!(gives(&[], true), (Vec::new(), 0), "one that emptied its own");
     }
 

@@ -70,7 +70,8 @@ pub struct Range {
     pub len_bytes: u64,
     /// Where in the flash (VARS and CODE together) its content comes from: offset and length.
     pub from_flash: Option<(u32, u32)>,
-    /// Whether the launch measurement covers it.
+    /// Whether the launch measurement covers its content, whatever options the guest has. SEV-SNP's covers place and
+    /// type of each of its ranges and the content of none; of the kernel hashes it does with `kernel-hashes=on`.
     pub measured: bool,
 }
 

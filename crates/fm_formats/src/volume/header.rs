@@ -159,7 +159,7 @@ impl VolumeHeader {
 }
 
 /// The wrapping sum of little-endian 16-bit words; a last odd byte counts as its own word.
-fn sum16(bytes: &[u8]) -> u16 {
+pub(super) fn sum16(bytes: &[u8]) -> u16 {
     let words = bytes.chunks_exact(2);
     let odd = words.remainder().first().copied().unwrap_or(0);
     words

@@ -258,7 +258,8 @@ pub struct RangeDocument {
     /// Where in VARS and CODE together its content comes from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flash_offset: Option<u32>,
-    /// Whether the launch measurement covers it.
+    /// Whether the launch measurement covers its content, whatever options the guest has. SEV-SNP's covers place and
+    /// type of each of its ranges and the content of none; of the kernel hashes it does with `kernel-hashes=on`.
     pub measured: bool,
 }
 

@@ -4,6 +4,7 @@ use alloc::format;
 
 use super::{Span, Walk, scan};
 use crate::volume::VolumeHeader;
+use crate::volume::header::sum16;
 use crate::volume::raw::{RawFileHeader, RawVolumeExtHeader, RawVolumeHeader};
 use crate::volume::tree::{NodeId, NodeKind, VolumeFacts};
 use crate::{Error, Guid, Reader, Result};
@@ -92,10 +93,11 @@ impl Walk<'_> {
                 expected: format!("at least its header's {:#x}", header.header_len_bytes),
             }));
         }
-        // A length that nothing can be behind would swallow the volumes that follow; the block map tells as well.
+        // A length that is too large would swallow the volumes that follow, one too small leaves files out. The block
+        // map tells as well: it counts where nothing can be behind the length, or where the checksum is for it.
         let mapped = usize::try_from(mapped_bytes(&header)).unwrap_or(usize::MAX);
-        let holds_header = mapped >= usize::from(header.header_len_bytes);
-        let len = if len > area.len && mapped < area.len && holds_header {
+        let fits = mapped <= area.len && mapped >= usize::from(header.header_len_bytes);
+        let len = if fits && (len > area.len || only_length_is_wrong(&header)) {
             mapped
         } else {
             len.min(area.len)
@@ -125,7 +127,7 @@ impl Walk<'_> {
         let Some(id) = self.open(NodeKind::Volume(facts), span, content_at, parent) else {
             return;
         };
-        if (span.len as u64) < declared {
+        if span.len as u64 != declared {
             let error = if mapped == span.len as u64 {
                 Error::Unexpected {
                     field: "firmware volume length",
@@ -216,6 +218,13 @@ fn mapped_bytes(header: &VolumeHeader) -> u64 {
     blocks
         .map(|block| u64::from(block.count).saturating_mul(u64::from(block.len_bytes)))
         .fold(0, u64::saturating_add)
+}
+
+/// Whether the checksum would hold if the length were the block map's.
+fn only_length_is_wrong(header: &VolumeHeader) -> bool {
+    let declared = sum16(&header.volume_len_bytes.to_le_bytes());
+    let mapped = sum16(&mapped_bytes(header).to_le_bytes());
+    !header.checksum_holds() && header.checksum_sum.wrapping_sub(declared).wrapping_add(mapped) == 0
 }
 
 /// Whether the fields that a damaged GUID or checksum leaves say that this is a volume's header.
