@@ -417,6 +417,36 @@ fn what_comes_through_a_pipe_is_told_as_a_file_is() {
 }
 
 #[test]
+fn an_image_in_qcow2_on_standard_input_is_told_to_be_named_as_a_file() {
+    let store = tempfile::tempdir().unwrap();
+    let image = store.path().join("code.qcow2");
+    let converted = std::process::Command::new("qemu-img")
+        .args(["convert", "-O", "qcow2"])
+        .args([path("bookworm/OVMF_CODE_4M.fd"), image.clone()])
+        .status();
+    assert!(converted.unwrap().success());
+    let said = |stdin: std::process::Stdio| {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("flashmoor"));
+        let output = command.args(["inspect", "-"]).stdin(stdin).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let file = said(std::fs::File::open(&image).unwrap().into());
+    assert!(
+        file.contains("in qcow2 is read where its file is named"),
+        "{file}"
+    );
+    let mut pipe = std::process::Command::new("cat")
+        .arg(&image)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let piped = said(pipe.stdout.take().unwrap().into());
+    pipe.wait().unwrap();
+    assert!(piped.contains("name the file instead"), "{piped}");
+}
+
+#[test]
 fn a_descriptor_that_another_folder_hides_is_told_so_and_problems_end_with_status_10() {
     let store = tempfile::tempdir().unwrap();
     let folder = tempfile::tempdir().unwrap();

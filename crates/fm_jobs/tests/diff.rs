@@ -133,9 +133,17 @@ fn other_variables_change_no_launch_measurement_of_tdx() {
     // SEV measures the whole of flash unit 0.
     assert!(launched(&keys).contains(&"sev".to_owned()));
     assert!(!launched(&keys).contains(&"tdx".to_owned()));
-    let mut other = code;
+    let mut other = code.clone();
     let last = other.len() - 1;
     other[last] ^= 1;
     let other = combined("other.fd", "trixie/OVMF_VARS_4M.fd", &other);
     assert!(launched(&other).contains(&"tdx".to_owned()));
+    // A volume without its signature is none that could differ: then nothing is said to stay the same.
+    let mut lost = code;
+    lost[0x28] ^= 1;
+    let one = combined("one.fd", "trixie/OVMF_VARS_4M.fd", &lost);
+    lost[0x1000] ^= 1;
+    let two = combined("two.fd", "trixie/OVMF_VARS_4M.fd", &lost);
+    let document = diff::diff(&one, &two, None).unwrap();
+    assert!(document.launch_measurement_changed.contains(&"tdx".to_owned()));
 }
