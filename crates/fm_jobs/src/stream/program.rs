@@ -115,5 +115,9 @@ impl Drop for Decompressor {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // It ends with the program; the pump may wait for whoever feeds it, and is left.
+        if let Some(said) = self.said.take() {
+            let _ = said.join();
+        }
     }
 }
