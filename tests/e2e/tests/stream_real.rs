@@ -342,7 +342,11 @@ fn pages_sent_as_differences_come_out_as_the_guest_has_them() {
     .unwrap();
     let (gathered, document) = read(&path, Vec::new());
     let pages: u64 = document.blocks.iter().map(|block| block.pages_xbzrle).sum();
-    assert_eq!(json!(pages), state["xbzrle-cache"]["pages"]);
+    // QEMU also counts pages that turn out as they were, which it does not send, and those whose difference is too
+    // large, which it sends whole (`migration/ram.c`, `save_xbzrle_page`). The memory below shows that none is missing.
+    let counter = |name: &str| state["xbzrle-cache"][name].as_u64().unwrap();
+    let most = counter("pages") - counter("overflow");
+    assert!(pages <= most, "{pages} of {most}");
     assert_flash(&mut guest, &gathered);
     let (sent, size) = (fs::read(&memory).unwrap(), 96 << 20);
     assert_eq!(sent.len(), size);
