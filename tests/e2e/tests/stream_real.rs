@@ -347,6 +347,7 @@ fn pages_sent_as_differences_come_out_as_the_guest_has_them() {
     let counter = |name: &str| state["xbzrle-cache"][name].as_u64().unwrap();
     let most = counter("pages") - counter("overflow");
     assert!(pages <= most, "{pages} of {most}");
+    assert_counters(&document, &state["ram"]);
     assert_flash(&mut guest, &gathered);
     let (sent, size) = (fs::read(&memory).unwrap(), 96 << 20);
     assert_eq!(sent.len(), size);
