@@ -109,16 +109,11 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
             Err(not_flash) => streamed(request, catalogue).or_else(|_| not_firmware(request, not_flash)),
         },
         Kind::Raw => {
-            // It is read beside being hashed: what was never seen has to be in memory, and soon.
-            let (seen, flash) = thread::scope(|scope| {
-                let flash = scope.spawn(|| Flash::read(&request.path));
-                let seen = facts::seen(&request.path, request.cache.as_ref(), request.tree);
-                (seen, facts::joined(flash))
-            });
-            if let Some((found, len_bytes)) = seen? {
+            let seen = facts::seen(&request.path, request.cache.as_ref(), request.tree)?;
+            if let Some((found, len_bytes)) = seen {
                 return Ok(facts::told(request, found, len_bytes, "raw", catalogue));
             }
-            match flash? {
+            match Flash::read(&request.path)? {
                 Ok(flash) => {
                     let found = facts::unseen(&flash, None, request.cache.as_ref(), request.tree);
                     Ok(facts::told(
@@ -155,6 +150,10 @@ pub fn inspect_each(
     catalogue: &Catalogue,
     mut take: impl FnMut(&Request, Result<InspectDocument>),
 ) {
+    // A thread for one file costs more than it is worth.
+    if let [request] = requests {
+        return take(request, inspect_with(request, catalogue));
+    }
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {

@@ -85,6 +85,7 @@ fn a_version_comes_from_the_image_only_when_the_catalogue_does_not_know_it() {
         (build.source.as_str(), build.version.as_deref()),
         ("image", Some("2025.02-8+deb13u1"))
     );
+    assert_eq!(build.to_string(), "edk2 2025.02-8+deb13u1");
     bytes = fm_fixtures::bytes("bookworm/OVMF_CODE_4M.fd");
     bytes[0x34_0000] ^= 1;
     std::fs::write(&changed, &bytes).unwrap();
@@ -93,6 +94,7 @@ fn a_version_comes_from_the_image_only_when_the_catalogue_does_not_know_it() {
         (build.name.as_str(), build.source.as_str()),
         ("unknown build", "none")
     );
+    assert_eq!(build.to_string(), "unknown build", "nothing stands for the version");
 }
 
 #[test]

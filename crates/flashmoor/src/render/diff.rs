@@ -13,10 +13,9 @@ const MOST_NAMED: usize = 4;
 
 pub(crate) fn text(output: &Output, document: &DiffDocument, all: bool) {
     for (word, side) in [("from", &document.from), ("to", &document.to)] {
-        let version = side.build.version.as_deref().unwrap_or("");
         output.line(format_args!(
-            "{word:<5}{STRONG}{} {version}{STRONG:#}  {}",
-            side.build.name, side.path
+            "{word:<5}{STRONG}{}{STRONG:#}  {}",
+            side.build, side.path
         ));
     }
     for damage in document.damage.iter().take(if all { usize::MAX } else { 4 }) {

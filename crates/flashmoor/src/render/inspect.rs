@@ -121,13 +121,12 @@ fn damage(output: &Output, damages: &[DamageDocument]) {
 }
 
 fn facts(output: &Output, image: &ImageDocument) {
-    let version = image.build.version.as_deref().unwrap_or("");
     let source = match image.build.source.as_str() {
         "catalogue" => " (its digest is in the catalogue)",
         "image" => " (by the version string in it)",
         _ => "",
     };
-    output.line(format_args!("  build    {} {version}{source}", image.build.name));
+    output.line(format_args!("  build    {}{source}", image.build));
     let features = if image.features.is_empty() {
         "none shows".into()
     } else {

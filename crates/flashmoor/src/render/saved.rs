@@ -227,8 +227,7 @@ pub(crate) fn stream(output: &Output, streamed: &Streamed) {
             output.line(format_args!("             sha256 {sha256}"));
         }
         if let Some(build) = &block.build {
-            let version = build.version.as_deref().unwrap_or("");
-            output.line(format_args!("             {} {version}", build.name));
+            output.line(format_args!("             {build}"));
         }
     }
     for device in &stream.devices {

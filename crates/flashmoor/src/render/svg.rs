@@ -26,11 +26,7 @@ const DATA: &str = "#8a8a8a";
 const FREE: &str = "#f6f6f6";
 
 pub(crate) fn flash_map(document: &InspectDocument, image: &ImageDocument) -> String {
-    let version = image.build.version.as_deref().unwrap_or("");
-    let mut head = vec![format!(
-        "{} {version}, {} bytes",
-        image.build.name, document.size_bytes
-    )];
+    let mut head = vec![format!("{}, {} bytes", image.build, document.size_bytes)];
     let facts = [&image.arch, &image.cpu_mode, &image.platform, &image.layout];
     let facts: Vec<&str> = facts.into_iter().flatten().map(String::as_str).collect();
     head.push(facts.join(", "));

@@ -1,6 +1,7 @@
 //! Names of known builds: the list that ships with the product, and the one that the user adds to.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::document::Build;
@@ -106,6 +107,16 @@ impl Build {
             version: None,
             source: "none".into(),
         }
+    }
+}
+
+/// Its name, and its version where that is known.
+impl fmt::Display for Build {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(version) = &self.version else {
+            return to.write_str(&self.name);
+        };
+        write!(to, "{} {version}", self.name)
     }
 }
 

@@ -71,7 +71,7 @@ impl Cache {
         if !metadata.is_file() || !is_ours(&metadata) || metadata.len() > MOST_ENTRY_BYTES {
             return None;
         }
-        let mut text = Vec::new();
+        let mut text = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
         (&file).take(MOST_ENTRY_BYTES).read_to_end(&mut text).ok()?;
         let line = text.iter().position(|byte| *byte == b'\n')?;
         let body = text.get(line + 1..)?;

@@ -18,6 +18,9 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Padding is told from a volume's free space only behind this: no volume of `virt` firmware reaches so far.
 const KEPT_BYTES: u64 = 4 << 20;
 
+/// As much as tells a stream, qcow2 and everything else apart.
+pub(super) const HEAD_BYTES: usize = 4096;
+
 /// The bytes of a flash image. Behind `content` there is nothing but `fill`, up to `len_bytes`.
 #[derive(Debug, Clone)]
 pub struct Flash {
@@ -38,9 +41,9 @@ pub struct Flash {
 /// # Errors
 /// If it cannot be read or is no regular file.
 pub fn sniff(path: &Path) -> Result<(Kind, Vec<u8>)> {
-    let mut head = Vec::new();
+    let mut head = Vec::with_capacity(HEAD_BYTES);
     let file = open(path)?;
-    file.take(4096)
+    file.take(HEAD_BYTES as u64)
         .read_to_end(&mut head)
         .map_err(|source| read_error(path, source))?;
     Ok((kind_of(&head), head))

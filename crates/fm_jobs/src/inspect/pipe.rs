@@ -15,8 +15,6 @@ use crate::{Error, Result};
 /// `PIPEFS_MAGIC` (Linux `include/uapi/linux/magic.h`). A FIFO with a name would have to be opened once more
 /// for a stream, which waits for ever when its writer is gone.
 const PIPEFS: u64 = 0x5049_5045;
-/// As much as tells a stream from everything else.
-const HEAD_BYTES: usize = 4096;
 
 /// The flash image that comes through the pipe, or what is said of it instead. `None` where it is a stream,
 /// or where it cannot be told without taking bytes out of it.
@@ -35,7 +33,7 @@ pub(super) fn flash(path: &Path) -> Result<Option<Result<Flash, InspectDocument>
         0
     };
     let head = if is_file {
-        let mut head = vec![0; HEAD_BYTES];
+        let mut head = vec![0; input::HEAD_BYTES];
         let seen = file.read_at(&mut head, at).map_err(failed)?;
         head.truncate(seen);
         Some(head)
@@ -73,7 +71,7 @@ fn peek(file: &File) -> Option<Vec<u8>> {
         return None;
     }
     let (out, into) = pipe::pipe_with(PipeFlags::CLOEXEC).ok()?;
-    let seen = pipe::tee(file, &into, HEAD_BYTES, SpliceFlags::empty()).ok()?;
+    let seen = pipe::tee(file, &into, input::HEAD_BYTES, SpliceFlags::empty()).ok()?;
     drop(into);
     let mut head = vec![0; seen];
     File::from(out).read_exact(&mut head).ok()?;

@@ -41,8 +41,7 @@ impl Names {
         if let Some((_, name)) = stored {
             return Some(name.clone());
         }
-        let build = self.catalogue.build(&digest.to_string())?;
-        Some(with_version(build.name, build.version))
+        Some(self.catalogue.build(&digest.to_string())?.to_string())
     }
 }
 
