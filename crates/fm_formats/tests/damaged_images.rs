@@ -347,6 +347,15 @@ fn an_executable_without_its_magic_is_told() {
 }
 
 #[test]
+fn an_empty_executable_is_no_damage() {
+    for kind in [0x10, 0x12, 0x13, 0x1b, 0x1c] {
+        let image = volume(&file(0x07, &section(kind, &[])));
+        let tree = Tree::parse(&image);
+        assert_eq!((tree.nodes().len(), tree.damages()), (3, &[][..]), "{kind:#x}");
+    }
+}
+
+#[test]
 fn millions_of_tiny_sections_end_with_the_limit_named() {
     let tiny = section(0x19, &[]).repeat(1 << 20);
     let image = volume(&large_file(&tiny));

@@ -94,7 +94,11 @@ fn a_version_comes_from_the_image_only_when_the_catalogue_does_not_know_it() {
         (build.name.as_str(), build.source.as_str()),
         ("unknown build", "none")
     );
-    assert_eq!(build.to_string(), "unknown build", "nothing stands for the version");
+    assert_eq!(
+        build.to_string(),
+        "unknown build",
+        "nothing stands for the version"
+    );
 }
 
 #[test]

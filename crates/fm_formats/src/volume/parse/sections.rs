@@ -144,12 +144,14 @@ impl Walk<'_> {
         self.close(id);
     }
 
-    /// Whether an executable or a dependency expression can be read; an empty expression is none.
+    /// Whether an executable or a dependency expression can be read. An empty one is none and no damage: Debian's AmdSev
+    /// build of 2026.08 holds a boot loader of no bytes.
     fn readable(&self, body: Span, kind: SectionKind) -> Result<()> {
         let (bytes, offset) = (self.bytes(body), body.start as u64);
         match kind {
+            _ if bytes.is_empty() => Ok(()),
             SectionKind::Pe32 | SectionKind::Te => PeFacts::parse(bytes, offset).map(drop),
-            SectionKind::DxeDepex | SectionKind::PeiDepex | SectionKind::MmDepex if !bytes.is_empty() => {
+            SectionKind::DxeDepex | SectionKind::PeiDepex | SectionKind::MmDepex => {
                 depex::parse(bytes, offset).map(drop)
             }
             _ => Ok(()),
