@@ -8,7 +8,7 @@ use super::document::Build;
 use crate::catalogue::Entry;
 use crate::{Error, Result};
 
-/// Digest, package, version and file of Debian's builds, from the packages themselves.
+/// Digest, package, version and file of Debian's and Ubuntu's builds, from the packages themselves.
 const SHIPPED: &str = include_str!("../catalogue/builds.tsv");
 
 /// Known builds by digest.
