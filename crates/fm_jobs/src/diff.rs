@@ -170,7 +170,11 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
         }
         .into(),
         measured_changed: measured_changed.unwrap_or_default(),
-        launch_measurement_changed: if is_same { Vec::new() } else { launched(old, new) },
+        launch_measurement_changed: if is_same {
+            Vec::new()
+        } else {
+            launched(&before, old, &after, new)
+        },
         ranges_changed: ranges(old, new),
         volumes: volumes(old, new),
         damage: [("from", old), ("to", new)]
@@ -257,7 +261,12 @@ fn measured(old: &ImageDocument, new: &ImageDocument) -> Option<Vec<String>> {
 
 /// What is launched with SEV or TDX measures the firmware's bytes as they lie in the file (QEMU
 /// `target/i386/sev.c`, `sev_encrypt_flash`; the TDX metadata's section BFV).
-fn launched(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
+fn launched(
+    before: &InspectDocument,
+    old: &ImageDocument,
+    after: &InspectDocument,
+    new: &ImageDocument,
+) -> Vec<String> {
     let technologies = ["sev", "sev-es", "sev-snp", "tdx"].into_iter();
     let of_either = |technology: &&str| {
         let mut features = old.features.iter().chain(&new.features);
@@ -265,8 +274,8 @@ fn launched(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
     };
     // What lies outside of volumes is known to be padding only where nothing is damaged.
     let whole = old.damage.is_empty() && new.damage.is_empty();
-    let changes =
-        |technology: &&str| *technology != "tdx" || !whole || launched_code(old) != launched_code(new);
+    let of_tdx = || launched_code(before, old) != launched_code(after, new);
+    let changes = |technology: &&str| *technology != "tdx" || !whole || of_tdx();
     technologies
         .filter(of_either)
         .filter(changes)
@@ -274,19 +283,28 @@ fn launched(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
         .collect()
 }
 
-/// What TDX measures of the flash: all but the variables (the metadata's section CFV, whose attributes say so).
-fn launched_code(image: &ImageDocument) -> BTreeSet<(u64, Option<u64>, &str)> {
+/// Flash of x86 ends here.
+const FLASH_END: u64 = 4 << 30;
+
+/// What TDX measures of the flash: all but the variables (the metadata's section CFV, whose attributes say so). They
+/// are told by their address: offsets of the metadata count from the start of VARS, which the file may not hold.
+fn launched_code<'a>(
+    document: &InspectDocument,
+    image: &'a ImageDocument,
+) -> BTreeSet<(u64, Option<u64>, &'a str)> {
+    let flash_start = FLASH_END.saturating_sub(document.size_bytes);
     let ranges = image.reset_vector.iter().flat_map(|table| &table.ranges);
     let unmeasured: Vec<_> = ranges
-        .filter(|range| range.technology == "tdx" && !range.measured)
-        .filter_map(|range| {
-            let start = u64::from(range.flash_offset?);
-            Some(start..start.saturating_add(range.size))
-        })
+        .filter(|range| range.technology == "tdx" && !range.measured && range.flash_offset.is_some())
+        .map(|range| range.base..range.base.saturating_add(range.size))
         .collect();
+    let is_measured = |offset: u64| {
+        let address = flash_start.saturating_add(offset);
+        !unmeasured.iter().any(|range| range.contains(&address))
+    };
     let volumes = image.volumes.iter();
     volumes
-        .filter(|volume| !unmeasured.iter().any(|range| range.contains(&volume.offset)))
+        .filter(|volume| is_measured(volume.offset))
         .map(|volume| (volume.offset, volume.decoded_offset, volume.sha256.as_str()))
         .collect()
 }

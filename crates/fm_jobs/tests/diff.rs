@@ -115,6 +115,22 @@ fn a_diff_says_nothing_that_it_does_not_know() {
 }
 
 #[test]
+fn a_module_that_only_the_main_volume_holds_changes_the_launch_measurement_of_tdx() {
+    for (old, new) in [
+        (
+            "trixie/OVMF_CODE_4M.secboot.fd",
+            "trixie/OVMF_CODE_4M.secboot.strictnx.fd",
+        ),
+        ("bookworm-security/OVMF_CODE.fd", "bookworm/OVMF_CODE.fd"),
+    ] {
+        let document = diff::diff(&path(old), &path(new), None).unwrap();
+        assert!(!document.measured_changed.contains(&"SECFV".to_owned()));
+        let all = ["sev", "sev-es", "sev-snp", "tdx"];
+        assert_eq!(document.launch_measurement_changed, all, "{old}");
+    }
+}
+
+#[test]
 fn other_variables_change_no_launch_measurement_of_tdx() {
     let folder = tempfile::tempdir().unwrap();
     let code = fm_fixtures::bytes("trixie/OVMF_CODE_4M.fd");
