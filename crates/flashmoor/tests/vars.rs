@@ -371,6 +371,34 @@ fn a_digest_that_flash_cannot_hold_is_said() {
 }
 
 #[test]
+fn who_may_change_a_variable_is_listed_and_compared_between_jsons() {
+    let case = case("bookworm/OVMF_VARS_4M.fd");
+    let write = |name: &str, digest: &str| {
+        let path = case.path(name);
+        let variable = format!(
+            r#"{{"guid":"605dab50-e046-4300-abb6-3dd810dd8b23","name":"Private","attr":39,"data":"01"{digest}}}"#
+        );
+        fs::write(&path, format!(r#"{{"version":2,"variables":[{variable}]}}"#)).unwrap();
+        path
+    };
+    let (one, other) = (
+        write("one.json", r#","digest":"aa""#),
+        write("other.json", r#","digest":"bb""#),
+    );
+    let listed = json(&["list", &one]);
+    assert_eq!(listed["variables"][0]["digest"], "aa");
+    let change = &json(&["diff", &one, &other])["changed"][0];
+    assert_eq!(change["fields"], serde_json::json!(["digest"]), "{change}");
+    // Our own list keeps it; of flash nobody can say.
+    let own = case.path("own.json");
+    fs::write(&own, vars(&["--json", "list", &one])).unwrap();
+    assert!(identical(&one, &own));
+    vars(&["import", case.name(), "--from", &one]);
+    assert!(identical(&one, case.name()));
+    assert_eq!(json(&["list", case.name()])["variables"][0].get("digest"), None);
+}
+
+#[test]
 fn compact_and_repair_show_first_and_act_when_told() {
     let case = case("bookworm/OVMF_VARS_4M.ms.fd");
     assert!(

@@ -73,6 +73,9 @@ pub struct VariableDocument {
     pub monotonic_count: u64,
     /// Key of count-based authentication.
     pub public_key_index: u32,
+    /// Of QEMU's JSON: the digest of who may change it. Flash has no place for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// `live`, `in_deleted_transition` (still valid), `superseded`, `deleted`, `header_only`, `unknown`,
     /// or `recovered` (sound, but behind damage).
     pub state: &'static str,
@@ -150,6 +153,7 @@ impl VariableDocument {
             timestamp: (!variable.timestamp.is_zero()).then(|| variable.timestamp.into()),
             monotonic_count: variable.monotonic_count,
             public_key_index: variable.public_key_index,
+            digest: None,
             state: state.name(),
             offset,
             meaning: describe::in_short(variable),

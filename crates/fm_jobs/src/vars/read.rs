@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fm_formats::Guid;
-use fm_formats::varstore::{Format, Name, State, Variable};
+use fm_formats::varstore::{Format, Name, Variable};
 
 use super::document::{self, SideDamage, VariableChange, VariableDocument, VarsDiff, VarsList};
 use super::source::{Content, Source, is_written};
@@ -77,7 +77,7 @@ fn list_source(source: &Source, all: bool) -> Result<VarsList, Error> {
             variables: found
                 .variables
                 .iter()
-                .map(|variable| VariableDocument::of(variable, State::Live, None))
+                .map(|variable| source.document(variable))
                 .collect(),
         });
     }
@@ -145,7 +145,7 @@ pub fn show(path: &Path, name: Option<&str>) -> Result<Vec<Shown>, Error> {
         .iter()
         .filter(|variable| wanted.as_ref().is_none_or(|name| *name == variable.name))
         .map(|variable| Shown {
-            variable: VariableDocument::of(variable, State::Live, None),
+            variable: source.document(variable),
             lines: describe::in_full(variable),
         })
         .collect())
@@ -156,12 +156,10 @@ pub fn show(path: &Path, name: Option<&str>) -> Result<Vec<Shown>, Error> {
 /// # Errors
 /// If there is no such variable, or several.
 pub fn get(path: &Path, which: &Selection) -> Result<(VariableDocument, Vec<u8>), Error> {
-    let variables = Source::find(path)?.variables()?;
+    let source = Source::find(path)?;
+    let variables = source.variables()?;
     let variable = which.find(path, &variables)?;
-    Ok((
-        VariableDocument::of(variable, State::Live, None),
-        variable.data.clone(),
-    ))
+    Ok((source.document(variable), variable.data.clone()))
 }
 
 /// How two stores, of whatever kind and layout, differ in their variables.
@@ -170,8 +168,8 @@ pub fn get(path: &Path, which: &Selection) -> Result<(VariableDocument, Vec<u8>)
 /// If one of them is no variable store.
 pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
     let mut damage = Vec::new();
-    let mut read = |path: &Path, side| -> Result<BTreeMap<(Guid, Name), Variable>, Error> {
-        let source = Source::find(path)?;
+    let sources = (Source::find(left)?, Source::find(right)?);
+    let mut read = |source: &Source, side| -> Result<BTreeMap<(Guid, Name), Variable>, Error> {
         let found = source
             .view()?
             .map(|view| document::damage(&view))
@@ -189,25 +187,30 @@ pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
             .map(|variable| ((variable.guid, variable.name.clone()), variable))
             .collect())
     };
-    let (lefts, mut rights) = (read(left, "left")?, read(right, "right")?);
-    let document = |variable: &Variable| VariableDocument::of(variable, State::Live, None);
+    let (lefts, mut rights) = (read(&sources.0, "left")?, read(&sources.1, "right")?);
+    // Of flash it is not known who may change what.
+    let is_json = |source: &Source| matches!(source.content, Content::Json(_));
+    let both_know = is_json(&sources.0) && is_json(&sources.1);
     let (mut only_left, mut changed) = (Vec::new(), Vec::new());
     for (key, one) in &lefts {
         match rights.remove(key) {
-            None => only_left.push(document(one)),
+            None => only_left.push(sources.0.document(one)),
             Some(other) => {
-                let fields = differing(one, &other);
+                let mut fields = differing(one, &other);
+                let (left, right) = (sources.0.document(one), sources.1.document(&other));
+                if both_know && left.digest != right.digest {
+                    fields.push("digest");
+                }
                 if !fields.is_empty() {
-                    changed.push(VariableChange {
-                        fields,
-                        left: document(one),
-                        right: document(&other),
-                    });
+                    changed.push(VariableChange { fields, left, right });
                 }
             }
         }
     }
-    let only_right: Vec<_> = rights.values().map(document).collect();
+    let only_right: Vec<_> = rights
+        .values()
+        .map(|variable| sources.1.document(variable))
+        .collect();
     Ok(VarsDiff {
         schema: "flashmoor/vars-diff/1",
         left: left.display().to_string(),

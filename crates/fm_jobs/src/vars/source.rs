@@ -6,11 +6,12 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use fm_formats::image::Layout;
-use fm_formats::varstore::{VarStore, Variable};
+use fm_formats::varstore::{State, VarStore, Variable};
 use fm_host::Guest;
 use rustix::fs::{Mode, OFlags};
 
 use super::Error;
+use super::document::VariableDocument;
 use super::json::{self, Digests};
 use super::qcow2::{self, Qcow2};
 
@@ -192,6 +193,18 @@ impl Source {
             .first()
             .is_none_or(|first| code.iter().all(|byte| byte == first));
         Ok((!is_padding).then_some(code))
+    }
+
+    /// What is said of one of its variables.
+    pub(super) fn document(&self, variable: &Variable) -> VariableDocument {
+        let digest = match &self.content {
+            Content::Json(found) => found.digests.get(&(variable.guid, variable.name.clone())),
+            Content::Flash { .. } => None,
+        };
+        VariableDocument {
+            digest: digest.cloned(),
+            ..VariableDocument::of(variable, State::Live, None)
+        }
     }
 
     /// Of JSON: who may change which variable. Flash says it in certdb.
