@@ -171,28 +171,101 @@ fn sev_needs_its_driver_and_es_and_snp_a_64_bit_sec_phase_and_their_metadata() {
     assert!(features([X64; 3], &[], &full).is_empty());
     assert_eq!(features([X64; 3], &driver, &[]), ["sev"]);
     // A hash table of length zero is what builds without it have.
-    for (block, expected) in [
-        ([0u8, 0, 0xc0, 0, 0, 4, 0, 0], vec!["sev-hashes"]),
-        ([0, 0, 0xc0, 0, 0, 0, 0, 0], vec![]),
+    // Nor is there SEV-ES where the block names no address.
+    let nowhere = table(&[], &[(ResetVectorEntry::SEV_ES_RESET, &[0; 4])]);
+    assert_eq!(features([X64; 3], &driver, &nowhere), ["sev"]);
+}
+
+#[test]
+fn hashes_need_a_place_and_a_loader_that_verifies() {
+    let loader = |text: &[u8]| {
+        let name = guid("806040ca-dad9-4978-a3b4-2d2ab0c8a48f");
+        [code(name, DRIVER, X64, text)]
+    };
+    let hashes = guid("9438d606-4f22-4cc9-b479-a793d411fd21").to_bytes();
+    let (place, none) = ([0u8, 0, 0xc0, 0, 0, 4, 0, 0], [0, 0, 0xc0, 0, 0, 0, 0, 0]);
+    for (block, text, expected) in [
+        (place, &hashes[..], &["sev-hashes"][..]),
+        (place, b"BlobVerifierLibNull", &[]),
+        (none, &hashes, &[]),
     ] {
-        let hashes = table(&[], &[(ResetVectorEntry::SEV_HASH_TABLE, &block)]);
-        assert_eq!(features([X64; 3], &[], &hashes), expected);
+        let after = table(&[], &[(ResetVectorEntry::SEV_HASH_TABLE, &block)]);
+        assert_eq!(features([X64; 3], &loader(text), &after), expected);
     }
 }
 
 #[test]
-fn tdx_and_igvm_show_by_metadata_that_can_be_read() {
+fn the_reset_block_of_2020_stands_without_a_table() {
+    let driver = [driver("2ec9da37-ee35-4de9-86c5-6d9a81dc38a7")];
+    let block = |address: u32| {
+        let mut bytes = address.to_le_bytes().to_vec();
+        bytes.extend(22u16.to_le_bytes());
+        bytes.extend(ResetVectorEntry::SEV_ES_RESET.to_bytes());
+        bytes.extend([0x90; 0x20]);
+        bytes
+    };
+    assert_eq!(features([X64; 3], &driver, &block(0x80_b000)), ["sev", "sev-es"]);
+    assert_eq!(features([X64; 3], &driver, &block(0)), ["sev"]);
+}
+
+#[test]
+fn metadata_and_a_table_of_another_length_or_version_are_told() {
+    let words = [0x80_0000, 0x9000, 1];
+    let sound = descriptor(b"ASEV", 1, &words);
+    let spoilt = |at: usize, byte: u8| {
+        let mut metadata = sound.clone();
+        metadata[at] = byte;
+        table(&metadata, &[(ResetVectorEntry::SEV_METADATA, &[])])
+    };
+    let mut short = spoilt(0, b'A');
+    let len_at = short.len() - 0x20 - 18;
+    short[len_at..len_at + 2].copy_from_slice(&[5, 0]);
+    for (after, field) in [
+        (spoilt(4, 27), "length of the metadata"),
+        (spoilt(8, 2), "version of the metadata"),
+        (spoilt(12, 2), "length of the metadata"),
+        (short, "length of the reset vector table"),
+    ] {
+        let found = facts(&image([X64; 3], &[], &after)).reset_vector.unwrap();
+        assert!(found.ranges.is_empty());
+        let told = matches!(found.damages[..], [Error::Unexpected { field: told, .. }] if told == field);
+        assert!(told, "{field}: {:?}", found.damages);
+    }
+}
+
+#[test]
+fn an_x86_image_that_cannot_start_is_damaged() {
+    let startable = [volume(&core(SEC, X64)), vec![0x90; 16]].concat();
+    let code = fm_fixtures::bytes("trixie/OVMF_CODE_4M.fd");
+    let vars = fm_fixtures::bytes("trixie/OVMF_VARS_4M.fd");
+    let erased = [&code[..code.len() - 4096], &[0xff; 4096]].concat();
+    for (image, why) in [
+        (startable, "behind the last volume"),
+        (code[..0x34_8000].to_vec(), "without code"),
+        (erased, "without code"),
+        ([code.clone(), vars].concat(), "in a volume of variables"),
+    ] {
+        let damages = facts(&image).damages;
+        assert!(
+            damages.iter().any(|damage| damage.to_string().contains(why)),
+            "{why}: {damages:?}"
+        );
+    }
+    assert!(facts(&code).damages.is_empty());
+}
+
+#[test]
+fn tdx_shows_by_its_driver_and_metadata_that_can_be_read_and_igvm_by_its_metadata() {
     let tdx = descriptor(
         b"TDVF",
         1,
         &[0x8_4000, 0x37_c000, 0xffc8_4000, 0, 0x37_c000, 0, 0, 1],
     );
-    let sound = image(
-        [X64; 3],
-        &[],
-        &table(&tdx, &[(ResetVectorEntry::TDX_METADATA, &[])]),
-    );
-    let found = facts(&sound);
+    let dxe = [driver("e750224e-7bce-40af-b5bb-47e3611eb5c2")];
+    let metadata = table(&tdx, &[(ResetVectorEntry::TDX_METADATA, &[])]);
+    // Every 64-bit build brings the metadata, those without TdxDxe too.
+    assert!(!facts(&image([X64; 3], &[], &metadata)).has(Feature::Tdx));
+    let found = facts(&image([X64; 3], &dxe, &metadata));
     assert!(found.has(Feature::Tdx));
     let range = found.reset_vector.unwrap().ranges[0];
     assert_eq!(
@@ -230,7 +303,7 @@ fn tdx_and_igvm_show_by_metadata_that_can_be_read() {
         table(&igvm, &[(ResetVectorEntry::TDX_METADATA, &[])]),
     ];
     for after in wrong {
-        let found = facts(&image([X64; 3], &[], &after));
+        let found = facts(&image([X64; 3], &dxe, &after));
         assert!(!found.has(Feature::Tdx));
         assert_eq!(found.reset_vector.unwrap().damages.len(), 1, "and it is said");
     }

@@ -249,14 +249,19 @@ pub(crate) fn known(digest: &fm_formats::Sha256, len_bytes: u64, cache: Option<&
 /// # Errors
 /// If it cannot be read or is larger than flash can be.
 pub fn flash(path: &Path) -> Result<Flash> {
-    let (kind, _) = input::sniff(path)?;
-    if kind == Kind::Qcow2 {
-        return qcow2::flash(path);
-    }
-    Flash::read(path)?.map_err(|document| Error::NotFirmware {
+    let not_firmware = |why| Error::NotFirmware {
         path: path.to_owned(),
-        why: document.reason.unwrap_or_default(),
-    })
+        why,
+    };
+    let read = if path == Path::new("-") {
+        let stream = || not_firmware("it is a stream, or a qcow2 image, which has to be a file".into());
+        pipe::flash(path)?.ok_or_else(stream)?
+    } else if input::sniff(path)?.0 == Kind::Qcow2 {
+        return qcow2::flash(path);
+    } else {
+        Flash::read(path)?
+    };
+    read.map_err(|document| not_firmware(document.reason.unwrap_or_default()))
 }
 
 impl Flash {

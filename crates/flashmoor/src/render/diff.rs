@@ -26,6 +26,7 @@ pub(crate) fn text(output: &Output, document: &DiffDocument, all: bool) {
     }
     if document.identical {
         output.line(format_args!("{GOOD}the two are the same, byte for byte{GOOD:#}"));
+        differing(output, document);
         return;
     }
     facts(output, document);
@@ -33,7 +34,8 @@ pub(crate) fn text(output: &Output, document: &DiffDocument, all: bool) {
     modules(output, document, all);
 }
 
-fn facts(output: &Output, document: &DiffDocument) {
+/// Of the same image, one may be raw and the other qcow2.
+fn differing(output: &Output, document: &DiffDocument) {
     for changed in &document.facts {
         let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
         let (from, to) = (value(&changed.from), value(&changed.to));
@@ -42,6 +44,10 @@ fn facts(output: &Output, document: &DiffDocument) {
             changed.fact
         ));
     }
+}
+
+fn facts(output: &Output, document: &DiffDocument) {
+    differing(output, document);
     if document.facts.is_empty() {
         output.line("size, layout, architecture and platform are the same");
     }
@@ -51,7 +57,9 @@ fn facts(output: &Output, document: &DiffDocument) {
     for feature in &document.features_gained {
         output.line(format_args!("{GOOD}feature gained{GOOD:#}: {feature}"));
     }
-    if document.measured == "unknown" {
+    if document.measured == "none" {
+        output.line("measured volumes: neither build extends PCR 0 with any");
+    } else if document.measured == "unknown" {
         output.line(format_args!(
             "{CARE}measured volumes: not known{CARE:#} of one of the two; take PCR 0 for changed"
         ));
@@ -79,7 +87,7 @@ fn facts(output: &Output, document: &DiffDocument) {
 fn volumes(output: &Output, volumes: &[DiffVolume]) {
     let side = |size: Option<u64>, used: Option<u64>| match (size, used) {
         (Some(size), Some(used)) => Some(format!(
-            "{} % of {} KiB",
+            "{} % of {} KiB used",
             used.saturating_mul(100) / size.max(1),
             size / 1024
         )),
@@ -91,7 +99,7 @@ fn volumes(output: &Output, volumes: &[DiffVolume]) {
         if from != to {
             let words = |side: Option<String>| side.unwrap_or_else(|| "not there".into());
             output.line(format_args!(
-                "volume {}: {} -> {} used",
+                "volume {}: {} -> {}",
                 volume.name,
                 words(from),
                 words(to)

@@ -1,7 +1,7 @@
 //! What a file is, for people: the facts, the flash map to scale, the tree.
 
 use fm_jobs::inspect::{
-    DamageDocument, ImageDocument, InspectDocument, NodeDocument, PartDocument, RegionDocument,
+    DamageDocument, ImageDocument, InspectDocument, NodeDocument, PartDocument, RegionDocument, StoreDocument,
 };
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
@@ -61,7 +61,7 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
     tree(output, document.tree.as_deref());
     let Some(image) = &document.image else { return };
     output.line("");
-    map(output, &image.map, document.size_bytes);
+    map(output, &image.map, document.store.as_ref(), document.size_bytes);
     volumes(output, image);
     if let Some(table) = &image.reset_vector {
         output.line(format_args!("\n{STRONG}reset vector table{STRONG:#}"));
@@ -127,25 +127,42 @@ fn facts(output: &Output, image: &ImageDocument) {
         _ => "",
     };
     output.line(format_args!("  build    {}{source}", image.build));
-    let features = if image.features.is_empty() {
-        "none shows".into()
-    } else {
-        image.features.join(", ")
-    };
-    output.line(format_args!("  features {features}"));
-    output.line(format_args!(
-        "  content  {} volumes, {} modules",
-        image.volumes.len(),
-        image.modules.len()
-    ));
+    // Variables alone bring no feature.
+    if !image.modules.is_empty() {
+        let features = if image.features.is_empty() {
+            "none shows".into()
+        } else {
+            image.features.join(", ")
+        };
+        output.line(format_args!("  features {features}"));
+        output.line(format_args!(
+            "  content  {} volumes, {} modules",
+            image.volumes.len(),
+            image.modules.len()
+        ));
+    }
     if image.damage.is_empty() {
         output.line(format_args!("  damage   {GOOD}none{GOOD:#}"));
     }
     damage(output, &image.damage);
 }
 
+/// How full a region is. Of a volume of variables what counts is the room for variables, which is a part of it.
+pub(super) fn fullness(region: &RegionDocument, store: Option<&StoreDocument>) -> Option<String> {
+    let percent = |used: u64, size: u64| used.saturating_mul(100) / size.max(1);
+    match (region.kind.as_str(), store) {
+        ("padding", _) | ("variables", None) => None,
+        ("variables", Some(store)) => Some(format!(
+            "{} % of {} KiB for variables used",
+            percent(store.used_bytes, store.size_bytes),
+            store.size_bytes / 1024
+        )),
+        _ => Some(format!("{} % full", percent(region.used_bytes, region.size))),
+    }
+}
+
 /// Regions from the start of flash to its end; a cell is as many bytes in one as in every other.
-fn map(output: &Output, regions: &[RegionDocument], size_bytes: u64) {
+fn map(output: &Output, regions: &[RegionDocument], store: Option<&StoreDocument>, size_bytes: u64) {
     let cell = size_bytes.div_ceil(LINES * WIDTH).max(1);
     let each = if cell >= 1024 {
         format!("{} KiB", cell / 1024)
@@ -161,18 +178,13 @@ fn map(output: &Output, regions: &[RegionDocument], size_bytes: u64) {
     for region in regions {
         let cells = (region.size / cell).max(1);
         let used = region.used_bytes.div_ceil(cell).min(cells);
-        let percent = region.used_bytes.saturating_mul(100) / region.size.max(1);
+        let full = fullness(region, store).map_or_else(String::new, |full| format!(", {full}"));
         let name = region_name(region);
         let runs = match region.runs_from.as_deref() {
             Some("flash") => ", its code runs from flash",
             Some("mixed") => ", its code runs from flash (F) and from RAM after decompression (R)",
             Some(_) => ", its code runs from RAM after decompression",
             None => "",
-        };
-        let full = if region.kind == "padding" {
-            String::new()
-        } else {
-            format!(", {percent} % full")
         };
         for line in 0..cells.div_ceil(WIDTH) {
             let from = line * WIDTH;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use fm_jobs::inspect::{ImageDocument, InspectDocument, RegionDocument};
+use fm_jobs::inspect::{ImageDocument, InspectDocument, RegionDocument, StoreDocument};
 
 const WIDTH: u32 = 940;
 /// Of the flash.
@@ -70,7 +70,7 @@ pub(crate) fn flash_map(document: &InspectDocument, image: &ImageDocument) -> St
             body,
             r#"<text x="112" y="{label_at:.2}" text-anchor="end">{:#x}</text><text x="392" y="{label_at:.2}">{}</text>"#,
             region.offset,
-            escape(&label(region))
+            escape(&label(region, document.store.as_ref()))
         );
         label_at += LINE;
     }
@@ -139,12 +139,11 @@ fn colour(kind: &str, runs_from: Option<&str>) -> &'static str {
     }
 }
 
-fn label(region: &RegionDocument) -> String {
+fn label(region: &RegionDocument, store: Option<&StoreDocument>) -> String {
     let name = super::inspect::region_name(region);
     let mut label = format!("{name}, {} KiB", region.size.div_ceil(1024));
-    if region.kind != "padding" {
-        let percent = region.used_bytes.saturating_mul(100) / region.size.max(1);
-        let _ = write!(label, ", {percent} % full");
+    if let Some(full) = super::inspect::fullness(region, store) {
+        let _ = write!(label, ", {full}");
     }
     match region.runs_from.as_deref() {
         Some("flash") => label.push_str(", runs from flash"),

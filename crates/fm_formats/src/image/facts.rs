@@ -166,9 +166,14 @@ impl ImageFacts {
         let platform = known::platform(&modules);
         let layout = layout(role, arch, platform, file_len_bytes, tree);
         let features = modules.features(tree, cpu_mode, reset_vector.as_ref());
-        let padding = arch
-            .filter(|arch| arch.is_x86())
-            .and_then(|_| padding_behind_reset_vector(tree, file_len_bytes));
+        let unstartable = arch.filter(|arch| arch.is_x86()).and_then(|_| {
+            // Not a volume that was taken out of an image.
+            let has = |kind| modules.first(|found| found == kind).is_some();
+            let is_whole = layout.is_some()
+                || has(FileKind::SecCore)
+                || (has(FileKind::PeiCore) && has(FileKind::DxeCore));
+            unstartable(tree, file_len_bytes, is_whole)
+        });
         Ok(Self {
             role,
             blank: false,
@@ -178,7 +183,7 @@ impl ImageFacts {
             layout,
             features,
             reset_vector,
-            damages: padding.into_iter().collect(),
+            damages: unstartable.into_iter().collect(),
         })
     }
 
@@ -204,7 +209,10 @@ impl ImageFacts {
             ] => None,
             _ => return Err(NotFirmware::NothingInside),
         };
-        let fill = fill.ok_or(NotFirmware::NoVolume)?;
+        // Zeros come out of a file that was never written, ones out of erased flash.
+        let fill = fill
+            .filter(|fill| matches!(fill, 0 | 0xff))
+            .ok_or(NotFirmware::NoVolume)?;
         let mut layouts = Layout::ALL.into_iter();
         let layout = layouts.find(|layout| {
             layout.vars_size_bytes() == file_len_bytes || layout.vars_volume_size_bytes() == file_len_bytes
@@ -241,20 +249,36 @@ fn is_damaged_code(tree: &Tree<'_>) -> bool {
             .any(|(file_system, ..)| matches!(file_system, VolumeHeader::FFS2 | VolumeHeader::FFS3))
 }
 
-/// An x86 processor starts 16 bytes below 4 GiB, where the image ends: its last volume has to end there.
-fn padding_behind_reset_vector(tree: &Tree<'_>, file_len_bytes: u64) -> Option<Error> {
+/// An x86 processor starts 16 bytes below 4 GiB, where the image ends: its last volume has to end there, and with code.
+fn unstartable(tree: &Tree<'_>, file_len_bytes: u64, is_whole: bool) -> Option<Error> {
+    const START_BYTES: usize = 16;
     let top = tree.nodes().iter().filter(|node| node.parent.is_none());
-    let end = top
-        .filter(|node| matches!(node.kind, NodeKind::Volume(_)))
-        .map(|node| node.start.saturating_add(node.len_bytes) as u64)
-        .max()?;
-    (end < file_len_bytes).then(|| Error::Unexpected {
+    let (end, file_system) = top
+        .filter_map(|node| match &node.kind {
+            NodeKind::Volume(facts) => Some((
+                node.start.saturating_add(node.len_bytes),
+                facts.header.file_system,
+            )),
+            _ => None,
+        })
+        .max_by_key(|(end, _)| *end)?;
+    let start = tree.buffer(0).get(end.checked_sub(START_BYTES)?..end)?;
+    let found = if (end as u64) < file_len_bytes {
+        alloc::format!("behind the last volume, which ends at {end:#x}")
+    } else if !is_whole {
+        return None;
+    } else if file_system == VolumeHeader::NV_DATA {
+        "in a volume of variables".into()
+    } else if start.iter().all(|byte| Some(byte) == start.first()) {
+        "without code".into()
+    } else {
+        return None;
+    };
+    Some(Error::Unexpected {
         field: "reset vector",
-        offset: file_len_bytes.saturating_sub(16),
-        found: alloc::format!(
-            "behind the last volume, which ends at {end:#x}: no x86 machine can start this"
-        ),
-        expected: "the last 16 bytes of the image".into(),
+        offset: file_len_bytes.saturating_sub(START_BYTES as u64),
+        found: found + ": no x86 machine can start this",
+        expected: "code in the last 16 bytes of the image".into(),
     })
 }
 
@@ -368,7 +392,8 @@ impl<'t, 'a> Modules<'t, 'a> {
         cpu_mode: Option<CpuMode>,
         table: Option<&ResetVector>,
     ) -> Vec<Feature> {
-        let in_table = |guid| table.is_some_and(|table| table.entry(guid).is_some());
+        let reset_block = table.and_then(|table| table.entry(Entry::SEV_ES_RESET));
+        let has_reset_block = reset_block.is_some_and(|entry| entry.data.iter().any(|byte| *byte != 0));
         // SEV works below a 32-bit PEI phase, where all memory counts as private; SEV-ES needs the exception
         // handlers of a 64-bit SEC phase.
         let sev = self.has(known::AMD_SEV_DXE) && matches!(cpu_mode, Some(CpuMode::X64 | CpuMode::Ia32X64));
@@ -376,15 +401,18 @@ impl<'t, 'a> Modules<'t, 'a> {
         let debug = self.is_debug(tree);
         let has = |feature: Feature| match feature {
             Feature::Sev => sev,
-            Feature::SevEs => x64 && in_table(Entry::SEV_ES_RESET),
+            // In builds with another SEC phase the block is there, and says nowhere.
+            Feature::SevEs => x64 && has_reset_block,
             Feature::SevSnp => x64 && table.is_some_and(|table| table.has(Technology::SevSnp)),
-            Feature::SevHashes => table.is_some_and(|table| {
-                table
-                    .ranges
-                    .iter()
-                    .any(|range| range.technology == Technology::Sev && range.purpose.starts_with("hashes"))
-            }),
-            Feature::Tdx => table.is_some_and(|table| table.has(Technology::Tdx)),
+            Feature::SevHashes => {
+                self.verifies_hashes()
+                    && table.is_some_and(|table| {
+                        table.ranges.iter().any(|range| {
+                            range.technology == Technology::Sev && range.purpose.starts_with("hashes")
+                        })
+                    })
+            }
+            Feature::Tdx => self.has(known::TDX_DXE) && table.is_some_and(|table| table.has(Technology::Tdx)),
             Feature::Debug => debug == Some(true),
             Feature::Release => debug == Some(false),
             Feature::PvVars => {
@@ -394,6 +422,18 @@ impl<'t, 'a> Modules<'t, 'a> {
             other => known::modules_of(other).iter().any(|guid| self.has(*guid)),
         };
         Feature::ALL.into_iter().filter(|feature| has(*feature)).collect()
+    }
+
+    /// Whether kernel, initrd and command line are held against the table of hashes.
+    fn verifies_hashes(&self) -> bool {
+        let loaders = self
+            .files
+            .iter()
+            .filter(|(name, ..)| *name == known::KERNEL_LOADER);
+        loaders
+            .take(1)
+            .filter_map(|(.., id)| self.tree.node(*id))
+            .any(|node| contains(self.tree.body(node), &known::SEV_HASHES.to_bytes()))
     }
 
     /// DEBUG or RELEASE by the path that the linker left, or by the text of assertions, which only DEBUG

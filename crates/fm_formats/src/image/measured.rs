@@ -1,9 +1,19 @@
 //! Which volumes measured boot hashes into PCR 0.
 
-use super::{DXEFV, PEIFV};
+use super::{DXEFV, PEIFV, known};
 use crate::volume::{FileKind, NodeId, NodeKind, Tree};
 
-/// Whether the firmware of `platform` measures this volume.
+/// Whether there is a module in the firmware that measures volumes. Builds without a TPM have none, nor those of which
+/// only what TDX measures counts.
+#[must_use]
+pub fn measures_volumes(tree: &Tree<'_>) -> bool {
+    tree.nodes().iter().any(|node| match node.kind {
+        NodeKind::File(file) => file.is_live() && known::MEASURING.contains(&file.name),
+        _ => false,
+    })
+}
+
+/// Whether the firmware of `platform` measures this volume, if it [measures any](measures_volumes).
 ///
 /// edk2 `SecurityPkg/Tcg/Tcg2Pei/Tcg2Pei.c`, `MeasureMainBios`: the boot volume, which is the one that the
 /// PEI core lies in, and volumes that were announced without a volume around them; others belong to what

@@ -15,7 +15,7 @@ pub use facts::{CpuMode, ImageFacts, NotFirmware, Role, RunsFrom, runs_from};
 pub use feature::{Feature, ParseFeatureError};
 pub use known::{DXEFV, PEIFV};
 pub use layout::{Layout, ParseLayoutError};
-pub use measured::is_measured;
+pub use measured::{is_measured, measures_volumes};
 pub use names::name_of;
 pub use reset_vector::{Entry as ResetVectorEntry, Range, ResetVector, Technology};
 pub use version::version_string;

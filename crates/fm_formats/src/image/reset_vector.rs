@@ -4,6 +4,7 @@
 //! `OvmfPkg/ResetVector/X64/{OvmfSevMetadata,IntelTdxMetadata,IgvmMetadata}.nasm.inc` (what it points to).
 
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use zerocopy::little_endian::{U16, U32, U64};
@@ -148,10 +149,22 @@ impl ResetVector {
     pub fn parse(image: &[u8]) -> Option<Self> {
         let footer_end = image.len().checked_sub(FOOTER_END)?;
         let (len, guid) = tail(image, footer_end)?;
+        if guid == Entry::SEV_ES_RESET {
+            return Self::before_there_was_a_table(image, footer_end, usize::from(len));
+        }
         if guid != FOOTER {
             return None;
         }
         let mut table = Self::default();
+        if usize::from(len) < TAIL {
+            table.damages.push(Error::Unexpected {
+                field: "length of the reset vector table",
+                offset: footer_end.saturating_sub(TAIL) as u64,
+                found: format!("{len:#x}"),
+                expected: format!("{TAIL:#x} or more"),
+            });
+            return Some(table);
+        }
         let start = footer_end.saturating_sub(usize::from(len));
         let mut end = footer_end.saturating_sub(TAIL);
         while end > start {
@@ -188,6 +201,21 @@ impl ResetVector {
             }
         }
         Some(table)
+    }
+
+    /// In builds of 2020 the SEV-ES reset block stands by itself where the table ends in later ones; QEMU reads both
+    /// (`target/i386/sev.c`, `sev_es_save_reset_vector`).
+    fn before_there_was_a_table(image: &[u8], end: usize, len: usize) -> Option<Self> {
+        let at = end.checked_sub(len)?;
+        let data = image.get(at..end.checked_sub(TAIL)?)?.to_vec();
+        (data.len() >= size_of::<U32>()).then(|| Self {
+            entries: vec![Entry {
+                guid: Entry::SEV_ES_RESET,
+                offset: at,
+                data,
+            }],
+            ..Self::default()
+        })
     }
 
     /// The entry with this GUID.
@@ -241,7 +269,7 @@ impl ResetVector {
         signature: [u8; 4],
         technology: Technology,
     ) -> Result<()> {
-        let (mut reader, sections) = descriptor(image, entry, signature)?;
+        let (mut reader, sections) = descriptor::<RawRange>(image, entry, signature)?;
         for _ in 0..sections {
             let raw: &RawRange = reader.raw("metadata section")?;
             let kind = raw.kind.get();
@@ -270,7 +298,7 @@ impl ResetVector {
     }
 
     fn tdx_ranges(&mut self, image: &[u8], entry: &Entry) -> Result<()> {
-        let (mut reader, sections) = descriptor(image, entry, *b"TDVF")?;
+        let (mut reader, sections) = descriptor::<RawTdxSection>(image, entry, *b"TDVF")?;
         for _ in 0..sections {
             let raw: &RawTdxSection = reader.raw("TDX metadata section")?;
             let kind = raw.kind.get();
@@ -304,7 +332,7 @@ fn tail(image: &[u8], end: usize) -> Option<(u16, Guid)> {
 }
 
 /// The descriptor that lies as far before the image's end as the entry says, and how many sections follow.
-fn descriptor<'a>(image: &'a [u8], entry: &Entry, signature: [u8; 4]) -> Result<(Reader<'a>, u32)> {
+fn descriptor<'a, Section>(image: &'a [u8], entry: &Entry, signature: [u8; 4]) -> Result<(Reader<'a>, u32)> {
     let from_end = entry
         .u32_at(0)
         .and_then(|from_end| usize::try_from(from_end).ok())
@@ -328,6 +356,22 @@ fn descriptor<'a>(image: &'a [u8], entry: &Entry, signature: [u8; 4]) -> Result<
             offset: at as u64,
             limit: u64::from(MOST_SECTIONS),
         });
+    }
+    let wrong = |field, offset: usize, found: u32, expected: u64| Error::Unexpected {
+        field,
+        offset: at.saturating_add(offset) as u64,
+        found: format!("{found:#x}"),
+        expected: format!("{expected:#x}"),
+    };
+    let len = (size_of::<Section>() as u64)
+        .saturating_mul(u64::from(sections))
+        .saturating_add(size_of::<RawDescriptor>() as u64);
+    if u64::from(raw.len_bytes.get()) != len {
+        return Err(wrong("length of the metadata", 4, raw.len_bytes.get(), len));
+    }
+    // There is no other yet.
+    if raw.version.get() != 1 {
+        return Err(wrong("version of the metadata", 8, raw.version.get(), 1));
     }
     Ok((reader, sections))
 }

@@ -14,6 +14,9 @@ mod store;
 mod variable;
 mod walk;
 
+/// The namespace of what the UEFI specification defines (section 3.3), `PK` and `BootOrder` among it.
+pub const GLOBAL_VARIABLE: crate::Guid = crate::Guid::literal("8be4df61-93ca-11d2-aa0d-00e098032b8c");
+
 pub use damage::{Damage, DamageKind};
 pub use emit::{Checks, EmitError, Writer};
 pub use ftw::{Ftw, PendingWrite};

@@ -310,6 +310,10 @@ pub struct StoreDocument {
     /// The layout of VARS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<String>,
+    /// How much room there is for variables.
+    pub size_bytes: u64,
+    /// How much of it variables take, and what is left of deleted ones.
+    pub used_bytes: u64,
     /// How many variables are valid.
     pub variables: usize,
     /// Whether they hold a platform key, so that Secure Boot is enforced.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 
 use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Technology};
-use fm_formats::varstore::VarStore;
+use fm_formats::varstore::{self, VarStore};
 use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, Tree, VolumeHeader};
 use fm_formats::{Guid, Sha256};
 use serde::{Deserialize, Serialize};
@@ -251,6 +251,7 @@ fn digests<'t>(tree: &'t Tree<'_>, nodes: impl Iterator<Item = (NodeId, &'t Node
 }
 
 fn volume_documents(tree: &Tree<'_>, digests: &[String], platform: Option<&str>) -> Vec<VolumeDocument> {
+    let measures = image::measures_volumes(tree);
     let mut documents = Vec::new();
     for ((id, node), sha256) in volume_nodes(tree).zip(digests) {
         let NodeKind::Volume(facts) = &node.kind else {
@@ -267,7 +268,7 @@ fn volume_documents(tree: &Tree<'_>, digests: &[String], platform: Option<&str>)
             sha256: sha256.clone(),
             used_bytes: facts.used_bytes as u64,
             compressed,
-            measured: image::is_measured(tree, id, platform),
+            measured: measures && image::is_measured(tree, id, platform),
             runs_from: holds_code(tree, id).then(|| image::runs_from(tree, id).name().into()),
         });
     }
@@ -364,10 +365,14 @@ fn store(flash: &Flash) -> Option<StoreDocument> {
     Some(StoreDocument {
         format: store.format().name().into(),
         layout: store.layout().map(|layout| layout.name().into()),
+        size_bytes: store.size_bytes(),
+        used_bytes: store.used_bytes(),
         variables: store.variables().count(),
-        secure_boot_keys: store
-            .variables()
-            .any(|entry| entry.name.to_string() == "PK" && !entry.data.is_empty()),
+        secure_boot_keys: store.variables().any(|entry| {
+            entry.guid == varstore::GLOBAL_VARIABLE
+                && entry.name.to_string() == "PK"
+                && !entry.data.is_empty()
+        }),
         damage: store
             .damage_found()
             .iter()

@@ -266,7 +266,8 @@ impl Flash {
         let mut content = reading.kept.into_bytes();
         let kept_bytes = content.len();
         // Free space of a volume is no padding: without it the volume would be taken for cut.
-        let volumes_end = end_of_volumes(&content).min(usize::try_from(reading.len_bytes).unwrap_or(0));
+        let volumes_end =
+            end_of_volumes(&content, reading.len_bytes).min(usize::try_from(reading.len_bytes).unwrap_or(0));
         if volumes_end > kept_bytes {
             content.resize(volumes_end, reading.fill);
         }
@@ -319,12 +320,18 @@ impl Flash {
 }
 
 /// Where the last of the volumes in `content` ends, which may be behind it. Volumes of flash start at its blocks.
-fn end_of_volumes(content: &[u8]) -> usize {
+fn end_of_volumes(content: &[u8], len_bytes: u64) -> usize {
     const BLOCK_BYTES: usize = 4 << 10;
     let (mut at, mut end) = (0usize, 0);
     while let Some(rest) = content.get(at..).filter(|rest| !rest.is_empty()) {
         let header = VolumeHeader::parse(&mut Reader::new(rest)).ok();
-        let len = header.filter(VolumeHeader::checksum_holds).map_or(0, |header| {
+        // One whose checksum is wrong is read as well, if it is a volume of edk2's and the file holds it.
+        let is_volume = |header: &VolumeHeader| {
+            let known = [VolumeHeader::NV_DATA, VolumeHeader::FFS2, VolumeHeader::FFS3];
+            let end = (at as u64).saturating_add(header.volume_len_bytes);
+            header.checksum_holds() || (known.contains(&header.file_system) && end <= len_bytes)
+        };
+        let len = header.filter(is_volume).map_or(0, |header| {
             usize::try_from(header.volume_len_bytes).unwrap_or(usize::MAX)
         });
         if len != 0 {

@@ -1,13 +1,11 @@
 //! The variable store of a running guest: layout, room, Secure Boot.
 
 use fm_formats::Guid;
-use fm_formats::varstore::{Name, VarStore};
+use fm_formats::varstore::{GLOBAL_VARIABLE as GLOBAL, Name, VarStore};
 use fm_host::{FlashUnit, Guest, GuestMemory, Region};
 
 use super::PsVars;
 
-/// `gEfiGlobalVariableGuid` (UEFI specification, section 3.3).
-const GLOBAL: Guid = Guid::literal("8be4df61-93ca-11d2-aa0d-00e098032b8c");
 /// `gEfiSecureBootEnableDisableGuid` (edk2 `SecurityPkg/Include/Guid/AuthenticatedVariableFormat.h`).
 const SECURE_BOOT_ENABLE: Guid = Guid::literal("f0a30bc7-af08-4556-99c4-001009c93a44");
 

@@ -7,7 +7,8 @@ use fm_formats::varstore::Variable;
 use super::certificate::Certificate;
 use super::{certdb, hex};
 
-pub(super) const GLOBAL: Guid = Guid::literal("8be4df61-93ca-11d2-aa0d-00e098032b8c");
+pub(super) use fm_formats::varstore::GLOBAL_VARIABLE as GLOBAL;
+
 pub(super) const SECURITY: Guid = Guid::literal("d719b2cb-3d3a-4596-a3bc-dad00e67656f");
 pub(super) const SECURE_BOOT_ENABLE: Guid = Guid::literal("f0a30bc7-af08-4556-99c4-001009c93a44");
 pub(super) const CUSTOM_MODE: Guid = Guid::literal("c076ec0c-7028-4399-a072-71ee5c448b9f");
