@@ -119,14 +119,18 @@ impl Descriptor {
     }
 }
 
-/// The folders that QEMU's management stacks look into, the most general first.
+/// The folders that QEMU's management stacks look into, the most general first. For root, whose guests are the system
+/// daemon's, its home is none of them (libvirt `src/qemu/qemu_interop_config.c`, `qemuInteropFetchConfigs`).
 #[must_use]
 pub fn folders() -> Vec<PathBuf> {
+    let is_root = rustix::process::geteuid().is_root();
     let config = env::var_os("XDG_CONFIG_HOME")
         .map(PathBuf::from)
         .filter(|path| path.is_absolute())
         .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".config")));
-    let own = config.map(|config| config.join("qemu/firmware"));
+    let own = config
+        .filter(|_| !is_root)
+        .map(|config| config.join("qemu/firmware"));
     [
         Some("/usr/share/qemu/firmware".into()),
         Some("/etc/qemu/firmware".into()),

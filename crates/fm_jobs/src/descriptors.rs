@@ -63,10 +63,24 @@ impl DescriptorsDocument {
     }
 }
 
-/// Whether a path has the name of a descriptor.
+/// Whether a path has the name of a descriptor, or is taken for one whatever its name: in the folders that libvirt looks
+/// into it reads every file (`src/qemu/qemu_interop_config.c`, `qemuBuildFileList`).
 #[must_use]
 pub fn is_descriptor(path: &Path) -> bool {
+    is_one_among(path, &descriptor::folders())
+}
+
+fn is_one_among(path: &Path, standard: &[PathBuf]) -> bool {
+    let folder = || path.parent()?.canonicalize().ok();
     path.extension().is_some_and(|extension| extension == "json")
+        || (!is_hidden(path) && folder().is_some_and(|folder| standard.iter().any(|own| same(own, &folder))))
+}
+
+fn same(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
 }
 
 /// Whether libvirt passes over it in a folder: names that begin with a dot.
@@ -154,10 +168,6 @@ fn problem(code: &str, message: String) -> Problem {
 
 /// The descriptors in those of the `standard` folders that come after one in `paths` and are not in it.
 fn hiding(paths: &[PathBuf], standard: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let same = |a: &Path, b: &Path| match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
-        _ => false,
-    };
     let given = |folder: &PathBuf| paths.iter().any(|path| same(path, folder));
     let later = standard.iter().skip_while(|folder| !given(folder)).skip(1);
     let mut files = Vec::new();
@@ -170,6 +180,22 @@ fn hiding(paths: &[PathBuf], standard: &[PathBuf]) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn in_a_standard_folder_every_file_that_is_not_hidden_is_a_descriptor() {
+        let root = tempfile::tempdir().unwrap();
+        let standard = [root.path().join("standard")];
+        let other = root.path().join("other");
+        for folder in [&standard[0], &other] {
+            std::fs::create_dir(folder).unwrap();
+        }
+        let is_one = |folder: &Path, name: &str| is_one_among(&folder.join(name), &standard);
+        for (name, everywhere) in [("60-x.json", true), ("README", false), ("60-x.json.bak", false)] {
+            assert!(is_one(&standard[0], name), "{name}");
+            assert_eq!(is_one(&other, name), everywhere, "{name}");
+        }
+        assert!(!is_one(&standard[0], ".README"));
+    }
 
     #[test]
     fn a_standard_folder_is_hidden_by_the_more_specific_ones_only() {

@@ -294,3 +294,105 @@ fn descriptors_are_held_against_keys_formats_machines_and_their_own_rules() {
         "{messages:?}"
     );
 }
+
+#[test]
+fn what_flash_does_not_take_and_what_libvirt_does_not_read_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let grown = |fixture: &str, len: usize| {
+        let mut bytes = fm_fixtures::bytes(fixture);
+        bytes.resize(len, 0xff);
+        bytes
+    };
+    // QEMU maps it so that it ends where CODE starts: the store is not where the firmware looks.
+    let padded = file("padded.fd", &grown("trixie/OVMF_VARS_4M.fd", 1 << 20));
+    let mut bytes = fm_fixtures::bytes("trixie/OVMF_VARS_4M.ms.fd");
+    let name: Vec<u8> = "PK\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let at = bytes
+        .windows(name.len())
+        .position(|window| window == name)
+        .unwrap();
+    // The GUID stands before the name (edk2 `AUTHENTICATED_VARIABLE_HEADER`).
+    bytes[at - 16] ^= 1;
+    let foreign = file("foreign.fd", &bytes);
+    let (code, secure, vars) = (
+        path("trixie/OVMF_CODE_4M.fd"),
+        path("trixie/OVMF_CODE_4M.secboot.fd"),
+        path("trixie/OVMF_VARS_4M.fd"),
+    );
+    let (small, arm_vars) = (path("trixie/QEMU_EFI.fd"), path("trixie/AAVMF_VARS.fd"));
+    let smm = r#""requires-smm""#;
+    for (code, vars, interface, target, machine, features, problem) in [
+        (&code, &vars, "uefi", "x86_64", "pc-*", "", None),
+        (
+            &code,
+            &padded,
+            "uefi",
+            "x86_64",
+            "pc-q35-*",
+            "",
+            Some("size-mismatch"),
+        ),
+        (
+            &small,
+            &arm_vars,
+            "uefi",
+            "aarch64",
+            "virt-*",
+            "",
+            Some("size-mismatch"),
+        ),
+        (
+            &code,
+            &vars,
+            "coreboot",
+            "x86_64",
+            "pc-q35-*",
+            "",
+            Some("malformed"),
+        ),
+        (
+            &code,
+            &vars,
+            "uefi",
+            r#"x86_64", "machines": []}, {"architecture": "vax"#,
+            "*",
+            "",
+            Some("malformed"),
+        ),
+        (&secure, &vars, "uefi", "x86_64", "pc-q35-*", smm, None),
+        (&secure, &vars, "uefi", "x86_64", "p*", smm, Some("wrong-machine")),
+        (&secure, &vars, "uefi", "x86_64", "*", smm, Some("wrong-machine")),
+        (
+            &code,
+            &foreign,
+            "uefi",
+            "x86_64",
+            "pc-q35-*",
+            r#""enrolled-keys""#,
+            Some("feature-contradicted"),
+        ),
+    ] {
+        let text = format!(
+            r#"{{"description": "d", "interface-types": ["{interface}"], "tags": [], "features": [{features}],
+                "mapping": {{"device": "flash", "executable": {{"filename": {code:?}, "format": "raw"}},
+                             "nvram-template": {{"filename": {vars:?}, "format": "raw"}}}},
+                "targets": [{{"architecture": "{target}", "machines": ["{machine}"]}}]}}"#
+        );
+        let document = descriptors::lint(&[file("one.json", text.as_bytes())]).unwrap();
+        let problems = document.descriptors[0].problems.iter();
+        let codes: Vec<&str> = problems.map(|problem| problem.code.as_str()).collect();
+        assert_eq!(
+            codes,
+            Vec::from_iter(problem),
+            "{vars:?} {interface} {target} {machine}: {document:?}"
+        );
+    }
+    let large = file("large.json", &vec![b' '; (1 << 20) + 1]);
+    let document = descriptors::lint(&[large]).unwrap();
+    assert_eq!(document.descriptors[0].problems[0].code, "unreadable");
+}

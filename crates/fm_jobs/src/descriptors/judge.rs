@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use fm_formats::image::Layout;
 use fm_host::descriptor::{Descriptor, Mapping};
 
 use super::{DescriptorDocument, Problem, problem};
@@ -34,6 +35,18 @@ fn unlistable(path: &Path) -> Option<String> {
     }
 }
 
+/// libvirt reads no more (`DOCUMENT_SIZE` there).
+const MOST_BYTES: u64 = 1 << 20;
+
+fn too_large(path: &Path) -> Option<String> {
+    let len = path.metadata().ok()?.len();
+    (len > MOST_BYTES).then(|| {
+        format!(
+            "it has {len} bytes, more than libvirt reads, and with it libvirt reads none of the descriptors"
+        )
+    })
+}
+
 pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) -> DescriptorDocument {
     let mut document = DescriptorDocument {
         path: path.display().to_string(),
@@ -43,7 +56,7 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
         code_sha256: None,
         problems: Vec::new(),
     };
-    if let Some(why) = unlistable(path) {
+    if let Some(why) = unlistable(path).or_else(|| too_large(path)) {
         document.problems.push(problem("unreadable", why));
         return document;
     }
@@ -107,6 +120,9 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
                 document.problems.extend(keys_against(&descriptor, file, found));
                 document
                     .problems
+                    .extend(size_against(&descriptor, file, variables, found));
+                document
+                    .problems
                     .extend(file_against(&descriptor, file, format, variables, found));
             }
             Err(error) => document.problems.push(problem("unreadable", error.clone())),
@@ -130,10 +146,92 @@ fn missing(file: &Path) -> Problem {
     )
 }
 
+/// A chip takes a file of its own size alone (QEMU `hw/block/block.c`, `blk_check_size_and_read_all`); x86 and LoongArch
+/// have chips as large as the file, of which on x86 those of CODE and VARS lie below each other.
+fn size_against(
+    descriptor: &Descriptor,
+    file: &Path,
+    variables: bool,
+    found: &InspectDocument,
+) -> Option<Problem> {
+    // A file in a role that it cannot have is told so.
+    if !matches!(descriptor.mapping, Mapping::Flash { .. }) || variables != (found.kind == "vars") {
+        return None;
+    }
+    let layout: Layout = layout_of(found)?.parse().ok()?;
+    let expected = match (layout, variables) {
+        (Layout::Loongarch, _) => return None,
+        (_, true) => layout.vars_size_bytes(),
+        (Layout::ArmVirt | Layout::Riscv, false) => layout.code_size_bytes(),
+        // Told from the size.
+        (_, false) => return None,
+    };
+    (found.size_bytes != expected).then(|| {
+        let message = format!(
+            "{} has {} bytes, and flash of layout {layout} takes a file of {expected}",
+            file.display(),
+            found.size_bytes
+        );
+        problem("size-mismatch", message)
+    })
+}
+
+/// What `interface-types` and `architecture` may be (QEMU `docs/interop/firmware.json`, `qapi/machine.json`). libvirt reads
+/// none of the descriptors if one says anything else.
+const INTERFACES: [&str; 4] = ["uefi", "bios", "openfirmware", "uboot"];
+const ARCHITECTURES: [&str; 31] = [
+    "aarch64",
+    "alpha",
+    "arm",
+    "avr",
+    "cris",
+    "hppa",
+    "i386",
+    "loongarch64",
+    "m68k",
+    "microblaze",
+    "microblazeel",
+    "mips",
+    "mips64",
+    "mips64el",
+    "mipsel",
+    "nios2",
+    "or1k",
+    "ppc",
+    "ppc64",
+    "riscv32",
+    "riscv64",
+    "rx",
+    "s390x",
+    "sh4",
+    "sh4eb",
+    "sparc",
+    "sparc64",
+    "tricore",
+    "x86_64",
+    "xtensa",
+    "xtensaeb",
+];
+
 /// What a descriptor says of itself and must not.
 fn against_the_rules(descriptor: &Descriptor) -> Vec<Problem> {
     let claims = |feature: &str| descriptor.features.iter().any(|claimed| claimed == feature);
     let mut problems = Vec::new();
+    let interfaces = descriptor.interface_types.iter();
+    let architectures = descriptor.targets.iter().map(|target| &target.architecture);
+    let unknown = interfaces
+        .filter(|word| !INTERFACES.contains(&word.as_str()))
+        .map(|word| ("interface type", word))
+        .chain(
+            architectures
+                .filter(|word| !ARCHITECTURES.contains(&word.as_str()))
+                .map(|word| ("architecture", word)),
+        );
+    problems.extend(unknown.map(|(what, word)| {
+        let message =
+            format!("its {what} {word:?} is none of QEMU's: libvirt then reads none of the descriptors");
+        problem("malformed", message)
+    }));
     match &descriptor.mapping {
         Mapping::Flash { mode, .. } if !matches!(mode.as_str(), "split" | "combined" | "stateless") => {
             let message = format!(
@@ -184,12 +282,45 @@ fn machines_against(descriptor: &Descriptor, found: &InspectDocument) -> Option<
     let image = found.image.as_ref()?;
     let smm = image.features.iter().any(|feature| feature == "smm");
     let machines = descriptor.targets.iter().flat_map(|target| &target.machines);
-    let mut without = machines.filter(|machine| *machine == "pc" || machine.starts_with("pc-i440fx"));
+    // Names that a pattern may stand for.
+    const WITHOUT_SMM: [&str; 4] = ["pc", "pc-i440fx-10.0", "isapc", "microvm"];
+    let mut without = machines.filter(|pattern| {
+        pattern.starts_with("pc-i440fx")
+            || WITHOUT_SMM
+                .iter()
+                .any(|machine| stands_for(pattern.as_bytes(), machine.as_bytes()))
+    });
     let machine = without.next().filter(|_| smm)?;
     Some(problem(
         "wrong-machine",
         format!("the binary needs SMM, which the machine {machine} does not have"),
     ))
+}
+
+/// Whether a pattern of libvirt's (`g_pattern_match_simple`: `*` and `?`) stands for this name.
+fn stands_for(pattern: &[u8], name: &[u8]) -> bool {
+    // How far both are when the last `*` was met: what it stands for grows from there.
+    let (mut at, mut seen, mut star) = (0, 0, None);
+    while seen < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                star = Some((at, seen));
+                at += 1;
+            }
+            Some(sign) if *sign == b'?' || Some(sign) == name.get(seen) => {
+                at += 1;
+                seen += 1;
+            }
+            _ => {
+                let Some((from, taken)) = star else { return false };
+                star = Some((from, taken + 1));
+                (at, seen) = (from + 1, taken + 1);
+            }
+        }
+    }
+    pattern
+        .get(at..)
+        .is_some_and(|rest| rest.iter().all(|sign| *sign == b'*'))
 }
 
 /// Keys that are enrolled in the template, or are not, against what is claimed. Without a store there is
@@ -298,4 +429,33 @@ fn features_against(descriptor: &Descriptor, found: &InspectDocument) -> Vec<Pro
         }
     }
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stands_for;
+
+    #[test]
+    fn patterns_of_machines_are_matched_as_libvirt_does() {
+        for (pattern, name, expected) in [
+            ("pc-q35-*", "pc-q35-10.0", true),
+            ("pc-q35-*", "pc-i440fx-10.0", false),
+            ("pc-*", "pc-i440fx-10.0", true),
+            ("p?-i440fx*", "pc-i440fx-10.0", true),
+            ("*", "isapc", true),
+            ("*pc", "isapc", true),
+            ("*s*p*", "isapc", true),
+            ("*s*p", "isapc", false),
+            ("pc", "pc", true),
+            ("pc?", "pc", false),
+            ("", "pc", false),
+            ("pc**", "pc", true),
+        ] {
+            assert_eq!(
+                stands_for(pattern.as_bytes(), name.as_bytes()),
+                expected,
+                "{pattern} {name}"
+            );
+        }
+    }
 }
