@@ -211,7 +211,7 @@ fn catalogue_update_takes_names_from_the_package_manager_and_says_what_has_none(
     std::fs::create_dir(&images).unwrap();
     let mut bytes = fm_fixtures::bytes("bookworm/OVMF_CODE.fd");
     // In the free space of the main volume: the same firmware, which no catalogue knows.
-    for name in ["owned.fd", "stray.fd"] {
+    for name in ["owned.fd", "stray.fd", "rebuilt.fd"] {
         bytes[0x1b_0000] ^= 1;
         std::fs::write(images.join(name), &bytes).unwrap();
         bytes[0x1b_0001] ^= 1;
@@ -224,13 +224,28 @@ fn catalogue_update_takes_names_from_the_package_manager_and_says_what_has_none(
     std::fs::write(images.join("60-some.json"), described).unwrap();
 
     let dpkg = r#"case "$*" in
-        "-S "*owned.fd) echo "vendor-ovmf:amd64: $2" ;;
+        "-S "*owned.fd | "-S "*rebuilt.fd) echo "vendor-ovmf:amd64: $2" ;;
         "-S "*described.fd) echo "vendor-extra: $2" ;;
         "-W -f "*" vendor-ovmf") printf 7.1-2 ;;
         "-W -f "*" vendor-extra") printf 0.9 ;;
         *) exit 1 ;;
     esac"#;
-    let rpm = r#"case "$*" in *owned.fd) printf 'edk2-ovmf\t20250221-8.fc42\n' ;; *) exit 1 ;; esac"#;
+    // Somebody put another file in the place of one that a package brought.
+    let changed = format!(
+        "echo '??5??????   {0}/rebuilt.fd'; echo '??.??????   {0}/owned.fd'; exit 1",
+        images.display()
+    );
+    let verify = format!(
+        r#"case "$*" in "--verify vendor-ovmf") {changed} ;; "--verify vendor-extra") ;; *) exit 2 ;; esac"#
+    );
+    let rpm = format!(
+        r#"case "$*" in
+        -qf*owned.fd | -qf*rebuilt.fd) printf 'edk2-ovmf\t20250221-8.fc42\n' ;;
+        "--verify "*edk2-ovmf) echo 'S.5....T.    {0}/rebuilt.fd'; echo '.......T.    {0}/owned.fd'; exit 1 ;;
+        *) exit 1 ;;
+        esac"#,
+        images.display()
+    );
     for (program, text, known) in [
         (
             "dpkg-query",
@@ -240,13 +255,13 @@ fn catalogue_update_takes_names_from_the_package_manager_and_says_what_has_none(
                 ("vendor-ovmf", "7.1-2", "owned.fd"),
             ],
         ),
-        ("rpm", rpm, vec![("edk2-ovmf", "20250221-8.fc42", "owned.fd")]),
+        ("rpm", &rpm, vec![("edk2-ovmf", "20250221-8.fc42", "owned.fd")]),
     ] {
         let (store, path) = (
             folder.path().join(format!("store-{program}")),
             folder.path().join(program),
         );
-        programs(&path, &[(program, text)]);
+        programs(&path, &[(program, text), ("dpkg", &verify)]);
         let update = || {
             let mut command = flashmoor(&store);
             command.env("PATH", &path).args(["--json", "catalogue", "update"]);
@@ -264,7 +279,7 @@ fn catalogue_update_takes_names_from_the_package_manager_and_says_what_has_none(
             })
             .collect();
         assert_eq!(named, known);
-        assert_eq!(unnamed, 3 - known.len());
+        assert_eq!(unnamed, 4 - known.len());
         assert!(update().0.is_empty(), "nothing is new the second time");
         let seen = text_of_json(
             flashmoor(&store)

@@ -1,5 +1,7 @@
 //! The catalogue of known builds: what digest belongs to which package and version.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +32,7 @@ pub struct CatalogueDocument {
     pub schema: String,
     /// Listed, newly added, or removed.
     pub entries: Vec<Entry>,
-    /// Firmware that no package owns, which therefore has no name to add.
+    /// Firmware that no package owns, or that is not as its package brought it, which therefore has no name to add.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub unnamed: Vec<String>,
 }
@@ -181,7 +183,7 @@ fn lines(entries: &[Entry]) -> String {
 }
 
 /// Adds the firmware of installed packages: every file in `paths`, which may be folders and descriptor
-/// files, that dpkg or rpm knows the package of.
+/// files, that dpkg or rpm knows the package of and finds as the package brought it.
 ///
 /// # Errors
 /// If a path cannot be read, or the list cannot be written.
@@ -194,12 +196,15 @@ pub fn update(user: &Path, paths: &[PathBuf]) -> Result<CatalogueDocument> {
     files.dedup();
     let known = Catalogue::open(Some(user))?;
     let (mut entries, mut unnamed) = (Vec::new(), Vec::new());
+    let mut changed = Changed::default();
     for path in files {
         let Ok(sha256) = digest(&path) else { continue };
-        match owner(&path) {
-            // A name that the user chose is not for a package to change.
-            Some((name, _)) if known.own_name(&sha256).is_some_and(|own| own.name != name) => {}
-            Some((name, version)) => entries.push(Entry {
+        // A name that the user chose is not for a package to change.
+        if known.own_name(&sha256).is_some() {
+            continue;
+        }
+        match owner(&path).filter(|owner| !changed.holds(owner, &path)) {
+            Some(Owner { name, version, .. }) => entries.push(Entry {
                 sha256,
                 name,
                 version,
@@ -275,38 +280,82 @@ fn digest(path: &Path) -> Result<String> {
     }
 }
 
-/// The package and version that own a file, as dpkg or rpm tells.
-fn owner(path: &Path) -> Option<(String, String)> {
+/// The package that owns a file.
+struct Owner {
+    name: String,
+    version: String,
+    manager: Manager,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Manager {
+    Dpkg,
+    Rpm,
+}
+
+/// What a program prints, whatever its exit status; nothing if it cannot be run.
+fn said(program: &str, words: &[&OsStr]) -> Option<(bool, String)> {
+    let output = Command::new(program)
+        .args(words)
+        .env("LC_ALL", "C")
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some((output.status.success(), text))
+}
+
+/// The owner as dpkg or rpm tells.
+fn owner(path: &Path) -> Option<Owner> {
     let ask = |program: &str, words: &[&str]| {
-        let output = Command::new(program)
-            .args(words)
-            .arg(path)
-            .env("LC_ALL", "C")
-            .output()
-            .ok()?;
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        let words: Vec<&OsStr> = words.iter().map(OsStr::new).chain([path.as_os_str()]).collect();
+        said(program, &words)
+            .filter(|(known, _)| *known)
+            .map(|(_, text)| text)
     };
     if let Some(answer) = ask("dpkg-query", &["-S"]) {
-        let package = answer
-            .lines()
-            .next()?
-            .split(&[':', ','][..])
-            .next()?
-            .trim()
-            .to_owned();
-        let output = Command::new("dpkg-query")
-            .args(["-W", "-f", "${Version}", &package])
-            .output()
-            .ok()?;
-        let version = String::from_utf8_lossy(&output.stdout).into_owned();
-        return (!version.is_empty()).then_some((package, version));
+        let name = answer.lines().next()?.split(&[':', ','][..]).next()?.trim();
+        let words = ["-W", "-f", "${Version}", name].map(OsStr::new);
+        let (_, version) = said("dpkg-query", &words)?;
+        return (!version.is_empty()).then(|| Owner {
+            name: name.to_owned(),
+            version,
+            manager: Manager::Dpkg,
+        });
     }
     let answer = ask("rpm", &["-qf", "--qf", "%{NAME}\t%{VERSION}-%{RELEASE}\n"])?;
     let (name, version) = answer.lines().next()?.split_once('\t')?;
-    Some((name.into(), version.into()))
+    Some(Owner {
+        name: name.into(),
+        version: version.into(),
+        manager: Manager::Rpm,
+    })
+}
+
+/// Files that are not as their packages brought them, by package.
+#[derive(Default)]
+struct Changed(BTreeMap<(Manager, String), Option<String>>);
+
+impl Changed {
+    /// Whether the file is one. Where that cannot be found out it counts as one: a name must not be a guess.
+    fn holds(&mut self, owner: &Owner, path: &Path) -> bool {
+        let package = (owner.manager, owner.name.clone());
+        let verified = self.0.entry(package).or_insert_with(|| {
+            let (program, options): (_, &[&str]) = match owner.manager {
+                Manager::Dpkg => ("dpkg", &["--verify"]),
+                Manager::Rpm => ("rpm", &["--verify", "--nodeps", "--noscripts"]),
+            };
+            let words = options.iter().copied().chain([owner.name.as_str()]);
+            let words: Vec<&OsStr> = words.map(OsStr::new).collect();
+            said(program, &words).map(|(_, text)| text)
+        });
+        // A line is nine signs of what differs, of which the third is the digest, and at its end the path.
+        verified.as_ref().is_none_or(|lines| {
+            lines.lines().any(|line| {
+                let differs = line.as_bytes().get(2) != Some(&b'.') || line.starts_with("missing");
+                differs && line.ends_with(&format!(" {}", path.display()))
+            })
+        })
+    }
 }
 
 fn file_name(path: &Path) -> String {
@@ -323,12 +372,13 @@ fn append(user: &Path, entries: Vec<Entry>) -> Result<CatalogueDocument> {
     let mut new: Vec<Entry> = entries
         .into_iter()
         .filter(|entry| match known.own_name(&entry.sha256) {
-            Some(own) => own != entry,
+            Some(own) => (&own.name, &own.version) != (&entry.name, &entry.version),
             None => !known.is_shipped(entry),
         })
         .collect();
-    // The same image may lie in a folder twice.
-    new.dedup();
+    // The same image may lie in a folder twice, under two names.
+    let mut seen = BTreeSet::new();
+    new.retain(|entry| seen.insert((entry.sha256.clone(), entry.name.clone(), entry.version.clone())));
     if !new.is_empty() {
         let failed = |source| Error::File {
             action: "write",
