@@ -22,14 +22,14 @@ pub struct DiffDocument {
     pub to: Side,
     /// Whether the two are the same, byte for byte.
     pub identical: bool,
-    /// Facts that differ: kind, size, architecture, CPU mode, platform, layout.
+    /// Facts that differ: kind, format, size, architecture, CPU mode, platform, layout.
     pub facts: Vec<Changed>,
     /// Features that only the build after has.
     pub features_gained: Vec<String>,
     /// Features that only the build before has.
     pub features_lost: Vec<String>,
-    /// Whether the volumes that PCR 0 measures are the `same`, `changed`, or `unknown` because nothing tells
-    /// which ones the firmware measures.
+    /// Whether the volumes that PCR 0 measures are the `same`, `changed`, `none` because neither build measures any, or
+    /// `unknown` because nothing tells which ones the firmware measures.
     pub measured: String,
     /// Volumes that PCR 0 measures and whose content differs: sealed secrets may not open any more.
     pub measured_changed: Vec<String>,
@@ -164,6 +164,7 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
         features_gained: without(&new.features, &old.features),
         features_lost: without(&old.features, &new.features),
         measured: match &measured_changed {
+            _ if measures_nothing(old) && measures_nothing(new) => "none",
             None if !is_same => "unknown",
             Some(changed) if !changed.is_empty() => "changed",
             _ => "same",
@@ -226,6 +227,7 @@ fn facts(
     let text = |value: u64| Some(value.to_string());
     [
         ("kind", Some(before.kind.clone()), Some(after.kind.clone())),
+        ("format", before.format.clone(), after.format.clone()),
         ("size in bytes", text(before.size_bytes), text(after.size_bytes)),
         ("architecture", old.arch.clone(), new.arch.clone()),
         ("CPU mode", old.cpu_mode.clone(), new.cpu_mode.clone()),
@@ -240,6 +242,12 @@ fn facts(
         to,
     })
     .collect()
+}
+
+/// Whether nothing in it, as far as it can be read, could extend a PCR.
+fn measures_nothing(image: &ImageDocument) -> bool {
+    let for_tpm = |feature: &String| feature == "tpm1" || feature == "tpm2";
+    image.damage.is_empty() && !image.modules.is_empty() && !image.features.iter().any(for_tpm)
 }
 
 /// Which of the measured volumes differ; nothing if a side has none that is known to be measured.
@@ -268,12 +276,18 @@ fn launched(
     new: &ImageDocument,
 ) -> Vec<String> {
     let technologies = ["sev", "sev-es", "sev-snp", "tdx"].into_iter();
-    let of_either = |technology: &&str| {
-        let mut features = old.features.iter().chain(&new.features);
-        features.any(|feature| feature == technology)
-    };
     // What lies outside of volumes is known to be padding only where nothing is damaged.
     let whole = old.damage.is_empty() && new.damage.is_empty();
+    let of_either = |technology: &&str| {
+        let mut features = old.features.iter().chain(&new.features);
+        let mut ranges = [old, new]
+            .into_iter()
+            .filter_map(|image| image.reset_vector.as_ref())
+            .flat_map(|table| &table.ranges);
+        // The driver that shows the feature may be in what cannot be read.
+        features.any(|feature| feature == technology)
+            || (!whole && ranges.any(|range| range.technology == *technology))
+    };
     let of_tdx = || launched_code(before, old) != launched_code(after, new);
     let changes = |technology: &&str| *technology != "tdx" || !whole || of_tdx();
     technologies

@@ -22,6 +22,7 @@ pub mod libvirt;
 pub mod migrate;
 pub mod offer;
 mod on_disk;
+pub mod output;
 pub mod pieces;
 pub mod prepare;
 pub mod ps;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fm_formats::volume::{NodeId, NodeKind, SectionKind, Tree};
+use fm_formats::volume::{FileKind, NodeId, NodeKind, SectionKind, Tree};
 use fm_formats::{Guid, Sha256, image};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,9 @@ pub struct FindDocument {
     pub total: u64,
     /// Whether there are more than are listed.
     pub truncated: bool,
+    /// Damage in the image: what could not be read of it was not searched.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub damage: Vec<String>,
 }
 
 /// One place.
@@ -129,7 +132,7 @@ pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
         .collect();
     match different.as_slice() {
         [] => Err(Error::Usage {
-            message: format!("nothing in {} is that", path.display()),
+            message: format!("nothing in {} is that{}", path.display(), unread(&tree)),
             remedy: "`flashmoor inspect --tree FILE` shows what there is".into(),
         }),
         [one, rest @ ..] if rest.iter().all(|other| other == one) => Ok(one.to_vec()),
@@ -169,9 +172,20 @@ fn check_name(text: &str, tree: &Tree<'_>, path: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::Usage {
-        message: format!("nothing in {} has the GUID or edk2 name {text:?}", path.display()),
+        message: format!(
+            "nothing in {} has the GUID or edk2 name {text:?}{}",
+            path.display(),
+            unread(tree)
+        ),
         remedy: "`flashmoor find FILE TEXT` finds by text, `flashmoor inspect --tree FILE` shows everything"
             .into(),
+    })
+}
+
+/// What may be why something is not found.
+fn unread(tree: &Tree<'_>) -> String {
+    tree.damages().first().map_or_else(String::new, |damage| {
+        format!(", of what could be read: {}", damage.error)
     })
 }
 
@@ -182,7 +196,7 @@ fn section_of(text: &str) -> Result<SectionKind> {
     })
 }
 
-/// Looks for a GUID or a text: as a name, and in the bytes of the innermost pieces.
+/// Looks for a GUID or a text: as a name, and in the bytes of the innermost pieces; a text in headers as well.
 ///
 /// # Errors
 /// If the image cannot be read, or nothing is looked for.
@@ -195,7 +209,8 @@ pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
     }
     let flash = inspect::flash(path)?;
     let tree = flash.tree();
-    let guid: Option<Guid> = query.parse().ok();
+    let braces = |text: &'_ str| Some(text.strip_prefix('{')?.strip_suffix('}')?.to_owned());
+    let guid: Option<Guid> = braces(query).as_deref().unwrap_or(query).parse().ok();
     let patterns: Vec<(&str, Vec<u8>)> = match guid {
         Some(guid) => vec![("guid", guid.to_bytes().to_vec())],
         None => vec![
@@ -224,12 +239,21 @@ pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
         if is_called(&tree, id, query, guid) {
             take(&|| at("name", None, node.start));
         }
-        // Innermost pieces only, or each place would be listed at every level above it.
-        let leaf = node.end == id + 1 && !matches!(node.kind, NodeKind::FreeSpace);
-        for (encoding, pattern) in patterns.iter().filter(|_| leaf) {
-            let body = tree.body(node);
-            let start = node.start + node.header_len_bytes;
-            for (offset, window) in body.windows(pattern.len()).enumerate() {
+        // Of what holds pieces only the header, or each place would be listed at every level above it. A GUID in a
+        // header is a name.
+        let leaf = node.end == id + 1;
+        let (bytes, start) = match guid {
+            _ if matches!(node.kind, NodeKind::FreeSpace) => continue,
+            None if leaf => (tree.bytes(node), node.start),
+            None => {
+                let header = tree.bytes(node).get(..node.header_len_bytes);
+                (header.unwrap_or_default(), node.start)
+            }
+            Some(_) if leaf => (tree.body(node), node.start + node.header_len_bytes),
+            Some(_) => continue,
+        };
+        for (encoding, pattern) in &patterns {
+            for (offset, window) in bytes.windows(pattern.len()).enumerate() {
                 if window == pattern {
                     take(&|| at("content", Some(encoding), start + offset));
                 }
@@ -242,13 +266,30 @@ pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
         truncated: total > matches.len() as u64,
         matches,
         total,
+        damage: tree
+            .damages()
+            .iter()
+            .map(|damage| damage.error.to_string())
+            .collect(),
     })
 }
 
 fn is_called(tree: &Tree<'_>, id: NodeId, query: &str, guid: Option<Guid>) -> bool {
     let Some(node) = tree.node(id) else { return false };
     let (own, ui) = match &node.kind {
-        NodeKind::Volume(facts) => (facts.name, None),
+        NodeKind::Volume(facts) => {
+            let formats = facts.name.is_none() || guid == Some(facts.header.file_system);
+            (
+                if formats {
+                    Some(facts.header.file_system)
+                } else {
+                    facts.name
+                },
+                None,
+            )
+        }
+        // What only holds volumes has no name in itself: it would be that of the first module inside.
+        NodeKind::File(facts) if facts.kind == FileKind::VolumeImage => (Some(facts.name), None),
         NodeKind::File(facts) => (Some(facts.name), tree.ui_name(id)),
         NodeKind::Section(facts) => (facts.guid, None),
         _ => return false,

@@ -80,7 +80,7 @@ fn a_diff_says_nothing_that_it_does_not_know() {
         (arm.measured.as_str(), arm.measured_changed.len()),
         ("changed", 1)
     );
-    // Nobody told us what RISC-V firmware measures.
+    // It is damaged now, and nobody told us what RISC-V firmware measures.
     let folder = tempfile::tempdir().unwrap();
     let riscv = path("trixie/RISCV_VIRT_CODE.fd");
     let mut bytes = std::fs::read(&riscv).unwrap();
@@ -92,6 +92,12 @@ fn a_diff_says_nothing_that_it_does_not_know() {
         (riscv.measured.as_str(), riscv.measured_changed.len()),
         ("unknown", 0)
     );
+    let without_tpm = diff::diff(
+        &path("trixie/AAVMF_CODE.no-secboot.fd"),
+        &path("trixie/QEMU_EFI.fd"),
+        None,
+    );
+    assert_eq!(without_tpm.unwrap().measured, "none");
     // Stores hold no modules; another command compares them.
     let stores = diff::diff(
         &path("trixie/OVMF_VARS_4M.fd"),

@@ -1,10 +1,10 @@
 //! `flashmoor check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use fm_jobs::check::{self, Options, Request, Words};
-use fm_jobs::{Confidential, Outcome};
+use fm_jobs::{Confidential, Outcome, output};
 
 use super::{Context, Result, Status};
 use crate::render::check as render;
@@ -208,11 +208,8 @@ impl Check {
         )?;
         if let Some(path) = &self.html {
             let page = render::html(&matrix);
-            std::fs::write(path, page).map_err(|source| fm_jobs::Error::File {
-                action: "write",
-                path: path.clone(),
-                source,
-            })?;
+            let read: Vec<&Path> = self.matrix.iter().map(AsRef::as_ref).collect();
+            output::write(path, page.as_bytes(), &read)?;
             context.output.remark(format_args!("wrote {}", path.display()));
         }
         if context.output.wants_json() {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fm_jobs::Error;
+use fm_jobs::output;
 use fm_jobs::pieces::{self, Wanted};
 
 use super::{Context, Result, Status};
@@ -15,7 +16,7 @@ use super::{Context, Result, Status};
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("wanted").args(["guid", "volume", "section"]).required(true).multiple(true))]
 pub(crate) struct Extract {
-    /// The flash image, raw or qcow2
+    /// The flash image, raw or qcow2; `-` is standard input, for a raw one
     file: PathBuf,
     /// The file with this GUID or edk2 name
     #[arg(long)]
@@ -45,15 +46,15 @@ impl Extract {
             });
         }
         let bytes = pieces::extract(&self.file, &wanted)?;
-        let failed = |source| Error::File {
-            action: "write",
-            path: self.output.clone(),
-            source,
-        };
         if self.output.as_os_str() == "-" {
-            std::io::stdout().write_all(&bytes).map_err(failed)?;
+            let written = std::io::stdout().write_all(&bytes);
+            written.map_err(|source| Error::File {
+                action: "write",
+                path: self.output.clone(),
+                source,
+            })?;
         } else {
-            std::fs::write(&self.output, &bytes).map_err(failed)?;
+            output::write(&self.output, &bytes, &[&self.file])?;
             if context.output.wants_json() {
                 context
                     .output

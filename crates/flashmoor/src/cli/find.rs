@@ -7,10 +7,13 @@ use fm_jobs::pieces;
 
 use super::{Context, Result, Status};
 
+/// As many damages are told in text; the JSON has all.
+const MOST_DAMAGES: usize = 4;
+
 /// Find a GUID or a text in a firmware image: as a name, and in what is compressed
 #[derive(Debug, Args)]
 pub(crate) struct Find {
-    /// The flash image, raw or qcow2
+    /// The flash image, raw or qcow2; `-` is standard input, for a raw one
     file: PathBuf,
     /// A GUID, or a text (looked for as a name, in ASCII and in UTF-16)
     query: String,
@@ -31,6 +34,11 @@ impl Find {
                 found.offset,
                 found.place.join(" / ")
             ));
+        }
+        for damage in document.damage.iter().take(MOST_DAMAGES) {
+            context
+                .output
+                .remark(format_args!("not all could be searched: {damage}"));
         }
         let listed = document.matches.len();
         if document.truncated {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use fm_jobs::inspect::{self, Cache, Catalogue, InspectDocument, Request};
-use fm_jobs::{Error, descriptors};
+use fm_jobs::{Error, descriptors, output};
 use serde::Serialize;
 
 use super::{Context, Result, Status};
@@ -184,11 +184,7 @@ impl Inspect {
             why: document.reason.clone().unwrap_or_else(|| document.kind.clone()),
         })?;
         let picture = render::svg::flash_map(document, image);
-        std::fs::write(svg, picture).map_err(|source| Error::File {
-            action: "write",
-            path: svg.to_owned(),
-            source,
-        })
+        output::write(svg, picture.as_bytes(), &[Path::new(&document.path)])
     }
 }
 

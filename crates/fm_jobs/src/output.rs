@@ -1,0 +1,74 @@
+//! Files that a command makes for people: whole or not at all, and never over what it reads.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Writes `bytes` to `path`. A file that is there is replaced whole; a device or a pipe is written to.
+///
+/// # Errors
+/// If it is one of the `inputs`, or cannot be written.
+pub fn write(path: &Path, bytes: &[u8], inputs: &[&Path]) -> Result<()> {
+    let failed = |source| Error::file("write", path, source);
+    let identity = |path: &Path| Some(path.metadata().ok()?).map(|file| (file.dev(), file.ino()));
+    let own = identity(path);
+    if own.is_some() && inputs.iter().any(|input| identity(input) == own) {
+        return Err(Error::Usage {
+            message: format!("{} is what is read, and would be overwritten", path.display()),
+            remedy: "name another file for the output".into(),
+        });
+    }
+    if path.exists() && !path.is_file() {
+        let file = OpenOptions::new().write(true).open(path);
+        return file.and_then(|mut file| file.write_all(bytes)).map_err(failed);
+    }
+    // Through a symbolic link: it stays, what it leads to is replaced.
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let fresh = tempfile::Builder::new()
+        .prefix(".flashmoor-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder.unwrap_or(Path::new(".")));
+    let mut fresh = fresh.map_err(failed)?;
+    fresh.write_all(bytes).map_err(failed)?;
+    fresh.persist(&place).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_whole_and_never_an_input() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("input"), "precious").unwrap();
+        fs::write(path("old"), "old").unwrap();
+        std::os::unix::fs::symlink(path("input"), path("link")).unwrap();
+        std::os::unix::fs::symlink(path("old"), path("other")).unwrap();
+        fs::hard_link(path("input"), path("same")).unwrap();
+        for name in ["input", "link", "same"] {
+            let error = write(&path(name), b"new", &[&path("input")]).unwrap_err();
+            assert!(error.to_string().contains("is what is read"), "{error}");
+        }
+        assert_eq!(fs::read(path("input")).unwrap(), b"precious");
+        for name in ["new", "old", "other"] {
+            write(&path(name), name.as_bytes(), &[&path("input")]).unwrap();
+            assert_eq!(fs::read(path(name)).unwrap(), name.as_bytes());
+        }
+        assert!(path("other").is_symlink());
+        assert_eq!(fs::read(path("old")).unwrap(), b"other");
+        write(Path::new("/dev/null"), b"gone", &[]).unwrap();
+        assert!(write(Path::new("/dev/full"), b"no room", &[]).is_err());
+        assert!(write(&path("none/there"), b"", &[]).is_err());
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            6,
+            "nothing is left over"
+        );
+    }
+}
