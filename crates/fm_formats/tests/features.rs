@@ -182,7 +182,7 @@ fn hashes_need_a_place_and_a_loader_that_verifies() {
         let name = guid("806040ca-dad9-4978-a3b4-2d2ab0c8a48f");
         [code(name, DRIVER, X64, text)]
     };
-    let hashes = guid("9438d606-4f22-4cc9-b479-a793d411fd21").to_bytes();
+    let hashes = guid("4de79437-abd2-427f-b835-d5b172d2045b").to_bytes();
     let (place, none) = ([0u8, 0, 0xc0, 0, 0, 4, 0, 0], [0, 0, 0xc0, 0, 0, 0, 0, 0]);
     for (block, text, expected) in [
         (place, &hashes[..], &["sev-hashes"][..]),

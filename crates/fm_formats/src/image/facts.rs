@@ -433,7 +433,7 @@ impl<'t, 'a> Modules<'t, 'a> {
         loaders
             .take(1)
             .filter_map(|(.., id)| self.tree.node(*id))
-            .any(|node| contains(self.tree.body(node), &known::SEV_HASHES.to_bytes()))
+            .any(|node| contains(self.tree.body(node), &known::KERNEL_HASH.to_bytes()))
     }
 
     /// DEBUG or RELEASE by the path that the linker left, or by the text of assertions, which only DEBUG

@@ -12,9 +12,9 @@ pub(super) const AMD_SEV_DXE: Guid = Guid::literal("2ec9da37-ee35-4de9-86c5-6d9a
 pub(super) const TDX_DXE: Guid = Guid::literal("e750224e-7bce-40af-b5bb-47e3611eb5c2");
 /// `OvmfPkg/QemuKernelLoaderFsDxe`, into which a build links how it verifies what the host loads.
 pub(super) const KERNEL_LOADER: Guid = Guid::literal("806040ca-dad9-4978-a3b4-2d2ab0c8a48f");
-/// The table of hashes that `OvmfPkg/AmdSev/BlobVerifierLibSevHashes` looks for. `BlobVerifierLibNull` verifies nothing,
-/// and in builds with it there may be a place for the table all the same.
-pub(super) const SEV_HASHES: Guid = Guid::literal("9438d606-4f22-4cc9-b479-a793d411fd21");
+/// The kernel's hash, by which `OvmfPkg/AmdSev/BlobVerifierLibSevHashes` finds it. `BlobVerifierLibNull` verifies nothing,
+/// and in builds with it there may be a place for the hashes all the same.
+pub(super) const KERNEL_HASH: Guid = Guid::literal("4de79437-abd2-427f-b835-d5b172d2045b");
 /// What measures volumes: `SecurityPkg/Tcg/Tcg2Pei` and `SecurityPkg/Tcg/TcgPei`.
 pub(super) const MEASURING: [Guid; 2] = [
     Guid::literal("a0c98b77-cba5-4bb8-993b-4af6ce33ece4"),
