@@ -180,6 +180,34 @@ fn diff_extract_find_and_catalogue_run_from_the_command_line() {
 }
 
 #[test]
+fn how_full_a_store_is_counts_the_room_for_variables() {
+    let store = tempfile::tempdir().unwrap();
+    for (image, said) in [
+        ("trixie/OVMF_VARS_4M.fd", "0 % of 255 KiB for variables used"),
+        ("trixie/OVMF_VARS_4M.ms.fd", "4 % of 255 KiB for variables used"),
+    ] {
+        let text = text(flashmoor(store.path()).arg("inspect").arg(path(image)));
+        assert!(text.contains(said), "{text}");
+        assert!(!text.contains("features") && !text.contains("49 %"), "{text}");
+    }
+}
+
+#[test]
+fn a_picture_or_a_piece_is_never_written_over_the_image() {
+    let store = tempfile::tempdir().unwrap();
+    let image = store.path().join("image.fd");
+    let bytes = fm_fixtures::bytes("trixie/OVMF_CODE_4M.fd");
+    std::fs::write(&image, &bytes).unwrap();
+    let run = |words: &[&str]| {
+        let mut command = flashmoor(store.path());
+        command.args(words).arg(&image).arg(&image).assert().code(2);
+        assert!(std::fs::read(&image).unwrap() == bytes, "{words:?}");
+    };
+    run(&["inspect", "--svg"]);
+    run(&["extract", "--volume", "DXEFV", "--output"]);
+}
+
+#[test]
 fn a_file_that_is_not_there_fails_with_one_clear_error() {
     let store = tempfile::tempdir().unwrap();
     let output = flashmoor(store.path())

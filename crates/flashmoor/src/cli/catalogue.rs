@@ -81,7 +81,9 @@ impl Catalogue {
             ));
         }
         for path in &document.unnamed {
-            context.output.remark(format_args!("no package owns {path}"));
+            context
+                .output
+                .remark(format_args!("no package brought {path} as it is"));
         }
         let done = match self.command {
             Command::List => return,

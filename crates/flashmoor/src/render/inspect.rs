@@ -239,6 +239,11 @@ fn volumes(output: &Output, image: &ImageDocument) {
     output.line(format_args!("\n{STRONG}volumes{STRONG:#}"));
     for volume in &image.volumes {
         let percent = volume.used_bytes.saturating_mul(100) / volume.size.max(1);
+        let used = if volume.is_variables() {
+            String::new()
+        } else {
+            format!("{percent:>3} % used, ")
+        };
         let place = if volume.compressed { "compressed at" } else { "at" };
         let runs = match volume.runs_from.as_deref() {
             Some("flash") => ", runs from flash",
@@ -247,7 +252,7 @@ fn volumes(output: &Output, image: &ImageDocument) {
         };
         let measured = if volume.measured { ", measured" } else { "" };
         output.line(format_args!(
-            "  {:<16} {:>8} KiB {percent:>3} % used, {place} {:#x}{runs}{measured}",
+            "  {:<16} {:>8} KiB {used}{place} {:#x}{runs}{measured}",
             volume.label(),
             volume.size / 1024,
             volume.offset,

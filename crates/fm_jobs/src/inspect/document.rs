@@ -187,11 +187,21 @@ pub struct VolumeDocument {
     pub runs_from: Option<String>,
 }
 
+/// What people call the volume of variables.
+const VARIABLES: &str = "variables";
+
 impl VolumeDocument {
+    /// Whether it holds variables: how full it is says nothing of the room for them.
+    #[must_use]
+    pub fn is_variables(&self) -> bool {
+        self.label() == VARIABLES
+    }
+
     /// What people call it. A volume without a name of its own carries its format's, which says nothing.
     #[must_use]
     pub fn label(&self) -> &str {
         match self.name.as_deref() {
+            Some("gEfiSystemNvDataFvGuid") => VARIABLES,
             Some(name) if name.starts_with("gEfi") => "nameless volume",
             Some(name) => name,
             None => &self.guid,
