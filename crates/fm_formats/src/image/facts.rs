@@ -277,7 +277,7 @@ fn unstartable(tree: &Tree<'_>, file_len_bytes: u64, is_whole: bool) -> Option<E
     Some(Error::Unexpected {
         field: "reset vector",
         offset: file_len_bytes.saturating_sub(START_BYTES as u64),
-        found: found + ": no x86 machine can start this",
+        found: alloc::format!("{found}: no x86 machine can start this"),
         expected: "code in the last 16 bytes of the image".into(),
     })
 }
