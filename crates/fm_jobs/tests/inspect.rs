@@ -356,3 +356,30 @@ fn texts_and_guids_are_found_inside_of_what_is_compressed() {
     assert!(find(&code, "no such text anywhere").unwrap().matches.is_empty());
     assert!(find(&code, "").is_err());
 }
+
+#[test]
+fn a_wrong_checksum_is_no_cut_and_one_letter_throughout_no_blank_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        inspect(&Request {
+            path,
+            ..Request::default()
+        })
+        .unwrap()
+    };
+    // The volume goes on behind the first 4 MiB with free space.
+    let mut bytes = fm_fixtures::bytes("trixie/RISCV_VIRT_CODE.fd");
+    bytes.truncate(8 << 20);
+    bytes[50] ^= 1;
+    let damage = file("whole.fd", &bytes).image.unwrap().damage;
+    assert!(
+        damage.iter().all(|damage| !damage.message.contains("cut short")),
+        "{damage:?}"
+    );
+    let len = fm_fixtures::bytes("trixie/OVMF_VARS_4M.fd").len();
+    for (fill, kind) in [(0, "vars"), (0xff, "vars"), (b'Z', "not-firmware")] {
+        assert_eq!(file("blank.fd", &vec![fill; len]).kind, kind, "{fill:#x}");
+    }
+}
