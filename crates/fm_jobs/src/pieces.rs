@@ -278,15 +278,9 @@ fn is_called(tree: &Tree<'_>, id: NodeId, query: &str, guid: Option<Guid>) -> bo
     let Some(node) = tree.node(id) else { return false };
     let (own, ui) = match &node.kind {
         NodeKind::Volume(facts) => {
-            let formats = facts.name.is_none() || guid == Some(facts.header.file_system);
-            (
-                if formats {
-                    Some(facts.header.file_system)
-                } else {
-                    facts.name
-                },
-                None,
-            )
+            let format = facts.header.file_system;
+            let own = facts.name.filter(|_| guid != Some(format));
+            (Some(own.unwrap_or(format)), None)
         }
         // What only holds volumes has no name in itself: it would be that of the first module inside.
         NodeKind::File(facts) if facts.kind == FileKind::VolumeImage => (Some(facts.name), None),

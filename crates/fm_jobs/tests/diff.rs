@@ -169,3 +169,23 @@ fn other_variables_change_no_launch_measurement_of_tdx() {
     let document = diff::diff(&one, &two, None).unwrap();
     assert!(document.launch_measurement_changed.contains(&"tdx".to_owned()));
 }
+
+#[test]
+fn the_same_image_in_another_format_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, qcow2) = (path("trixie/OVMF_CODE_4M.fd"), folder.path().join("code.qcow2"));
+    let converted = std::process::Command::new("qemu-img")
+        .args(["convert", "-O", "qcow2"])
+        .args([&raw, &qcow2])
+        .status()
+        .unwrap();
+    assert!(converted.success());
+    let document = diff::diff(&raw, &qcow2, None).unwrap();
+    assert!(document.identical);
+    let facts: Vec<&str> = document
+        .facts
+        .iter()
+        .map(|changed| changed.fact.as_str())
+        .collect();
+    assert_eq!(facts, ["format"]);
+}
