@@ -43,7 +43,7 @@ impl Moving {
             .spawn()
             .unwrap();
         let events = BufReader::new(command.stderr.take().unwrap());
-        wait_for(&mut source, "active");
+        wait_until(&mut source, |info| info["status"] == "active");
         // Earlier than the command would, so that much is left to send.
         source.monitor().execute("migrate-start-postcopy", None).unwrap();
         // Before it runs there, the devices are still on their way.
@@ -54,6 +54,10 @@ impl Moving {
             }
         }
         assert!(Instant::now() < deadline, "it never runs at the destination");
+        // Nor does the source make a connection again before it sends what is left.
+        wait_until(&mut source, |info| {
+            info["ram"]["postcopy-bytes"].as_u64() > Some(0)
+        });
         Self {
             source,
             destination,
@@ -64,8 +68,10 @@ impl Moving {
 
     /// Waits until the command says this.
     fn hear(&mut self, wanted: &str) {
+        let deadline = Instant::now() + PATIENCE;
         let mut said = String::new();
         while !said.lines().next_back().is_some_and(|line| line.contains(wanted)) {
+            assert!(Instant::now() < deadline, "waited in vain for {wanted}: {said}");
             let read = self.events.read_line(&mut said).unwrap();
             let there = self.destination.stderr();
             assert_ne!(read, 0, "it ended before it said {wanted}: {said}{there}");
@@ -88,14 +94,15 @@ fn set(guest: &mut Guest, parameter: &str, value: u64) {
         .unwrap();
 }
 
-fn wait_for(guest: &mut Guest, state: &str) {
+/// Waits until the source says this of the migration.
+fn wait_until(source: &mut Guest, said: impl Fn(&Value) -> bool) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let info = guest.monitor().execute("query-migrate", None).unwrap();
-        if info["status"] == state {
+        let info = source.monitor().execute("query-migrate", None).unwrap();
+        if said(&info) {
             return;
         }
-        assert!(Instant::now() < deadline, "waited in vain for {state}: {info}");
+        assert!(Instant::now() < deadline, "waited in vain: {info}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -1,5 +1,8 @@
 //! Drives one migration over two monitors: settings, the stream, cancelling, and the guest's safety after a failure.
 
+mod postcopy;
+mod settings;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -7,6 +10,8 @@ use fm_host::qmp::{self, Client, Version};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use self::postcopy::{Broken, is_postcopy};
+use self::settings::{Before, Settings};
 use super::Error;
 use super::variables::Variables;
 
@@ -175,6 +180,7 @@ impl Drive<'_> {
         report: &mut dyn FnMut(&Progress),
     ) -> Result<(), Error> {
         let (mut cancelling, mut switching, mut continued) = (false, false, false);
+        let mut broken = None;
         loop {
             let info = self.source.execute("query-migrate", None)?;
             let progress = progress(&info);
@@ -182,6 +188,13 @@ impl Drive<'_> {
             match progress.status.as_str() {
                 "completed" => return Ok(()),
                 "cancelled" => return Err(Error::Cancelled),
+                // QEMU does not wait for a connection that breaks before it has left `postcopy_start`, though the guest
+                // may run by then (QEMU `migration/migration.c`).
+                "failed" if self.switched && self.was_running && self.begins_there() => {
+                    return Err(Error::PostcopyFailed {
+                        source_said: reason(&info),
+                    });
+                }
                 "failed" => return Err(self.failure(&info)),
                 // The guest stands still, and goes on elsewhere only when we say so.
                 "pre-switchover" if !cancelling && !continued => {
@@ -198,17 +211,22 @@ impl Drive<'_> {
                 }
                 "postcopy-paused" => {
                     report(&progress);
-                    let refused = self.resume(uri)?;
-                    // Nobody else may be able to: see `resume`.
-                    if cancel.load(Ordering::Relaxed) {
+                    let broken = broken.get_or_insert_with(Broken::now);
+                    // Nobody else may be able to make it again: see `resume`.
+                    if cancel.load(Ordering::Relaxed) && broken.tried {
+                        let refused = broken.refused.take();
                         return Err(Error::PostcopyBroken { refused });
                     }
+                    self.resume(uri, broken, cancel)?;
                     let wake = Instant::now() + REPORT_EVERY;
                     while self.source.event(wake)?.is_some() && !cancel.load(Ordering::Relaxed) {}
                     continue;
                 }
                 // Others come and go between releases; whatever is not an end is on the way to one.
-                _ => report(&progress),
+                _ => {
+                    broken = None;
+                    report(&progress);
+                }
             }
             if cancel.load(Ordering::Relaxed) && !cancelling && !switching && !self.switched {
                 self.source.execute("migrate_cancel", None)?;
@@ -237,50 +255,6 @@ impl Drive<'_> {
         }
     }
 
-    /// Makes the connection again that broke after the switch to postcopy; what a QEMU said that refuses for now. The
-    /// destination's main loop may stand, awaiting a page: then it greets no client either, and only who agreed on
-    /// out-of-band commands before can tell it. Source: QEMU `docs/devel/migration/postcopy.rst`.
-    fn resume(&mut self, uri: &str) -> Result<Option<String>, Error> {
-        let mut refused = None;
-        let mut keep = |result: Result<Value, qmp::Error>| match result {
-            Ok(_) => Ok(()),
-            Err(qmp::Error::Refused { description, .. }) => {
-                refused = Some(description);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        // It may not have noticed yet. Refused where it has, or listens since the last attempt.
-        let listens = self
-            .destination
-            .execute_out_of_band("migrate-pause", None)
-            .or_else(|error| {
-                if has_ended(&error) {
-                    Err(error)
-                } else {
-                    Ok(Value::Null)
-                }
-            })
-            .and_then(|_| {
-                let arguments = json!({ "uri": uri });
-                keep(
-                    self.destination
-                        .execute_out_of_band("migrate-recover", Some(arguments)),
-                )
-            });
-        match listens {
-            Err(error) if has_ended(&error) => return Err(Error::DestinationDied),
-            // A destination that is silent now may answer at the next attempt.
-            Err(error) => return Ok(Some(error.to_string())),
-            Ok(()) => {}
-        }
-        keep(
-            self.source
-                .execute("migrate", Some(json!({ "uri": uri, "resume": true }))),
-        )?;
-        Ok(refused)
-    }
-
     /// The source's account of a completed migration. QEMU 7.2 says completed before it sets the times; they
     /// are set once the source's run state is `postmigrate` (QEMU `migration/migration.c`,
     /// `migration_iteration_finish`).
@@ -295,17 +269,12 @@ impl Drive<'_> {
 
     /// Why the migration failed, in the words of whichever end has some.
     fn failure(&mut self, info: &Value) -> Error {
-        let words = |info: &Value| {
-            info.get("error-desc")
-                .and_then(Value::as_str)
-                .map(ToOwned::to_owned)
-        };
         let (destination, alive) = match self.destination.execute("query-migrate", None) {
-            Ok(info) => (words(&info), true),
+            Ok(info) => (reason(&info), true),
             Err(_) => (None, false),
         };
         Error::Failed {
-            source_said: words(info),
+            source_said: reason(info),
             destination_said: destination,
             destination_alive: alive,
         }
@@ -329,16 +298,20 @@ impl Drive<'_> {
             }
             if Instant::now() > deadline {
                 let error = self.failure(&Value::Null);
-                // It must not begin to run when the source does.
-                let _ = self.destination.execute("quit", None);
-                let ended = Instant::now() + SETTLE_TIMEOUT;
-                while Instant::now() < ended && self.destination.event(ended).is_ok() {}
+                self.end_destination();
                 return Err(error);
             }
             let wake = deadline.min(Instant::now() + REPORT_EVERY);
             let event = self.destination.event(wake).map_err(|error| self.lost(error))?;
             self.resumed |= event.is_some_and(|event| event.name == "RESUME");
         }
+    }
+
+    /// Ends a destination that must not begin to run when the source does.
+    fn end_destination(&mut self) {
+        let _ = self.destination.execute("quit", None);
+        let ended = Instant::now() + SETTLE_TIMEOUT;
+        while Instant::now() < ended && self.destination.event(ended).is_ok() {}
     }
 
     /// What it means that the destination's monitor failed after everything was sent.
@@ -354,6 +327,10 @@ impl Drive<'_> {
     fn recover(&mut self, error: Error, before: &Before) -> Error {
         // The guest is at neither end whole, and must not run at the source again.
         if matches!(error, Error::PostcopyBroken { .. } | Error::DestinationDied) {
+            return error;
+        }
+        if let Error::PostcopyFailed { .. } = error {
+            self.stop_source();
             return error;
         }
         if let Error::Monitor(qmp::Error::Closed { socket, .. } | qmp::Error::Io { socket, .. }) = &error
@@ -394,13 +371,13 @@ impl Drive<'_> {
         error
     }
 
-    /// Whether the guest may have done anything at the destination; what QEMU said before it ended still counts.
+    /// Whether the guest has begun to run at the destination; what QEMU said before it ended or fell silent still counts.
     fn has_run_there(&mut self) -> bool {
         let soon = Instant::now() + REPORT_EVERY;
         while let Ok(Some(event)) = self.destination.event(soon) {
             self.resumed |= event.name == "RESUME";
         }
-        self.switched || self.resumed
+        self.resumed
     }
 
     fn is_under_way(&mut self) -> bool {
@@ -448,64 +425,6 @@ impl Drive<'_> {
     }
 }
 
-/// What both monitors had set before we came.
-struct Before {
-    source: Settings,
-    destination: Settings,
-}
-
-/// The migration settings of one monitor.
-struct Settings {
-    enabled: Vec<String>,
-    parameters: Map<String, Value>,
-}
-
-/// The parameters that this module may change.
-const TOUCHED: [&str; 4] = [
-    "max-bandwidth",
-    "downtime-limit",
-    "multifd-channels",
-    "multifd-compression",
-];
-
-impl Settings {
-    fn read(client: &mut Client) -> Result<Self, Error> {
-        let capabilities = client.execute("query-migrate-capabilities", None)?;
-        let enabled = capabilities.as_array().into_iter().flatten().filter_map(|entry| {
-            let on = entry.get("state")?.as_bool()?;
-            on.then(|| entry.get("capability")?.as_str().map(ToOwned::to_owned))?
-        });
-        let parameters = client.execute("query-migrate-parameters", None)?;
-        let touched = |name: &&str| Some(((*name).to_owned(), parameters.get(*name)?.clone()));
-        Ok(Self {
-            enabled: enabled.collect(),
-            parameters: TOUCHED.iter().filter_map(touched).collect(),
-        })
-    }
-
-    /// Best effort: the guest's run matters more than a leftover setting.
-    fn restore(&self, client: &mut Client) {
-        let ours = ["events", "pause-before-switchover", "multifd", "postcopy-ram"];
-        let off = ours
-            .iter()
-            .filter(|name| !self.enabled.iter().any(|enabled| enabled == *name));
-        let list: Vec<Value> = off
-            .map(|name| json!({"capability": name, "state": false}))
-            .collect();
-        let _ = client.execute("migrate-set-capabilities", Some(json!({ "capabilities": list })));
-        let _ = client.execute(
-            "migrate-set-parameters",
-            Some(Value::Object(self.parameters.clone())),
-        );
-    }
-}
-
-/// Whether a state of the migration, as a reply or event tells it, is one of postcopy.
-fn is_postcopy(said: &Value) -> bool {
-    let status = said.get("status").and_then(Value::as_str);
-    status.is_some_and(|status| status.starts_with("postcopy"))
-}
-
 /// Whether there is no QEMU any more at the other end of a monitor.
 fn has_ended(error: &qmp::Error) -> bool {
     matches!(error, qmp::Error::Closed { .. } | qmp::Error::Io { .. })
@@ -518,6 +437,12 @@ fn status(client: &mut Client) -> Result<String, qmp::Error> {
         .and_then(Value::as_str)
         .unwrap_or_default()
         .to_owned())
+}
+
+/// Why a migration failed, in QEMU's words.
+fn reason(info: &Value) -> Option<String> {
+    let words = info.get("error-desc").and_then(Value::as_str);
+    words.map(ToOwned::to_owned)
 }
 
 fn number(value: &Value, path: &[&str]) -> u64 {

@@ -94,6 +94,17 @@ pub enum Error {
         /// QEMU's words, if it refused to go on.
         refused: Option<String>,
     },
+    /// The connection broke during the switch to postcopy, when the guest ran at the destination already.
+    #[error(
+        "the connection broke just when the guest had begun to run at the destination, and QEMU does not make it again \
+         then: the guest lacks memory there that only the source has, and what the source has of it is too old to go on \
+         with{}",
+        in_its_words(source_said)
+    )]
+    PostcopyFailed {
+        /// The source's reason.
+        source_said: Option<String>,
+    },
     /// The destination has everything and is silent.
     #[error(
         "everything was sent, and the destination's QEMU does not answer: the guest may run there, so it stands still \
@@ -167,6 +178,7 @@ impl Error {
                 "end the source's QEMU and start the guest again from its disks; look into the destination's QEMU log"
                     .into()
             }
+            Self::PostcopyFailed { .. } => "end both QEMUs and start the guest again from its disks".into(),
             Self::Unfollowed(_) => {
                 "end neither QEMU before `query-migrate` at the source's monitor says completed".into()
             }

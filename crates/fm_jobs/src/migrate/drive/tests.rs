@@ -12,6 +12,16 @@ const GREETING: &str =
 
 /// A monitor in this run state that falls silent after so many commands; at its end, the commands that came.
 fn monitor(path: &Path, state: &'static str, answers: usize) -> JoinHandle<Vec<String>> {
+    saying(path, "", move |_| state, answers)
+}
+
+/// The same, with words after its first answer, and the state that each command is told.
+fn saying(
+    path: &Path,
+    words: &'static str,
+    state: impl Fn(&str) -> &'static str + Send + 'static,
+    answers: usize,
+) -> JoinHandle<Vec<String>> {
     let listener = UnixListener::bind(path).unwrap();
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -22,8 +32,12 @@ fn monitor(path: &Path, state: &'static str, answers: usize) -> JoinHandle<Vec<S
             let command: Value = serde_json::from_str(&line).unwrap();
             came.push(command["execute"].as_str().unwrap().to_owned());
             if came.len() <= answers {
+                let state = state(&came[came.len() - 1]);
                 let reply = json!({ "return": { "status": state }, "id": command["id"] });
                 writeln!(stream, "{reply}").unwrap();
+            }
+            if came.len() == 1 {
+                stream.write_all(words.as_bytes()).unwrap();
             }
         }
         came
@@ -48,6 +62,31 @@ fn ending(path: &Path, words: &'static str) -> JoinHandle<Vec<String>> {
     })
 }
 
+const RESUME: &str = "{\"event\": \"RESUME\"}\n";
+
+fn driving<'a>(source: &'a mut Client, destination: &'a mut Client, options: &'a Options) -> Drive<'a> {
+    Drive {
+        source,
+        destination,
+        options,
+        was_running: true,
+        variables: None,
+        switched: false,
+        resumed: false,
+    }
+}
+
+fn nothing_changed() -> Before {
+    let settings = || Settings {
+        enabled: Vec::new(),
+        parameters: Map::new(),
+    };
+    Before {
+        source: settings(),
+        destination: settings(),
+    }
+}
+
 /// What recovering says, and what the source was told, from a failed migration or from a monitor that failed after
 /// the switch to postcopy; a QEMU that hangs or ends just then cannot be had for the asking.
 fn recovering(
@@ -61,19 +100,8 @@ fn recovering(
     let destination = destination(&there);
     let [mut at_source, mut at_destination] =
         [here, there].map(|path| Client::connect(&path, Duration::from_millis(300)).unwrap());
-    let before = || Settings {
-        enabled: Vec::new(),
-        parameters: Map::new(),
-    };
-    let mut drive = Drive {
-        source: &mut at_source,
-        destination: &mut at_destination,
-        options: &Options::default(),
-        was_running: true,
-        variables: None,
-        switched: false,
-        resumed: false,
-    };
+    let options = Options::default();
+    let mut drive = driving(&mut at_source, &mut at_destination, &options);
     let failed = match unfollowed {
         None => drive.failure(&Value::Null),
         Some(error) => {
@@ -81,13 +109,7 @@ fn recovering(
             error.into()
         }
     };
-    let said = drive.recover(
-        failed,
-        &Before {
-            source: before(),
-            destination: before(),
-        },
-    );
+    let said = drive.recover(failed, &nothing_changed());
     drop((at_source, at_destination));
     destination.join().unwrap();
     (said, source.join().unwrap())
@@ -124,8 +146,7 @@ fn the_guest_does_not_go_on_at_the_source_while_a_silent_destination_may_run_it(
 #[test]
 fn the_guest_does_not_go_on_at_the_source_after_it_has_run_at_a_destination_that_then_ended() {
     let ended = |words| recovered("postmigrate", move |path: &Path| ending(path, words));
-    let resume = "{\"event\": \"RESUME\"}\n";
-    assert!(matches!(ended(resume), (Error::DestinationDied, false)));
+    assert!(matches!(ended(RESUME), (Error::DestinationDied, false)));
     assert!(matches!(
         ended("{\"event\": \"MIGRATION\"}\n"),
         (Error::Failed { .. }, true)
@@ -144,4 +165,82 @@ fn a_guest_that_was_switched_to_postcopy_is_left_to_it_when_a_monitor_fails() {
     });
     assert!(matches!(said, Error::Unfollowed(_)));
     assert_eq!(commands, ["qmp_capabilities"]);
+}
+
+/// What is said, and what the source was told, when it fails during the switch to postcopy and is then in this run state:
+/// in QEMU that is a matter of microseconds.
+fn failed_in_switch(
+    here: &'static str,
+    destination: impl FnOnce(&Path) -> JoinHandle<Vec<String>>,
+) -> (Error, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let [source, there] = ["here", "there"].map(|name| folder.path().join(name));
+    let state = move |command: &str| match command {
+        "query-migrate" => "failed",
+        _ => here,
+    };
+    let at_source = saying(&source, "", state, usize::MAX);
+    let at_destination = destination(&there);
+    let [mut source, mut there] =
+        [source, there].map(|path| Client::connect(&path, Duration::from_millis(300)).unwrap());
+    let options = Options::default();
+    let mut drive = driving(&mut source, &mut there, &options);
+    drive.switched = true;
+    let failed = drive
+        .follow("unix:stream", &AtomicBool::new(false), &mut |_| ())
+        .unwrap_err();
+    let said = drive.recover(failed, &nothing_changed());
+    drop((source, there));
+    at_destination.join().unwrap();
+    (said, at_source.join().unwrap())
+}
+
+#[test]
+fn a_guest_that_began_to_run_as_the_switch_to_postcopy_failed_does_not_go_on_at_the_source() {
+    let silent = |path: &Path| saying(path, RESUME, |_| "running", 1);
+    let answering = |path: &Path| monitor(path, "running", usize::MAX);
+    let mute = |path: &Path| monitor(path, "running", 1);
+    let ended = |path: &Path| ending(path, RESUME);
+    for here in ["postmigrate", "running"] {
+        let ways: [fn(&Path) -> JoinHandle<Vec<String>>; 4] = [silent, answering, mute, ended];
+        for destination in ways {
+            let (said, told) = failed_in_switch(here, destination);
+            assert!(matches!(said, Error::PostcopyFailed { .. }), "{said:?}");
+            assert!(told.iter().any(|command| command == "stop"), "{told:?}");
+            assert!(!told.iter().any(|command| command == "cont"), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_guest_that_never_ran_there_goes_on_at_the_source_when_the_switch_to_postcopy_fails() {
+    let (said, told) = failed_in_switch("postmigrate", |path| ending(path, ""));
+    assert!(matches!(said, Error::Failed { .. }), "{said:?}");
+    assert!(told.iter().any(|command| command == "cont"), "{told:?}");
+}
+
+#[test]
+fn a_connection_is_made_again_by_one_word_to_each_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
+    let ends = [&here, &there].map(|path| monitor(path, "postcopy-paused", usize::MAX));
+    let [mut source, mut destination] =
+        [here, there].map(|path| Client::connect(&path, Duration::from_secs(10)).unwrap());
+    let options = Options::default();
+    let mut drive = driving(&mut source, &mut destination, &options);
+    drive.switched = true;
+    // It stays as it was, and somebody ends it.
+    let said = drive
+        .follow("unix:stream", &AtomicBool::new(true), &mut |_| ())
+        .unwrap_err();
+    assert!(
+        matches!(said, Error::PostcopyBroken { refused: None }),
+        "{said:?}"
+    );
+    drop((source, destination));
+    let [told_here, told_there] = ends.map(|end| end.join().unwrap());
+    // QEMU that is told so while it notices by itself crashes.
+    assert_eq!(told_there, ["qmp_capabilities", "migrate-recover"]);
+    let told = told_here.iter().filter(|command| *command == "migrate");
+    assert_eq!(told.count(), 1, "{told_here:?}");
 }
