@@ -27,7 +27,7 @@ impl Limits {
             depth: 160,
             nodes: 100_000,
             decoded_bytes: len_bytes.saturating_mul(16).clamp(16 << 20, 256 << 20),
-            walked_bytes: (len_bytes as u64).saturating_mul(64).saturating_add(512 << 20),
+            walked_bytes: (len_bytes as u64).saturating_mul(16).saturating_add(512 << 20),
         }
     }
 }

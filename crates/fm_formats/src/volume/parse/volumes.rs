@@ -160,10 +160,11 @@ impl Walk<'_> {
         if let Err(error) = name {
             self.record(Some(id), span.buffer, error);
         }
+        // For its digest, and for those of its files: they lie side by side.
+        self.spend(span, Some(id));
         let used = if holds_files {
             self.files(span, content_at, large_files, erased, id)
         } else {
-            self.spend(span, Some(id));
             span.len.saturating_sub(scan::trailing(self.bytes(span), erased))
         };
         if let Some(NodeKind::Volume(facts)) = self.tree.nodes.get_mut(id).map(|node| &mut node.kind) {

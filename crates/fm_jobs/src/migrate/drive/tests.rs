@@ -195,6 +195,8 @@ fn failed_in_switch(
     (said, at_source.join().unwrap())
 }
 
+type Destination = fn(&Path) -> JoinHandle<Vec<String>>;
+
 #[test]
 fn a_guest_that_began_to_run_as_the_switch_to_postcopy_failed_does_not_go_on_at_the_source() {
     let silent = |path: &Path| saying(path, RESUME, |_| "running", 1);
@@ -202,7 +204,7 @@ fn a_guest_that_began_to_run_as_the_switch_to_postcopy_failed_does_not_go_on_at_
     let mute = |path: &Path| monitor(path, "running", 1);
     let ended = |path: &Path| ending(path, RESUME);
     for here in ["postmigrate", "running"] {
-        let ways: [fn(&Path) -> JoinHandle<Vec<String>>; 4] = [silent, answering, mute, ended];
+        let ways: [Destination; 4] = [silent, answering, mute, ended];
         for destination in ways {
             let (said, told) = failed_in_switch(here, destination);
             assert!(matches!(said, Error::PostcopyFailed { .. }), "{said:?}");
