@@ -136,9 +136,10 @@ fn as_long_as_the_ends_do_not_reach_each_other_it_is_tried_again_until_somebody_
         let way = bench.path("way");
         std::fs::create_dir(&way).unwrap();
         let words = ["--uri", &format!("unix:{}", way.join("stream").display())];
-        let mut moving = Moving::start(&mut bench, &Emulator::system(Arch::X86_64), &words);
+        let mut moving = Moving::start(&mut bench, &qemu_10(), &words);
         std::fs::remove_dir_all(&way).unwrap();
         moving.source.monitor().execute("migrate-pause", None).unwrap();
+        // With QEMU 10.0 each is one attempt.
         for _ in 0..3 {
             moving.hear("postcopy-paused");
         }
