@@ -94,11 +94,10 @@ pub enum Error {
         /// QEMU's words, if it refused to go on.
         refused: Option<String>,
     },
-    /// The connection broke during the switch to postcopy, when the guest ran at the destination already.
+    /// QEMU gave up when the guest ran at the destination already.
     #[error(
-        "the connection broke just when the guest had begun to run at the destination, and QEMU does not make it again \
-         then: the guest lacks memory there that only the source has, and what the source has of it is too old to go on \
-         with{}",
+        "the migration failed when the guest had begun to run at the destination: it lacks memory there that only the \
+         source has, and what the source has of it is too old to go on with{}",
         in_its_words(source_said)
     )]
     PostcopyFailed {

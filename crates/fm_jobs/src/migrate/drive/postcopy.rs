@@ -119,7 +119,8 @@ impl Drive<'_> {
         }
     }
 
-    /// Keeps the guest from going on at the source, which QEMU 10.0 lets it do by itself once it has told that it failed.
+    /// Keeps the guest from going on at the source, which QEMU 10.0 lets it do by itself once it has told that it failed
+    /// (`migration/migration.c`, `migration_iteration_finish`).
     pub(super) fn stop_source(&mut self) {
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         while status(self.source).is_ok_and(|here| here == "finish-migrate") && Instant::now() < deadline {
