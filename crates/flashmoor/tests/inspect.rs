@@ -47,6 +47,14 @@ fn inspect_says_what_an_image_is_and_draws_it() {
     );
     let picture = std::fs::read_to_string(svg).unwrap();
     assert!(picture.starts_with("<svg ") && picture.contains("SECFV") && picture.ends_with("</svg>\n"));
+    // A part of SECFV runs from flash: the whole of it is drawn as data, and the part over it.
+    let drawn = |colour: &str| picture.matches(colour).count();
+    assert_eq!(
+        (drawn("#c0504d"), drawn("#4f81bd")),
+        (2, 2),
+        "one each, and in the legend"
+    );
+    assert!(said.contains("a cell is 4.6 KiB: "), "{}", &said[..2000]);
     // The jump to the first volume, which lies before it, is not padding.
     let arm = text(
         flashmoor(store.path())
@@ -189,6 +197,9 @@ fn how_full_a_store_is_counts_the_room_for_variables() {
         let text = text(flashmoor(store.path()).arg("inspect").arg(path(image)));
         assert!(text.contains(said), "{text}");
         assert!(!text.contains("features") && !text.contains("49 %"), "{text}");
+        // In the drawing as well.
+        let used = text.matches('#').count();
+        assert!(used < 48, "{text}");
     }
 }
 
@@ -425,6 +436,11 @@ fn a_folder_of_disks_and_images_is_looked_at_to_its_end_and_is_an_array() {
         (&said[0]["kind"], &said[1]["kind"]),
         (&"not-firmware".into(), &"vars".into())
     );
+    std::os::unix::fs::symlink("nowhere", folder.path().join("c-code.fd")).unwrap();
+    let mut command = flashmoor(store.path());
+    let output = command.arg("inspect").arg(folder.path()).assert().code(1);
+    let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(said.contains("c-code.fd"), "{said}");
 }
 
 #[test]

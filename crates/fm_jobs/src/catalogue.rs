@@ -105,6 +105,7 @@ pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<Catalo
             file: file_name(file),
         })
     };
+    check_regular(path)?;
     if path.is_file() && !descriptors::is_descriptor(path) {
         return append(user, vec![entry(path)?]);
     }
@@ -190,6 +191,7 @@ fn lines(entries: &[Entry]) -> String {
 pub fn update(user: &Path, paths: &[PathBuf]) -> Result<CatalogueDocument> {
     let mut files = Vec::new();
     for path in paths {
+        check_regular(path)?;
         collect(path, &mut files)?;
     }
     files.sort();
@@ -216,6 +218,14 @@ pub fn update(user: &Path, paths: &[PathBuf]) -> Result<CatalogueDocument> {
     let mut document = append(user, entries)?;
     document.unnamed = unnamed;
     Ok(document)
+}
+
+/// Fails for what is neither a folder nor a regular file: who opens a FIFO waits for whoever writes into it.
+fn check_regular(path: &Path) -> Result<()> {
+    if !path.is_dir() {
+        fm_host::open_regular(path).map_err(|source| Error::file("read", path, source))?;
+    }
+    Ok(())
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -261,6 +271,8 @@ fn collect_descriptor(text: &str, files: &mut Vec<PathBuf>) {
 }
 
 fn digest(path: &Path) -> Result<String> {
+    // A descriptor may name anything.
+    check_regular(path)?;
     let document = inspect::inspect(&inspect::Request {
         path: path.to_owned(),
         ..Default::default()

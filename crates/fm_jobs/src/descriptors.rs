@@ -1,8 +1,9 @@
 //! Holds firmware descriptors against the files that they name: descriptors can lie.
 
 mod judge;
+mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -83,6 +84,18 @@ fn same(a: &Path, b: &Path) -> bool {
     }
 }
 
+/// Where a file lies, however its folder is spelled. A link is a file of its own: it can hide what it leads to.
+fn place(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match (folder.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
 /// Whether libvirt passes over it in a folder: names that begin with a dot.
 fn is_hidden(path: &Path) -> bool {
     path.file_name()
@@ -105,7 +118,8 @@ pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
         // A link to nowhere has the name of a descriptor, and a management stack stumbles over it.
         let is_listed = match is_descriptor(&path) {
             true => !path.is_dir() && !is_hidden(&path),
-            false => path.is_file(),
+            // What is neither file nor folder is never opened; a link to nowhere is an error to tell.
+            false => path.is_file() || (path.is_symlink() && !path.exists()),
         };
         if is_listed {
             files.push(path);
@@ -130,6 +144,11 @@ pub fn lint(paths: &[PathBuf]) -> Result<DescriptorsDocument> {
             files.push(path.clone());
         }
     }
+    // What is named twice counts where it is named last, as in a folder that hides others.
+    let mut taken = BTreeSet::new();
+    files.reverse();
+    files.retain(|file| taken.insert(place(file)));
+    files.reverse();
     // By base name; of equal names the last folder's counts.
     files.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     let hiding = hiding(paths, &descriptor::folders())?;
@@ -142,7 +161,8 @@ pub fn lint(paths: &[PathBuf]) -> Result<DescriptorsDocument> {
         .iter()
         .map(|file| {
             let mut document = judge::descriptor(file, &catalogue, &mut seen);
-            if let Some(winner) = winners.get(&file.file_name()).filter(|winner| **winner != file) {
+            let winner = winners.get(&file.file_name());
+            if let Some(winner) = winner.filter(|winner| place(winner) != place(file)) {
                 let message = if judge::is_empty(winner) {
                     format!("{} is empty and hides it", winner.display())
                 } else {

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::inspect::{self, Build, Catalogue, ImageDocument, InspectDocument, RangeDocument, Request};
+use crate::inspect::{
+    self, Build, Catalogue, ImageDocument, InspectDocument, RangeDocument, Request, VolumeDocument,
+};
 use crate::{Error, Result};
 
 /// The difference between two builds.
@@ -83,13 +85,13 @@ pub struct DiffVolume {
     /// Its size before; absent if it is new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_bytes: Option<u64>,
-    /// How much of it was in use.
+    /// How much of it was in use; absent of variables.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_used_bytes: Option<u64>,
     /// Its size after; absent if it is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to_bytes: Option<u64>,
-    /// How much of it is in use.
+    /// How much of it is in use; absent of variables.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to_used_bytes: Option<u64>,
 }
@@ -139,6 +141,10 @@ pub struct DiffModule {
 pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDocument> {
     let catalogue = Catalogue::open(catalogue.as_deref())?;
     let look = |path: &Path| {
+        // To `inspect` a FIFO is a stream, and waits for whoever writes into it.
+        if path != Path::new("-") {
+            fm_host::open_regular(path).map_err(|source| Error::file("read", path, source))?;
+        }
         let request = Request {
             path: path.to_owned(),
             ..Request::default()
@@ -178,13 +184,8 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
         },
         ranges_changed: ranges(old, new),
         volumes: volumes(old, new),
-        damage: [("from", old), ("to", new)]
-            .into_iter()
-            .flat_map(|(side, image)| image.damage.iter().map(move |damage| (side, damage)))
-            .map(|(side, damage)| DiffDamage {
-                side: side.into(),
-                message: damage.message.clone(),
-            })
+        damage: damage("from", &before, old)
+            .chain(damage("to", &after, new))
             .collect(),
         added: Vec::new(),
         removed: Vec::new(),
@@ -194,6 +195,20 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
     };
     modules::pair_up(&mut document, old, new);
     Ok(document)
+}
+
+/// Of the image, then of the variable store in it.
+fn damage<'a>(
+    side: &'a str,
+    document: &'a InspectDocument,
+    image: &'a ImageDocument,
+) -> impl Iterator<Item = DiffDamage> + 'a {
+    let of_store = document.store.iter().flat_map(|store| &store.damage);
+    let messages = image.damage.iter().map(|damage| &damage.message);
+    messages.chain(of_store).map(move |message| DiffDamage {
+        side: side.into(),
+        message: message.clone(),
+    })
 }
 
 fn image_of(document: &InspectDocument) -> Result<&ImageDocument> {
@@ -351,6 +366,11 @@ fn ranges(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
         .collect()
 }
 
+/// How full a volume of variables is says nothing of the room for them.
+fn used(volume: &VolumeDocument) -> Option<u64> {
+    (!volume.is_variables()).then_some(volume.used_bytes)
+}
+
 /// By name; of several with one name the first of both sides belong together, and so on.
 fn volumes(old: &ImageDocument, new: &ImageDocument) -> Vec<DiffVolume> {
     let mut all: Vec<DiffVolume> = old
@@ -359,7 +379,7 @@ fn volumes(old: &ImageDocument, new: &ImageDocument) -> Vec<DiffVolume> {
         .map(|volume| DiffVolume {
             name: volume.label().to_owned(),
             from_bytes: Some(volume.size),
-            from_used_bytes: Some(volume.used_bytes),
+            from_used_bytes: used(volume),
             to_bytes: None,
             to_used_bytes: None,
         })
@@ -369,7 +389,7 @@ fn volumes(old: &ImageDocument, new: &ImageDocument) -> Vec<DiffVolume> {
         let pair = all
             .iter_mut()
             .find(|known| known.name == name && known.to_bytes.is_none());
-        let (size, used) = (Some(volume.size), Some(volume.used_bytes));
+        let (size, used) = (Some(volume.size), used(volume));
         match pair {
             Some(pair) => (pair.to_bytes, pair.to_used_bytes) = (size, used),
             None => all.push(DiffVolume {

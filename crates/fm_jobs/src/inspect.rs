@@ -90,9 +90,15 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
             },
         });
     }
-    let (kind, _) = input::sniff(&request.path)?;
+    let (kind, head) = input::sniff(&request.path)?;
+    if kind == Kind::Raw && (request.snapshot.is_some() || !request.channels.is_empty()) {
+        return Err(Error::Usage {
+            message: format!("{} is no stream and no qcow2 image", request.path.display()),
+            remedy: "leave out --snapshot and --channel, or name what they belong to".into(),
+        });
+    }
     match kind {
-        Kind::Stream => streamed(request, catalogue),
+        Kind::Stream => streamed(request, catalogue).or_else(|error| packed(request, &head, error)),
         Kind::Qcow2 => match qcow2::flash(&request.path) {
             Ok(flash) => {
                 let mut document = facts::document(request, &flash, catalogue);
@@ -128,6 +134,30 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
             }
         }
     }
+}
+
+/// Something compressed that is no stream.
+fn packed(request: &Request, head: &[u8], error: Error) -> Result<InspectDocument> {
+    let is_none = matches!(
+        error,
+        Error::Stream {
+            source: fm_formats::Error::Unexpected {
+                field: "migration stream magic",
+                offset: 0,
+                ..
+            },
+            ..
+        }
+    );
+    let Some(program) = stream::compressed_by(head).filter(|_| is_none) else {
+        return Err(error);
+    };
+    let len = request.path.metadata().map_or(0, |file| file.len());
+    let mut document = InspectDocument::new(&request.path, "not-firmware", len);
+    document.reason = Some(format!(
+        "it is compressed ({program}), and what is in it is no migration stream; undo that to look into it"
+    ));
+    Ok(document)
 }
 
 /// A qcow2 image that cannot be flash is a guest's disk, and that is an answer; an image that cannot be looked

@@ -1,25 +1,32 @@
 //! Finds pieces of a firmware image by GUID, name, type or text, and takes them out.
 
+mod choose;
+
+use std::num::NonZero;
 use std::path::Path;
 
-use fm_formats::volume::{FileKind, NodeId, NodeKind, SectionKind, Tree};
-use fm_formats::{Guid, Sha256, image};
+use fm_formats::image::{self, ImageFacts};
+use fm_formats::volume::{FileFacts, FileKind, NodeId, NodeKind, Tree};
+use fm_formats::{Guid, Sha256};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::inspect;
+use crate::inspect::{self, Flash};
 use crate::{Error, Result};
 
 /// Which piece is meant. What is given must all hold.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// The file with this GUID, or edk2's name for it.
+    /// The file with this GUID or name: its own, or edk2's for the GUID.
     pub file: Option<String>,
     /// The volume with this GUID, or edk2's name for it; one without a name of its own by the GUID of its
-    /// format. Or, as `0x…`, the volume that starts at this offset in the image.
+    /// format, that of variables as `variables`. Or the volume at this offset in the image, `0x…` or decimal; a
+    /// compressed one is at that of the section that holds it.
     pub volume: Option<String>,
     /// The section of this type, such as `pe32`, inside of that file or volume.
     pub section: Option<String>,
+    /// Of several different pieces that are meant this one, in the order of the image.
+    pub nth: Option<NonZero<usize>>,
 }
 
 /// What was taken out.
@@ -91,95 +98,57 @@ const MOST_MATCHES: usize = 10_000;
 /// Takes the wanted piece out of the image: of a file or volume everything, of a section its content, decoded.
 ///
 /// # Errors
-/// If nothing or more than one piece is meant.
+/// If the image is no firmware, nothing is meant, or more than one piece and no number says which.
 pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
     let flash = inspect::flash(path)?;
     let tree = flash.tree();
-    for text in [&wanted.file, &wanted.volume].into_iter().flatten() {
-        check_name(text, &tree, path)?;
-    }
-    let section = wanted.section.as_deref().map(section_of).transpose()?;
-    let named =
-        |id: NodeId, text: &Option<String>| text.as_deref().is_some_and(|text| is_named(&tree, id, text));
-    let of_kind = |id: NodeId, is: fn(&NodeKind) -> bool| tree.node(id).is_some_and(|node| is(&node.kind));
-    let is_file = |id| of_kind(id, |kind| matches!(kind, NodeKind::File(_))) && named(id, &wanted.file);
-    let is_volume = |id| of_kind(id, |kind| matches!(kind, NodeKind::Volume(_))) && named(id, &wanted.volume);
-    let (file, volume) = (&wanted.file, &wanted.volume);
-    let within = |id: NodeId, is: &dyn Fn(NodeId) -> bool| tree.ancestors(id).any(|(above, _)| is(above));
-    let ids = 0..tree.nodes().len();
-    let found: Vec<NodeId> = ids
-        .filter(|id| match (section, tree.node(*id).map(|node| &node.kind)) {
-            (Some(kind), Some(NodeKind::Section(facts))) => {
-                facts.kind == kind
-                    && (file.is_none() || within(*id, &is_file))
-                    && (volume.is_none() || within(*id, &is_volume))
-            }
-            (Some(_), _) => false,
-            (None, _) if file.is_some() => is_file(*id) && (volume.is_none() || within(*id, &is_volume)),
-            (None, _) => is_volume(*id),
-        })
-        .collect();
-    let different: Vec<&[u8]> = found
-        .iter()
-        .filter_map(|id| tree.node(*id))
-        .map(|node| {
-            if section.is_some() {
-                tree.content(node)
-            } else {
-                tree.bytes(node)
-            }
-        })
-        .collect();
-    match different.as_slice() {
-        [] => Err(Error::Usage {
+    check_firmware(&flash, &tree, path)?;
+    let request = choose::Request::of(&tree, wanted, path)?;
+    let different = request.pieces();
+    let numbered = |nth: NonZero<usize>| different.iter().zip(1..).find(|(_, at)| *at == nth.get());
+    match (different.as_slice(), wanted.nth.map(numbered)) {
+        ([], _) => Err(Error::Usage {
             message: format!("nothing in {} is that{}", path.display(), unread(&tree)),
             remedy: "`flashmoor inspect --tree FILE` shows what there is".into(),
         }),
-        [one, rest @ ..] if rest.iter().all(|other| other == one) => Ok(one.to_vec()),
-        several => Err(Error::Usage {
+        (_, Some(Some((one, _)))) | ([one], None) => Ok(request.bytes(*one).to_vec()),
+        ([_], Some(None)) => Err(Error::Usage {
+            message: format!("only 1 piece of {} is that", path.display()),
+            remedy: "leave out `--nth`".into(),
+        }),
+        (several, Some(None)) => Err(Error::Usage {
+            message: format!(
+                "only {} different pieces of {} are that",
+                several.len(),
+                path.display()
+            ),
+            remedy: format!("write a number up to {} behind `--nth`", several.len()),
+        }),
+        (several, None) => Err(Error::Usage {
             message: format!(
                 "{} different pieces of {} are that",
                 several.len(),
                 path.display()
             ),
-            remedy: "name the file or the volume that it lies in as well".into(),
+            remedy: request.remedy(several),
         }),
     }
 }
 
-/// The offset in the image that `0x…` means.
-fn offset_of(text: &str) -> Option<usize> {
-    usize::from_str_radix(text.strip_prefix("0x")?, 16).ok()
-}
-
-/// Whether the volume or file has this GUID or name. Several GUIDs may have one name, such as DXEFV.
-fn is_named(tree: &Tree<'_>, id: NodeId, text: &str) -> bool {
-    let node = tree.node(id);
-    let guid = match node.map(|node| &node.kind) {
-        Some(NodeKind::Volume(_)) if offset_of(text).is_some() => {
-            return node.is_some_and(|node| node.buffer == 0 && Some(node.start) == offset_of(text));
-        }
-        Some(NodeKind::Volume(facts)) => Some(facts.name.unwrap_or(facts.header.file_system)),
-        Some(NodeKind::File(facts)) => Some(facts.name),
-        _ => None,
-    };
-    let Some(guid) = guid else { return false };
-    text.parse() == Ok(guid) || image::name_of(guid).is_some_and(|name| name.eq_ignore_ascii_case(text))
-}
-
-fn check_name(text: &str, tree: &Tree<'_>, path: &Path) -> Result<()> {
-    if (0..tree.nodes().len()).any(|id| is_named(tree, id, text)) {
+/// Fails where there is nothing to look into; what is only damaged has pieces left.
+fn check_firmware(flash: &Flash, tree: &Tree<'_>, path: &Path) -> Result<()> {
+    let is_volume = |kind: &NodeKind| matches!(kind, NodeKind::Volume(_));
+    if tree.nodes().iter().any(|node| is_volume(&node.kind)) {
         return Ok(());
     }
-    Err(Error::Usage {
-        message: format!(
-            "nothing in {} has the GUID or edk2 name {text:?}{}",
-            path.display(),
-            unread(tree)
-        ),
-        remedy: "`flashmoor find FILE TEXT` finds by text, `flashmoor inspect --tree FILE` shows everything"
-            .into(),
-    })
+    // A variable store that nobody wrote to holds no volume.
+    match ImageFacts::of(tree, flash.len_bytes) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(Error::NotFirmware {
+            path: path.to_owned(),
+            why: why.to_string(),
+        }),
+    }
 }
 
 /// What may be why something is not found.
@@ -189,17 +158,10 @@ fn unread(tree: &Tree<'_>) -> String {
     })
 }
 
-fn section_of(text: &str) -> Result<SectionKind> {
-    SectionKind::from_name(text).ok_or_else(|| Error::Usage {
-        message: format!("{text:?} is no type of section"),
-        remedy: format!("the types are {}", SectionKind::NAMES.join(", ")),
-    })
-}
-
 /// Looks for a GUID or a text: as a name, and in the bytes of the innermost pieces; a text in headers as well.
 ///
 /// # Errors
-/// If the image cannot be read, or nothing is looked for.
+/// If the image cannot be read or is no firmware, or nothing is looked for.
 pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
     if query.is_empty() {
         return Err(Error::Usage {
@@ -209,6 +171,7 @@ pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
     }
     let flash = inspect::flash(path)?;
     let tree = flash.tree();
+    check_firmware(&flash, &tree, path)?;
     let braces = |text: &'_ str| Some(text.strip_prefix('{')?.strip_suffix('}')?.to_owned());
     let guid: Option<Guid> = braces(query).as_deref().unwrap_or(query).parse().ok();
     let patterns: Vec<(&str, Vec<u8>)> = match guid {
@@ -282,9 +245,7 @@ fn is_called(tree: &Tree<'_>, id: NodeId, query: &str, guid: Option<Guid>) -> bo
             let own = facts.name.filter(|_| guid != Some(format));
             (Some(own.unwrap_or(format)), None)
         }
-        // What only holds volumes has no name in itself: it would be that of the first module inside.
-        NodeKind::File(facts) if facts.kind == FileKind::VolumeImage => (Some(facts.name), None),
-        NodeKind::File(facts) => (Some(facts.name), tree.ui_name(id)),
+        NodeKind::File(facts) => (Some(facts.name), own_name(tree, id, facts)),
         NodeKind::Section(facts) => (facts.guid, None),
         _ => return false,
     };
@@ -294,6 +255,14 @@ fn is_called(tree: &Tree<'_>, id: NodeId, query: &str, guid: Option<Guid>) -> bo
         None => {
             own.and_then(image::name_of).is_some_and(matches_text) || ui.as_deref().is_some_and(matches_text)
         }
+    }
+}
+
+/// The name that a file brings. What only holds volumes has none: it would be that of the first module inside.
+fn own_name(tree: &Tree<'_>, id: NodeId, facts: &FileFacts) -> Option<String> {
+    match facts.kind {
+        FileKind::VolumeImage => None,
+        _ => tree.ui_name(id),
     }
 }
 

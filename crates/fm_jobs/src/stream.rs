@@ -17,4 +17,5 @@ pub use document::{
 pub(crate) use gather::gather_into;
 pub use gather::{Gathered, gather};
 pub use input::{Container, Request, is_stream};
+pub(crate) use program::for_magic as compressed_by;
 pub use stopped::Stopped;

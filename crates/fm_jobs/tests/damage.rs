@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fm_fixtures::path;
+use fm_fixtures::{Kind, path};
 use fm_jobs::inspect::{InspectDocument, Request, inspect};
 use fm_jobs::pieces::{Wanted, extract};
 
@@ -159,4 +159,107 @@ fn the_map_tells_code_in_flash_from_code_that_is_decompressed() {
         extract(&path("trixie/OVMF_VARS_4M.fd"), &stores).unwrap().len(),
         0x8_4000
     );
+}
+
+#[test]
+fn tree_and_map_reach_from_the_start_of_every_image_to_its_end() {
+    for kind in [Kind::Code, Kind::Vars, Kind::Combined] {
+        for fixture in fm_fixtures::of_kind(kind) {
+            let document = look(&fixture.path());
+            let image = document.image.unwrap();
+            let top = image.tree.iter().flatten().filter(|node| node.depth == 0);
+            let tree: Vec<(u64, u64)> = top.map(|node| (node.offset, node.size_bytes)).collect();
+            let map: Vec<(u64, u64)> = image
+                .map
+                .iter()
+                .map(|region| (region.offset, region.size))
+                .collect();
+            for pieces in [tree, map] {
+                let end = pieces.iter().fold(0, |end, (offset, size)| {
+                    assert_eq!(*offset, end, "{}", fixture.name);
+                    offset + size
+                });
+                assert_eq!(end, document.size_bytes, "{}", fixture.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn content_outside_of_volumes_is_told_with_its_place_and_its_length() {
+    let folder = tempfile::tempdir().unwrap();
+    // One byte in 60 MiB of padding.
+    let flipped = changed(folder.path(), "bookworm/AAVMF_CODE.fd", |bytes| {
+        bytes[0x3f0_0000] = 1
+    });
+    let image = flipped.image.unwrap();
+    let messages: Vec<&str> = image
+        .damage
+        .iter()
+        .map(|damage| damage.message.as_str())
+        .collect();
+    assert!(
+        matches!(messages.as_slice(), [one] if one.contains("at 0x3f00000 is 0x1 bytes of content")),
+        "{messages:?}"
+    );
+    let content: Vec<(u64, u64)> = image
+        .map
+        .iter()
+        .filter(|region| region.kind == "padding" && region.used_bytes > 0)
+        .map(|region| (region.offset, region.size))
+        .collect();
+    // The jump to the first volume is there as well.
+    assert_eq!(content, [(0, 0x1000), (0x3f0_0000, 1)]);
+    // No x86 image begins with anything but a volume.
+    for len in [333, 4096, 8192] {
+        let before = changed(folder.path(), "trixie/OVMF_CODE_4M.fd", |bytes| {
+            bytes.splice(0..0, (0..len).map(|at| (at % 251) as u8));
+        });
+        let damage = before.image.unwrap().damage;
+        let told = damage
+            .iter()
+            .filter(|damage| damage.message.contains(&format!("at 0x0 is {len:#x} bytes")));
+        assert_eq!(told.count(), 1, "{len}: {damage:?}");
+    }
+}
+
+#[test]
+fn damage_in_a_store_of_variables_is_told_in_words_and_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = changed(folder.path(), "trixie/OVMF_VARS_4M.ms.fd", |bytes| {
+        bytes[0x48] ^= 0xff
+    });
+    assert_eq!(store.store.unwrap().damage, ["no variable store header at 0x48"]);
+    let volume = changed(folder.path(), "trixie/OVMF_VARS_4M.ms.fd", |bytes| {
+        bytes[0x32] ^= 1
+    });
+    assert_eq!(volume.store.unwrap().damage, [""; 0]);
+    let told: Vec<String> = volume
+        .image
+        .unwrap()
+        .damage
+        .into_iter()
+        .map(|damage| damage.message)
+        .collect();
+    assert!(
+        matches!(told.as_slice(), [one] if one.contains("checksum at 0x32")),
+        "{told:?}"
+    );
+    // Who approves an update hears of it too.
+    changed(folder.path(), "trixie/OVMF.fd", |bytes| bytes[0x48] ^= 0xff);
+    let after = folder.path().join("changed.fd");
+    let diff = fm_jobs::diff::diff(&path("trixie/OVMF.fd"), &after, None).unwrap();
+    let told: Vec<(&str, &str)> = diff
+        .damage
+        .iter()
+        .map(|damage| (damage.side.as_str(), damage.message.as_str()))
+        .collect();
+    assert_eq!(told, [("to", "no variable store header at 0x48")]);
+    // How full the volume is says nothing of the room for variables.
+    let variables = diff
+        .volumes
+        .iter()
+        .find(|volume| volume.name == "variables")
+        .unwrap();
+    assert_eq!((variables.from_used_bytes, variables.to_used_bytes), (None, None));
 }

@@ -4,17 +4,51 @@ use std::path::Path;
 use std::process::Command;
 
 use fm_fixtures::path;
-use fm_jobs::descriptors;
+use fm_jobs::descriptors::{self, Problem};
+
+/// What is wrong with a descriptor of flash for these architectures and machines.
+fn problems_of(code: &Path, vars: Option<&Path>, targets: &[(&str, &str)], features: &str) -> Vec<Problem> {
+    let folder = tempfile::tempdir().unwrap();
+    let (mode, template) = match vars {
+        Some(vars) => (
+            "split",
+            format!(r#", "nvram-template": {{"filename": {vars:?}, "format": "raw"}}"#),
+        ),
+        None => ("combined", String::new()),
+    };
+    let targets: Vec<String> = targets
+        .iter()
+        .map(|(arch, machine)| format!(r#"{{"architecture": "{arch}", "machines": ["{machine}"]}}"#))
+        .collect();
+    let text = format!(
+        r#"{{"description": "d", "interface-types": ["uefi"], "tags": [], "features": [{features}],
+            "mapping": {{"device": "flash", "mode": "{mode}",
+                         "executable": {{"filename": {code:?}, "format": "raw"}}{template}}},
+            "targets": [{}]}}"#,
+        targets.join(", ")
+    );
+    let path = folder.path().join("one.json");
+    std::fs::write(&path, text).unwrap();
+    let document = descriptors::lint(&[path]).unwrap();
+    document.descriptors[0].problems.clone()
+}
+
+fn codes(problems: &[Problem]) -> Vec<&str> {
+    problems.iter().map(|problem| problem.code.as_str()).collect()
+}
+
+const Q35: &[(&str, &str)] = &[("x86_64", "pc-q35-*")];
 
 #[test]
 fn descriptors_that_lie_are_told_how() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, code: &Path, vars: &Path, arch: &str, features: &str| {
+        let machine = if arch == "aarch64" { "virt-*" } else { "pc-q35-*" };
         let text = format!(
             r#"{{"description": "d", "interface-types": ["uefi"], "tags": [], "features": [{features}],
                 "mapping": {{"device": "flash", "executable": {{"filename": {code:?}, "format": "raw"}},
                              "nvram-template": {{"filename": {vars:?}, "format": "raw"}}}},
-                "targets": [{{"architecture": "{arch}", "machines": ["pc-q35-*"]}}]}}"#
+                "targets": [{{"architecture": "{arch}", "machines": ["{machine}"]}}]}}"#
         );
         std::fs::write(folder.path().join(name), text).unwrap();
     };
@@ -140,8 +174,8 @@ fn descriptors_are_held_against_keys_formats_machines_and_their_own_rules() {
     let cases: &[Case<'_>] = &[
         (
             "keys",
-            flash(&code, Some(&vars), "split"),
-            r#""enrolled-keys""#,
+            flash(&secure, Some(&vars), "split"),
+            r#""enrolled-keys", "secure-boot", "requires-smm""#,
             "pc-q35-*",
             "uefi",
             &["feature-contradicted"],
@@ -368,12 +402,12 @@ fn what_flash_does_not_take_and_what_libvirt_does_not_read_is_told() {
         (&secure, &vars, "uefi", "x86_64", "p*", smm, Some("wrong-machine")),
         (&secure, &vars, "uefi", "x86_64", "*", smm, Some("wrong-machine")),
         (
-            &code,
+            &secure,
             &foreign,
             "uefi",
             "x86_64",
             "pc-q35-*",
-            r#""enrolled-keys""#,
+            r#""enrolled-keys", "secure-boot", "requires-smm""#,
             Some("feature-contradicted"),
         ),
     ] {
@@ -395,4 +429,147 @@ fn what_flash_does_not_take_and_what_libvirt_does_not_read_is_told() {
     let large = file("large.json", &vec![b' '; (1 << 20) + 1]);
     let document = descriptors::lint(&[large]).unwrap();
     assert_eq!(document.descriptors[0].problems[0].code, "unreadable");
+}
+
+#[test]
+fn what_is_no_regular_file_is_never_waited_for_and_told_for_what_it_is() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let zero = Path::new("/dev/zero");
+    let (code, vars) = (path("trixie/OVMF_CODE_4M.fd"), path("trixie/OVMF_VARS_4M.fd"));
+    for (code, vars, what) in [
+        (fifo.as_path(), vars.as_path(), "it is a FIFO"),
+        (&code, &fifo, "it is a FIFO"),
+        (zero, &vars, "it is a character device"),
+        (&code, folder.path(), "it is a directory"),
+    ] {
+        let problems = problems_of(code, Some(vars), Q35, "");
+        assert_eq!(codes(&problems), ["unreadable"], "{problems:?}");
+        assert!(problems[0].message.contains(what), "{problems:?}");
+    }
+    let igvm = folder.path().join("igvm.json");
+    let text = format!(
+        r#"{{"description": "d", "interface-types": ["uefi"], "tags": [], "features": [], "targets": [],
+            "mapping": {{"device": "igvm", "filename": {fifo:?}}}}}"#
+    );
+    std::fs::write(&igvm, text).unwrap();
+    let document = descriptors::lint(&[igvm]).unwrap();
+    let problem = &document.descriptors[0].problems[0];
+    assert_eq!(problem.code, "unreadable");
+    assert!(problem.message.contains("it is a FIFO"), "{problem:?}");
+}
+
+#[test]
+fn flash_on_x86_that_is_no_multiple_of_its_sectors_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    // Padding in front leaves code where the processor starts.
+    let padded = |fixture: &str, by: usize| {
+        let file = folder.path().join(format!("{by}.fd"));
+        let bytes = [vec![0xff; by], fm_fixtures::bytes(fixture)].concat();
+        std::fs::write(&file, bytes).unwrap();
+        file
+    };
+    let vars = path("trixie/OVMF_VARS_4M.fd");
+    for (by, expected) in [(333, &["size-mismatch"][..]), (4096, &[])] {
+        let code = padded("trixie/OVMF_CODE_4M.fd", by);
+        let problems = problems_of(&code, Some(&vars), Q35, "");
+        assert_eq!(codes(&problems), expected, "{problems:?}");
+    }
+    let whole = padded("trixie/OVMF.fd", 333);
+    let problems = problems_of(&whole, None, Q35, "");
+    assert!(codes(&problems).contains(&"size-mismatch"), "{problems:?}");
+}
+
+#[test]
+fn enrolled_keys_without_secure_boot_are_a_contradiction() {
+    let (code, secure) = (
+        path("trixie/OVMF_CODE_4M.fd"),
+        path("trixie/OVMF_CODE_4M.secboot.fd"),
+    );
+    let keys = path("trixie/OVMF_VARS_4M.ms.fd");
+    for (code, features) in [
+        (&code, r#""enrolled-keys""#),
+        (&secure, r#""enrolled-keys", "requires-smm""#),
+    ] {
+        let problems = problems_of(code, Some(&keys), Q35, features);
+        assert_eq!(codes(&problems), ["feature-contradicted"], "{problems:?}");
+        assert!(problems[0].message.contains("not secure-boot"), "{problems:?}");
+    }
+}
+
+#[test]
+fn each_target_that_the_code_is_not_for_is_told() {
+    let (code, vars) = (path("trixie/OVMF_CODE_4M.fd"), path("trixie/OVMF_VARS_4M.fd"));
+    let targets = [Q35[0], ("aarch64", "virt-*"), ("riscv64", "virt*")];
+    let problems = problems_of(&code, Some(&vars), &targets, "");
+    assert_eq!(
+        codes(&problems),
+        ["wrong-architecture", "wrong-architecture"],
+        "{problems:?}"
+    );
+    assert!(
+        problems[0].message.contains("aarch64") && problems[1].message.contains("riscv64"),
+        "{problems:?}"
+    );
+    let problems = problems_of(&code, Some(&vars), &[], "");
+    assert_eq!(codes(&problems), ["wrong-architecture"], "{problems:?}");
+    // A 64-bit machine runs it as well.
+    let problems = problems_of(
+        &path("bookworm/OVMF32_CODE_4M.secboot.fd"),
+        Some(&path("bookworm/OVMF32_VARS_4M.fd")),
+        &[("i386", "pc-q35-*"), Q35[0]],
+        r#""secure-boot", "requires-smm""#,
+    );
+    assert!(!codes(&problems).contains(&"wrong-architecture"), "{problems:?}");
+}
+
+#[test]
+fn machines_and_sleep_states_of_other_architectures_are_told() {
+    let x86 = (path("trixie/OVMF_CODE_4M.fd"), path("trixie/OVMF_VARS_4M.fd"));
+    let arm = (path("bookworm/AAVMF_CODE.fd"), path("bookworm/AAVMF_VARS.fd"));
+    let sleep = r#""acpi-s3", "acpi-s4""#;
+    let contradicted = ["feature-contradicted", "feature-contradicted"];
+    for ((code, vars), target, features, expected) in [
+        (&x86, Q35[0], sleep, &[][..]),
+        (&x86, ("x86_64", "virt-*"), "", &["wrong-machine"]),
+        (&arm, ("aarch64", "virt-*"), r#""verbose-static""#, &[]),
+        (&arm, ("aarch64", "pc-q35-*"), "", &["wrong-machine"]),
+        (&arm, ("aarch64", "board-of-tomorrow"), "", &[]),
+        (&arm, ("aarch64", "virt-*"), sleep, &contradicted),
+    ] {
+        let problems = problems_of(code, Some(vars), &[target], features);
+        assert_eq!(codes(&problems), expected, "{target:?} {problems:?}");
+    }
+}
+
+#[test]
+fn a_folder_that_is_named_twice_counts_once_where_it_is_named_last() {
+    let root = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| root.path().join(name));
+    for folder in [&first, &second] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::write(folder.join("50-x.json"), "{").unwrap();
+    }
+    let again = second.join("../first");
+    let link = root.path().join("link");
+    std::os::unix::fs::symlink(&first, &link).unwrap();
+    for other in [&first, &again, &link] {
+        let document = descriptors::lint(&[first.clone(), other.clone()]).unwrap();
+        let problems: Vec<_> = document
+            .descriptors
+            .iter()
+            .map(|one| codes(&one.problems))
+            .collect();
+        assert_eq!(problems, [["malformed"]], "{}", other.display());
+    }
+    let document = descriptors::lint(&[first, second.clone(), again]).unwrap();
+    let hidden = document
+        .descriptors
+        .iter()
+        .filter(|one| codes(&one.problems).contains(&"hidden"));
+    let hidden: Vec<_> = hidden.map(|one| one.path.as_str()).collect();
+    assert_eq!(hidden, [second.join("50-x.json").to_str().unwrap()]);
+    assert_eq!(document.descriptors.len(), 2);
 }

@@ -234,6 +234,18 @@ fn what_is_no_firmware_is_said_with_the_reason() {
     let document = look(&path("trixie/shellx64.efi"));
     assert_eq!(document.kind, "not-firmware");
     assert!(document.reason.unwrap().contains("no firmware volume"));
+    // What is compressed may be a stream, and mostly is none.
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("packed.gz");
+    let made = std::process::Command::new("gzip")
+        .arg("-c")
+        .arg(path("trixie/shellx64.efi"))
+        .stdout(std::fs::File::create(&packed).unwrap())
+        .status();
+    assert!(made.unwrap().success());
+    let document = look(&packed);
+    assert_eq!(document.kind, "not-firmware");
+    assert!(document.reason.unwrap().contains("compressed (gzip)"));
     assert!(matches!(
         inspect(&Request {
             path: "/dev/null".into(),
@@ -296,7 +308,7 @@ fn pieces_come_out_as_other_tools_see_them() {
     let none = Wanted {
         file: Some("VariableRuntimeDxe".into()),
         volume: Some("SECFV".into()),
-        section: None,
+        ..Wanted::default()
     };
     assert!(
         extract(&code, &none)

@@ -1,6 +1,7 @@
 //! `flashmoor extract`.
 
 use std::io::Write as _;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -18,15 +19,18 @@ use super::{Context, Result, Status};
 pub(crate) struct Extract {
     /// The flash image, raw or qcow2; `-` is standard input, for a raw one
     file: PathBuf,
-    /// The file with this GUID or edk2 name
+    /// The file with this GUID or name, such as CpuDxe
     #[arg(long)]
     guid: Option<String>,
-    /// The volume with this GUID or edk2 name, such as DXEFV, or at this offset in the image, such as 0x1000
+    /// The volume that inspect shows with this GUID, name or offset, such as DXEFV, variables or 0x84000
     #[arg(long)]
     volume: Option<String>,
     /// The section of this type, such as pe32, in that file or volume
     #[arg(long)]
     section: Option<String>,
+    /// Of several different pieces that are meant this one, in the order of the image
+    #[arg(long, value_name = "N")]
+    nth: Option<NonZero<usize>>,
     /// Where to write it; `-` is standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     output: PathBuf,
@@ -38,6 +42,7 @@ impl Extract {
             file: self.guid.clone(),
             volume: self.volume.clone(),
             section: self.section.clone(),
+            nth: self.nth,
         };
         if context.output.wants_json() && self.output.as_os_str() == "-" {
             return Err(Error::Usage {

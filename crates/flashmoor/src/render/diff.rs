@@ -91,7 +91,8 @@ fn volumes(output: &Output, volumes: &[DiffVolume]) {
             used.saturating_mul(100) / size.max(1),
             size / 1024
         )),
-        _ => None,
+        (Some(size), None) => Some(format!("{} KiB", size / 1024)),
+        (None, _) => None,
     };
     for volume in volumes {
         let from = side(volume.from_bytes, volume.from_used_bytes);

@@ -4,7 +4,7 @@ use fm_jobs::inspect::{
     DamageDocument, ImageDocument, InspectDocument, NodeDocument, PartDocument, RegionDocument, StoreDocument,
 };
 
-use super::{BAD, CARE, GOOD, Output, STRONG};
+use super::{BAD, GOOD, Output, STRONG};
 
 /// Cells of the map in a line.
 const WIDTH: u64 = 48;
@@ -39,7 +39,7 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
     }
     damage(output, &document.damage);
     if let Some(image) = &document.image {
-        facts(output, image);
+        facts(output, image, document.store.as_ref());
     }
     if let Some(store) = &document.store {
         let keys = if store.secure_boot_keys {
@@ -51,9 +51,6 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
             "  store    {}, {} variables{keys}",
             store.format, store.variables
         ));
-        for damage in &store.damage {
-            output.line(format_args!("  {CARE}damage{CARE:#}   {damage}"));
-        }
     }
     if let Some(streamed) = &document.streamed {
         super::saved::stream(output, streamed);
@@ -67,7 +64,7 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
         output.line(format_args!("\n{STRONG}reset vector table{STRONG:#}"));
         for entry in &table.entries {
             let name = entry.name.as_deref().unwrap_or(&entry.guid);
-            output.line(format_args!("  {name:<22} {}", entry.data));
+            output.line(format_args!("  {name:<22} {}", number_or_bytes(&entry.data)));
         }
         for range in &table.ranges {
             let measured = if range.measured { ", measured" } else { "" };
@@ -91,6 +88,14 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
         }
     }
     tree(output, image.tree.as_deref());
+}
+
+/// Four bytes are a number in the table of OVMF, the least first; others are shown as they stand.
+fn number_or_bytes(data: &str) -> String {
+    match u32::from_str_radix(data, 16) {
+        Ok(number) if data.len() == 8 => format!("{:#x}", number.swap_bytes()),
+        _ => data.into(),
+    }
 }
 
 fn tree(output: &Output, nodes: Option<&[NodeDocument]>) {
@@ -120,7 +125,7 @@ fn damage(output: &Output, damages: &[DamageDocument]) {
     }
 }
 
-fn facts(output: &Output, image: &ImageDocument) {
+fn facts(output: &Output, image: &ImageDocument, store: Option<&StoreDocument>) {
     let source = match image.build.source.as_str() {
         "catalogue" => " (its digest is in the catalogue)",
         "image" => " (by the version string in it)",
@@ -141,10 +146,17 @@ fn facts(output: &Output, image: &ImageDocument) {
             image.modules.len()
         ));
     }
-    if image.damage.is_empty() {
+    let of_store = store.map_or(&[][..], |store| &store.damage);
+    if image.damage.is_empty() && of_store.is_empty() {
         output.line(format_args!("  damage   {GOOD}none{GOOD:#}"));
     }
     damage(output, &image.damage);
+    for damage in of_store.iter().take(MOST_DAMAGES) {
+        output.line(format_args!("  {BAD}damage{BAD:#}   {damage}"));
+    }
+    if let Some(more) = of_store.len().checked_sub(MOST_DAMAGES).filter(|more| *more > 0) {
+        output.line(format_args!("  {BAD}damage{BAD:#}   and {more} more (--json)"));
+    }
 }
 
 /// How full a region is. Of a volume of variables what counts is the room for variables, which is a part of it.
@@ -164,10 +176,11 @@ pub(super) fn fullness(region: &RegionDocument, store: Option<&StoreDocument>) -
 /// Regions from the start of flash to its end; a cell is as many bytes in one as in every other.
 fn map(output: &Output, regions: &[RegionDocument], store: Option<&StoreDocument>, size_bytes: u64) {
     let cell = size_bytes.div_ceil(LINES * WIDTH).max(1);
-    let each = if cell >= 1024 {
-        format!("{} KiB", cell / 1024)
-    } else {
-        format!("{cell} bytes")
+    let tenths = cell * 10 / 1024;
+    let each = match cell % 1024 {
+        0 => format!("{} KiB", cell / 1024),
+        _ if cell > 1024 => format!("{}.{} KiB", tenths / 10, tenths % 10),
+        _ => format!("{cell} bytes"),
     };
     output.line(format_args!(
         "{STRONG}flash map{STRONG:#}, a cell is {each}: # in use, . free, blank is padding"

@@ -48,13 +48,7 @@ pub(crate) fn flash_map(document: &InspectDocument, image: &ImageDocument) -> St
         let y = top + as_f64(region.offset) * scale;
         rectangle(&mut body, y, as_f64(region.size) * scale, FREE, true);
         let used = as_f64(region.used_bytes) * scale;
-        rectangle(
-            &mut body,
-            y,
-            used,
-            colour(&region.kind, region.runs_from.as_deref()),
-            false,
-        );
+        rectangle(&mut body, y, used, colour(&region.kind, None), false);
         for part in &region.parts {
             let (y, height) = (top + as_f64(part.offset) * scale, as_f64(part.size) * scale);
             rectangle(

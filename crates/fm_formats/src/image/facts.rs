@@ -1,5 +1,6 @@
 //! What an image means: its role, architecture, layout and features, and where its parts run from.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -183,7 +184,10 @@ impl ImageFacts {
             layout,
             features,
             reset_vector,
-            damages: unstartable.into_iter().collect(),
+            damages: unstartable
+                .into_iter()
+                .chain(arch.filter(|arch| arch.is_x86()).and_then(|_| foreign(tree)))
+                .collect(),
         })
     }
 
@@ -240,6 +244,27 @@ impl ImageFacts {
     pub fn has(&self, feature: Feature) -> bool {
         self.features.contains(&feature)
     }
+}
+
+/// Content before the first volume, which belongs to no x86 image: on Arm and RISC-V a jump is there.
+fn foreign(tree: &Tree<'_>) -> Option<Error> {
+    let first = tree.nodes().first()?;
+    let is_told = tree.damages().iter().any(|damage| {
+        matches!(
+            damage.error,
+            Error::Unexpected {
+                field: "flash outside of volumes",
+                offset: 0,
+                ..
+            }
+        )
+    });
+    (matches!(first.kind, NodeKind::Padding { fill: None }) && !is_told).then(|| Error::Unexpected {
+        field: "flash before the first volume",
+        offset: first.start as u64,
+        found: format!("{:#x} bytes of content", first.len_bytes),
+        expected: "a volume: x86 firmware begins with one".into(),
+    })
 }
 
 /// Whether damage may be why a volume shows no code.

@@ -1,13 +1,13 @@
-//! Holds one descriptor against the files that it names, and against the rules of QEMU's
-//! `docs/interop/firmware.json`.
+//! Holds one descriptor against the files that it names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use fm_formats::image::Layout;
+use fm_formats::image::{Arch, Layout};
 use fm_host::descriptor::{Descriptor, Mapping};
 
+use super::rules::{self, X86};
 use super::{DescriptorDocument, Problem, problem};
 use crate::inspect::{self, Catalogue, InspectDocument, Request};
 
@@ -86,7 +86,7 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
         .map(|target| target.architecture.clone())
         .collect();
     document.features.clone_from(&descriptor.features);
-    document.problems.extend(against_the_rules(&descriptor));
+    document.problems.extend(rules::against(&descriptor));
     let is_uefi = descriptor.interface_types.iter().any(|kind| kind == "uefi");
     let mut sizes = Vec::new();
     for (file, format, variables) in descriptor.files() {
@@ -102,13 +102,9 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
         if !is_uefi {
             continue;
         }
-        let request = Request {
-            path: file.to_owned(),
-            ..Request::default()
-        };
         let looked = seen
             .entry(file.to_owned())
-            .or_insert_with(|| inspect::inspect_with(&request, catalogue).map_err(|error| error.to_string()));
+            .or_insert_with(|| look(file, catalogue).map_err(|error| fm_host::in_one_line(&error)));
         match looked {
             Ok(found) => {
                 sizes.extend(layout_of(found));
@@ -139,12 +135,27 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
     document
 }
 
-fn missing(file: &Path) -> Problem {
+/// What [`inspect`] says of a file that a descriptor names. A FIFO and standard input, for which it would wait, are
+/// only for who asks for them.
+fn look(file: &Path, catalogue: &Catalogue) -> crate::Result<InspectDocument> {
+    inspect::sniff(file)?;
+    let request = Request {
+        // not standard input, if its name is `-`
+        path: Path::new(".").join(file),
+        ..Request::default()
+    };
+    inspect::inspect_with(&request, catalogue)
+}
+
+pub(super) fn missing(file: &Path) -> Problem {
     problem(
         "missing-file",
         format!("it names {}, which does not exist", file.display()),
     )
 }
+
+/// QEMU `hw/i386/pc_sysfw.c`, `FLASH_SECTOR_SIZE`: flash of another length ends the program.
+const X86_SECTOR_BYTES: u64 = 4096;
 
 /// A chip takes a file of its own size alone (QEMU `hw/block/block.c`, `blk_check_size_and_read_all`); x86 and LoongArch
 /// have chips as large as the file, of which on x86 those of CODE and VARS lie below each other.
@@ -154,126 +165,57 @@ fn size_against(
     variables: bool,
     found: &InspectDocument,
 ) -> Option<Problem> {
+    // What is no firmware at all is told so.
+    if !matches!(descriptor.mapping, Mapping::Flash { .. }) || found.image.is_none() {
+        return None;
+    }
+    let (name, len) = (file.display(), found.size_bytes);
+    let is_for_x86 = || {
+        let mut targets = descriptor.targets.iter();
+        targets.any(|target| X86.contains(&target.architecture.as_str()))
+    };
+    let message = match chip_size(variables, found) {
+        Some((layout, expected)) if len != expected => {
+            format!("{name} has {len} bytes, and flash of layout {layout} takes a file of {expected}")
+        }
+        _ if !len.is_multiple_of(X86_SECTOR_BYTES) && is_for_x86() => {
+            format!("{name} has {len} bytes, and flash on x86 is a multiple of {X86_SECTOR_BYTES} long")
+        }
+        _ => return None,
+    };
+    Some(problem("size-mismatch", message))
+}
+
+/// The size of the chip that a file's layout asks for, where it is one size alone.
+fn chip_size(variables: bool, found: &InspectDocument) -> Option<(Layout, u64)> {
     // A file in a role that it cannot have is told so.
-    if !matches!(descriptor.mapping, Mapping::Flash { .. }) || variables != (found.kind == "vars") {
+    if variables != (found.kind == "vars") {
         return None;
     }
     let layout: Layout = layout_of(found)?.parse().ok()?;
-    let expected = match (layout, variables) {
-        (Layout::Loongarch, _) => return None,
-        (_, true) => layout.vars_size_bytes(),
-        (Layout::ArmVirt | Layout::Riscv, false) => layout.code_size_bytes(),
+    match (layout, variables) {
+        (Layout::Loongarch, _) => None,
+        (_, true) => Some((layout, layout.vars_size_bytes())),
+        (Layout::ArmVirt | Layout::Riscv, false) => Some((layout, layout.code_size_bytes())),
         // Told from the size.
-        (_, false) => return None,
-    };
-    (found.size_bytes != expected).then(|| {
-        let message = format!(
-            "{} has {} bytes, and flash of layout {layout} takes a file of {expected}",
-            file.display(),
-            found.size_bytes
-        );
-        problem("size-mismatch", message)
-    })
-}
-
-/// What `interface-types` and `architecture` may be (QEMU `docs/interop/firmware.json`, `qapi/machine.json`). libvirt reads
-/// none of the descriptors if one says anything else.
-const INTERFACES: [&str; 4] = ["uefi", "bios", "openfirmware", "uboot"];
-const ARCHITECTURES: [&str; 31] = [
-    "aarch64",
-    "alpha",
-    "arm",
-    "avr",
-    "cris",
-    "hppa",
-    "i386",
-    "loongarch64",
-    "m68k",
-    "microblaze",
-    "microblazeel",
-    "mips",
-    "mips64",
-    "mips64el",
-    "mipsel",
-    "nios2",
-    "or1k",
-    "ppc",
-    "ppc64",
-    "riscv32",
-    "riscv64",
-    "rx",
-    "s390x",
-    "sh4",
-    "sh4eb",
-    "sparc",
-    "sparc64",
-    "tricore",
-    "x86_64",
-    "xtensa",
-    "xtensaeb",
-];
-
-/// What a descriptor says of itself and must not.
-fn against_the_rules(descriptor: &Descriptor) -> Vec<Problem> {
-    let claims = |feature: &str| descriptor.features.iter().any(|claimed| claimed == feature);
-    let mut problems = Vec::new();
-    let interfaces = descriptor.interface_types.iter();
-    let architectures = descriptor.targets.iter().map(|target| &target.architecture);
-    let unknown = interfaces
-        .filter(|word| !INTERFACES.contains(&word.as_str()))
-        .map(|word| ("interface type", word))
-        .chain(
-            architectures
-                .filter(|word| !ARCHITECTURES.contains(&word.as_str()))
-                .map(|word| ("architecture", word)),
-        );
-    problems.extend(unknown.map(|(what, word)| {
-        let message =
-            format!("its {what} {word:?} is none of QEMU's: libvirt then reads none of the descriptors");
-        problem("malformed", message)
-    }));
-    match &descriptor.mapping {
-        Mapping::Flash { mode, .. } if !matches!(mode.as_str(), "split" | "combined" | "stateless") => {
-            let message = format!(
-                "its mode is {mode:?}, which libvirt does not know: it then reads none of the descriptors"
-            );
-            problems.push(problem("malformed", message));
-        }
-        Mapping::Flash {
-            mode,
-            nvram_template: None,
-            ..
-        } if mode == "split" => {
-            let message = "its mode is split, which needs an nvram-template, and it has none";
-            problems.push(problem("malformed", message.into()));
-        }
-        Mapping::Memory {
-            uefi_vars: Some(vars),
-            ..
-        } if !vars.template.exists() => problems.push(missing(&vars.template)),
-        _ => {}
+        (_, false) => None,
     }
-    if claims("verbose-static") && claims("verbose-dynamic") {
-        let message = "it claims verbose-static and verbose-dynamic, which exclude each other";
-        problems.push(problem("feature-contradicted", message.into()));
-    }
-    problems
 }
 
 /// The magic of Microsoft's IGVM format (`IGVM_FIXED_HEADER`).
 fn igvm_against(file: &Path) -> Option<Problem> {
-    let mut magic = [0; 4];
     let name = file.display();
-    let problem_of =
-        |why: &dyn std::fmt::Display| problem("not-firmware", format!("{name} is no IGVM file: {why}"));
-    if !file.is_file() {
-        return Some(problem_of(&"it is no regular file"));
-    }
-    match std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut magic)) {
-        Err(error) => Some(problem_of(&error)),
-        Ok(()) if magic != *b"IGVM" => Some(problem_of(&"it does not start with `IGVM`")),
-        Ok(()) => None,
-    }
+    let mut opened = match fm_host::open_regular(file) {
+        Ok(opened) => opened,
+        Err(error) => return Some(problem("unreadable", format!("cannot read {name}: {error}"))),
+    };
+    let mut magic = [0; 4];
+    let why = match opened.read_exact(&mut magic) {
+        Err(error) => error.to_string(),
+        Ok(()) if magic != *b"IGVM" => "it does not start with `IGVM`".into(),
+        Ok(()) => return None,
+    };
+    Some(problem("not-firmware", format!("{name} is no IGVM file: {why}")))
 }
 
 /// Only q35 has the memory and the flash that a build with SMM needs; such a build stops on any other
@@ -340,6 +282,10 @@ fn keys_against(descriptor: &Descriptor, file: &Path, found: &InspectDocument) -
     Some(problem("feature-contradicted", message))
 }
 
+fn arch_of(found: &InspectDocument) -> Option<Arch> {
+    found.image.as_ref()?.arch.as_ref()?.parse().ok()
+}
+
 fn layout_of(found: &InspectDocument) -> Option<String> {
     found.image.as_ref()?.layout.clone()
 }
@@ -364,9 +310,10 @@ fn file_against(
         problems.push(problem("not-firmware", format!("{name}: {why}")));
         return problems;
     };
-    if let Some(damage) = image.damage.first() {
-        let message = format!("{name} is damaged: {}", damage.message);
-        problems.push(problem("damaged", message));
+    let of_image = image.damage.iter().map(|damage| &damage.message);
+    let of_store = found.store.iter().flat_map(|store| &store.damage);
+    if let Some(damage) = of_image.chain(of_store).next() {
+        problems.push(problem("damaged", format!("{name} is damaged: {damage}")));
     }
     let mode = match &descriptor.mapping {
         Mapping::Flash { mode, .. } => mode.as_str(),
@@ -386,21 +333,33 @@ fn file_against(
         );
         problems.push(problem("wrong-role", message));
     }
-    if let Some(arch) = image
-        .arch
-        .as_ref()
-        .and_then(|arch| arch.parse::<fm_formats::image::Arch>().ok())
-    {
-        let fits = |target: &str| {
-            // A 64-bit machine runs 32-bit firmware as well.
-            target == arch.qemu_name() || (arch.qemu_name() == "i386" && target == "x86_64")
-        };
-        if !descriptor.targets.iter().any(|target| fits(&target.architecture)) {
-            let message = format!("{name} is for {}, which no target is", arch.qemu_name());
-            problems.push(problem("wrong-architecture", message));
-        }
-    }
+    problems.extend(architectures_against(descriptor, file, found));
     problems
+}
+
+/// The targets that a binary is not for.
+fn architectures_against(descriptor: &Descriptor, file: &Path, found: &InspectDocument) -> Vec<Problem> {
+    let Some(arch) = arch_of(found).map(Arch::qemu_name) else {
+        return Vec::new();
+    };
+    let name = file.display();
+    // A 64-bit machine runs 32-bit firmware as well.
+    let fits = |target: &str| target == arch || (arch == "i386" && target == "x86_64");
+    let targets = descriptor.targets.iter();
+    let foreign: BTreeSet<&str> = targets
+        .map(|target| target.architecture.as_str())
+        .filter(|target| rules::is_architecture(target) && !fits(target))
+        .collect();
+    let mut messages: Vec<String> = foreign
+        .iter()
+        .map(|target| format!("{name} is for {arch}, which the target {target} is not"))
+        .collect();
+    if descriptor.targets.is_empty() {
+        messages.push(format!("{name} is for {arch}, and there is no target"));
+    }
+    let told = messages.into_iter();
+    told.map(|message| problem("wrong-architecture", message))
+        .collect()
 }
 
 /// Descriptor features that a binary can contradict, both ways where both mean harm.
@@ -425,6 +384,13 @@ fn features_against(descriptor: &Descriptor, found: &InspectDocument) -> Vec<Pro
             problems.push(problem("feature-contradicted", message));
         } else if both_ways && shows(shown) && !claims(claimed) {
             let message = format!("the binary shows {shown}, and it does not claim {claimed}");
+            problems.push(problem("feature-contradicted", message));
+        }
+    }
+    // Only x86 boards have these sleep states in their tables (QEMU `hw/i386/acpi-build.c`, `build_dsdt`).
+    if let Some(arch) = arch_of(found).filter(|arch| !arch.is_x86()) {
+        for state in ["acpi-s3", "acpi-s4"].into_iter().filter(|state| claims(state)) {
+            let message = format!("it claims {state}, which no machine has that the binary is for ({arch})");
             problems.push(problem("feature-contradicted", message));
         }
     }

@@ -137,7 +137,7 @@ pub struct RegionDocument {
     /// A name, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Bytes of it in use.
+    /// Bytes of it in use; of variables, up to the last of them.
     pub used_bytes: u64,
     /// Where the code in it runs from: `flash`, `ram-after-decompression`, or `mixed` if its parts
     /// differ; absent if it holds none.
@@ -328,6 +328,6 @@ pub struct StoreDocument {
     pub variables: usize,
     /// Whether they hold a platform key, so that Secure Boot is enforced.
     pub secure_boot_keys: bool,
-    /// Damage found in it.
+    /// Damage found in it, but for what the image's tells of its volume.
     pub damage: Vec<String>,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 
 use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Technology};
-use fm_formats::varstore::{self, VarStore};
+use fm_formats::varstore::{self, DamageKind, VarStore};
 use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, Tree, VolumeHeader};
 use fm_formats::{Guid, Sha256};
 use serde::{Deserialize, Serialize};
@@ -130,22 +130,29 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
                         version: None,
                         store: None,
                         damage: damage(&tree, &[]),
-                        tree: with_tree.then(|| nodes(&tree)),
+                        tree: with_tree.then(|| nodes(&tree, flash)),
                         ends_in_code: ends_in_code(flash),
                     };
                     return (found, key);
                 }
             },
         };
+        let store = (facts.role != Role::Code).then(|| store(flash)).flatten();
         let found = Found {
             kind: facts.role.name().into(),
             sha256,
             reason,
             image: Some(image_document(
-                flash, &tree, &facts, &volumes, &modules, with_tree,
+                flash,
+                &tree,
+                &facts,
+                &volumes,
+                &modules,
+                with_tree,
+                store.as_ref(),
             )),
             version: image::version_string(&tree),
-            store: (facts.role != Role::Code).then(|| store(flash)).flatten(),
+            store,
             damage: Vec::new(),
             tree: None,
             ends_in_code: ends_in_code(flash),
@@ -192,6 +199,7 @@ fn image_document(
     volumes: &[String],
     modules: &[String],
     with_tree: bool,
+    store: Option<&StoreDocument>,
 ) -> ImageDocument {
     ImageDocument {
         arch: facts.arch.map(|arch| arch.name().into()),
@@ -204,7 +212,7 @@ fn image_document(
             .map(|feature| feature.name().into())
             .collect(),
         build: Build::unknown(),
-        map: map(tree, flash),
+        map: map(tree, flash, store),
         volumes: volume_documents(tree, volumes, facts.platform),
         modules: module_documents(tree, modules),
         reset_vector: facts.reset_vector.as_ref().map(reset_vector),
@@ -219,7 +227,7 @@ fn image_document(
             ]
             .concat(),
         ),
-        tree: with_tree.then(|| nodes(tree)),
+        tree: with_tree.then(|| nodes(tree, flash)),
     }
 }
 
@@ -376,7 +384,9 @@ fn store(flash: &Flash) -> Option<StoreDocument> {
         damage: store
             .damage_found()
             .iter()
-            .map(|damage| format!("{:?} at {:#x}", damage.kind, damage.offset))
+            // The tree tells these.
+            .filter(|damage| !matches!(damage.kind, DamageKind::Truncated | DamageKind::VolumeChecksum))
+            .map(ToString::to_string)
             .collect(),
     })
 }

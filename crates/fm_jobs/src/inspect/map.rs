@@ -4,16 +4,16 @@ use fm_formats::image::{self, RunsFrom};
 use fm_formats::volume::{Node, NodeId, NodeKind, SectionFacts, Tree, VolumeHeader};
 
 use super::Flash;
-use super::document::{PartDocument, RegionDocument};
+use super::document::{PartDocument, RegionDocument, StoreDocument};
 
 /// Regions from the start of the flash to its end.
-pub(super) fn map(tree: &Tree<'_>, flash: &Flash) -> Vec<RegionDocument> {
+pub(super) fn map(tree: &Tree<'_>, flash: &Flash, store: Option<&StoreDocument>) -> Vec<RegionDocument> {
     let top = tree
         .nodes()
         .iter()
         .enumerate()
         .filter(|(_, node)| node.parent.is_none());
-    let mut regions: Vec<RegionDocument> = top.map(|(id, node)| region(tree, id, node)).collect();
+    let mut regions: Vec<RegionDocument> = top.map(|(id, node)| region(tree, id, node, store)).collect();
     let read = flash.content.len() as u64;
     let unread = flash.len_bytes - read;
     match regions.last_mut() {
@@ -33,10 +33,15 @@ pub(super) fn map(tree: &Tree<'_>, flash: &Flash) -> Vec<RegionDocument> {
     regions
 }
 
-fn region(tree: &Tree<'_>, id: NodeId, node: &Node) -> RegionDocument {
+fn region(tree: &Tree<'_>, id: NodeId, node: &Node, store: Option<&StoreDocument>) -> RegionDocument {
     let (kind, name, used) = match &node.kind {
         NodeKind::Volume(facts) if facts.header.file_system == VolumeHeader::NV_DATA => {
-            ("variables", None, facts.used_bytes)
+            // What lies behind the variables is room for them, and working space of the driver.
+            let variables = |store: &StoreDocument| {
+                let used = (node.header_len_bytes as u64).saturating_add(store.used_bytes);
+                usize::try_from(used).map_or(node.len_bytes, |used| used.min(node.len_bytes))
+            };
+            ("variables", None, store.map_or(facts.used_bytes, variables))
         }
         NodeKind::Volume(facts) => {
             let name = facts

@@ -1,18 +1,47 @@
 //! The whole tree as a document: every volume, file and section in order.
 
 use fm_formats::volume::pe::PeFacts;
-use fm_formats::volume::{Node, NodeId, NodeKind, SectionKind, Tree, depex};
+use fm_formats::volume::{Node, NodeId, NodeKind, SectionKind, Tree, VolumeHeader, depex};
 use fm_formats::{Guid, image};
 
+use super::Flash;
 use super::document::NodeDocument;
 use super::facts::module_name;
 
-pub(super) fn nodes(tree: &Tree<'_>) -> Vec<NodeDocument> {
-    tree.nodes()
+pub(super) fn nodes(tree: &Tree<'_>, flash: &Flash) -> Vec<NodeDocument> {
+    let mut nodes: Vec<NodeDocument> = tree
+        .nodes()
         .iter()
         .enumerate()
         .map(|(id, node)| node_document(tree, id, node))
-        .collect()
+        .collect();
+    // Padding at the end was not read.
+    let unread = flash.len_bytes - flash.content.len() as u64;
+    let continues = tree.nodes().last().is_some_and(|last| {
+        last.parent.is_none()
+            && matches!(last.kind, NodeKind::Padding { fill: Some(fill) } if fill == flash.fill)
+    });
+    match nodes.last_mut() {
+        Some(last) if continues => last.size_bytes += unread,
+        _ if unread > 0 => nodes.push(NodeDocument {
+            depth: 0,
+            kind: "padding".into(),
+            subtype: None,
+            guid: None,
+            name: None,
+            offset: flash.content.len() as u64,
+            size_bytes: unread,
+            header_bytes: 0,
+            compressed: false,
+            detail: Some(all(flash.fill)),
+        }),
+        _ => {}
+    }
+    nodes
+}
+
+fn all(fill: u8) -> String {
+    format!("all {fill:#04x}")
 }
 
 fn node_document(tree: &Tree<'_>, id: NodeId, node: &Node) -> NodeDocument {
@@ -21,13 +50,10 @@ fn node_document(tree: &Tree<'_>, id: NodeId, node: &Node) -> NodeDocument {
         NodeKind::Volume(facts) => {
             let guid = facts.name.unwrap_or(facts.header.file_system);
             let full = facts.used_bytes.saturating_mul(100) / node.len_bytes.max(1);
-            (
-                "volume",
-                None,
-                Some(guid),
-                known(guid),
-                Some(format!("{full} % used")),
-            )
+            // Of variables the room for them counts, which is a part of the volume.
+            let is_full = facts.header.file_system != VolumeHeader::NV_DATA;
+            let full = is_full.then(|| format!("{full} % used"));
+            ("volume", None, Some(guid), known(guid), full)
         }
         NodeKind::File(facts) => {
             let name = module_name(tree, id, facts.name, facts.kind);
@@ -52,7 +78,7 @@ fn node_document(tree: &Tree<'_>, id: NodeId, node: &Node) -> NodeDocument {
             )
         }
         NodeKind::Padding { fill } => {
-            let detail = fill.map_or("not empty".into(), |fill| format!("all {fill:#04x}"));
+            let detail = fill.map_or_else(|| "not empty".into(), all);
             ("padding", None, None, None, Some(detail))
         }
         NodeKind::FreeSpace => ("free-space", None, None, None, None),

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::JoinHandle;
 
 /// The program for a file that starts with `bytes`, and for libvirt's name of it.
-pub(super) fn for_magic(bytes: &[u8]) -> Option<&'static str> {
+pub(crate) fn for_magic(bytes: &[u8]) -> Option<&'static str> {
     const MAGICS: [(&[u8], &str); 5] = [
         (&[0x1f, 0x8b], "gzip"),
         (b"BZh", "bzip2"),

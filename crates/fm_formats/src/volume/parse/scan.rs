@@ -8,6 +8,17 @@ pub(super) fn fill(bytes: &[u8]) -> Option<u8> {
     (trailing(bytes, first) == bytes.len()).then_some(first)
 }
 
+/// How many bytes at the start and at the end of `bytes` are one byte each; all are at the start if they are the same.
+pub(super) fn padding_around(bytes: &[u8]) -> [usize; 2] {
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+        return [0, 0];
+    };
+    match bytes.iter().position(|byte| byte != first) {
+        Some(before) => [before, trailing(bytes, *last)],
+        None => [bytes.len(), 0],
+    }
+}
+
 /// How many bytes at the end of `bytes` are `fill`.
 pub(super) fn trailing(bytes: &[u8], fill: u8) -> usize {
     let mut rest = bytes;

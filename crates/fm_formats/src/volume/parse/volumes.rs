@@ -12,6 +12,8 @@ use crate::{Error, Guid, Reader, Result};
 /// A header is its fixed fields and a block map of one or two runs. One that says it is longer than this is
 /// text or code with the signature in it, and summing 64 KiB at each such place would take hours.
 const MOST_HEADER_BYTES: u16 = 4096;
+/// Flash is erased in blocks: of content outside of volumes, shorter runs of one byte are a part.
+const BLOCK_BYTES: usize = 4096;
 /// On Arm and RISC-V the image starts with a jump to the code in its first volume.
 const MOST_JUMP_BYTES: usize = 4096;
 
@@ -51,20 +53,27 @@ impl Walk<'_> {
     /// Bytes between volumes. In flash they are one byte throughout, or a volume's header was there once.
     fn between(&mut self, area: Span, from: usize, to: usize, parent: Option<NodeId>) {
         let span = area.skip(from).take(to.saturating_sub(from));
-        let first = self.tree.nodes.len();
-        self.padding(span, parent);
-        let filled = matches!(
-            self.tree.nodes.get(first).map(|node| &node.kind),
-            Some(NodeKind::Padding { fill: None })
-        );
-        if filled && parent.is_none() && (from != 0 || span.len > MOST_JUMP_BYTES) {
-            self.damage(None, span, |offset| Error::Unexpected {
-                field: "flash outside of volumes",
-                offset,
-                found: format!("{:#x} bytes of content", span.len),
-                expected: "padding: the header of a volume may be damaged".into(),
-            });
+        let bytes = self.bytes(span);
+        if parent.is_some() || scan::fill(bytes).is_some() {
+            return self.padding(span, parent);
         }
+        let [before, behind] = scan::padding_around(bytes).map(|len| if len < BLOCK_BYTES { 0 } else { len });
+        let content = span
+            .skip(before)
+            .take(span.len.saturating_sub(before).saturating_sub(behind));
+        self.padding(span.take(before), None);
+        if content.len != 0 && self.spend(content, None) {
+            self.leaf(NodeKind::Padding { fill: None }, content, None);
+            if from != 0 || content.end() > MOST_JUMP_BYTES {
+                self.damage(None, content, |offset| Error::Unexpected {
+                    field: "flash outside of volumes",
+                    offset,
+                    found: format!("{:#x} bytes of content", content.len),
+                    expected: "padding: the header of a volume may be damaged".into(),
+                });
+            }
+        }
+        self.padding(span.skip(span.len.saturating_sub(behind)), None);
     }
 
     /// The header of a volume at the start of `area` and the volume's length there.
