@@ -210,7 +210,15 @@ fn content_outside_of_volumes_is_told_with_its_place_and_its_length() {
         .collect();
     // The jump to the first volume is there as well.
     assert_eq!(content, [(0, 0x1000), (0x3f0_0000, 1)]);
-    // No x86 image begins with anything but a volume.
+    // An x86 image begins with a volume, or with an ELF header as OvmfPkg's CloudHv does.
+    let elf = changed(folder.path(), "trixie/OVMF_CODE_4M.fd", |bytes| {
+        let header = b"\x7fELF"
+            .iter()
+            .copied()
+            .chain((4..4096).map(|at| (at % 251) as u8));
+        bytes.splice(0..0, header);
+    });
+    assert!(elf.image.unwrap().damage.is_empty());
     for len in [333, 4096, 8192] {
         let before = changed(folder.path(), "trixie/OVMF_CODE_4M.fd", |bytes| {
             bytes.splice(0..0, (0..len).map(|at| (at % 251) as u8));

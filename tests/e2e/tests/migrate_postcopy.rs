@@ -1,8 +1,9 @@
 //! Once a guest was switched to postcopy its memory lies at both ends: a connection that breaks is made again, and
 //! where that cannot be, the guest never goes on at the source with what it was before.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use fm_e2e::{Bench, qemu_10, stderr};
@@ -16,7 +17,7 @@ struct Moving {
     source: Guest,
     destination: Guest,
     command: Child,
-    events: BufReader<std::process::ChildStderr>,
+    events: Receiver<String>,
 }
 
 impl Moving {
@@ -42,7 +43,9 @@ impl Moving {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let events = BufReader::new(command.stderr.take().unwrap());
+        let lines = BufReader::new(command.stderr.take().unwrap()).lines();
+        let (give, events) = mpsc::channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| give.send(line)));
         wait_until(&mut source, |info| info["status"] == "active");
         // Earlier than the command would, so that much is left to send.
         source.monitor().execute("migrate-start-postcopy", None).unwrap();
@@ -69,20 +72,23 @@ impl Moving {
     /// Waits until the command says this.
     fn hear(&mut self, wanted: &str) {
         let deadline = Instant::now() + PATIENCE;
-        let mut said = String::new();
-        while !said.lines().next_back().is_some_and(|line| line.contains(wanted)) {
-            assert!(Instant::now() < deadline, "waited in vain for {wanted}: {said}");
-            let read = self.events.read_line(&mut said).unwrap();
-            let there = self.destination.stderr();
-            assert_ne!(read, 0, "it ended before it said {wanted}: {said}{there}");
+        let mut said = Vec::new();
+        while !said.last().is_some_and(|line: &String| line.contains(wanted)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok(line) => said.push(line),
+                Err(why) => panic!(
+                    "{why} before it said {wanted}: {said:#?}{}",
+                    self.destination.stderr()
+                ),
+            }
         }
     }
 
     /// The exit status of the command, and what it said.
     fn end(&mut self) -> (Option<i32>, String) {
-        let mut said = String::new();
-        self.events.read_to_string(&mut said).unwrap();
-        (self.command.wait().unwrap().code(), said)
+        let said: Vec<String> = self.events.iter().collect();
+        (self.command.wait().unwrap().code(), said.join("\n"))
     }
 }
 

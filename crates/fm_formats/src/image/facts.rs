@@ -246,7 +246,7 @@ impl ImageFacts {
     }
 }
 
-/// Content before the first volume, which belongs to no x86 image: on Arm and RISC-V a jump is there.
+/// Content before the first volume. On Arm and RISC-V a jump is there, on x86 a header of ELF for loaders that want one.
 fn foreign(tree: &Tree<'_>) -> Option<Error> {
     let first = tree.nodes().first()?;
     let is_told = tree.damages().iter().any(|damage| {
@@ -259,11 +259,13 @@ fn foreign(tree: &Tree<'_>) -> Option<Error> {
             }
         )
     });
-    (matches!(first.kind, NodeKind::Padding { fill: None }) && !is_told).then(|| Error::Unexpected {
+    let is_foreign =
+        matches!(first.kind, NodeKind::Padding { fill: None }) && !tree.bytes(first).starts_with(b"\x7fELF");
+    (is_foreign && !is_told).then(|| Error::Unexpected {
         field: "flash before the first volume",
         offset: first.start as u64,
         found: format!("{:#x} bytes of content", first.len_bytes),
-        expected: "a volume: x86 firmware begins with one".into(),
+        expected: "a volume, or an ELF header".into(),
     })
 }
 

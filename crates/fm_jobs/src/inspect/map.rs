@@ -41,6 +41,8 @@ fn region(tree: &Tree<'_>, id: NodeId, node: &Node, store: Option<&StoreDocument
                 let used = (node.header_len_bytes as u64).saturating_add(store.used_bytes);
                 usize::try_from(used).map_or(node.len_bytes, |used| used.min(node.len_bytes))
             };
+            // The store is that at the start.
+            let store = store.filter(|_| node.start == 0);
             ("variables", None, store.map_or(facts.used_bytes, variables))
         }
         NodeKind::Volume(facts) => {

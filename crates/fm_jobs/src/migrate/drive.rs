@@ -186,13 +186,21 @@ impl Drive<'_> {
             let progress = progress(&info);
             self.switched |= is_postcopy(&info);
             match progress.status.as_str() {
-                "completed" => return Ok(()),
+                "completed" => {
+                    // It runs there, whatever became of the event that said so.
+                    self.resumed |= self.switched;
+                    return Ok(());
+                }
                 "cancelled" => return Err(Error::Cancelled),
                 // QEMU does not wait for a connection that breaks before it has left `postcopy_start`, though the guest
                 // may run by then (QEMU `migration/migration.c`).
-                "failed" if self.switched && self.was_running && self.begins_there() => {
-                    return Err(Error::PostcopyFailed {
-                        source_said: reason(&info),
+                "failed" if self.was_switched(switching) && self.was_running => {
+                    self.stop_source();
+                    return Err(match self.begins_there() {
+                        true => Error::PostcopyFailed {
+                            source_said: reason(&info),
+                        },
+                        false => self.failure(&info),
                     });
                 }
                 "failed" => return Err(self.failure(&info)),
@@ -212,15 +220,18 @@ impl Drive<'_> {
                 "postcopy-paused" => {
                     report(&progress);
                     let broken = broken.get_or_insert_with(Broken::now);
-                    // Nobody else may be able to make it again: see `resume`.
-                    if cancel.load(Ordering::Relaxed) && broken.tried {
-                        let refused = broken.refused.take();
-                        return Err(Error::PostcopyBroken { refused });
-                    }
+                    broken.heed(cancel)?;
                     self.resume(uri, broken, cancel)?;
                     let wake = Instant::now() + REPORT_EVERY;
                     while self.source.event(wake)?.is_some() && !cancel.load(Ordering::Relaxed) {}
                     continue;
+                }
+                // From QEMU 9.1 on it connects in a state of its own.
+                "postcopy-recover-setup" => {
+                    report(&progress);
+                    if let Some(broken) = &mut broken {
+                        broken.heed(cancel)?;
+                    }
                 }
                 // Others come and go between releases; whatever is not an end is on the way to one.
                 _ => {
@@ -326,11 +337,10 @@ impl Drive<'_> {
     /// and certainly runs nowhere else.
     fn recover(&mut self, error: Error, before: &Before) -> Error {
         // The guest is at neither end whole, and must not run at the source again.
-        if matches!(error, Error::PostcopyBroken { .. } | Error::DestinationDied) {
-            return error;
-        }
-        if let Error::PostcopyFailed { .. } = error {
-            self.stop_source();
+        if matches!(
+            error,
+            Error::PostcopyBroken { .. } | Error::PostcopyFailed { .. } | Error::DestinationDied
+        ) {
             return error;
         }
         if let Error::Monitor(qmp::Error::Closed { socket, .. } | qmp::Error::Io { socket, .. }) = &error

@@ -15,13 +15,16 @@ const BREAK_SETTLES: Duration = Duration::from_secs(1);
 /// As long as Linux tries to reach a host that is silent (`tcp_syn_retries`), and a little more.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(135);
 
+/// A socket of the same host is reached at once or not at all.
+const CONNECT_HERE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A connection that broke after the switch to postcopy.
 pub(super) struct Broken {
     since: Instant,
     /// Whether it was tried to make it again.
-    pub(super) tried: bool,
+    tried: bool,
     /// What a QEMU said that refuses for now.
-    pub(super) refused: Option<String>,
+    refused: Option<String>,
     /// When the destination should have noticed that it broke.
     noticed_by: Option<Instant>,
 }
@@ -33,6 +36,17 @@ impl Broken {
             tried: false,
             refused: None,
             noticed_by: None,
+        }
+    }
+
+    /// Fails once somebody asked for the end and it was tried to make it again: nobody else may be able to, see
+    /// [`Drive::resume`].
+    pub(super) fn heed(&mut self, cancel: &AtomicBool) -> Result<(), Error> {
+        match cancel.load(Ordering::Relaxed) && self.tried {
+            true => Err(Error::PostcopyBroken {
+                refused: self.refused.take(),
+            }),
+            false => Ok(()),
         }
     }
 }
@@ -62,7 +76,14 @@ impl Drive<'_> {
         let listens = self
             .destination
             .execute_out_of_band("migrate-recover", Some(arguments));
-        if let Err(error) = listens {
+        let listens_already = |error: &qmp::Error| match error {
+            // Before QEMU 7.1 that is said of whoever listens since an earlier attempt.
+            qmp::Error::Refused { description, .. } => description.contains("triggered already"),
+            _ => false,
+        };
+        if let Err(error) = listens
+            && !listens_already(&error)
+        {
             if has_ended(&error) {
                 return Err(Error::DestinationDied);
             }
@@ -78,6 +99,7 @@ impl Drive<'_> {
             }
             return Ok(());
         }
+        broken.noticed_by = None;
         self.source.drain_events();
         let arguments = json!({ "uri": uri, "resume": true });
         match self.source.execute("migrate", Some(arguments)) {
@@ -89,15 +111,31 @@ impl Drive<'_> {
             Err(error) => return Err(error.into()),
         }
         // To tell it again while it connects would break what it makes, and before QEMU 9.1 nothing tells that it failed.
-        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let is_here = uri.starts_with("unix:");
+        let timeout = if is_here {
+            CONNECT_HERE_TIMEOUT
+        } else {
+            CONNECT_TIMEOUT
+        };
+        let deadline = Instant::now() + timeout;
         while Instant::now() < deadline && !cancel.load(Ordering::Relaxed) {
             let event = self.source.event(Instant::now() + REPORT_EVERY)?;
+            let event = event.filter(|event| event.name == "MIGRATION");
             let state = event.as_ref().and_then(|event| event.data.get("status"));
             if state.is_some_and(|state| state != "postcopy-paused") {
+                // Should it break again, that is a new break.
+                broken.since = Instant::now();
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Whether it was switched to postcopy, or may have been, before it failed.
+    pub(super) fn was_switched(&mut self, asked: bool) -> bool {
+        let said = self.source.drain_events();
+        self.switched |= asked || said.iter().any(|event| is_postcopy(&event.data));
+        self.switched
     }
 
     /// Whether the guest runs at the destination, or may, now that no more will be sent to it.
@@ -109,18 +147,23 @@ impl Drive<'_> {
             }
             match status(self.destination) {
                 Ok(status) if status != "inmigrate" => return true,
-                Ok(_) if Instant::now() < deadline => {}
-                Ok(_) => {
-                    self.end_destination();
-                    return false;
-                }
+                Ok(_) => {}
                 Err(error) => return !has_ended(&error),
+            }
+            // From QEMU 9.1 on it stays, to be asked for the reason.
+            let info = self.destination.execute("query-migrate", None);
+            if info.is_ok_and(|info| info.get("status").is_some_and(|status| status == "failed")) {
+                return false;
+            }
+            if Instant::now() > deadline {
+                self.end_destination();
+                return false;
             }
         }
     }
 
     /// Keeps the guest from going on at the source, which QEMU 10.0 lets it do by itself once it has told that it failed
-    /// (`migration/migration.c`, `migration_iteration_finish`).
+    /// (`migration/migration.c`, `migration_iteration_finish`); [`Drive::recover`] lets it where it may.
     pub(super) fn stop_source(&mut self) {
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         while status(self.source).is_ok_and(|here| here == "finish-migrate") && Instant::now() < deadline {
