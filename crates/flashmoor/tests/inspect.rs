@@ -32,6 +32,8 @@ fn inspect_says_what_an_image_is_and_draws_it() {
         "SECFV, 208 KiB, 100 % full, its code runs from flash",
         "VariableRuntimeDxe",
         "section guid-defined (lzma)",
+        // An address, the least byte first in the table.
+        "SEV-ES reset block     0x808004",
         "|RRRRRR",
         "|FFF",
     ] {

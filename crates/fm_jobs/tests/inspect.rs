@@ -234,6 +234,13 @@ fn what_is_no_firmware_is_said_with_the_reason() {
     let document = look(&path("trixie/shellx64.efi"));
     assert_eq!(document.kind, "not-firmware");
     assert!(document.reason.unwrap().contains("no firmware volume"));
+    // What was asked for of a stream is not passed over where there is none.
+    let asked = inspect(&Request {
+        path: path("trixie/OVMF_VARS_4M.fd"),
+        snapshot: Some("x".into()),
+        ..Request::default()
+    });
+    assert!(asked.unwrap_err().remedy().unwrap().contains("--snapshot"));
     // What is compressed may be a stream, and mostly is none.
     let folder = tempfile::tempdir().unwrap();
     let packed = folder.path().join("packed.gz");

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 use std::thread::{self, JoinHandle};
 
 use super::*;
@@ -103,8 +104,8 @@ fn recovering(
     let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
     let source = monitor(&here, source_state, usize::MAX);
     let destination = destination(&there);
-    let mut at_source = Client::connect(&here, Duration::from_secs(10)).unwrap();
-    let mut at_destination = Client::connect(&there, Duration::from_millis(300)).unwrap();
+    let mut at_source = Client::connect(&here, PATIENT).unwrap();
+    let mut at_destination = Client::connect(&there, HASTY).unwrap();
     let options = Options::default();
     let mut drive = driving(&mut at_source, &mut at_destination, &options);
     let failed = match unfollowed {
@@ -172,32 +173,59 @@ fn a_guest_that_was_switched_to_postcopy_is_left_to_it_when_a_monitor_fails() {
     assert_eq!(commands, ["qmp_capabilities"]);
 }
 
+/// Longer than an answer takes on a busy machine, and so long that silence is known for what it is.
+const PATIENT: Duration = Duration::from_secs(10);
+const HASTY: Duration = Duration::from_millis(300);
+
+/// What following a guest that was switched to postcopy ends with, and what both ends were told. The destination is
+/// waited for so long.
+fn switched(
+    patience: Duration,
+    source: impl FnOnce(&Path) -> JoinHandle<Vec<String>>,
+    destination: impl FnOnce(&Path) -> JoinHandle<Vec<String>>,
+    uri: &str,
+    cancel: &AtomicBool,
+) -> (Error, [Vec<String>; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
+    let ends = [source(&here), destination(&there)];
+    let mut at_source = Client::connect(&here, PATIENT).unwrap();
+    let mut at_destination = Client::connect(&there, PATIENT).unwrap();
+    at_destination.set_timeout(patience);
+    let options = Options::default();
+    let mut drive = driving(&mut at_source, &mut at_destination, &options);
+    drive.switched = true;
+    let failed = drive.follow(uri, cancel, &mut |_| ()).unwrap_err();
+    let said = drive.recover(failed, &nothing_changed());
+    drop((at_source, at_destination));
+    (said, ends.map(|end| end.join().unwrap()))
+}
+
+/// How often the source was told to connect.
+fn tries(told: &[String]) -> usize {
+    told.iter().filter(|command| *command == "migrate").count()
+}
+
 /// What is said, and what the source was told, when it fails during the switch to postcopy and is then in this run state:
 /// in QEMU that is a matter of microseconds.
 fn failed_in_switch(
     here: &'static str,
+    patience: Duration,
     destination: impl FnOnce(&Path) -> JoinHandle<Vec<String>>,
 ) -> (Error, Vec<String>) {
-    let folder = tempfile::tempdir().unwrap();
-    let [source, there] = ["here", "there"].map(|name| folder.path().join(name));
     let state = move |command: &str| match command {
         "query-migrate" => "failed",
         _ => here,
     };
-    let at_source = saying(&source, "", state, usize::MAX);
-    let at_destination = destination(&there);
-    let mut source = Client::connect(&source, Duration::from_secs(10)).unwrap();
-    let mut there = Client::connect(&there, Duration::from_millis(300)).unwrap();
-    let options = Options::default();
-    let mut drive = driving(&mut source, &mut there, &options);
-    drive.switched = true;
-    let failed = drive
-        .follow("unix:stream", &AtomicBool::new(false), &mut |_| ())
-        .unwrap_err();
-    let said = drive.recover(failed, &nothing_changed());
-    drop((source, there));
-    at_destination.join().unwrap();
-    (said, at_source.join().unwrap())
+    let source = |path: &Path| saying(path, "", state, usize::MAX);
+    let (said, [told, _]) = switched(
+        patience,
+        source,
+        destination,
+        "unix:stream",
+        &AtomicBool::new(false),
+    );
+    (said, told)
 }
 
 type Destination = fn(&Path) -> JoinHandle<Vec<String>>;
@@ -211,7 +239,7 @@ fn a_guest_that_began_to_run_as_the_switch_to_postcopy_failed_does_not_go_on_at_
     for here in ["postmigrate", "running"] {
         let ways: [Destination; 4] = [silent, answering, mute, ended];
         for destination in ways {
-            let (said, told) = failed_in_switch(here, destination);
+            let (said, told) = failed_in_switch(here, HASTY, destination);
             assert!(matches!(said, Error::PostcopyFailed { .. }), "{said:?}");
             assert!(told.iter().any(|command| command == "stop"), "{told:?}");
             assert!(!told.iter().any(|command| command == "cont"), "{told:?}");
@@ -221,115 +249,72 @@ fn a_guest_that_began_to_run_as_the_switch_to_postcopy_failed_does_not_go_on_at_
 
 #[test]
 fn a_guest_that_never_ran_there_goes_on_at_the_source_when_the_switch_to_postcopy_fails() {
-    let (said, told) = failed_in_switch("postmigrate", |path| ending(path, ""));
+    let (said, told) = failed_in_switch("postmigrate", PATIENT, |path| ending(path, ""));
     assert!(matches!(said, Error::Failed { .. }), "{said:?}");
     assert!(told.iter().any(|command| command == "cont"), "{told:?}");
 }
 
 #[test]
 fn a_connection_is_made_again_by_one_word_to_each_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
-    let ends = [&here, &there].map(|path| monitor(path, "postcopy-paused", usize::MAX));
-    let [mut source, mut destination] =
-        [here, there].map(|path| Client::connect(&path, Duration::from_secs(10)).unwrap());
-    let options = Options::default();
-    let mut drive = driving(&mut source, &mut destination, &options);
-    drive.switched = true;
+    let paused = |path: &Path| monitor(path, "postcopy-paused", usize::MAX);
     // It stays as it was, as if it connected still, until somebody ends it: time enough for another word or two.
     let cancel = AtomicBool::new(false);
-    let said = thread::scope(|scope| {
+    let (said, [here, there]) = thread::scope(|scope| {
         scope.spawn(|| {
             thread::sleep(REPORT_EVERY * 5);
             cancel.store(true, Ordering::Relaxed);
         });
-        drive.follow("tcp:there:4444", &cancel, &mut |_| ()).unwrap_err()
+        switched(PATIENT, paused, paused, "tcp:there:4444", &cancel)
     });
     assert!(
         matches!(said, Error::PostcopyBroken { refused: None }),
         "{said:?}"
     );
-    drop((source, destination));
-    let [told_here, told_there] = ends.map(|end| end.join().unwrap());
     // QEMU that is told so while it notices by itself crashes.
-    assert_eq!(told_there, ["qmp_capabilities", "migrate-recover"]);
-    let told = told_here.iter().filter(|command| *command == "migrate");
-    assert_eq!(told.count(), 1, "{told_here:?}");
+    assert_eq!(there, ["qmp_capabilities", "migrate-recover"]);
+    assert_eq!(tries(&here), 1, "{here:?}");
 }
 
 #[test]
 fn a_connection_that_cannot_be_made_again_can_be_given_up_while_it_is_tried() {
-    let folder = tempfile::tempdir().unwrap();
-    let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
     // As QEMU from 9.1 on: it connects in a state of its own, and is paused again when that fails.
-    let mut asked = 0;
-    let states = std::sync::Mutex::new(move || {
-        asked += 1;
-        if asked % 2 == 1 {
-            "postcopy-paused"
-        } else {
-            "postcopy-recover-setup"
-        }
-    });
-    let at_source = saying(
-        &here,
-        "",
-        move |command| match command {
-            "query-migrate" => states.lock().unwrap()(),
-            _ => "",
-        },
-        usize::MAX,
+    let asked = AtomicUsize::new(0);
+    let state = move |command: &str| match command {
+        "query-migrate" if asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => "postcopy-paused",
+        _ => "postcopy-recover-setup",
+    };
+    let (said, [here, _]) = switched(
+        PATIENT,
+        |path| saying(path, "", state, usize::MAX),
+        |path| monitor(path, "inmigrate", usize::MAX),
+        "unix:stream",
+        &AtomicBool::new(true),
     );
-    let at_destination = monitor(&there, "inmigrate", usize::MAX);
-    let [mut source, mut destination] =
-        [here, there].map(|path| Client::connect(&path, Duration::from_secs(10)).unwrap());
-    let options = Options::default();
-    let mut drive = driving(&mut source, &mut destination, &options);
-    drive.switched = true;
-    let said = drive
-        .follow("unix:stream", &AtomicBool::new(true), &mut |_| ())
-        .unwrap_err();
     assert!(matches!(said, Error::PostcopyBroken { .. }), "{said:?}");
-    drop((source, destination));
-    at_destination.join().unwrap();
-    let told = at_source.join().unwrap();
-    let tried = told.iter().filter(|command| *command == "migrate");
-    assert_eq!(tried.count(), 1, "{told:?}");
+    assert_eq!(tries(&here), 1, "{here:?}");
 }
 
 #[test]
 fn the_source_is_told_to_connect_only_where_the_destination_listens() {
-    for (refusal, tries) in [
+    for (refusal, expected) in [
         ("!Migrate recovery is triggered already", 1),
         ("!Failed to bind socket: No such file or directory", 0),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
-        let at_source = monitor(&here, "postcopy-paused", usize::MAX);
-        let state = move |command: &str| {
-            if command == "migrate-recover" {
-                refusal
-            } else {
-                "inmigrate"
-            }
+        let state = move |command: &str| match command {
+            "migrate-recover" => refusal,
+            _ => "inmigrate",
         };
-        let at_destination = saying(&there, "", state, usize::MAX);
-        let [mut source, mut destination] =
-            [here, there].map(|path| Client::connect(&path, Duration::from_secs(10)).unwrap());
-        let options = Options::default();
-        let mut drive = driving(&mut source, &mut destination, &options);
-        drive.switched = true;
-        let said = drive
-            .follow("unix:stream", &AtomicBool::new(true), &mut |_| ())
-            .unwrap_err();
+        let (said, [here, _]) = switched(
+            PATIENT,
+            |path| monitor(path, "postcopy-paused", usize::MAX),
+            |path| saying(path, "", state, usize::MAX),
+            "unix:stream",
+            &AtomicBool::new(true),
+        );
         let Error::PostcopyBroken { refused } = said else {
             panic!("{said:?}")
         };
-        assert_eq!(refused.is_some(), tries == 0, "{refused:?}");
-        drop((source, destination));
-        at_destination.join().unwrap();
-        let told = at_source.join().unwrap();
-        let tried = told.iter().filter(|command| *command == "migrate");
-        assert_eq!(tried.count(), tries, "{told:?}");
+        assert_eq!(refused.is_some(), expected == 0, "{refused:?}");
+        assert_eq!(tries(&here), expected, "{here:?}");
     }
 }
