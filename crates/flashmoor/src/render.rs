@@ -9,6 +9,7 @@ pub(crate) mod inspect;
 pub(crate) mod libvirt;
 pub(crate) mod migration;
 pub(crate) mod ps;
+pub(crate) mod remedy;
 pub(crate) mod saved;
 pub(crate) mod store;
 pub(crate) mod svg;

@@ -6,10 +6,11 @@ use std::process::Command;
 /// Each crate of the product, and those of ours it may be built on. Tests may use more (dev-dependencies).
 const MAY_USE: &[(&str, &[&str])] = &[
     ("fm_formats", &[]),
-    ("fm_judge", &["fm_formats"]),
-    ("fm_store", &["fm_formats"]),
-    ("fm_host", &["fm_formats"]),
-    ("fm_libvirt", &["fm_formats"]),
+    ("fm_remedy", &[]),
+    ("fm_judge", &["fm_formats", "fm_remedy"]),
+    ("fm_store", &["fm_formats", "fm_remedy"]),
+    ("fm_host", &["fm_formats", "fm_remedy"]),
+    ("fm_libvirt", &["fm_formats", "fm_remedy"]),
     ("fm_lab", &["fm_formats", "fm_host"]),
     (
         "fm_jobs",
@@ -19,11 +20,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_judge",
             "fm_lab",
             "fm_libvirt",
+            "fm_remedy",
             "fm_store",
         ],
     ),
     // The program parses arguments into the same values that everything below speaks of (Guid, Sha256).
-    ("flashmoor", &["fm_formats", "fm_jobs"]),
+    ("flashmoor", &["fm_formats", "fm_jobs", "fm_remedy"]),
 ];
 
 /// Crates that exist for tests only: nothing of the product is built on them.

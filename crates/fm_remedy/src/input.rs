@@ -1,0 +1,92 @@
+//! What a request can be told and was not: on a command line an option, in a form a field.
+
+use alloc::string::String;
+
+/// Something that the user may say with a request. Each interface has its own name for it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// The guest: pid, name, uuid or QMP socket.
+    Guest,
+    /// The source's CODE.
+    SourceCode,
+    /// The destination's CODE.
+    DestinationCode,
+    /// The source's variable store.
+    SourceVars,
+    /// The destination's variable store.
+    DestinationVars,
+    /// That there is no variable store.
+    NoVars,
+    /// The destination as a folder of firmware.
+    DestinationFirmwareFolder,
+    /// The destination as a guest.
+    DestinationGuest,
+    /// The destination as an offer.
+    DestinationOffer,
+    /// The destination as a file for `-bios`.
+    DestinationBios,
+    /// The folder of the destination's option ROMs.
+    DestinationRoms,
+    /// The machine type, such as this one.
+    MachineType(Option<String>),
+    /// QEMU's version at the source.
+    SourceQemu,
+    /// QEMU's version at the destination.
+    DestinationQemu,
+    /// Whether the machine has system management mode, and the value to give.
+    Smm(&'static str),
+    /// Whether only management mode may write flash, and the value to give.
+    SecureFlash(&'static str),
+    /// Whether the machine offers suspend to RAM, and the value to give.
+    S3(&'static str),
+    /// How the guest's memory is encrypted.
+    Confidential,
+    /// The path of the variable store at the destination.
+    VarsPath,
+    /// That what stands at a path is set aside as a backup first.
+    Replace,
+    /// Where the result goes.
+    Output,
+    /// The layout of a variable store.
+    Layout,
+    /// A file whose layout and form the result gets.
+    Like,
+    /// The namespace of a variable.
+    Guid,
+    /// A variable's attributes.
+    Attributes,
+    /// Which backup.
+    Backup,
+    /// That a file which a guest has open is changed all the same.
+    EvenIfInUse,
+    /// The keys to enrol.
+    Keys,
+    /// Which of several, by its number, up to this one where known.
+    Nth(Option<usize>),
+    /// The other channels of a multifd capture.
+    Channels,
+    /// The snapshot of a qcow2 image.
+    Snapshot,
+    /// The folder of the store.
+    StoreFolder,
+    /// The address that a migration's stream takes.
+    MigrationUri,
+    /// That the guest stands still before its memory is sent.
+    StopFirst,
+    /// The digest that CODE must have.
+    ExpectedDigest,
+    /// A QEMU program.
+    QemuProgram,
+    /// A folder with firmware.
+    FirmwareFolder,
+    /// A name and version for a build.
+    BuildName,
+    /// The root of another system, or its package manager.
+    SystemRoot,
+    /// That a hook refuses instead of reporting.
+    Blocking,
+    /// The template that new variable stores are made from.
+    VarsTemplate,
+    /// That what speaks against it is overruled.
+    Force,
+}

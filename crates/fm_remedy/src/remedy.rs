@@ -1,0 +1,54 @@
+//! A remedy: advice in words, and the actions that carry it out.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use crate::{Action, Input};
+
+/// What to do about a finding or a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Remedy {
+    /// What to do, in words that hold for every interface: no command and no option is named.
+    pub advice: Cow<'static, str>,
+    /// What carries the advice out, in the order in which it is done.
+    pub actions: Vec<Action>,
+}
+
+impl Remedy {
+    /// Advice that no action of ours carries out.
+    #[must_use]
+    pub fn advice(advice: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            advice: advice.into(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// `action` carries `advice` out.
+    #[must_use]
+    pub fn new(advice: impl Into<Cow<'static, str>>, action: Action) -> Self {
+        Self::advice(advice).then(action)
+    }
+
+    /// The user is to give `inputs`, which `advice` describes.
+    #[must_use]
+    pub fn give(advice: impl Into<Cow<'static, str>>, inputs: impl IntoIterator<Item = Input>) -> Self {
+        Self {
+            advice: advice.into(),
+            actions: inputs.into_iter().map(Action::Give).collect(),
+        }
+    }
+
+    /// The same with one more action behind the others.
+    #[must_use]
+    pub fn then(mut self, action: Action) -> Self {
+        self.actions.push(action);
+        self
+    }
+}
+
+impl From<&'static str> for Remedy {
+    fn from(advice: &'static str) -> Self {
+        Self::advice(advice)
+    }
+}
