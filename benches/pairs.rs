@@ -1,7 +1,7 @@
 //! Judges every pair of a thousand builds from facts in memory, once: for `benches/compare check`.
 
 use fm_bench::build;
-use fm_jobs::check::pairs;
+use fm_check::pairs;
 use fm_judge::Facts;
 
 fn main() {

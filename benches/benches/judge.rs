@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use fm_bench::build;
-use fm_jobs::check::pairs;
+use fm_check::pairs;
 use fm_judge::{Facts, Outcome, judge};
 
 fn judge_builds(criterion: &mut Criterion) {

@@ -9,8 +9,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use fm_jobs::inspect::{Request, inspect};
-use fm_jobs::{catalogue, check, descriptors, offer, saved, vars};
+use fm_images::inspect::{Request, inspect};
+use fm_images::{catalogue, descriptors};
+use fm_transfer::offer;
+use {fm_check as check, fm_saved as saved, fm_variables as vars};
 use libfuzzer_sys::fuzz_target;
 
 /// One file for all runs, in memory where the system has a place for that.
@@ -53,7 +55,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = (check::code_file(path, None), check::vars_file(path));
     let _ = (offer::read(path), catalogue::list(path));
     let _ = descriptors::lint(std::slice::from_ref(path));
-    let _ = saved::vars(&fm_jobs::stream::Request {
+    let _ = saved::vars(&fm_saved::stream::Request {
         path: path.clone(),
         ..Default::default()
     });

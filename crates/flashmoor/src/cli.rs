@@ -27,7 +27,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use fm_jobs::{Class, Error};
+use fm_remedy::Class;
+use fm_remedy::Failure as _;
+
+use crate::Error;
 
 use crate::render::{self, Output};
 
@@ -114,8 +117,8 @@ pub(crate) struct Context {
 
 impl Context {
     /// The store that this command works on.
-    pub(crate) fn store(&self) -> Result<fm_jobs::Store> {
-        fm_jobs::store::open(self.global.store.as_deref())
+    pub(crate) fn store(&self) -> Result<fm_store::Store> {
+        Ok(fm_store::verbs::open(self.global.store.as_deref())?)
     }
 }
 

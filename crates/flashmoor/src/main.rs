@@ -6,7 +6,11 @@
 )]
 
 mod cli;
+mod documents;
+mod error;
 mod render;
+
+use error::Error;
 
 use std::panic;
 use std::process::ExitCode;

@@ -18,8 +18,8 @@ pub(crate) mod vars;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use fm_jobs::Error;
-use fm_jobs::document::Failure;
+use crate::Error;
+use crate::documents::Failure;
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -102,7 +102,7 @@ impl Output {
 
     /// What failed, why, what to do: as text, or with `--json` as a document.
     pub(crate) fn error(&self, error: &Error) {
-        let failure = Failure::from(error);
+        let failure = Failure::of(error);
         let mut err = anstream::stderr();
         if self.json {
             match serde_json::to_string(&failure) {

@@ -128,9 +128,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What to do about it, if there is something the user can do.
-    #[must_use]
-    pub fn remedy(&self) -> Option<String> {
+    fn advice(&self) -> Option<String> {
         Some(match self {
             Self::NoGuest { .. } => {
                 "`flashmoor ps` lists the guests of this host; name one by pid, name, uuid or QMP socket"
@@ -180,4 +178,10 @@ pub fn in_one_line(error: &dyn std::error::Error) -> String {
         cause = why.source();
     }
     line
+}
+
+impl fm_remedy::Failure for Error {
+    fn remedy(&self) -> Option<fm_remedy::Remedy> {
+        self.advice().map(fm_remedy::Remedy::advice)
+    }
 }

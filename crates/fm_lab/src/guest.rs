@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use fm_host::qmp;
 use serde_json::json;
 
-use crate::{Error, Machine, PATIENCE, Result, Serial};
+use crate::failure::{GuestError as Error, GuestResult as Result};
+use crate::{Machine, PATIENCE, Serial};
 
 /// A QEMU process of the lab; dropping it kills the process.
 #[derive(Debug)]

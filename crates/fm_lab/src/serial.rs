@@ -7,7 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use crate::{Error, PATIENCE, Result};
+use crate::PATIENCE;
+use crate::failure::{GuestError as Error, GuestResult as Result};
 
 /// What the UEFI shell prints when it waits for a command: no drive mapped, or standing on one.
 const PROMPTS: [&str; 2] = ["Shell> ", ":\\> "];

@@ -1,6 +1,6 @@
 //! The lab's promises, on a real guest.
 
-use fm_lab::{Arch, Error, Guest, Machine};
+use fm_lab::{Arch, GuestError, Guest, Machine};
 
 #[test]
 fn a_guest_boots_to_its_shell_answers_and_is_gone_when_dropped() {
@@ -29,7 +29,7 @@ fn a_qemu_that_refuses_its_command_line_is_an_error_with_its_words() {
     let machine = Machine::bare(Arch::X86_64).with(&["-machine", "no-such-machine"]);
     let error = Guest::start(&machine, &dir.path().join("run")).unwrap_err();
     assert!(
-        matches!(&error, Error::Ended { stderr, .. } if stderr.contains("unsupported machine type")),
+        matches!(&error, GuestError::Ended { stderr, .. } if stderr.contains("unsupported machine type")),
         "{error}"
     );
 }

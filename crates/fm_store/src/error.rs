@@ -4,11 +4,23 @@ use std::io;
 use std::path::PathBuf;
 
 use fm_formats::Sha256;
+use fm_remedy::{Class, Failure, Remedy};
 
 /// A failure of the store. Whatever it was, what the store held before is still whole.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// The request itself makes no sense.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong with it.
+        message: String,
+        /// What to say instead.
+        remedy: Remedy,
+    },
+    /// What this host runs cannot be seen.
+    #[error(transparent)]
+    Host(#[from] fm_host::Error),
     /// The system refused an operation on a file.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -138,9 +150,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What to do about it, if there is something the user can do.
-    #[must_use]
-    pub fn remedy(&self) -> Option<String> {
+    fn advice(&self) -> Option<String> {
         Some(match self {
             Self::Io { source, path, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -157,6 +167,7 @@ impl Error {
                 }
                 _ => return None,
             },
+            Self::Usage { .. } | Self::Host(_) => return None,
             Self::NotAStore { .. } => "name an empty or a new folder with --store DIR".into(),
             Self::NotALayout { .. } => "name an OCI layout, or an empty or a new folder".into(),
             Self::OpenToAll { path } => format!("chmod o-w {}", path.display()),
@@ -185,4 +196,26 @@ fn holder(pid: Option<u32>) -> String {
 fn list(ids: &[Sha256]) -> String {
     let ids: Vec<String> = ids.iter().map(Sha256::to_string).collect();
     ids.join(", ")
+}
+
+/// A word that names nothing stored, or several things, is the request's fault; the rest is the store's.
+impl Failure for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Usage { .. }
+            | Self::UnknownBuild { .. }
+            | Self::AmbiguousBuild { .. }
+            | Self::NoSuchTag { .. }
+            | Self::UnknownLanding { .. } => Class::Usage,
+            _ => Class::Failed,
+        }
+    }
+
+    fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Usage { remedy, .. } => Some(remedy.clone()),
+            Self::Host(error) => Failure::remedy(error),
+            _ => self.advice().map(Remedy::advice),
+        }
+    }
 }

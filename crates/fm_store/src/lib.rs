@@ -30,6 +30,7 @@ mod layout;
 mod lock;
 mod oci;
 mod pin;
+pub mod verbs;
 mod verify;
 
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use fm_formats::Sha256;
 use fm_host::monitor::describe;
 use fm_host::qmp::Client;
-use fm_jobs::offer::{Offer, offer};
+use fm_transfer::offer::{Offer, offer};
 use fm_lab::{Arch, Emulator, Guest, Machine};
 use tempfile::TempDir;
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
-use fm_jobs::ps::{self, Ps, PsCode};
+use fm_agent::ps::{self, Ps, PsCode};
 use fm_lab::{Arch, Emulator, Guest, Machine};
 use tempfile::TempDir;
 

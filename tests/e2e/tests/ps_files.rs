@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use fm_e2e::Bench;
 use fm_formats::Sha256;
-use fm_jobs::ps::{self, PsGuest};
+use fm_agent::ps::{self, PsGuest};
 use fm_lab::{Arch, Emulator, Guest, Machine};
 use serde_json::Value;
 

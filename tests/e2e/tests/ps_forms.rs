@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
-use fm_jobs::ps::{self, PsGuest};
+use fm_agent::ps::{self, PsGuest};
 use fm_lab::{Arch, Guest, Machine};
 use tempfile::TempDir;
 

@@ -51,7 +51,7 @@ fn neither_qemu_nor_the_guests_own_clock_knows_of_a_pause() {
     let (guests_start, began) = (clock(&mut guest), Instant::now());
     let mut listed = 0;
     while listed < LISTINGS || began.elapsed() < Duration::from_secs(5) {
-        let seen = fm_jobs::ps::ps(&fm_jobs::ps::Request::default()).unwrap();
+        let seen = fm_agent::ps::ps(&fm_agent::ps::Request::default()).unwrap();
         let row = seen.guests.iter().find(|row| row.pid == guest.pid()).unwrap();
         assert!(row.code.as_ref().unwrap().running_sha256.is_some());
         listed += 1;
@@ -88,7 +88,7 @@ fn halted(dir: &std::path::Path) -> Guest {
 }
 
 fn running_digest(pid: u32) -> Option<String> {
-    let seen = fm_jobs::ps::ps(&fm_jobs::ps::Request::default()).unwrap();
+    let seen = fm_agent::ps::ps(&fm_agent::ps::Request::default()).unwrap();
     let row = seen.guests.into_iter().find(|row| row.pid == pid).unwrap();
     row.code.unwrap().running_sha256
 }

@@ -8,8 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fm_e2e::qemu_10;
-use fm_jobs::saved::{self, Extract, Plan, RestorePlan};
-use fm_jobs::stream::Request;
+use fm_saved as saved;
+use fm_saved::{Extract, Plan, RestorePlan};
+use fm_saved::stream::Request;
 use fm_lab::{Arch, Emulator, Guest, Machine, PATIENCE};
 use serde_json::{Value, json};
 
@@ -179,7 +180,7 @@ fn time_machine(way: &Way) {
         variables.iter().any(|variable| variable.name == "flashmoor"),
         "{variables:?}"
     );
-    let store = fm_jobs::store::open(Some(&at("store"))).unwrap();
+    let store = fm_store::verbs::open(Some(&at("store"))).unwrap();
     let plan = saved::restore_plan(
         &store,
         &Plan {
@@ -327,7 +328,7 @@ fn snapshot(with_disk: bool) {
         assert!(!said.is_empty() && shown["stream"]["complete"] != true, "{shown}");
         assert_eq!(inspect(image, &["--snapshot", "nope"]).status.code(), Some(2));
     }
-    let store = fm_jobs::store::open(Some(&at("store"))).unwrap();
+    let store = fm_store::verbs::open(Some(&at("store"))).unwrap();
     let plan = saved::restore_plan(
         &store,
         &Plan {

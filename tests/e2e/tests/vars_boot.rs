@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use fm_e2e::conversion::{Build, dumped, lives_on};
 use fm_e2e::speaker::{Said, Speaker};
 use fm_formats::image::Layout;
-use fm_jobs::vars::{self, ConvertRequest, Into, Selection, SetRequest, Write};
+use fm_variables as vars;
+use fm_variables::{ConvertRequest, Into, Selection, SetRequest, Write};
 use fm_lab::{Arch, Guest, Machine};
 
 const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";

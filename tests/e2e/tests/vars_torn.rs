@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use fm_e2e::conversion::{Build, convert, in_guests_words};
 use fm_e2e::speaker::{OWN, Said, Speaker};
-use fm_jobs::vars::{self, Into, Selection, SetRequest, Write};
+use fm_variables as vars;
+use fm_variables::{Into, Selection, SetRequest, Write};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How often a writing guest is looked at.

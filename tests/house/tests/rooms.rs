@@ -8,24 +8,42 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fm_formats", &[]),
     ("fm_remedy", &[]),
     ("fm_judge", &["fm_formats", "fm_remedy"]),
-    ("fm_store", &["fm_formats", "fm_remedy"]),
-    ("fm_host", &["fm_formats", "fm_remedy"]),
+    ("fm_files", &["fm_formats", "fm_remedy"]),
     ("fm_libvirt", &["fm_formats", "fm_remedy"]),
-    ("fm_lab", &["fm_formats", "fm_host"]),
+    ("fm_host", &["fm_files", "fm_formats", "fm_remedy"]),
+    ("fm_store", &["fm_files", "fm_formats", "fm_host", "fm_libvirt", "fm_remedy"]),
+    ("fm_saved", &["fm_files", "fm_formats", "fm_host", "fm_judge", "fm_libvirt", "fm_remedy", "fm_store"]),
+    ("fm_images", &["fm_files", "fm_formats", "fm_host", "fm_judge", "fm_remedy", "fm_saved"]),
+    ("fm_variables", &["fm_files", "fm_formats", "fm_host", "fm_images", "fm_libvirt", "fm_remedy", "fm_saved"]),
+    ("fm_transfer", &["fm_files", "fm_formats", "fm_host", "fm_judge", "fm_remedy", "fm_store"]),
     (
-        "fm_jobs",
+        "fm_check",
         &[
-            "fm_formats",
-            "fm_host",
-            "fm_judge",
-            "fm_lab",
-            "fm_libvirt",
-            "fm_remedy",
-            "fm_store",
+            "fm_files", "fm_formats", "fm_host", "fm_images", "fm_judge", "fm_remedy", "fm_store", "fm_transfer",
+            "fm_variables",
         ],
     ),
-    // The program parses arguments into the same values that everything below speaks of (Guid, Sha256).
-    ("flashmoor", &["fm_formats", "fm_jobs", "fm_remedy"]),
+    (
+        "fm_agent",
+        &[
+            "fm_check", "fm_files", "fm_formats", "fm_host", "fm_images", "fm_judge", "fm_libvirt", "fm_remedy",
+            "fm_saved", "fm_store", "fm_transfer", "fm_variables",
+        ],
+    ),
+    (
+        "fm_lab",
+        &[
+            "fm_check", "fm_files", "fm_formats", "fm_host", "fm_images", "fm_judge", "fm_remedy", "fm_store",
+            "fm_transfer", "fm_variables",
+        ],
+    ),
+    (
+        "flashmoor",
+        &[
+            "fm_agent", "fm_check", "fm_files", "fm_formats", "fm_host", "fm_images", "fm_judge", "fm_lab",
+            "fm_remedy", "fm_saved", "fm_store", "fm_transfer", "fm_variables",
+        ],
+    ),
 ];
 
 /// Crates that exist for tests only: nothing of the product is built on them.

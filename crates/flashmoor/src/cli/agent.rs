@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use fm_jobs::agent;
+use fm_agent::agent;
 
 use super::{Context, Result, Status};
 

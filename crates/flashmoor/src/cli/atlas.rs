@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fm_jobs::atlas::{self, Group};
+use fm_lab::atlas::{self, Group};
 
 use super::{Context, Result, Status};
 
@@ -110,9 +110,9 @@ impl Run {
         let mut groups = Vec::new();
         for name in &self.group {
             let group = Group::ALL.into_iter().find(|group| group.name() == name);
-            groups.push(group.ok_or_else(|| fm_jobs::Error::Usage {
+            groups.push(group.ok_or_else(|| crate::Error::Usage {
                 message: format!("there is no group called {name:?}"),
-                remedy: format!("the groups are {}", Group::ALL.map(Group::name).join(", ")),
+                remedy: fm_remedy::Remedy::advice(format!("the groups are {}", Group::ALL.map(Group::name).join(", "))),
             })?);
         }
         if groups.is_empty() {

@@ -1,7 +1,7 @@
 //! `flashmoor capture`.
 
 use clap::Args;
-use fm_jobs::capture;
+use fm_agent::capture;
 
 use super::{Context, Result, Status};
 use crate::render::capture as render;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fm_jobs::catalogue::{self, CatalogueDocument};
-use fm_jobs::store;
+use fm_images::catalogue::{self, CatalogueDocument};
+use fm_store::verbs as store;
 
 use super::{Context, Result, Status};
 

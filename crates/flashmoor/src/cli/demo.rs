@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fm_jobs::demo::{self, Request};
+use fm_lab::demo::{self, Request};
 
 use super::{Context, Result, Status};
 use crate::render;

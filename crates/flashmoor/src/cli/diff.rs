@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fm_jobs::diff;
+use fm_images::diff;
 
 use super::{Context, Result, Status};
 use crate::render;

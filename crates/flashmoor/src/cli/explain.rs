@@ -1,7 +1,8 @@
 //! `flashmoor explain`.
 
 use clap::Args;
-use fm_jobs::{Error, findings};
+use crate::Error;
+use fm_check::findings;
 
 use super::{Context, Result, Status};
 

@@ -5,9 +5,9 @@ use std::num::NonZero;
 use std::path::PathBuf;
 
 use clap::Args;
-use fm_jobs::Error;
-use fm_jobs::output;
-use fm_jobs::pieces::{self, Wanted};
+use crate::Error;
+use fm_files::output;
+use fm_images::extract::{self as pieces, Wanted};
 
 use super::{Context, Result, Status};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fm_jobs::pieces;
+use fm_images::extract as pieces;
 
 use super::{Context, Result, Status};
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
-use fm_jobs::Error;
-use fm_jobs::guard::{self, Manager};
+use crate::Error;
+use fm_agent::guard::{self, Manager};
 
 use super::{Context, Result, Status};
 use crate::render::{capture as render, plain};
@@ -160,7 +160,7 @@ impl Before {
             }
             Err(error) => context.output.remark(format_args!(
                 "flashmoor: nothing is captured: {}",
-                guard::in_words(error)
+                fm_remedy::one_line(error)
             )),
         }
         let is_complete = done.is_ok_and(|done| done.failures.is_empty());
@@ -171,26 +171,26 @@ impl Before {
         })
     }
 
-    fn capture(&self, context: &Context) -> Result<fm_jobs::capture::Capture> {
+    fn capture(&self, context: &Context) -> Result<fm_agent::capture::Capture> {
         // Without a list that we understand, whatever runs may be affected.
         let leaving = match (self.apt, self.files) {
             (true, _) => guard::read_apt(io::stdin().lock()),
             (_, true) => guard::read_files(io::stdin().lock()),
             _ => None,
         };
-        guard::before(&context.store()?, &self.place.root, leaving.as_ref())
+        Ok(guard::before(&context.store()?, &self.place.root, leaving.as_ref())?)
     }
 }
 
 impl After {
     fn run(&self, context: &Context) -> Result {
         bound(context, self.timeout, 0);
-        match context.store().and_then(|store| guard::after(&store)) {
+        match context.store().and_then(|store| Ok(guard::after(&store)?)) {
             Ok(after) => context.output.document(&after, render::drift),
             Err(error) => {
                 context.output.remark(format_args!(
                     "flashmoor: cannot tell who drifts: {}",
-                    guard::in_words(&error)
+                    fm_remedy::one_line(&error)
                 ));
             }
         }

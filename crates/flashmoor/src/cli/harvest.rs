@@ -2,7 +2,7 @@
 
 use clap::Args;
 use fm_formats::Sha256;
-use fm_jobs::harvest;
+use fm_transfer::harvest;
 
 use super::{Context, Result, Status};
 

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use fm_jobs::inspect::{self, Cache, Catalogue, InspectDocument, Request};
-use fm_jobs::{Error, descriptors, output};
+use fm_images::inspect::{self, Cache, Catalogue, InspectDocument, Request};
+use crate::Error;
+use fm_images::descriptors;
+use fm_files::output;
 use serde::Serialize;
 
 use super::{Context, Result, Status};
@@ -100,11 +102,12 @@ impl Inspect {
                 Work::Files(requests) => {
                     inspect::inspect_each(requests, &catalogue, |request, result| match result {
                         Ok(document) => take(Answer::File(Box::new(document))),
-                        Err(error) if alone => failed = Some(error),
+                        Err(error) if alone => failed = Some(error.into()),
                         Err(error) => {
+                            let document = InspectDocument::unreadable(&request.path, &error);
+                            let error = Error::from(error);
                             context.output.error(&error);
                             if context.output.wants_json() {
-                                let document = InspectDocument::unreadable(&request.path, &error);
                                 take(Answer::File(Box::new(document)));
                             }
                             failed = Some(error);
@@ -179,12 +182,12 @@ impl Inspect {
                 remedy: "name one file".into(),
             });
         };
-        let image = document.image.as_ref().ok_or_else(|| Error::NotFirmware {
+        let image = document.image.as_ref().ok_or_else(|| fm_images::Error::NotFirmware {
             path: document.path.clone().into(),
             why: document.reason.clone().unwrap_or_else(|| document.kind.clone()),
         })?;
         let picture = render::svg::flash_map(document, image);
-        output::write(svg, picture.as_bytes(), &[Path::new(&document.path)])
+        Ok(output::write(svg, picture.as_bytes(), &[Path::new(&document.path)])?)
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use fm_jobs::{Error, libvirt};
+use crate::Error;
+use fm_agent::libvirt;
 
 use super::{Context, Result, Status};
 use crate::render::libvirt as render;
@@ -244,7 +245,7 @@ impl Hook {
         }
         let store = match &context.global.store {
             Some(store) => store.clone(),
-            None => fm_jobs::store::default_dir()?,
+            None => fm_store::verbs::default_dir()?,
         };
         let answer = libvirt::answer(
             &store,

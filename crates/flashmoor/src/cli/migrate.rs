@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use fm_formats::Sha256;
-use fm_jobs::migrate::{self, Options, Request};
+use fm_transfer::migrate::{self, Options, Request};
 
 use super::{Context, Result, Status};
 use crate::render::migration::Watcher;
@@ -57,7 +57,7 @@ impl Migrate {
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             // Without the handler Ctrl-C would end us and leave QEMU migrating.
             signal_hook::flag::register(signal, Arc::clone(&cancel))
-                .map_err(|source| fm_jobs::Error::Signal { source })?;
+                .map_err(|source| crate::Error::Signal { source })?;
         }
         let request = Request {
             source: self.source.clone(),
@@ -82,9 +82,10 @@ impl Migrate {
             crate::render::migration::summary(context.output, &migrated);
         }
         match migrated.not_harvested {
-            Some(error) => Err(fm_jobs::Error::NotHarvested {
+            Some(error) => Err(fm_transfer::Error::NotHarvested {
                 source: Box::new(error),
-            }),
+            }
+            .into()),
             None => Ok(Status::Done),
         }
     }

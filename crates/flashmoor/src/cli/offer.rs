@@ -1,7 +1,7 @@
 //! `flashmoor offer`.
 
 use clap::Args;
-use fm_jobs::offer;
+use fm_transfer::offer;
 
 use super::{Context, Result, Status};
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fm_jobs::prepare::{self, Prepared, Request};
+use fm_transfer::prepare::{self, Prepared, Request};
 
 use super::{Context, Result, Status};
 
@@ -32,7 +32,7 @@ pub(crate) struct Prepare {
 
 impl Prepare {
     pub(crate) fn run(&self, context: &Context) -> Result {
-        let offer = fm_jobs::offer::read(&self.offer)?;
+        let offer = fm_transfer::offer::read(&self.offer)?;
         let request = Request {
             offer,
             vars: self.vars.clone(),
@@ -56,7 +56,7 @@ impl Prepare {
 
 fn assignments(context: &Context, prepared: &Prepared) -> Result<()> {
     let set = |name: &str, path: &PathBuf| {
-        let text = path.to_str().ok_or_else(|| fm_jobs::Error::Usage {
+        let text = path.to_str().ok_or_else(|| crate::Error::Usage {
             message: format!(
                 "the path {} is not UTF-8 and cannot be printed for a shell",
                 path.display()
@@ -66,7 +66,7 @@ fn assignments(context: &Context, prepared: &Prepared) -> Result<()> {
         context
             .output
             .line(format_args!("{name}='{}'", text.replace('\'', r"'\''")));
-        Ok::<_, fm_jobs::Error>(())
+        Ok::<_, crate::Error>(())
     };
     set("FLASHMOOR_CODE", &prepared.code.path)?;
     if let Some(vars) = &prepared.vars {

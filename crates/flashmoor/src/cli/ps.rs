@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use fm_jobs::ps;
+use fm_agent::ps;
 
 use super::{Context, Result, Status};
 use crate::render;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fm_jobs::{saved, store, stream};
+use fm_saved as saved;
+use fm_store::verbs as store;
+use fm_saved::stream;
 
 use super::{Context, Result, Status};
 use crate::render;
@@ -149,7 +151,7 @@ impl Saved {
 impl Extract {
     fn run(&self, context: &Context) -> Result {
         if self.code.is_none() && self.vars.is_none() && self.block.is_empty() {
-            return Err(fm_jobs::Error::Usage {
+            return Err(crate::Error::Usage {
                 message: "nothing to extract was named".into(),
                 remedy: "name a file with --code, --vars or --block".into(),
             });

@@ -1,7 +1,8 @@
 //! `flashmoor schema`.
 
 use clap::Args;
-use fm_jobs::{Error, document};
+use crate::Error;
+use crate::documents;
 
 use super::{Context, Result, Status};
 
@@ -15,10 +16,10 @@ pub(crate) struct Schema {
 impl Schema {
     pub(crate) fn run(&self, context: &Context) -> Result {
         let Some(name) = &self.name else {
-            document::schema_names().for_each(|name| context.output.line(name));
+            documents::schema_names().for_each(|name| context.output.line(name));
             return Ok(Status::Done);
         };
-        let schema = document::schema(name).ok_or_else(|| Error::Usage {
+        let schema = documents::schema(name).ok_or_else(|| Error::Usage {
             message: format!("there is no document called {name:?}"),
             remedy: "`flashmoor schema` lists the names".into(),
         })?;

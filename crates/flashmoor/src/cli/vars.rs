@@ -8,8 +8,10 @@ mod secure_boot;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fm_jobs::Error;
-use fm_jobs::vars::{Selection, VarsChange, Write};
+use fm_remedy::Remedy;
+
+use crate::Error;
+use fm_variables::{Selection, VarsChange, Write};
 
 use super::{Context, Result, Status};
 use crate::render;
@@ -101,7 +103,7 @@ impl Which {
         let guid = self.guid.as_deref().map(str::parse).transpose();
         let guid = guid.map_err(|error: fm_formats::ParseGuidError| Error::Usage {
             message: format!("--guid {} is no GUID", self.guid.as_deref().unwrap_or_default()),
-            remedy: error.to_string(),
+            remedy: Remedy::advice(error.to_string()),
         })?;
         Ok(Selection {
             name: self.name.clone(),

@@ -1,7 +1,7 @@
 //! What was captured, and what the guard has to say, as text.
 
-use fm_jobs::capture::Capture;
-use fm_jobs::guard::{After, Drift, Status};
+use fm_agent::capture::Capture;
+use fm_agent::guard::{After, Drift, Status};
 
 use super::{BAD, CARE, GOOD, Output, plain};
 

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
-use fm_jobs::check::{self, Check, FindingDocument, Matrix};
+use fm_check as check;
+use fm_check::{Check, FindingDocument, Matrix};
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
 

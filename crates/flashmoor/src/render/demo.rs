@@ -1,7 +1,7 @@
 //! The demo as people watch it, and its closing table.
 
 use comfy_table::{Table, presets};
-use fm_jobs::demo::{Demo, Told};
+use fm_lab::demo::{Demo, Told};
 
 use super::{GOOD, Output, STRONG};
 

@@ -1,6 +1,6 @@
 //! Firmware descriptors and what is wrong with them, for people.
 
-use fm_jobs::descriptors::DescriptorsDocument;
+use fm_images::descriptors::DescriptorsDocument;
 
 use super::{BAD, GOOD, Output, STRONG};
 

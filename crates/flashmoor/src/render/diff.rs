@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fm_jobs::diff::{DiffDocument, DiffModule, DiffVolume};
+use fm_images::diff::{DiffDocument, DiffModule, DiffVolume};
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
 

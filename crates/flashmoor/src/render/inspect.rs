@@ -1,6 +1,6 @@
 //! What a file is, for people: the facts, the flash map to scale, the tree.
 
-use fm_jobs::inspect::{
+use fm_images::inspect::{
     DamageDocument, ImageDocument, InspectDocument, NodeDocument, PartDocument, RegionDocument, StoreDocument,
 };
 

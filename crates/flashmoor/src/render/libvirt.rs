@@ -1,6 +1,6 @@
 //! `libvirt install`, `status`, `adopt`: as text.
 
-use fm_jobs::libvirt::{Adopt, AdoptedDomain, Installed, Status};
+use fm_agent::libvirt::{Adopt, AdoptedDomain, Installed, Status};
 
 use super::{BAD, GOOD, Output, STRONG};
 

@@ -3,8 +3,8 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use fm_jobs::harvest::Harvested;
-use fm_jobs::migrate::{Event, Migrated, Progress};
+use fm_transfer::harvest::Harvested;
+use fm_transfer::migrate::{Event, Migrated, Progress};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use fm_jobs::ps::{Ps, PsCode, PsGuest, PsMigration, PsVars};
+use fm_agent::ps::{Ps, PsCode, PsGuest, PsMigration, PsVars};
 
 use super::{BAD, CARE, GOOD, Output, STRONG, plain};
 

@@ -1,8 +1,8 @@
 //! What the `saved` verbs found and did, as text.
 
-use fm_jobs::saved::{Adopted, Extracted, RestorePlan, SavedDiff, SavedVars, Side};
+use fm_saved::{Adopted, Extracted, RestorePlan, SavedDiff, SavedVars, Side};
 
-use fm_jobs::stream::Streamed;
+use fm_saved::stream::Streamed;
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
 

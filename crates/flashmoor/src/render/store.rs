@@ -1,7 +1,7 @@
 //! The store's documents as text.
 
 use comfy_table::{CellAlignment, Table, presets};
-use fm_jobs::store::{
+use fm_store::verbs::{
     Export, Gc, Imported, LandingList, List, Pin, Removed, RemovedLanding, Severity, Show, Verification,
 };
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use fm_jobs::inspect::{ImageDocument, InspectDocument, RegionDocument, StoreDocument};
+use fm_images::inspect::{ImageDocument, InspectDocument, RegionDocument, StoreDocument};
 
 const WIDTH: u32 = 940;
 /// Of the flash.

@@ -1,6 +1,6 @@
 //! Variable stores as text.
 
-use fm_jobs::vars::{DbxForecast, SecureBootStatus, Shown, VariableDocument, VarsChange, VarsDiff, VarsList};
+use fm_variables::{DbxForecast, SecureBootStatus, Shown, VariableDocument, VarsChange, VarsDiff, VarsList};
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
 

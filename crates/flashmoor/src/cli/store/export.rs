@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use fm_jobs::store::{self, ExportForm};
+use fm_store::verbs::{self as store, ExportForm};
 
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use fm_jobs::store::{self, GcRequest};
+use fm_store::verbs::{self as store, GcRequest};
 
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use fm_jobs::store::{self, ImportFrom};
+use fm_store::verbs::{self as store, ImportFrom};
 
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;
@@ -72,7 +72,7 @@ impl Import {
             self.replace,
         ];
         if given.contains(&true) {
-            return Err(fm_jobs::Error::Usage {
+            return Err(crate::Error::Usage {
                 message: "a build of an OCI layout brings its own files and facts".into(),
                 remedy: "leave the other options away".into(),
             });

@@ -1,7 +1,7 @@
 //! `flashmoor store landings`.
 
 use clap::Args;
-use fm_jobs::store;
+use fm_store::verbs as store;
 
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;

@@ -1,7 +1,7 @@
 //! `flashmoor store show`.
 
 use clap::Args;
-use fm_jobs::store;
+use fm_store::verbs as store;
 
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use fm_formats::image::Layout;
 use fm_formats::varstore::attribute;
-use fm_jobs::Error;
-use fm_jobs::inspect::Cache;
-use fm_jobs::vars::{
-    self, ConvertRequest, DeleteRequest, ExportRequest, FileFormat, ImportRequest, Into, SetRequest,
+use crate::Error;
+use fm_images::inspect::Cache;
+use fm_variables as vars;
+use fm_variables::{ConvertRequest, DeleteRequest, ExportRequest, FileFormat, ImportRequest, Into, SetRequest,
 };
 
 use super::{Context, Result, Store, Which, changed};
@@ -232,7 +232,7 @@ impl Destination {
             .map(Into::Layout)
             .map_err(|error| Error::Usage {
                 message: format!("there is no layout called {name:?}"),
-                remedy: format!("{error}, or json for QEMU's uefi-vars device"),
+                remedy: fm_remedy::Remedy::advice(format!("{error}, or json for QEMU's uefi-vars device")),
             })
     }
 }

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use fm_jobs::Error;
-use fm_jobs::vars;
+use crate::Error;
+use fm_variables as vars;
 
 use super::{Context, Result, Status, Which};
 use crate::render;

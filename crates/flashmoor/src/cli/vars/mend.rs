@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fm_jobs::vars::{self, RestoreRequest};
+use fm_variables as vars;
+use fm_variables::{RestoreRequest};
 
 use super::{Context, Result, Store, changed};
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use fm_jobs::vars::{self, Enrolment, Keys};
+use fm_variables as vars;
+use fm_variables::{Enrolment, Keys};
 
 use super::{Context, Result, Store, changed};
 use crate::cli::Status;

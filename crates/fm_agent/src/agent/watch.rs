@@ -1,0 +1,337 @@
+//! One look at the guests: what arrived is harvested, what is new is captured, what is adopted is stamped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fm_formats::Sha256;
+use fm_host::{Guest, in_one_line};
+use fm_libvirt::Stored;
+use fm_store::{Import, Landing, Store};
+
+use super::Did;
+use super::arrivals::Arrivals;
+use super::records::{Process, Records, Seen};
+use crate::Result;
+use crate::libvirt::{self, Virsh};
+
+/// A landing whose guest has not come by then is forgotten; the hook takes no longer for an arrival.
+const NEVER_CAME: Duration = Duration::from_secs(900);
+/// As long as only zeros are there, nothing has arrived; every firmware volume starts with something else.
+const HEAD_BYTES: u64 = 4096;
+/// Of the time in which firmware arrives, one part in so many is spent on reading it.
+const READING: u32 = 10;
+
+/// What is still on its way after a look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct OnItsWay {
+    /// Firmware into a landing: it is wanted as soon as it is there.
+    pub(super) landing: bool,
+    /// Firmware of a guest that came without one: when it has settled, it is stored.
+    pub(super) unsettled: bool,
+}
+
+/// What is known of the guests between two looks.
+#[derive(Debug)]
+pub(super) struct Watch<'a> {
+    store: &'a Store,
+    records: Records,
+    virsh: Virsh,
+    known: BTreeMap<Process, Sha256>,
+    arrivals: Arrivals,
+    /// When the flash of a guest that arrives is read as a whole again.
+    again: BTreeMap<Process, Instant>,
+    /// What failed is told once, and not at every look.
+    told: BTreeSet<(Option<Process>, String)>,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(store: &'a Store, records: Records, uri: Option<&str>) -> Self {
+        Self {
+            store,
+            records,
+            virsh: Virsh::new(uri),
+            known: BTreeMap::new(),
+            arrivals: Arrivals::default(),
+            again: BTreeMap::new(),
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Looks at every guest.
+    pub(super) fn look(&mut self, report: &mut dyn FnMut(&Did)) -> OnItsWay {
+        let seen = fm_host::guests()
+            .map_err(crate::Error::from)
+            .and_then(|listing| Ok((listing.guests, self.store.landings()?)));
+        let (guests, landings) = match seen {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.failed(None, &error, report);
+                return OnItsWay::default();
+            }
+        };
+        let mut on_its_way = OnItsWay::default();
+        let mut alive = BTreeSet::new();
+        for guest in guests.iter().filter(|guest| guest.flash().is_ok()) {
+            let process = Process {
+                pid: guest.pid(),
+                started: guest.process().start_ticks(),
+            };
+            match self.one(guest, &process, &landings, report) {
+                Ok(found) => {
+                    on_its_way.landing |= found.landing;
+                    on_its_way.unsettled |= found.unsettled;
+                }
+                // Who ended meanwhile needs nothing any more.
+                Err(_) if !guest.is_alive() => {}
+                Err(error) => self.failed(Some(process.clone()), &error, report),
+            }
+            alive.insert(process);
+        }
+        self.known.retain(|process, _| alive.contains(process));
+        self.arrivals.retain(&alive);
+        self.again.retain(|process, _| alive.contains(process));
+        self.told
+            .retain(|(process, _)| process.as_ref().is_none_or(|process| alive.contains(process)));
+        on_its_way
+    }
+
+    fn failed(&mut self, process: Option<Process>, error: &crate::Error, report: &mut dyn FnMut(&Did)) {
+        let why = in_one_line(error);
+        if self.told.insert((process, why.clone())) {
+            report(&Did::Failed { why });
+        }
+    }
+
+    fn one(
+        &mut self,
+        guest: &Guest,
+        process: &Process,
+        landings: &[Landing],
+        report: &mut dyn FnMut(&Did),
+    ) -> Result<OnItsWay> {
+        if let Some(landing) = landing_of(guest, landings).filter(|landing| landing.placeholder) {
+            let landing = self.landing(guest, process, landing, report)?;
+            return Ok(OnItsWay {
+                landing,
+                unsettled: false,
+            });
+        }
+        if self.known.contains_key(process) {
+            return Ok(OnItsWay::default());
+        }
+        if let Some(build) = self.records.build_of(process)? {
+            // An agent before this one has looked at this very process.
+            self.known.insert(process.clone(), build);
+            return Ok(OnItsWay::default());
+        }
+        let came = guest
+            .process()
+            .arguments()?
+            .iter()
+            .any(|word| word == "-incoming");
+        if came && !self.arrivals.may_have_settled(guest, process, &self.virsh) {
+            return Ok(OnItsWay {
+                landing: false,
+                unsettled: true,
+            });
+        }
+        let code = guest.read_flash(0)?;
+        let build = Sha256::of(&code);
+        if came && !self.arrivals.has_settled(guest, process, &self.virsh, build) {
+            return Ok(OnItsWay {
+                landing: false,
+                unsettled: true,
+            });
+        }
+        if self.store.build(&build)?.is_none() {
+            self.store.import(&Import {
+                code: &code,
+                source: Some("captured from a running guest"),
+                ..Import::default()
+            })?;
+            self.records.stored(&build, now_s())?;
+            report(&Did::Captured {
+                guest: guest.label(),
+                build: build.to_string(),
+            });
+        }
+        self.saw(guest, process, build)?;
+        if self.stamp(guest, build, code.len() as u64, came)? {
+            report(&Did::Stamped {
+                guest: guest.label(),
+                build: build.to_string(),
+            });
+        }
+        Ok(OnItsWay::default())
+    }
+
+    fn saw(&mut self, guest: &Guest, process: &Process, build: Sha256) -> Result<()> {
+        self.records.saw(
+            &Seen {
+                process,
+                uuid: guest.uuid(),
+                name: guest.name(),
+                build: &build,
+            },
+            now_s(),
+        )?;
+        self.known.insert(process.clone(), build);
+        Ok(())
+    }
+
+    /// Harvests a landing if its bytes are there; tells whether they are still on their way.
+    fn landing(
+        &mut self,
+        guest: &Guest,
+        process: &Process,
+        landing: &Landing,
+        report: &mut dyn FnMut(&Did),
+    ) -> Result<bool> {
+        let memory = guest.memory()?;
+        let region = guest.flash_region(&memory, 0)?;
+        let head = guest.read_region(&memory, 0, region, HEAD_BYTES)?;
+        let now = Instant::now();
+        let is_early = self.again.get(process).is_some_and(|again| now < *again);
+        if is_early || head.iter().all(|byte| *byte == 0) {
+            return Ok(true);
+        }
+        let build = Sha256::of(&guest.read_region(&memory, 0, region, u64::MAX)?);
+        if build != landing.code {
+            self.again
+                .insert(process.clone(), Instant::now() + now.elapsed() * READING);
+            return Ok(true);
+        }
+        let is_new = self.store.build(&build)?.is_none();
+        fm_transfer::harvest::after_migration(self.store, guest.pid(), Some(build))?;
+        if is_new {
+            self.records.stored(&build, now_s())?;
+        }
+        self.saw(guest, process, build)?;
+        report(&Did::Harvested {
+            guest: guest.label(),
+            build: build.to_string(),
+        });
+        Ok(false)
+    }
+
+    /// An adopted domain that runs another build than it says is told the truth. Who came by a stream brought along
+    /// what its source knew of it, unless it was saved before its domain was adopted. Who is no domain, or whose
+    /// libvirt does not answer, is left alone.
+    fn stamp(&self, guest: &Guest, build: Sha256, code_bytes: u64, came: bool) -> Result<bool> {
+        let Some(uuid) = guest.uuid() else {
+            return Ok(false);
+        };
+        let identity = match libvirt::stamped(&self.virsh, uuid) {
+            Ok(Some(identity)) if identity.build == build || came => return Ok(false),
+            Ok(Some(identity)) => identity,
+            Ok(None) => match libvirt::defined(&self.virsh, uuid) {
+                Ok(Some(identity)) => identity,
+                _ => return Ok(false),
+            },
+            Err(_) => return Ok(false),
+        };
+        let stored = Stored {
+            build,
+            code_bytes,
+            vars_bytes: guest.flash_unit(1).ok().and_then(|unit| unit.size_bytes),
+            vars_template: identity.vars_template,
+            code: Default::default(),
+            template: None,
+            chosen: None,
+        };
+        self.virsh.stamp(uuid, &fm_libvirt::metadata(&stored))?;
+        Ok(true)
+    }
+
+    /// Removes what the agent stored and nobody has needed for `keep`.
+    pub(super) fn collect(&mut self, keep: Duration, report: &mut dyn FnMut(&Did)) {
+        if let Err(error) = self.try_collect(keep, report) {
+            self.failed(None, &error, report);
+        }
+    }
+
+    fn try_collect(&mut self, keep: Duration, report: &mut dyn FnMut(&Did)) -> Result<()> {
+        let now_s = now_s();
+        for (process, build) in &self.known {
+            let seen = Seen {
+                process,
+                uuid: None,
+                name: None,
+                build,
+            };
+            self.records.saw(&seen, now_s)?;
+        }
+        let before_s = now_s.saturating_sub(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX));
+        for landing in libvirt::forget_those_who_never_came(self.store, NEVER_CAME)? {
+            report(&Did::Forgot { landing });
+        }
+        // Whose libvirt does not answer may need whatever is pinned for it.
+        let domains = self.virsh.uuids().ok();
+        if let Some(domains) = &domains {
+            self.adopted(domains, now_s)?;
+        }
+        let mut unneeded = self.records.unneeded(before_s)?;
+        unneeded.retain(|build| !self.known.values().any(|needed| needed == build));
+        for build in domains.iter().flat_map(|_| &unneeded) {
+            self.let_go(build)?;
+        }
+        for build in fm_store::verbs::collect_unneeded(self.store, &unneeded, keep)? {
+            self.records.forget(Some(&build), before_s)?;
+            report(&Did::Collected {
+                build: build.to_string(),
+            });
+        }
+        self.records.forget(None, before_s)?;
+        Ok(())
+    }
+
+    /// What `adopt` stored is the agent's to remove as well, once all the domains that it is pinned for are gone.
+    fn adopted(&mut self, domains: &[String], now_s: i64) -> Result<()> {
+        for build in self.store.builds()? {
+            let mut pinned_for = build
+                .pins
+                .iter()
+                .filter_map(|pin| libvirt::pinned_for(pin))
+                .peekable();
+            if pinned_for.peek().is_none() {
+                continue;
+            }
+            if build
+                .source
+                .is_some_and(|source| source.starts_with(libvirt::SOURCE))
+            {
+                self.records.stored(&build.id, now_s)?;
+            }
+            if pinned_for.any(|uuid| domains.iter().any(|domain| domain == uuid)) {
+                self.records.needed(&build.id, now_s)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away the pins of domains that nobody has heard of for so long; those of others stay.
+    fn let_go(&self, build: &Sha256) -> Result<()> {
+        let pins = self
+            .store
+            .build(build)?
+            .map(|build| build.pins)
+            .unwrap_or_default();
+        for pin in pins.iter().filter(|pin| libvirt::pinned_for(pin).is_some()) {
+            self.store.unpin(build, Some(pin))?;
+        }
+        Ok(())
+    }
+}
+
+/// The landing that a guest's CODE flash was started from.
+fn landing_of<'a>(guest: &Guest, landings: &'a [Landing]) -> Option<&'a Landing> {
+    let path = guest.flash_unit(0).ok()?.path.as_ref()?;
+    landings
+        .iter()
+        .find(|landing| landing.path == *path || landing.path.canonicalize().is_ok_and(|real| real == *path))
+}
+
+fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

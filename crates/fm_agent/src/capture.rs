@@ -1,0 +1,195 @@
+//! `capture`: stores the firmware that running guests use, before somebody replaces its file.
+//!
+//! The bytes are those in the guests' memory, so that this works after the file was replaced as well. Each
+//! build is pinned for its guest: it stays until somebody lets go of it, also when the guest is shut off.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use fm_formats::Sha256;
+use fm_formats::varstore::VarStore;
+use fm_host::{FlashUnit, Guest, in_one_line};
+use fm_store::{IMAGE_LIMIT_BYTES, Import, Store};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use fm_check::next_boot_code::{self, Absent};
+use crate::Result;
+
+/// `flashmoor/capture/1`: what running guests use, and where it is stored now.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Capture {
+    /// `flashmoor/capture/1`.
+    pub schema: &'static str,
+    /// The store's folder.
+    pub store: PathBuf,
+    /// The guests whose CODE is stored now.
+    pub guests: Vec<Captured>,
+    /// Guests whose CODE could not be stored.
+    pub failures: Vec<Failure>,
+    /// Guests that have no CODE to store, and processes that only look like guests: one line each.
+    pub remarks: Vec<String>,
+}
+
+/// A guest whose CODE is stored.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Captured {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its UUID.
+    pub uuid: Option<String>,
+    /// Its CODE.
+    pub code: Code,
+    /// Where the build is stored: a guest started with this path gets the very same CODE.
+    pub stored: PathBuf,
+    /// Whether the store did not have it before.
+    pub new: bool,
+}
+
+/// A guest's CODE, in its memory and in its file.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Code {
+    /// Its file, as the guest's command line has it.
+    pub path: Option<PathBuf>,
+    /// Its size in the guest's memory.
+    pub size_bytes: u64,
+    /// What the guest runs.
+    pub running_sha256: String,
+    /// What the file holds now: what a cold boot would get. Nothing if that can't be told.
+    pub file_sha256: Option<String>,
+    /// Whether a cold boot would get something else, or nothing where the file is gone; absent if that can't
+    /// be told.
+    pub drift: Option<bool>,
+}
+
+/// A guest whose CODE could not be stored.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Failure {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub name: Option<String>,
+    /// Why, with what lies behind it.
+    pub why: String,
+}
+
+/// Stores the CODE of one guest: a pid, a name, a UUID or a QMP socket.
+///
+/// # Errors
+/// If no or several guests are meant, its memory can't be read, or the store refuses.
+pub fn one(store: &Store, selector: &str) -> Result<Capture> {
+    let guest = fm_host::find(selector)?;
+    let captured = capture(store, &guest)?;
+    Ok(document(store, vec![captured], Vec::new(), Vec::new()))
+}
+
+/// Stores the CODE of every guest of this host.
+///
+/// # Errors
+/// If there is no process table. What of a single guest fails is told in the document.
+pub fn all(store: &Store) -> Result<Capture> {
+    let listing = fm_host::guests()?;
+    Ok(each(store, &listing.guests, listing.remarks, |_| {}))
+}
+
+/// Stores the CODE of these guests, and tells of each that failed.
+/// `stored` hears of each that succeeded, at once.
+pub(crate) fn each(
+    store: &Store,
+    guests: &[Guest],
+    mut remarks: Vec<String>,
+    mut stored: impl FnMut(&Captured),
+) -> Capture {
+    let (mut captured, mut failures) = (Vec::new(), Vec::new());
+    for guest in guests {
+        if let Err(error @ fm_host::Error::NoFlash { .. }) = guest.flash() {
+            remarks.push(in_one_line(&error));
+            continue;
+        }
+        match capture(store, guest) {
+            Ok(done) => {
+                stored(&done);
+                captured.push(done);
+            }
+            // Who ended meanwhile needs nothing any more.
+            Err(_) if !guest.is_alive() => {}
+            Err(error) => failures.push(Failure {
+                pid: guest.pid(),
+                name: guest.name().map(str::to_owned),
+                why: in_one_line(&error),
+            }),
+        }
+    }
+    document(store, captured, failures, remarks)
+}
+
+fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
+    let unit = guest.flash_unit(0)?;
+    let bytes = guest.read_flash(0)?;
+    let reason = match (guest.name(), guest.uuid()) {
+        (Some(name), Some(uuid)) => format!("captured for guest {name} ({uuid})"),
+        (Some(who), None) | (None, Some(who)) => format!("captured for guest {who}"),
+        (None, None) => "captured for a guest without a name".into(),
+    };
+    let now = next_boot_code::digest(guest, unit);
+    let file = now.as_ref().ok().map(|(digest, _)| *digest);
+    // A template belongs to the build that it came with: only beside the very same CODE it is that one.
+    let same = file == Some(Sha256::of(&bytes));
+    let template = if same { template_of(guest, unit) } else { None };
+    let done = store.import(&Import {
+        code: &bytes,
+        vars_template: template.as_deref(),
+        pin: Some(&reason),
+        ..Import::default()
+    })?;
+    Ok(Captured {
+        pid: guest.pid(),
+        name: guest.name().map(str::to_owned),
+        uuid: guest.uuid().map(str::to_owned),
+        code: Code {
+            path: unit.path.clone(),
+            size_bytes: bytes.len() as u64,
+            running_sha256: done.id.to_string(),
+            file_sha256: file.map(|file| file.to_string()),
+            drift: match now {
+                Ok((file, _)) => Some(file != done.id),
+                Err(Absent::Gone) => Some(true),
+                Err(Absent::Unknown(_)) => None,
+            },
+        },
+        stored: done.path,
+        new: done.new,
+    })
+}
+
+/// The VARS template that packages put beside `code`.
+pub(crate) fn template(code: &Path) -> Option<Vec<u8>> {
+    beside(&code.canonicalize().ok()?, fm_host::open_regular)
+}
+
+/// The same for the CODE of a guest, which may see other files than we do.
+fn template_of(guest: &Guest, unit: &FlashUnit) -> Option<Vec<u8>> {
+    beside(&guest.shown_path(unit).ok()?, |path| guest.open_shown(path))
+}
+
+fn beside(code: &Path, open: impl Fn(&Path) -> std::io::Result<File>) -> Option<Vec<u8>> {
+    let path = code.with_file_name(fm_check::template_name(code.file_name()?.to_str()?));
+    let file = if path == code { None } else { open(&path).ok() }?;
+    let mut bytes = Vec::new();
+    file.take(IMAGE_LIMIT_BYTES + 1).read_to_end(&mut bytes).ok()?;
+    let is_template = bytes.len() as u64 <= IMAGE_LIMIT_BYTES && VarStore::parse(&bytes).is_ok();
+    is_template.then_some(bytes)
+}
+
+fn document(store: &Store, guests: Vec<Captured>, failures: Vec<Failure>, remarks: Vec<String>) -> Capture {
+    Capture {
+        schema: "flashmoor/capture/1",
+        store: store.path().to_owned(),
+        guests,
+        failures,
+        remarks,
+    }
+}

@@ -1,0 +1,212 @@
+//! The guard: a package manager's hook that captures what running guests use before their firmware package
+//! is replaced, and tells afterwards which guests drift and what a cold boot would mean for each.
+//!
+//! A failure of ours never fails the package manager, unless the hook was installed to block.
+
+mod hook;
+mod packages;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fm_host::{Guest, in_one_line};
+use fm_store::Store;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::capture::{self, Capture, Captured};
+use fm_check::{Images, PhaseDocument};
+use fm_check::next_boot_code::{self, Absent};
+use crate::{Error, Result};
+
+pub use hook::{Hook, Install, Manager, Status, install, status, uninstall};
+pub use packages::{Leaving, read_apt, read_files};
+
+/// What the first half remembers for the second, in the store's folder.
+const MEMORY: &str = "guard.json";
+const MEMORY_LIMIT_BYTES: u64 = 4 << 20;
+
+/// `flashmoor/guard/1`: which guests drift after an upgrade.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct After {
+    /// `flashmoor/guard/1`.
+    pub schema: &'static str,
+    /// The guests whose CODE file now holds something else than they run, or nothing that can be read.
+    pub guests: Vec<Drift>,
+}
+
+/// A guest that drifts.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Drift {
+    /// Its pid.
+    pub pid: u32,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its CODE file.
+    pub path: PathBuf,
+    /// What it runs.
+    pub running_sha256: String,
+    /// The size of that.
+    pub running_size_bytes: u64,
+    /// What the file holds now; nothing if it is gone, or not known.
+    pub file_sha256: Option<String>,
+    /// The size of that.
+    pub file_size_bytes: Option<u64>,
+    /// Why it is not known what the file holds now, and so whether the guest drifts.
+    pub file_unknown: Option<String>,
+    /// Where the build that it runs is stored.
+    pub stored: PathBuf,
+    /// What the next cold boot brings, by the judge; nothing if that could not be judged.
+    pub cold_boot: Option<PhaseDocument>,
+    /// Why it could not be judged.
+    pub not_judged: Option<String>,
+}
+
+/// The captured guests of an upgrade that is under way.
+#[derive(Debug, Serialize, Deserialize)]
+struct Memory {
+    guests: Vec<Captured>,
+}
+
+/// Before packages are replaced: captures the guests whose CODE file is among what leaves the system below
+/// `root`; all guests, if that is not known.
+///
+/// # Errors
+/// If there is no process table, or the store's folder can't be written.
+pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<Capture> {
+    let mut listing = fm_host::guests()?;
+    if let Some(leaving) = leaving {
+        let files = packages::files(root, leaving);
+        listing
+            .guests
+            .retain(|guest| code_paths(guest).iter().any(|path| files.contains(path)));
+    }
+    if listing.guests.is_empty() {
+        return Ok(capture::each(store, &[], Vec::new(), |_| {}));
+    }
+    let mut memory = Memory { guests: Vec::new() };
+    let mut remembered = None;
+    // Whoever was captured is remembered also when time is over at the next.
+    let done = capture::each(store, &listing.guests, Vec::new(), |captured| {
+        memory.guests.push(captured.clone());
+        remembered = Some(remember(store, &memory));
+    });
+    remembered.unwrap_or_else(|| remember(store, &memory))?;
+    Ok(done)
+}
+
+/// After packages were replaced: which of the captured guests drift now. Each is told once.
+///
+/// # Errors
+/// If what [`before`] remembered can't be read.
+pub fn after(store: &Store) -> Result<After> {
+    let Some(mut memory) = recall(store)? else {
+        return Ok(After {
+            schema: "flashmoor/guard/1",
+            guests: Vec::new(),
+        });
+    };
+    let running = fm_host::guests()?.guests;
+    let images = Images::default();
+    let mut drifting = Vec::new();
+    memory.guests.retain(|captured| {
+        let Some(guest) = running.iter().find(|guest| guest.pid() == captured.pid) else {
+            return false;
+        };
+        let drift = drift(captured, guest, &images);
+        let is_told = drift.is_some();
+        drifting.extend(drift);
+        !is_told
+    });
+    if memory.guests.is_empty() {
+        let path = store.path().join(MEMORY);
+        fs::remove_file(&path).map_err(|source| Error::File {
+            action: "remove",
+            path,
+            source,
+        })?;
+    } else {
+        remember(store, &memory)?;
+    }
+    Ok(After {
+        schema: "flashmoor/guard/1",
+        guests: drifting,
+    })
+}
+
+fn drift(captured: &Captured, guest: &Guest, images: &Images) -> Option<Drift> {
+    let path = captured.code.path.clone()?;
+    let unit = guest.flash_unit(0).ok()?;
+    let (mut file_sha256, mut file_size_bytes, mut file_unknown) = (None, None, None);
+    match next_boot_code::digest(guest, unit) {
+        Ok((digest, _)) if digest.to_string() == captured.code.running_sha256 => return None,
+        Ok((digest, size_bytes)) => {
+            file_sha256 = Some(digest.to_string());
+            file_size_bytes = Some(size_bytes);
+        }
+        Err(Absent::Gone) => {}
+        Err(Absent::Unknown(why)) => file_unknown = Some(why),
+    }
+    let (cold_boot, not_judged) = match (&file_unknown, fm_check::cold_boot(guest, images)) {
+        (Some(why), _) => (None, Some(why.clone())),
+        (None, Ok(phase)) => (phase, None),
+        (None, Err(error)) => (None, Some(in_one_line(&error))),
+    };
+    Some(Drift {
+        pid: captured.pid,
+        name: captured.name.clone(),
+        path,
+        running_sha256: captured.code.running_sha256.clone(),
+        running_size_bytes: captured.code.size_bytes,
+        file_sha256,
+        file_size_bytes,
+        file_unknown,
+        stored: captured.stored.clone(),
+        cold_boot,
+        not_judged,
+    })
+}
+
+/// A guest's CODE file as it is named, and without links on the way, as a package's list of files has it.
+fn code_paths(guest: &Guest) -> Vec<PathBuf> {
+    let Ok(unit) = guest.flash_unit(0) else {
+        return Vec::new();
+    };
+    unit.path.iter().cloned().chain(guest.shown_path(unit)).collect()
+}
+
+fn remember(store: &Store, memory: &Memory) -> Result<()> {
+    let path = store.path().join(MEMORY);
+    let fresh = path.with_extension("new");
+    let bytes = serde_json::to_vec(memory).unwrap_or_default();
+    let written = fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, &path));
+    written.map_err(|source| Error::File {
+        action: "write",
+        path,
+        source,
+    })
+}
+
+fn recall(store: &Store) -> Result<Option<Memory>> {
+    let path = store.path().join(MEMORY);
+    let failed = |source| Error::File {
+        action: "read",
+        path: path.clone(),
+        source,
+    };
+    let bytes = match fs::metadata(&path) {
+        Ok(file) if file.len() <= MEMORY_LIMIT_BYTES => fs::read(&path).map_err(failed)?,
+        Ok(_) => return Err(failed(std::io::ErrorKind::FileTooLarge.into())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| failed(error.into()))
+}
+
+/// An error with its reasons, in the one line that a package manager's output has room for.
+#[must_use]
+pub fn in_words(error: &Error) -> String {
+    in_one_line(error)
+}

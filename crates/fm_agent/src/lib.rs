@@ -1,0 +1,10 @@
+//! What every guest of this host runs, kept for it: ps, capture, guard, libvirt, the agent.
+
+pub mod agent;
+pub mod capture;
+mod error;
+pub mod guard;
+pub mod libvirt;
+pub mod ps;
+
+pub use error::{Error, Result};

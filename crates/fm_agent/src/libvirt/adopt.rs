@@ -1,0 +1,275 @@
+//! `libvirt adopt` and `unadopt`: a domain's definition names the stored build that the domain runs.
+
+mod back;
+mod firmware;
+
+use std::path::PathBuf;
+
+use fm_remedy::Failure as _;
+use fm_formats::Sha256;
+use fm_libvirt::{Domain, Stored};
+use fm_store::{Import, Store};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub(super) use self::firmware::is_qcow2;
+use self::firmware::{Firmware, Template};
+use super::Error;
+use fm_libvirt::virsh::{Info, Virsh};
+use crate::Result;
+
+/// Which domains are meant.
+#[derive(Debug, Clone)]
+pub enum Which {
+    /// This one, by name or UUID.
+    One(String),
+    /// All that libvirt knows.
+    All,
+}
+
+/// `flashmoor/libvirt-adopt/1`: what became of domains; also of `unadopt`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Adopt {
+    /// `flashmoor/libvirt-adopt/1`.
+    pub schema: &'static str,
+    /// The domains that are adopted now, or with `unadopt`, not any more.
+    pub domains: Vec<AdoptedDomain>,
+    /// Those that failed.
+    pub failures: Vec<DomainFailure>,
+    /// Those that have nothing to adopt: one line each.
+    pub remarks: Vec<String>,
+}
+
+/// A domain that is adopted.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct AdoptedDomain {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+    /// The build that it is held to: the sha256 of CODE.
+    pub build: String,
+    /// The length of CODE.
+    pub code_bytes: u64,
+    /// The length of VARS, if it has it.
+    pub vars_bytes: Option<u64>,
+    /// CODE at the next cold boot; nothing if the domain has no definition that outlives it.
+    pub loader: Option<PathBuf>,
+    /// Whether the definition was changed.
+    pub definition_changed: bool,
+    /// Whether it runs, so that what runs says its build as well.
+    pub running: bool,
+}
+
+/// A domain that failed.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct DomainFailure {
+    /// Its name.
+    pub name: String,
+    /// Why, with what lies behind it.
+    pub why: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// Adopts domains of the libvirt at `uri`, which must be this host's.
+///
+/// # Errors
+/// If libvirt does not answer; for a single domain, whatever fails of it.
+pub fn adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<Adopt> {
+    each(uri, which, |virsh, info| adopt_one(store, virsh, info))
+}
+
+/// Gives definitions back as they were, `forced` also where a domain could not start with that.
+///
+/// # Errors
+/// As [`adopt`].
+pub fn unadopt(store: &Store, uri: Option<&str>, which: &Which, forced: bool) -> Result<Adopt> {
+    each(uri, which, |virsh, info| back::one(store, virsh, info, forced))
+}
+
+/// What became of one domain: done, or nothing to do for that reason.
+type Done = std::result::Result<AdoptedDomain, String>;
+
+fn each(
+    uri: Option<&str>,
+    which: &Which,
+    mut act: impl FnMut(&Virsh, &Info) -> Result<Done>,
+) -> Result<Adopt> {
+    let virsh = Virsh::new(uri);
+    let mut all = Adopt {
+        schema: "flashmoor/libvirt-adopt/1",
+        domains: Vec::new(),
+        failures: Vec::new(),
+        remarks: Vec::new(),
+    };
+    let names = match which {
+        Which::One(name) => {
+            match act(&virsh, &virsh.info(name)?)? {
+                Ok(done) => all.domains.push(done),
+                Err(why) => all.remarks.push(why),
+            }
+            return Ok(all);
+        }
+        Which::All => virsh.names()?,
+    };
+    for name in names {
+        let done = virsh
+            .info(&name)
+            .map_err(Into::into)
+            .and_then(|info| act(&virsh, &info));
+        match done {
+            Ok(Ok(done)) => all.domains.push(done),
+            Ok(Err(why)) => all.remarks.push(why),
+            Err(error @ crate::Error::Libvirt(Error::NoFlash { .. })) => {
+                all.remarks.push(crate::guard::in_words(&error));
+            }
+            Err(error) => all.failures.push(DomainFailure {
+                name,
+                why: crate::guard::in_words(&error),
+                remedy: error.remedy().map(|remedy| remedy.advice.into_owned()),
+            }),
+        }
+    }
+    Ok(all)
+}
+
+/// How the origin of a build begins that `adopt` was the first to store.
+pub(crate) const SOURCE: &str = "libvirt domain ";
+/// How the pins of adopted domains begin.
+const PIN: &str = "adopted for domain ";
+
+fn pin(info: &Info) -> String {
+    format!("{PIN}{} ({})", info.name, info.uuid)
+}
+
+/// The UUID of the domain that a pin of ours is for.
+pub(crate) fn pinned_for(pin: &str) -> Option<&str> {
+    let (_, uuid) = pin.strip_prefix(PIN)?.rsplit_once(" (")?;
+    uuid.strip_suffix(')')
+}
+
+fn parse(info: &Info, xml: &str) -> Result<Domain, Error> {
+    Domain::parse(xml).map_err(|source| Error::Xml {
+        domain: info.name.clone(),
+        source,
+    })
+}
+
+fn adopt_one(store: &Store, virsh: &Virsh, info: &Info) -> Result<Done> {
+    let live = if info.is_running {
+        Some(parse(info, &virsh.live(&info.uuid)?)?)
+    } else {
+        None
+    };
+    let inactive = if info.is_persistent {
+        Some(virsh.inactive(&info.uuid)?)
+    } else {
+        None
+    };
+    let defined = inactive.as_deref().map(|xml| parse(info, xml)).transpose()?;
+    for domain in [&live, &defined].into_iter().flatten() {
+        check(info, domain)?;
+    }
+    let Some(now) = live.as_ref().or(defined.as_ref()) else {
+        return Ok(Err(format!("domain {} is gone", info.name)));
+    };
+    let firmware = match &info.managed_save {
+        _ if info.is_running => firmware::running(info)?,
+        Some(image) => firmware::saved(store, image, now)?,
+        None => firmware::from_files(info, now)?,
+    };
+    let domains: Vec<&Domain> = [&defined, &live].into_iter().flatten().collect();
+    let template = firmware::template(store, &domains, &firmware);
+    let imported = store.import(&Import {
+        code: &firmware.code,
+        vars_template: template.bytes.as_deref(),
+        source: Some(&format!("{SOURCE}{}", info.name)),
+        pin: Some(&pin(info)),
+        ..Import::default()
+    })?;
+    let stored = stored(store, imported.id, &firmware, &template, now)?;
+    let mut definition_changed = false;
+    if let Some(xml) = &inactive {
+        let edited = fm_libvirt::adopted(xml, &stored).map_err(|source| Error::Definition {
+            domain: info.name.clone(),
+            source,
+        })?;
+        definition_changed = edited != *xml;
+        if definition_changed {
+            virsh.define(&edited)?;
+        }
+    }
+    if info.is_running {
+        virsh.stamp(&info.uuid, &fm_libvirt::metadata(&stored))?;
+    }
+    // A build that the domain was adopted with before is not needed for it any more.
+    let before = now.identity.as_ref().map(|ours| ours.build);
+    if let Some(before) = before.filter(|before| *before != stored.build)
+        && store.build(&before)?.is_some()
+    {
+        store.unpin(&before, Some(&pin(info)))?;
+    }
+    Ok(Ok(AdoptedDomain {
+        name: info.name.clone(),
+        uuid: info.uuid.clone(),
+        build: stored.build.to_string(),
+        code_bytes: stored.code_bytes,
+        vars_bytes: stored.vars_bytes,
+        loader: inactive.map(|_| stored.code),
+        definition_changed,
+        running: info.is_running,
+    }))
+}
+
+/// Whether there is CODE flash that can be held.
+fn check(info: &Info, domain: &Domain) -> Result<(), Error> {
+    let no_flash = |firmware: &str| Error::NoFlash {
+        domain: info.name.clone(),
+        firmware: firmware.to_owned(),
+    };
+    let not_raw = |what| Error::NotRaw {
+        domain: info.name.clone(),
+        what,
+    };
+    match &domain.loader {
+        None if domain.chooses => {}
+        None => return Err(no_flash("QEMU's default, SeaBIOS")),
+        Some(loader) if loader.path.is_none() && domain.chooses => {}
+        Some(loader) if !loader.is_flash => return Err(no_flash("a ROM image, as with -bios")),
+        Some(loader) if !loader.is_raw => return Err(not_raw("CODE")),
+        Some(_) => {}
+    }
+    match &domain.nvram {
+        Some(nvram) if !nvram.is_raw => Err(not_raw("VARS")),
+        _ => Ok(()),
+    }
+}
+
+fn stored(
+    store: &Store,
+    id: Sha256,
+    firmware: &Firmware,
+    template: &Template,
+    now: &Domain,
+) -> Result<Stored> {
+    let build = store
+        .build(&id)?
+        .ok_or_else(|| fm_store::Error::UnknownBuild { text: id.to_string() })?;
+    let stored = build
+        .templates
+        .into_iter()
+        .find(|part| Some(part.sha256) == template.sha256);
+    let nvram = now.nvram.as_ref().and_then(|nvram| nvram.path.clone());
+    Ok(Stored {
+        build: id,
+        code_bytes: firmware.code.len() as u64,
+        vars_bytes: firmware.vars_bytes,
+        code: build.code.path,
+        vars_template: template.sha256,
+        template: stored.map(|part| part.path),
+        chosen: now
+            .flash()
+            .map(|_| (nvram, now.loader.as_ref().is_some_and(|loader| loader.secure))),
+    })
+}

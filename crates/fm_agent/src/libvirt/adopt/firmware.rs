@@ -1,0 +1,177 @@
+//! Which firmware a domain has: CODE, the length of VARS, and the template that VARS are made from.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use fm_formats::Sha256;
+use fm_libvirt::Domain;
+use fm_store::Store;
+
+use crate::libvirt::Error;
+use fm_libvirt::virsh::Info;
+use fm_check::next_boot_code::digest_at;
+use crate::Result;
+use crate::capture;
+use fm_saved as saved;
+
+/// The firmware of a domain.
+pub(super) struct Firmware {
+    pub(super) code: Vec<u8>,
+    pub(super) vars_bytes: Option<u64>,
+}
+
+/// Of a domain that runs: its own memory, whatever its files hold by now.
+pub(super) fn running(info: &Info) -> Result<Firmware> {
+    let guest = fm_host::find(&info.uuid)?;
+    let code = guest.read_flash(0)?;
+    let vars_bytes = guest.flash_unit(1).ok().and_then(|unit| unit.size_bytes);
+    Ok(Firmware { code, vars_bytes })
+}
+
+/// Of a domain whose memory libvirt keeps in a file: its next start goes on with that, and so the file has to name
+/// the stored build as well.
+pub(super) fn saved(store: &Store, image: &Path, domain: &Domain) -> Result<Firmware> {
+    let request = saved::Adopt {
+        path: image.to_owned(),
+    };
+    let adopted = saved::adopt(store, &request)?;
+    Ok(Firmware {
+        code: read(&adopted.loader)?,
+        vars_bytes: vars_bytes(domain),
+    })
+}
+
+/// Of a domain that is off: what it would boot from.
+pub(super) fn from_files(info: &Info, domain: &Domain) -> Result<Firmware> {
+    let Some(path) = domain.flash() else {
+        return Err(Error::Definition {
+            domain: info.name.clone(),
+            source: fm_libvirt::AdoptError::NotChosen,
+        }
+        .into());
+    };
+    if !path.exists() {
+        return Err(Error::FirmwareGone {
+            domain: info.name.clone(),
+            path: path.clone(),
+        }
+        .into());
+    }
+    let not_raw = |what| Error::NotRaw {
+        domain: info.name.clone(),
+        what,
+    };
+    if is_qcow2(path) {
+        return Err(not_raw("CODE").into());
+    }
+    let nvram = domain.nvram.as_ref();
+    if nvram
+        .and_then(|nvram| nvram.path.as_deref())
+        .is_some_and(is_qcow2)
+    {
+        return Err(not_raw("VARS").into());
+    }
+    Ok(Firmware {
+        code: read(path)?,
+        vars_bytes: vars_bytes(domain),
+    })
+}
+
+/// Whether a file is a qcow2 image. libvirt 9.0 drops `format='qcow2'` from what it is given, so that a definition
+/// may call such a file raw.
+pub(in crate::libvirt) fn is_qcow2(path: &Path) -> bool {
+    let mut magic = [0; 4];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut magic))
+        .is_ok()
+        && magic == *b"QFI\xfb"
+}
+
+fn vars_bytes(domain: &Domain) -> Option<u64> {
+    let length = |path: &PathBuf| path.metadata().ok().map(|file| file.len());
+    let nvram = domain.nvram.as_ref()?;
+    let own = nvram.path.as_ref().and_then(length);
+    own.or_else(|| nvram.template.as_ref().and_then(length))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let failed = |source| crate::Error::file("read", path, source);
+    let len = path.metadata().map_err(failed)?.len();
+    if len > fm_store::IMAGE_LIMIT_BYTES {
+        return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
+    }
+    fs::read(path).map_err(failed)
+}
+
+/// The template that a domain's VARS are made from.
+#[derive(Default)]
+pub(super) struct Template {
+    /// Its digest, if it is known.
+    pub(super) sha256: Option<Sha256>,
+    /// What it holds, if it is here.
+    pub(super) bytes: Option<Vec<u8>>,
+}
+
+impl Template {
+    fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            sha256: Some(Sha256::of(&bytes)),
+            bytes: Some(bytes),
+        }
+    }
+}
+
+/// The domain's own template, and never one that another domain of the same CODE brought: with that, Secure Boot
+/// would be on or off by chance. `domains` are its definition and what runs, in this order.
+pub(super) fn template(store: &Store, domains: &[&Domain], firmware: &Firmware) -> Template {
+    let fitting = |path: &Path| {
+        read(path)
+            .ok()
+            .filter(|bytes| Some(bytes.len() as u64) == firmware.vars_bytes)
+    };
+    let nvrams = || domains.iter().filter_map(|domain| domain.nvram.as_ref());
+    if nvrams().next().is_none() {
+        return Template::default();
+    }
+    let named: Vec<&Path> = nvrams().filter_map(|nvram| nvram.template.as_deref()).collect();
+    let (ours, theirs): (Vec<&Path>, Vec<&Path>) =
+        named.into_iter().partition(|path| path.starts_with(store.path()));
+    // What somebody wrote into the definition counts before what we once wrote into the metadata.
+    if let Some(bytes) = theirs.into_iter().find_map(fitting) {
+        return Template::of(bytes);
+    }
+    let identities = || domains.iter().filter_map(|domain| domain.identity.as_ref());
+    if let Some(known) = identities().find_map(|ours| ours.vars_template) {
+        return Template {
+            sha256: Some(known),
+            bytes: ours
+                .iter()
+                .filter_map(|path| fitting(path))
+                .find(|bytes| Sha256::of(bytes) == known),
+        };
+    }
+    // An older Flashmoor gave every domain of one CODE the same template, whichever came first.
+    let before = identities().find_map(|ours| ours.template_before.as_deref());
+    if let Some(bytes) = before.and_then(fitting) {
+        return Template::of(bytes);
+    }
+    // Without a word of a template libvirt takes the one that belongs to CODE's path.
+    let beside = domains
+        .iter()
+        .filter_map(|domain| domain.flash())
+        .find_map(|code| {
+            let same = digest_at(code)?.0 == Sha256::of(&firmware.code);
+            same.then(|| capture::template(code))?
+        });
+    let fits = |bytes: &Vec<u8>| Some(bytes.len() as u64) == firmware.vars_bytes;
+    if let Some(bytes) = beside.filter(fits) {
+        return Template::of(bytes);
+    }
+    let builds = store.path().join("builds");
+    ours.into_iter()
+        .filter(|path| path.starts_with(&builds))
+        .find_map(fitting)
+        .map(Template::of)
+        .unwrap_or_default()
+}

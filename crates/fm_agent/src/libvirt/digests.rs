@@ -1,0 +1,16 @@
+//! Whether a file holds what it should, by its digest.
+
+use std::path::Path;
+
+use fm_formats::Sha256;
+
+use super::FOLDER;
+use fm_files::digest_cache;
+use fm_check::next_boot_code::digest_at;
+
+/// Whether the file at `path` holds the bytes of that digest.
+pub(super) fn holds(store: &Path, path: &Path, wanted: &Sha256) -> bool {
+    let look = || digest_at(path).map(|(found, _)| found.to_string());
+    let found = digest_cache::of_file(&store.join(FOLDER).join("digests"), path, look);
+    found.and_then(|found| found.parse().ok()) == Some(*wanted)
+}

@@ -1,0 +1,92 @@
+//! Why a domain is not adopted, or a hook not in place.
+
+use std::path::PathBuf;
+
+use fm_libvirt::{AdoptError, SavedError, virsh};
+use fm_remedy::{Class, Failure};
+
+/// What can fail between libvirt and us.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// libvirt did not do it.
+    #[error(transparent)]
+    Virsh(#[from] virsh::Error),
+    /// A definition cannot be edited.
+    #[error("the definition of domain {domain} cannot be changed")]
+    Definition {
+        /// Whose.
+        domain: String,
+        /// Why.
+        source: AdoptError,
+    },
+    /// XML of libvirt's cannot be read.
+    #[error("the definition of domain {domain} cannot be read")]
+    Xml {
+        /// Whose.
+        domain: String,
+        /// Why.
+        source: SavedError,
+    },
+    /// The domain has no firmware of its own to keep.
+    #[error("domain {domain} has no CODE flash: it starts with {firmware}")]
+    NoFlash {
+        /// Which.
+        domain: String,
+        /// What it has instead.
+        firmware: String,
+    },
+    /// The flash is in a format that libvirt does not convert.
+    #[error("domain {domain} has its {what} in a file that is not raw")]
+    NotRaw {
+        /// Which.
+        domain: String,
+        /// `CODE` or `VARS`.
+        what: &'static str,
+    },
+    /// The firmware file of a domain that is off is gone.
+    #[error("domain {domain} is off and its firmware {} is gone", path.display())]
+    FirmwareGone {
+        /// Which.
+        domain: String,
+        /// Its CODE.
+        path: PathBuf,
+    },
+    /// The definition as it was names what this host does not have.
+    #[error("domain {domain} could not start with its definition as it was: {} is not on this host", path.display())]
+    NothingToGoBackTo {
+        /// Which.
+        domain: String,
+        /// What is missing.
+        path: PathBuf,
+    },
+}
+
+impl Error {
+    pub(crate) fn class(&self) -> Class {
+        Class::Failed
+    }
+
+    pub(crate) fn advice(&self) -> Option<String> {
+        Some(match self {
+            Self::Virsh(error) => return error.remedy().map(|remedy| remedy.advice.into_owned()),
+            Self::Definition {
+                source: AdoptError::NotChosen,
+                ..
+            } => "start the domain, and adopt it while it runs".into(),
+            Self::Definition { .. } | Self::Xml { .. } => return None,
+            Self::NoFlash { .. } => "nothing: there is no flash firmware to keep".into(),
+            Self::NotRaw { .. } => {
+                "convert the file with `qemu-img convert -O raw` and change the definition while the domain is off".into()
+            }
+            Self::FirmwareGone { .. } => {
+                "bring the build with `flashmoor store import` and name its path in the definition".into()
+            }
+            Self::NothingToGoBackTo { .. } => {
+                "leave it adopted, or install the package that has the file; `--force` gives the definition back all \
+                 the same, and the build stays pinned"
+                    .into()
+            }
+        })
+    }
+}

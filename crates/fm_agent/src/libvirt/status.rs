@@ -1,0 +1,291 @@
+//! `libvirt status`: whether guests' firmware follows them on this host, and if not, what is missing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use fm_store::Store;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Hook;
+use super::confine;
+use super::install::{BESIDE_HOOK, FOLDER_HOOK, PLAIN_HOOK, UNIT, calls_ours, is_ours};
+use fm_libvirt::virsh::{Info, Virsh};
+use crate::Result;
+
+/// `flashmoor/libvirt-status/1`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Status {
+    /// `flashmoor/libvirt-status/1`.
+    pub schema: &'static str,
+    /// The version of libvirt, if it is installed.
+    pub libvirt: Option<String>,
+    /// The hook.
+    pub hook: Hook,
+    /// libvirt's daemons that run.
+    pub daemons: Vec<Daemon>,
+    /// Whether the agent's unit is installed.
+    pub unit_installed: bool,
+    /// The agent that serves this store, if one runs.
+    pub agent_pid: Option<u32>,
+    /// What may forbid QEMU to read the store.
+    pub confinement: Confinement,
+    /// The domains; nothing if libvirt does not answer.
+    pub domains: Option<Vec<StatusDomain>>,
+    /// What is wrong, in words; empty if guests' firmware follows them.
+    pub problems: Vec<String>,
+}
+
+/// A daemon of libvirt's.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Daemon {
+    /// `libvirtd` or `virtqemud`.
+    pub name: String,
+    /// Its pid.
+    pub pid: u32,
+    /// Whether it started before the hook was there, and so may not know it.
+    pub older_than_hook: bool,
+}
+
+/// AppArmor and SELinux.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Confinement {
+    /// Whether the kernel enforces AppArmor profiles.
+    pub apparmor: bool,
+    /// Whether libvirt's profiles have our lines.
+    pub apparmor_lines: bool,
+    /// Whether SELinux is enabled.
+    pub selinux: bool,
+    /// The SELinux label of the store's folder, if it has one.
+    pub store_label: Option<String>,
+}
+
+/// A domain.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct StatusDomain {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// The build that it is held to, if it is adopted.
+    pub build: Option<String>,
+    /// Whether that build is in this host's store.
+    pub stored: bool,
+}
+
+/// Looks at everything; changes nothing.
+///
+/// # Errors
+/// If the hook's file can't be read.
+pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<Status> {
+    let hook = hook(root)?;
+    let since = hook
+        .installed
+        .then(|| hook.path.metadata().and_then(|file| file.modified()).ok())
+        .flatten();
+    let daemons = daemons(since);
+    let confinement = Confinement {
+        apparmor: fs::read_to_string("/sys/module/apparmor/parameters/enabled")
+            .is_ok_and(|text| text.starts_with('Y')),
+        apparmor_lines: confine::has_lines(root),
+        selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+        store_label: confine::label(store.path()),
+    };
+    let domains = domains(store, uri).ok();
+    let mut status = Status {
+        schema: "flashmoor/libvirt-status/1",
+        libvirt: version().map(|(major, minor)| format!("{major}.{minor}")),
+        hook,
+        daemons,
+        unit_installed: root.join(UNIT).exists(),
+        agent_pid: crate::agent::serving(store),
+        confinement,
+        domains,
+        problems: Vec::new(),
+    };
+    status.problems = problems(&status);
+    Ok(status)
+}
+
+fn problems(status: &Status) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !status.hook.installed {
+        problems.push("the hook is not installed: `flashmoor libvirt install`".into());
+    }
+    for daemon in status.daemons.iter().filter(|daemon| daemon.older_than_hook) {
+        problems.push(format!(
+            "{} (pid {}) started before the hook was there: restart it; guests go on",
+            daemon.name, daemon.pid
+        ));
+    }
+    if status.agent_pid.is_none() {
+        problems.push(
+            "the agent does not run: guests arrive all the same, but what they bring is not stored; \
+             `systemctl enable --now flashmoor-agent`"
+                .into(),
+        );
+    }
+    if status.confinement.apparmor && !status.confinement.apparmor_lines {
+        problems.push("AppArmor is on and its profiles lack our lines: `flashmoor libvirt install`".into());
+    }
+    let label = status.confinement.store_label.as_deref();
+    if status.confinement.selinux && !label.is_some_and(|label| label.contains(confine::TYPE)) {
+        problems.push(format!(
+            "SELinux is on and the store is labelled {}, which guests may not read: `flashmoor libvirt install` says \
+             what to do",
+            label.unwrap_or("nothing")
+        ));
+    }
+    match &status.domains {
+        None => problems.push("libvirt does not answer: `virsh -c qemu:///system list`".into()),
+        Some(domains) => {
+            for domain in domains
+                .iter()
+                .filter(|domain| domain.build.is_some() && !domain.stored)
+            {
+                problems.push(format!(
+                    "the build of domain {} is not stored here: it can leave, but not start again",
+                    domain.name
+                ));
+            }
+        }
+    }
+    problems
+}
+
+fn hook(root: &Path) -> Result<Hook> {
+    let places: [PathBuf; 2] = [root.join(FOLDER_HOOK), root.join(PLAIN_HOOK)];
+    for path in &places {
+        if path.exists() && is_ours(path)? {
+            return Ok(Hook {
+                path: path.clone(),
+                installed: true,
+            });
+        }
+    }
+    // One of somebody else's may call ours.
+    let [path, plain] = places;
+    let beside = root.join(BESIDE_HOOK);
+    let installed = beside.exists() && is_ours(&beside)? && calls_ours(&plain)?;
+    Ok(Hook {
+        path: if installed { beside } else { path },
+        installed,
+    })
+}
+
+/// libvirt's version, from the daemon's program, which is asked whether it runs or not.
+#[must_use]
+pub fn version() -> Option<(u32, u32)> {
+    ["virtqemud", "libvirtd", "virsh"].iter().find_map(|program| {
+        let output = Command::new(program).arg("--version").output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut parts = text.split_whitespace().last()?.split('.');
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    })
+}
+
+fn daemons(hook_since: Option<SystemTime>) -> Vec<Daemon> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        let name = name.trim();
+        if !matches!(name, "libvirtd" | "virtqemud") {
+            continue;
+        }
+        let started = fm_host::Process::open(Path::new("/proc"), pid)
+            .ok()
+            .and_then(|process| started(&process));
+        found.push(Daemon {
+            name: name.to_owned(),
+            pid,
+            older_than_hook: is_older(started, hook_since),
+        });
+    }
+    found
+}
+
+/// When a process started.
+fn started(process: &fm_host::Process) -> Option<SystemTime> {
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime_s: f64 = uptime.split_whitespace().next()?.parse().ok()?;
+    let tick_ms = 1000 / rustix::param::clock_ticks_per_second().clamp(1, 1000);
+    let boot = SystemTime::now().checked_sub(Duration::try_from_secs_f64(uptime_s).ok()?)?;
+    boot.checked_add(Duration::from_millis(
+        process.start_ticks().saturating_mul(tick_ms),
+    ))
+}
+
+/// A process's start is known by the uptime, and a file's by the clock on the wall; the two drift apart.
+const DRIFT: Duration = Duration::from_secs(2);
+
+/// Whether something that started then is older than the hook.
+fn is_older(started: Option<SystemTime>, hook: Option<SystemTime>) -> bool {
+    matches!((started, hook), (Some(started), Some(hook)) if started + DRIFT < hook)
+}
+
+fn domains(store: &Store, uri: Option<&str>) -> Result<Vec<StatusDomain>> {
+    let virsh = Virsh::new(uri);
+    let mut domains = Vec::new();
+    for name in virsh.names()? {
+        let info = virsh.info(&name)?;
+        let xml = if info.is_running {
+            virsh.live(&info.uuid)?
+        } else {
+            virsh.inactive(&info.uuid)?
+        };
+        domains.push(domain(store, info, &xml));
+    }
+    Ok(domains)
+}
+
+fn domain(store: &Store, info: Info, xml: &str) -> StatusDomain {
+    let identity = fm_libvirt::Domain::parse(xml)
+        .ok()
+        .and_then(|domain| domain.identity);
+    let stored = identity
+        .as_ref()
+        .is_some_and(|ours| store.build(&ours.build).is_ok_and(|build| build.is_some()));
+    StatusDomain {
+        name: info.name,
+        uuid: info.uuid,
+        running: info.is_running,
+        build: identity.map(|ours| ours.build.to_string()),
+        stored,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_restarted_right_after_the_install_knows_the_hook_and_an_older_one_does_not() {
+        let hook = SystemTime::now();
+        let ms = Duration::from_millis;
+        assert!(!is_older(hook.checked_sub(ms(900)), Some(hook)));
+        assert!(!is_older(Some(hook + ms(10)), Some(hook)));
+        assert!(is_older(hook.checked_sub(ms(10_000)), Some(hook)));
+        assert!(!is_older(Some(hook), None));
+    }
+
+    #[test]
+    fn a_process_started_when_it_did() {
+        let before = SystemTime::now();
+        let mut child = Command::new("sleep").arg("9").spawn().unwrap();
+        let process = fm_host::Process::open(Path::new("/proc"), child.id()).unwrap();
+        let started = started(&process).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let apart = started
+            .duration_since(before)
+            .unwrap_or_else(|error| error.duration());
+        assert!(apart < DRIFT, "{apart:?}");
+    }
+}

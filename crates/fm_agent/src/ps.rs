@@ -1,0 +1,276 @@
+//! `ps`: what every guest on this host runs, read from the guests themselves.
+
+mod contents;
+mod document;
+mod names;
+pub mod prometheus;
+mod secure_boot;
+mod vars;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use fm_remedy::Failure as _;
+use fm_formats::Sha256;
+use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line, open_regular};
+
+use contents::{Contents, KEEP_MAX_BYTES};
+pub use document::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars};
+use names::Names;
+
+use fm_check::Destination;
+use fm_check::next_boot_code::{self, Absent};
+use secure_boot::Builds;
+
+/// Guests are looked at side by side, but not by more threads than this.
+const THREADS_MAX: usize = 4;
+
+/// What to list.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Where builds get their names from, besides the catalogue that ships; the default store if absent.
+    pub store: Option<PathBuf>,
+    /// A host that guests might migrate to: a firmware folder, a descriptor, a CODE file or an offer.
+    pub to: Option<PathBuf>,
+    /// The version of that host's QEMU.
+    pub to_qemu: Option<String>,
+}
+
+/// What all guests of a listing are compared with.
+struct Scene {
+    contents: Contents,
+    names: Names,
+    builds: Builds,
+    destination: Option<Destination>,
+}
+
+/// Lists the guests.
+///
+/// # Errors
+/// If there is no process table, or no firmware where the request says that guests might go. What of a
+/// single guest cannot be seen is a remark in the document.
+pub fn ps(request: &Request) -> crate::Result<Ps> {
+    let store = request.store.as_deref();
+    let to = request.to.as_deref();
+    let destination = to.map(|path| Destination::open(path, request.to_qemu.as_deref(), store));
+    let mut listing = fm_host::guests()?;
+    let scene = Scene {
+        contents: Contents::default(),
+        names: Names::open(store, &mut listing.remarks),
+        builds: Builds::default(),
+        destination: destination.transpose()?,
+    };
+    let next = AtomicUsize::new(0);
+    let rows = Mutex::new(Vec::with_capacity(listing.guests.len()));
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(THREADS_MAX);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(guest) = listing.guests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let row = scene.look(guest);
+                    // whoever ended meanwhile is no guest any more
+                    if guest.is_alive() {
+                        rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+                    }
+                }
+            });
+        }
+    });
+    let mut guests = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    guests.sort_by_key(|guest| guest.pid);
+    Ok(Ps {
+        schema: document::SCHEMA.into(),
+        guests,
+        remarks: listing.remarks,
+    })
+}
+
+impl Scene {
+    /// One guest, with a remark for whatever could not be seen.
+    fn look(&self, guest: &Guest) -> PsGuest {
+        let mut remarks = guest.command().remarks.clone();
+        let memory = guest
+            .memory()
+            .map_err(|error| remarks.push(in_one_line(&error)))
+            .ok();
+        let mut code = None;
+        let mut vars = None;
+        match guest.flash() {
+            Ok(units) => {
+                let unit = |number| units.iter().find(|flash| flash.unit == number);
+                code = unit(0).map(|flash| self.code(guest, flash, memory.as_ref(), &mut remarks));
+                // a combined image holds its variables in front of the code
+                if let Some(flash) = unit(1).or_else(|| unit(0).filter(|flash| !flash.read_only)) {
+                    let mut seen = vars::look(guest, flash, memory.as_ref(), &mut remarks);
+                    let runs = code.as_ref().and_then(|code| code.running_sha256.as_deref());
+                    self.secure_boot(guest, memory.as_ref(), runs, &mut seen, &mut remarks);
+                    vars = Some(seen);
+                }
+            }
+            Err(fm_host::Error::NoFlash { .. }) => {}
+            Err(error) => remarks.push(said(&error)),
+        }
+        let mut roms = Vec::new();
+        for block in memory.iter().flat_map(GuestMemory::roms) {
+            let digest = memory
+                .as_ref()
+                .and_then(|memory| self.contents.of_region(memory, block.into(), None).ok());
+            roms.push(PsRom {
+                name: block.name.clone(),
+                size_bytes: block.used_bytes,
+                build: digest.and_then(|digest| self.names.of(&digest)),
+                sha256: digest.map(|digest| digest.to_string()),
+            });
+        }
+        let migration = self
+            .destination
+            .as_ref()
+            .filter(|_| code.is_some())
+            .and_then(|destination| migration(guest, destination, &mut remarks));
+        PsGuest {
+            pid: guest.pid(),
+            name: guest.name().map(str::to_owned),
+            uuid: guest.uuid().map(str::to_owned),
+            qemu_version: guest.qemu_version().ok().map(|version| version.text),
+            machine: guest.machine(memory.as_ref()).map(|machine| machine.name),
+            arch: guest.arch().to_owned(),
+            accel: guest.accelerator(),
+            code,
+            vars,
+            roms,
+            migration,
+            remarks,
+        }
+    }
+
+    /// Keys protect nothing where the build that runs cannot verify what it boots.
+    fn secure_boot(
+        &self,
+        guest: &Guest,
+        memory: Option<&GuestMemory>,
+        runs: Option<&str>,
+        vars: &mut PsVars,
+        remarks: &mut Vec<String>,
+    ) {
+        if !matches!(vars.secure_boot.as_deref(), Some("enabled" | "disabled")) {
+            return;
+        }
+        let digest = runs.and_then(|digest| digest.parse().ok());
+        let verifies = memory
+            .zip(digest)
+            .and_then(|(memory, digest)| self.builds.verify(&digest, guest, memory));
+        match verifies {
+            Some(true) => {}
+            Some(false) => vars.secure_boot = Some("unsupported".to_owned()),
+            None => {
+                vars.secure_boot = None;
+                remarks
+                    .push("keys are enrolled, but whether the build that runs uses them is not known".into());
+            }
+        }
+    }
+
+    fn code(
+        &self,
+        guest: &Guest,
+        flash: &FlashUnit,
+        memory: Option<&GuestMemory>,
+        remarks: &mut Vec<String>,
+    ) -> PsCode {
+        let mut remark = |error: fm_host::Error| remarks.push(said(&error));
+        let region = memory
+            .and_then(|memory| Some((memory, guest.flash_region(memory, 0).map_err(&mut remark).ok()?)));
+        let running = region.and_then(|(memory, region)| {
+            let digest = if flash.read_only {
+                let held = flash.opened.as_deref().and_then(|path| open_regular(path).ok());
+                self.contents.of_region(memory, region, held)
+            } else if region.len_bytes <= KEEP_MAX_BYTES {
+                guest
+                    .read_region(memory, 0, region, u64::MAX)
+                    .map(|bytes| Sha256::of(&bytes))
+            } else {
+                guest.digest_region(memory, 0, region)
+            };
+            digest.map_err(&mut remark).ok()
+        });
+        let held = next_boot_code::open(guest, flash).and_then(|file| {
+            let unpacked = |file| next_boot_code::unpacked(file, flash).map_err(NotRead::Absent);
+            let digest = self.contents.of_file(file, unpacked);
+            digest.map_err(|error| error.of(flash))
+        });
+        let file = held.as_ref().ok().copied();
+        let gone = held == Err(Absent::Gone);
+        match held {
+            Err(Absent::Gone) => {
+                remarks.push(format!("{} is gone: a cold boot would fail", flash.location));
+            }
+            Err(Absent::Unknown(why)) => remarks.push(why),
+            Ok(_) => {}
+        }
+        PsCode {
+            path: flash.path.clone(),
+            format: flash.format.name().to_owned(),
+            size_bytes: region.map(|(_, region)| region.len_bytes).or(flash.size_bytes),
+            running_sha256: running.map(|digest| digest.to_string()),
+            file_sha256: file.map(|digest| digest.to_string()),
+            drift: match (running, file) {
+                _ if gone => Some(true),
+                (Some(running), Some(file)) => Some(running != file),
+                _ => None,
+            },
+            build: running.and_then(|digest| self.names.of(&digest)),
+        }
+    }
+}
+
+/// Why the content of a file is not known.
+enum NotRead {
+    Absent(Absent),
+    File(std::io::Error),
+}
+
+impl From<std::io::Error> for NotRead {
+    fn from(error: std::io::Error) -> Self {
+        Self::File(error)
+    }
+}
+
+impl NotRead {
+    fn of(self, flash: &FlashUnit) -> Absent {
+        match self {
+            Self::Absent(absent) => absent,
+            Self::File(error) => next_boot_code::unreadable(flash, &error),
+        }
+    }
+}
+
+/// An error in one line, with what to do where that is not for whoever starts the command.
+fn said(error: &fm_host::Error) -> String {
+    match (error, error.remedy()) {
+        (fm_host::Error::FlashNotFound { .. }, Some(remedy)) => {
+            format!("{}; {}", in_one_line(error), remedy.advice)
+        }
+        _ => in_one_line(error),
+    }
+}
+
+/// Whether `guest` could go there while it runs; what keeps that from being judged becomes a remark.
+fn migration(guest: &Guest, destination: &Destination, remarks: &mut Vec<String>) -> Option<PsMigration> {
+    let check = match destination.judge(guest) {
+        Ok(check) => check?,
+        Err(error) => {
+            remarks.push(format!("a migration is not judged: {}", in_one_line(&error)));
+            return None;
+        }
+    };
+    let mut phase = check.phases.live_migration;
+    phase.findings.retain(|finding| finding.outcome != "compatible");
+    Some(PsMigration {
+        to: check.destination,
+        outcome: phase.outcome,
+        findings: phase.findings,
+    })
+}

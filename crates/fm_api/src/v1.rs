@@ -1,0 +1,4 @@
+//! The first version of every document.
+
+pub mod build;
+pub mod offer;

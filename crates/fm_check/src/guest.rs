@@ -1,0 +1,244 @@
+//! Facts of a guest from its offer: what it runs, read from its memory, here or on another host.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use fm_formats::Sha256;
+use fm_host::{Encryption, Guest, GuestMemory};
+use fm_judge::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Known};
+
+use super::gather::{Side, machine};
+use super::who::Who;
+use super::{bios, image};
+use crate::Result;
+use fm_images::inspect::{Cache, Flash};
+use fm_transfer::offer::{self, Offer};
+use crate::next_boot_code;
+
+/// What builds show, by digest: fifty guests of one build have it taken apart once.
+#[derive(Debug, Default)]
+pub struct Images(Mutex<Vec<(Sha256, Option<CodeUnit>)>>);
+
+impl Images {
+    fn unit(&self, digest: &Sha256, look: impl FnOnce() -> Option<CodeUnit>) -> Option<CodeUnit> {
+        // held while looking: a second thread that wants the same build waits for it
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, unit)) = seen.iter().find(|(known, _)| known == digest) {
+            return unit.clone();
+        }
+        let unit = look();
+        seen.push((*digest, unit.clone()));
+        unit
+    }
+}
+
+/// A running guest: its offer says what runs, its monitor is not asked unless it was named.
+pub(super) fn from_guest(selector: &str) -> Result<Side> {
+    if let Some(side) = bios::from_guest(&fm_host::find(selector)?)? {
+        return Ok(side);
+    }
+    let (guest, memory, offer) = offer::found(selector)?;
+    let evidence = format!("guest {selector}, read from its memory");
+    of_offered(&guest, &memory, &offer, &evidence, &Images::default())
+}
+
+/// The same for a guest that was found before, and never with a question to its monitor.
+pub(super) fn from_running(guest: &Guest, images: &Images) -> Result<Side> {
+    let memory = guest.memory()?;
+    let offer = offer::of_guest(guest, &memory, None)?;
+    let evidence = format!("{}, read from its memory", guest.label());
+    of_offered(guest, &memory, &offer, &evidence, images)
+}
+
+fn of_offered(
+    guest: &Guest,
+    memory: &GuestMemory,
+    offer: &Offer,
+    evidence: &str,
+    images: &Images,
+) -> Result<Side> {
+    let digest = fm_transfer::offer::code_digest(&offer)?;
+    let code = images.unit(&digest, || {
+        let short: String = offer.build.chars().take(12).collect();
+        let bytes = flash(guest, memory, 0)?;
+        image::code_of(&Flash::from_bytes(&bytes, "raw"), &format!("build {short}"), None)
+            .ok()
+            .flatten()
+    });
+    let mut side = from_offer(offer, evidence, code)?;
+    if offer.vars.is_some()
+        && let Some(bytes) = flash(guest, memory, 1)
+        && let Ok(unit) = image::vars_of(&bytes, &format!("{evidence}, vars"))
+    {
+        // how its file is encoded does not show in memory
+        let old = side.facts.vars;
+        side.facts.vars = fm_judge::VarsUnit {
+            path: old.path,
+            format: old.format,
+            declared_format: old.declared_format,
+            ..unit
+        };
+    }
+    side.who = running(guest);
+    command_line(guest, &mut side.facts);
+    // Only here is the file that is named the guest's own.
+    if let Some(path) = &offer.code.path
+        && let Ok((digest, _)) = next_boot_code::digest(guest, guest.flash_unit(0)?)
+    {
+        side.facts.code.on_disk = Known::new(digest, path.display().to_string());
+    }
+    Ok(side)
+}
+
+fn flash(guest: &Guest, memory: &GuestMemory, unit: u32) -> Option<Vec<u8>> {
+    let region = guest.flash_region(memory, unit).ok()?;
+    guest.read_region(memory, unit, region, u64::MAX).ok()
+}
+
+/// A guest of this host, by the word with which commands find it.
+pub(super) fn running(guest: &Guest) -> Who {
+    Who::Running(
+        guest
+            .name()
+            .map_or_else(|| guest.pid().to_string(), str::to_owned),
+    )
+}
+
+/// What neither the memory nor an offer shows.
+pub(super) fn command_line(guest: &Guest, facts: &mut Facts) {
+    let command = guest.command();
+    let at = |option: &str| format!("the command line of {}, {option}", guest.label());
+    if let Some(smm) = command.smm {
+        facts.smm = Known::new(smm, at("-machine smm="));
+    } else if guest.accelerator().as_deref() == Some("tcg") {
+        // QEMU `hw/i386/x86.c`, `x86_machine_is_smm_enabled`: under KVM the kernel decides
+        facts.smm = Known::new(true, at("-accel tcg, which has it unless told otherwise"));
+    }
+    facts.secure_flash = Known::new(command.secure_flash, at("-global cfi.pflash01.secure="));
+    facts.s3 = Known::new(!command.s3_off, at("-global ICH9-LPC.disable_s3="));
+    facts.tpm = Known::new(command.tpm, at("-tpmdev"));
+    let encryption = match &command.encryption {
+        None => Some(Confidential::No),
+        Some(Encryption::Sev) => Some(Confidential::Sev),
+        Some(Encryption::SevEs) => Some(Confidential::SevEs),
+        Some(Encryption::SevSnp) => Some(Confidential::SevSnp),
+        Some(Encryption::Tdx) => Some(Confidential::Tdx),
+        // of other machines, or an object that was not found
+        Some(Encryption::Other(_)) => None,
+    };
+    if let Some(encryption) = encryption {
+        facts.confidential = Known::new(encryption, at("-machine confidential-guest-support="));
+    }
+}
+
+/// An offer in a file, of a guest that may be on another host.
+pub(super) fn from_offer_file(path: &Path, store: Option<&Path>, cache: Option<&Cache>) -> Result<Side> {
+    let offer = offer::read(path)?;
+    let evidence = path.display().to_string();
+    let code = known_build(&fm_transfer::offer::code_digest(&offer)?, &offer, store, cache);
+    let mut side = from_offer(&offer, &evidence, code)?;
+    side.who = match offer.saved {
+        true => Who::Saved,
+        false => Who::Offered {
+            offer: path.to_owned(),
+            name: offer.guest.name.clone(),
+        },
+    };
+    // The file that it names may be here, and hold what the guest wrote last.
+    if let Some(vars) = &offer.vars
+        && let Some(path) = vars.path.as_deref().filter(|path| path.is_file())
+        && let Ok(unit) = image::vars_file(path)
+        && unit.sha256.value().map(ToString::to_string).as_ref() == Some(&vars.sha256)
+    {
+        let (format, size_bytes) = (side.facts.vars.format, side.facts.vars.size_bytes);
+        side.facts.vars = fm_judge::VarsUnit {
+            format,
+            size_bytes,
+            ..unit
+        };
+    }
+    Ok(side)
+}
+
+fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<Side> {
+    let mut facts = Facts::default();
+    let at = |what: &str| format!("{evidence}, {what}");
+    if let Ok(version) = offer.qemu_version.parse() {
+        facts.qemu = Known::new(version, at("qemu_version"));
+    }
+    if let Some(name) = &offer.machine {
+        machine(&mut facts, name, &at("machine"))?;
+    }
+    facts.firmware = Known::new(Firmware::Flash, at("code"));
+    facts.code = code.unwrap_or_else(|| offered_code(offer, &at));
+    facts.code.sha256 = Known::new(fm_transfer::offer::code_digest(&offer)?, at("code.sha256"));
+    facts.code.size_bytes = Known::new(offer.code.size_bytes, at("code.size_bytes"));
+    facts.code.format = format_of(offer.code.format.as_deref(), &at("code.format"));
+    facts.code.path = Known::default();
+    if let Some(path) = &offer.code.path {
+        facts.code.path = Known::new(path.display().to_string(), at("code.path"));
+    }
+    facts.vars.present = Known::new(offer.vars.is_some(), at("vars"));
+    if let Some(vars) = &offer.vars {
+        facts.vars.size_bytes = Known::new(vars.size_bytes, at("vars.size_bytes"));
+        facts.vars.format = format_of(vars.format.as_deref(), &at("vars.format"));
+        if let Some(path) = &vars.path {
+            facts.vars.path = Known::new(path.display().to_string(), at("vars.path"));
+        }
+    }
+    if offer.blocks_complete {
+        let blocks = offer.blocks.iter().map(|block| Block {
+            name: block.name.clone(),
+            size_bytes: block.size_bytes,
+        });
+        facts.blocks = Known::new(blocks.collect(), at("blocks"));
+        facts.deduce()?;
+    }
+    Ok(Side {
+        name: evidence.to_owned(),
+        facts,
+        who: Who::Nobody,
+    })
+}
+
+/// What the offer itself says of a build that is not at hand; those of saved guests do.
+fn offered_code(offer: &Offer, at: &dyn Fn(&str) -> String) -> CodeUnit {
+    let mut unit = CodeUnit::default();
+    let Some(firmware) = &offer.firmware else {
+        return unit;
+    };
+    let arch = firmware.arch.as_deref().and_then(|name| name.parse().ok());
+    let evidence = ["firmware.arch", "firmware.cpu_mode"].map(at);
+    image::arches(&mut unit, arch, firmware.cpu_mode.as_deref(), evidence);
+    if let Some(layout) = firmware.layout.as_deref().and_then(|name| name.parse().ok()) {
+        unit.layout = Known::new(layout, at("firmware.layout"));
+    }
+    unit.features = image::features(&firmware.features, at("firmware.features"));
+    unit
+}
+
+/// What the bytes of this digest show, if this host has them: in the store, or in the file that is named.
+fn known_build(
+    digest: &Sha256,
+    offer: &Offer,
+    store: Option<&Path>,
+    cache: Option<&Cache>,
+) -> Option<CodeUnit> {
+    let stored = fm_store::verbs::open(store)
+        .ok()
+        .and_then(|store| store.build(digest).ok().flatten())
+        .map(|build| build.code.path);
+    stored
+        .into_iter()
+        .chain(offer.code.path.clone())
+        .filter_map(|path| image::code_file(&path, cache).ok())
+        .find(|unit| unit.sha256.value() == Some(digest))
+}
+
+fn format_of(word: Option<&str>, evidence: &str) -> Known<Format> {
+    match word {
+        Some("raw") => Known::new(Format::Raw, evidence),
+        Some("qcow2") => Known::new(Format::Qcow2, evidence),
+        _ => Known::default(),
+    }
+}

@@ -1,0 +1,341 @@
+//! Facts from firmware files: what CODE can do, what VARS holds.
+
+use std::path::Path;
+
+use fm_formats::image::{Arch, CpuMode, Role};
+use fm_formats::varstore::{DamageKind, Format as StoreFormat, VarStore};
+use fm_formats::volume::FileKind;
+use fm_formats::{Guid, Sha256};
+use fm_judge::{CodeUnit, Features, Format, Known, Soundness, StoreState, VarsUnit};
+
+use fm_images::inspect::{self, Cache, Flash, Found, ImageDocument, Kind};
+use crate::{Error, Result};
+
+/// `EFI_GLOBAL_VARIABLE`, the namespace of PK and KEK (UEFI 2.10, section 3.3).
+const GLOBAL: Guid = Guid::from_fields(
+    0x8be4_df61,
+    0x93ca,
+    0x11d2,
+    [0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c],
+);
+
+/// `EFI_IMAGE_SECURITY_DATABASE_GUID`, the namespace of db and dbx (UEFI 2.10, section 32.6.1).
+const SECURITY_DATABASE: Guid = Guid::from_fields(
+    0xd719_b2cb,
+    0x3d3a,
+    0x4596,
+    [0xa3, 0xbc, 0xda, 0xd0, 0x0e, 0x67, 0x65, 0x6f],
+);
+
+/// What a file is. A stream holds a flash image, but is none.
+fn kind(path: &Path) -> Result<Kind> {
+    let (kind, _) = inspect::sniff(path)?;
+    if kind == Kind::Stream {
+        return Err(Error::Usage {
+            message: format!("{} is a migration stream and no flash image", path.display()),
+            remedy: fm_remedy::Remedy::advice(format!(
+                "have an offer made of the guest in it, and name that: flashmoor saved offer {} >offer.json",
+                path.display()
+            )),
+        });
+    }
+    Ok(kind)
+}
+
+/// What is in a file, its length, and how it is encoded. One that was seen before is not read again, nor is one that is
+/// known to hold the build `known`.
+fn look(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<(Found, u64, Format)> {
+    if let Some(known) = known
+        && let Ok(file) = path.metadata()
+        && let Some(found) = inspect::known(known, file.len(), cache)
+    {
+        return Ok((found, file.len(), Format::Raw));
+    }
+    if kind(path)? == Kind::Raw
+        && let Some((found, len_bytes)) = inspect::seen(path, cache)
+    {
+        return Ok((found, len_bytes, Format::Raw));
+    }
+    let flash = inspect::flash(path)?;
+    Ok((inspect::found(&flash, cache), flash.len_bytes, format_of(&flash)))
+}
+
+fn format_of(flash: &Flash) -> Format {
+    if flash.format == "qcow2" {
+        Format::Qcow2
+    } else {
+        Format::Raw
+    }
+}
+
+/// What the firmware binary in `path` shows; what was found in the same bytes before is taken from `cache`.
+///
+/// # Errors
+///
+/// If it cannot be read, or is no firmware.
+pub fn code_file(path: &Path, cache: Option<&Cache>) -> Result<CodeUnit> {
+    code_of_build(path, None, cache)
+}
+
+/// The same for a file that the store vouches for: it holds the build `known`.
+pub(super) fn code_of_build(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<CodeUnit> {
+    let (found, len_bytes, format) = look(path, known, cache)?;
+    let evidence = path.display().to_string();
+    let mut unit = code_in(found, len_bytes, &evidence)
+        .map_err(|why| Error::NotFirmware {
+            path: path.to_owned(),
+            why,
+        })?
+        .ok_or_else(|| Error::NoCode {
+            path: path.to_owned(),
+        })?;
+    unit.format = Known::new(format, format!("{evidence}, its first bytes"));
+    unit.path = Known::new(evidence.clone(), "the path that was named");
+    unit.present = Known::new(true, evidence);
+    Ok(unit)
+}
+
+/// What firmware shows, nothing if it is a store; `evidence` says where it came from.
+pub(super) fn code_of(
+    flash: &Flash,
+    evidence: &str,
+    cache: Option<&Cache>,
+) -> Result<Option<CodeUnit>, String> {
+    code_in(inspect::found(flash, cache), flash.len_bytes, evidence)
+}
+
+fn code_in(found: Found, len_bytes: u64, evidence: &str) -> Result<Option<CodeUnit>, String> {
+    let Some(image) = &found.image else {
+        return Err(found.reason.unwrap_or_default());
+    };
+    if found.kind == Role::Vars.name() {
+        return Ok(None);
+    }
+    let at = |what: &str| format!("{evidence}, {what}");
+    let arch: Option<Arch> = image.arch.as_deref().and_then(|name| name.parse().ok());
+    // Every edk2 build has one, in the volume that holds nearly all of it.
+    let core = FileKind::DxeCore.to_string();
+    let has_core = image.modules.iter().any(|module| module.kind == core);
+    let soundness = soundness(found.ends_in_code, image, arch, has_core);
+    let mut unit = CodeUnit {
+        size_bytes: Known::new(len_bytes, at("its length")),
+        soundness: Known::new(soundness, at("its volumes and its end")),
+        ..CodeUnit::default()
+    };
+    if let Ok(digest) = found.sha256.parse() {
+        unit.sha256 = Known::new(digest, at("its bytes"));
+    }
+    if let Some(layout) = image.layout.as_deref().and_then(|name| name.parse().ok()) {
+        unit.layout = Known::new(layout, at("its length and platform"));
+    }
+    if !has_core {
+        // Nearly all modules are in what was not read: what the rest lacks says nothing.
+        return Ok(Some(unit));
+    }
+    unit.features = features(&image.features, at("its modules and reset vector"));
+    let evidence = ["the machine of its DXE core", "the machine of its PEI core"].map(at);
+    arches(&mut unit, arch, image.cpu_mode.as_deref(), evidence);
+    let measured: Vec<(String, Sha256)> = image
+        .volumes
+        .iter()
+        .filter(|volume| volume.measured)
+        .filter_map(|volume| {
+            let name = volume.name.as_ref().unwrap_or(&volume.guid);
+            Some((name.clone(), volume.sha256.parse().ok()?))
+        })
+        .collect();
+    if !measured.is_empty() {
+        unit.measured = Known::new(measured, at("its volumes PEIFV and DXEFV"));
+    }
+    Ok(Some(unit))
+}
+
+/// Features by the names that `inspect` gives them.
+pub(super) fn features(names: &[String], evidence: String) -> Known<Features> {
+    let known = names.iter().filter_map(|name| name.parse().ok());
+    Known::new(known.collect(), evidence)
+}
+
+/// The processors that DXE, and the phases before it, run on.
+pub(super) fn arches(unit: &mut CodeUnit, arch: Option<Arch>, cpu_mode: Option<&str>, evidence: [String; 2]) {
+    let Some(arch) = arch else { return };
+    let modes = [CpuMode::Ia32, CpuMode::Ia32X64].map(CpuMode::name);
+    let early = match cpu_mode {
+        Some(mode) if modes.contains(&mode) => Arch::Ia32,
+        _ => arch,
+    };
+    let [of_dxe, of_pei] = evidence;
+    unit.arch = Known::new(arch, of_dxe);
+    unit.early_arch = Known::new(early, of_pei);
+}
+
+/// Whether the image is what a build makes, as far as it shows.
+fn soundness(ends_in_code: bool, image: &ImageDocument, arch: Option<Arch>, has_core: bool) -> Soundness {
+    let x86 = arch.is_some_and(Arch::is_x86);
+    // Arm images begin with the vectors that jump into their first volume.
+    let foreign = x86
+        && image
+            .map
+            .first()
+            .is_some_and(|first| first.kind == "padding" && first.used_bytes > 0);
+    if x86 && !ends_in_code {
+        Soundness::NoResetVector
+    } else if !image.damage.is_empty() && !has_core {
+        Soundness::Undecodable
+    } else if foreign {
+        Soundness::Foreign
+    } else if image.damage.is_empty() && has_core {
+        Soundness::Whole
+    } else {
+        Soundness::Damaged
+    }
+}
+
+/// What the variable store in `path` holds.
+///
+/// # Errors
+///
+/// If it cannot be read, or is no store and never was one.
+pub fn vars_file(path: &Path) -> Result<VarsUnit> {
+    kind(path)?;
+    let flash = inspect::flash(path)?;
+    let evidence = path.display().to_string();
+    let mut unit = vars_in(&flash, &evidence).map_err(|source| Error::NotStore {
+        path: path.to_owned(),
+        source,
+    })?;
+    unit.format = Known::new(format_of(&flash), format!("{evidence}, its first bytes"));
+    unit.path = Known::new(evidence, "the path that was named");
+    Ok(unit)
+}
+
+/// What a store in memory holds; `evidence` says where it came from.
+pub fn vars_of(bytes: &[u8], evidence: &str) -> Result<VarsUnit, fm_formats::Error> {
+    vars_in(&Flash::from_bytes(bytes, "raw"), evidence)
+}
+
+fn vars_in(flash: &Flash, evidence: &str) -> Result<VarsUnit, fm_formats::Error> {
+    let at = |what: &str| format!("{evidence}, {what}");
+    let mut unit = VarsUnit {
+        present: Known::new(true, evidence),
+        size_bytes: Known::new(flash.len_bytes, at("its length")),
+        sha256: Known::new(flash.digest(), at("its bytes")),
+        ..VarsUnit::default()
+    };
+    let store = VarStore::parse_file(&flash.content, flash.len_bytes)?;
+    let damaged = |kinds: &[DamageKind]| {
+        store
+            .damage_found()
+            .iter()
+            .find(|damage| kinds.contains(&damage.kind))
+            .map(|damage| damage.offset)
+    };
+    let volume = damaged(&[
+        DamageKind::Truncated,
+        DamageKind::VolumeHeader,
+        DamageKind::VolumeChecksum,
+        DamageKind::VolumeLength,
+    ]);
+    let (state, offset) = if store.format() == StoreFormat::Blank {
+        let erased = flash.content.first() == Some(&0xff);
+        (
+            if erased {
+                StoreState::Erased
+            } else {
+                StoreState::Zeros
+            },
+            0,
+        )
+    } else if let Some(offset) = volume {
+        (StoreState::VolumeDamaged, offset)
+    } else if let Some(offset) = damaged(&[DamageKind::StoreHeader]) {
+        (StoreState::StoreDamaged, offset)
+    } else if let Some(offset) = damaged(&[DamageKind::Ftw]) {
+        (StoreState::WithoutFtw, offset)
+    } else {
+        (StoreState::Good, 0)
+    };
+    unit.state = Known::new(state, at(&format!("offset {offset:#x}")));
+    if let Some(layout) = store.layout() {
+        unit.layout = Known::new(layout, at("its volume header at offset 0x0"));
+    }
+    if state.is_blank() {
+        unit.keys = Known::new(false, at("which is blank"));
+    }
+    if !state.is_formatted() {
+        return Ok(unit);
+    }
+    unit.authenticated = Known::new(
+        store.format() == StoreFormat::Authenticated,
+        at("its store header at offset 0x48"),
+    );
+    let live = || store.variables().map(|entry| entry.len_bytes);
+    unit.used_bytes = Known::new(live().sum(), at("its live variables"));
+    unit.largest_bytes = Known::new(live().max().unwrap_or(0), at("its live variables"));
+    let keys = store
+        .variables()
+        .any(|entry| entry.guid == GLOBAL && entry.name.to_string() == "PK" && !entry.data.is_empty());
+    unit.keys = Known::new(keys, at("its variable PK"));
+    unit.secure_boot = Known::new(secure_boot(&store), at("its variables PK, KEK, db and dbx"));
+    Ok(unit)
+}
+
+/// Digest of what firmware measures of Secure Boot, in the order in which it does.
+fn secure_boot(store: &VarStore<'_>) -> Sha256 {
+    let mut measured = Vec::new();
+    for (guid, name) in [
+        (GLOBAL, "PK"),
+        (GLOBAL, "KEK"),
+        (SECURITY_DATABASE, "db"),
+        (SECURITY_DATABASE, "dbx"),
+    ] {
+        let entry = store
+            .variables()
+            .find(|entry| entry.guid == guid && entry.name.to_string() == name);
+        let data = entry.map(|entry| entry.data).unwrap_or_default();
+        measured.extend((data.len() as u64).to_le_bytes());
+        measured.extend_from_slice(data);
+    }
+    Sha256::of(&measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_checked_before_is_not_read_again_until_somebody_writes_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(Some(folder.path())).unwrap();
+        let path = folder.path().join("CODE.fd");
+        let write = |name| {
+            std::fs::write(&path, fm_fixtures::bytes(name)).unwrap();
+        };
+        write("trixie/OVMF_CODE_4M.fd");
+        let fresh = code_file(&path, Some(&cache)).unwrap();
+        assert_eq!(fresh, code_file(&path, Some(&cache)).unwrap());
+        // Another build of the same length: the same path, inode and size.
+        write("bookworm/OVMF_CODE_4M.fd");
+        let other = code_file(&path, Some(&cache)).unwrap();
+        assert_ne!(fresh.sha256, other.sha256);
+        assert_eq!(other, code_file(&path, None).unwrap());
+
+        // A fixture is as old as it takes, and what is known of it is believed.
+        let old = fm_fixtures::path("bookworm/OVMF_CODE_4M.secboot.fd");
+        let known = code_file(&old, Some(&cache)).unwrap();
+        let book = folder.path().join("cache/inspect/files");
+        let key = |text: &str| text.split_once(' ').unwrap().1.trim().to_owned();
+        let text = std::fs::read_to_string(&book).unwrap();
+        let entry = book.with_file_name(key(&text));
+        assert!(entry.exists(), "{text}");
+        let of_other = std::fs::read_dir(entry.parent().unwrap())
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .find(|name| name.starts_with(&other.sha256.value().unwrap().to_string()))
+            .unwrap();
+        std::fs::write(&book, text.replace(&key(&text), &of_other)).unwrap();
+        let told = code_file(&old, Some(&cache)).unwrap();
+        assert_eq!(told.sha256.value(), other.sha256.value());
+        assert_ne!(told.sha256.value(), known.sha256.value());
+    }
+}

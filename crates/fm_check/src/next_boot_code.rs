@@ -1,0 +1,124 @@
+//! What a guest's CODE file holds now, as its next start would read it: through the guest's own root, unpacked.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use fm_formats::Sha256;
+use fm_host::{FlashFormat, FlashUnit, Guest, in_one_line};
+use fm_store::IMAGE_LIMIT_BYTES;
+use sha2::Digest as _;
+
+use fm_images::inspect;
+
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Why there is nothing to compare with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Absent {
+    /// The path leads nowhere: a start would fail.
+    Gone,
+    /// It cannot be told, and why.
+    Unknown(String),
+}
+
+/// Opens the file that the path of `unit` leads to.
+pub fn open(guest: &Guest, unit: &FlashUnit) -> Result<File, Absent> {
+    let location = &unit.location;
+    let unknown = |why: String| Absent::Unknown(format!("cannot read {location}: {why}"));
+    let file = guest.open_now(unit).map_err(|error| match error.kind() {
+        ErrorKind::NotFound if guest.is_alive() => Absent::Gone,
+        ErrorKind::Unsupported => Absent::Unknown(format!(
+            "flash unit {} lies in {location}, which is not compared",
+            unit.unit
+        )),
+        _ => unknown(error.to_string()),
+    })?;
+    let len_bytes = file.metadata().map_err(|error| unknown(error.to_string()))?.len();
+    if len_bytes > IMAGE_LIMIT_BYTES {
+        return Err(unknown(format!(
+            "it is larger than flash can be ({} MiB)",
+            IMAGE_LIMIT_BYTES >> 20
+        )));
+    }
+    Ok(file)
+}
+
+/// The flash in a file that was opened: the file itself, or what it unpacks to.
+pub fn unpacked(file: File, unit: &FlashUnit) -> Result<File, Absent> {
+    match &unit.format {
+        FlashFormat::Raw => Ok(file),
+        FlashFormat::Qcow2 => inspect::unpack_qcow2(&file, unit.location.as_ref())
+            .map_err(|error| Absent::Unknown(in_one_line(&error))),
+        FlashFormat::Other(format) => Err(Absent::Unknown(format!(
+            "flash unit {} is in a {format} file, whose content is not compared",
+            unit.unit
+        ))),
+    }
+}
+
+/// Digest and size of the flash that a start would get.
+pub fn digest(guest: &Guest, unit: &FlashUnit) -> Result<(Sha256, u64), Absent> {
+    let file = unpacked(open(guest, unit)?, unit)?;
+    digest_of(&file).map_err(|error| unreadable(unit, &error))
+}
+
+/// The flash that a start would get.
+pub fn bytes(guest: &Guest, unit: &FlashUnit) -> Result<Vec<u8>, Absent> {
+    let file = unpacked(open(guest, unit)?, unit)?;
+    let mut bytes = Vec::new();
+    walk(&file, |chunk| bytes.extend_from_slice(chunk)).map_err(|error| unreadable(unit, &error))?;
+    Ok(bytes)
+}
+
+pub fn unreadable(unit: &FlashUnit, error: &std::io::Error) -> Absent {
+    Absent::Unknown(format!("cannot read {}: {error}", unit.location))
+}
+
+/// Digest and size of the file at `path`, if it is a regular one that is no larger than a build may be.
+pub fn digest_at(path: &Path) -> Option<(Sha256, u64)> {
+    digest_of(&fm_host::open_regular(path).ok()?).ok()
+}
+
+/// Digest and size of all of `file`.
+pub fn digest_of(file: &File) -> std::io::Result<(Sha256, u64)> {
+    let mut hasher = sha2::Sha256::new();
+    let size_bytes = walk(file, |chunk| hasher.update(chunk))?;
+    Ok((Sha256::from_bytes(hasher.finalize().into()), size_bytes))
+}
+
+/// Reads a file from its start, however it was read before; one that grows without end has an end here.
+fn walk(file: &File, mut each: impl FnMut(&[u8])) -> std::io::Result<u64> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut offset = 0;
+    loop {
+        let read = match file.read_at(&mut chunk, offset) {
+            Ok(0) => return Ok(offset),
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        each(&chunk[..read]);
+        offset += read as u64;
+        if offset > IMAGE_LIMIT_BYTES {
+            return Err(std::io::Error::other("it grows while it is read"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    #[test]
+    fn a_file_is_read_whole_from_its_start_again_and_again() {
+        let mut file = tempfile::tempfile().unwrap();
+        let bytes: Vec<u8> = (0..600_000u32).map(|i| (i % 251) as u8).collect();
+        file.write_all(&bytes).unwrap();
+        for _ in 0..2 {
+            assert_eq!(digest_of(&file).unwrap(), (Sha256::of(&bytes), 600_000));
+        }
+    }
+}

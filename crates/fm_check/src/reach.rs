@@ -1,0 +1,104 @@
+//! The judge's answers for guests that run here: where they could go, and what a cold boot would bring.
+
+use std::path::Path;
+
+use fm_host::{FlashFormat, FlashUnit, Guest};
+use fm_judge::{CodeUnit, Facts, Firmware, Format, Known};
+
+use super::gather::{self, Options, Side, Words};
+use super::guest::{self, Images};
+use super::who::Who;
+use super::{Check, PhaseDocument, chosen, image, judged};
+use fm_images::inspect::Flash;
+use crate::next_boot_code::{self, Absent};
+use crate::{Error, Result};
+
+/// A host that guests could go to, looked at once for all of them.
+#[derive(Debug)]
+pub struct Destination {
+    words: Words,
+    sides: Vec<Side>,
+    images: Images,
+}
+
+impl Destination {
+    /// The host whose firmware is `path`: a folder of files or descriptors, a descriptor, a CODE file or an
+    /// offer; `qemu` is the version of its QEMU.
+    ///
+    /// # Errors
+    /// If there is no firmware, or it cannot be read.
+    pub fn open(path: &Path, qemu: Option<&str>, store: Option<&Path>) -> Result<Self> {
+        let words = Words {
+            code: Some(path.display().to_string()),
+            qemu: qemu.map(str::to_owned),
+            ..Words::default()
+        };
+        Ok(Self {
+            sides: gather::sides(&words, store)?,
+            words,
+            images: Images::default(),
+        })
+    }
+
+    /// What comes of a migration of `guest` to there: all phases, judged on the file that the guest's
+    /// definition names, or else on the best that is there.
+    ///
+    /// # Errors
+    /// If the guest may not be read, or contradicts itself.
+    pub fn judge(&self, guest: &Guest) -> Result<Option<Check>> {
+        let source = guest::from_running(guest, &self.images)?;
+        verdict(&source, self.sides.clone(), &self.words)
+    }
+}
+
+/// What a cold boot of `guest` brings: its own variables, on what its CODE file holds now.
+///
+/// # Errors
+/// If the guest may not be read, or its file holds something else than firmware. Nothing if it cannot be told
+/// what the file holds.
+pub fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseDocument>> {
+    let source = guest::from_running(guest, images)?;
+    let unit = guest.flash_unit(0)?;
+    let mut code = match next_boot_code::bytes(guest, unit) {
+        Ok(bytes) => code_of(&bytes, unit)?,
+        Err(Absent::Gone) => CodeUnit {
+            present: Known::new(false, format!("{}, which is gone", unit.location)),
+            ..CodeUnit::default()
+        },
+        Err(Absent::Unknown(_)) => return Ok(None),
+    };
+    // as the guest's definition has it, whatever way it is reached from here
+    code.path = Known::new(unit.location.clone(), "the guest's command line");
+    let side = Side {
+        name: unit.location.clone(),
+        facts: Facts {
+            qemu: source.facts.qemu.clone(),
+            firmware: Known::new(Firmware::Flash, "the guest's command line"),
+            code,
+            ..Facts::default()
+        },
+        who: Who::Nobody,
+    };
+    let check = verdict(&source, vec![side], &Words::default())?;
+    Ok(check.map(|check| check.phases.cold_boot))
+}
+
+fn code_of(bytes: &[u8], unit: &FlashUnit) -> Result<CodeUnit> {
+    let path = || unit.location.clone().into();
+    let code = image::code_of(&Flash::from_bytes(bytes, "raw"), &unit.location, None)
+        .map_err(|why| Error::NotFirmware { path: path(), why })?;
+    let mut code = code.ok_or_else(|| Error::NoCode { path: path() })?;
+    let format = match unit.format {
+        FlashFormat::Qcow2 => Format::Qcow2,
+        _ => Format::Raw,
+    };
+    code.format = Known::new(format, format!("{}, its first bytes", unit.location));
+    Ok(code)
+}
+
+fn verdict(source: &Side, sides: Vec<Side>, words: &Words) -> Result<Option<Check>> {
+    let sides = gather::adapted(sides, words, &Options::default(), source)?;
+    let judged = judged(source, sides);
+    let chosen = chosen(source, &judged);
+    Ok(chosen.map(|(side, verdict)| Check::new(source, side.name.clone(), verdict, Vec::new())))
+}

@@ -1,0 +1,165 @@
+//! What was found in a large file, remembered as long as the file stays the same, so that it need not be read again.
+//!
+//! Firmware has megabytes, for ARM 64 of them, and somebody waits while they are read: libvirt for the hook, an
+//! administrator for a check. What was found is kept with all that the kernel changes when somebody writes to the file;
+//! whoever could forge that could also write to what is judged.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::OFlags;
+
+/// Below that, reading costs less than remembering.
+const LARGE_BYTES: u64 = 1 << 20;
+/// A host has some builds; the oldest lines go first.
+const MOST_LINES: usize = 64;
+/// A line has two words, of which none is long.
+const MOST_BYTES: u64 = 64 << 10;
+/// A file that was just written may be written again in the same tick of its clock.
+const SETTLED: Duration = Duration::from_secs(2);
+/// How a book begins that is not in its place yet.
+pub const UNFINISHED: &str = ".book-";
+
+/// What `look` finds in the file at `path`, one word; as `book` has it, if the file is the one that was looked at then.
+pub fn of_file(book: &Path, path: &Path, look: impl FnOnce() -> Option<String>) -> Option<String> {
+    let known = Known::of(path);
+    if let Some(known) = &known
+        && let Some(found) = known.read(book)
+    {
+        return Some(found);
+    }
+    let found = look()?;
+    if let Some(known) = known.filter(|known| known.is_settled && Known::of(path).as_ref() == Some(known)) {
+        known.write(book, &found);
+    }
+    Some(found)
+}
+
+/// What a large file is known by.
+#[derive(Debug, PartialEq, Eq)]
+struct Known {
+    key: String,
+    is_settled: bool,
+}
+
+impl Known {
+    fn of(path: &Path) -> Option<Self> {
+        let file = path.metadata().ok()?;
+        let large = file.is_file() && file.len() >= LARGE_BYTES;
+        let changed = Duration::new(
+            u64::try_from(file.ctime()).ok()?,
+            u32::try_from(file.ctime_nsec()).ok()?,
+        );
+        let age = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .ok()?
+            .checked_sub(changed);
+        large.then(|| Self {
+            key: format!(
+                "{}:{}:{}:{}.{}:{}.{}",
+                file.dev(),
+                file.ino(),
+                file.len(),
+                file.mtime(),
+                file.mtime_nsec(),
+                file.ctime(),
+                file.ctime_nsec()
+            ),
+            is_settled: age.is_some_and(|age| age > SETTLED),
+        })
+    }
+
+    fn read(&self, book: &Path) -> Option<String> {
+        let text = text(book)?;
+        text.lines().find_map(|line| {
+            let (key, found) = line.split_once(' ')?;
+            (key == self.key).then(|| found.to_owned())
+        })
+    }
+
+    /// Without it the next look takes longer, and that is all. A folder is not made for it.
+    fn write(&self, book: &Path, found: &str) {
+        let before = text(book).unwrap_or_default();
+        let skipped = (before.lines().count() + 1).saturating_sub(MOST_LINES);
+        let mut text = String::new();
+        for line in before.lines().skip(skipped) {
+            text += &format!("{line}\n");
+        }
+        text += &format!("{} {found}\n", self.key);
+        let folder = book.parent().unwrap_or(book);
+        if let Ok(fresh) = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)
+            && fs::write(fresh.path(), text).is_ok()
+        {
+            let _ = fresh.persist(book);
+        }
+    }
+}
+
+/// What a book says; one that another user wrote may say anything, and is none.
+fn text(book: &Path) -> Option<String> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(book, flags, rustix::fs::Mode::empty()).ok()?);
+    let is_ours = file
+        .metadata()
+        .is_ok_and(|file| file.is_file() && file.uid() == rustix::process::geteuid().as_raw());
+    let mut text = String::new();
+    (is_ours && file.take(MOST_BYTES).read_to_string(&mut text).is_ok()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_file_is_looked_at_once_and_again_when_it_was_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (book, path) = (folder.path().join("book"), folder.path().join("CODE.fd"));
+        fs::write(&path, vec![3; 9 << 20]).unwrap();
+        let known = Known::of(&path).unwrap();
+        assert!(!known.is_settled, "it was written just now");
+        let look = |word: &str| of_file(&book, &path, || Some(word.to_owned())).unwrap();
+        assert_eq!(look("one"), "one");
+        assert!(!book.exists());
+
+        // What is written down is believed: the file itself is not read.
+        known.write(&book, "told");
+        assert_eq!(look("two"), "told");
+        fs::write(&path, vec![3; 9 << 20]).unwrap();
+        assert_eq!(look("three"), "three");
+    }
+
+    #[test]
+    fn a_small_file_and_the_book_of_another_are_not_relied_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (book, path) = (folder.path().join("book"), folder.path().join("VARS.fd"));
+        fs::write(&path, "small").unwrap();
+        assert_eq!(Known::of(&path), None);
+        fs::write(&path, vec![3; 2 << 20]).unwrap();
+        let known = Known::of(&path).unwrap();
+        known.write(&book, "told");
+        assert_eq!(known.read(&book).as_deref(), Some("told"));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&book, &link).unwrap();
+        assert_eq!(known.read(&link), None);
+        if std::os::unix::fs::chown(&book, Some(65_534), None).is_ok() {
+            assert_eq!(known.read(&book), None);
+        }
+    }
+
+    #[test]
+    fn the_book_stays_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = folder.path().join("book");
+        for number in 0..MOST_LINES + 9 {
+            let known = Known {
+                key: number.to_string(),
+                is_settled: true,
+            };
+            known.write(&book, "x");
+        }
+        assert_eq!(fs::read_to_string(&book).unwrap().lines().count(), MOST_LINES);
+    }
+}

@@ -1,0 +1,288 @@
+//! Finds pieces of a firmware image by GUID, name, type or text, and takes them out.
+
+mod choose;
+
+use std::num::NonZero;
+use std::path::Path;
+
+use fm_formats::image::{self, ImageFacts};
+use fm_formats::volume::{FileFacts, FileKind, NodeId, NodeKind, Tree};
+use fm_formats::{Guid, Sha256};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::inspect::{self, Flash};
+use crate::{Error, Result};
+
+/// Which piece is meant. What is given must all hold.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The file with this GUID or name: its own, or edk2's for the GUID.
+    pub file: Option<String>,
+    /// The volume with this GUID, or edk2's name for it; one without a name of its own by the GUID of its
+    /// format, that of variables as `variables`. Or the volume at this offset in the image, `0x…` or decimal; a
+    /// compressed one is at that of the section that holds it.
+    pub volume: Option<String>,
+    /// The section of this type, such as `pe32`, inside of that file or volume.
+    pub section: Option<String>,
+    /// Of several different pieces that are meant this one, in the order of the image.
+    pub nth: Option<NonZero<usize>>,
+}
+
+/// What was taken out.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ExtractDocument {
+    /// `flashmoor/extract/1`.
+    pub schema: String,
+    /// The image.
+    pub path: String,
+    /// The file that the piece is in now.
+    pub output: String,
+    /// Length of the piece.
+    pub size_bytes: u64,
+    /// Its digest.
+    pub sha256: String,
+}
+
+impl ExtractDocument {
+    /// The document of a piece that was written.
+    #[must_use]
+    pub fn of(path: &Path, output: &Path, bytes: &[u8]) -> Self {
+        Self {
+            schema: "flashmoor/extract/1".into(),
+            path: path.display().to_string(),
+            output: output.display().to_string(),
+            size_bytes: bytes.len() as u64,
+            sha256: Sha256::of(bytes).to_string(),
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct FindDocument {
+    /// `flashmoor/find/1`.
+    pub schema: String,
+    /// What was looked for.
+    pub query: String,
+    /// Where it is.
+    pub matches: Vec<Match>,
+    /// In how many places it is, those that are not listed included.
+    pub total: u64,
+    /// Whether there are more than are listed.
+    pub truncated: bool,
+    /// Damage in the image: what could not be read of it was not searched.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub damage: Vec<String>,
+}
+
+/// One place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Match {
+    /// `name` (a volume, file or section is called that) or `content` (the bytes are in it).
+    pub what: String,
+    /// `guid`, `ascii` or `utf-16`, of content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// From the outermost volume to the innermost section.
+    pub place: Vec<String>,
+    /// In the image, or in the decoded bytes that it lies in.
+    pub offset: u64,
+    /// Whether the offset counts in decoded bytes.
+    pub compressed: bool,
+}
+
+/// Most places that are listed; the rest is counted.
+const MOST_MATCHES: usize = 10_000;
+
+/// Takes the wanted piece out of the image: of a file or volume everything, of a section its content, decoded.
+///
+/// # Errors
+/// If the image is no firmware, nothing is meant, or more than one piece and no number says which.
+pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
+    let flash = inspect::flash(path)?;
+    let tree = flash.tree();
+    check_firmware(&flash, &tree, path)?;
+    let request = choose::Request::of(&tree, wanted, path)?;
+    let different = request.pieces();
+    let numbered = |nth: NonZero<usize>| different.iter().zip(1..).find(|(_, at)| *at == nth.get());
+    match (different.as_slice(), wanted.nth.map(numbered)) {
+        ([], _) => Err(Error::Usage {
+            message: format!("nothing in {} is that{}", path.display(), unread(&tree)),
+            remedy: "`flashmoor inspect --tree FILE` shows what there is".into(),
+        }),
+        (_, Some(Some((one, _)))) | ([one], None) => Ok(request.bytes(*one).to_vec()),
+        ([_], Some(None)) => Err(Error::Usage {
+            message: format!("only 1 piece of {} is that", path.display()),
+            remedy: "leave out `--nth`".into(),
+        }),
+        (several, Some(None)) => Err(Error::Usage {
+            message: format!(
+                "only {} different pieces of {} are that",
+                several.len(),
+                path.display()
+            ),
+            remedy: fm_remedy::Remedy::advice(format!("write a number up to {} behind `--nth`", several.len())),
+        }),
+        (several, None) => Err(Error::Usage {
+            message: format!(
+                "{} different pieces of {} are that",
+                several.len(),
+                path.display()
+            ),
+            remedy: fm_remedy::Remedy::advice(request.remedy(several)),
+        }),
+    }
+}
+
+/// Fails where there is nothing to look into; what is only damaged has pieces left.
+fn check_firmware(flash: &Flash, tree: &Tree<'_>, path: &Path) -> Result<()> {
+    let is_volume = |kind: &NodeKind| matches!(kind, NodeKind::Volume(_));
+    if tree.nodes().iter().any(|node| is_volume(&node.kind)) {
+        return Ok(());
+    }
+    // A variable store that nobody wrote to holds no volume.
+    match ImageFacts::of(tree, flash.len_bytes) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(Error::NotFirmware {
+            path: path.to_owned(),
+            why: why.to_string(),
+        }),
+    }
+}
+
+/// What may be why something is not found.
+fn unread(tree: &Tree<'_>) -> String {
+    tree.damages().first().map_or_else(String::new, |damage| {
+        format!(", of what could be read: {}", damage.error)
+    })
+}
+
+/// Looks for a GUID or a text: as a name, and in the bytes of the innermost pieces; a text in headers as well.
+///
+/// # Errors
+/// If the image cannot be read or is no firmware, or nothing is looked for.
+pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
+    if query.is_empty() {
+        return Err(Error::Usage {
+            message: "an empty text is everywhere".into(),
+            remedy: "name a GUID or a text".into(),
+        });
+    }
+    let flash = inspect::flash(path)?;
+    let tree = flash.tree();
+    check_firmware(&flash, &tree, path)?;
+    let braces = |text: &'_ str| Some(text.strip_prefix('{')?.strip_suffix('}')?.to_owned());
+    let guid: Option<Guid> = braces(query).as_deref().unwrap_or(query).parse().ok();
+    let patterns: Vec<(&str, Vec<u8>)> = match guid {
+        Some(guid) => vec![("guid", guid.to_bytes().to_vec())],
+        None => vec![
+            ("ascii", query.bytes().collect()),
+            (
+                "utf-16",
+                query.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+            ),
+        ],
+    };
+    let (mut matches, mut total) = (Vec::new(), 0);
+    let mut take = |found: &dyn Fn() -> Match| {
+        total += 1;
+        if matches.len() < MOST_MATCHES {
+            matches.push(found());
+        }
+    };
+    for (id, node) in tree.nodes().iter().enumerate() {
+        let at = |what: &str, encoding: Option<&str>, offset: usize| Match {
+            what: what.into(),
+            encoding: encoding.map(Into::into),
+            place: place(&tree, id),
+            offset: offset as u64,
+            compressed: node.buffer != 0,
+        };
+        if is_called(&tree, id, query, guid) {
+            take(&|| at("name", None, node.start));
+        }
+        // Of what holds pieces only the header, or each place would be listed at every level above it. A GUID in a
+        // header is a name.
+        let leaf = node.end == id + 1;
+        let (bytes, start) = match guid {
+            _ if matches!(node.kind, NodeKind::FreeSpace) => continue,
+            None if leaf => (tree.bytes(node), node.start),
+            None => {
+                let header = tree.bytes(node).get(..node.header_len_bytes);
+                (header.unwrap_or_default(), node.start)
+            }
+            Some(_) if leaf => (tree.body(node), node.start + node.header_len_bytes),
+            Some(_) => continue,
+        };
+        for (encoding, pattern) in &patterns {
+            for (offset, window) in bytes.windows(pattern.len()).enumerate() {
+                if window == pattern {
+                    take(&|| at("content", Some(encoding), start + offset));
+                }
+            }
+        }
+    }
+    Ok(FindDocument {
+        schema: "flashmoor/find/1".into(),
+        query: query.into(),
+        truncated: total > matches.len() as u64,
+        matches,
+        total,
+        damage: tree
+            .damages()
+            .iter()
+            .map(|damage| damage.error.to_string())
+            .collect(),
+    })
+}
+
+fn is_called(tree: &Tree<'_>, id: NodeId, query: &str, guid: Option<Guid>) -> bool {
+    let Some(node) = tree.node(id) else { return false };
+    let (own, ui) = match &node.kind {
+        NodeKind::Volume(facts) => {
+            let format = facts.header.file_system;
+            let own = facts.name.filter(|_| guid != Some(format));
+            (Some(own.unwrap_or(format)), None)
+        }
+        NodeKind::File(facts) => (Some(facts.name), own_name(tree, id, facts)),
+        NodeKind::Section(facts) => (facts.guid, None),
+        _ => return false,
+    };
+    let matches_text = |name: &str| name.to_lowercase().contains(&query.to_lowercase());
+    match guid {
+        Some(guid) => own == Some(guid),
+        None => {
+            own.and_then(image::name_of).is_some_and(matches_text) || ui.as_deref().is_some_and(matches_text)
+        }
+    }
+}
+
+/// The name that a file brings. What only holds volumes has none: it would be that of the first module inside.
+fn own_name(tree: &Tree<'_>, id: NodeId, facts: &FileFacts) -> Option<String> {
+    match facts.kind {
+        FileKind::VolumeImage => None,
+        _ => tree.ui_name(id),
+    }
+}
+
+fn place(tree: &Tree<'_>, id: NodeId) -> Vec<String> {
+    let mut path: Vec<NodeId> = tree.ancestors(id).map(|(id, _)| id).collect();
+    path.reverse();
+    path.push(id);
+    path.into_iter().filter_map(|id| name(tree, id)).collect()
+}
+
+fn name(tree: &Tree<'_>, id: NodeId) -> Option<String> {
+    let known = |guid: Guid| image::name_of(guid).map_or_else(|| guid.to_string(), Into::into);
+    Some(match &tree.node(id)?.kind {
+        NodeKind::Volume(facts) => known(facts.name.unwrap_or(facts.header.file_system)),
+        NodeKind::File(facts) => tree
+            .ui_name(id)
+            .filter(|_| facts.kind.is_executable())
+            .unwrap_or_else(|| known(facts.name)),
+        NodeKind::Section(facts) => format!("{} section", facts.kind),
+        NodeKind::Padding { .. } => "padding".into(),
+        NodeKind::FreeSpace => "free space".into(),
+    })
+}

@@ -1,0 +1,314 @@
+//! What a file is, from its bytes alone: firmware code, variables, both, a stream, or none of these.
+
+mod build;
+mod cache;
+mod document;
+mod facts;
+mod input;
+mod map;
+mod nodes;
+mod pipe;
+mod qcow2;
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use fm_formats::volume::Tree;
+
+pub use build::Catalogue;
+pub use cache::Cache;
+pub use document::{
+    Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, PartDocument,
+    RangeDocument, RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
+};
+pub use facts::Found;
+pub use input::{Flash, sniff};
+pub use qcow2::unpack as unpack_qcow2;
+
+use fm_saved::stream::{self, Streamed};
+use crate::{Error, Result};
+use fm_files::digest_cache;
+
+/// What to look at, and how closely.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether the document carries the whole tree.
+    pub tree: bool,
+    /// The catalogue that the user added to, if there is one.
+    pub catalogue: Option<PathBuf>,
+    /// What was found in images seen before, if that is kept.
+    pub cache: Option<Cache>,
+    /// The multifd channels of the same capture, for a stream.
+    pub channels: Vec<PathBuf>,
+    /// The internal snapshot of a qcow2 image, by name or number; the last one if not given.
+    pub snapshot: Option<String>,
+}
+
+/// What a file may be, told by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Bytes that flash might hold.
+    Raw,
+    /// A qcow2 image: flash if it is small, else perhaps a guest's disk with snapshots.
+    Qcow2,
+    /// Something that holds a migration stream.
+    Stream,
+}
+
+/// The file's document. A file that is no firmware is one as well, with the reason.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn inspect(request: &Request) -> Result<InspectDocument> {
+    let catalogue = Catalogue::open(request.catalogue.as_deref())?;
+    inspect_with(request, &catalogue)
+}
+
+/// [`inspect`] with a catalogue that is read already, for many files.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {
+    if request.path == Path::new("-")
+        || request
+            .path
+            .metadata()
+            .is_ok_and(|file| file.file_type().is_fifo())
+    {
+        return Ok(match pipe::flash(&request.path)? {
+            None => streamed(request, catalogue)?,
+            Some(Ok(flash)) => facts::document(request, &flash, catalogue),
+            Some(Err(too_large)) => InspectDocument {
+                path: request.path.display().to_string(),
+                ..too_large
+            },
+        });
+    }
+    let (kind, head) = input::sniff(&request.path)?;
+    if kind == Kind::Raw && (request.snapshot.is_some() || !request.channels.is_empty()) {
+        return Err(Error::Usage {
+            message: format!("{} is no stream and no qcow2 image", request.path.display()),
+            remedy: "leave out --snapshot and --channel, or name what they belong to".into(),
+        });
+    }
+    match kind {
+        Kind::Stream => streamed(request, catalogue).or_else(|error| packed(request, &head, error)),
+        Kind::Qcow2 => match qcow2::flash(&request.path) {
+            Ok(flash) => {
+                let mut document = facts::document(request, &flash, catalogue);
+                // `savevm` puts the guest's memory into its first writable qcow2 image, which may be VARS.
+                match streamed(request, catalogue) {
+                    Ok(stream) => document.streamed = stream.streamed,
+                    // Most images of variables hold no snapshot; one that was asked for has to be there.
+                    Err(Error::Saved(saved))
+                        if request.snapshot.is_none() && matches!(*saved, fm_saved::Error::Usage { .. }) => {}
+                    Err(error) if request.snapshot.is_some() => return Err(error),
+                    Err(error) => document.stream_unreadable = Some(fm_host::in_one_line(&error)),
+                }
+                Ok(document)
+            }
+            Err(not_flash) => streamed(request, catalogue).or_else(|_| not_firmware(request, not_flash)),
+        },
+        Kind::Raw => {
+            let seen = facts::seen(&request.path, request.cache.as_ref(), request.tree)?;
+            if let Some((found, len_bytes)) = seen {
+                return Ok(facts::told(request, found, len_bytes, "raw", catalogue));
+            }
+            match Flash::read(&request.path)? {
+                Ok(flash) => {
+                    let found = facts::unseen(&flash, None, request.cache.as_ref(), request.tree);
+                    Ok(facts::told(
+                        request,
+                        found,
+                        flash.len_bytes,
+                        flash.format,
+                        catalogue,
+                    ))
+                }
+                Err(too_large) => Ok(too_large),
+            }
+        }
+    }
+}
+
+/// Something compressed that is no stream.
+fn packed(request: &Request, head: &[u8], error: Error) -> Result<InspectDocument> {
+    let is_none = matches!(
+        &error,
+        Error::Saved(saved) if matches!(
+            &**saved,
+            fm_saved::Error::Stream {
+                source: fm_formats::Error::Unexpected {
+                    field: "migration stream magic",
+                    offset: 0,
+                    ..
+                },
+                ..
+            }
+        )
+    );
+    let Some(program) = stream::compressed_by(head).filter(|_| is_none) else {
+        return Err(error);
+    };
+    let len = request.path.metadata().map_or(0, |file| file.len());
+    let mut document = InspectDocument::new(&request.path, "not-firmware", len);
+    document.reason = Some(format!(
+        "it is compressed ({program}), and what is in it is no migration stream; undo that to look into it"
+    ));
+    Ok(document)
+}
+
+/// A qcow2 image that cannot be flash is a guest's disk, and that is an answer; an image that cannot be looked
+/// at is none.
+fn not_firmware(request: &Request, error: Error) -> Result<InspectDocument> {
+    let Error::NotFirmware { why, .. } = error else {
+        return Err(error);
+    };
+    let len = request.path.metadata().map_or(0, |file| file.len());
+    let mut document = InspectDocument::new(&request.path, "not-firmware", len);
+    document.format = Some("qcow2".into());
+    document.reason = Some(why);
+    Ok(document)
+}
+
+/// [`inspect_with`] of each file, as many at once as there are processors; `take` gets what came of them in the
+/// order of the requests.
+pub fn inspect_each(
+    requests: &[Request],
+    catalogue: &Catalogue,
+    mut take: impl FnMut(&Request, Result<InspectDocument>),
+) {
+    // A thread for one file costs more than it is worth.
+    if let [request] = requests {
+        return take(request, inspect_with(request, catalogue));
+    }
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let (give, given) = mpsc::sync_channel(workers);
+        for _ in 0..workers.min(requests.len()) {
+            let (give, next) = (give.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(request) = requests.get(at) else { break };
+                    if give.send((at, inspect_with(request, catalogue))).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(give);
+        let mut early = BTreeMap::new();
+        let mut due = requests.iter().enumerate();
+        let mut next_due = due.next();
+        for (at, result) in given {
+            early.insert(at, result);
+            while let Some((index, request)) = next_due
+                && let Some(result) = early.remove(&index)
+            {
+                take(request, result);
+                next_due = due.next();
+            }
+        }
+    });
+}
+
+fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {
+    let path = request.path.as_path();
+    let gathered = stream::gather(&stream::Request {
+        path: path.to_owned(),
+        channels: request.channels.clone(),
+        snapshot: request.snapshot.clone(),
+    })?;
+    let mut streamed = Streamed::new(&gathered);
+    for snapshot in streamed.snapshots.iter_mut().filter(|snapshot| !snapshot.chosen) {
+        let other = stream::gather(&stream::Request {
+            path: path.to_owned(),
+            channels: Vec::new(),
+            snapshot: Some(snapshot.id.clone()),
+        });
+        match other {
+            Ok(other) => snapshot.stream = Some(Box::new(Streamed::new(&other).stream)),
+            Err(error) => snapshot.unreadable = Some(fm_host::in_one_line(&error)),
+        }
+    }
+    for (index, block) in streamed.stream.blocks.iter_mut().enumerate() {
+        // `-bios` puts CODE and VARS into this one.
+        if block.kind == "code" || block.name == "pc.bios" {
+            block.build = gathered.pieces(index).and_then(|pieces| {
+                let flash = Flash::from_pieces(pieces, "raw");
+                let named = |sha256: &String| catalogue.build(sha256);
+                block.sha256.as_ref().and_then(named).or_else(|| {
+                    let image = facts::document(request, &flash, catalogue).image;
+                    image.map(|image| image.build)
+                })
+            });
+        }
+    }
+    let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+    let size_bytes = file.map_or(gathered.read_bytes, |file| file.len());
+    let mut document = InspectDocument::new(path, &streamed.kind, size_bytes);
+    document.streamed = Some(streamed);
+    Ok(document)
+}
+
+/// What is in `flash`, from the cache if it was seen before.
+pub fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
+    facts::found(flash, cache, false)
+}
+
+/// What is in the raw file at `path`, and its length, if it was seen before. A large one that is the same file as then
+/// is not even read.
+pub fn seen(path: &Path, cache: Option<&Cache>) -> Option<(Found, u64)> {
+    let cache = cache?;
+    let look = || Some(input::key_of(path).ok()??.0);
+    let key = digest_cache::of_file(&cache.book(), path, look)?;
+    Some((cache.get(&key)?, input::len_in(&key)?))
+}
+
+/// The same for a file that is known to hold `len_bytes` bytes of this digest: it is not even read.
+pub fn known(digest: &fm_formats::Sha256, len_bytes: u64, cache: Option<&Cache>) -> Option<Found> {
+    cache?.get(&input::key(*digest, len_bytes, 0))
+}
+
+/// Parses the flash image in a file, raw or qcow2, for jobs that look into it.
+///
+/// # Errors
+/// If it cannot be read or is larger than flash can be.
+pub fn flash(path: &Path) -> Result<Flash> {
+    let not_firmware = |why| Error::NotFirmware {
+        path: path.to_owned(),
+        why,
+    };
+    let read = if path == Path::new("-") {
+        let stream = || not_firmware("it is a stream, or a qcow2 image, which has to be a file".into());
+        pipe::flash(path)?.ok_or_else(stream)?
+    } else if input::sniff(path)?.0 == Kind::Qcow2 {
+        return qcow2::flash(path);
+    } else {
+        Flash::read(path)?
+    };
+    read.map_err(|document| not_firmware(document.reason.unwrap_or_default()))
+}
+
+impl Flash {
+    /// The digest of the whole image.
+    #[must_use]
+    pub fn digest(&self) -> fm_formats::Sha256 {
+        self.sha256(self.hash())
+    }
+
+    /// The tree of what is in it.
+    #[must_use]
+    pub fn tree(&self) -> Tree<'_> {
+        Tree::parse(&self.content)
+    }
+}

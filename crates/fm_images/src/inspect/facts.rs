@@ -1,0 +1,392 @@
+//! Turns a parsed image into its document; digests are computed on two threads.
+
+use std::path::Path;
+use std::thread;
+
+use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Technology};
+use fm_formats::varstore::{self, DamageKind, VarStore};
+use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, Tree, VolumeHeader};
+use fm_formats::{Guid, Sha256};
+use serde::{Deserialize, Serialize};
+
+use super::document::{
+    Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, RangeDocument,
+    ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
+};
+use super::map::map;
+use super::nodes::nodes;
+use super::{Cache, Catalogue, Flash, Request, build, input};
+use crate::Result;
+
+/// What the bytes of an image say, whatever the file is called and whoever built it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Found {
+    pub kind: String,
+    pub sha256: String,
+    pub reason: Option<String>,
+    /// Its build is not filled in: names change with the catalogue.
+    pub image: Option<ImageDocument>,
+    /// The version string in the image.
+    version: Option<String>,
+    store: Option<StoreDocument>,
+    /// Of what is no firmware; of an image, the image has them.
+    damage: Vec<DamageDocument>,
+    tree: Option<Vec<NodeDocument>>,
+    /// Whether there is code where an x86 processor starts: in the last bytes, and no padding behind.
+    pub ends_in_code: bool,
+}
+
+/// An x86 processor starts in the last bytes of its firmware.
+const RESET_VECTOR_BYTES: usize = 16;
+
+fn ends_in_code(flash: &Flash) -> bool {
+    let end = flash.content.len().saturating_sub(RESET_VECTOR_BYTES);
+    let end = flash.content.get(end..).unwrap_or_default();
+    let is_padded = flash.content.len() as u64 != flash.len_bytes;
+    !is_padded && end.iter().any(|byte| Some(byte) != end.first())
+}
+
+/// What is in the file at `path`, and its length, if it is raw and was seen before: it is only hashed.
+pub(super) fn seen(path: &Path, cache: Option<&Cache>, tree: bool) -> Result<Option<(Found, u64)>> {
+    let Some(cache) = cache else { return Ok(None) };
+    let known = input::key_of(path)?;
+    Ok(known.and_then(|(key, len_bytes)| Some((cache.get(&with_tree(key, tree))?, len_bytes))))
+}
+
+fn with_tree(key: String, tree: bool) -> String {
+    if tree { format!("{key}-tree") } else { key }
+}
+
+/// What `flash` holds, from the cache if it was seen before.
+pub(super) fn found(flash: &Flash, cache: Option<&Cache>, tree: bool) -> Found {
+    let hash = cache.map(|_| flash.hash());
+    let seen = cache
+        .zip(hash.as_ref())
+        .and_then(|(cache, hash)| cache.get(&with_tree(flash.key(hash), tree)));
+    seen.unwrap_or_else(|| unseen(flash, hash, cache, tree))
+}
+
+/// The same of an image that the cache does not know, with the hash of its content if it is there already.
+pub(super) fn unseen(flash: &Flash, hash: Option<sha2::Sha256>, cache: Option<&Cache>, tree: bool) -> Found {
+    let (found, key) = find(flash, hash, tree);
+    if let Some(cache) = cache {
+        cache.put(&with_tree(key, tree), &found);
+    }
+    found
+}
+
+pub(super) fn document(request: &Request, flash: &Flash, catalogue: &Catalogue) -> InspectDocument {
+    let found = found(flash, request.cache.as_ref(), request.tree);
+    told(request, found, flash.len_bytes, flash.format, catalogue)
+}
+
+pub(super) fn told(
+    request: &Request,
+    found: Found,
+    len_bytes: u64,
+    format: &str,
+    catalogue: &Catalogue,
+) -> InspectDocument {
+    let mut document = InspectDocument::new(&request.path, &found.kind, len_bytes);
+    document.format = Some(format.into());
+    document.reason = found.reason;
+    document.store = found.store;
+    document.damage = found.damage;
+    document.tree = found.tree;
+    document.image = found.image.map(|image| ImageDocument {
+        build: build::name(catalogue, &found.sha256, found.version),
+        ..image
+    });
+    document.sha256 = Some(found.sha256);
+    document
+}
+
+/// What is in `flash`, and its key.
+fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, String) {
+    thread::scope(|scope| {
+        let hashed = scope.spawn(|| {
+            let hash = hash.unwrap_or_else(|| flash.hash());
+            (flash.key(&hash), flash.sha256(hash).to_string())
+        });
+        let tree = flash.tree();
+        let facts = ImageFacts::of(&tree, flash.len_bytes);
+        // Digests of modules here, of volumes over there: each walks all that was decoded.
+        let (volumes, modules) = thread::scope(|scope| {
+            let volumes = scope.spawn(|| digests(&tree, volume_nodes(&tree)));
+            let modules = digests(&tree, module_nodes(&tree));
+            (joined(volumes), modules)
+        });
+        let (key, sha256) = joined(hashed);
+        let (facts, reason) = match facts {
+            Ok(facts) => (facts, None),
+            Err(why) => match remains(&tree, &why) {
+                Some(facts) => (facts, Some(why.to_string())),
+                None => {
+                    let found = Found {
+                        kind: "not-firmware".into(),
+                        sha256,
+                        reason: Some(why.to_string()),
+                        image: None,
+                        version: None,
+                        store: None,
+                        damage: damage(&tree, &[]),
+                        tree: with_tree.then(|| nodes(&tree, flash)),
+                        ends_in_code: ends_in_code(flash),
+                    };
+                    return (found, key);
+                }
+            },
+        };
+        let store = (facts.role != Role::Code).then(|| store(flash)).flatten();
+        let found = Found {
+            kind: facts.role.name().into(),
+            sha256,
+            reason,
+            image: Some(image_document(
+                flash,
+                &tree,
+                &facts,
+                &volumes,
+                &modules,
+                with_tree,
+                store.as_ref(),
+            )),
+            version: image::version_string(&tree),
+            store,
+            damage: Vec::new(),
+            tree: None,
+            ends_in_code: ends_in_code(flash),
+        };
+        (found, key)
+    })
+}
+
+/// What is left of damaged firmware, where the name of a volume says that it is some.
+fn remains(tree: &Tree<'_>, why: &NotFirmware) -> Option<ImageFacts> {
+    let NotFirmware::Damaged {
+        platform: Some(platform),
+    } = why
+    else {
+        return None;
+    };
+    let stores = tree.nodes().iter().any(|node| match &node.kind {
+        NodeKind::Volume(facts) => facts.header.file_system == VolumeHeader::NV_DATA,
+        _ => false,
+    });
+    Some(ImageFacts {
+        role: if stores { Role::Combined } else { Role::Code },
+        blank: false,
+        arch: None,
+        cpu_mode: None,
+        platform: Some(platform),
+        layout: None,
+        features: Vec::new(),
+        reset_vector: None,
+        damages: Vec::new(),
+    })
+}
+
+pub(super) fn joined<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
+    handle
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn image_document(
+    flash: &Flash,
+    tree: &Tree<'_>,
+    facts: &ImageFacts,
+    volumes: &[String],
+    modules: &[String],
+    with_tree: bool,
+    store: Option<&StoreDocument>,
+) -> ImageDocument {
+    ImageDocument {
+        arch: facts.arch.map(|arch| arch.name().into()),
+        cpu_mode: facts.cpu_mode.map(|mode| mode.name().into()),
+        platform: facts.platform.map(Into::into),
+        layout: facts.layout.map(|layout| layout.name().into()),
+        features: facts
+            .features
+            .iter()
+            .map(|feature| feature.name().into())
+            .collect(),
+        build: Build::unknown(),
+        map: map(tree, flash, store),
+        volumes: volume_documents(tree, volumes, facts.platform),
+        modules: module_documents(tree, modules),
+        reset_vector: facts.reset_vector.as_ref().map(reset_vector),
+        damage: damage(
+            tree,
+            &[
+                facts.damages.as_slice(),
+                facts
+                    .reset_vector
+                    .as_ref()
+                    .map_or(&[], |table| table.damages.as_slice()),
+            ]
+            .concat(),
+        ),
+        tree: with_tree.then(|| nodes(tree, flash)),
+    }
+}
+
+fn volume_nodes<'t>(tree: &'t Tree<'_>) -> impl Iterator<Item = (NodeId, &'t Node)> {
+    tree.nodes()
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| matches!(node.kind, NodeKind::Volume(_)))
+}
+
+fn module_nodes<'t>(tree: &'t Tree<'_>) -> impl Iterator<Item = (NodeId, &'t Node)> {
+    let files = tree.nodes().iter().enumerate();
+    files.filter(|(_, node)| {
+        matches!(node.kind, NodeKind::File(facts) if facts.kind != FileKind::Pad && facts.is_live())
+    })
+}
+
+/// Of a module its body counts, of a volume everything.
+fn digests<'t>(tree: &'t Tree<'_>, nodes: impl Iterator<Item = (NodeId, &'t Node)>) -> Vec<String> {
+    nodes
+        .map(|(_, node)| {
+            let bytes = match node.kind {
+                NodeKind::Volume(_) => tree.bytes(node),
+                _ => tree.body(node),
+            };
+            Sha256::of(bytes).to_string()
+        })
+        .collect()
+}
+
+fn volume_documents(tree: &Tree<'_>, digests: &[String], platform: Option<&str>) -> Vec<VolumeDocument> {
+    let measures = image::measures_volumes(tree);
+    let mut documents = Vec::new();
+    for ((id, node), sha256) in volume_nodes(tree).zip(digests) {
+        let NodeKind::Volume(facts) = &node.kind else {
+            continue;
+        };
+        let guid = facts.name.unwrap_or(facts.header.file_system);
+        let compressed = tree.is_compressed(id);
+        documents.push(VolumeDocument {
+            offset: tree.offset_in_image(id).unwrap_or(0) as u64,
+            decoded_offset: compressed.then_some(node.start as u64),
+            size: node.len_bytes as u64,
+            guid: guid.to_string(),
+            name: image::name_of(guid).map(Into::into),
+            sha256: sha256.clone(),
+            used_bytes: facts.used_bytes as u64,
+            compressed,
+            measured: measures && image::is_measured(tree, id, platform),
+            runs_from: holds_code(tree, id).then(|| image::runs_from(tree, id).name().into()),
+        });
+    }
+    documents
+}
+
+/// Whether one of the volume's own files is code.
+fn holds_code(tree: &Tree<'_>, volume: NodeId) -> bool {
+    tree.children(volume).any(|(_, node)| match node.kind {
+        NodeKind::File(facts) => facts.kind.is_executable() && facts.is_live(),
+        _ => false,
+    })
+}
+
+fn module_documents(tree: &Tree<'_>, digests: &[String]) -> Vec<ModuleDocument> {
+    let volumes: Vec<NodeId> = volume_nodes(tree).map(|(id, _)| id).collect();
+    let mut documents = Vec::new();
+    for ((id, node), sha256) in module_nodes(tree).zip(digests) {
+        let NodeKind::File(facts) = node.kind else {
+            continue;
+        };
+        let volume = node.parent.and_then(|parent| volumes.binary_search(&parent).ok());
+        let volume_start = node
+            .parent
+            .and_then(|parent| tree.node(parent))
+            .map_or(0, |node| node.start);
+        documents.push(ModuleDocument {
+            guid: facts.name.to_string(),
+            name: module_name(tree, id, facts.name, facts.kind),
+            kind: facts.kind.name().into(),
+            sha256: sha256.clone(),
+            size_bytes: tree.body(node).len() as u64,
+            volume: volume.unwrap_or(0),
+            volume_offset: (node.start - volume_start) as u64,
+        });
+    }
+    documents
+}
+
+/// The name that the build gave the module, else edk2's. What only holds modules has no name in itself.
+pub(super) fn module_name(tree: &Tree<'_>, id: NodeId, guid: Guid, kind: FileKind) -> Option<String> {
+    let own = if kind == FileKind::VolumeImage {
+        None
+    } else {
+        tree.ui_name(id)
+    };
+    own.or_else(|| image::name_of(guid).map(Into::into))
+}
+
+fn reset_vector(table: &ResetVector) -> ResetVectorDocument {
+    let entries = table.entries.iter().map(|entry| TableEntryDocument {
+        guid: entry.guid.to_string(),
+        name: entry.name().map(Into::into),
+        data: entry.data.iter().map(|byte| format!("{byte:02x}")).collect(),
+    });
+    let ranges = table.ranges.iter().map(|range| RangeDocument {
+        technology: match range.technology {
+            Technology::Sev => "sev",
+            Technology::SevSnp => "sev-snp",
+            Technology::Tdx => "tdx",
+            Technology::Igvm => "igvm",
+        }
+        .into(),
+        purpose: range.purpose.into(),
+        kind: range.kind,
+        base: range.base,
+        size: range.len_bytes,
+        flash_offset: range.from_flash.map(|(offset, _)| offset),
+        measured: range.measured,
+    });
+    ResetVectorDocument {
+        entries: entries.collect(),
+        ranges: ranges.collect(),
+    }
+}
+
+fn damage(tree: &Tree<'_>, of_image: &[fm_formats::Error]) -> Vec<DamageDocument> {
+    let in_tree = tree.damages().iter().map(|damage| DamageDocument {
+        message: damage.error.to_string(),
+        decoded_from: tree
+            .origin(damage.buffer)
+            .and_then(|section| tree.offset_in_image(section))
+            .map(|offset| offset as u64),
+    });
+    let of_image = of_image.iter().map(|error| DamageDocument {
+        message: error.to_string(),
+        decoded_from: None,
+    });
+    in_tree.chain(of_image).collect()
+}
+
+fn store(flash: &Flash) -> Option<StoreDocument> {
+    let store = VarStore::parse_file(&flash.content, flash.len_bytes).ok()?;
+    Some(StoreDocument {
+        format: store.format().name().into(),
+        layout: store.layout().map(|layout| layout.name().into()),
+        size_bytes: store.size_bytes(),
+        used_bytes: store.used_bytes(),
+        variables: store.variables().count(),
+        secure_boot_keys: store.variables().any(|entry| {
+            entry.guid == varstore::GLOBAL_VARIABLE
+                && entry.name.to_string() == "PK"
+                && !entry.data.is_empty()
+        }),
+        damage: store
+            .damage_found()
+            .iter()
+            // The tree tells these.
+            .filter(|damage| !matches!(damage.kind, DamageKind::Truncated | DamageKind::VolumeChecksum))
+            .map(ToString::to_string)
+            .collect(),
+    })
+}

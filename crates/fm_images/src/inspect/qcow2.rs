@@ -1,0 +1,168 @@
+//! Flash images in qcow2, as Fedora and RHEL ship them: unpacked by `qemu-img` from a private copy.
+//!
+//! A qcow2 header may name other files (a backing file, an external data file) that `qemu-img` would open
+//! for whoever made the image. Such images are refused before the program sees them, and it sees only the
+//! copy that was checked.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+use std::process::Command;
+
+use super::input::{self, Flash};
+use crate::{Error, Result};
+
+/// As much as flash can be; an image of that has little more around it.
+const MOST_BYTES: u64 = 96 << 20;
+
+/// Exit statuses of `qemu-img check`: nothing wrong, and clusters that nothing refers to (QEMU
+/// `docs/tools/qemu-img.rst`).
+const CHECK_SOUND: i32 = 0;
+const CHECK_LEAKS: i32 = 3;
+
+pub(super) fn flash(path: &Path) -> Result<Flash> {
+    let mut plain = unpack(&input::open(path)?, path)?;
+    let mut raw = Vec::new();
+    plain.read_to_end(&mut raw).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(Flash::from_bytes(&raw, "qcow2"))
+}
+
+/// What the image in `file` unpacks to, as a file in memory; `path` is what errors call it.
+///
+/// # Errors
+/// If it cannot be read, is no image that is opened here, or `qemu-img` is missing or fails.
+pub fn unpack(file: &File, path: &Path) -> Result<File> {
+    let failed = |source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if let Some(why) = unfit(&bytes) {
+        return Err(Error::NotFirmware {
+            path: path.to_owned(),
+            why: why.into(),
+        });
+    }
+    let packed = memory_file(&bytes).map_err(failed)?;
+    let is_dirty = is_dirty(&bytes);
+    drop(bytes);
+    let mut plain = memory_file(&[]).map_err(failed)?;
+    let path_of = |file: &File| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    let run = |words: &[&str]| {
+        Command::new("qemu-img")
+            .args(words)
+            .output()
+            .map_err(|source| Error::Program {
+                program: "qemu-img".into(),
+                path: path.to_owned(),
+                source,
+            })
+    };
+    let refused = |why| Error::NotFirmware {
+        path: path.to_owned(),
+        why,
+    };
+    // Clusters behind the end of a file that was cut read as zeros, and nobody says so. Of an image with lazy
+    // reference counts that is in use, the check could say nothing that is true.
+    if !is_dirty {
+        let checked = run(&["check", "-q", "-f", "qcow2", &path_of(&packed)])?;
+        if !matches!(checked.status.code(), Some(CHECK_SOUND | CHECK_LEAKS)) {
+            let said = String::from_utf8_lossy(&checked.stderr);
+            let first = said.lines().find(|line| !line.trim().is_empty());
+            let first = first.unwrap_or("no reason given").trim();
+            return Err(refused(format!(
+                "it is a damaged qcow2 image, cut short perhaps; qemu-img check: {first}"
+            )));
+        }
+    }
+    let run = run(&[
+        "convert",
+        "-f",
+        "qcow2",
+        "-O",
+        "raw",
+        &path_of(&packed),
+        &path_of(&plain),
+    ])?;
+    if !run.status.success() {
+        let said = String::from_utf8_lossy(&run.stderr);
+        return Err(refused(format!("qemu-img cannot unpack it: {}", said.trim())));
+    }
+    plain.seek(SeekFrom::Start(0)).map_err(failed)?;
+    Ok(plain)
+}
+
+fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
+    let file = rustix::fs::memfd_create("flashmoor", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(file);
+    file.write_all(bytes)?;
+    Ok(file)
+}
+
+/// `QCOW2_INCOMPAT_DIRTY`, in an image of version 3.
+fn is_dirty(bytes: &[u8]) -> bool {
+    bytes.get(7).is_some_and(|version| *version >= 3)
+        && bytes.get(79).is_some_and(|features| features & 1 != 0)
+}
+
+/// Why the image is not given to `qemu-img` (qcow2 header: QEMU `docs/interop/qcow2.txt`).
+fn unfit(bytes: &[u8]) -> Option<&'static str> {
+    let u64_at = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes);
+    let u32_at = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
+    let (Some(version), Some(backing), Some(size), Some(crypt)) =
+        (u32_at(4), u64_at(8), u64_at(24), u32_at(32))
+    else {
+        return Some("its qcow2 header is cut short");
+    };
+    if bytes.len() as u64 > MOST_BYTES || size > MOST_BYTES {
+        Some("it is a qcow2 image larger than flash can be")
+    } else if backing != 0 {
+        Some("it is a qcow2 image with a backing file, which flash never has and which is not opened")
+    } else if crypt != 0 {
+        Some("it is an encrypted qcow2 image")
+    } else if version >= 3 && u64_at(72).is_none_or(|features| features & 4 != 0) {
+        Some("it is a qcow2 image with an external data file, which is not opened")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(version: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 104];
+        bytes[..4].copy_from_slice(b"QFI\xfb");
+        bytes[4..8].copy_from_slice(&version.to_be_bytes());
+        bytes[24..32].copy_from_slice(&0x37_c000u64.to_be_bytes());
+        bytes
+    }
+
+    #[test]
+    fn images_that_would_open_other_files_are_refused() {
+        assert_eq!(unfit(&header(3)), None);
+        assert_eq!(unfit(&header(2)), None);
+        let mut backing = header(3);
+        backing[15] = 1;
+        assert!(unfit(&backing).unwrap().contains("backing file"));
+        let mut external = header(3);
+        external[79] = 4;
+        assert!(unfit(&external).unwrap().contains("external data file"));
+        let mut large = header(3);
+        large[26] = 1;
+        assert!(unfit(&large).unwrap().contains("larger"));
+        for len in 0..36 {
+            assert!(unfit(&header(3)[..len]).is_some());
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Firmware images: what a file is, what differs, what is in it, what builds are called, what descriptors say.
+
+pub mod catalogue;
+pub mod descriptors;
+pub mod diff;
+mod error;
+pub mod extract;
+pub mod inspect;
+
+pub use error::{Error, Result};

@@ -1,0 +1,145 @@
+//! Why a guest of the lab, the atlas or the demo failed.
+
+use std::path::PathBuf;
+
+use fm_remedy::{Action, Class, Failure, Remedy};
+
+/// A failure of the lab, the atlas or the demo.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// The verb: `read`, `write`, `create` …
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The request itself makes no sense.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong with it.
+        message: String,
+        /// What to say instead.
+        remedy: Remedy,
+    },
+    /// The file holds variables where firmware was asked for.
+    #[error("{} is no firmware code but a variable store", path.display())]
+    NoCode {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is no flash image.
+    #[error("{} is no firmware: {why}", path.display())]
+    NotFirmware {
+        /// Which file.
+        path: PathBuf,
+        /// What it is instead, or what it lacks.
+        why: String,
+    },
+    /// The file is no variable store and never was one.
+    #[error("{} is no variable store", path.display())]
+    NotStore {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: fm_formats::Error,
+    },
+    /// A guest of the lab did not do what it should.
+    #[error("a guest that we started failed")]
+    Guest(#[from] crate::GuestError),
+    /// The demo showed that something does not hold, or could not run.
+    #[error(transparent)]
+    Demo(#[from] crate::demo::Error),
+    /// A guest could not be found or read.
+    #[error(transparent)]
+    Host(#[from] fm_host::Error),
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] fm_store::Error),
+    /// A file could not be read, replaced or kept.
+    #[error(transparent)]
+    Files(#[from] fm_files::Error),
+    /// An image cannot be read.
+    #[error(transparent)]
+    Images(#[from] fm_images::Error),
+    /// A variable store cannot be read or changed.
+    #[error(transparent)]
+    Vars(#[from] fm_variables::Error),
+    /// A guest cannot be moved.
+    #[error(transparent)]
+    Transfer(#[from] fm_transfer::Error),
+    /// A change cannot be judged.
+    #[error(transparent)]
+    Check(#[from] fm_check::Error),
+}
+
+/// What this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A file could not be `action`ed.
+    pub(crate) fn file(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl From<fm_transfer::migrate::Error> for Error {
+    fn from(error: fm_transfer::migrate::Error) -> Self {
+        Self::Transfer(error.into())
+    }
+}
+
+impl From<fm_judge::Contradiction> for Error {
+    fn from(contradiction: fm_judge::Contradiction) -> Self {
+        Self::Check(contradiction.into())
+    }
+}
+
+impl Failure for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Host(error) => error.class(),
+            Self::Store(error) => error.class(),
+            Self::Files(error) => error.class(),
+            Self::Images(error) => error.class(),
+            Self::Vars(error) => error.class(),
+            Self::Transfer(error) => error.class(),
+            Self::Check(error) => error.class(),
+            Self::Usage { .. } => Class::Usage,
+            Self::Guest(_) | Self::Demo(_) | Self::File { .. } | Self::NoCode { .. } | Self::NotFirmware { .. } | Self::NotStore { .. } => Class::Failed,
+        }
+    }
+
+    fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Host(error) => error.remedy(),
+            Self::Store(error) => error.remedy(),
+            Self::Files(error) => error.remedy(),
+            Self::Images(error) => error.remedy(),
+            Self::Vars(error) => error.remedy(),
+            Self::Transfer(error) => error.remedy(),
+            Self::Check(error) => error.remedy(),
+            Self::Guest(_) => None,
+            Self::Demo(error) => error.advice().map(Remedy::advice),
+            Self::File { source, .. } => fm_files::io_remedy(source),
+            Self::Usage { remedy, .. } => Some(remedy.clone()),
+            Self::NoCode { .. } => Some(Remedy::new(
+                "name a CODE file; a look into a file shows what it is",
+                Action::Inspect { path: None },
+            )),
+            Self::NotFirmware { .. } => Some("name a flash image, raw or qcow2".into()),
+            Self::NotStore { .. } => Some(Remedy::new(
+                "name a VARS file; a look into a file shows what it is",
+                Action::Inspect { path: None },
+            )),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Reads migration streams wherever they lie: files, pipes, libvirt save images, qcow2 snapshots.
+
+mod channels;
+mod contents;
+mod document;
+mod feed;
+mod gather;
+mod input;
+mod program;
+mod stopped;
+mod vmstate;
+
+pub use document::{
+    SavedDomainDocument, StreamBlock, StreamChannel, StreamDevice, StreamDocument, StreamNote,
+    StreamSnapshot, StreamStop, Streamed,
+};
+pub use gather::gather_into;
+pub use gather::{Gathered, gather};
+pub use input::{Container, Request, is_stream};
+pub use program::for_magic as compressed_by;
+pub use stopped::Stopped;

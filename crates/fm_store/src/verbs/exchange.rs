@@ -1,0 +1,213 @@
+//! Builds into the store and out of it: plain files, or OCI layouts that skopeo and oras understand.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use fm_formats::Reader;
+use fm_formats::volume::VolumeHeader;
+use crate::{DESCRIPTOR_LIMIT_BYTES, IMAGE_LIMIT_BYTES, Store};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{Error, Result};
+
+/// What to store.
+#[derive(Debug, Clone)]
+pub struct Import<'a> {
+    /// Where the build comes from.
+    pub from: ImportFrom<'a>,
+    /// What people shall call it.
+    pub name: Option<&'a str>,
+    /// Which version it is.
+    pub version: Option<&'a str>,
+    /// Whether what is given replaces what the store says differently.
+    pub replace: bool,
+}
+
+/// Where a build comes from.
+#[derive(Debug, Clone)]
+pub enum ImportFrom<'a> {
+    /// Plain files.
+    Files {
+        /// CODE.
+        code: &'a Path,
+        /// The VARS template that belongs to it.
+        vars_template: Option<&'a Path>,
+        /// Its firmware descriptor.
+        descriptor: Option<&'a Path>,
+    },
+    /// An OCI layout.
+    Layout {
+        /// Its folder.
+        dir: &'a Path,
+        /// The build's tag; not needed if the layout has one build.
+        tag: Option<&'a str>,
+    },
+}
+
+/// `flashmoor/store-import/1`: a build that was stored.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Imported {
+    /// `flashmoor/store-import/1`.
+    pub schema: &'static str,
+    /// The build's id: sha256 of CODE.
+    pub id: String,
+    /// Its CODE file.
+    pub path: PathBuf,
+    /// Whether the store did not have it before.
+    pub new: bool,
+    /// What was given but differs from what the store says, and was left as the store has it.
+    pub kept: Vec<String>,
+}
+
+/// How to write a build.
+#[derive(Debug, Clone, Copy)]
+pub enum ExportForm<'a> {
+    /// `CODE.fd`, `VARS.fd`, `descriptor.json`.
+    Files,
+    /// Into an OCI layout, under this tag or the build's own.
+    Layout {
+        /// The tag.
+        tag: Option<&'a str>,
+    },
+}
+
+/// `flashmoor/store-export/1`: a build that was written elsewhere.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Export {
+    /// `flashmoor/store-export/1`.
+    pub schema: &'static str,
+    /// The build's id.
+    pub id: String,
+    /// The folder.
+    pub to: PathBuf,
+    /// Its tag there, if it is an OCI layout.
+    pub tag: Option<String>,
+    /// The files, if they are plain ones.
+    pub files: Vec<PathBuf>,
+}
+
+/// Stores a build.
+///
+/// # Errors
+/// If a file cannot be read, is no firmware that QEMU could be given, or the store refuses.
+pub fn import(store: &Store, request: &Import<'_>) -> Result<Imported> {
+    let done = match &request.from {
+        ImportFrom::Layout { dir, tag } => store.import_layout(dir, *tag)?,
+        ImportFrom::Files {
+            code,
+            vars_template,
+            descriptor,
+        } => {
+            let path = std::path::absolute(code).unwrap_or_else(|_| (*code).to_owned());
+            let source = path.display().to_string();
+            let code = read_code(code)?;
+            let vars_template = vars_template
+                .map(|path| read(path, IMAGE_LIMIT_BYTES))
+                .transpose()?;
+            let descriptor = descriptor
+                .map(|path| read(path, DESCRIPTOR_LIMIT_BYTES))
+                .transpose()?;
+            // Where it came from is a remark, not a fact about the build: the first one stays.
+            let source = Some(source.as_str()).filter(|_| {
+                !store
+                    .build(&fm_formats::Sha256::of(&code))
+                    .is_ok_and(|build| build.is_some())
+            });
+            store.import(&crate::Import {
+                code: &code,
+                vars_template: vars_template.as_deref(),
+                descriptor: descriptor.as_deref(),
+                name: request.name,
+                version: request.version,
+                source,
+                replace: request.replace,
+                ..crate::Import::default()
+            })?
+        }
+    };
+    Ok(Imported {
+        schema: "flashmoor/store-import/1",
+        id: done.id.to_string(),
+        path: done.path,
+        new: done.new,
+        kept: done.kept.into_iter().map(str::to_owned).collect(),
+    })
+}
+
+/// Writes the build that `text` means into the folder `to`.
+///
+/// # Errors
+/// If no build is meant, a blob is damaged, or the folder cannot be written.
+pub fn export(store: &Store, text: &str, to: &Path, form: ExportForm<'_>) -> Result<Export> {
+    let id = store.find(text)?.id;
+    let (tag, files) = match form {
+        ExportForm::Files => (None, store.export_files(&id, to)?),
+        ExportForm::Layout { tag } => (Some(store.export_layout(&id, to, tag)?), Vec::new()),
+    };
+    Ok(Export {
+        schema: "flashmoor/store-export/1",
+        id: id.to_string(),
+        to: to.to_owned(),
+        tag,
+        files,
+    })
+}
+
+/// CODE, if it is what QEMU takes: raw, whole pages, and with a firmware volume in it.
+fn read_code(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read(path, IMAGE_LIMIT_BYTES)?;
+    let refused = |why: &str, remedy: &'static str| Error::Usage {
+        message: format!("{} is no CODE image: {why}", path.display()),
+        remedy: remedy.into(),
+    };
+    if bytes.starts_with(b"QFI\xfb") {
+        return Err(refused(
+            "it is a qcow2 file",
+            "convert it first: qemu-img convert -O raw IN OUT",
+        ));
+    }
+    if bytes.is_empty() || !bytes.len().is_multiple_of(4096) {
+        let why = format!(
+            "its size, {} bytes, is not a multiple of 4096, as QEMU requires",
+            bytes.len()
+        );
+        return Err(refused(
+            &why,
+            "name the CODE file of a firmware package, such as OVMF_CODE_4M.fd",
+        ));
+    }
+    // The signature lies 40 bytes into a volume, and volumes are aligned to 8 bytes (PI spec, volume 3).
+    let signatures = bytes
+        .chunks_exact(8)
+        .enumerate()
+        .filter(|(_, chunk)| chunk.starts_with(b"_FVH"));
+    let mut starts = signatures.filter_map(|(at, _)| (at * 8).checked_sub(40));
+    if !starts.any(|start| VolumeHeader::parse(&mut Reader::new(&bytes[start..])).is_ok()) {
+        return Err(refused(
+            "there is no firmware volume in it",
+            "name the CODE file of a firmware package, such as OVMF_CODE_4M.fd",
+        ));
+    }
+    Ok(bytes)
+}
+
+fn read(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
+    let failed = |source| Error::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(limit_bytes + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > limit_bytes {
+        return Err(Error::Usage {
+            message: format!("{} is larger than {limit_bytes} bytes", path.display()),
+            remedy: "check that it is the file you meant".into(),
+        });
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,9 @@
+//! A guest moves with its firmware: offer, prepare, migrate, harvest.
+
+mod error;
+pub mod harvest;
+pub mod migrate;
+pub mod offer;
+pub mod prepare;
+
+pub use error::{Error, Mismatch, Result};

@@ -1,0 +1,318 @@
+//! `migrate`: preflight, the migration itself, and the harvest of the firmware that arrived.
+//!
+//! ```text
+//! source QEMU                 flashmoor                  destination QEMU (-incoming defer)
+//!      |<- describe ------------- | ------------ describe ->|
+//!      |                     judge: would QEMU refuse?      |
+//!      |<- digest of CODE ------- |                         |
+//!      |                          | --- migrate-incoming -->|
+//!      |<- migrate -------------- |                         |
+//!      |================ the stream, CODE in it ===========>|
+//!      |<- variables as sent? --- |                         |
+//!      |<- migrate-continue ----- |                         |
+//!      |                          |<---- RESUME ------------|
+//!      |                          |<---- bytes of CODE -----|
+//!      |                     verify, store, settle landing  |
+//! ```
+
+mod drive;
+mod error;
+pub mod preflight;
+mod variables;
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use fm_formats::Sha256;
+use fm_host::monitor::{self, Description};
+use fm_host::qmp::{self, Client};
+use fm_judge::{Outcome, Phase};
+use fm_store::Store;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+pub use self::drive::{Options, Progress};
+pub use self::error::Error;
+pub(crate) use self::error::monitor_remedy;
+pub use self::preflight::Refusal;
+use crate::harvest::{self, Harvested};
+
+/// A monitor may be silent while QEMU's main loop switches a large guest over.
+const MONITOR_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A QEMU that greets does so at once; one that serves another client never does.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What to migrate where.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The source's QMP socket.
+    pub source: PathBuf,
+    /// The destination's QMP socket.
+    pub destination: PathBuf,
+    /// QEMU's address for the stream; a private Unix socket if both ends run on this host.
+    pub uri: Option<String>,
+    /// The digest that CODE must have at the destination, where the source cannot be read from here.
+    pub expected_code: Option<Sha256>,
+    /// Bandwidth, downtime and the like.
+    pub options: Options,
+}
+
+/// What happens on the way, for whoever watches.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// Both ends were described and judged; QEMU will accept.
+    Preflight {
+        /// `compatible`, `caution` or `unknown`.
+        outcome: String,
+        /// What to know before, if anything.
+        remarks: Vec<String>,
+    },
+    /// The stream begins.
+    Started {
+        /// Where it goes.
+        uri: String,
+    },
+    /// How far it is.
+    Progress(Progress),
+    /// The guest is at the destination.
+    Arrived {
+        /// The destination's run state.
+        status: String,
+    },
+}
+
+/// `flashmoor/migrate/1`: a migration that came to its end.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Migrated {
+    /// `flashmoor/migrate/1`.
+    pub schema: String,
+    /// `completed`; every other end is an error.
+    pub outcome: String,
+    /// Milliseconds from start to end, by QEMU's account.
+    pub total_time_ms: u64,
+    /// Milliseconds that the guest stood still, by QEMU's account.
+    pub downtime_ms: u64,
+    /// Bytes of guest memory sent.
+    pub bytes: u64,
+    /// Where the stream went.
+    pub uri: String,
+    /// Where the guest was.
+    pub source: End,
+    /// Where it is.
+    pub destination: End,
+    /// The firmware that travelled.
+    pub code: Harvested,
+    /// Why the firmware was not stored although it could be read, for who must act on it.
+    #[serde(skip)]
+    pub not_harvested: Option<crate::Error>,
+}
+
+/// One end of a migration.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct End {
+    /// QEMU's version.
+    pub qemu_version: String,
+    /// The machine type as the stream names it.
+    pub machine: Option<String>,
+    /// The process, if it is one of this host's.
+    pub pid: Option<u32>,
+    /// The run state afterwards; the source keeps a stopped copy in `postmigrate` until it is ended.
+    pub status: String,
+}
+
+/// Migrates a guest and harvests its firmware. Setting `cancel` ends the attempt with the guest at the source.
+///
+/// # Errors
+/// [`Error`] inside [`crate::Error::Migrate`]; unless it says otherwise the guest runs on at the source.
+/// Once the guest has arrived, a harvest that fails is told in [`Migrated::not_harvested`] and not as an error.
+pub fn migrate(
+    store: &Store,
+    request: &Request,
+    cancel: &AtomicBool,
+    watch: &mut dyn FnMut(&Event),
+) -> crate::Result<Migrated> {
+    let mut source = connect(&request.source, Client::connect)?;
+    let mut destination = match request.options.postcopy {
+        true => connect(&request.destination, Client::connect_out_of_band),
+        false => connect(&request.destination, Client::connect),
+    }?;
+    let from = monitor::describe(&mut source).map_err(Error::from)?;
+    let to = monitor::describe(&mut destination).map_err(Error::from)?;
+    expect_ready(&request.source, &from, &request.destination, &to)?;
+    let variables = variables::Variables::open(from.pid, to.pid);
+    let unwatched = variables.is_none() && from.flash_block(1).is_some() && !request.options.stop_first;
+    watch(&judged(&from, &to, unwatched)?);
+    let expected = request.expected_code.or_else(|| running_code(&from));
+
+    let address = Address::choose(request.uri.as_deref(), &from, &to)?;
+    watch(&Event::Started {
+        uri: address.uri.clone(),
+    });
+    let was_running = from.status == "running";
+    let drive = drive::Drive {
+        source: &mut source,
+        destination: &mut destination,
+        options: &request.options,
+        was_running,
+        variables,
+        switched: false,
+        resumed: false,
+    };
+    let done = drive.run(&address.uri, cancel, &mut |progress| {
+        watch(&Event::Progress(progress.clone()))
+    })?;
+    watch(&Event::Arrived {
+        status: done.destination_status.clone(),
+    });
+
+    let (code, not_harvested) = match to.pid {
+        Some(pid) => match harvest::after_migration(store, pid, expected) {
+            Ok(code) => (code, None),
+            Err(error) => (Harvested::unread(expected, error.to_string()), Some(error)),
+        },
+        None => {
+            let elsewhere = "the destination's QEMU is not on this host; run `flashmoor harvest` there";
+            (Harvested::unread(expected, elsewhere), None)
+        }
+    };
+    Ok(Migrated {
+        not_harvested,
+        schema: "flashmoor/migrate/1".into(),
+        outcome: "completed".into(),
+        total_time_ms: done.total_time_ms,
+        downtime_ms: done.downtime_ms,
+        bytes: done.bytes,
+        uri: address.uri.clone(),
+        source: end(&from, "postmigrate".into()),
+        destination: end(&to, done.destination_status),
+        code,
+    })
+}
+
+fn connect(socket: &Path, how: fn(&Path, Duration) -> Result<Client, qmp::Error>) -> Result<Client, Error> {
+    let mut client = how(socket, CONNECT_TIMEOUT)?;
+    client.set_timeout(MONITOR_TIMEOUT);
+    Ok(client)
+}
+
+/// The guest is at the source, and the destination waits for it and for nobody else.
+fn expect_ready(
+    source: &Path,
+    from: &Description,
+    destination: &Path,
+    to: &Description,
+) -> Result<(), Error> {
+    if matches!(
+        from.status.as_str(),
+        "inmigrate" | "postmigrate" | "finish-migrate" | "shutdown"
+    ) {
+        return Err(Error::NoGuest {
+            socket: source.to_owned(),
+            status: from.status.clone(),
+        });
+    }
+    if to.status != "inmigrate" {
+        return Err(Error::NotIncoming {
+            socket: destination.to_owned(),
+            status: to.status.clone(),
+        });
+    }
+    Ok(())
+}
+
+fn judged(from: &Description, to: &Description, unwatched: bool) -> crate::Result<Event> {
+    let verdict = preflight::verdict(from, to)?;
+    if let Some(refusal) = preflight::refusal(&verdict) {
+        return Err(Error::Incompatible(refusal).into());
+    }
+    let phase = verdict.phase(Phase::LiveMigration);
+    let worth_saying = phase
+        .findings()
+        .iter()
+        .filter(|finding| finding.outcome != Outcome::Compatible);
+    let findings = worth_saying.map(|finding| format!("{}: {}", finding.code, finding.why));
+    let remark = "the source's memory cannot be read from here: a variable that the guest writes meanwhile may stay \
+                  behind; `--stop-first` rules that out";
+    Ok(Event::Preflight {
+        outcome: phase.outcome().name().into(),
+        remarks: findings.chain(unwatched.then(|| remark.into())).collect(),
+    })
+}
+
+/// The digest of the CODE that the source runs, if its process can be read from here.
+fn running_code(from: &Description) -> Option<Sha256> {
+    let guest = fm_host::find(&from.pid?.to_string()).ok()?;
+    Some(Sha256::of(&guest.read_flash(0).ok()?))
+}
+
+fn end(seen: &Description, status: String) -> End {
+    End {
+        qemu_version: seen.version.to_string(),
+        machine: seen.machine.clone(),
+        pid: seen.pid,
+        status,
+    }
+}
+
+/// Where the stream goes, and the private folder that vanishes with it.
+struct Address {
+    uri: String,
+    _folder: Option<tempfile::TempDir>,
+}
+
+impl Address {
+    /// The given address, or a Unix socket in a folder that only the user of both QEMUs can enter: what
+    /// nobody asked to be on a network does not get there.
+    fn choose(given: Option<&str>, from: &Description, to: &Description) -> Result<Self, Error> {
+        if let Some(uri) = given {
+            return Ok(Self {
+                uri: uri.to_owned(),
+                _folder: None,
+            });
+        }
+        let no = |why: String| Error::NoUri { why };
+        let (Some(source), Some(destination)) = (from.pid, to.pid) else {
+            return Err(no("one of the two QEMUs does not run on this host".into()));
+        };
+        let owner = |pid: u32| std::fs::metadata(format!("/proc/{pid}")).map(|m| (m.uid(), m.gid()));
+        let (Ok(uid), Ok(other)) = (owner(source), owner(destination)) else {
+            return Err(no("one of the two QEMUs has just ended".into()));
+        };
+        if uid != other {
+            return Err(no(format!(
+                "the two QEMUs run as different users ({} and {})",
+                uid.0, other.0
+            )));
+        }
+        let namespace = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+        if namespace(source) != namespace(destination) {
+            return Err(no("the two QEMUs see different file systems".into()));
+        }
+        let prepared = tempfile::Builder::new()
+            .prefix("flashmoor-")
+            .tempdir()
+            .and_then(|folder| {
+                std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700))?;
+                if uid
+                    != (
+                        rustix::process::geteuid().as_raw(),
+                        rustix::process::getegid().as_raw(),
+                    )
+                {
+                    chown(folder.path(), Some(uid.0), Some(uid.1))?;
+                }
+                Ok(folder)
+            });
+        let folder = prepared.map_err(|error| no(format!("no private folder can be made: {error}")))?;
+        let uri = format!("unix:{}", folder.path().join("stream").display());
+        Ok(Self {
+            uri,
+            _folder: Some(folder),
+        })
+    }
+}

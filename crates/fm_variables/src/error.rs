@@ -1,0 +1,366 @@
+//! Why a variable store could not be read or changed, with what to do about it.
+
+use std::path::PathBuf;
+
+use fm_formats::Guid;
+use fm_formats::varstore::{EmitError, Name, ParseNameError};
+
+use fm_remedy::{Class, Failure, Remedy};
+
+/// A failure of a `vars` job. Whatever it says, the files are as they were.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// The verb.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A running guest could not be found or read.
+    #[error(transparent)]
+    Guest(#[from] fm_host::Error),
+    /// Neither a file nor a guest.
+    #[error("{} is neither a file nor a running guest", named.display())]
+    Neither {
+        /// What was given.
+        named: PathBuf,
+    },
+    /// A running guest was named where a file is to be changed.
+    #[error("{guest} is running, and only the file of a guest that is off can be changed")]
+    RunningGuest {
+        /// Which guest.
+        guest: String,
+        /// Its VARS file.
+        path: Option<PathBuf>,
+    },
+    /// The file is no variable store.
+    #[error("{} is no variable store", path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: fm_formats::Error,
+    },
+    /// The file is an image that is not opened.
+    #[error("cannot read variables from {}: {why}", path.display())]
+    Unfit {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The file is JSON, but no variables in it.
+    #[error("{} holds no variables in JSON", path.display())]
+    Json {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A JSON document of a later kind.
+    #[error("{} is a JSON of variables of version {version}; version 2 is known", path.display())]
+    JsonVersion {
+        /// Which file.
+        path: PathBuf,
+        /// What it says it is.
+        version: u32,
+    },
+    /// A name that JSON cannot say.
+    #[error("{guid}-{name} cannot be written to {}: JSON cannot say half a surrogate pair", path.display())]
+    JsonName {
+        /// Which file.
+        path: PathBuf,
+        /// The variable's namespace.
+        guid: Guid,
+        /// Its name.
+        name: Name,
+    },
+    /// A value in a JSON document cannot be used.
+    #[error("{} of variable {name:?} in {} cannot be used: {why}", field, path.display())]
+    JsonField {
+        /// Which file.
+        path: PathBuf,
+        /// Which variable.
+        name: String,
+        /// Which field.
+        field: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// The variables can't go where they should.
+    #[error("the variables cannot be written to {}", path.display())]
+    Emit {
+        /// The destination.
+        path: PathBuf,
+        /// Which variable, which limit.
+        source: EmitError,
+    },
+    /// The variable's name cannot be a name.
+    #[error("{text:?} is no variable name")]
+    Name {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        source: ParseNameError,
+    },
+    /// No such variable.
+    #[error("{} has no variable {name}{}", path.display(), guid.map(|guid| format!(" of {guid}")).unwrap_or_default())]
+    NotFound {
+        /// Which store.
+        path: PathBuf,
+        /// Which name.
+        name: Name,
+        /// Which namespace, if one was asked for.
+        guid: Option<Guid>,
+    },
+    /// The name is there under several GUIDs.
+    #[error("{} has {name} under several GUIDs: {}", path.display(), guids.iter().map(Guid::to_string).collect::<Vec<_>>().join(", "))]
+    Ambiguous {
+        /// Which store.
+        path: PathBuf,
+        /// Which name.
+        name: Name,
+        /// Where it is.
+        guids: Vec<Guid>,
+    },
+    /// Nobody told the namespace and the name has no well-known one.
+    #[error("{name} has no well-known GUID")]
+    NeedsGuid {
+        /// Which name.
+        name: Name,
+    },
+    /// A running program has the file open for writing.
+    #[error("{} is open for writing in {holder}", path.display())]
+    InUse {
+        /// Which file.
+        path: PathBuf,
+        /// Process and pid, or what is known of the lock's holder.
+        holder: String,
+    },
+    /// Another flashmoor works on it.
+    #[error("{} is being changed by another flashmoor", path.display())]
+    Busy {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The output is there already.
+    #[error("{} exists", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The store's layout is none that can be written.
+    #[error("the layout of {} is not known", path.display())]
+    UnknownLayout {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The source is of a kind that can't be changed this way.
+    #[error("{} cannot be changed: {why}", path.display())]
+    ReadOnlyKind {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
+    /// The store is damaged in a way that an edit would make permanent.
+    #[error("{} is damaged: {damage}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong first.
+        damage: String,
+    },
+    /// No backup to go back to.
+    #[error("{} has no backup", path.display())]
+    NoBackup {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// What was written does not read back as what was meant.
+    #[error("what was written for {} does not read back as what was meant", path.display())]
+    Verify {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A program that is needed failed.
+    #[error("{program} failed on {}: {message}", path.display())]
+    Program {
+        /// Which program.
+        program: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What it said.
+        message: String,
+    },
+    /// A certificate, signature list or update cannot be used.
+    #[error("{} is no certificate, signature list or signed update", path.display())]
+    Signature {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: fm_formats::Error,
+    },
+    /// The layout of a CODE file cannot be told.
+    #[error("the layout that {} needs cannot be told: {why}", path.display())]
+    UnknownCode {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// JSON has no layout, so nothing limits it.
+    #[error("{} is JSON, which sets no limit to variables", path.display())]
+    NoLimits {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A combined image would lose its firmware.
+    #[error("{} is a combined image, and its firmware would be lost", path.display())]
+    DropsCode {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A backup of something else than what is there.
+    #[error("{} is no backup of {}: {why}", backup.display(), path.display())]
+    OtherBackup {
+        /// Which file.
+        path: PathBuf,
+        /// What was to be restored.
+        backup: PathBuf,
+        /// How they differ.
+        why: String,
+    },
+    /// Nothing to enrol was named.
+    #[error("no key is named that could be enrolled")]
+    NothingToEnroll,
+    /// A file of keys of which a part cannot be used.
+    #[error("the keys in {} cannot be used: {why}", path.display())]
+    KeyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Which part, and what is wrong with it.
+        why: String,
+    },
+    /// A platform key that firmware would not take.
+    #[error("{} is no platform key: {why}", path.display())]
+    PlatformKey {
+        /// Which file.
+        path: PathBuf,
+        /// What it is instead.
+        why: String,
+    },
+}
+
+impl Error {
+    fn class_of(&self) -> Class {
+        match self {
+            Self::Name { .. } | Self::NeedsGuid { .. } | Self::Ambiguous { .. } | Self::NothingToEnroll => {
+                Class::Usage
+            }
+            Self::Verify { .. } => Class::Bug,
+            _ => Class::Failed,
+        }
+    }
+
+    fn advice(&self) -> Option<String> {
+        let text = match self {
+            Self::Guest(_) => return None,
+            Self::Neither { .. } => {
+                "give a VARS file, or a guest's name, pid, uuid or QMP socket; `flashmoor ps` lists the guests"
+            }
+            Self::RunningGuest { path: Some(path), .. } => {
+                return Some(format!("shut it down, then name its file {}", path.display()));
+            }
+            Self::RunningGuest { path: None, .. } => "shut it down, then name its VARS file",
+            Self::File { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => "run it as a user who may, or as root",
+                std::io::ErrorKind::ReadOnlyFilesystem => {
+                    "copy the file elsewhere first (`cp`), and change the copy"
+                }
+                std::io::ErrorKind::NotFound => {
+                    "look at the path: the file, or the folder that it is to be in, is not there"
+                }
+                std::io::ErrorKind::InvalidInput | std::io::ErrorKind::IsADirectory => {
+                    "name a VARS file, a combined image, a qcow2 of one, or a JSON of variables"
+                }
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    "make room in the folder of the file; the file is as it was"
+                }
+                _ => return None,
+            },
+            Self::Parse { .. } => {
+                "give a VARS file, a combined image, a qcow2 of one, or a JSON of variables"
+            }
+            Self::Unfit { .. } => {
+                "flash images stand alone; `qemu-img convert -O raw` makes one of an image that you trust"
+            }
+            Self::Json { .. } | Self::JsonField { .. } | Self::JsonVersion { .. } => {
+                "give a JSON of QEMU's uefi-vars device, of virt-firmware, or of `flashmoor vars list --json`"
+            }
+            Self::JsonName { .. } => "`flashmoor vars delete` takes it out of a copy first",
+            Self::Emit { source, .. } => match source {
+                EmitError::VariableTooLarge { .. } | EmitError::StoreTooSmall { .. } => {
+                    "delete what is not needed from a copy first (`flashmoor vars delete`), or choose a larger layout"
+                }
+                EmitError::Attributes { .. } => "name attributes as in `--attributes nv,bs,rt`",
+                EmitError::NoData { .. } => "to remove a variable use `flashmoor vars delete`",
+                EmitError::NotPlain { .. } => {
+                    "`flashmoor vars convert` makes a store of today's form, which has a place for them"
+                }
+                EmitError::Twice { .. } => "`flashmoor vars repair` keeps the one that the firmware shows",
+                _ => return None,
+            },
+            Self::Name { .. } => "UCS-2 characters only; others are written \\u{HEX}",
+            Self::NotFound { .. } => "`flashmoor vars list` shows the names",
+            Self::Ambiguous { .. } | Self::NeedsGuid { .. } => "say which with --guid",
+            Self::InUse { .. } => {
+                "shut the guest down first; with --even-if-in-use the guest goes on with the old content, its \
+                 later changes go to the backup, and the new content counts from its next start"
+            }
+            Self::Busy { .. } => "try again when it is done",
+            Self::Exists { .. } => {
+                "name another --output, or say --replace: the old file is kept as a backup"
+            }
+            Self::UnknownLayout { .. } => "name the layout with `vars convert --layout`",
+            Self::Damaged { .. } => "`flashmoor vars repair` shows what can be saved",
+            Self::NoBackup { .. } => "name one with --backup",
+            Self::UnknownCode { .. } => "name a CODE file, or the layout with --layout",
+            Self::DropsCode { .. } => {
+                "name another --output, or --like a combined image: its firmware is put behind the variables"
+            }
+            Self::OtherBackup { .. } => {
+                "`flashmoor vars convert` makes a store of it that fits, `flashmoor vars import` takes its variables"
+            }
+            Self::NoLimits { .. } => {
+                "`flashmoor vars convert --layout` makes the flash store that the question is about"
+            }
+            Self::NothingToEnroll => "say --microsoft, --microsoft-dbx, --pk, --kek, --db or --dbx",
+            Self::KeyFile { .. } => "take that part out of the file, or give a sound copy of it",
+            Self::PlatformKey { .. } => "give one X.509 certificate (PEM or DER), or a signature list of one",
+            Self::Signature { .. } => {
+                "give a certificate (PEM or DER), a signature list (ESL) or a signed update (.auth)"
+            }
+            _ => return None,
+        };
+        Some(text.into())
+    }
+}
+
+impl Failure for Error {
+    fn class(&self) -> Class {
+        self.class_of()
+    }
+
+    fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Guest(error) => error.remedy(),
+            _ => self.advice().map(Remedy::advice),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Variable stores without loss: list, change, convert, mend.
+//!
+//! Every writing verb parses what it read, changes a list of variables, emits a fresh store, writes it to a
+//! new file, reads that back and compares, and only then puts it in place; the old file stays as a backup.
+
+mod backup;
+mod certdb;
+mod certificate;
+mod change;
+mod convert;
+mod describe;
+mod document;
+mod error;
+mod forecast;
+mod hex;
+mod in_use;
+mod json;
+mod mend;
+mod qcow2;
+mod read;
+mod replace;
+mod save;
+mod secure_boot;
+mod source;
+mod trust;
+
+/// What this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+pub use change::{DeleteRequest, ImportRequest, SetRequest, Write, delete, import, set};
+pub use convert::{ConvertRequest, ExportRequest, FileFormat, Into, convert, export};
+pub use document::{
+    DamageFound, Timestamp, VariableChange, VariableDocument, VarsChange, VarsDiff, VarsList, attribute_names,
+};
+pub use error::Error;
+pub use forecast::{DbxForecast, forecast};
+pub use hex::decode as hex_bytes;
+pub use mend::{RestoreRequest, compact, repair, restore};
+pub use read::{Selection, Shown, diff, get, list, show};
+pub use secure_boot::{Enrolment, Keys, enroll, unenroll};
+pub use trust::{SecureBootStatus, Trust, status, status_of_guests, statuses};
