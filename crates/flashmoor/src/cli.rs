@@ -27,7 +27,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use fm_jobs::{Class, Error};
+use fm_jobs::Error;
+use fm_remedy::{Class, Failure as _};
 
 use crate::render::{self, Output};
 

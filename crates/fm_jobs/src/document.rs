@@ -3,8 +3,7 @@
 //! A document is a plain serde struct; its `schema` field names kind and version, such as
 //! `flashmoor/offer/1`. A field is never renamed or given another meaning within a version.
 
-use std::error::Error as _;
-
+use fm_remedy::Remedy;
 use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
@@ -27,15 +26,15 @@ pub struct Failure {
     pub remedy: Option<String>,
 }
 
-impl From<&crate::Error> for Failure {
-    fn from(error: &crate::Error) -> Self {
+impl Failure {
+    /// The document of `error`, whose remedy an interface puts into its own words.
+    #[must_use]
+    pub fn new(error: &dyn fm_remedy::Failure, in_words: impl FnOnce(&Remedy) -> String) -> Self {
         Self {
             schema: "flashmoor/error/1",
-            what: error.to_string(),
-            why: std::iter::successors(error.source(), |cause| (*cause).source())
-                .map(ToString::to_string)
-                .collect(),
-            remedy: error.remedy(),
+            what: error.what(),
+            why: error.why(),
+            remedy: error.remedy().as_ref().map(in_words),
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use fm_formats::Sha256;
+use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
-/// A job's failure. The message says what failed, the source chain why, [`Error::remedy`] what to do.
+/// A job's failure. The message says what failed, the source chain why, its remedy what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -119,8 +120,8 @@ pub enum Error {
     Usage {
         /// What is wrong with it.
         message: String,
-        /// What to write instead.
-        remedy: String,
+        /// What to ask for instead.
+        remedy: Remedy,
     },
 }
 
@@ -132,21 +133,6 @@ pub struct Mismatch {
     pub expected: Sha256,
     /// What the guest runs.
     pub found: Sha256,
-}
-
-/// How a failure ends the process; the exit statuses are in `docs/exit-status.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// Could not be done: status 1.
-    Failed,
-    /// The command's words are off: status 2.
-    Usage,
-    /// Judged, and it would not work: status 10.
-    Incompatible,
-    /// Could not be judged for lack of facts: status 11.
-    Unknown,
-    /// A fault of ours: status 70.
-    Bug,
 }
 
 impl From<crate::saved::Error> for Error {
@@ -164,16 +150,20 @@ impl Error {
             source,
         }
     }
+}
 
-    /// How the process ends on it.
-    #[must_use]
-    pub fn class(&self) -> Class {
+impl Failure for Error {
+    fn class(&self) -> Class {
         match self {
-            Self::Store(error) => store_class(error),
+            Self::Store(error) => error.class(),
             Self::Saved(error) => error.class(),
             Self::Libvirt(error) => error.class(),
-            Self::Records(_) => Class::Failed,
             Self::Vars(error) => error.class(),
+            Self::Host(error) => error.class(),
+            Self::Offer(error) => error.class(),
+            Self::Prepare(error) => error.class(),
+            Self::Migrate(error) => error.class(),
+            Self::Demo(error) => error.class(),
             Self::File { .. }
             | Self::NotFirmware { .. }
             | Self::NoCode { .. }
@@ -181,83 +171,68 @@ impl Error {
             | Self::Lab(_)
             | Self::Stream { .. }
             | Self::Program { .. }
-            | Self::Host(_)
-            | Self::Offer(_)
+            | Self::Records(_)
             | Self::DigestMismatch { .. }
             | Self::NotHarvested { .. }
-            | Self::Demo(_)
             | Self::Signal { .. } => Class::Failed,
             Self::Contradiction(_) => Class::Unknown,
-            Self::Prepare(error) => error.class(),
-            Self::Migrate(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
         }
     }
 
-    /// What to do about it, if there is something the user can do.
-    #[must_use]
-    pub fn remedy(&self) -> Option<String> {
-        match self {
+    fn remedy(&self) -> Option<Remedy> {
+        let look = |path: &std::path::Path| Action::Inspect {
+            path: path.to_str().map(ToOwned::to_owned),
+        };
+        Some(match self {
+            Self::Store(error) => return error.remedy(),
+            Self::Saved(error) => return error.remedy(),
+            Self::Libvirt(error) => return error.remedy(),
+            Self::Vars(error) => return error.remedy(),
+            Self::Host(error) => return error.remedy(),
+            Self::Offer(error) => return error.remedy(),
+            Self::Prepare(error) => return error.remedy(),
+            Self::Migrate(error) => return error.remedy(),
+            Self::Demo(error) => return error.remedy(),
+            Self::Usage { remedy, .. } => remedy.clone(),
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-                Some("run it as a user who may, or as root".into())
+                "run it as a user who may, or as root".into()
             }
-            Self::File { .. } | Self::Lab(_) => None,
-            Self::NoCode { .. } => {
-                Some("name a CODE file; flashmoor inspect FILE shows what a file is".into())
-            }
-            Self::NotStore { .. } => {
-                Some("name a VARS file; flashmoor inspect FILE shows what a file is".into())
-            }
-            Self::Contradiction(_) => {
-                Some("leave out the option that is wrong, or name the right file".into())
-            }
-            Self::Store(error) => error.remedy(),
-            Self::Saved(error) => error.remedy(),
-            Self::Libvirt(error) => error.remedy(),
-            Self::Records(_) => Some("move the file away: the agent makes a new one from what runs".into()),
-            Self::Stream { source, .. } => Some(match source {
-                fm_formats::Error::Truncated { .. } => "use a whole copy of the file".into(),
-                _ => "`flashmoor saved --help` lists what can hold a saved guest".into(),
-            }),
+            Self::File { .. } | Self::Lab(_) | Self::Signal { .. } => return None,
+            Self::NoCode { path } => Remedy::new("name a CODE file; see what this one is", look(path)),
+            Self::NotStore { path, .. } => Remedy::new("name a VARS file; see what this one is", look(path)),
+            Self::Contradiction(_) => "leave out what is wrong, or name the right file".into(),
+            Self::Records(_) => "move the file away: the agent makes a new one from what runs".into(),
+            Self::Stream {
+                source: fm_formats::Error::Truncated { .. },
+                ..
+            } => "use a whole copy of the file".into(),
+            Self::Stream { .. } => Remedy::new("see what can hold a saved guest", Action::SavedFormats),
             Self::Program { program, .. } if program == "qemu-img" => {
-                Some("install qemu-img (Debian's package is qemu-utils), or convert the file to raw elsewhere".into())
+                "install qemu-img (Debian's package is qemu-utils), or convert the file to raw elsewhere"
+                    .into()
             }
-            Self::Program { program, .. } => Some(format!(
+            Self::Program { program, .. } => Remedy::advice(format!(
                 "install {program}; libvirt needs it to restore this image as well"
             )),
-            Self::Vars(error) => error.remedy(),
-            Self::Host(error) => error.remedy(),
-            Self::Offer(error) => error.remedy(),
-            Self::Prepare(error) => error.remedy(),
-            Self::Migrate(error) => error.remedy(),
-            Self::DigestMismatch { .. } => Some(
-                "look which firmware the source really ran; `flashmoor harvest --expect SHA256` stores what you name".into(),
+            Self::DigestMismatch { pid, .. } => Remedy::new(
+                "look which firmware the source really ran, and name the digest of what is to be stored",
+                Action::Harvest {
+                    guest: Some(pid.to_string()),
+                },
+            )
+            .then(Action::Give(Input::ExpectedDigest)),
+            Self::NotHarvested { .. } => Remedy::new(
+                "remove the cause, then store what the destination's guest brought along",
+                Action::Harvest { guest: None },
             ),
-            Self::NotHarvested { .. } => {
-                Some("remove the cause and run `flashmoor harvest` with the destination's guest".into())
-            }
-            Self::Demo(error) => error.remedy(),
-            Self::Signal { .. } => None,
-            Self::NotFirmware { .. } => Some("name a flash image, raw or qcow2".into()),
-            Self::Usage { remedy, .. } => Some(remedy.clone()),
-        }
+            Self::NotFirmware { .. } => "name a flash image, raw or qcow2".into(),
+        })
     }
 }
 
 impl From<fm_judge::Contradiction> for Error {
     fn from(contradiction: fm_judge::Contradiction) -> Self {
         Self::Contradiction(Box::new(contradiction))
-    }
-}
-
-/// A word that names nothing stored, or several things, is the command's fault; the rest is the store's.
-fn store_class(error: &fm_store::Error) -> Class {
-    use fm_store::Error as E;
-    match error {
-        E::UnknownBuild { .. }
-        | E::AmbiguousBuild { .. }
-        | E::NoSuchTag { .. }
-        | E::UnknownLanding { .. } => Class::Usage,
-        _ => Class::Failed,
     }
 }

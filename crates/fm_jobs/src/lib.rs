@@ -32,7 +32,7 @@ pub mod store;
 pub mod stream;
 pub mod vars;
 
-pub use error::{Class, Error, Mismatch};
+pub use error::{Error, Mismatch};
 
 pub use fm_judge::{Confidential, Outcome};
 pub use fm_store::Store;

@@ -13,6 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fm_formats::Sha256;
 use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line, open_regular};
+use fm_remedy::Failure as _;
 
 use contents::{Contents, KEEP_MAX_BYTES};
 pub use document::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars};
@@ -249,7 +250,9 @@ impl NotRead {
 /// An error in one line, with what to do where that is not for whoever starts the command.
 fn said(error: &fm_host::Error) -> String {
     match (error, error.remedy()) {
-        (fm_host::Error::FlashNotFound { .. }, Some(remedy)) => format!("{}; {remedy}", in_one_line(error)),
+        (fm_host::Error::FlashNotFound { .. }, Some(remedy)) => {
+            format!("{}; {}", in_one_line(error), remedy.advice)
+        }
         _ => in_one_line(error),
     }
 }

@@ -8,6 +8,7 @@ mod uses;
 use std::env;
 use std::path::{Path, PathBuf};
 
+use fm_remedy::{Input, Remedy};
 use fm_store::Store;
 
 use crate::{Error, Result};
@@ -38,7 +39,7 @@ pub fn default_dir() -> Result<PathBuf> {
         .map(|data| data.join("flashmoor"))
         .ok_or_else(|| Error::Usage {
             message: "there is no place for a store: neither XDG_DATA_HOME nor HOME is set".into(),
-            remedy: "name one with --store DIR".into(),
+            remedy: Remedy::give("name one", [Input::StoreFolder]),
         })
 }
 

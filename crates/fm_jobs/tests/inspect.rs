@@ -7,6 +7,7 @@ use fm_fixtures::{Kind, of_kind, path};
 use fm_jobs::inspect::{InspectDocument, Request, inspect};
 use fm_jobs::pieces::{Wanted, extract, find};
 use fm_jobs::{Error, catalogue};
+use fm_remedy::{Action, Failure as _, Input};
 
 fn look(path: &Path) -> InspectDocument {
     inspect(&Request {
@@ -240,7 +241,11 @@ fn what_is_no_firmware_is_said_with_the_reason() {
         snapshot: Some("x".into()),
         ..Request::default()
     });
-    assert!(asked.unwrap_err().remedy().unwrap().contains("--snapshot"));
+    let remedy = asked.unwrap_err().remedy().unwrap();
+    assert!(
+        remedy.actions.contains(&Action::Give(Input::Snapshot)),
+        "{remedy:?}"
+    );
     // What is compressed may be a stream, and mostly is none.
     let folder = tempfile::tempdir().unwrap();
     let packed = folder.path().join("packed.gz");

@@ -162,22 +162,24 @@ impl Libvirt {
             }
             Verb::Adopt(adopt) => {
                 let which = &adopt.which;
-                let done = libvirt::adopt(
+                let mut done = libvirt::adopt(
                     &context.store()?,
                     which.connect.as_deref(),
                     &which.domains.meant(),
                 )?;
+                render::advise(&mut done);
                 context.output.document(&done, render::adopted);
                 Ok(all_or_partly(&done))
             }
             Verb::Unadopt(unadopt) => {
                 let which = &unadopt.which;
-                let done = libvirt::unadopt(
+                let mut done = libvirt::unadopt(
                     &context.store()?,
                     which.connect.as_deref(),
                     &which.domains.meant(),
                     unadopt.force,
                 )?;
+                render::advise(&mut done);
                 context.output.document(&done, render::unadopted);
                 Ok(all_or_partly(&done))
             }

@@ -101,7 +101,7 @@ impl Which {
         let guid = self.guid.as_deref().map(str::parse).transpose();
         let guid = guid.map_err(|error: fm_formats::ParseGuidError| Error::Usage {
             message: format!("--guid {} is no GUID", self.guid.as_deref().unwrap_or_default()),
-            remedy: error.to_string(),
+            remedy: fm_remedy::Remedy::advice(error.to_string()),
         })?;
         Ok(Selection {
             name: self.name.clone(),

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use fm_judge::{Facts, Outcome, Phase, Verdict, judge};
+use fm_remedy::{Input, Remedy};
 
 use crate::{Error, Result};
 use gather::Side;
@@ -84,7 +85,10 @@ pub fn check(request: &Request) -> Result<Checked> {
     let Some((side, verdict)) = chosen(&source, &judged) else {
         return Err(Error::Usage {
             message: "the destination has no firmware".into(),
-            remedy: "name it with --to-code FILE, or another folder with --to-host-firmware DIR".into(),
+            remedy: Remedy::give(
+                "name it, or another folder",
+                [Input::DestinationCode, Input::DestinationFirmwareFolder],
+            ),
         });
     };
     Ok(Checked {

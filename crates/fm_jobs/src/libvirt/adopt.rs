@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use fm_formats::Sha256;
 use fm_libvirt::{Domain, Stored};
+use fm_remedy::{Failure as _, Remedy};
 use fm_store::{Import, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -67,6 +68,9 @@ pub struct DomainFailure {
     pub name: String,
     /// Why, with what lies behind it.
     pub why: String,
+    /// What to do about it, as data; whoever prints the document puts it into words.
+    #[serde(skip)]
+    pub advice: Option<Remedy>,
     /// What to do about it.
     pub remedy: Option<String>,
 }
@@ -126,7 +130,8 @@ fn each(
             Err(error) => all.failures.push(DomainFailure {
                 name,
                 why: crate::guard::in_words(&error),
-                remedy: error.remedy(),
+                advice: error.remedy(),
+                remedy: None,
             }),
         }
     }

@@ -6,6 +6,7 @@ use fm_host::monitor::Description;
 use fm_judge::{
     Block, Facts, Finding, Format, Known, MachineType, Outcome, Phase, QemuVersion, Verdict, judge,
 };
+use fm_remedy::Remedy;
 
 /// The findings that rule a migration out.
 #[derive(Debug)]
@@ -18,8 +19,9 @@ impl Refusal {
         &self.0
     }
 
-    pub(super) fn remedy(&self) -> Option<String> {
-        self.0.iter().find_map(|finding| finding.remedy.clone())
+    pub(super) fn remedy(&self) -> Option<Remedy> {
+        let remedy = self.0.iter().find_map(|finding| finding.remedy.clone());
+        remedy.map(Remedy::advice)
     }
 }
 

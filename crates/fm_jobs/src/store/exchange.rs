@@ -157,7 +157,7 @@ pub fn export(store: &Store, text: &str, to: &Path, form: ExportForm<'_>) -> Res
 /// CODE, if it is what QEMU takes: raw, whole pages, and with a firmware volume in it.
 fn read_code(path: &Path) -> Result<Vec<u8>> {
     let bytes = read(path, IMAGE_LIMIT_BYTES)?;
-    let refused = |why: &str, remedy: &str| Error::Usage {
+    let refused = |why: &str, remedy: &'static str| Error::Usage {
         message: format!("{} is no CODE image: {why}", path.display()),
         remedy: remedy.into(),
     };

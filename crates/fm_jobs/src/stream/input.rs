@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::stream::save_image::{Compression, HEADER_BYTES, SaveImage};
 use fm_formats::stream::{MAGIC, multifd, qcow2, save_image};
+use fm_remedy::Remedy;
 
 use super::feed::Feed;
 use super::program::{self, Compressed, Decompressor};
@@ -103,7 +104,7 @@ pub(super) fn open(request: &Request) -> Result<Opened> {
         return Ok(opened);
     }
     let what = match opened.first.starts_with(&multifd::MAGIC) {
-        true => "a multifd channel; name the main channel's file, and this one with --channel",
+        true => "a multifd channel; name the main channel's file, and this one beside it",
         false => "something else",
     };
     Err(Error::Stream {
@@ -272,7 +273,7 @@ fn from_qcow2(file: File, request: &Request) -> Result<Opened> {
                     "only snapshots of a running guest (`savevm`, `virsh snapshot-create`) hold its memory"
                         .into()
                 }
-                false => format!("it holds: {}", names.join(", ")),
+                false => Remedy::advice(format!("it holds: {}", names.join(", "))),
             },
         });
     };

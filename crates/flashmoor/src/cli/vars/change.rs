@@ -10,6 +10,7 @@ use fm_jobs::inspect::Cache;
 use fm_jobs::vars::{
     self, ConvertRequest, DeleteRequest, ExportRequest, FileFormat, ImportRequest, Into, SetRequest,
 };
+use fm_remedy::Remedy;
 
 use super::{Context, Result, Store, Which, changed};
 
@@ -232,7 +233,7 @@ impl Destination {
             .map(Into::Layout)
             .map_err(|error| Error::Usage {
                 message: format!("there is no layout called {name:?}"),
-                remedy: format!("{error}, or json for QEMU's uefi-vars device"),
+                remedy: Remedy::advice(format!("{error}, or json for QEMU's uefi-vars device")),
             })
     }
 }
