@@ -17,9 +17,9 @@ pub(crate) mod vars;
 
 use std::io::Write as _;
 
-use anstyle::{AnsiColor, Style};
 use crate::Error;
 use crate::documents::Failure;
+use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use crate::cli::Global;

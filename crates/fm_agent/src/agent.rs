@@ -14,6 +14,7 @@ use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use fm_remedy::{Action, Remedy};
 use fm_store::Store;
 use rustix::fs::{FlockOperation, flock};
 
@@ -169,7 +170,7 @@ impl Lock {
             let _ = file.read_to_string(&mut pid);
             return Err(Error::Usage {
                 message: format!("an agent (pid {}) serves this store already", pid.trim()),
-                remedy: "one is enough; `flashmoor libvirt status` shows it".into(),
+                remedy: Remedy::new("one is enough; see how it stands", Action::LibvirtStatus),
             });
         }
         file.set_len(0)

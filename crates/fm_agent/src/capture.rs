@@ -14,8 +14,8 @@ use fm_store::{IMAGE_LIMIT_BYTES, Import, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use fm_check::next_boot_code::{self, Absent};
 use crate::Result;
+use fm_check::next_boot_code::{self, Absent};
 
 /// `flashmoor/capture/1`: what running guests use, and where it is stored now.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

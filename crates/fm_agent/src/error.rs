@@ -111,7 +111,7 @@ impl Failure for Error {
             Self::Vars(error) => error.remedy(),
             Self::Transfer(error) => error.remedy(),
             Self::Check(error) => error.remedy(),
-            Self::Libvirt(error) => error.advice().map(Remedy::advice),
+            Self::Libvirt(error) => error.remedy(),
             Self::Records(_) => Some("move the file away: the agent makes a new one from what runs".into()),
             Self::File { source, .. } => fm_files::io_remedy(source),
             Self::Usage { remedy, .. } => Some(remedy.clone()),

@@ -15,9 +15,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{self, Capture, Captured};
-use fm_check::{Images, PhaseDocument};
-use fm_check::next_boot_code::{self, Absent};
 use crate::{Error, Result};
+use fm_check::next_boot_code::{self, Absent};
+use fm_check::{Images, PhaseDocument};
 
 pub use hook::{Hook, Install, Manager, Status, install, status, uninstall};
 pub use packages::{Leaving, read_apt, read_files};

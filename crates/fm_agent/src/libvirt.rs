@@ -20,9 +20,9 @@ pub use install::{Hook, Install, Installed, install, uninstall};
 pub use status::{Confinement, Daemon, Status, StatusDomain, status, version};
 
 pub(crate) use adopt::{SOURCE, pinned_for};
+pub(crate) use fm_libvirt::virsh::{Virsh, defined, stamped};
 pub(crate) use never_came::forget_those_who_never_came;
 pub(crate) use notes::notes;
-pub(crate) use fm_libvirt::virsh::{Virsh, defined, stamped};
 
 /// What is ours of libvirt's affairs, in the store's folder.
 const FOLDER: &str = "libvirt";

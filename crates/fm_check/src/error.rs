@@ -104,7 +104,9 @@ impl Failure for Error {
             Self::Transfer(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
             Self::Contradiction(_) => Class::Unknown,
-            Self::File { .. } | Self::NoCode { .. } | Self::NotFirmware { .. } | Self::NotStore { .. } => Class::Failed,
+            Self::File { .. } | Self::NoCode { .. } | Self::NotFirmware { .. } | Self::NotStore { .. } => {
+                Class::Failed
+            }
         }
     }
 
@@ -117,7 +119,9 @@ impl Failure for Error {
             Self::Transfer(error) => error.remedy(),
             Self::File { source, .. } => fm_files::io_remedy(source),
             Self::Usage { remedy, .. } => Some(remedy.clone()),
-            Self::Contradiction(_) => Some("leave out the option that is wrong, or name the right file".into()),
+            Self::Contradiction(_) => {
+                Some("leave out the option that is wrong, or name the right file".into())
+            }
             Self::NoCode { .. } => Some(Remedy::new(
                 "name a CODE file; a look into a file shows what it is",
                 Action::Inspect { path: None },

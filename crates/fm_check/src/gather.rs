@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use fm_judge::{
     CodeUnit, Confidential, Contradiction, Facts, Firmware, Known, MachineType, QemuVersion, VarsUnit,
 };
+use fm_remedy::{Input, Remedy};
 
 use super::who::Who;
 use super::{guest, host, image, roms};
-use fm_images::inspect::Cache;
 use crate::{Error, Result};
+use fm_images::inspect::Cache;
 
 /// What the user said of one side.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +73,7 @@ pub(super) fn source(words: &Words, options: &Options, store: Option<&Path>) -> 
         return Err(Error::Usage {
             message: "the source is a folder with several builds, so it does not say which the guest has"
                 .into(),
-            remedy: "name one of its files: --from-code FILE".into(),
+            remedy: Remedy::give("name one of its files", [Input::SourceCode]),
         });
     }
     let mut side = sides.pop().unwrap_or_else(|| Side {
@@ -95,7 +96,16 @@ pub(super) fn adapted(
         // Whatever the source has may or may not be there: without a word of it nothing can be promised.
         return Err(Error::Usage {
             message: "the destination is not named: nothing says which firmware it has".into(),
-            remedy: "name it with --to-code FILE (the same file again if it is the same there), --to-host-firmware DIR, --to-guest GUEST, --to-offer OFFER or --to-bios FILE".into(),
+            remedy: Remedy::give(
+                "name it (by the same file again if it is the same there) in one of these ways",
+                [
+                    Input::DestinationCode,
+                    Input::DestinationFirmwareFolder,
+                    Input::DestinationGuest,
+                    Input::DestinationOffer,
+                    Input::DestinationBios,
+                ],
+            ),
         });
     }
     let roms = match words.roms.as_slice() {

@@ -11,9 +11,9 @@ use super::gather::{Side, machine};
 use super::who::Who;
 use super::{bios, image};
 use crate::Result;
+use crate::next_boot_code;
 use fm_images::inspect::{Cache, Flash};
 use fm_transfer::offer::{self, Offer};
-use crate::next_boot_code;
 
 /// What builds show, by digest: fifty guests of one build have it taken apart once.
 #[derive(Debug, Default)]

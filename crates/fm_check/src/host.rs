@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::image::Feature;
 use fm_judge::{CodeUnit, Facts, Features, Firmware, Format, Known, VarsUnit};
+use fm_remedy::{Action, Input, Remedy};
 use serde_json::Value;
 
 use super::gather::{Side, from_bios, from_file, of_code};
 use super::image;
 use super::who::Who;
-use fm_images::inspect::Cache;
 use crate::{Error, Result};
+use fm_images::inspect::Cache;
 
 /// A descriptor has a few hundred bytes.
 const DESCRIPTOR_MAX_BYTES: u64 = 1 << 20;
@@ -24,7 +25,12 @@ pub(super) fn sides(path: &Path, cache: Option<&Cache>) -> Result<Vec<Side>> {
                 "{} describes no firmware for flash or -bios: it is empty, hides another descriptor, or is for something else",
                 path.display()
             ),
-            remedy: fm_remedy::Remedy::advice(format!("flashmoor inspect {} says what is in it", path.display())),
+            remedy: Remedy::new(
+                "see what is in it",
+                Action::Inspect {
+                    path: path.to_str().map(ToOwned::to_owned),
+                },
+            ),
         })?;
         return Ok(vec![side]);
     }
@@ -62,8 +68,14 @@ pub(super) fn sides(path: &Path, cache: Option<&Cache>) -> Result<Vec<Side>> {
     }
     if sides.is_empty() {
         return Err(Error::Usage {
-            message: format!("{} holds neither firmware descriptors nor CODE files", path.display()),
-            remedy: "name a folder such as /usr/share/qemu/firmware or /usr/share/OVMF, or one file with --to-code".into(),
+            message: format!(
+                "{} holds neither firmware descriptors nor CODE files",
+                path.display()
+            ),
+            remedy: Remedy::give(
+                "name a folder such as /usr/share/qemu/firmware or /usr/share/OVMF, or one file",
+                [Input::DestinationCode],
+            ),
         });
     }
     Ok(sides)

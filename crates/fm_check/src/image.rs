@@ -7,9 +7,10 @@ use fm_formats::varstore::{DamageKind, Format as StoreFormat, VarStore};
 use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
 use fm_judge::{CodeUnit, Features, Format, Known, Soundness, StoreState, VarsUnit};
+use fm_remedy::{Action, Remedy};
 
-use fm_images::inspect::{self, Cache, Flash, Found, ImageDocument, Kind};
 use crate::{Error, Result};
+use fm_images::inspect::{self, Cache, Flash, Found, ImageDocument, Kind};
 
 /// `EFI_GLOBAL_VARIABLE`, the namespace of PK and KEK (UEFI 2.10, section 3.3).
 const GLOBAL: Guid = Guid::from_fields(
@@ -33,10 +34,12 @@ fn kind(path: &Path) -> Result<Kind> {
     if kind == Kind::Stream {
         return Err(Error::Usage {
             message: format!("{} is a migration stream and no flash image", path.display()),
-            remedy: fm_remedy::Remedy::advice(format!(
-                "have an offer made of the guest in it, and name that: flashmoor saved offer {} >offer.json",
-                path.display()
-            )),
+            remedy: Remedy::new(
+                "have an offer made of the guest in it, and name that",
+                Action::OfferSaved {
+                    file: path.to_str().map(ToOwned::to_owned),
+                },
+            ),
         });
     }
     Ok(kind)

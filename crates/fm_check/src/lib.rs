@@ -20,11 +20,12 @@ use std::path::PathBuf;
 use std::thread;
 
 use fm_judge::{Facts, Outcome, Phase, Verdict, judge};
+use fm_remedy::{Input, Remedy};
 
 use gather::Side;
 
-pub use error::{Error, Result};
 pub use document::{Candidate, Check, Evidence, FindingDocument, PhaseDocument, Phases};
+pub use error::{Error, Result};
 pub use gather::machine as machine_words;
 pub use gather::{Options, Words};
 pub use guest::Images;
@@ -87,7 +88,10 @@ pub fn check(request: &Request) -> Result<Checked> {
     let Some((side, verdict)) = chosen(&source, &judged) else {
         return Err(Error::Usage {
             message: "the destination has no firmware".into(),
-            remedy: "name it with --to-code FILE, or another folder with --to-host-firmware DIR".into(),
+            remedy: Remedy::give(
+                "name it, or another folder",
+                [Input::DestinationCode, Input::DestinationFirmwareFolder],
+            ),
         });
     };
     Ok(Checked {

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::gather::{self, Options, Words};
 use super::{host, image};
-use fm_images::inspect::Cache;
 use crate::{Error, Result};
+use fm_images::inspect::Cache;
 
 /// `flashmoor/matrix/1`: every pair of builds.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

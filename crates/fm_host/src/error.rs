@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use fm_remedy::{Action, Failure, Remedy};
+
 /// A failure of this crate. The message says what failed, the source chain why.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -127,13 +129,13 @@ pub enum Error {
     },
 }
 
-impl Error {
-    fn advice(&self) -> Option<String> {
+impl Failure for Error {
+    fn remedy(&self) -> Option<Remedy> {
         Some(match self {
-            Self::NoGuest { .. } => {
-                "`flashmoor ps` lists the guests of this host; name one by pid, name, uuid or QMP socket"
-                    .into()
-            }
+            Self::NoGuest { .. } => Remedy::new(
+                "name a guest of this host by its pid, name, uuid or QMP socket",
+                Action::ListGuests,
+            ),
             Self::Several { .. } => "name the guest by its pid or uuid".into(),
             Self::NotQemu { .. } => "name a QEMU process".into(),
             Self::NoFlash { .. } => {
@@ -154,7 +156,9 @@ impl Error {
             _ => return None,
         })
     }
+}
 
+impl Error {
     /// An error met while reading `what` of process `pid`: a process that is gone, a permission that
     /// is missing, or what the kernel said.
     pub(crate) fn proc(pid: u32, what: &'static str, source: io::Error) -> Self {
@@ -178,10 +182,4 @@ pub fn in_one_line(error: &dyn std::error::Error) -> String {
         cause = why.source();
     }
     line
-}
-
-impl fm_remedy::Failure for Error {
-    fn remedy(&self) -> Option<fm_remedy::Remedy> {
-        self.advice().map(fm_remedy::Remedy::advice)
-    }
 }

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fm_remedy::{Failure, Remedy};
 use serde_json::{Map, Value, json};
 
 /// Longest line taken from QEMU, in bytes. `query-qmp-schema`, the largest reply, is below 1 MiB.
@@ -84,6 +85,27 @@ pub enum Error {
         /// QEMU's own words.
         description: String,
     },
+}
+
+impl Failure for Error {
+    fn remedy(&self) -> Option<Remedy> {
+        Some(
+            match self {
+                Self::Connect { .. } => "check the path, and that you may open the socket",
+                Self::Busy { .. } => {
+                    "a QMP socket serves one client at a time: disconnect the other one, or give QEMU a second `-qmp` \
+                     socket"
+                }
+                Self::Timeout { .. } => "look whether that QEMU is stopped or overloaded, then try again",
+                Self::Closed { .. } | Self::Io { .. } => "look into that QEMU's log",
+                Self::Protocol { .. } => {
+                    "check that the socket is a QMP monitor (`-qmp`), not a human one or a serial line"
+                }
+                Self::Refused { .. } => return None,
+            }
+            .into(),
+        )
+    }
 }
 
 /// An asynchronous event, as QEMU sent it.

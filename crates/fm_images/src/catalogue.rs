@@ -6,12 +6,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fm_remedy::{Action, Input, Remedy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::descriptors;
 use crate::inspect::{self, Catalogue};
 use crate::{Error, Result};
-use crate::descriptors;
 
 /// One known build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -95,7 +96,7 @@ pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<Catalo
     if !clean(name) || !clean(version) {
         return Err(Error::Usage {
             message: "a build's name and version are words without control characters".into(),
-            remedy: "such as --name ovmf --build-version 2025.02-8".into(),
+            remedy: Remedy::give("such as ovmf and 2025.02-8", [Input::BuildName]),
         });
     }
     let entry = |file: &Path| {
@@ -144,10 +145,13 @@ pub fn remove(user: &Path, what: &str) -> Result<CatalogueDocument> {
     if gone.is_empty() {
         return Err(Error::Usage {
             message: format!("no entry of yours has the name or digest {what:?}"),
-            remedy: fm_remedy::Remedy::advice(format!(
-                "`flashmoor catalogue list` shows all; yours are in {}, the others ship with flashmoor",
-                user.display()
-            )),
+            remedy: Remedy::new(
+                format!(
+                    "name one of yours, which are in {}; the others ship with flashmoor",
+                    user.display()
+                ),
+                Action::ListCatalogue,
+            ),
         });
     }
     let failed = |source| Error::file("write", user, source);

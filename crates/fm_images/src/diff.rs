@@ -5,6 +5,7 @@ mod modules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use fm_remedy::{Action, Remedy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -155,7 +156,13 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
     if before.kind == "vars" && after.kind == "vars" {
         return Err(Error::Usage {
             message: "both files are variable stores, which hold no modules to compare".into(),
-            remedy: "`flashmoor vars diff FROM TO` compares their variables".into(),
+            remedy: Remedy::new(
+                "compare their variables",
+                Action::DiffVars {
+                    from: from.to_str().map(ToOwned::to_owned),
+                    to: to.to_str().map(ToOwned::to_owned),
+                },
+            ),
         });
     }
     let (old, new) = (image_of(&before)?, image_of(&after)?);

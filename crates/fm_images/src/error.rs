@@ -89,7 +89,8 @@ impl Failure for Error {
             Self::File { source, .. } => fm_files::io_remedy(source),
             Self::NotFirmware { .. } => Some("name a flash image, raw or qcow2".into()),
             Self::Program { program, .. } if program == "qemu-img" => Some(
-                "install qemu-img (Debian's package is qemu-utils), or convert the file to raw elsewhere".into(),
+                "install qemu-img (Debian's package is qemu-utils), or convert the file to raw elsewhere"
+                    .into(),
             ),
             Self::Program { program, .. } => Some(Remedy::advice(format!(
                 "install {program}; libvirt needs it to restore this image as well"

@@ -8,6 +8,7 @@ use std::path::Path;
 use fm_formats::image::{self, ImageFacts};
 use fm_formats::volume::{FileFacts, FileKind, NodeId, NodeKind, Tree};
 use fm_formats::{Guid, Sha256};
+use fm_remedy::{Action, Input, Remedy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -109,12 +110,12 @@ pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
     match (different.as_slice(), wanted.nth.map(numbered)) {
         ([], _) => Err(Error::Usage {
             message: format!("nothing in {} is that{}", path.display(), unread(&tree)),
-            remedy: "`flashmoor inspect --tree FILE` shows what there is".into(),
+            remedy: Remedy::new("see what there is", tree_of(path)),
         }),
         (_, Some(Some((one, _)))) | ([one], None) => Ok(request.bytes(*one).to_vec()),
         ([_], Some(None)) => Err(Error::Usage {
             message: format!("only 1 piece of {} is that", path.display()),
-            remedy: "leave out `--nth`".into(),
+            remedy: "leave its number out".into(),
         }),
         (several, Some(None)) => Err(Error::Usage {
             message: format!(
@@ -122,7 +123,7 @@ pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
                 several.len(),
                 path.display()
             ),
-            remedy: fm_remedy::Remedy::advice(format!("write a number up to {} behind `--nth`", several.len())),
+            remedy: Remedy::give("give a number that there is", [Input::Nth(Some(several.len()))]),
         }),
         (several, None) => Err(Error::Usage {
             message: format!(
@@ -130,8 +131,15 @@ pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
                 several.len(),
                 path.display()
             ),
-            remedy: fm_remedy::Remedy::advice(request.remedy(several)),
+            remedy: request.remedy(several, path),
         }),
+    }
+}
+
+/// To look at everything that is in the image.
+fn tree_of(path: &Path) -> Action {
+    Action::InspectTree {
+        path: path.to_str().map(ToOwned::to_owned),
     }
 }
 

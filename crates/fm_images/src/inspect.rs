@@ -19,6 +19,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use fm_formats::volume::Tree;
+use fm_remedy::{Input, Remedy};
 
 pub use build::Catalogue;
 pub use cache::Cache;
@@ -30,9 +31,9 @@ pub use facts::Found;
 pub use input::{Flash, sniff};
 pub use qcow2::unpack as unpack_qcow2;
 
-use fm_saved::stream::{self, Streamed};
 use crate::{Error, Result};
 use fm_files::digest_cache;
+use fm_saved::stream::{self, Streamed};
 
 /// What to look at, and how closely.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +96,10 @@ pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectD
     if kind == Kind::Raw && (request.snapshot.is_some() || !request.channels.is_empty()) {
         return Err(Error::Usage {
             message: format!("{} is no stream and no qcow2 image", request.path.display()),
-            remedy: "leave out --snapshot and --channel, or name what they belong to".into(),
+            remedy: Remedy::give(
+                "leave out the snapshot and the channels, or name the file that they belong to",
+                [Input::Snapshot, Input::Channels],
+            ),
         });
     }
     match kind {

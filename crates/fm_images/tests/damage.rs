@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use fm_fixtures::{Kind, path};
-use fm_images::inspect::{InspectDocument, Request, inspect};
 use fm_images::extract::{Wanted, extract};
+use fm_images::inspect::{InspectDocument, Request, inspect};
 
 fn look(path: &Path) -> InspectDocument {
     inspect(&Request {

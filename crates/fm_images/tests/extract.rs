@@ -5,12 +5,13 @@ use std::num::NonZero;
 use std::path::Path;
 
 use fm_fixtures::path;
-use fm_images::inspect::{Request, VolumeDocument, inspect};
-use fm_images::extract::{self as pieces, Match, Wanted};
-use fm_remedy::Class;
 use fm_images::Error;
 use fm_images::catalogue;
 use fm_images::diff;
+use fm_images::extract as pieces;
+use fm_images::extract::{Match, Wanted};
+use fm_images::inspect::{Request, VolumeDocument, inspect};
+use fm_remedy::{Action, Class, Failure as _, Input, PieceKey};
 use rustix::fs::{FileType, Mode};
 
 fn found(name: &str, query: &str) -> Vec<Match> {
@@ -38,12 +39,17 @@ fn section(kind: &str, of: Wanted) -> Wanted {
     }
 }
 
-/// The words that the refusal of an ambiguous request offers, what they take the place of first.
-fn offered(image: &Path, wanted: &Wanted) -> Vec<String> {
+/// What the refusal of an ambiguous request offers.
+fn offered(image: &Path, wanted: &Wanted) -> Vec<(PieceKey, String)> {
     let error = pieces::extract(image, wanted).unwrap_err();
     assert!(error.to_string().contains("different pieces"), "{error}");
-    let remedy = error.remedy().unwrap();
-    remedy.split('`').skip(1).step_by(2).map(Into::into).collect()
+    let given = error.remedy().unwrap().actions.into_iter();
+    given
+        .filter_map(|action| match action {
+            Action::Give(Input::Piece { by, value, .. }) => Some((by, value)),
+            _ => None,
+        })
+        .collect()
 }
 
 #[test]
@@ -125,23 +131,27 @@ fn a_name_that_two_modules_have_is_refused_with_their_guids_and_found_twice() {
         assert_eq!(called, [name, name]);
         let [one, other] = guids.map(|guid| pieces::extract(&path(image), &file(guid)).unwrap());
         assert!(one != other);
-        let words = [name, guids[0], guids[1]].map(|value| format!("--guid {value}"));
-        assert_eq!(offered(&path(image), &file(name)), words);
-        assert_eq!(offered(&path(image), &section("pe32", file(name))), words);
+        let choices = [guids[0], guids[1]].map(|value| (PieceKey::File, value.to_string()));
+        assert_eq!(offered(&path(image), &file(name)), choices);
+        assert_eq!(offered(&path(image), &section("pe32", file(name))), choices);
     }
 }
 
 #[test]
 fn of_many_pieces_the_first_are_offered_by_their_files() {
     let image = path("trixie/OVMF_CODE_4M.fd");
-    let words = offered(&image, &section("pe32", Wanted::default()));
-    let (more, files) = words.split_last().unwrap();
-    assert!(more.contains("inspect --tree"), "{words:?}");
+    let wanted = section("pe32", Wanted::default());
+    let files = offered(&image, &wanted);
+    let remedy = pieces::extract(&image, &wanted).unwrap_err().remedy().unwrap();
+    assert!(
+        matches!(remedy.actions.last(), Some(Action::InspectTree { .. })),
+        "{remedy:?}"
+    );
     assert_eq!(files.len(), 8);
-    for words in files {
-        let guid = words.strip_prefix("--guid ").unwrap();
+    for (by, guid) in files {
+        assert_eq!(by, PieceKey::File);
         assert!(
-            pieces::extract(&image, &section("pe32", file(guid)))
+            pieces::extract(&image, &section("pe32", file(&guid)))
                 .unwrap()
                 .starts_with(b"MZ")
         );
@@ -171,8 +181,8 @@ fn a_volume_is_taken_by_whatever_inspect_shows_of_it() {
         by(shown.name.as_ref().unwrap());
         for offset in [format!("{:#x}", shown.offset), shown.offset.to_string()] {
             if shown.compressed {
-                let words = [&offset, "PEIFV", "DXEFV"].map(|value| format!("--volume {value}"));
-                assert_eq!(offered(&image, &volume(&offset)), words);
+                let choices = ["PEIFV", "DXEFV"].map(|value| (PieceKey::Volume, value.to_owned()));
+                assert_eq!(offered(&image, &volume(&offset)), choices);
             } else {
                 by(&offset);
             }
@@ -188,7 +198,7 @@ fn an_offset_at_which_nothing_lies_is_called_one() {
         error.to_string().contains("no volume lies at offset 0x20090"),
         "{error}"
     );
-    assert!(error.remedy().unwrap().contains("offset"));
+    assert!(error.remedy().unwrap().advice.contains("offset"));
 }
 
 #[test]
@@ -197,7 +207,8 @@ fn pieces_of_one_file_are_chosen_by_their_number() {
     let held = section("volume-image", file("FVMAIN_COMPACT_IMAGE"));
     let raw = section("raw", file("PcdPeim"));
     for wanted in [&held, &raw] {
-        assert_eq!(offered(&image, wanted), ["--nth 1", "--nth 2"]);
+        let choices = ["1", "2"].map(|value| (PieceKey::Nth, value.to_owned()));
+        assert_eq!(offered(&image, wanted), choices);
     }
     let nth = |wanted: &Wanted, nth: usize| {
         let wanted = Wanted {
@@ -208,10 +219,11 @@ fn pieces_of_one_file_are_chosen_by_their_number() {
     };
     let remedy = pieces::extract(&image, &held).unwrap_err().remedy().unwrap();
     for (number, name) in [(1, "PEIFV"), (2, "DXEFV")] {
-        assert!(
-            remedy.contains(&format!("`--nth {number}` ({name}, ")),
-            "{remedy}"
-        );
+        let about = remedy.actions.iter().find_map(|action| match action {
+            Action::Give(Input::Piece { value, about, .. }) if *value == number.to_string() => about.as_ref(),
+            _ => None,
+        });
+        assert!(about.unwrap().starts_with(&format!("{name}, ")), "{remedy:?}");
         let whole = pieces::extract(&image, &volume(name)).unwrap();
         assert!(nth(&held, number).unwrap() == whole, "{name}");
     }

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 use fm_fixtures::{Kind, of_kind, path};
-use fm_images::inspect::{InspectDocument, Request, inspect};
-use fm_images::extract::{Wanted, extract, find};
 use fm_images::Error;
 use fm_images::catalogue;
+use fm_images::extract::{Wanted, extract, find};
+use fm_images::inspect::{InspectDocument, Request, inspect};
+use fm_remedy::{Action, Failure as _, Input};
 
 fn look(path: &Path) -> InspectDocument {
     inspect(&Request {
@@ -241,7 +242,11 @@ fn what_is_no_firmware_is_said_with_the_reason() {
         snapshot: Some("x".into()),
         ..Request::default()
     });
-    assert!(asked.unwrap_err().remedy().unwrap().contains("--snapshot"));
+    let remedy = asked.unwrap_err().remedy().unwrap();
+    assert!(
+        remedy.actions.contains(&Action::Give(Input::Snapshot)),
+        "{remedy:?}"
+    );
     // What is compressed may be a stream, and mostly is none.
     let folder = tempfile::tempdir().unwrap();
     let packed = folder.path().join("packed.gz");

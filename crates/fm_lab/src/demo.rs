@@ -8,6 +8,7 @@ mod steps;
 
 use std::path::PathBuf;
 
+use fm_remedy::{Failure, Remedy};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -85,8 +86,8 @@ pub enum Error {
     },
 }
 
-impl Error {
-    pub(crate) fn advice(&self) -> Option<String> {
+impl Failure for Error {
+    fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::Broken { .. } => Some("report it with the output above".into()),
             Self::Lab {

@@ -114,7 +114,12 @@ impl Failure for Error {
             Self::Transfer(error) => error.class(),
             Self::Check(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
-            Self::Guest(_) | Self::Demo(_) | Self::File { .. } | Self::NoCode { .. } | Self::NotFirmware { .. } | Self::NotStore { .. } => Class::Failed,
+            Self::Guest(_)
+            | Self::Demo(_)
+            | Self::File { .. }
+            | Self::NoCode { .. }
+            | Self::NotFirmware { .. }
+            | Self::NotStore { .. } => Class::Failed,
         }
     }
 
@@ -128,7 +133,7 @@ impl Failure for Error {
             Self::Transfer(error) => error.remedy(),
             Self::Check(error) => error.remedy(),
             Self::Guest(_) => None,
-            Self::Demo(error) => error.advice().map(Remedy::advice),
+            Self::Demo(error) => error.remedy(),
             Self::File { source, .. } => fm_files::io_remedy(source),
             Self::Usage { remedy, .. } => Some(remedy.clone()),
             Self::NoCode { .. } => Some(Remedy::new(

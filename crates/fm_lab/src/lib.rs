@@ -22,4 +22,3 @@ use std::time::Duration;
 /// How long one step of a guest may take before it counts as failed. Generous: it bounds a hang,
 /// it does not measure, and emulation on a busy machine is slow.
 pub const PATIENCE: Duration = Duration::from_secs(180);
-

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fm_lab::atlas;
+use fm_remedy::Failure as _;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
@@ -53,7 +54,7 @@ fn a_folder_without_observations_is_an_error_that_says_what_to_do() {
         let error = atlas::read_all(&path).expect_err("nothing to verify");
         assert!(error.to_string().contains("holds no observations"), "{error}");
         let remedy = error.remedy().expect("a remedy");
-        assert!(remedy.contains("atlas run --output"), "{remedy}");
+        assert_eq!(remedy.actions, [fm_remedy::Action::RecordAtlas], "{remedy:?}");
     }
     // A file of no observations is none either.
     let empty = r#"{"schema":"flashmoor/atlas/1","group":"cold_boot","observations":[]}"#;

@@ -1,6 +1,6 @@
 //! The lab's promises, on a real guest.
 
-use fm_lab::{Arch, GuestError, Guest, Machine};
+use fm_lab::{Arch, Guest, GuestError, Machine};
 
 #[test]
 fn a_guest_boots_to_its_shell_answers_and_is_gone_when_dropped() {

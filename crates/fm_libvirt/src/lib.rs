@@ -9,5 +9,5 @@ mod xml;
 
 pub use adopt::{AdoptError, METADATA_URI, Stored, adopted, metadata, unadopted};
 pub use domain::{Domain, Identity, Loader, Nvram};
-pub use virsh::Virsh;
 pub use saved::{SavedDomain, SavedError, saved_domain, with_firmware};
+pub use virsh::Virsh;

@@ -89,4 +89,26 @@ pub enum Input {
     VarsTemplate,
     /// That what speaks against it is overruled.
     Force,
+    /// Which build of an OCI layout.
+    LayoutTag,
+    /// Which piece of an image, where several are meant.
+    Piece {
+        /// What the piece is told apart by.
+        by: PieceKey,
+        /// Its value.
+        value: String,
+        /// The piece in a few words, if one piece alone has this value.
+        about: Option<String>,
+    },
+}
+
+/// What one piece of an image is told apart from others by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PieceKey {
+    /// The GUID of its file.
+    File,
+    /// The GUID, name or offset of its volume.
+    Volume,
+    /// Its number among those that are meant.
+    Nth,
 }

@@ -15,5 +15,5 @@ mod remedy;
 
 pub use action::{Action, ConvertTarget, DomainSubject};
 pub use failure::{Class, Failure, one_line};
-pub use input::Input;
+pub use input::{Input, PieceKey};
 pub use remedy::Remedy;

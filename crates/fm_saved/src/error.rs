@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use fm_remedy::{Action, Class, Failure, Remedy};
+use fm_remedy::{Action, Class, Failure, Input, Remedy};
+
 use crate::stream::Stopped;
 
 /// A failure of the `saved` verbs.
@@ -156,8 +157,8 @@ pub enum Error {
     },
 }
 
-impl Error {
-    fn class_of(&self) -> Class {
+impl Failure for Error {
+    fn class(&self) -> Class {
         match self {
             Self::NoBlock { .. }
             | Self::Exists { .. }
@@ -183,76 +184,68 @@ impl Error {
         }
     }
 
-    fn advice(&self) -> Option<String> {
+    fn remedy(&self) -> Option<Remedy> {
+        let extract = |part| Action::ExtractSaved { file: None, part };
         Some(match self {
-            Self::NoBlock { have, .. } if have.is_empty() => {
-                "`flashmoor inspect FILE` shows how far the stream can be read".into()
-            }
-            Self::NoBlock { have, .. } => format!("it holds: {}", have.join(", ")),
+            Self::NoBlock { have, .. } if have.is_empty() => Remedy::new(
+                "see how far the stream can be read",
+                Action::Inspect { path: None },
+            ),
+            Self::NoBlock { have, .. } => Remedy::advice(format!("it holds: {}", have.join(", "))),
             Self::Incomplete { source, .. } => source
                 .as_ref()
                 .map_or_else(|| "use a whole copy of the file".into(), Stopped::remedy),
-            Self::TooMuch { .. } => {
-                "if it is what you want, `flashmoor saved extract FILE --block NAME=OUT` writes memory as it comes"
-                    .into()
-            }
-            Self::NoSecondRead => "write the stream to a file and name that".into(),
-            Self::Postcopy { .. } => {
-                "`flashmoor saved extract` takes out the firmware; the guest itself is lost with its source".into()
-            }
-            Self::Combined { .. } => {
-                "take it out with `flashmoor saved extract FILE --code OUT`, and restore the guest with OUT as its flash \
-                 unit 0, writable: no build of the store belongs there"
-                    .into()
-            }
-            Self::Qcow2 { .. } => {
-                "take CODE out with `flashmoor saved extract FILE --code OUT`, and put it where the XML says with \
-                 `qemu-img convert -f raw -O qcow2`; `virsh save-image-dumpxml` shows the XML"
-                    .into()
-            }
-            Self::Vars { .. } => "`flashmoor saved extract --vars OUT` takes it out as it is".into(),
-            Self::Unrestorable { source, .. } => format!(
-                "{}; `flashmoor saved extract` still takes out the firmware, where that is whole",
-                source.remedy()
+            Self::TooMuch { .. } => Remedy::new(
+                "if it is what you want, memory can be written as it comes",
+                extract(Some("block")),
             ),
-            Self::NoVarsPath => "say it with `--vars PATH`".into(),
-            Self::Exists { .. } | Self::OtherVars { .. } => "name another file, or move it away first".into(),
-            Self::NoSaveImage { .. } => {
-                "for other streams, `flashmoor saved extract` and start QEMU with the files".into()
+            Self::NoSecondRead => "write the stream to a file and name that".into(),
+            Self::Postcopy { .. } => Remedy::new(
+                "the firmware can be taken out; the guest itself is lost with its source",
+                extract(None),
+            ),
+            Self::Combined { .. } => Remedy::new(
+                "take it out, and restore the guest with it as its flash unit 0, writable: no build of the store \
+                 belongs there",
+                extract(Some("code")),
+            ),
+            Self::Qcow2 { .. } => Remedy::new(
+                "take CODE out, and put it where the XML says with `qemu-img convert -f raw -O qcow2`; \
+                 `virsh save-image-dumpxml` shows the XML",
+                extract(Some("code")),
+            ),
+            Self::Vars { .. } => Remedy::new("take it out as it is", extract(Some("vars"))),
+            Self::Unrestorable { source, .. } => {
+                let mut remedy = source.remedy();
+                remedy
+                    .advice
+                    .to_mut()
+                    .push_str("; firmware that is whole can still be taken out");
+                remedy.then(extract(None))
             }
+            Self::NoVarsPath => Remedy::give("say where it is to be", [Input::VarsPath]),
+            Self::Exists { .. } | Self::OtherVars { .. } => "name another file, or move it away first".into(),
+            Self::NoSaveImage { .. } => Remedy::new(
+                "of other streams take the files out, and start QEMU with them",
+                extract(None),
+            ),
             Self::Domain { .. } => "`virsh save-image-edit` shows the XML".into(),
-            Self::NoRoom { .. } => "use a store with a shorter path (--store)".into(),
-            Self::ReadBack { .. }
-            | Self::File { .. }
-            | Self::Stream { .. }
-            | Self::Program { .. }
-            | Self::Usage { .. }
-            | Self::Store(_) => return None,
-        })
-    }
-}
-
-impl Failure for Error {
-    fn class(&self) -> Class {
-        self.class_of()
-    }
-
-    fn remedy(&self) -> Option<Remedy> {
-        match self {
-            Self::Store(error) => Failure::remedy(error),
-            Self::File { source, .. } => fm_files::io_remedy(source),
-            Self::Stream { source, .. } => Some(match source {
+            Self::NoRoom { .. } => Remedy::give("use a store with a shorter path", [Input::StoreFolder]),
+            Self::Store(error) => return error.remedy(),
+            Self::File { source, .. } => return fm_files::io_remedy(source),
+            Self::Stream { source, .. } => match source {
                 fm_formats::Error::Truncated { .. } => "use a whole copy of the file".into(),
                 _ => Remedy::new("name a file that can hold a saved guest", Action::SavedFormats),
-            }),
-            Self::Program { program, .. } if program == "qemu-img" => Some(
-                "install qemu-img (Debian's package is qemu-utils), or convert the file to raw elsewhere".into(),
-            ),
-            Self::Program { program, .. } => Some(Remedy::advice(format!(
+            },
+            Self::Program { program, .. } if program == "qemu-img" => {
+                "install qemu-img (Debian's package is qemu-utils), or convert the file to raw elsewhere"
+                    .into()
+            }
+            Self::Program { program, .. } => Remedy::advice(format!(
                 "install {program}; libvirt needs it to restore this image as well"
-            ))),
-            Self::Usage { remedy, .. } => Some(remedy.clone()),
-            _ => self.advice().map(Remedy::advice),
-        }
+            )),
+            Self::Usage { remedy, .. } => remedy.clone(),
+            Self::ReadBack { .. } => return None,
+        })
     }
 }

@@ -6,8 +6,8 @@ use fm_formats::volume::Tree;
 
 use super::extract::whole;
 use crate::Result;
-use fm_api::v1::offer::{Offer, OfferedBlock, OfferedFirmware, OfferedFlash, OfferedGuest};
 use crate::stream::{self, Container, Gathered, Request, Streamed};
+use fm_api::v1::offer::{Offer, OfferedBlock, OfferedFirmware, OfferedFlash, OfferedGuest};
 
 /// The offer of a saved guest. The version of its QEMU is not in a stream, so that is `unknown`.
 ///

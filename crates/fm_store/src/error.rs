@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use fm_formats::Sha256;
-use fm_remedy::{Class, Failure, Remedy};
+use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
 /// A failure of the store. Whatever it was, what the store held before is still whole.
 #[derive(Debug, thiserror::Error)]
@@ -149,39 +149,55 @@ pub enum Error {
     },
 }
 
-impl Error {
-    fn advice(&self) -> Option<String> {
+impl Failure for Error {
+    /// A word that names nothing stored, or several things, is the request's fault; the rest is the store's.
+    fn class(&self) -> Class {
+        match self {
+            Self::Usage { .. }
+            | Self::UnknownBuild { .. }
+            | Self::AmbiguousBuild { .. }
+            | Self::NoSuchTag { .. }
+            | Self::UnknownLanding { .. } => Class::Usage,
+            _ => Class::Failed,
+        }
+    }
+
+    fn remedy(&self) -> Option<Remedy> {
         Some(match self {
+            Self::Usage { remedy, .. } => remedy.clone(),
+            Self::Host(error) => return error.remedy(),
             Self::Io { source, path, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    "run it as the store's owner, or name another store with --store DIR".into()
-                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Remedy::give(
+                    "run it as the store's owner, or name another store",
+                    [Input::StoreFolder],
+                ),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                    format!(
+                    Remedy::advice(format!(
                         "make room where {} lives and run it again; the store itself is whole",
                         path.display()
-                    )
+                    ))
                 }
                 io::ErrorKind::CrossesDevices | io::ErrorKind::Unsupported => {
                     "keep the whole store on one file system that has hard links".into()
                 }
                 _ => return None,
             },
-            Self::Usage { .. } | Self::Host(_) => return None,
-            Self::NotAStore { .. } => "name an empty or a new folder with --store DIR".into(),
+            Self::NotAStore { .. } => Remedy::give("name an empty or a new folder", [Input::StoreFolder]),
             Self::NotALayout { .. } => "name an OCI layout, or an empty or a new folder".into(),
-            Self::OpenToAll { path } => format!("chmod o-w {}", path.display()),
+            Self::OpenToAll { path } => Remedy::advice(format!("chmod o-w {}", path.display())),
             Self::Exists { .. } => "name another folder, or move that file away".into(),
             Self::Busy { .. } => "run it again when the other process is done".into(),
-            Self::Json { .. } | Self::Corrupt { .. } | Self::Invalid { .. } => {
-                "`flashmoor store verify` names everything that is damaged; importing a build again heals it"
-                    .into()
-            }
+            Self::Json { .. } | Self::Corrupt { .. } | Self::Invalid { .. } => Remedy::new(
+                "importing a damaged build again heals it; see everything that is damaged",
+                Action::VerifyStore,
+            ),
             Self::TooLarge { .. } | Self::Empty { .. } => "check that it is the file you meant".into(),
-            Self::UnknownBuild { .. } => "`flashmoor store list` shows what is stored".into(),
+            Self::UnknownBuild { .. } => Remedy::new("name a build that is stored", Action::ListBuilds),
             Self::AmbiguousBuild { .. } => "give more digits".into(),
-            Self::NoSuchTag { .. } => "name a build of the layout as DIR:TAG".into(),
-            Self::UnknownLanding { .. } => "`flashmoor store landings` shows what there is".into(),
+            Self::NoSuchTag { .. } => {
+                Remedy::give("name a build of the layout by its tag", [Input::LayoutTag])
+            }
+            Self::UnknownLanding { .. } => Remedy::new("name a landing that is there", Action::ListLandings),
             Self::LandingMismatch { .. } => {
                 "ask the source for a new offer; the guest itself is not affected".into()
             }
@@ -196,26 +212,4 @@ fn holder(pid: Option<u32>) -> String {
 fn list(ids: &[Sha256]) -> String {
     let ids: Vec<String> = ids.iter().map(Sha256::to_string).collect();
     ids.join(", ")
-}
-
-/// A word that names nothing stored, or several things, is the request's fault; the rest is the store's.
-impl Failure for Error {
-    fn class(&self) -> Class {
-        match self {
-            Self::Usage { .. }
-            | Self::UnknownBuild { .. }
-            | Self::AmbiguousBuild { .. }
-            | Self::NoSuchTag { .. }
-            | Self::UnknownLanding { .. } => Class::Usage,
-            _ => Class::Failed,
-        }
-    }
-
-    fn remedy(&self) -> Option<Remedy> {
-        match self {
-            Self::Usage { remedy, .. } => Some(remedy.clone()),
-            Self::Host(error) => Failure::remedy(error),
-            _ => self.advice().map(Remedy::advice),
-        }
-    }
 }

@@ -8,7 +8,10 @@ mod uses;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result, Store};
+use crate::Store;
+use fm_remedy::{Input, Remedy};
+
+use crate::{Error, Result};
 
 pub use contents::{BuildEntry, File, LandingEntry, LandingList, List, Show, landings, list, show};
 pub use exchange::{Export, ExportForm, Import, ImportFrom, Imported, export, import};
@@ -36,7 +39,7 @@ pub fn default_dir() -> Result<PathBuf> {
         .map(|data| data.join("flashmoor"))
         .ok_or_else(|| Error::Usage {
             message: "there is no place for a store: neither XDG_DATA_HOME nor HOME is set".into(),
-            remedy: "name one with --store DIR".into(),
+            remedy: Remedy::give("name one", [Input::StoreFolder]),
         })
 }
 

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fm_formats::Sha256;
+use fm_remedy::Failure as _;
 use fm_store::{Collect, Error, Import, NewLanding, Store};
 
 const STORE: &str = "FM_STORE_TEST_STORE";
@@ -191,7 +192,7 @@ fn a_child_fills_the_disk_it_is_given() {
         })
         .unwrap_err();
     assert!(matches!(&error, Error::Io { action: "write", .. }), "{error:?}");
-    assert!(error.remedy().unwrap().contains("make room"), "{error:?}");
+    assert!(error.remedy().unwrap().advice.contains("make room"), "{error:?}");
     let found = store.verify().unwrap();
     assert!(found.is_whole(), "{found:#?}");
     assert_eq!(fs::read(&small.path).unwrap(), code(1)[..20_000]);

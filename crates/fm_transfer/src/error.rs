@@ -83,10 +83,12 @@ impl Failure for Error {
             Self::Host(error) => error.remedy(),
             Self::Store(error) => error.remedy(),
             Self::Files(error) => error.remedy(),
-            Self::Contradiction(_) => Some("name the right guests: their monitors contradict what is known".into()),
-            Self::Offer(error) => error.advice().map(Remedy::advice),
-            Self::Prepare(error) => error.advice().map(Remedy::advice),
-            Self::Migrate(error) => error.advice().map(Remedy::advice),
+            Self::Contradiction(_) => {
+                Some("name the right guests: their monitors contradict what is known".into())
+            }
+            Self::Offer(error) => error.remedy(),
+            Self::Prepare(error) => error.remedy(),
+            Self::Migrate(error) => error.remedy(),
             Self::File { source, .. } => fm_files::io_remedy(source),
             Self::DigestMismatch { .. } => Some(Remedy::give(
                 "look which firmware the source really ran; with its digest given, what the guest runs is stored",

@@ -35,7 +35,6 @@ use serde::Serialize;
 
 pub use self::drive::{Options, Progress};
 pub use self::error::Error;
-pub(crate) use self::error::monitor_remedy;
 pub use self::preflight::Refusal;
 use crate::harvest::{self, Harvested};
 

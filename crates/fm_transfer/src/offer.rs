@@ -9,6 +9,7 @@ use fm_formats::Sha256;
 use fm_host::monitor::{self, Description};
 use fm_host::qmp::Client;
 use fm_host::{FlashUnit, Guest, GuestMemory};
+use fm_remedy::{Action, Failure, Remedy};
 
 /// The kind and version of the document.
 const SCHEMA: &str = "flashmoor/offer/1";
@@ -54,11 +55,14 @@ pub enum Error {
     Monitor(#[from] fm_host::qmp::Error),
 }
 
-impl Error {
-    pub(crate) fn advice(&self) -> Option<String> {
+impl Failure for Error {
+    fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Monitor(error) => crate::migrate::monitor_remedy(error),
-            _ => Some("make it with `flashmoor offer GUEST` on the source".into()),
+            Self::Monitor(error) => error.remedy(),
+            _ => Some(Remedy::new(
+                "make it on the source",
+                Action::MakeOffer { guest: None },
+            )),
         }
     }
 }

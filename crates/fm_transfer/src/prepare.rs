@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use fm_remedy::{Action, Class, Failure, Input, Remedy};
 use fm_store::{NewLanding, Store};
 use rustix::fs::OFlags;
 use schemars::JsonSchema;
@@ -90,22 +91,26 @@ pub enum Error {
     },
 }
 
-impl Error {
-    pub(crate) fn class(&self) -> fm_remedy::Class {
+impl Failure for Error {
+    fn class(&self) -> Class {
         match self {
-            Self::NoVarsPath { .. } | Self::NoVars { .. } => fm_remedy::Class::Usage,
-            _ => fm_remedy::Class::Failed,
+            Self::NoVarsPath { .. } | Self::NoVars { .. } => Class::Usage,
+            _ => Class::Failed,
         }
     }
 
-    pub(crate) fn advice(&self) -> Option<String> {
+    fn remedy(&self) -> Option<Remedy> {
         Some(match self {
-            Self::NoVarsPath { .. } => "say it with `--vars PATH`".into(),
-            Self::NoVars { .. } => "leave `--vars` away".into(),
-            Self::Size { .. } => "make the offer again with `flashmoor offer` on the source".into(),
-            Self::VarsInUse { .. } => {
-                "give another path, or `--replace` to set the file aside as a backup first".into()
-            }
+            Self::NoVarsPath { .. } => Remedy::give("say where it is to be", [Input::VarsPath]),
+            Self::NoVars { .. } => "leave the path of a variable store out".into(),
+            Self::Size { .. } => Remedy::new(
+                "make the offer again on the source",
+                Action::MakeOffer { guest: None },
+            ),
+            Self::VarsInUse { .. } => Remedy::give(
+                "give another path, or have the file set aside as a backup first",
+                [Input::VarsPath, Input::Replace],
+            ),
             Self::NotAFile { .. } => "give the path of a file, or of nothing yet".into(),
         })
     }

@@ -259,7 +259,7 @@ fn code_layout(path: &Path, cache: Option<&Cache>) -> Result<(Layout, bool), Err
         .any(|feature| feature == Feature::PvVars.name())
     {
         return Err(unfit(
-            "it keeps its variables in QEMU's uefi-vars device, not in flash; --layout json makes what that reads",
+            "it keeps its variables in QEMU's uefi-vars device, not in flash; a store in JSON is what that reads",
         ));
     }
     image

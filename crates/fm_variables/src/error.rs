@@ -1,11 +1,10 @@
 //! Why a variable store could not be read or changed, with what to do about it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fm_formats::Guid;
 use fm_formats::varstore::{EmitError, Name, ParseNameError};
-
-use fm_remedy::{Class, Failure, Remedy};
+use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
 /// A failure of a `vars` job. Whatever it says, the files are as they were.
 #[derive(Debug, thiserror::Error)]
@@ -257,8 +256,8 @@ pub enum Error {
     },
 }
 
-impl Error {
-    fn class_of(&self) -> Class {
+impl Failure for Error {
+    fn class(&self) -> Class {
         match self {
             Self::Name { .. } | Self::NeedsGuid { .. } | Self::Ambiguous { .. } | Self::NothingToEnroll => {
                 Class::Usage
@@ -268,16 +267,19 @@ impl Error {
         }
     }
 
-    fn advice(&self) -> Option<String> {
-        let text = match self {
-            Self::Guest(_) => return None,
-            Self::Neither { .. } => {
-                "give a VARS file, or a guest's name, pid, uuid or QMP socket; `flashmoor ps` lists the guests"
-            }
+    fn remedy(&self) -> Option<Remedy> {
+        let text = |path: &Path| path.to_str().map(ToOwned::to_owned);
+        let convert = |target| Action::ConvertVars { vars: None, target };
+        Some(match self {
+            Self::Guest(error) => return error.remedy(),
+            Self::Neither { .. } => Remedy::new(
+                "give a VARS file, or a guest's name, pid, uuid or QMP socket",
+                Action::ListGuests,
+            ),
             Self::RunningGuest { path: Some(path), .. } => {
-                return Some(format!("shut it down, then name its file {}", path.display()));
+                Remedy::advice(format!("shut it down, then name its file {}", path.display()))
             }
-            Self::RunningGuest { path: None, .. } => "shut it down, then name its VARS file",
+            Self::RunningGuest { path: None, .. } => "shut it down, then name its VARS file".into(),
             Self::File { source, .. } => match source.kind() {
                 std::io::ErrorKind::PermissionDenied => "run it as a user who may, or as root",
                 std::io::ErrorKind::ReadOnlyFilesystem => {
@@ -293,74 +295,92 @@ impl Error {
                     "make room in the folder of the file; the file is as it was"
                 }
                 _ => return None,
-            },
+            }
+            .into(),
             Self::Parse { .. } => {
-                "give a VARS file, a combined image, a qcow2 of one, or a JSON of variables"
+                "give a VARS file, a combined image, a qcow2 of one, or a JSON of variables".into()
             }
             Self::Unfit { .. } => {
                 "flash images stand alone; `qemu-img convert -O raw` makes one of an image that you trust"
+                    .into()
             }
             Self::Json { .. } | Self::JsonField { .. } | Self::JsonVersion { .. } => {
-                "give a JSON of QEMU's uefi-vars device, of virt-firmware, or of `flashmoor vars list --json`"
+                "give a JSON of QEMU's uefi-vars device, of virt-firmware, or of a list of variables".into()
             }
-            Self::JsonName { .. } => "`flashmoor vars delete` takes it out of a copy first",
+            Self::JsonName { .. } => {
+                Remedy::new("take it out of a copy first", Action::DeleteVars { vars: None })
+            }
             Self::Emit { source, .. } => match source {
-                EmitError::VariableTooLarge { .. } | EmitError::StoreTooSmall { .. } => {
-                    "delete what is not needed from a copy first (`flashmoor vars delete`), or choose a larger layout"
+                EmitError::VariableTooLarge { .. } | EmitError::StoreTooSmall { .. } => Remedy::new(
+                    "delete what is not needed from a copy first, or choose a larger layout",
+                    Action::DeleteVars { vars: None },
+                ),
+                EmitError::Attributes { .. } => {
+                    Remedy::give("name attributes that go together", [Input::Attributes])
                 }
-                EmitError::Attributes { .. } => "name attributes as in `--attributes nv,bs,rt`",
-                EmitError::NoData { .. } => "to remove a variable use `flashmoor vars delete`",
-                EmitError::NotPlain { .. } => {
-                    "`flashmoor vars convert` makes a store of today's form, which has a place for them"
-                }
-                EmitError::Twice { .. } => "`flashmoor vars repair` keeps the one that the firmware shows",
+                EmitError::NoData { .. } => Remedy::new(
+                    "to remove a variable delete it",
+                    Action::DeleteVars { vars: None },
+                ),
+                EmitError::NotPlain { .. } => Remedy::new(
+                    "make a store of today's form, which has a place for them",
+                    convert(None),
+                ),
+                EmitError::Twice { .. } => Remedy::new(
+                    "keep the one that the firmware shows",
+                    Action::RepairVars { vars: None },
+                ),
                 _ => return None,
             },
-            Self::Name { .. } => "UCS-2 characters only; others are written \\u{HEX}",
-            Self::NotFound { .. } => "`flashmoor vars list` shows the names",
-            Self::Ambiguous { .. } | Self::NeedsGuid { .. } => "say which with --guid",
-            Self::InUse { .. } => {
-                "shut the guest down first; with --even-if-in-use the guest goes on with the old content, its \
-                 later changes go to the backup, and the new content counts from its next start"
+            Self::Name { .. } => "UCS-2 characters only; others are written \\u{HEX}".into(),
+            Self::NotFound { path, .. } => Remedy::new(
+                "name a variable that is there",
+                Action::ListVars { vars: text(path) },
+            ),
+            Self::Ambiguous { .. } | Self::NeedsGuid { .. } => Remedy::give("say which", [Input::Guid]),
+            Self::InUse { .. } => Remedy::give(
+                "shut the guest down first; if it is changed all the same, the guest goes on with the old content, \
+                 its later changes go to the backup, and the new content counts from its next start",
+                [Input::EvenIfInUse],
+            ),
+            Self::Busy { .. } => "try again when it is done".into(),
+            Self::Exists { .. } => Remedy::give(
+                "name another output, or have the old file set aside as a backup",
+                [Input::Output, Input::Replace],
+            ),
+            Self::UnknownLayout { path } => Remedy::new(
+                "name the layout",
+                Action::ConvertVars {
+                    vars: text(path),
+                    target: None,
+                },
+            ),
+            Self::Damaged { path, .. } => {
+                Remedy::new("save what can be saved", Action::RepairVars { vars: text(path) })
             }
-            Self::Busy { .. } => "try again when it is done",
-            Self::Exists { .. } => {
-                "name another --output, or say --replace: the old file is kept as a backup"
-            }
-            Self::UnknownLayout { .. } => "name the layout with `vars convert --layout`",
-            Self::Damaged { .. } => "`flashmoor vars repair` shows what can be saved",
-            Self::NoBackup { .. } => "name one with --backup",
-            Self::UnknownCode { .. } => "name a CODE file, or the layout with --layout",
-            Self::DropsCode { .. } => {
-                "name another --output, or --like a combined image: its firmware is put behind the variables"
-            }
-            Self::OtherBackup { .. } => {
-                "`flashmoor vars convert` makes a store of it that fits, `flashmoor vars import` takes its variables"
-            }
+            Self::NoBackup { .. } => Remedy::give("name one", [Input::Backup]),
+            Self::UnknownCode { .. } => Remedy::give("name a CODE file, or the layout", [Input::Layout]),
+            Self::DropsCode { .. } => Remedy::give(
+                "name another output, or a combined image like which it becomes: its firmware is put behind the variables",
+                [Input::Output, Input::Like],
+            ),
+            Self::OtherBackup { .. } => Remedy::new(
+                "make a store of it that fits, or take its variables over",
+                convert(None),
+            )
+            .then(Action::ImportVars),
             Self::NoLimits { .. } => {
-                "`flashmoor vars convert --layout` makes the flash store that the question is about"
+                Remedy::new("make the flash store that the question is about", convert(None))
             }
-            Self::NothingToEnroll => "say --microsoft, --microsoft-dbx, --pk, --kek, --db or --dbx",
-            Self::KeyFile { .. } => "take that part out of the file, or give a sound copy of it",
-            Self::PlatformKey { .. } => "give one X.509 certificate (PEM or DER), or a signature list of one",
+            Self::NothingToEnroll => Remedy::give("say which keys", [Input::Keys]),
+            Self::KeyFile { .. } => "take that part out of the file, or give a sound copy of it".into(),
+            Self::PlatformKey { .. } => {
+                "give one X.509 certificate (PEM or DER), or a signature list of one".into()
+            }
             Self::Signature { .. } => {
-                "give a certificate (PEM or DER), a signature list (ESL) or a signed update (.auth)"
+                "give a certificate (PEM or DER), a signature list (ESL) or a signed update (.auth)".into()
             }
             _ => return None,
-        };
-        Some(text.into())
-    }
-}
-
-impl Failure for Error {
-    fn class(&self) -> Class {
-        self.class_of()
-    }
-
-    fn remedy(&self) -> Option<Remedy> {
-        match self {
-            Self::Guest(error) => error.remedy(),
-            _ => self.advice().map(Remedy::advice),
-        }
+        })
     }
 }

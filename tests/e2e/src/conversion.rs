@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::image::Layout;
 use fm_images::inspect::{Request, inspect};
+use fm_lab::{Arch, Guest, Machine};
 use fm_variables as vars;
 use fm_variables::{ConvertRequest, Enrolment, Into, VarsList, Write};
-use fm_lab::{Arch, Guest, Machine};
 
 use crate::speaker::{OWN, Said, SaidVariable, Speaker};
 

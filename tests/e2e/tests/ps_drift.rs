@@ -4,8 +4,8 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use fm_formats::Sha256;
 use fm_agent::ps::{self, Ps, PsCode};
+use fm_formats::Sha256;
 use fm_lab::{Arch, Emulator, Guest, Machine};
 use tempfile::TempDir;
 

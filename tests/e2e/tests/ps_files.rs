@@ -5,9 +5,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use fm_agent::ps::{self, PsGuest};
 use fm_e2e::Bench;
 use fm_formats::Sha256;
-use fm_agent::ps::{self, PsGuest};
 use fm_lab::{Arch, Emulator, Guest, Machine};
 use serde_json::Value;
 

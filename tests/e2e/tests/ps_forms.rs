@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fm_formats::Sha256;
 use fm_agent::ps::{self, PsGuest};
+use fm_formats::Sha256;
 use fm_lab::{Arch, Guest, Machine};
 use tempfile::TempDir;
 

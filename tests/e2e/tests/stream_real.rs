@@ -10,10 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fm_formats::stream::BlockKind;
-use fm_saved as saved;
-use fm_saved::{Extract};
-use fm_saved::stream::{Gathered, Request, Stopped, StreamDocument, Streamed, gather};
 use fm_lab::{Arch, Emulator, Guest, Machine, PATIENCE};
+use fm_saved as saved;
+use fm_saved::Extract;
+use fm_saved::stream::{Gathered, Request, Stopped, StreamDocument, Streamed, gather};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

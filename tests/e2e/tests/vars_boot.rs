@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use fm_e2e::conversion::{Build, dumped, lives_on};
 use fm_e2e::speaker::{Said, Speaker};
 use fm_formats::image::Layout;
+use fm_lab::{Arch, Guest, Machine};
 use fm_variables as vars;
 use fm_variables::{ConvertRequest, Into, Selection, SetRequest, Write};
-use fm_lab::{Arch, Guest, Machine};
 
 const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";

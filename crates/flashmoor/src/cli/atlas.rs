@@ -112,7 +112,10 @@ impl Run {
             let group = Group::ALL.into_iter().find(|group| group.name() == name);
             groups.push(group.ok_or_else(|| crate::Error::Usage {
                 message: format!("there is no group called {name:?}"),
-                remedy: fm_remedy::Remedy::advice(format!("the groups are {}", Group::ALL.map(Group::name).join(", "))),
+                remedy: fm_remedy::Remedy::advice(format!(
+                    "the groups are {}",
+                    Group::ALL.map(Group::name).join(", ")
+                )),
             })?);
         }
         if groups.is_empty() {

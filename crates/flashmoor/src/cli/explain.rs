@@ -1,7 +1,7 @@
 //! `flashmoor explain`.
 
-use clap::Args;
 use crate::Error;
+use clap::Args;
 use fm_check::findings;
 
 use super::{Context, Result, Status};

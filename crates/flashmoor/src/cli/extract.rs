@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::num::NonZero;
 use std::path::PathBuf;
 
-use clap::Args;
 use crate::Error;
+use clap::Args;
 use fm_files::output;
 use fm_images::extract::{self as pieces, Wanted};
 

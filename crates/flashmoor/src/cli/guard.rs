@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgGroup, Args, Subcommand};
 use crate::Error;
+use clap::{ArgGroup, Args, Subcommand};
 use fm_agent::guard::{self, Manager};
 
 use super::{Context, Result, Status};
@@ -178,7 +178,11 @@ impl Before {
             (_, true) => guard::read_files(io::stdin().lock()),
             _ => None,
         };
-        Ok(guard::before(&context.store()?, &self.place.root, leaving.as_ref())?)
+        Ok(guard::before(
+            &context.store()?,
+            &self.place.root,
+            leaving.as_ref(),
+        )?)
     }
 }
 

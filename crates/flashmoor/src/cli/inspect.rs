@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use fm_images::inspect::{self, Cache, Catalogue, InspectDocument, Request};
 use crate::Error;
-use fm_images::descriptors;
+use clap::Args;
 use fm_files::output;
+use fm_images::descriptors;
+use fm_images::inspect::{self, Cache, Catalogue, InspectDocument, Request};
 use serde::Serialize;
 
 use super::{Context, Result, Status};
@@ -182,12 +182,19 @@ impl Inspect {
                 remedy: "name one file".into(),
             });
         };
-        let image = document.image.as_ref().ok_or_else(|| fm_images::Error::NotFirmware {
-            path: document.path.clone().into(),
-            why: document.reason.clone().unwrap_or_else(|| document.kind.clone()),
-        })?;
+        let image = document
+            .image
+            .as_ref()
+            .ok_or_else(|| fm_images::Error::NotFirmware {
+                path: document.path.clone().into(),
+                why: document.reason.clone().unwrap_or_else(|| document.kind.clone()),
+            })?;
         let picture = render::svg::flash_map(document, image);
-        Ok(output::write(svg, picture.as_bytes(), &[Path::new(&document.path)])?)
+        Ok(output::write(
+            svg,
+            picture.as_bytes(),
+            &[Path::new(&document.path)],
+        )?)
     }
 }
 

@@ -4,8 +4,8 @@ use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
 use crate::Error;
+use clap::{Args, Subcommand, ValueEnum};
 use fm_agent::libvirt;
 
 use super::{Context, Result, Status};
@@ -163,22 +163,24 @@ impl Libvirt {
             }
             Verb::Adopt(adopt) => {
                 let which = &adopt.which;
-                let done = libvirt::adopt(
+                let mut done = libvirt::adopt(
                     &context.store()?,
                     which.connect.as_deref(),
                     &which.domains.meant(),
                 )?;
+                render::advise(&mut done);
                 context.output.document(&done, render::adopted);
                 Ok(all_or_partly(&done))
             }
             Verb::Unadopt(unadopt) => {
                 let which = &unadopt.which;
-                let done = libvirt::unadopt(
+                let mut done = libvirt::unadopt(
                     &context.store()?,
                     which.connect.as_deref(),
                     &which.domains.meant(),
                     unadopt.force,
                 )?;
+                render::advise(&mut done);
                 context.output.document(&done, render::unadopted);
                 Ok(all_or_partly(&done))
             }

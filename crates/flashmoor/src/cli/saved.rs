@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fm_saved as saved;
-use fm_store::verbs as store;
 use fm_saved::stream;
+use fm_store::verbs as store;
 
 use super::{Context, Result, Status};
 use crate::render;

@@ -1,8 +1,8 @@
 //! `flashmoor schema`.
 
-use clap::Args;
 use crate::Error;
 use crate::documents;
+use clap::Args;
 
 use super::{Context, Result, Status};
 

@@ -102,6 +102,13 @@ pub(crate) fn unadopted(output: &Output, done: &Adopt) {
     rest(output, done);
 }
 
+/// Puts what is to be done about each failure into the words of the command line.
+pub(crate) fn advise(done: &mut Adopt) {
+    for failure in &mut done.failures {
+        failure.remedy = failure.advice.as_ref().map(super::remedy::text);
+    }
+}
+
 fn rest(output: &Output, done: &Adopt) {
     for remark in &done.remarks {
         output.remark(remark);

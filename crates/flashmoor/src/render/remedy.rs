@@ -1,6 +1,6 @@
 //! Remedies as the command line tells them: the advice, and the commands and options that carry it out.
 
-use fm_remedy::{Action, ConvertTarget, DomainSubject, Input, Remedy};
+use fm_remedy::{Action, ConvertTarget, DomainSubject, Input, PieceKey, Remedy};
 
 /// The advice with its commands behind it: `advice: command, command`.
 pub(crate) fn text(remedy: &Remedy) -> String {
@@ -65,7 +65,11 @@ fn command(action: &Action) -> String {
         Action::ImportBuild { code, with_template } => format!(
             "flashmoor store import {}{}",
             word(code.as_ref(), "CODE"),
-            if *with_template { " --vars-template FILE" } else { "" }
+            if *with_template {
+                " --vars-template FILE"
+            } else {
+                ""
+            }
         ),
         Action::ExportBuild => "flashmoor store export BUILD".into(),
         Action::ShowBuild => "flashmoor store show BUILD".into(),
@@ -147,6 +151,16 @@ fn option(input: &Input) -> String {
         Input::Blocking => "--block".into(),
         Input::VarsTemplate => "--vars-template FILE".into(),
         Input::Force => "--force".into(),
+        Input::LayoutTag => "DIR:TAG".into(),
+        Input::Piece { by, value, about } => {
+            let name = match by {
+                PieceKey::File => "--guid",
+                PieceKey::Volume => "--volume",
+                PieceKey::Nth => "--nth",
+            };
+            let about = about.as_ref().map(|about| format!(" ({about})"));
+            format!("{name} {}{}", quote(value), about.unwrap_or_default())
+        }
     }
 }
 
@@ -169,7 +183,10 @@ mod tests {
              flashmoor vars convert '/var/lib/my vm.fd' --layout 4M --output NEW"
         );
         let remedy = Remedy::give("name the firmware", [Input::SourceCode, Input::DestinationCode]);
-        assert_eq!(text(&remedy), "name the firmware: --from-code FILE, --to-code FILE");
+        assert_eq!(
+            text(&remedy),
+            "name the firmware: --from-code FILE, --to-code FILE"
+        );
         assert_eq!(text(&"name a QEMU process".into()), "name a QEMU process");
     }
 }

@@ -6,6 +6,7 @@ mod dnf;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fm_remedy::{Input, Remedy};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -103,7 +104,7 @@ pub fn install(request: &Install<'_>) -> Result<Status> {
                 request.manager.name(),
                 request.root.display()
             ),
-            remedy: "name the system with --root DIR, or its package manager".into(),
+            remedy: Remedy::give("name the system, or its package manager", [Input::SystemRoot]),
         });
     }
     for place in wanted {

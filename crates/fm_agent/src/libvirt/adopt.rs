@@ -5,9 +5,9 @@ mod firmware;
 
 use std::path::PathBuf;
 
-use fm_remedy::Failure as _;
 use fm_formats::Sha256;
 use fm_libvirt::{Domain, Stored};
+use fm_remedy::{Failure as _, Remedy};
 use fm_store::{Import, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -15,8 +15,8 @@ use serde::Serialize;
 pub(super) use self::firmware::is_qcow2;
 use self::firmware::{Firmware, Template};
 use super::Error;
-use fm_libvirt::virsh::{Info, Virsh};
 use crate::Result;
+use fm_libvirt::virsh::{Info, Virsh};
 
 /// Which domains are meant.
 #[derive(Debug, Clone)]
@@ -68,6 +68,9 @@ pub struct DomainFailure {
     pub name: String,
     /// Why, with what lies behind it.
     pub why: String,
+    /// What to do about it, as data; whoever prints the document puts it into words.
+    #[serde(skip)]
+    pub advice: Option<Remedy>,
     /// What to do about it.
     pub remedy: Option<String>,
 }
@@ -127,7 +130,8 @@ fn each(
             Err(error) => all.failures.push(DomainFailure {
                 name,
                 why: crate::guard::in_words(&error),
-                remedy: error.remedy().map(|remedy| remedy.advice.into_owned()),
+                advice: error.remedy(),
+                remedy: None,
             }),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fm_formats::Sha256;
 use fm_libvirt::{Domain, Identity};
+use fm_remedy::{Action, Remedy};
 use fm_store::{NewLanding, Store};
 
 use super::adopt::is_qcow2;
@@ -231,7 +232,7 @@ fn code(
 fn damaged(build: &Sha256, path: &Path) -> crate::Error {
     crate::Error::Usage {
         message: format!("{} does not hold the build {build}", path.display()),
-        remedy: "`flashmoor store verify` says what is wrong".into(),
+        remedy: Remedy::new("see what is wrong with the store", Action::VerifyStore),
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use fm_formats::Sha256;
 
 use super::FOLDER;
-use fm_files::digest_cache;
 use fm_check::next_boot_code::digest_at;
+use fm_files::digest_cache;
 
 /// Whether the file at `path` holds the bytes of that digest.
 pub(super) fn holds(store: &Path, path: &Path, wanted: &Sha256) -> bool {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use fm_libvirt::{AdoptError, SavedError, virsh};
-use fm_remedy::{Class, Failure};
+use fm_remedy::{Action, Failure, Input, Remedy};
 
 /// What can fail between libvirt and us.
 #[derive(Debug, thiserror::Error)]
@@ -62,14 +62,10 @@ pub enum Error {
     },
 }
 
-impl Error {
-    pub(crate) fn class(&self) -> Class {
-        Class::Failed
-    }
-
-    pub(crate) fn advice(&self) -> Option<String> {
+impl Failure for Error {
+    fn remedy(&self) -> Option<Remedy> {
         Some(match self {
-            Self::Virsh(error) => return error.remedy().map(|remedy| remedy.advice.into_owned()),
+            Self::Virsh(error) => return error.remedy(),
             Self::Definition {
                 source: AdoptError::NotChosen,
                 ..
@@ -79,14 +75,18 @@ impl Error {
             Self::NotRaw { .. } => {
                 "convert the file with `qemu-img convert -O raw` and change the definition while the domain is off".into()
             }
-            Self::FirmwareGone { .. } => {
-                "bring the build with `flashmoor store import` and name its path in the definition".into()
-            }
-            Self::NothingToGoBackTo { .. } => {
-                "leave it adopted, or install the package that has the file; `--force` gives the definition back all \
-                 the same, and the build stays pinned"
-                    .into()
-            }
+            Self::FirmwareGone { .. } => Remedy::new(
+                "bring the build, and name its path in the definition",
+                Action::ImportBuild {
+                    code: None,
+                    with_template: false,
+                },
+            ),
+            Self::NothingToGoBackTo { .. } => Remedy::give(
+                "leave it adopted, or install the package that has the file; the definition can be given back all the \
+                 same, and the build stays pinned",
+                [Input::Force],
+            ),
         })
     }
 }

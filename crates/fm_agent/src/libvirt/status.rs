@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::Hook;
 use super::confine;
 use super::install::{BESIDE_HOOK, FOLDER_HOOK, PLAIN_HOOK, UNIT, calls_ours, is_ours};
-use fm_libvirt::virsh::{Info, Virsh};
 use crate::Result;
+use fm_libvirt::virsh::{Info, Virsh};
 
 /// `flashmoor/libvirt-status/1`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use fm_formats::volume::{Node, NodeId, NodeKind, SectionKind, Tree, VolumeHeader};
 use fm_formats::{Guid, image};
+use fm_remedy::{Action, Input, PieceKey, Remedy};
 
 use super::{Wanted, name, own_name, unread};
 use crate::{Error, Result};
@@ -24,7 +25,7 @@ pub(super) struct Request<'a> {
 impl<'a> Request<'a> {
     /// Fails if a name, an offset or a type stands for nothing.
     pub(super) fn of(tree: &'a Tree<'a>, wanted: &'a Wanted, path: &Path) -> Result<Self> {
-        let named = |is: &dyn Fn(NodeId, &Node) -> bool, what: String, remedy: &'static str| {
+        let named = |is: &dyn Fn(NodeId, &Node) -> bool, what: String, remedy: &Remedy| {
             let nodes = tree.nodes().iter().enumerate();
             let ids: BTreeSet<NodeId> = nodes
                 .filter(|(id, node)| is(*id, node))
@@ -34,21 +35,26 @@ impl<'a> Request<'a> {
                 false => Ok(ids),
                 true => Err(Error::Usage {
                     message: format!("in {} {what}{}", path.display(), unread(tree)),
-                    remedy: remedy.into(),
+                    remedy: remedy.clone(),
                 }),
             }
         };
         let by_name =
-            "`flashmoor find FILE TEXT` finds by text, `flashmoor inspect --tree FILE` shows everything";
-        let by_offset = "`flashmoor inspect FILE` shows at which offset each volume lies";
+            Remedy::new("find it by text, or see everything", Action::FindText).then(super::tree_of(path));
+        let by_offset = Remedy::new(
+            "see at which offset each volume lies",
+            Action::Inspect {
+                path: path.to_str().map(ToOwned::to_owned),
+            },
+        );
         let files = wanted.file.as_ref().map(|text| {
             let what = format!("no file has the GUID or name {text:?}");
-            named(&|id, node| is_file(tree, id, node, text), what, by_name)
+            named(&|id, node| is_file(tree, id, node, text), what, &by_name)
         });
         let volumes = wanted.volume.as_ref().map(|text| {
             let (what, remedy) = match offset_of(text) {
-                Some(_) => (format!("no volume lies at offset {text}"), by_offset),
-                None => (format!("no volume has the GUID or name {text:?}"), by_name),
+                Some(_) => (format!("no volume lies at offset {text}"), &by_offset),
+                None => (format!("no volume has the GUID or name {text:?}"), &by_name),
             };
             named(&|id, node| is_volume(tree, id, node, text), what, remedy)
         });
@@ -99,8 +105,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// What to write to mean one of several pieces: the GUID of its file, else its volume, else which it is in order.
-    pub(super) fn remedy(&self, several: &[NodeId]) -> String {
+    /// What means one of several pieces: the GUID of its file, else its volume, else which it is in order.
+    pub(super) fn remedy(&self, several: &[NodeId], path: &Path) -> Remedy {
         let guid = |id: NodeId| Some(self.tree.node(self.file_of(id)?).and_then(guid_of)?.to_string());
         let volume = |id: NodeId| self.tree.node(self.volume_of(id)?);
         let volume_label = |id: NodeId| volume(id).and_then(guid_of).map(label);
@@ -111,20 +117,20 @@ impl<'a> Request<'a> {
             several.iter().map(|id| value(*id)).collect()
         };
         let ways = [
-            ("--guid", file, of_each(&guid)),
-            ("--volume", within, of_each(&volume_label)),
-            ("--volume", within, of_each(&volume_guid)),
-            ("--volume", within, of_each(&offset)),
+            (PieceKey::File, file, of_each(&guid)),
+            (PieceKey::Volume, within, of_each(&volume_label)),
+            (PieceKey::Volume, within, of_each(&volume_guid)),
+            (PieceKey::Volume, within, of_each(&offset)),
         ];
-        for (option, given, values) in ways {
+        for (by, given, values) in ways {
             let Some(values) = values else { continue };
             // One that all of them share would choose none.
             if values.iter().all(|value| Some(value) == values.first()) {
                 continue;
             }
-            let lead = match given {
-                Some(given) => format!("in place of `{option} {given}` write "),
-                None => "add ".into(),
+            let advice = match given {
+                Some(given) => Remedy::advice(format!("in place of {given} say one of these")),
+                None => "say which".into(),
             };
             let mut choices: Vec<(String, Option<NodeId>)> = Vec::new();
             let mut known = BTreeMap::new();
@@ -134,36 +140,41 @@ impl<'a> Request<'a> {
                     Some((_, of)) => *of = None,
                     None => {
                         known.insert(value, choices.len());
-                        choices.push((format!("{option} {value}"), Some(*id)));
+                        choices.push((value.clone(), Some(*id)));
                     }
                 }
             }
-            return format!("{lead}{}", self.either(&choices));
+            return self.either(advice, by, &choices, path);
         }
         let choices = several.iter().zip(1..);
         let choices: Vec<_> = choices
-            .map(|(id, nth)| (format!("--nth {nth}"), Some(*id)))
+            .map(|(id, nth): (_, usize)| (nth.to_string(), Some(*id)))
             .collect();
-        format!("add {}", self.either(&choices))
+        self.either("say which".into(), PieceKey::Nth, &choices, path)
     }
 
-    /// Each of the choices with the facts of the piece that it means.
-    fn either(&self, choices: &[(String, Option<NodeId>)]) -> String {
-        let told = choices.iter().take(MOST_CHOICES);
-        let mut told: Vec<String> = told
-            .map(|(words, id)| format!("`{words}`{}", id.map_or_else(String::new, |id| self.facts(id))))
-            .collect();
-        let more = choices.len().saturating_sub(told.len());
+    /// `remedy` with each of the choices, and the facts of the piece that it means.
+    fn either(
+        &self,
+        mut remedy: Remedy,
+        by: PieceKey,
+        choices: &[(String, Option<NodeId>)],
+        path: &Path,
+    ) -> Remedy {
+        for (value, id) in choices.iter().take(MOST_CHOICES) {
+            remedy = remedy.then(Action::Give(Input::Piece {
+                by,
+                value: value.clone(),
+                about: id.and_then(|id| self.facts(id)),
+            }));
+        }
+        let more = choices.len().saturating_sub(MOST_CHOICES);
         if more > 0 {
-            told.push(format!(
-                "one of {more} more (`flashmoor inspect --tree FILE` shows all)"
-            ));
+            let text = format!(" (or one of {more} more, which the tree shows)");
+            remedy.advice.to_mut().push_str(&text);
+            remedy = remedy.then(super::tree_of(path));
         }
-        let last = told.pop().unwrap_or_default();
-        match told.as_slice() {
-            [] => last,
-            others => format!("{} or {last}", others.join(", ")),
-        }
+        remedy
     }
 
     /// The file that the piece is or lies in, if files are what the request chooses by.
@@ -195,11 +206,9 @@ impl<'a> Request<'a> {
     }
 
     /// What tells a piece from others: its size, and what it is called, what it holds or where it lies.
-    fn facts(&self, id: NodeId) -> String {
+    fn facts(&self, id: NodeId) -> Option<String> {
         let size = self.bytes(id).len();
-        let Some(node) = self.tree.node(id) else {
-            return String::new();
-        };
+        let node = self.tree.node(id)?;
         let held = self.tree.children(id).find_map(|(_, node)| match node.kind {
             NodeKind::Volume(_) => guid_of(node).map(label),
             _ => None,
@@ -207,11 +216,11 @@ impl<'a> Request<'a> {
         let of_file = self.file_of(id).and_then(|file| name(self.tree, file));
         let decoded = if node.buffer == 0 { "" } else { ", decoded" };
         let place = format!("at {:#x}{decoded}", node.start);
-        match (held, of_file) {
-            (Some(held), _) if self.section.is_some() => format!(" ({held}, {size} bytes)"),
-            (_, Some(file)) => format!(" ({file}, {size} bytes {place})"),
-            _ => format!(" ({size} bytes {place})"),
-        }
+        Some(match (held, of_file) {
+            (Some(held), _) if self.section.is_some() => format!("{held}, {size} bytes"),
+            (_, Some(file)) => format!("{file}, {size} bytes {place}"),
+            _ => format!("{size} bytes {place}"),
+        })
     }
 }
 
@@ -269,6 +278,6 @@ fn offset_of(text: &str) -> Option<usize> {
 fn section_of(text: &str) -> Result<SectionKind> {
     SectionKind::from_name(text).ok_or_else(|| Error::Usage {
         message: format!("{text:?} is no type of section"),
-        remedy: fm_remedy::Remedy::advice(format!("the types are {}", SectionKind::NAMES.join(", "))),
+        remedy: Remedy::advice(format!("the types are {}", SectionKind::NAMES.join(", "))),
     })
 }

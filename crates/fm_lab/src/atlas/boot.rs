@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use crate::Guest;
 use fm_formats::image::Layout;
 use fm_formats::varstore::VarStore;
-use crate::Guest;
 
 use super::act::{Bench, lab, reached};
 use super::plan::Step;

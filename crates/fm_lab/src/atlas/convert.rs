@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use fm_formats::varstore::VarStore;
 use crate::{Guest, Machine};
+use fm_formats::varstore::VarStore;
 
 use super::act::{Bench, lab, reached};
 use super::boot::{GUID, NAME};
 use super::plan::Step;
 use super::{Reached, Seen, Side};
-use fm_variables::{self, ConvertRequest, Into};
 use crate::{Error, Result};
+use fm_variables::{self, ConvertRequest, Into};
 
 /// What the guest sets after the conversion.
 const NEW_NAME: &str = "FlashmoorAtlasThere";

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::Arch;
 use fm_formats::image::{Arch as Machine, Feature, Layout};
 use fm_judge::{CodeUnit, Known, StoreState, VarsUnit};
-use crate::Arch;
 
 use super::Image;
-use fm_check::{code_file, vars_file};
 use crate::{Error, Result};
+use fm_check::{code_file, vars_file};
 
 /// What packages let the names of firmware files end with.
 const ENDINGS: [&str; 3] = ["fd", "bin", "qcow2"];

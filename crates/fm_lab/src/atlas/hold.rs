@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use fm_judge::{Block, Effect, Facts, Firmware, Format, Known, Outcome, Phase, VarsUnit, Verdict, judge};
+use fm_remedy::{Input, Remedy};
 
 use super::act::apply;
 use super::{Atlas, Change, Image, Observation, Reached, Seen, Side, StoreFate};
-use fm_check::{code_file, machine_words, vars_file, vars_of};
 use crate::{Error, Result};
+use fm_check::{code_file, machine_words, vars_file, vars_of};
 
 /// The judge against observations: what it says other than what was seen.
 #[derive(Debug, Default)]
@@ -247,7 +248,7 @@ impl Files<'_> {
                     "{} is not the file that was observed: its digest is another",
                     path.display()
                 ),
-                remedy: "name the folder with those files: --firmware DIR".into(),
+                remedy: Remedy::give("name the folder with those files", [Input::FirmwareFolder]),
             });
         }
         self.seen.insert(key, read.clone());

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use fm_formats::stream::{BlockKind, Event, Facts, Parser};
 use crate::{Guest, Machine, PATIENCE};
+use fm_formats::stream::{BlockKind, Event, Facts, Parser};
 use serde_json::{Value, json};
 
 use super::act::{Bench, lab};

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fm_formats::Sha256;
 use crate::{Arch, Guest, PATIENCE};
+use fm_formats::Sha256;
 use serde_json::{Value, json};
 
 use super::act::{Bench, lab, reached};

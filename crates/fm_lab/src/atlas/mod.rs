@@ -21,6 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use fm_remedy::{Action, Input, Remedy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -324,8 +325,10 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
                 "nothing can be tried with the firmware in {}: the lines above say why",
                 request.firmware.display()
             ),
-            remedy: "name a folder that holds CODE and VARS files, such as /usr/share/OVMF: --firmware DIR"
-                .into(),
+            remedy: Remedy::give(
+                "name a folder that holds CODE and VARS files, such as /usr/share/OVMF",
+                [Input::FirmwareFolder],
+            ),
         });
     }
     Ok(done)
@@ -346,7 +349,10 @@ pub fn read_all(folder: &Path) -> Result<Vec<Atlas>> {
     if all.iter().all(|atlas| atlas.observations.is_empty()) {
         return Err(Error::Usage {
             message: format!("{} holds no observations", folder.display()),
-            remedy: "name the folder that `flashmoor atlas run --output DIR` filled, or the folder `atlas` of Flashmoor's sources".into(),
+            remedy: Remedy::new(
+                "name a folder of observations that were recorded, or the folder `atlas` of Flashmoor's sources",
+                Action::RecordAtlas,
+            ),
         });
     }
     Ok(all)

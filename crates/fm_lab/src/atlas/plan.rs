@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::act::Bench;
 use super::files::Code;
 use super::{Change, Image, Side};
-use fm_formats::image::Arch as Machine;
 use crate::Arch;
+use fm_formats::image::Arch as Machine;
 
 /// What observations have in common; one file each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

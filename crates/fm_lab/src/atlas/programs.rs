@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fm_judge::MachineType;
 use crate::{Arch, Emulator};
+use fm_judge::MachineType;
+use fm_remedy::{Input, Remedy};
 
 use crate::{Error, Result};
 
@@ -98,7 +99,7 @@ pub(super) fn named(paths: &[PathBuf]) -> Result<Vec<Program>> {
         false => Ok(found),
         true => Err(Error::Usage {
             message: "no QEMU for x86-64, aarch64, riscv64 or loongarch64 is installed".into(),
-            remedy: "install one of them, or name yours: --qemu PROGRAM".into(),
+            remedy: Remedy::give("install one of them, or name yours", [Input::QemuProgram]),
         }),
     }
 }

@@ -61,7 +61,12 @@ impl Host {
     }
 
     /// Starts a QEMU of this host.
-    pub(super) fn start(&mut self, code: &Path, vars: &Path, incoming: bool) -> Result<Guest, crate::GuestError> {
+    pub(super) fn start(
+        &mut self,
+        code: &Path,
+        vars: &Path,
+        incoming: bool,
+    ) -> Result<Guest, crate::GuestError> {
         self.started += 1;
         let mut machine = Machine::new(Arch::X86_64, code, vars).named("demo");
         machine.incoming = incoming;

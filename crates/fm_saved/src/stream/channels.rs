@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use fm_formats::stream::multifd::Channel;
 use fm_formats::stream::{Facts, Pages};
+use fm_remedy::{Input, Remedy};
 
 use super::contents::Contents;
 use super::feed::{Feed, Stop};
@@ -72,7 +73,7 @@ pub(super) fn read(
                     twin.path.display(),
                     path.display()
                 ),
-                remedy: "name every channel of one capture with --channel, once each".into(),
+                remedy: Remedy::give("name every channel of one capture, once each", [Input::Channels]),
             });
         }
         let mut total = Pages::default();

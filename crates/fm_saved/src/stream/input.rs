@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::stream::save_image::{Compression, HEADER_BYTES, SaveImage};
 use fm_formats::stream::{MAGIC, multifd, qcow2, save_image};
+use fm_remedy::Remedy;
 
 use super::feed::Feed;
 use super::program::{self, Compressed, Decompressor};
 use super::vmstate::{self, VmState};
-use fm_remedy::Remedy;
 use crate::{Error, Result};
 
 /// What to read.
@@ -104,7 +104,7 @@ pub(super) fn open(request: &Request) -> Result<Opened> {
         return Ok(opened);
     }
     let what = match opened.first.starts_with(&multifd::MAGIC) {
-        true => "a multifd channel; name the main channel's file, and this one with --channel",
+        true => "a multifd channel; name the main channel's file, and this one beside it",
         false => "something else",
     };
     Err(Error::Stream {

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fm_remedy::{Input, Remedy};
+
 /// Why reading stopped, or what is missing although it did not.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
@@ -90,14 +92,17 @@ impl Stopped {
     }
 
     /// What may help.
-    pub(crate) fn remedy(&self) -> String {
+    pub(crate) fn remedy(&self) -> Remedy {
         match self {
             Self::NoChannel { .. } | Self::Packets { .. } => {
-                "name every channel of the capture with --channel, once each".into()
+                Remedy::give("name every channel of the capture, once each", [Input::Channels])
             }
             Self::Pages {
                 has_channels: false, ..
-            } => "if this is the main channel of a multifd capture, name the others with --channel".into(),
+            } => Remedy::give(
+                "if this is the main channel of a multifd capture, name the others",
+                [Input::Channels],
+            ),
             _ => "use a whole copy of the file".into(),
         }
     }

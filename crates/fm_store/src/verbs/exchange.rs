@@ -3,9 +3,9 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use crate::{DESCRIPTOR_LIMIT_BYTES, IMAGE_LIMIT_BYTES, Store};
 use fm_formats::Reader;
 use fm_formats::volume::VolumeHeader;
-use crate::{DESCRIPTOR_LIMIT_BYTES, IMAGE_LIMIT_BYTES, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fm_formats::Sha256;
 use crate::{Collect, Store, Use};
+use fm_formats::Sha256;
 use schemars::JsonSchema;
 use serde::Serialize;
 

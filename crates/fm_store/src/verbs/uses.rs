@@ -9,8 +9,8 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use fm_host::Process;
 use crate::{Store, Use};
+use fm_host::Process;
 
 use crate::Result;
 

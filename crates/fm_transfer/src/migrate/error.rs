@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use fm_host::qmp;
+use fm_remedy::{Class, Failure, Input, Remedy};
 
-use fm_remedy::Class;
 use crate::migrate::preflight::Refusal;
 
 /// A migration's failure.
@@ -136,8 +136,8 @@ fn in_its_words(refused: &Option<String>) -> String {
         .unwrap_or_default()
 }
 
-impl Error {
-    pub(crate) fn class(&self) -> Class {
+impl Failure for Error {
+    fn class(&self) -> Class {
         match self {
             Self::Incompatible(_) => Class::Incompatible,
             Self::NoUri { .. } => Class::Usage,
@@ -145,19 +145,17 @@ impl Error {
         }
     }
 
-    pub(crate) fn advice(&self) -> Option<String> {
+    fn remedy(&self) -> Option<Remedy> {
         Some(match self {
             Self::Incompatible(refusal) => return refusal.remedy(),
             Self::NoGuest { .. } => "name the QEMU that runs the guest as SOURCE".into(),
             Self::NotIncoming { .. } => "start the destination's QEMU with `-incoming defer`".into(),
-            Self::NotListening { .. } => {
-                "give an address that is free (`--uri`), and a destination that nobody else has told to listen".into()
-            }
-            Self::NoUri { .. } => {
-                "give an address that both ends reach, such as `--uri tcp:HOST:PORT` or `--uri unix:/PATH`"
-                    .into()
-            }
-            Self::Monitor(error) => return monitor_remedy(error),
+            Self::NotListening { .. } => Remedy::give(
+                "give an address that is free, and a destination that nobody else has told to listen",
+                [Input::MigrationUri],
+            ),
+            Self::NoUri { .. } => Remedy::give("give an address that both ends reach", [Input::MigrationUri]),
+            Self::Monitor(error) => return error.remedy(),
             Self::Failed {
                 destination_alive: false,
                 ..
@@ -192,24 +190,12 @@ impl Error {
                  `cont` at the source's monitor"
                     .into()
             }
-            Self::VariablesWritten => "start the destination's QEMU again and repeat the migration when the guest has booted, or with \
-                 `--stop-first`: it then stands still meanwhile and can write nothing"
-                .into(),
+            Self::VariablesWritten => Remedy::give(
+                "start the destination's QEMU again and repeat the migration when the guest has booted, or with the \
+                 guest standing still meanwhile, when it can write nothing",
+                [Input::StopFirst],
+            ),
             Self::Cancelled => return None,
         })
     }
-}
-
-/// What to do when a monitor does not do as it should.
-pub(crate) fn monitor_remedy(error: &qmp::Error) -> Option<String> {
-    Some(match error {
-        qmp::Error::Connect { .. } => "check the path, and that you may open the socket".into(),
-        qmp::Error::Busy { .. } => {
-            "a QMP socket serves one client at a time: disconnect the other one, or give QEMU a second `-qmp` socket".into()
-        }
-        qmp::Error::Timeout { .. } => "look whether that QEMU is stopped or overloaded, then try again".into(),
-        qmp::Error::Closed { .. } | qmp::Error::Io { .. } => "look into that QEMU's log".into(),
-        qmp::Error::Protocol { .. } => "check that the socket is a QMP monitor (`-qmp`), not a human one or a serial line".into(),
-        _ => return None,
-    })
 }

@@ -6,6 +6,7 @@ use fm_host::monitor::Description;
 use fm_judge::{
     Block, Facts, Finding, Format, Known, MachineType, Outcome, Phase, QemuVersion, Verdict, judge,
 };
+use fm_remedy::Remedy;
 
 /// The findings that rule a migration out.
 #[derive(Debug)]
@@ -18,8 +19,9 @@ impl Refusal {
         &self.0
     }
 
-    pub(super) fn remedy(&self) -> Option<String> {
-        self.0.iter().find_map(|finding| finding.remedy.clone())
+    pub(super) fn remedy(&self) -> Option<Remedy> {
+        let remedy = self.0.iter().find_map(|finding| finding.remedy.clone());
+        remedy.map(Remedy::advice)
     }
 }
 
@@ -49,10 +51,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// The verdict on moving the guest from `source` to `destination`.
-pub fn verdict(
-    source: &Description,
-    destination: &Description,
-) -> Result<Verdict, fm_judge::Contradiction> {
+pub fn verdict(source: &Description, destination: &Description) -> Result<Verdict, fm_judge::Contradiction> {
     Ok(judge(&facts(source)?, &facts(destination)?))
 }
 

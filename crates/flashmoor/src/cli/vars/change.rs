@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use crate::Error;
 use clap::{Args, ValueEnum};
 use fm_formats::image::Layout;
 use fm_formats::varstore::attribute;
-use crate::Error;
 use fm_images::inspect::Cache;
+use fm_remedy::Remedy;
 use fm_variables as vars;
-use fm_variables::{ConvertRequest, DeleteRequest, ExportRequest, FileFormat, ImportRequest, Into, SetRequest,
+use fm_variables::{
+    ConvertRequest, DeleteRequest, ExportRequest, FileFormat, ImportRequest, Into, SetRequest,
 };
 
 use super::{Context, Result, Store, Which, changed};
@@ -232,7 +234,7 @@ impl Destination {
             .map(Into::Layout)
             .map_err(|error| Error::Usage {
                 message: format!("there is no layout called {name:?}"),
-                remedy: fm_remedy::Remedy::advice(format!("{error}, or json for QEMU's uefi-vars device")),
+                remedy: Remedy::advice(format!("{error}, or json for QEMU's uefi-vars device")),
             })
     }
 }

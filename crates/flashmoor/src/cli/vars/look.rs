@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::Args;
 use crate::Error;
+use clap::Args;
 use fm_variables as vars;
 
 use super::{Context, Result, Status, Which};

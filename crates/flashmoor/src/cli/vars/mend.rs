@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fm_variables as vars;
-use fm_variables::{RestoreRequest};
+use fm_variables::RestoreRequest;
 
 use super::{Context, Result, Store, changed};
 

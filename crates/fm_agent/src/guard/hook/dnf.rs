@@ -69,7 +69,7 @@ fn actions(request: &Install<'_>) -> Result<String> {
     if request.block {
         return Err(Error::Usage {
             message: "an action of dnf5 can't stop an upgrade in every version of it".into(),
-            remedy: "install without --block: guests are captured all the same".into(),
+            remedy: "have it report instead of refusing: guests are captured all the same".into(),
         });
     }
     let program = word(request.program)?;

@@ -8,11 +8,11 @@ use fm_formats::Sha256;
 use fm_libvirt::Domain;
 use fm_store::Store;
 
-use crate::libvirt::Error;
-use fm_libvirt::virsh::Info;
-use fm_check::next_boot_code::digest_at;
 use crate::Result;
 use crate::capture;
+use crate::libvirt::Error;
+use fm_check::next_boot_code::digest_at;
+use fm_libvirt::virsh::Info;
 use fm_saved as saved;
 
 /// The firmware of a domain.
