@@ -6,7 +6,8 @@ use std::time::Duration;
 use rustix::net::sockopt;
 use serde_json::{Value, json};
 
-use crate::qmp::{Client, Error, Version};
+use crate::qmp::commands::QueryStatus;
+use crate::qmp::{Client, Error, RunState, Version};
 
 /// How long one of these questions may take; QEMU answers them from memory.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -19,7 +20,7 @@ pub struct Description {
     /// The machine type as the migration stream names it, such as `pc-q35-7.2`.
     pub machine: Option<String>,
     /// The run state, such as `running` or `inmigrate`.
-    pub status: String,
+    pub status: RunState,
     /// What `-name` said.
     pub name: Option<String>,
     /// What `-uuid` said; nothing where it is all zeros.
@@ -83,7 +84,7 @@ impl Description {
 /// What [`Client::execute`] returns. What a QEMU does not know is left out instead.
 pub fn describe(client: &mut Client) -> Result<Description, Error> {
     let text = |value: Value| value.as_str().map(ToOwned::to_owned);
-    let status = client.execute("query-status", None)?;
+    let status = client.ask(&QueryStatus)?.status;
     let machine = optional(client.execute("qom-get", Some(json!({"path": "/machine", "property": "type"}))))?;
     let blocks = optional(client.execute("x-query-ramblock", None))?;
     let drives = client.execute("query-block", None)?;
@@ -94,7 +95,7 @@ pub fn describe(client: &mut Client) -> Result<Description, Error> {
         machine: machine
             .and_then(text)
             .map(|name| name.strip_suffix("-machine").unwrap_or(&name).to_owned()),
-        status: status.get("status").cloned().and_then(text).unwrap_or_default(),
+        status,
         name: name.get("name").cloned().and_then(text),
         uuid: uuid
             .get("UUID")

@@ -4,7 +4,10 @@
 //! line has a length limit, a reply a deadline, and anything that is not the protocol is an error
 //! that names what was expected.
 
-use std::collections::VecDeque;
+pub mod commands;
+mod events;
+mod words;
+
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -13,11 +16,12 @@ use std::time::{Duration, Instant};
 use fm_remedy::{Failure, Remedy};
 use serde_json::{Map, Value, json};
 
+use self::commands::Command;
+use self::events::Events;
+pub use self::words::{MigrationStatus, RunState};
+
 /// Longest line taken from QEMU, in bytes. `query-qmp-schema`, the largest reply, is below 1 MiB.
 const LINE_LIMIT_BYTES: usize = 16 << 20;
-
-/// Events kept until somebody asks for them; older ones are dropped first.
-const EVENT_LIMIT: usize = 1024;
 
 /// What can go wrong between us and a QMP server.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +121,15 @@ pub struct Event {
     pub data: Value,
 }
 
+impl Event {
+    /// The state of the migration, if that is what it tells.
+    #[must_use]
+    pub fn migration_status(&self) -> Option<MigrationStatus> {
+        let status = self.data.get("status").and_then(Value::as_str);
+        status.filter(|_| self.name == "MIGRATION").map(Into::into)
+    }
+}
+
 /// QEMU's version triple.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
@@ -142,7 +155,7 @@ pub struct Client {
     buffer: Vec<u8>,
     /// Bytes at the start of `buffer` that are known to hold no line end.
     searched: usize,
-    events: VecDeque<Event>,
+    events: Events,
     timeout: Duration,
     version: Version,
     /// Whether QEMU takes commands while its main loop stands.
@@ -189,7 +202,7 @@ impl Client {
             stream,
             buffer: Vec::new(),
             searched: 0,
-            events: VecDeque::new(),
+            events: Events::default(),
             timeout,
             version: Version {
                 major: 0,
@@ -232,6 +245,11 @@ impl Client {
         self.timeout = timeout;
     }
 
+    /// Bounds every later command by `timeout`, if it was not bounded by less.
+    pub fn limit_timeout(&mut self, timeout: Duration) {
+        self.timeout = self.timeout.min(timeout);
+    }
+
     /// Runs one command and returns its `return` value.
     ///
     /// # Errors
@@ -248,6 +266,31 @@ impl Client {
     pub fn execute_out_of_band(&mut self, command: &str, arguments: Option<Value>) -> Result<Value, Error> {
         let how = if self.out_of_band { "exec-oob" } else { "execute" };
         self.run(how, command, arguments)
+    }
+
+    /// Gives a command whose arguments and reply are typed.
+    ///
+    /// # Errors
+    /// As [`Client::execute`], and [`Error::Protocol`] for a reply of another form.
+    pub fn ask<C: Command>(&mut self, command: &C) -> Result<C::Reply, Error> {
+        self.run_typed("execute", command)
+    }
+
+    /// The same as [`Client::execute_out_of_band`].
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn ask_out_of_band<C: Command>(&mut self, command: &C) -> Result<C::Reply, Error> {
+        let how = if self.out_of_band { "exec-oob" } else { "execute" };
+        self.run_typed(how, command)
+    }
+
+    fn run_typed<C: Command>(&mut self, how: &str, command: &C) -> Result<C::Reply, Error> {
+        let arguments = serde_json::to_value(command)
+            .map_err(|error| self.protocol(C::NAME, &format!("the arguments cannot be written: {error}")))?;
+        let reply = self.run(how, C::NAME, (!arguments.is_null()).then_some(arguments))?;
+        serde_json::from_value(reply)
+            .map_err(|error| self.protocol(C::NAME, &format!("the reply is of another form: {error}")))
     }
 
     fn run(&mut self, how: &str, command: &str, arguments: Option<Value>) -> Result<Value, Error> {
@@ -316,12 +359,12 @@ impl Client {
                 Err(other) => return Err(other),
             }
         }
-        Ok(self.events.pop_front())
+        Ok(self.events.next())
     }
 
     /// The events that have arrived so far, without waiting.
     pub fn drain_events(&mut self) -> Vec<Event> {
-        self.events.drain(..).collect()
+        self.events.drain()
     }
 
     fn send(&mut self, request: &Value, command: &str, deadline: Instant) -> Result<(), Error> {
@@ -353,7 +396,7 @@ impl Client {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let message: Value = serde_json::from_slice(&line)
+            let mut message: Value = serde_json::from_slice(&line)
                 .map_err(|error| self.protocol(command, &format!("malformed JSON: {error}")))?;
             if !message.is_object() {
                 return Err(self.protocol(command, "the message is not an object"));
@@ -361,14 +404,9 @@ impl Client {
             let Some(name) = message.get("event").and_then(Value::as_str) else {
                 return Ok(message);
             };
-            let data = message.get("data").cloned().unwrap_or_else(|| json!({}));
-            if self.events.len() == EVENT_LIMIT {
-                self.events.pop_front();
-            }
-            self.events.push_back(Event {
-                name: name.to_owned(),
-                data,
-            });
+            let name = name.to_owned();
+            let data = message.get_mut("data").map_or_else(|| json!({}), Value::take);
+            self.events.keep(Event { name, data }, line.len());
             if command == "events" {
                 return Ok(Value::Null);
             }

@@ -15,24 +15,25 @@
 //!      |                     verify, store, settle landing  |
 //! ```
 
+mod address;
 mod drive;
 mod error;
 pub mod preflight;
 mod variables;
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use fm_formats::Sha256;
 use fm_host::monitor::{self, Description};
-use fm_host::qmp::{self, Client};
+use fm_host::qmp::{self, Client, RunState};
 use fm_judge::{Outcome, Phase};
 use fm_store::Store;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::address::Address;
 pub use self::drive::{Options, Progress};
 pub use self::error::Error;
 pub use self::preflight::Refusal;
@@ -152,21 +153,20 @@ pub fn migrate(
     watch(&Event::Started {
         uri: address.uri.clone(),
     });
-    let was_running = from.status == "running";
-    let drive = drive::Drive {
+    let driver = drive::MigrationDriver {
         source: &mut source,
         destination: &mut destination,
         options: &request.options,
-        was_running,
+        uri: &address.uri,
+        cancel,
+        cancel_timeout: drive::CANCEL_TIMEOUT,
+        was_running: from.status == RunState::Running,
         variables,
-        switched: false,
-        resumed: false,
+        seen: drive::Seen::default(),
     };
-    let done = drive.run(&address.uri, cancel, &mut |progress| {
-        watch(&Event::Progress(progress.clone()))
-    })?;
+    let done = driver.run(&mut |progress| watch(&Event::Progress(progress.clone())))?;
     watch(&Event::Arrived {
-        status: done.destination_status.clone(),
+        status: done.destination_status.to_string(),
     });
 
     let (code, not_harvested) = match to.pid {
@@ -175,7 +175,7 @@ pub fn migrate(
             Err(error) => (Harvested::unread(expected, error.to_string()), Some(error)),
         },
         None => {
-            let elsewhere = "the destination's QEMU is not on this host; run `flashmoor harvest` there";
+            let elsewhere = "the destination's QEMU is not on this host: store its firmware there (harvest)";
             (Harvested::unread(expected, elsewhere), None)
         }
     };
@@ -187,8 +187,8 @@ pub fn migrate(
         downtime_ms: done.downtime_ms,
         bytes: done.bytes,
         uri: address.uri.clone(),
-        source: end(&from, "postmigrate".into()),
-        destination: end(&to, done.destination_status),
+        source: end(&from, &RunState::PostMigrate),
+        destination: end(&to, &done.destination_status),
         code,
     })
 }
@@ -206,16 +206,13 @@ fn expect_ready(
     destination: &Path,
     to: &Description,
 ) -> Result<(), Error> {
-    if matches!(
-        from.status.as_str(),
-        "inmigrate" | "postmigrate" | "finish-migrate" | "shutdown"
-    ) {
+    if from.status.has_no_guest_to_send() {
         return Err(Error::NoGuest {
             socket: source.to_owned(),
             status: from.status.clone(),
         });
     }
-    if to.status != "inmigrate" {
+    if to.status != RunState::InMigrate {
         return Err(Error::NotIncoming {
             socket: destination.to_owned(),
             status: to.status.clone(),
@@ -236,7 +233,7 @@ fn judged(from: &Description, to: &Description, unwatched: bool) -> crate::Resul
         .filter(|finding| finding.outcome != Outcome::Compatible);
     let findings = worth_saying.map(|finding| format!("{}: {}", finding.code, finding.why));
     let remark = "the source's memory cannot be read from here: a variable that the guest writes meanwhile may stay \
-                  behind; `--stop-first` rules that out";
+                  behind; a guest that stands still meanwhile (stop first) writes none";
     Ok(Event::Preflight {
         outcome: phase.outcome().name().into(),
         remarks: findings.chain(unwatched.then(|| remark.into())).collect(),
@@ -249,69 +246,11 @@ fn running_code(from: &Description) -> Option<Sha256> {
     Some(Sha256::of(&guest.read_flash(0).ok()?))
 }
 
-fn end(seen: &Description, status: String) -> End {
+fn end(seen: &Description, status: &RunState) -> End {
     End {
         qemu_version: seen.version.to_string(),
         machine: seen.machine.clone(),
         pid: seen.pid,
-        status,
-    }
-}
-
-/// Where the stream goes, and the private folder that vanishes with it.
-struct Address {
-    uri: String,
-    _folder: Option<tempfile::TempDir>,
-}
-
-impl Address {
-    /// The given address, or a Unix socket in a folder that only the user of both QEMUs can enter: what
-    /// nobody asked to be on a network does not get there.
-    fn choose(given: Option<&str>, from: &Description, to: &Description) -> Result<Self, Error> {
-        if let Some(uri) = given {
-            return Ok(Self {
-                uri: uri.to_owned(),
-                _folder: None,
-            });
-        }
-        let no = |why: String| Error::NoUri { why };
-        let (Some(source), Some(destination)) = (from.pid, to.pid) else {
-            return Err(no("one of the two QEMUs does not run on this host".into()));
-        };
-        let owner = |pid: u32| std::fs::metadata(format!("/proc/{pid}")).map(|m| (m.uid(), m.gid()));
-        let (Ok(uid), Ok(other)) = (owner(source), owner(destination)) else {
-            return Err(no("one of the two QEMUs has just ended".into()));
-        };
-        if uid != other {
-            return Err(no(format!(
-                "the two QEMUs run as different users ({} and {})",
-                uid.0, other.0
-            )));
-        }
-        let namespace = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-        if namespace(source) != namespace(destination) {
-            return Err(no("the two QEMUs see different file systems".into()));
-        }
-        let prepared = tempfile::Builder::new()
-            .prefix("flashmoor-")
-            .tempdir()
-            .and_then(|folder| {
-                std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700))?;
-                if uid
-                    != (
-                        rustix::process::geteuid().as_raw(),
-                        rustix::process::getegid().as_raw(),
-                    )
-                {
-                    chown(folder.path(), Some(uid.0), Some(uid.1))?;
-                }
-                Ok(folder)
-            });
-        let folder = prepared.map_err(|error| no(format!("no private folder can be made: {error}")))?;
-        let uri = format!("unix:{}", folder.path().join("stream").display());
-        Ok(Self {
-            uri,
-            _folder: Some(folder),
-        })
+        status: status.to_string(),
     }
 }

@@ -1,17 +1,46 @@
-//! Drives one migration over two monitors: settings, the stream, cancelling, and the guest's safety after a failure.
+//! Drives one migration over two monitors, phase by phase.
+//!
+//! The source is asked how far it is; its word ([`MigrationStatus`]) leads from one [`Phase`] to the next, and each phase
+//! has a function that does what is to be done in it:
+//!
+//! ```text
+//!                setup
+//!                  |
+//!                  v      pre-switchover              postcopy-*
+//!  +----------- precopy ----------------> switchover -----------+
+//!  |  cancel       |                       |   |                |
+//!  v               +------- postcopy-* ----|---|---------> postcopy <--+ postcopy-recover
+//! cancelling       |                       |   |            |   |      |
+//!  |               |             completed |   |            |   +-> recovery
+//!  | cancelled     | failed                v   | failed     |  postcopy-paused
+//!  v               v                    arrival|            | completed
+//! the guest is made safe <---------------------+            +-> arrival
+//! ```
+//!
+//! Whatever does not end in [`arrival`] goes through [`failure`], which puts the settings back and lets the guest go on
+//! at the source if it certainly runs nowhere else. Once somebody asked for the end, every wait has a deadline.
 
+mod arrival;
+mod failure;
+mod phase;
 mod postcopy;
+mod progress;
 mod settings;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fm_host::qmp::{self, Client, Version};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use fm_host::qmp::commands::{
+    Migrate, MigrateCancel, MigrateContinue, MigrateIncoming, MigrateStartPostcopy, MigrationInfo,
+    QueryMigrate, QueryStatus, Stop,
+};
+use fm_host::qmp::{self, Client, MigrationStatus, RunState, Version};
 
-use self::postcopy::{Broken, is_postcopy};
-use self::settings::{Before, Settings};
+use self::phase::Phase;
+use self::postcopy::Broken;
+pub use self::progress::Progress;
+use self::progress::Statistics;
+use self::settings::Before;
 use super::Error;
 use super::variables::Variables;
 
@@ -20,6 +49,13 @@ const REPORT_EVERY: Duration = Duration::from_millis(200);
 
 /// How long one end may take to settle after the other said that it is done.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the source may take to end what somebody asked to end. A guest in postcopy may get the rest of its memory in
+/// that time.
+pub(super) const CANCEL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long an answer may take once somebody asked for the end.
+const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the user may choose; nothing means QEMU's own default or what is set already.
 #[derive(Debug, Clone, Default)]
@@ -38,68 +74,47 @@ pub struct Options {
     pub stop_first: bool,
 }
 
-/// How far a migration is, from the source's `query-migrate`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, schemars::JsonSchema)]
-pub struct Progress {
-    /// QEMU's own word for the state, such as `active`.
-    pub status: String,
-    /// Bytes sent so far.
-    pub transferred_bytes: u64,
-    /// Bytes of guest memory still to send.
-    pub remaining_bytes: u64,
-    /// Bytes of guest memory altogether.
-    pub total_bytes: u64,
-    /// Bytes a second on the wire.
-    pub rate_bytes_per_second: u64,
-    /// Bytes a second that the guest writes anew.
-    pub dirty_bytes_per_second: u64,
-    /// Which pass over memory this is, from 1.
-    pub pass: u64,
-    /// Milliseconds since the start.
-    pub elapsed_ms: u64,
-    /// Milliseconds left at the present rate, if there is one.
-    pub eta_ms: Option<u64>,
-}
-
-/// What a completed migration took, by QEMU's own account.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Statistics {
-    pub(super) total_time_ms: u64,
-    pub(super) downtime_ms: u64,
-    pub(super) bytes: u64,
-    /// The run state at the destination.
-    pub(super) destination_status: String,
-}
-
-/// The two ends and what was changed at them.
-pub(super) struct Drive<'a> {
+/// The two ends, and what is known of the migration between them.
+pub(super) struct MigrationDriver<'a> {
     pub(super) source: &'a mut Client,
     pub(super) destination: &'a mut Client,
     pub(super) options: &'a Options,
+    /// Where the stream goes.
+    pub(super) uri: &'a str,
+    /// Whether somebody asks for the end.
+    pub(super) cancel: &'a AtomicBool,
+    /// How long the source may take to come to one then.
+    pub(super) cancel_timeout: Duration,
     /// Whether the guest ran when we started.
     pub(super) was_running: bool,
     /// Its variables, if they can be watched.
     pub(super) variables: Option<Variables>,
-    /// Whether it was switched to postcopy: it runs at the destination before all its memory is there.
-    pub(super) switched: bool,
-    /// Whether the destination said that it let the guest run.
-    pub(super) resumed: bool,
+    pub(super) seen: Seen,
 }
 
-impl Drive<'_> {
-    /// Sends the guest over `uri` and returns once it runs (or stands, if it stood) at the destination.
-    /// Setting `cancel` ends the attempt with the guest at the source.
-    pub(super) fn run(
-        mut self,
-        uri: &str,
-        cancel: &AtomicBool,
-        report: &mut dyn FnMut(&Progress),
-    ) -> Result<Statistics, Error> {
-        let before = Before {
-            source: Settings::read(self.source)?,
-            destination: Settings::read(self.destination)?,
-        };
-        match self.attempt(uri, &before, cancel, report) {
+/// What was asked for and seen on the way.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Whether the source said that it switched to postcopy: the guest runs at the destination before all its memory is
+    /// there.
+    pub(super) in_postcopy: bool,
+    /// Whether the source was told to switch.
+    pub(super) postcopy_asked: bool,
+    /// Whether the destination said that it let the guest run.
+    pub(super) resume_seen: bool,
+    /// When we stop waiting for an end that somebody asked for.
+    pub(super) give_up_at: Option<Instant>,
+}
+
+impl MigrationDriver<'_> {
+    /// Sends the guest and returns once it runs (or stands, if it stood) at the destination.
+    pub(super) fn run(mut self, report: &mut dyn FnMut(&Progress)) -> Result<Statistics, Error> {
+        let before = Before::read(self.source, self.destination)?;
+        let done = self.setup(&before).and_then(|stood_since| {
+            self.follow(report)?;
+            self.arrival(stood_since)
+        });
+        match done {
             Ok(statistics) => {
                 // The guest's next migration may be driven by somebody who knows nothing of ours, and would wait for
                 // ever where it is told to pause.
@@ -107,386 +122,166 @@ impl Drive<'_> {
                 before.source.restore(self.source);
                 Ok(statistics)
             }
-            Err(error) => Err(self.recover(error, &before)),
+            Err(error) => Err(self.make_safe(error, &before)),
         }
     }
 
-    fn attempt(
-        &mut self,
-        uri: &str,
-        before: &Before,
-        cancel: &AtomicBool,
-        report: &mut dyn FnMut(&Progress),
-    ) -> Result<Statistics, Error> {
-        let capabilities = self.capabilities(&before.source);
-        let parameters = self.parameters();
+    /// Settings at both ends, the destination listening, the source sending; when the guest was stopped for it, if it
+    /// was.
+    fn setup(&mut self, before: &Before) -> Result<Option<Instant>, Error> {
+        let capabilities = self.options.capabilities(&before.source);
+        let parameters = self.options.parameters();
         for end in [&mut *self.destination, &mut *self.source] {
-            end.execute("migrate-set-capabilities", Some(capabilities.clone()))?;
-            end.execute("migrate-set-parameters", Some(parameters.clone()))?;
+            end.ask(&capabilities)?;
+            end.ask(&parameters)?;
         }
-        let mut incoming = json!({ "uri": uri });
-        if let Some(arguments) = incoming.as_object_mut()
-            && self.destination.version()
-                >= (Version {
-                    major: 9,
-                    minor: 1,
-                    micro: 0,
-                })
-        {
-            // QEMU then stays, so that its reason can be asked for.
-            arguments.insert("exit-on-error".into(), false.into());
-        }
-        self.destination
-            .execute("migrate-incoming", Some(incoming))
-            .map_err(|error| match error {
-                source @ qmp::Error::Refused { .. } => Error::NotListening {
-                    uri: uri.into(),
-                    source,
-                },
-                other => other.into(),
-            })?;
-        let stopped = (self.options.stop_first && self.was_running).then(Instant::now);
-        if stopped.is_some() {
-            self.source.execute("stop", None)?;
+        // QEMU then stays, so that its reason can be asked for.
+        let stays_from = Version {
+            major: 9,
+            minor: 1,
+            micro: 0,
+        };
+        let incoming = MigrateIncoming {
+            uri: self.uri,
+            exit_on_error: (self.destination.version() >= stays_from).then_some(false),
+        };
+        self.destination.ask(&incoming).map_err(|error| match error {
+            source @ qmp::Error::Refused { .. } => Error::NotListening {
+                uri: self.uri.into(),
+                source,
+            },
+            other => other.into(),
+        })?;
+        let stood_since = (self.options.stop_first && self.was_running).then(Instant::now);
+        if stood_since.is_some() {
+            self.source.ask(&Stop)?;
         }
         if let Some(variables) = &mut self.variables {
             variables.begin();
         }
-        self.source.execute("migrate", Some(json!({ "uri": uri })))?;
-        self.follow(uri, cancel, report)?;
-        let mut destination_status = self.wait_for_arrival()?;
-        let mut stood_ms = None;
-        if let Some(stopped) = stopped {
-            // What it then says of its state tells whether it goes on.
-            let _ = self.destination.execute("cont", None);
-            destination_status = status(self.destination)?;
-            stood_ms = u64::try_from(stopped.elapsed().as_millis()).ok();
+        self.source.ask(&Migrate {
+            uri: self.uri,
+            resume: false,
+        })?;
+        Ok(stood_since)
+    }
+
+    /// Follows the source until it has sent everything.
+    fn follow(&mut self, report: &mut dyn FnMut(&Progress)) -> Result<(), Error> {
+        let mut phase = Phase::Precopy;
+        let mut broken = None;
+        loop {
+            let info = self.source.ask(&QueryMigrate)?;
+            self.seen.in_postcopy |= info.status.is_postcopy();
+            let before = phase;
+            phase = phase.after(&info.status);
+            if phase != Phase::Recovery {
+                broken = None;
+            }
+            let is_cancelled = match phase {
+                Phase::Arrival | Phase::Cancelled | Phase::Failed => false,
+                _ => {
+                    report(&Progress::from(&info));
+                    self.check_cancelled()?
+                }
+            };
+            phase = match phase {
+                Phase::Precopy | Phase::Switchover if is_cancelled && self.may_cancel() => {
+                    self.begin_cancelling()?
+                }
+                Phase::Precopy => self.precopy(&info)?,
+                Phase::Switchover if before != Phase::Switchover => self.switchover()?,
+                Phase::Switchover | Phase::Postcopy => self.wait(REPORT_EVERY, phase)?,
+                Phase::Cancelling => self.wait(REPORT_EVERY / 10, phase)?,
+                Phase::Recovery => self.recovery(&info, broken.get_or_insert_with(Broken::now))?,
+                Phase::Arrival => {
+                    // It runs there, whatever became of the event that said so.
+                    self.seen.resume_seen |= self.seen.in_postcopy;
+                    return Ok(());
+                }
+                Phase::Cancelled => return Err(Error::Cancelled),
+                Phase::Failed => return Err(self.failed(&info)),
+            };
         }
-        // A source that has ended meanwhile has nothing more to say, and the guest is there.
-        let end = self.account().unwrap_or_default();
-        Ok(Statistics {
-            total_time_ms: number(&end, &["total-time"]),
-            downtime_ms: stood_ms.unwrap_or_else(|| number(&end, &["downtime"])),
-            bytes: number(&end, &["ram", "transferred"]),
-            destination_status,
+    }
+
+    /// Memory is sent while the guest runs. The first pass sends what would be fetched page by page otherwise, so postcopy
+    /// begins after it.
+    fn precopy(&mut self, info: &MigrationInfo) -> Result<Phase, Error> {
+        let seen = &mut self.seen;
+        if self.options.postcopy && !seen.postcopy_asked && !seen.in_postcopy && info.ram.pass > 1 {
+            self.source.ask(&MigrateStartPostcopy)?;
+            seen.postcopy_asked = true;
+        }
+        self.wait(REPORT_EVERY, Phase::Precopy)
+    }
+
+    /// The guest stands still, and goes on elsewhere only when we say so.
+    fn switchover(&mut self) -> Result<Phase, Error> {
+        let variables = self.variables.as_ref();
+        if variables.is_some_and(|variables| !variables.have_arrived()) {
+            return Err(Error::VariablesWritten);
+        }
+        self.source.ask(&MigrateContinue {
+            state: MigrationStatus::PreSwitchover,
+        })?;
+        self.wait(REPORT_EVERY, Phase::Switchover)
+    }
+
+    /// Tells the source to end it.
+    fn begin_cancelling(&mut self) -> Result<Phase, Error> {
+        self.source.ask(&MigrateCancel)?;
+        self.wait(REPORT_EVERY / 10, Phase::Cancelling)
+    }
+
+    /// Whether the guest is still the source's alone.
+    const fn may_cancel(&self) -> bool {
+        !self.seen.postcopy_asked && !self.seen.in_postcopy
+    }
+
+    /// Whether somebody asked for the end.
+    ///
+    /// # Errors
+    /// If that is so long ago that no end is to be expected from the source.
+    fn check_cancelled(&mut self) -> Result<bool, Error> {
+        if !self.cancel.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let now = Instant::now();
+        let give_up_at = *self.seen.give_up_at.get_or_insert_with(|| {
+            self.source.limit_timeout(LAST_ANSWER_TIMEOUT);
+            self.destination.limit_timeout(LAST_ANSWER_TIMEOUT);
+            now + self.cancel_timeout
+        });
+        if now < give_up_at {
+            return Ok(true);
+        }
+        let ends = self.both_ends();
+        Err(match self.may_cancel() {
+            true => Error::NotCancelled { ends, because: None },
+            false => Error::LeftInPostcopy { ends },
         })
     }
 
-    /// Follows the source until it says how it ended.
-    fn follow(
-        &mut self,
-        uri: &str,
-        cancel: &AtomicBool,
-        report: &mut dyn FnMut(&Progress),
-    ) -> Result<(), Error> {
-        let (mut cancelling, mut switching, mut continued) = (false, false, false);
-        let mut broken = None;
-        loop {
-            let info = self.source.execute("query-migrate", None)?;
-            let progress = progress(&info);
-            self.switched |= is_postcopy(&info);
-            match progress.status.as_str() {
-                "completed" => {
-                    // It runs there, whatever became of the event that said so.
-                    self.resumed |= self.switched;
-                    return Ok(());
-                }
-                "cancelled" => return Err(Error::Cancelled),
-                // QEMU does not wait for a connection that breaks before it has left `postcopy_start`, though the guest
-                // may run by then (QEMU `migration/migration.c`).
-                "failed" if self.was_switched(switching) && self.was_running => {
-                    self.stop_source();
-                    return Err(match self.begins_there() {
-                        true => Error::PostcopyFailed {
-                            source_said: reason(&info),
-                        },
-                        false => self.failure(&info),
-                    });
-                }
-                "failed" => return Err(self.failure(&info)),
-                // The guest stands still, and goes on elsewhere only when we say so.
-                "pre-switchover" if !cancelling && !continued => {
-                    if self
-                        .variables
-                        .as_ref()
-                        .is_some_and(|variables| !variables.have_arrived())
-                    {
-                        return Err(Error::VariablesWritten);
-                    }
-                    let state = json!({ "state": "pre-switchover" });
-                    self.source.execute("migrate-continue", Some(state))?;
-                    continued = true;
-                }
-                "postcopy-paused" => {
-                    report(&progress);
-                    let broken = broken.get_or_insert_with(Broken::now);
-                    broken.heed(cancel)?;
-                    self.resume(uri, broken, cancel)?;
-                    let wake = Instant::now() + REPORT_EVERY;
-                    while self.source.event(wake)?.is_some() && !cancel.load(Ordering::Relaxed) {}
-                    continue;
-                }
-                // From QEMU 9.1 on it connects in a state of its own.
-                "postcopy-recover-setup" => {
-                    report(&progress);
-                    if let Some(broken) = &mut broken {
-                        broken.heed(cancel)?;
-                    }
-                }
-                // Others come and go between releases; whatever is not an end is on the way to one.
-                _ => {
-                    broken = None;
-                    report(&progress);
-                }
-            }
-            if cancel.load(Ordering::Relaxed) && !cancelling && !switching && !self.switched {
-                self.source.execute("migrate_cancel", None)?;
-                cancelling = true;
-            }
-            // The first pass sends what would be fetched page by page otherwise.
-            if self.options.postcopy && !switching && !self.switched && !cancelling && progress.pass > 1 {
-                self.source.execute("migrate-start-postcopy", None)?;
-                switching = true;
-            }
-            // Wakes at the next change of state or pass, or in time for the next report or cancellation.
-            let wake = Instant::now()
-                + if cancelling {
-                    REPORT_EVERY / 10
-                } else {
-                    REPORT_EVERY
-                };
-            while let Some(event) = self.source.event(wake)? {
-                self.switched |= is_postcopy(&event.data);
-                if matches!(event.name.as_str(), "MIGRATION" | "MIGRATION_PASS")
-                    || cancel.load(Ordering::Relaxed)
-                {
-                    break;
-                }
+    /// Waits for the next change of state or pass, or until it is time for the next report or for an end; `phase` goes on.
+    fn wait(&mut self, at_most: Duration, phase: Phase) -> Result<Phase, Error> {
+        let wake = Instant::now() + at_most;
+        while let Some(event) = self.source.event(wake)? {
+            self.seen.in_postcopy |= event
+                .migration_status()
+                .is_some_and(|status| status.is_postcopy());
+            if matches!(event.name.as_str(), "MIGRATION" | "MIGRATION_PASS")
+                || self.cancel.load(Ordering::Relaxed)
+            {
+                break;
             }
         }
-    }
-
-    /// The source's account of a completed migration. QEMU 7.2 says completed before it sets the times; they
-    /// are set once the source's run state is `postmigrate` (QEMU `migration/migration.c`,
-    /// `migration_iteration_finish`).
-    fn account(&mut self) -> Result<Value, Error> {
-        let deadline = Instant::now() + SETTLE_TIMEOUT;
-        while status(self.source)? != "postmigrate" && Instant::now() < deadline {
-            self.source
-                .event(deadline.min(Instant::now() + Duration::from_millis(2)))?;
-        }
-        Ok(self.source.execute("query-migrate", None)?)
-    }
-
-    /// Why the migration failed, in the words of whichever end has some.
-    fn failure(&mut self, info: &Value) -> Error {
-        let (destination, alive) = match self.destination.execute("query-migrate", None) {
-            Ok(info) => (reason(&info), true),
-            Err(_) => (None, false),
-        };
-        Error::Failed {
-            source_said: reason(info),
-            destination_said: destination,
-            destination_alive: alive,
-        }
-    }
-
-    /// The source has sent everything; wait until the destination has left the incoming state. It may still find that it
-    /// cannot load a device, of which the source hears nothing: then it ends, or stays as it was, and the guest has
-    /// to go on at the source.
-    fn wait_for_arrival(&mut self) -> Result<String, Error> {
-        let deadline = Instant::now() + SETTLE_TIMEOUT;
-        loop {
-            match status(self.destination) {
-                Ok(status) if status != "inmigrate" => return Ok(status),
-                Ok(_) => {}
-                Err(error) => return Err(self.lost(error)),
-            }
-            let info = self.destination.execute("query-migrate", None);
-            let info = info.map_err(|error| self.lost(error))?;
-            if progress(&info).status == "failed" {
-                return Err(self.failure(&Value::Null));
-            }
-            if Instant::now() > deadline {
-                let error = self.failure(&Value::Null);
-                self.end_destination();
-                return Err(error);
-            }
-            let wake = deadline.min(Instant::now() + REPORT_EVERY);
-            let event = self.destination.event(wake).map_err(|error| self.lost(error))?;
-            self.resumed |= event.is_some_and(|event| event.name == "RESUME");
-        }
-    }
-
-    /// Ends a destination that must not begin to run when the source does.
-    fn end_destination(&mut self) {
-        let _ = self.destination.execute("quit", None);
-        let ended = Instant::now() + SETTLE_TIMEOUT;
-        while Instant::now() < ended && self.destination.event(ended).is_ok() {}
-    }
-
-    /// What it means that the destination's monitor failed after everything was sent.
-    fn lost(&mut self, error: qmp::Error) -> Error {
-        match has_ended(&error) {
-            true => self.failure(&Value::Null),
-            false => error.into(),
-        }
-    }
-
-    /// After a failure: settings as they were, and the guest running at the source if it ran before
-    /// and certainly runs nowhere else.
-    fn recover(&mut self, error: Error, before: &Before) -> Error {
-        // The guest is at neither end whole, and must not run at the source again.
-        if matches!(
-            error,
-            Error::PostcopyBroken { .. } | Error::PostcopyFailed { .. } | Error::DestinationDied
-        ) {
-            return error;
-        }
-        if let Error::Monitor(qmp::Error::Closed { socket, .. } | qmp::Error::Io { socket, .. }) = &error
-            && socket == self.source.socket()
-        {
-            if self.switched {
-                return Error::SourceDiedInPostcopy;
-            }
-            let destination_status = status(self.destination).ok();
-            return Error::SourceDied { destination_status };
-        }
-        let error = match error {
-            Error::Monitor(monitor) if self.switched => return Error::Unfollowed(monitor),
-            other => other,
-        };
-        // Something on the way failed and not the migration itself: it must not go on without us.
-        if !matches!(error, Error::Failed { .. } | Error::Cancelled) && self.is_under_way() {
-            let _ = self.source.execute("migrate_cancel", None);
-            let deadline = Instant::now() + SETTLE_TIMEOUT;
-            while self.is_under_way() && Instant::now() < deadline {
-                let _ = self.source.event(Instant::now() + REPORT_EVERY / 10);
-            }
-        }
-        before.source.restore(self.source);
-        before.destination.restore(self.destination);
-        let here = status(self.source).unwrap_or_default();
-        let stands = matches!(here.as_str(), "postmigrate" | "paused" | "finish-migrate");
-        let runs_elsewhere = match status(self.destination) {
-            Ok(there) => there != "inmigrate",
-            // With all that it needs it may begin to run at any moment.
-            Err(error) if here == "postmigrate" && !has_ended(&error) => return Error::Unsettled,
-            Err(_) if self.has_run_there() => return Error::DestinationDied,
-            Err(_) => false,
-        };
-        if self.was_running && stands && !runs_elsewhere {
-            let _ = self.source.execute("cont", None);
-        }
-        error
-    }
-
-    /// Whether the guest has begun to run at the destination; what QEMU said before it ended or fell silent still counts.
-    fn has_run_there(&mut self) -> bool {
-        let soon = Instant::now() + REPORT_EVERY;
-        while let Ok(Some(event)) = self.destination.event(soon) {
-            self.resumed |= event.name == "RESUME";
-        }
-        self.resumed
-    }
-
-    fn is_under_way(&mut self) -> bool {
-        let info = self.source.execute("query-migrate", None);
-        let status = info.ok().map(|info| progress(&info).status);
-        !matches!(
-            status.as_deref(),
-            None | Some("" | "none" | "completed" | "failed" | "cancelled")
-        )
-    }
-
-    /// What both ends must agree on: whatever the source has on already, and what was asked for.
-    fn capabilities(&self, before: &Settings) -> Value {
-        let mut wanted = before.enabled.clone();
-        wanted.extend(["events".into(), "pause-before-switchover".into()]);
-        if self.options.multifd_channels.is_some() || self.options.multifd_compression.is_some() {
-            wanted.push("multifd".into());
-        }
-        if self.options.postcopy {
-            wanted.push("postcopy-ram".into());
-        }
-        let list: Vec<Value> = wanted
-            .iter()
-            .map(|name| json!({"capability": name, "state": true}))
-            .collect();
-        json!({ "capabilities": list })
-    }
-
-    fn parameters(&self) -> Value {
-        let options = self.options;
-        let mut parameters = Map::new();
-        let mut set = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                parameters.insert(name.into(), value);
-            }
-        };
-        set("max-bandwidth", options.max_bandwidth.map(Into::into));
-        set("downtime-limit", options.downtime_limit_ms.map(Into::into));
-        set("multifd-channels", options.multifd_channels.map(Into::into));
-        set(
-            "multifd-compression",
-            options.multifd_compression.clone().map(Into::into),
-        );
-        Value::Object(parameters)
+        Ok(phase)
     }
 }
 
-/// Whether there is no QEMU any more at the other end of a monitor.
-fn has_ended(error: &qmp::Error) -> bool {
-    matches!(error, qmp::Error::Closed { .. } | qmp::Error::Io { .. })
-}
-
-fn status(client: &mut Client) -> Result<String, qmp::Error> {
-    let reply = client.execute("query-status", None)?;
-    Ok(reply
-        .get("status")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned())
-}
-
-/// Why a migration failed, in QEMU's words.
-fn reason(info: &Value) -> Option<String> {
-    let words = info.get("error-desc").and_then(Value::as_str);
-    words.map(ToOwned::to_owned)
-}
-
-fn number(value: &Value, path: &[&str]) -> u64 {
-    let found = path.iter().try_fold(value, |value, key| value.get(key));
-    found.and_then(Value::as_u64).unwrap_or(0)
-}
-
-fn progress(info: &Value) -> Progress {
-    let ram = |key: &str| number(info, &["ram", key]);
-    // QEMU gives megabits a second as a floating-point number.
-    let megabits = info
-        .get("ram")
-        .and_then(|ram| ram.get("mbps"))
-        .and_then(Value::as_f64)
-        .unwrap_or(0.0);
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    // `as` saturates, and a rate needs no more
-    let rate = (megabits * 1e6 / 8.0) as u64;
-    let remaining_bytes = ram("remaining");
-    Progress {
-        status: info
-            .get("status")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned(),
-        transferred_bytes: ram("transferred"),
-        remaining_bytes,
-        total_bytes: ram("total"),
-        rate_bytes_per_second: rate,
-        dirty_bytes_per_second: ram("dirty-pages-rate").saturating_mul(ram("page-size")),
-        pass: ram("dirty-sync-count"),
-        elapsed_ms: number(info, &["total-time"]),
-        eta_ms: remaining_bytes.saturating_mul(1000).checked_div(rate),
-    }
+fn run_state(client: &mut Client) -> Result<RunState, qmp::Error> {
+    Ok(client.ask(&QueryStatus)?.status)
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Why a migration was not begun, or did not end well; always with where the guest is now.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use fm_host::qmp;
-use fm_remedy::{Class, Failure, Input, Remedy};
+use fm_host::qmp::{self, MigrationStatus, RunState};
+use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
 use crate::migrate::preflight::Refusal;
 
@@ -20,7 +21,7 @@ pub enum Error {
         /// Its monitor.
         socket: PathBuf,
         /// Its run state.
-        status: String,
+        status: RunState,
     },
     /// The destination does not wait for a guest.
     #[error("the destination does not wait for a migration: QEMU at {} is in state `{status}`", socket.display())]
@@ -28,7 +29,7 @@ pub enum Error {
         /// Its monitor.
         socket: PathBuf,
         /// Its run state.
-        status: String,
+        status: RunState,
     },
     /// The destination cannot listen at the address, or listens for somebody else already.
     #[error("the destination cannot listen at {uri}; the guest runs on at the source")]
@@ -50,10 +51,9 @@ pub enum Error {
     /// QEMU gave up on the migration.
     #[error("the migration failed; the guest is at the source")]
     Failed {
-        /// The source's reason.
-        source_said: Option<String>,
-        /// The destination's reason.
-        destination_said: Option<String>,
+        /// QEMU's own words.
+        #[source]
+        reason: Option<Reason>,
         /// Whether the destination's QEMU still answers.
         destination_alive: bool,
     },
@@ -64,7 +64,7 @@ pub enum Error {
     )]
     SourceDied {
         /// The destination's run state, if it still answers.
-        destination_status: Option<String>,
+        destination_status: Option<RunState>,
     },
     /// The source's QEMU ended after the switch to postcopy.
     #[error(
@@ -87,22 +87,22 @@ pub enum Error {
     /// The connection broke after the switch to postcopy.
     #[error(
         "the connection broke after the switch to postcopy, and was not made again before this was ended: the guest is at \
-         the destination and waits for memory that is still at the source{}",
-        in_its_words(refused)
+         the destination and waits for memory that is still at the source"
     )]
     PostcopyBroken {
         /// QEMU's words, if it refused to go on.
-        refused: Option<String>,
+        #[source]
+        refused: Option<Reason>,
     },
     /// QEMU gave up when the guest ran at the destination already.
     #[error(
         "the migration failed when the guest had begun to run at the destination: it lacks memory there that only the \
-         source has, and what the source has of it is too old to go on with{}",
-        in_its_words(source_said)
+         source has, and what the source has of it is too old to go on with"
     )]
     PostcopyFailed {
-        /// The source's reason.
-        source_said: Option<String>,
+        /// QEMU's own words.
+        #[source]
+        reason: Option<Reason>,
     },
     /// The destination has everything and is silent.
     #[error(
@@ -116,24 +116,99 @@ pub enum Error {
          cancelled and the guest runs on at the source"
     )]
     VariablesWritten,
+    /// It was to be ended, and the source did not come to an end.
+    #[error("the migration was to be cancelled, and the source's QEMU does not end it: {ends}")]
+    NotCancelled {
+        /// Where both ends were left.
+        ends: BothEnds,
+        /// Why it was to be ended, if nobody asked for it.
+        #[source]
+        because: Option<Box<Error>>,
+    },
+    /// Somebody asked for the end when the guest was at the destination, or might have been, and it was not there whole in
+    /// time.
+    #[error(
+        "this was ended after the switch to postcopy, which cannot be cancelled, and the guest's memory may still be on \
+         the way: {ends}"
+    )]
+    LeftInPostcopy {
+        /// Where both ends were left.
+        ends: BothEnds,
+    },
     /// Somebody asked for the end.
     #[error("the migration was cancelled; the guest runs on at the source")]
     Cancelled,
 }
 
-fn destination_words(status: &Option<String>) -> String {
-    match status.as_deref() {
-        Some("inmigrate") => "; the destination has only a part of the guest".into(),
-        Some(status) => format!("; the destination is in state `{status}`"),
-        None => "; the destination's ended as well".into(),
+/// What a QEMU says of a failure, and what the other one says.
+#[derive(Debug, thiserror::Error)]
+#[error("the {end}'s QEMU says: {words}")]
+pub struct Reason {
+    /// `source` or `destination`.
+    pub end: &'static str,
+    /// Its own words.
+    pub words: String,
+    /// The other end's.
+    #[source]
+    pub other: Option<Box<Reason>>,
+}
+
+impl Reason {
+    /// What one end says.
+    pub(super) const fn at(end: &'static str, words: String) -> Self {
+        Self {
+            end,
+            words,
+            other: None,
+        }
+    }
+
+    /// What both ends say: the destination knows why it refuses, the source often no more than that it does.
+    pub(super) fn of(source_said: Option<String>, destination_said: Option<String>) -> Option<Self> {
+        let destination = destination_said.map(|words| Self::at("destination", words));
+        match source_said {
+            None => destination,
+            Some(words) => Some(Self {
+                other: destination.map(Box::new),
+                ..Self::at("source", words)
+            }),
+        }
     }
 }
 
-fn in_its_words(refused: &Option<String>) -> String {
-    refused
-        .as_ref()
-        .map(|said| format!(" ({said})"))
-        .unwrap_or_default()
+/// Where both ends of a migration were left, as far as they say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BothEnds {
+    /// The source's run state.
+    pub source: Option<RunState>,
+    /// The state of its migration.
+    pub migration: Option<MigrationStatus>,
+    /// The destination's run state.
+    pub destination: Option<RunState>,
+}
+
+impl fmt::Display for BothEnds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(state) => write!(f, "the source is in state `{state}`")?,
+            None => f.write_str("the source does not answer")?,
+        }
+        if let Some(status) = &self.migration {
+            write!(f, ", its migration in state `{status}`")?;
+        }
+        match &self.destination {
+            Some(state) => write!(f, "; the destination is in state `{state}`"),
+            None => f.write_str("; the destination does not answer"),
+        }
+    }
+}
+
+fn destination_words(status: &Option<RunState>) -> String {
+    match status {
+        Some(RunState::InMigrate) => "; the destination has only a part of the guest".into(),
+        Some(status) => format!("; the destination is in state `{status}`"),
+        None => "; the destination's ended as well".into(),
+    }
 }
 
 impl Failure for Error {
@@ -159,11 +234,28 @@ impl Failure for Error {
             Self::Failed {
                 destination_alive: false,
                 ..
-            } => {
-                "the destination's QEMU has ended: its log says why; start it again and repeat the migration"
+            } => Remedy::new(
+                "the destination's QEMU has ended: its log says why; put that right first, then start it and migrate again",
+                Action::Migrate,
+            ),
+            Self::Failed { reason: Some(_), .. } => Remedy::new(
+                "put right what QEMU names, or it fails again; then start the destination's QEMU anew and migrate again",
+                Action::Migrate,
+            ),
+            Self::Failed { reason: None, .. } => Remedy::new(
+                "look into the logs of both QEMUs for a reason; then start the destination's QEMU anew and migrate again",
+                Action::Migrate,
+            ),
+            Self::NotCancelled { .. } => {
+                "say `migrate_cancel` and `query-migrate` at the source's monitor; end neither QEMU before it says \
+                 cancelled, failed or completed: then the guest is at the source, or where it completed at the destination"
                     .into()
             }
-            Self::Failed { .. } => "restart the destination's QEMU and repeat the migration".into(),
+            Self::LeftInPostcopy { .. } => Remedy::new(
+                "end neither QEMU before `query-migrate` at the source's monitor says completed; then store what the \
+                 guest brought along",
+                Action::Harvest { guest: None },
+            ),
             Self::SourceDied { .. } => {
                 "start the guest again from its disks; look into the source's QEMU log".into()
             }

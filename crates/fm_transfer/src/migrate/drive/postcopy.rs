@@ -3,11 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fm_host::qmp::{self, Version};
-use serde_json::{Value, json};
+use fm_host::qmp::commands::{Migrate, MigratePause, MigrateRecover, MigrationInfo};
+use fm_host::qmp::{self, MigrationStatus, Version};
 
-use super::{Drive, REPORT_EVERY, SETTLE_TIMEOUT, has_ended, status};
+use super::failure::has_ended;
+use super::phase::Phase;
+use super::{MigrationDriver, REPORT_EVERY, SETTLE_TIMEOUT};
 use crate::migrate::Error;
+use crate::migrate::error::Reason;
 
 /// How long a thread of QEMU's may take to find that a connection broke that another has found broken.
 const BREAK_SETTLES: Duration = Duration::from_secs(1);
@@ -24,7 +27,7 @@ pub(super) struct Broken {
     /// Whether it was tried to make it again.
     tried: bool,
     /// What a QEMU said that refuses for now.
-    refused: Option<String>,
+    refused: Option<Reason>,
     /// When the destination should have noticed that it broke.
     noticed_by: Option<Instant>,
 }
@@ -40,8 +43,8 @@ impl Broken {
     }
 
     /// Fails once somebody asked for the end and it was tried to make it again: nobody else may be able to, see
-    /// [`Drive::resume`].
-    pub(super) fn heed(&mut self, cancel: &AtomicBool) -> Result<(), Error> {
+    /// [`MigrationDriver::reconnect`].
+    fn check_cancelled(&mut self, cancel: &AtomicBool) -> Result<(), Error> {
         match cancel.load(Ordering::Relaxed) && self.tried {
             true => Err(Error::PostcopyBroken {
                 refused: self.refused.take(),
@@ -51,16 +54,25 @@ impl Broken {
     }
 }
 
-impl Drive<'_> {
+impl MigrationDriver<'_> {
+    /// The connection broke after the switch to postcopy: it is tried to make it again, until it is there or somebody asks
+    /// for the end.
+    pub(super) fn recovery(&mut self, info: &MigrationInfo, broken: &mut Broken) -> Result<Phase, Error> {
+        broken.check_cancelled(self.cancel)?;
+        // In another state it connects already.
+        if info.status != MigrationStatus::PostcopyPaused {
+            return self.wait(REPORT_EVERY, Phase::Recovery);
+        }
+        self.reconnect(broken)?;
+        let wake = Instant::now() + REPORT_EVERY;
+        while self.source.event(wake)?.is_some() && !self.cancel.load(Ordering::Relaxed) {}
+        Ok(Phase::Recovery)
+    }
+
     /// Tries to make the connection again that broke after the switch to postcopy. The destination's main loop may stand,
     /// awaiting a page: then it greets no client either, and only who agreed on out-of-band commands before can tell
     /// it. Source: QEMU `docs/devel/migration/postcopy.rst`.
-    pub(super) fn resume(
-        &mut self,
-        uri: &str,
-        broken: &mut Broken,
-        cancel: &AtomicBool,
-    ) -> Result<(), Error> {
+    fn reconnect(&mut self, broken: &mut Broken) -> Result<(), Error> {
         // A thread of the source's closes what it reads from once it finds that the connection broke. Before QEMU 8.2
         // that may be the new one (`migration/migration.c`, `migration_release_dst_files`).
         let mended_in = Version {
@@ -72,10 +84,9 @@ impl Drive<'_> {
             return Ok(());
         }
         broken.tried = true;
-        let arguments = json!({ "uri": uri });
         let listens = self
             .destination
-            .execute_out_of_band("migrate-recover", Some(arguments));
+            .ask_out_of_band(&MigrateRecover { uri: self.uri });
         let listens_already = |error: &qmp::Error| match error {
             // Before QEMU 7.1 that is said of whoever listens since an earlier attempt.
             qmp::Error::Refused { description, .. } => description.contains("triggered already"),
@@ -88,12 +99,12 @@ impl Drive<'_> {
                 return Err(Error::DestinationDied);
             }
             // A destination that is silent now may answer at the next attempt.
-            broken.refused = Some(words_of(error));
+            broken.refused = Some(Reason::at("destination", words_of(error)));
             // It may not have noticed. QEMU crashes where it is told so while it does (`migration/savevm.c`,
             // `postcopy_pause_incoming` closes the file before it changes the state), hence not at once nor twice.
             if broken.noticed_by.is_none_or(|deadline| Instant::now() > deadline) {
                 if broken.noticed_by.is_some() {
-                    let _ = self.destination.execute_out_of_band("migrate-pause", None);
+                    let _ = self.destination.ask_out_of_band(&MigratePause);
                 }
                 broken.noticed_by = Some(Instant::now() + SETTLE_TIMEOUT);
             }
@@ -101,28 +112,30 @@ impl Drive<'_> {
         }
         broken.noticed_by = None;
         self.source.drain_events();
-        let arguments = json!({ "uri": uri, "resume": true });
-        match self.source.execute("migrate", Some(arguments)) {
+        let resume = Migrate {
+            uri: self.uri,
+            resume: true,
+        };
+        match self.source.ask(&resume) {
             Ok(_) => broken.refused = None,
             Err(error @ qmp::Error::Refused { .. }) => {
-                broken.refused = Some(words_of(error));
+                broken.refused = Some(Reason::at("source", words_of(error)));
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         }
         // To tell it again while it connects would break what it makes, and before QEMU 9.1 nothing tells that it failed.
-        let is_here = uri.starts_with("unix:");
+        let is_here = self.uri.starts_with("unix:");
         let timeout = if is_here {
             CONNECT_HERE_TIMEOUT
         } else {
             CONNECT_TIMEOUT
         };
         let deadline = Instant::now() + timeout;
-        while Instant::now() < deadline && !cancel.load(Ordering::Relaxed) {
+        while Instant::now() < deadline && !self.cancel.load(Ordering::Relaxed) {
             let event = self.source.event(Instant::now() + REPORT_EVERY)?;
-            let event = event.filter(|event| event.name == "MIGRATION");
-            let state = event.as_ref().and_then(|event| event.data.get("status"));
-            if state.is_some_and(|state| state != "postcopy-paused") {
+            let status = event.and_then(|event| event.migration_status());
+            if status.is_some_and(|status| status != MigrationStatus::PostcopyPaused) {
                 // Should it break again, that is a new break.
                 broken.since = Instant::now();
                 break;
@@ -130,53 +143,6 @@ impl Drive<'_> {
         }
         Ok(())
     }
-
-    /// Whether it was switched to postcopy, or may have been, before it failed.
-    pub(super) fn was_switched(&mut self, asked: bool) -> bool {
-        let said = self.source.drain_events();
-        self.switched |= asked || said.iter().any(|event| is_postcopy(&event.data));
-        self.switched
-    }
-
-    /// Whether the guest runs at the destination, or may, now that no more will be sent to it.
-    pub(super) fn begins_there(&mut self) -> bool {
-        let deadline = Instant::now() + SETTLE_TIMEOUT;
-        loop {
-            if self.has_run_there() {
-                return true;
-            }
-            match status(self.destination) {
-                Ok(status) if status != "inmigrate" => return true,
-                Ok(_) => {}
-                Err(error) => return !has_ended(&error),
-            }
-            // From QEMU 9.1 on it stays, to be asked for the reason.
-            let info = self.destination.execute("query-migrate", None);
-            if info.is_ok_and(|info| info.get("status").is_some_and(|status| status == "failed")) {
-                return false;
-            }
-            if Instant::now() > deadline {
-                self.end_destination();
-                return false;
-            }
-        }
-    }
-
-    /// Keeps the guest from going on at the source, which QEMU 10.0 lets it do by itself once it has told that it failed
-    /// (`migration/migration.c`, `migration_iteration_finish`); [`Drive::recover`] lets it where it may.
-    pub(super) fn stop_source(&mut self) {
-        let deadline = Instant::now() + SETTLE_TIMEOUT;
-        while status(self.source).is_ok_and(|here| here == "finish-migrate") && Instant::now() < deadline {
-            let _ = self.source.event(Instant::now() + REPORT_EVERY / 10);
-        }
-        let _ = self.source.execute("stop", None);
-    }
-}
-
-/// Whether a state of the migration, as a reply or event tells it, is one of postcopy.
-pub(super) fn is_postcopy(said: &Value) -> bool {
-    let status = said.get("status").and_then(Value::as_str);
-    status.is_some_and(|status| status.starts_with("postcopy"))
 }
 
 /// QEMU's words where it refused; ours where it was silent.

@@ -1,8 +1,12 @@
-//! The migration settings of both ends, to be put back as they were.
+//! The migration settings of both ends: what a migration needs, and how they were, to be put back.
 
 use fm_host::qmp::Client;
-use serde_json::{Map, Value, json};
+use fm_host::qmp::commands::{
+    Capability, MigrationParameters, QueryMigrateCapabilities, QueryMigrateParameters,
+    SetMigrationCapabilities,
+};
 
+use super::Options;
 use crate::migrate::Error;
 
 /// What both monitors had set before we came.
@@ -12,47 +16,68 @@ pub(super) struct Before {
 }
 
 /// The migration settings of one monitor.
+#[derive(Default)]
 pub(super) struct Settings {
+    /// The capabilities that are on.
     pub(super) enabled: Vec<String>,
-    pub(super) parameters: Map<String, Value>,
+    /// The parameters that a migration of ours may change.
+    pub(super) parameters: MigrationParameters,
 }
 
-/// The parameters that a migration of ours may change.
-const TOUCHED: [&str; 4] = [
-    "max-bandwidth",
-    "downtime-limit",
-    "multifd-channels",
-    "multifd-compression",
-];
+/// The capabilities that a migration of ours may switch on.
+const OURS: [&str; 4] = ["events", "pause-before-switchover", "multifd", "postcopy-ram"];
+
+impl Before {
+    pub(super) fn read(source: &mut Client, destination: &mut Client) -> Result<Self, Error> {
+        Ok(Self {
+            source: Settings::read(source)?,
+            destination: Settings::read(destination)?,
+        })
+    }
+}
 
 impl Settings {
-    pub(super) fn read(client: &mut Client) -> Result<Self, Error> {
-        let capabilities = client.execute("query-migrate-capabilities", None)?;
-        let enabled = capabilities.as_array().into_iter().flatten().filter_map(|entry| {
-            let on = entry.get("state")?.as_bool()?;
-            on.then(|| entry.get("capability")?.as_str().map(ToOwned::to_owned))?
-        });
-        let parameters = client.execute("query-migrate-parameters", None)?;
-        let touched = |name: &&str| Some(((*name).to_owned(), parameters.get(*name)?.clone()));
+    fn read(client: &mut Client) -> Result<Self, Error> {
+        let capabilities = client.ask(&QueryMigrateCapabilities)?;
+        let enabled = capabilities.into_iter().filter(|one| one.state);
         Ok(Self {
-            enabled: enabled.collect(),
-            parameters: TOUCHED.iter().filter_map(touched).collect(),
+            enabled: enabled.map(|one| one.capability).collect(),
+            parameters: client.ask(&QueryMigrateParameters)?,
         })
     }
 
     /// Best effort: the guest's run matters more than a leftover setting.
     pub(super) fn restore(&self, client: &mut Client) {
-        let ours = ["events", "pause-before-switchover", "multifd", "postcopy-ram"];
-        let off = ours
+        let off = OURS
             .iter()
             .filter(|name| !self.enabled.iter().any(|enabled| enabled == *name));
-        let list: Vec<Value> = off
-            .map(|name| json!({"capability": name, "state": false}))
-            .collect();
-        let _ = client.execute("migrate-set-capabilities", Some(json!({ "capabilities": list })));
-        let _ = client.execute(
-            "migrate-set-parameters",
-            Some(Value::Object(self.parameters.clone())),
-        );
+        let capabilities = off.map(|name| Capability::new(name, false)).collect();
+        let _ = client.ask(&SetMigrationCapabilities { capabilities });
+        let _ = client.ask(&self.parameters);
+    }
+}
+
+impl Options {
+    /// What both ends must agree on: whatever the source has on already, and what was asked for.
+    pub(super) fn capabilities(&self, source: &Settings) -> SetMigrationCapabilities {
+        let has_multifd = self.multifd_channels.is_some() || self.multifd_compression.is_some();
+        let ours = OURS.into_iter().filter(|name| match *name {
+            "multifd" => has_multifd,
+            "postcopy-ram" => self.postcopy,
+            _ => true,
+        });
+        let wanted = source.enabled.iter().map(String::as_str).chain(ours);
+        SetMigrationCapabilities {
+            capabilities: wanted.map(|name| Capability::new(name, true)).collect(),
+        }
+    }
+
+    pub(super) fn parameters(&self) -> MigrationParameters {
+        MigrationParameters {
+            max_bandwidth_bytes_per_second: self.max_bandwidth,
+            downtime_limit_ms: self.downtime_limit_ms,
+            multifd_channels: self.multifd_channels,
+            multifd_compression: self.multifd_compression.clone(),
+        }
     }
 }

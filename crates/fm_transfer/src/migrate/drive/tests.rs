@@ -6,6 +6,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::thread::{self, JoinHandle};
 
+use serde_json::{Value, json};
+
+use super::settings::Settings;
 use super::*;
 
 const GREETING: &str =
@@ -70,26 +73,30 @@ fn ending(path: &Path, words: &'static str) -> JoinHandle<Vec<String>> {
 
 const RESUME: &str = "{\"event\": \"RESUME\"}\n";
 
-fn driving<'a>(source: &'a mut Client, destination: &'a mut Client, options: &'a Options) -> Drive<'a> {
-    Drive {
+fn driving<'a>(
+    source: &'a mut Client,
+    destination: &'a mut Client,
+    options: &'a Options,
+    uri: &'a str,
+    cancel: &'a AtomicBool,
+) -> MigrationDriver<'a> {
+    MigrationDriver {
         source,
         destination,
         options,
+        uri,
+        cancel,
+        cancel_timeout: PATIENT,
         was_running: true,
         variables: None,
-        switched: false,
-        resumed: false,
+        seen: Seen::default(),
     }
 }
 
 fn nothing_changed() -> Before {
-    let settings = || Settings {
-        enabled: Vec::new(),
-        parameters: Map::new(),
-    };
     Before {
-        source: settings(),
-        destination: settings(),
+        source: Settings::default(),
+        destination: Settings::default(),
     }
 }
 
@@ -107,15 +114,22 @@ fn recovering(
     let mut at_source = Client::connect(&here, PATIENT).unwrap();
     let mut at_destination = Client::connect(&there, HASTY).unwrap();
     let options = Options::default();
-    let mut drive = driving(&mut at_source, &mut at_destination, &options);
+    let never = AtomicBool::new(false);
+    let mut driver = driving(
+        &mut at_source,
+        &mut at_destination,
+        &options,
+        "unix:stream",
+        &never,
+    );
     let failed = match unfollowed {
-        None => drive.failure(&Value::Null),
+        None => driver.failure(None),
         Some(error) => {
-            drive.switched = true;
+            driver.seen.in_postcopy = true;
             error.into()
         }
     };
-    let said = drive.recover(failed, &nothing_changed());
+    let said = driver.make_safe(failed, &nothing_changed());
     drop((at_source, at_destination));
     destination.join().unwrap();
     (said, source.join().unwrap())
@@ -193,10 +207,10 @@ fn switched(
     let mut at_destination = Client::connect(&there, PATIENT).unwrap();
     at_destination.set_timeout(patience);
     let options = Options::default();
-    let mut drive = driving(&mut at_source, &mut at_destination, &options);
-    drive.switched = true;
-    let failed = drive.follow(uri, cancel, &mut |_| ()).unwrap_err();
-    let said = drive.recover(failed, &nothing_changed());
+    let mut driver = driving(&mut at_source, &mut at_destination, &options, uri, cancel);
+    driver.seen.in_postcopy = true;
+    let failed = driver.follow(&mut |_| ()).unwrap_err();
+    let said = driver.make_safe(failed, &nothing_changed());
     drop((at_source, at_destination));
     (said, ends.map(|end| end.join().unwrap()))
 }
@@ -316,5 +330,127 @@ fn the_source_is_told_to_connect_only_where_the_destination_listens() {
         };
         assert_eq!(refused.is_some(), expected == 0, "{refused:?}");
         assert_eq!(tries(&here), expected, "{here:?}");
+    }
+}
+
+/// What is said, and what the source was told, when somebody asks for the end and the source stays in this state.
+fn never_ending(state: &'static str, in_postcopy: bool) -> (Error, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
+    let source = monitor(&here, state, usize::MAX);
+    let destination = monitor(&there, "inmigrate", usize::MAX);
+    let mut at_source = Client::connect(&here, PATIENT).unwrap();
+    let mut at_destination = Client::connect(&there, PATIENT).unwrap();
+    let options = Options::default();
+    let asked = AtomicBool::new(true);
+    let mut driver = driving(
+        &mut at_source,
+        &mut at_destination,
+        &options,
+        "unix:stream",
+        &asked,
+    );
+    driver.cancel_timeout = HASTY;
+    driver.seen.in_postcopy = in_postcopy;
+    let failed = driver.follow(&mut |_| ()).unwrap_err();
+    let said = driver.make_safe(failed, &nothing_changed());
+    drop((at_source, at_destination));
+    destination.join().unwrap();
+    (said, source.join().unwrap())
+}
+
+#[test]
+fn a_source_that_is_never_cancelled_is_given_up_with_the_state_of_both_ends() {
+    for state in ["active", "cancelling", "pre-switchover", "setup", "a-new-word"] {
+        let (said, told) = never_ending(state, false);
+        let Error::NotCancelled { ends, because: None } = said else {
+            panic!("{state}: {said:?}")
+        };
+        assert_eq!(ends.migration, Some(state.into()));
+        assert_eq!(ends.destination, Some(RunState::InMigrate));
+        assert!(told.iter().any(|command| command == "migrate_cancel"), "{told:?}");
+        // It may still send the guest.
+        assert!(!told.iter().any(|command| command == "cont"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_postcopy_that_never_ends_is_left_to_qemu_and_not_cancelled() {
+    let (said, told) = never_ending("postcopy-active", false);
+    assert!(matches!(said, Error::LeftInPostcopy { .. }), "{said:?}");
+    assert!(
+        !told.iter().any(|command| command == "migrate_cancel"),
+        "{told:?}"
+    );
+    let (said, _) = never_ending("active", true);
+    assert!(matches!(said, Error::LeftInPostcopy { .. }), "{said:?}");
+}
+
+#[test]
+fn a_migration_that_is_to_end_and_does_not_is_told_with_the_reason_for_ending_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
+    let ends = [&here, &there].map(|path| monitor(path, "active", usize::MAX));
+    let mut at_source = Client::connect(&here, PATIENT).unwrap();
+    let mut at_destination = Client::connect(&there, PATIENT).unwrap();
+    let options = Options::default();
+    let never = AtomicBool::new(false);
+    let mut driver = driving(&mut at_source, &mut at_destination, &options, "", &never);
+    driver.cancel_timeout = HASTY;
+    let said = driver.make_safe(Error::VariablesWritten, &nothing_changed());
+    let Error::NotCancelled {
+        because: Some(because),
+        ..
+    } = said
+    else {
+        panic!("{said:?}")
+    };
+    assert!(matches!(*because, Error::VariablesWritten));
+    drop((at_source, at_destination));
+    for end in ends {
+        let told = end.join().unwrap();
+        assert!(!told.iter().any(|command| command == "cont"), "{told:?}");
+    }
+}
+
+#[test]
+fn what_both_qemus_say_of_a_failure_is_told_as_its_reason() {
+    let failing = |why: &'static str| {
+        move |path: &Path| {
+            let listener = UnixListener::bind(path).unwrap();
+            thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                writeln!(stream, "{GREETING}").unwrap();
+                while let Some(Ok(line)) = lines.next() {
+                    let command: Value = serde_json::from_str(&line).unwrap();
+                    let said = json!({ "status": "failed", "error-desc": why });
+                    writeln!(stream, "{}", json!({ "return": said, "id": command["id"] })).unwrap();
+                }
+            })
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
+    let ends = [
+        failing("Unable to write to socket")(&here),
+        failing("Length mismatch: system.flash0")(&there),
+    ];
+    let mut at_source = Client::connect(&here, PATIENT).unwrap();
+    let mut at_destination = Client::connect(&there, PATIENT).unwrap();
+    let options = Options::default();
+    let never = AtomicBool::new(false);
+    let mut driver = driving(&mut at_source, &mut at_destination, &options, "", &never);
+    let failed = driver.follow(&mut |_| ()).unwrap_err();
+    assert_eq!(
+        fm_remedy::Failure::why(&failed),
+        [
+            "the source's QEMU says: Unable to write to socket",
+            "the destination's QEMU says: Length mismatch: system.flash0"
+        ]
+    );
+    drop((at_source, at_destination));
+    for end in ends {
+        end.join().unwrap();
     }
 }
