@@ -27,6 +27,7 @@
 
 extern crate alloc;
 
+mod arch;
 mod digest;
 pub mod efi;
 mod error;

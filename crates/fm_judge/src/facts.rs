@@ -1,12 +1,12 @@
 //! What is known of one side: a guest, an offer, a host with its files, a saved guest.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
 
-use crate::{Contradiction, Features, Known, MachineFamily, MachineType, QemuVersion};
+use crate::{Contradiction, Features, Known, MachineFamily, MachineType, QemuVersion, Say};
 
 /// Everything that a rule may ask about a side. A field that nobody filled is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -84,6 +84,12 @@ impl core::fmt::Display for Firmware {
     }
 }
 
+impl Say for Firmware {
+    fn say(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl core::fmt::Display for Format {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.pad(self.name())
@@ -122,6 +128,12 @@ impl Confidential {
 impl core::fmt::Display for Confidential {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.pad(self.feature().map_or("none", Feature::name))
+    }
+}
+
+impl Say for Confidential {
+    fn say(&self) -> String {
+        self.to_string()
     }
 }
 

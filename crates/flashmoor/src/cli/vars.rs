@@ -1,6 +1,7 @@
 //! `flashmoor vars`.
 
 mod change;
+mod changed;
 mod look;
 mod mend;
 mod secure_boot;
@@ -13,6 +14,7 @@ use fm_jobs::vars::{Selection, VarsChange, Write};
 
 use super::{Context, Result, Status};
 use crate::render;
+use changed::changed;
 
 /// Read UEFI variables of any guest; change, convert and mend those of guests that are off
 ///
@@ -108,14 +110,4 @@ impl Which {
             guid,
         })
     }
-}
-
-/// What every writing verb says at its end.
-fn changed(context: &Context, change: &VarsChange) -> Result {
-    if context.output.wants_json() {
-        context.output.json(change);
-    } else {
-        render::vars::change(&context.output, change);
-    }
-    Ok(Status::Done)
 }

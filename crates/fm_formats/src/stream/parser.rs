@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::devices::Tail;
 use super::facts::{Facts, Note};
+use super::field::unexpected;
 use super::mapped::{Bitmap, MappedPages};
 use crate::{Error, Reader, Result};
 
@@ -419,24 +420,4 @@ fn take<'a>(reader: &mut Reader<'a>, left: &mut u64) -> Result<&'a [u8]> {
         .min(reader.remaining());
     *left = left.saturating_sub(len as u64);
     reader.bytes(len, "page data")
-}
-
-/// An error for a field with a value that the stream does not allow.
-pub(super) fn unexpected(
-    field: &'static str,
-    offset: u64,
-    found: impl core::fmt::Display,
-    expected: impl Into<String>,
-) -> Error {
-    Error::Unexpected {
-        field,
-        offset,
-        found: format!("{found}"),
-        expected: expected.into(),
-    }
-}
-
-/// Text as the stream has it; what is no UTF-8 is replaced.
-pub(super) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

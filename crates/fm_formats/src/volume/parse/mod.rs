@@ -10,7 +10,21 @@ use alloc::vec::Vec;
 use super::tree::{Damage, Limits, Node, NodeId, NodeKind, Tree};
 use crate::Error;
 
-pub(super) fn image(image: &[u8], limits: Limits) -> Tree<'_> {
+impl<'a> Tree<'a> {
+    /// Parses an image. Never fails: what cannot be read is padding, and damage is listed.
+    #[must_use]
+    pub fn parse(image: &'a [u8]) -> Self {
+        Self::parse_within(image, Limits::for_image(image.len()))
+    }
+
+    /// [`Self::parse`] with limits of the caller's choice.
+    #[must_use]
+    pub fn parse_within(image: &'a [u8], limits: Limits) -> Self {
+        walk(image, limits)
+    }
+}
+
+fn walk(image: &[u8], limits: Limits) -> Tree<'_> {
     let tree = Tree {
         image,
         decoded: Vec::new(),
