@@ -33,6 +33,7 @@ pub mod efi;
 mod error;
 mod guid;
 pub mod image;
+pub mod qemu;
 mod reader;
 pub mod stream;
 pub mod varstore;

@@ -8,6 +8,8 @@ use fm_formats::image::{Arch, Feature, Layout};
 
 use crate::{Contradiction, Features, Known, MachineFamily, MachineType, QemuVersion, Say};
 
+pub use fm_formats::qemu::RamBlock as Block;
+
 /// Everything that a rule may ask about a side. A field that nobody filled is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
@@ -44,15 +46,6 @@ pub enum Firmware {
     Flash,
     /// From a file in ROM, `-bios FILE`: the RAM block is `pc.bios` on PCs.
     Bios,
-}
-
-/// A RAM block of a QEMU process.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Block {
-    /// Its name in the stream, such as `system.flash0`.
-    pub name: String,
-    /// Its used length.
-    pub size_bytes: u64,
 }
 
 /// The encoding of a file that backs a flash device.
