@@ -21,7 +21,7 @@ pub use files::{FlashFormat, FlashUnit};
 pub use find::{Listing, find, guests};
 
 /// The largest configuration file that is read.
-const CONFIG_MAX_BYTES: u64 = 1 << 20;
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A QEMU process on this host.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ impl Guest {
         let chroot = cmdline::changes_root(&arguments);
         let command = CommandLine::parse(&arguments, &mut |path| {
             let config = open_config(&process, chroot, Path::new(path));
-            match config.and_then(|file| process::read_at_most(file, CONFIG_MAX_BYTES)) {
+            match config.and_then(|file| process::read_at_most(file, MAX_CONFIG_BYTES)) {
                 Ok(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
                 Ok(None) => Err("the file is too large".to_owned()),
                 Err(error) => Err(error.to_string()),
@@ -322,7 +322,7 @@ impl Guest {
         memory.settled_digest(region)?.ok_or_else(|| Error::Unsettled {
             guest: self.label(),
             unit,
-            readings: memory::DIGESTS_MAX,
+            readings: memory::MAX_DIGEST_COUNT,
         })
     }
 
@@ -340,7 +340,7 @@ impl Guest {
         memory.read(region, len_bytes)?.ok_or_else(|| Error::Unsettled {
             guest: self.label(),
             unit,
-            readings: memory::READINGS_MAX,
+            readings: memory::MAX_READING_COUNT,
         })
     }
 }

@@ -39,7 +39,10 @@ impl MachineVendor {
     /// `8.2.2 (Debian 1:8.2.2+ds-0ubuntu1.16)`, `9.1.0 (qemu-kvm-9.1.0-15.el9_6)`.
     #[must_use]
     pub fn of_version_text(text: &str) -> Self {
-        let is_el = text.split(".el").skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let is_el = text
+            .split(".el")
+            .skip(1)
+            .any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
         if text.contains("ubuntu") {
             Self::Ubuntu
         } else if is_el && text.contains("qemu-kvm") {
@@ -338,7 +341,10 @@ mod tests {
     #[test]
     fn aliases_of_ubuntu_are_resolved_by_no_version() {
         for name in ["ubuntu", "ubuntu-q35"] {
-            assert!(MachineType::new(name, Some(QemuVersion::new(8, 2, 2))).is_alias(), "{name}");
+            assert!(
+                MachineType::new(name, Some(QemuVersion::new(8, 2, 2))).is_alias(),
+                "{name}"
+            );
         }
     }
 }

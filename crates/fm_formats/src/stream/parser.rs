@@ -16,8 +16,8 @@ use crate::{Error, Reader, Result};
 pub const MAGIC: [u8; 4] = *b"QEVM";
 
 /// More blocks, notes or commands than this are not kept: real guests have tens of blocks.
-pub(super) const MAX_BLOCKS: usize = 4096;
-const MAX_NOTES: usize = 64;
+pub(super) const MAX_BLOCK_COUNT: usize = 4096;
+const MAX_NOTE_COUNT: usize = 64;
 
 /// A piece of what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -407,7 +407,7 @@ impl Parser {
 
     /// Notes something unknown that does not stop us.
     pub(super) fn note(&mut self, offset: u64, text: String) {
-        if self.facts.notes.len() < MAX_NOTES {
+        if self.facts.notes.len() < MAX_NOTE_COUNT {
             self.facts.notes.push(Note { offset, text });
         }
     }

@@ -8,7 +8,7 @@ use super::config::IGNORE_SHARED;
 use super::facts::{Block, Pages};
 use super::field::{text, unexpected};
 use super::mapped::Placement;
-use super::parser::{Event, MAX_BLOCKS, Parser, Span, State};
+use super::parser::{Event, MAX_BLOCK_COUNT, Parser, Span, State};
 use super::{BlockKind, Facts, xbzrle};
 use crate::{Error, Reader, Result};
 
@@ -45,11 +45,11 @@ impl Parser {
                 format!("at most {left_bytes:#x}, what is left of all RAM"),
             ));
         };
-        if self.facts.blocks.len() >= MAX_BLOCKS {
+        if self.facts.blocks.len() >= MAX_BLOCK_COUNT {
             return Err(Error::Limit {
                 what: "number of RAM blocks",
                 offset,
-                limit: MAX_BLOCKS as u64,
+                limit: MAX_BLOCK_COUNT as u64,
             });
         }
         if len_bytes == 0 || self.index.contains_key(&name) {

@@ -83,7 +83,7 @@ impl Span {
 }
 
 /// Damages kept; an image of garbage has no need of more.
-const MOST_DAMAGES: usize = 1000;
+const MAX_DAMAGE_COUNT: usize = 1000;
 
 struct Walk<'a> {
     tree: Tree<'a>,
@@ -181,7 +181,7 @@ impl Walk<'_> {
     }
 
     fn record(&mut self, node: Option<NodeId>, buffer: usize, error: Error) {
-        if self.tree.damages.len() < MOST_DAMAGES {
+        if self.tree.damages.len() < MAX_DAMAGE_COUNT {
             self.tree.damages.push(Damage { node, buffer, error });
         }
     }
