@@ -13,7 +13,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: packages-demo fixtures build ## a guest's firmware travels between two hosts, on this machine
+demo: packages-demo fixtures ## a guest's firmware travels between two hosts, on this machine
+	cargo build -p flashmoor --bin flashmoor
 	target/debug/flashmoor demo --from-code $(FLASHMOOR_FIXTURES)/bookworm/OVMF_CODE.fd --from-vars $(FLASHMOOR_FIXTURES)/bookworm/OVMF_VARS.fd \
 		--to-code $(FLASHMOOR_FIXTURES)/trixie/OVMF_CODE_4M.fd --to-vars $(FLASHMOOR_FIXTURES)/trixie/OVMF_VARS_4M.fd
 
@@ -47,6 +48,11 @@ lint-docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 lint-house:
 	cargo nextest run -p fm_house
+
+.PHONY: advisories
+advisories: tools ## known holes in what we are built on; needs the network, for RustSec's database
+	cargo deny --log-level warn check advisories
+	cargo deny --log-level warn --manifest-path fuzz/Cargo.toml check --config deny.toml advisories
 
 AREA ?=
 .PHONY: bench

@@ -130,7 +130,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let output = Output::new(&global);
+    let output = Output::new(global.color, global.json, global.quiet);
     let context = Context { global, output };
     let result = match command {
         Command::Agent(agent) => agent.run(&context),

@@ -22,8 +22,6 @@ use crate::documents::Failure;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use crate::cli::Global;
-
 /// When to colour.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(crate) enum ColorChoice {
@@ -48,17 +46,14 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const CARE: Style = AnsiColor::Yellow.on_default();
 
 impl Output {
-    pub(crate) fn new(global: &Global) -> Self {
-        match global.color {
+    pub(crate) fn new(color: ColorChoice, json: bool, quiet: bool) -> Self {
+        match color {
             ColorChoice::Auto => anstream::ColorChoice::Auto,
             ColorChoice::Always => anstream::ColorChoice::AlwaysAnsi,
             ColorChoice::Never => anstream::ColorChoice::Never,
         }
         .write_global();
-        Self {
-            json: global.json,
-            quiet: global.quiet,
-        }
+        Self { json, quiet }
     }
 
     /// Whether only results and errors are wanted.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fm_formats::Sha256;
 use fm_formats::varstore::VarStore;
 use fm_host::{FlashUnit, Guest, in_one_line};
-use fm_store::{IMAGE_LIMIT_BYTES, Import, Store};
+use fm_store::{Import, MAX_FLASH_BYTES, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -179,8 +179,8 @@ fn beside(code: &Path, open: impl Fn(&Path) -> std::io::Result<File>) -> Option<
     let path = code.with_file_name(fm_check::template_name(code.file_name()?.to_str()?));
     let file = if path == code { None } else { open(&path).ok() }?;
     let mut bytes = Vec::new();
-    file.take(IMAGE_LIMIT_BYTES + 1).read_to_end(&mut bytes).ok()?;
-    let is_template = bytes.len() as u64 <= IMAGE_LIMIT_BYTES && VarStore::parse(&bytes).is_ok();
+    file.take(MAX_FLASH_BYTES + 1).read_to_end(&mut bytes).ok()?;
+    let is_template = bytes.len() as u64 <= MAX_FLASH_BYTES && VarStore::parse(&bytes).is_ok();
     is_template.then_some(bytes)
 }
 

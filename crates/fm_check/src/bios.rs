@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fm_host::Guest;
 use fm_judge::{Block, CodeUnit, Facts, Firmware, Known};
-use fm_store::IMAGE_LIMIT_BYTES;
+use fm_store::MAX_FLASH_BYTES;
 
 use super::gather::{Side, machine};
 use super::{guest, image};
@@ -60,7 +60,7 @@ pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
 fn code_in(guest: &Guest, path: &Path) -> Option<CodeUnit> {
     let file = guest.process().root().ok()?.open(path).ok()?;
     let mut bytes = Vec::new();
-    file.take(IMAGE_LIMIT_BYTES).read_to_end(&mut bytes).ok()?;
+    file.take(MAX_FLASH_BYTES).read_to_end(&mut bytes).ok()?;
     let evidence = path.display().to_string();
     image::code_of(&Flash::from_bytes(&bytes, "raw"), &evidence, None).ok()?
 }

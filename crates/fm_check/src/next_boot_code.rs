@@ -7,7 +7,7 @@ use std::path::Path;
 
 use fm_formats::Sha256;
 use fm_host::{FlashFormat, FlashUnit, Guest, in_one_line};
-use fm_store::IMAGE_LIMIT_BYTES;
+use fm_store::MAX_FLASH_BYTES;
 use sha2::Digest as _;
 
 use fm_images::inspect;
@@ -36,10 +36,10 @@ pub fn open(guest: &Guest, unit: &FlashUnit) -> Result<File, Absent> {
         _ => unknown(error.to_string()),
     })?;
     let len_bytes = file.metadata().map_err(|error| unknown(error.to_string()))?.len();
-    if len_bytes > IMAGE_LIMIT_BYTES {
+    if len_bytes > MAX_FLASH_BYTES {
         return Err(unknown(format!(
             "it is larger than flash can be ({} MiB)",
-            IMAGE_LIMIT_BYTES >> 20
+            MAX_FLASH_BYTES >> 20
         )));
     }
     Ok(file)
@@ -101,7 +101,7 @@ fn walk(file: &File, mut each: impl FnMut(&[u8])) -> std::io::Result<u64> {
         };
         each(&chunk[..read]);
         offset += read as u64;
-        if offset > IMAGE_LIMIT_BYTES {
+        if offset > MAX_FLASH_BYTES {
             return Err(std::io::Error::other("it grows while it is read"));
         }
     }

@@ -27,11 +27,13 @@
 
 extern crate alloc;
 
+mod arch;
 mod digest;
 pub mod efi;
 mod error;
 mod guid;
 pub mod image;
+pub mod qemu;
 mod reader;
 pub mod stream;
 pub mod varstore;

@@ -59,7 +59,7 @@ const FLAGS: &[&str] = &[
 ];
 
 /// At most this many configuration files are read for one command line.
-const CONFIG_FILES_MAX: usize = 16;
+const MAX_CONFIG_FILE_COUNT: usize = 16;
 
 /// Where QMP listens, as the command line says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -266,8 +266,8 @@ impl Gathered {
 
     fn config(&mut self, path: &str, read_config: &mut dyn FnMut(&str) -> Result<String, String>) {
         self.configs_read = self.configs_read.saturating_add(1);
-        if self.configs_read > CONFIG_FILES_MAX {
-            let remark = format!("-readconfig {path}: more than {CONFIG_FILES_MAX} files, not read");
+        if self.configs_read > MAX_CONFIG_FILE_COUNT {
+            let remark = format!("-readconfig {path}: more than {MAX_CONFIG_FILE_COUNT} files, not read");
             self.found.remarks.push(remark);
             self.found.config_unread = true;
             return;

@@ -8,19 +8,20 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
+use fm_formats::qemu::{self, MachineVendor};
 
 use crate::Error;
 use crate::cmdline::{self, CommandLine, QmpArgument};
 use crate::memory::{self, GuestMemory};
 use crate::process::{self, Process};
 use crate::regular::open_regular;
-use crate::version::{self, QemuVersion};
+use crate::version::{self, QemuRelease};
 
 pub use files::{FlashFormat, FlashUnit};
 pub use find::{Listing, find, guests};
 
 /// The largest configuration file that is read.
-const CONFIG_MAX_BYTES: u64 = 1 << 20;
+const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A QEMU process on this host.
 #[derive(Debug, Clone)]
@@ -72,7 +73,7 @@ impl Guest {
         let chroot = cmdline::changes_root(&arguments);
         let command = CommandLine::parse(&arguments, &mut |path| {
             let config = open_config(&process, chroot, Path::new(path));
-            match config.and_then(|file| process::read_at_most(file, CONFIG_MAX_BYTES)) {
+            match config.and_then(|file| process::read_at_most(file, MAX_CONFIG_BYTES)) {
                 Ok(Some(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
                 Ok(None) => Err("the file is too large".to_owned()),
                 Err(error) => Err(error.to_string()),
@@ -154,7 +155,7 @@ impl Guest {
     ///
     /// # Errors
     /// [`Error::NotQemu`], or the kernel's answer.
-    pub fn qemu_version(&self) -> Result<QemuVersion, Error> {
+    pub fn qemu_version(&self) -> Result<QemuRelease, Error> {
         version::of(&self.process)?.ok_or_else(|| Error::NotQemu {
             pid: self.pid(),
             why: "its program holds no QEMU version".to_owned(),
@@ -184,20 +185,25 @@ impl Guest {
             None if is_x86 => "pc",
             None => return None,
         };
-        let family = match written {
-            "q35" if is_x86 => "pc-q35",
-            "pc" if is_x86 => "pc-i440fx",
-            "virt" if matches!(self.arch.as_str(), "aarch64" | "arm") => "virt",
-            full => {
-                return Some(MachineType {
-                    name: full.to_owned(),
-                    source: MachineSource::CommandLine,
-                });
-            }
+        let is_alias = match written {
+            "q35" | "pc" => is_x86,
+            "virt" => matches!(self.arch.as_str(), "aarch64" | "arm"),
+            _ => false,
         };
-        let version = self.qemu_version().ok()?;
+        if !is_alias {
+            return Some(MachineType {
+                name: written.to_owned(),
+                source: MachineSource::CommandLine,
+            });
+        }
+        let release = self.qemu_version().ok()?;
+        // A distribution's own QEMU means a type of its own.
+        if MachineVendor::of_version_text(&release.text) != MachineVendor::Qemu {
+            return None;
+        }
+        let resolved = qemu::MachineType::new(written, Some(release.version));
         Some(MachineType {
-            name: format!("{family}-{}.{}", version.major, version.minor),
+            name: resolved.name().to_owned(),
             source: MachineSource::Version,
         })
     }
@@ -316,7 +322,7 @@ impl Guest {
         memory.settled_digest(region)?.ok_or_else(|| Error::Unsettled {
             guest: self.label(),
             unit,
-            readings: memory::DIGESTS_MAX,
+            readings: memory::MAX_DIGEST_COUNT,
         })
     }
 
@@ -334,7 +340,7 @@ impl Guest {
         memory.read(region, len_bytes)?.ok_or_else(|| Error::Unsettled {
             guest: self.label(),
             unit,
-            readings: memory::READINGS_MAX,
+            readings: memory::MAX_READING_COUNT,
         })
     }
 }

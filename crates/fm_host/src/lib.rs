@@ -18,4 +18,4 @@ pub use guest::{FlashFormat, FlashUnit, Guest, Listing, MachineSource, MachineTy
 pub use memory::{GuestMemory, RamBlock, Region};
 pub use process::{Mapping, OpenFile, Process, Root};
 pub use regular::open_regular;
-pub use version::QemuVersion;
+pub use version::QemuRelease;

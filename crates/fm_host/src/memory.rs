@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use fm_formats::image::MAX_FLASH_BYTES;
 use fm_formats::{Guid, Reader, Sha256};
 use sha2::Digest as _;
 
@@ -17,10 +18,8 @@ use reading::Memory;
 
 /// Small enough to stay in a core's cache while it is compared.
 const CHUNK_BYTES: usize = 64 << 10;
-/// The largest flash chips of QEMU's machines are 64 MiB; nothing larger is ever read as one.
-const FLASH_MAX_BYTES: u64 = 256 << 20;
 /// Option ROMs are at most 16 MiB by the PCI specification's expansion ROM register.
-const ROM_MAX_BYTES: u64 = 16 << 20;
+const MAX_ROM_BYTES: u64 = 16 << 20;
 /// `gEfiSystemNvDataFvGuid` (edk2 `MdeModulePkg/Include/Guid/SystemNvDataGuid.h`): the volume of VARS.
 const NV_DATA_VOLUME: Guid = Guid::literal("fff12b8d-7696-4c8b-a985-2747075b4f50");
 
@@ -119,10 +118,10 @@ impl GuestMemory {
     /// In words, why it was not found; the caller knows the guest's name.
     pub fn flash(&self, unit: u32, len_bytes: Option<u64>, file: Option<&File>) -> Result<Region, String> {
         let named = self.blocks.iter().find(|block| block.flash_unit() == Some(unit));
-        if let Some(block) = named.filter(|block| block.used_bytes <= FLASH_MAX_BYTES) {
+        if let Some(block) = named.filter(|block| block.used_bytes <= MAX_FLASH_BYTES) {
             return Ok(block.into());
         }
-        let Some(len_bytes) = len_bytes.filter(|len_bytes| (1..=FLASH_MAX_BYTES).contains(len_bytes)) else {
+        let Some(len_bytes) = len_bytes.filter(|len_bytes| (1..=MAX_FLASH_BYTES).contains(len_bytes)) else {
             return Err("its size is not known".to_owned());
         };
         let candidates = self.candidates(len_bytes);
@@ -187,7 +186,7 @@ impl GuestMemory {
     /// # Errors
     /// The kernel's answer.
     pub fn read(&self, region: Region, len_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
-        let len_bytes = region.len_bytes.min(len_bytes).min(FLASH_MAX_BYTES);
+        let len_bytes = region.len_bytes.min(len_bytes).min(MAX_FLASH_BYTES);
         settle::read(
             &self.memory,
             region.address,
@@ -216,7 +215,7 @@ impl GuestMemory {
     /// The kernel's answer.
     pub fn settled_digest(&self, region: Region) -> Result<Option<Sha256>, Error> {
         let mut before = self.digest(region)?;
-        for _ in 1..DIGESTS_MAX {
+        for _ in 1..MAX_DIGEST_COUNT {
             let now = self.digest(region)?;
             if now == before {
                 return Ok(Some(now));
@@ -275,7 +274,7 @@ impl GuestMemory {
     pub fn roms(&self) -> impl Iterator<Item = &RamBlock> {
         self.blocks
             .iter()
-            .filter(|block| block.is_rom() && block.used_bytes <= ROM_MAX_BYTES)
+            .filter(|block| block.is_rom() && block.used_bytes <= MAX_ROM_BYTES)
     }
 
     fn walk(&self, region: Region, mut each: impl FnMut(u64, &[u8]) -> bool) -> Result<(), Error> {
@@ -317,9 +316,9 @@ pub(crate) fn volume_is_nv(header: &[u8; 48]) -> Option<bool> {
 }
 
 /// How often flash is hashed until it holds still: firmware writes to it at boot and for variables, not on end.
-pub(crate) const DIGESTS_MAX: u32 = 16;
+pub(crate) const MAX_DIGEST_COUNT: u32 = 16;
 /// How often a settled reading is tried, for the error that says so.
-pub(crate) const READINGS_MAX: u32 = settle::READINGS_MAX;
+pub(crate) const MAX_READING_COUNT: u32 = settle::MAX_READING_COUNT;
 
 #[cfg(test)]
 mod tests {
@@ -419,7 +418,7 @@ mod tests {
     #[test]
     fn a_size_that_no_flash_has_is_not_looked_for() {
         let memory = process(&[(0x10_0000, code(1))]);
-        for len_bytes in [None, Some(0), Some(FLASH_MAX_BYTES + 1)] {
+        for len_bytes in [None, Some(0), Some(MAX_FLASH_BYTES + 1)] {
             assert_eq!(
                 memory.flash(0, len_bytes, None),
                 Err("its size is not known".to_owned())

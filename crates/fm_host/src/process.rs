@@ -17,17 +17,17 @@ pub(crate) use root::Identity;
 pub use root::Root;
 
 /// The longest command line that is read; the kernel's own default limit is 2 MiB for all arguments.
-const CMDLINE_MAX_BYTES: u64 = 8 << 20;
+const MAX_CMDLINE_BYTES: u64 = 8 << 20;
 /// How often an empty one is read again, and after how long: far more than a process needs to become another program,
 /// and little for one that emptied its own.
 const EMPTY_TRIES: usize = 20;
 const EMPTY_PAUSE: Duration = Duration::from_millis(1);
 /// The largest list of mappings that is read: more than the kernel's default of 65,530 mappings needs.
-const MAPS_MAX_BYTES: u64 = 32 << 20;
+const MAX_MAPS_BYTES: u64 = 32 << 20;
 /// `smaps` says about twenty times as much of each.
-const SMAPS_MAX_BYTES: u64 = 20 * MAPS_MAX_BYTES;
+const MAX_SMAPS_BYTES: u64 = 20 * MAX_MAPS_BYTES;
 /// How many open files of one process are looked at.
-const FDS_MAX: usize = 65_536;
+const MAX_FD_COUNT: usize = 65_536;
 
 /// A process, known by its pid and the moment it started: a pid alone may be another process tomorrow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Process {
     /// # Errors
     /// The kernel's answer, or [`Error::Malformed`] if it is longer than any command line.
     pub fn command_line(&self) -> Result<Vec<u8>, Error> {
-        let read = || self.read_bounded("cmdline", CMDLINE_MAX_BYTES, "the command line");
+        let read = || self.read_bounded("cmdline", MAX_CMDLINE_BYTES, "the command line");
         settled(read, || self.has_memory())
     }
 
@@ -216,7 +216,7 @@ impl Process {
             return Ok(Vec::new());
         }
         let what = "the list of mappings";
-        let bytes = self.read_bounded("smaps", SMAPS_MAX_BYTES, what)?;
+        let bytes = self.read_bounded("smaps", MAX_SMAPS_BYTES, what)?;
         maps::parse_awaited(&bytes).map_err(|why| Error::Malformed {
             pid: self.pid,
             what,
@@ -240,7 +240,7 @@ impl Process {
     pub fn mappings(&self) -> Result<Vec<Mapping>, Error> {
         let what = "the list of mappings";
         maps::untorn(
-            || self.read_bounded("maps", MAPS_MAX_BYTES, what),
+            || self.read_bounded("maps", MAX_MAPS_BYTES, what),
             |why| Error::Malformed {
                 pid: self.pid,
                 what,
@@ -285,7 +285,7 @@ impl Process {
         let dir = self.dir.join("fd");
         let entries = fs::read_dir(&dir).map_err(|source| Error::proc(self.pid, "the open files", source))?;
         let mut files: Vec<OpenFile> = entries
-            .take(FDS_MAX)
+            .take(MAX_FD_COUNT)
             .filter_map(|entry| {
                 let fd = entry.ok()?.file_name().to_str()?.parse().ok()?;
                 let (target, deleted) = without_deleted(&fs::read_link(self.fd_path(fd)).ok()?);

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::Mutex;
 
+use fm_formats::qemu::QemuVersion;
 use memchr::memmem;
 
 use crate::{Error, process::Process};
@@ -13,43 +14,32 @@ use crate::{Error, process::Process};
 /// `version`).
 const MARK: &[u8] = b"QEMU emulator version ";
 /// QEMU's largest builds are below 100 MB.
-const PROGRAM_MAX_BYTES: u64 = 512 << 20;
+const MAX_PROGRAM_BYTES: u64 = 512 << 20;
 const CHUNK_BYTES: usize = 1 << 20;
 /// The longest version text that is believed, with the distribution's own part.
-const TEXT_MAX_BYTES: usize = 200;
+const MAX_TEXT_BYTES: usize = 200;
 
-/// A version of QEMU.
+/// Which QEMU a program is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QemuVersion {
+pub struct QemuRelease {
     /// As QEMU prints it: `7.2.22 (Debian 1:7.2+dfsg-7+deb12u18+b3)`.
     pub text: String,
-    /// First number.
-    pub major: u32,
-    /// Second number; the machine types of a release bear major and minor.
-    pub minor: u32,
-    /// Third number.
-    pub micro: u32,
+    /// Its numbers; the machine types of a release bear the first two.
+    pub version: QemuVersion,
 }
 
-impl QemuVersion {
-    /// The version in a text such as `7.2.22 (Debian …)`.
+impl QemuRelease {
+    /// The release in a text such as `7.2.22 (Debian …)`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let numbers = text.split([' ', '(']).next()?;
-        let mut numbers = numbers.split(['.', '-', '+']).map(str::parse);
-        let major = numbers.next()?.ok()?;
-        let minor = numbers.next()?.ok()?;
-        let micro = numbers.next().and_then(Result::ok).unwrap_or(0);
         Some(Self {
+            version: text.parse().ok()?,
             text: text.to_owned(),
-            major,
-            minor,
-            micro,
         })
     }
 }
 
-impl fmt::Display for QemuVersion {
+impl fmt::Display for QemuRelease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
@@ -59,13 +49,13 @@ impl fmt::Display for QemuVersion {
 type Identity = (u64, u64, u64, i64, i64);
 
 /// Versions found in this run: fifty guests share one program.
-static KNOWN: Mutex<Vec<(Identity, Option<QemuVersion>)>> = Mutex::new(Vec::new());
+static KNOWN: Mutex<Vec<(Identity, Option<QemuRelease>)>> = Mutex::new(Vec::new());
 
 /// The version of the program that `process` runs, or nothing if it is no QEMU.
 ///
 /// # Errors
 /// The kernel's answer where the program may not be opened or read.
-pub(crate) fn of(process: &Process) -> Result<Option<QemuVersion>, Error> {
+pub(crate) fn of(process: &Process) -> Result<Option<QemuRelease>, Error> {
     let error = |source| Error::proc(process.pid(), "the program", source);
     let program = process.open_exe()?;
     let status = program.metadata().map_err(error)?;
@@ -86,21 +76,21 @@ pub(crate) fn of(process: &Process) -> Result<Option<QemuVersion>, Error> {
 }
 
 /// Looks for the version text chunk by chunk, so that a huge file costs no memory.
-fn scan(program: &File) -> std::io::Result<Option<QemuVersion>> {
+fn scan(program: &File) -> std::io::Result<Option<QemuRelease>> {
     let finder = memmem::Finder::new(MARK);
-    let overlap = MARK.len().saturating_add(TEXT_MAX_BYTES);
+    let overlap = MARK.len().saturating_add(MAX_TEXT_BYTES);
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut offset = 0u64;
-    while offset < PROGRAM_MAX_BYTES {
+    while offset < MAX_PROGRAM_BYTES {
         let read = program.read_at(&mut chunk, offset)?;
         let bytes = chunk.get(..read).unwrap_or_default();
         for found in finder.find_iter(bytes) {
             let text = bytes.get(found.saturating_add(MARK.len())..).unwrap_or_default();
-            let text = text.get(..TEXT_MAX_BYTES).unwrap_or(text);
+            let text = text.get(..MAX_TEXT_BYTES).unwrap_or(text);
             let end = text.iter().position(|byte| matches!(byte, b'\n' | 0));
             let version = end
                 .and_then(|end| std::str::from_utf8(text.get(..end)?).ok())
-                .and_then(QemuVersion::parse);
+                .and_then(QemuRelease::parse);
             if version.is_some() {
                 return Ok(version);
             }
@@ -118,7 +108,7 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
-    fn scanned(bytes: &[u8]) -> Option<QemuVersion> {
+    fn scanned(bytes: &[u8]) -> Option<QemuRelease> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         scan(&file).unwrap()
@@ -133,10 +123,11 @@ mod tests {
             ("10.1.50-dirty", (10, 1, 50)),
             ("11.0", (11, 0, 0)),
         ] {
-            let version = QemuVersion::parse(text).unwrap();
-            assert_eq!((version.major, version.minor, version.micro), numbers);
+            let release = QemuRelease::parse(text).unwrap();
+            let (major, minor, micro) = numbers;
+            assert_eq!(release.version, QemuVersion::new(major, minor, micro));
         }
-        assert_eq!(QemuVersion::parse("%s"), None);
+        assert_eq!(QemuRelease::parse("%s"), None);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What is known of one side: a guest, an offer, a host with its files, a saved guest.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
 
-use crate::{Contradiction, Features, Known, MachineFamily, MachineType, QemuVersion};
+use crate::{Contradiction, Features, Known, MachineFamily, MachineType, QemuVersion, Say};
+
+pub use fm_formats::qemu::RamBlock as Block;
 
 /// Everything that a rule may ask about a side. A field that nobody filled is unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -46,15 +48,6 @@ pub enum Firmware {
     Bios,
 }
 
-/// A RAM block of a QEMU process.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Block {
-    /// Its name in the stream, such as `system.flash0`.
-    pub name: String,
-    /// Its used length.
-    pub size_bytes: u64,
-}
-
 /// The encoding of a file that backs a flash device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
@@ -81,6 +74,12 @@ impl core::fmt::Display for Firmware {
             Self::Flash => "flash",
             Self::Bios => "-bios",
         })
+    }
+}
+
+impl Say for Firmware {
+    fn say(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -122,6 +121,12 @@ impl Confidential {
 impl core::fmt::Display for Confidential {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.pad(self.feature().map_or("none", Feature::name))
+    }
+}
+
+impl Say for Confidential {
+    fn say(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 
 use fm_formats::Sha256;
 
-use crate::{Confidential, Features, Firmware, MachineType, QemuVersion};
+use crate::{Features, MachineType, QemuVersion};
 
 /// A value and the place that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +99,7 @@ macro_rules! say_as_displayed {
     };
 }
 
-say_as_displayed!(Confidential, Features, Firmware, MachineType, QemuVersion, Sha256);
+say_as_displayed!(Features, MachineType, QemuVersion, Sha256);
 
 impl<T: PartialEq + Say> Known<T> {
     /// Adds what `evidence` says. Learning the same twice changes nothing that a verdict depends on;

@@ -33,7 +33,6 @@ mod facts;
 mod features;
 mod finding;
 mod known;
-mod machine;
 pub mod messages;
 mod outcome;
 mod report;
@@ -44,8 +43,8 @@ pub use effect::Effect;
 pub use facts::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Soundness, StoreState, VarsUnit};
 pub use features::Features;
 pub use finding::{Finding, Seen};
+pub use fm_formats::qemu::{MachineFamily, MachineType, MachineVendor, ParseVersionError, QemuVersion};
 pub use known::{Contradiction, Fact, Known, Say};
-pub use machine::{MachineFamily, MachineType, ParseVersionError, QemuVersion};
 pub use outcome::{Outcome, Phase};
 pub use verdict::{PhaseVerdict, Verdict, arrival, cold_boot, judge};
 

@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 
 use crate::finding::Told;
-use crate::rules::Rule;
 use crate::{Facts, Finding, Outcome, Phase};
 
 /// The two sides that rules compare.
@@ -11,6 +10,15 @@ use crate::{Facts, Finding, Outcome, Phase};
 pub(crate) struct Pair<'a> {
     pub(crate) source: &'a Facts,
     pub(crate) destination: &'a Facts,
+}
+
+/// A rule: the code of its findings, the page that explains them, the phases that it speaks of, and the function.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) code: &'static str,
+    pub(crate) page: &'static str,
+    pub(crate) phases: &'static [Phase],
+    pub(crate) run: fn(&Pair<'_>, &mut Report),
 }
 
 /// Collects outcomes of the phases that are asked for, and findings if they are wanted.

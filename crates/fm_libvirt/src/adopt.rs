@@ -19,13 +19,10 @@ use std::path::PathBuf;
 use fm_formats::Sha256;
 use roxmltree::{Document, Node};
 
-use crate::domain::{Domain, ours};
+use crate::domain::{Domain, METADATA_URI, ours};
 use crate::edit::{Edits, indent, settle_choice};
-use crate::saved::SavedError;
+use crate::error::SavedError;
 use crate::xml::{child, domain, escape, escaped, path, text};
-
-/// The namespace of our element in `<metadata>`.
-pub const METADATA_URI: &str = "https://github.com/flashmoor/flashmoor/libvirt/1";
 
 /// The stored build that a definition shall use.
 #[derive(Debug, Clone)]

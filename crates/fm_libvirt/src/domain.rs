@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use fm_formats::Sha256;
 use roxmltree::{Document, Node};
 
-use crate::adopt::METADATA_URI;
-use crate::saved::SavedError;
+use crate::error::SavedError;
 use crate::xml::{child, domain, path, text};
+
+/// The namespace of our element in `<metadata>`.
+pub const METADATA_URI: &str = "https://github.com/flashmoor/flashmoor/libvirt/1";
 
 /// A domain, as far as its firmware goes.
 #[derive(Debug, Clone, PartialEq, Eq)]

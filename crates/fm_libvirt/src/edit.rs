@@ -5,7 +5,7 @@ use std::path::Path;
 
 use roxmltree::Node;
 
-use crate::SavedError;
+use crate::error::SavedError;
 use crate::xml::{child, escaped};
 
 /// What shall stand where; ranges must not overlap.

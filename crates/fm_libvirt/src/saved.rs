@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use roxmltree::{Document, Node};
 
 use crate::edit::{self, Edits};
+use crate::error::SavedError;
 use crate::xml::{child, domain};
 
 /// What a domain's XML says of its firmware.
@@ -24,30 +25,6 @@ pub struct SavedDomain {
     pub nvram_template: Option<PathBuf>,
     /// Whether CODE, VARS or its template is a qcow2 image.
     pub is_qcow2: bool,
-}
-
-/// Why XML is no domain, or cannot be pointed elsewhere.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SavedError {
-    /// No XML.
-    #[error("the saved domain's XML cannot be read")]
-    Xml(#[from] roxmltree::Error),
-    /// XML of something else.
-    #[error("the XML is of a <{root}>, not of a <domain>")]
-    NoDomain {
-        /// Its outermost element.
-        root: String,
-    },
-    /// A domain without CODE flash.
-    #[error("the domain has no <loader> in its <os>: libvirt chose the firmware by itself, or it has none")]
-    NoLoader,
-    /// A path that XML cannot hold.
-    #[error("the path {} is no text", path.display())]
-    Path {
-        /// Which.
-        path: PathBuf,
-    },
 }
 
 /// Reads the firmware part of a domain's XML.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use roxmltree::{Document, Node};
 
-use crate::SavedError;
+use crate::error::SavedError;
 
 /// The `<domain>`, also where it is wrapped together with its inactive definition.
 pub(crate) fn domain<'a, 'input>(document: &'a Document<'input>) -> Result<Node<'a, 'input>, SavedError> {

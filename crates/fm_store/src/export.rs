@@ -8,7 +8,7 @@ use crate::build::{FILES, Stored, template_name};
 use crate::dir::{Dir, Entry};
 use crate::layout::Layout;
 use crate::oci;
-use crate::{Error, IMAGE_LIMIT_BYTES, Result, Store};
+use crate::{Error, MAX_FLASH_BYTES, Result, Store};
 
 impl Store {
     /// Puts a build into the OCI layout in the folder `to`, which is made if it is not there, under `tag`
@@ -55,7 +55,7 @@ impl Store {
         let others = stored.manifest.templates().skip(1);
         for (file, layer) in files.chain(others.map(|layer| (template_name(&layer.digest.0), layer))) {
             let file = file.as_str();
-            let bytes = layout.blob(layer, IMAGE_LIMIT_BYTES)?;
+            let bytes = layout.blob(layer, MAX_FLASH_BYTES)?;
             if folder.stat(file)?.is_none() {
                 folder
                     .create(file, &bytes, 0o644)
@@ -95,7 +95,7 @@ fn copy(from: &Layout, build: &Stored, to: &Layout, tmp: &Dir, tag: Option<&str>
         to.put(
             tmp,
             &descriptor.digest.0,
-            &from.blob(descriptor, IMAGE_LIMIT_BYTES)?,
+            &from.blob(descriptor, MAX_FLASH_BYTES)?,
         )?;
     }
     to.put(tmp, &build.entry.digest.0, &build.bytes)?;

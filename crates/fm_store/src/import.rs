@@ -10,7 +10,7 @@ use crate::build::{FILES, Stored, names, put};
 use crate::dir::Dir;
 use crate::layout::{Layout, to_json};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, Manifest};
-use crate::{BUILDS, DESCRIPTOR_LIMIT_BYTES, Error, IMAGE_LIMIT_BYTES, Result, Store, Writer, now};
+use crate::{BUILDS, Error, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Result, Store, Writer, now};
 
 /// What to store. Only `code` is needed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -290,11 +290,11 @@ fn choose(source: &Layout, tag: Option<&str>, none: impl Fn(String) -> Error) ->
 
 /// Every blob of a build, checked; all together may be as large as three images.
 fn read_all(source: &Layout, build: &Stored) -> Result<Vec<(Sha256, Vec<u8>)>> {
-    let mut left_bytes = 3 * IMAGE_LIMIT_BYTES;
+    let mut left_bytes = 3 * MAX_FLASH_BYTES;
     let descriptors = build.manifest.layers.iter().chain([&build.manifest.config]);
     descriptors
         .map(|descriptor| {
-            let bytes = source.blob(descriptor, left_bytes.min(IMAGE_LIMIT_BYTES))?;
+            let bytes = source.blob(descriptor, left_bytes.min(MAX_FLASH_BYTES))?;
             left_bytes -= bytes.len() as u64;
             Ok((descriptor.digest.0, bytes))
         })
@@ -303,13 +303,9 @@ fn read_all(source: &Layout, build: &Stored) -> Result<Vec<(Sha256, Vec<u8>)>> {
 
 fn check(import: &Import<'_>) -> Result<()> {
     let parts = [
-        ("CODE", Some(import.code), IMAGE_LIMIT_BYTES),
-        ("the VARS template", import.vars_template, IMAGE_LIMIT_BYTES),
-        (
-            "the firmware descriptor",
-            import.descriptor,
-            DESCRIPTOR_LIMIT_BYTES,
-        ),
+        ("CODE", Some(import.code), MAX_FLASH_BYTES),
+        ("the VARS template", import.vars_template, MAX_FLASH_BYTES),
+        ("the firmware descriptor", import.descriptor, MAX_DESCRIPTOR_BYTES),
     ];
     for (what, bytes, limit_bytes) in parts {
         let Some(bytes) = bytes else { continue };

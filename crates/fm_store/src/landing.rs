@@ -19,7 +19,7 @@ use crate::{BUILDS, Error, LANDINGS, Result, Store, Writer, now, oci};
 const CODE: &str = FILES[0].0;
 const RECORD: &str = "landing.json";
 const SCHEMA: &str = "flashmoor/landing/1";
-const RECORD_LIMIT_BYTES: u64 = 64 * 1024;
+const MAX_RECORD_BYTES: u64 = 64 * 1024;
 
 /// What a landing is made for.
 #[derive(Debug, Clone, Copy)]
@@ -92,11 +92,11 @@ impl Store {
                 what: "the announced CODE",
             });
         }
-        if new.size_bytes > crate::IMAGE_LIMIT_BYTES {
+        if new.size_bytes > crate::MAX_FLASH_BYTES {
             return Err(Error::TooLarge {
                 what: "the announced CODE".into(),
                 size_bytes: new.size_bytes,
-                limit_bytes: crate::IMAGE_LIMIT_BYTES,
+                limit_bytes: crate::MAX_FLASH_BYTES,
             });
         }
         let writer = self.writer()?;
@@ -292,7 +292,7 @@ pub(crate) fn read(landings: &Dir, id: &str) -> Result<Option<Landing>> {
 
 fn record(folder: &Dir) -> Result<Record> {
     let path = folder.join(RECORD);
-    let Some(bytes) = folder.read(RECORD, RECORD_LIMIT_BYTES)? else {
+    let Some(bytes) = folder.read(RECORD, MAX_RECORD_BYTES)? else {
         return Err(Error::Invalid {
             path,
             why: "the landing has no record".into(),

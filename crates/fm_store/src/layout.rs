@@ -17,9 +17,9 @@ pub(crate) const BLOBS: &str = "blobs";
 const ALGORITHM: &str = "sha256";
 
 /// An index of 4 MiB names some ten thousand builds.
-const INDEX_LIMIT_BYTES: u64 = 4 << 20;
+const MAX_INDEX_BYTES: u64 = 4 << 20;
 /// A manifest of ours has about 1 KiB.
-const MANIFEST_LIMIT_BYTES: u64 = 1 << 20;
+const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// A layout that can be read, and written by whoever holds its lock.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Layout {
     }
 
     pub(crate) fn index(&self) -> Result<Index> {
-        let Some(bytes) = self.root.read(INDEX, INDEX_LIMIT_BYTES)? else {
+        let Some(bytes) = self.root.read(INDEX, MAX_INDEX_BYTES)? else {
             return Err(Error::Invalid {
                 path: self.root.path().to_owned(),
                 why: "its index.json is gone".into(),
@@ -86,7 +86,7 @@ impl Layout {
         if entry.media_type != oci::MANIFEST {
             return Ok(None);
         }
-        let bytes = self.blob(entry, MANIFEST_LIMIT_BYTES)?;
+        let bytes = self.blob(entry, MAX_MANIFEST_BYTES)?;
         let name = entry.digest.0.to_string();
         let manifest = self.json("OCI manifest", &self.blobs, &name, &bytes)?;
         Ok(Some((manifest, bytes)))
@@ -144,7 +144,7 @@ impl Layout {
                 continue;
             }
             let document = self
-                .blob(&entry, INDEX_LIMIT_BYTES)
+                .blob(&entry, MAX_INDEX_BYTES)
                 .ok()
                 .and_then(|bytes| serde_json::from_slice(&bytes).ok());
             match document {

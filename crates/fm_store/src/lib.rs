@@ -44,6 +44,8 @@ pub use import::{Import, Imported};
 pub use landing::{Landing, NewLanding};
 pub use verify::{Finding, Severity, Verification};
 
+pub use fm_formats::image::MAX_FLASH_BYTES;
+
 use dir::Dir;
 use layout::Layout;
 use lock::Lock;
@@ -51,10 +53,8 @@ use lock::Lock;
 /// What every operation of the store returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The largest CODE or VARS template that is accepted; the largest real ones have 64 MiB.
-pub const IMAGE_LIMIT_BYTES: u64 = 256 << 20;
 /// The largest firmware descriptor that is accepted; real ones have some 1 KiB.
-pub const DESCRIPTOR_LIMIT_BYTES: u64 = 1 << 20;
+pub const MAX_DESCRIPTOR_BYTES: u64 = 1 << 20;
 
 pub(crate) const BUILDS: &str = "builds";
 pub(crate) const LANDINGS: &str = "landings";

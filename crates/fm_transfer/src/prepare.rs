@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::offer::Offer;
 
 /// The largest flash that any machine of QEMU has; what claims more is no offer.
-const FLASH_LIMIT_BYTES: u64 = 128 << 20;
+const FLASH_LIMIT_BYTES: u64 = fm_store::MAX_FLASH_BYTES;
 
 /// Where the guest's own variables shall live.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! `flashmoor vars`.
 
 mod change;
+mod changed;
 mod look;
 mod mend;
 mod secure_boot;
@@ -15,6 +16,7 @@ use fm_variables::{Selection, VarsChange, Write};
 
 use super::{Context, Result, Status};
 use crate::render;
+use changed::changed;
 
 /// Read UEFI variables of any guest; change, convert and mend those of guests that are off
 ///
@@ -110,14 +112,4 @@ impl Which {
             guid,
         })
     }
-}
-
-/// What every writing verb says at its end.
-fn changed(context: &Context, change: &VarsChange) -> Result {
-    if context.output.wants_json() {
-        context.output.json(change);
-    } else {
-        render::vars::change(&context.output, change);
-    }
-    Ok(Status::Done)
 }

@@ -164,7 +164,7 @@ fn vars_here(store: &Path, domain: &Domain, identity: &Identity) -> Result<Vars,
             file.len(),
             domain.name
         )),
-        Err(_) if vars_bytes > fm_store::IMAGE_LIMIT_BYTES => Err(format!(
+        Err(_) if vars_bytes > fm_store::MAX_FLASH_BYTES => Err(format!(
             "the metadata of domain {} says that its variables have {vars_bytes} bytes, and no firmware has so many; \
              run `flashmoor libvirt adopt {}` where it runs",
             domain.name, domain.name

@@ -33,7 +33,7 @@ pub(crate) fn empty_store(vars_bytes: u64) -> Option<Vec<u8>> {
 /// What [`template`] holds; nothing if no guest has so many bytes of variables.
 pub(crate) fn bytes(vars_bytes: u64) -> Option<Vec<u8>> {
     let zeros = || vec![0; usize::try_from(vars_bytes).unwrap_or(0)];
-    (vars_bytes <= fm_store::IMAGE_LIMIT_BYTES).then(|| empty_store(vars_bytes).unwrap_or_else(zeros))
+    (vars_bytes <= fm_store::MAX_FLASH_BYTES).then(|| empty_store(vars_bytes).unwrap_or_else(zeros))
 }
 
 /// How the names of unfinished ones begin.

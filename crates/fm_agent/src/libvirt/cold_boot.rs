@@ -193,6 +193,6 @@ fn on_template(path: &Path, domain: &Domain, patience: Duration) -> Answer {
 fn read(path: &Path) -> Option<Vec<u8>> {
     let fits = path
         .metadata()
-        .is_ok_and(|file| file.is_file() && file.len() <= fm_store::IMAGE_LIMIT_BYTES);
+        .is_ok_and(|file| file.is_file() && file.len() <= fm_store::MAX_FLASH_BYTES);
     fits.then(|| std::fs::read(path).ok())?
 }

@@ -142,7 +142,7 @@ impl ImageFacts {
             (Some(_), false) => Role::Code,
             (None, _) if is_damaged_code(tree) => {
                 return Err(NotFirmware::Damaged {
-                    platform: known::platform(&modules),
+                    platform: modules.platform(),
                 });
             }
             (None, true) => Role::Vars,
@@ -164,7 +164,7 @@ impl ImageFacts {
             .is_some_and(Arch::is_x86)
             .then(|| ResetVector::parse(tree.buffer(0)))
             .flatten();
-        let platform = known::platform(&modules);
+        let platform = modules.platform();
         let layout = layout(role, arch, platform, file_len_bytes, tree);
         let features = modules.features(tree, cpu_mode, reset_vector.as_ref());
         let unstartable = arch.filter(|arch| arch.is_x86()).and_then(|_| {
@@ -351,7 +351,7 @@ fn layout(
 }
 
 /// The files of an image by name, for the questions above.
-pub(super) struct Modules<'t, 'a> {
+struct Modules<'t, 'a> {
     tree: &'t Tree<'a>,
     files: Vec<(Guid, FileKind, NodeId)>,
 }
@@ -374,12 +374,16 @@ impl<'t, 'a> Modules<'t, 'a> {
         }
     }
 
-    pub(super) fn has(&self, guid: Guid) -> bool {
+    fn has(&self, guid: Guid) -> bool {
         self.files.iter().any(|(name, ..)| *name == guid)
     }
 
-    pub(super) fn has_volume(&self, guid: Guid) -> bool {
+    fn has_volume(&self, guid: Guid) -> bool {
         volumes(self.tree).any(|(_, name, _)| name == Some(guid))
+    }
+
+    fn platform(&self) -> Option<&'static str> {
+        known::platform(|guid| self.has_volume(guid), |guid| self.has(guid))
     }
 
     fn first(&self, wanted: impl Fn(FileKind) -> bool) -> Option<NodeId> {

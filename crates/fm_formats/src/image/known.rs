@@ -3,7 +3,6 @@
 //! Sources: `FILE_GUID` in the modules' `.inf` files, `FvNameGuid` in the platforms' `.fdf` files.
 
 use super::Feature;
-use super::facts::Modules;
 use crate::Guid;
 
 /// `OvmfPkg/AmdSevDxe`.
@@ -101,8 +100,11 @@ pub(super) fn modules_of(feature: Feature) -> &'static [Guid] {
 }
 
 /// The edk2 platform of an image, by the names of its volumes and modules that only it has.
-pub(super) fn platform(modules: &Modules<'_, '_>) -> Option<&'static str> {
-    let any = |volumes: &[Guid]| volumes.iter().any(|guid| modules.has_volume(*guid));
+pub(super) fn platform(
+    has_volume: impl Fn(Guid) -> bool,
+    has_module: impl Fn(Guid) -> bool,
+) -> Option<&'static str> {
+    let any = |volumes: &[Guid]| volumes.iter().any(|guid| has_volume(*guid));
     Some(if any(&[ARM_VIRT_QEMU]) {
         "ArmVirtQemu"
     } else if any(&[ARM_VIRT_CLOUDHV]) {
@@ -117,11 +119,11 @@ pub(super) fn platform(modules: &Modules<'_, '_>) -> Option<&'static str> {
         "LoongArchVirtQemu"
     } else if any(&[TDX_NCCFV]) {
         "IntelTdx"
-    } else if modules.has(XEN_PLATFORM_PEI) {
+    } else if has_module(XEN_PLATFORM_PEI) {
         "OvmfXen"
-    } else if modules.has(BHYVE_SMBIOS) {
+    } else if has_module(BHYVE_SMBIOS) {
         "OvmfBhyve"
-    } else if modules.has(GRUB) {
+    } else if has_module(GRUB) {
         "AmdSev"
     } else if any(&[OVMF_MAIN, DXEFV]) {
         "OvmfPkg"

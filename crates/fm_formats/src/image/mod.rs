@@ -1,6 +1,5 @@
 //! What a flash image is: architecture, layout, features, identity.
 
-mod arch;
 mod facts;
 mod feature;
 mod known;
@@ -10,7 +9,10 @@ mod names;
 mod reset_vector;
 mod version;
 
-pub use arch::{Arch, ParseArchError};
+/// No flash device of QEMU is larger: the largest real ones have 64 MiB, on Arm; four times that for whatever comes.
+pub const MAX_FLASH_BYTES: u64 = 256 << 20;
+
+pub use crate::arch::{Arch, ParseArchError};
 pub use facts::{CpuMode, ImageFacts, NotFirmware, Role, RunsFrom, runs_from};
 pub use feature::{Feature, ParseFeatureError};
 pub use known::{DXEFV, PEIFV};

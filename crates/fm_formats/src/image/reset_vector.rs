@@ -19,7 +19,7 @@ const FOOTER: Guid = Guid::literal("96b582de-1fb2-45f7-baea-a366c55a082d");
 const TAIL: usize = 18;
 
 /// Metadata sections read; OVMF has about ten, and no VMM takes as many.
-const MOST_SECTIONS: u32 = 256;
+const MAX_SECTION_COUNT: u32 = 256;
 
 /// What the table holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -350,11 +350,11 @@ fn descriptor<'a, Section>(image: &'a [u8], entry: &Entry, signature: [u8; 4]) -
         });
     }
     let sections = raw.sections.get();
-    if sections > MOST_SECTIONS {
+    if sections > MAX_SECTION_COUNT {
         return Err(Error::Limit {
             what: "number of metadata sections",
             offset: at as u64,
-            limit: u64::from(MOST_SECTIONS),
+            limit: u64::from(MAX_SECTION_COUNT),
         });
     }
     let wrong = |field, offset: usize, found: u32, expected: u64| Error::Unexpected {

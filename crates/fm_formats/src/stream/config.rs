@@ -4,7 +4,8 @@ use alloc::format;
 
 use zerocopy::big_endian::U32;
 
-use super::parser::{MAGIC, Parser, State, text, unexpected};
+use super::field::{text, unexpected};
+use super::parser::{MAGIC, Parser, State};
 use crate::{Error, Reader, Result};
 
 const VERSION: u32 = 3;

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use zerocopy::big_endian::U32;
 
 use super::description::Description;
-use super::parser::{text, unexpected};
+use super::field::{text, unexpected};
 use crate::{Error, Reader, Result};
 
 /// Device sections and description of real guests take 0.1 to 20 MB.

@@ -14,7 +14,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use zerocopy::big_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use super::parser::{text, unexpected};
+use super::field::{text, unexpected};
 use super::{Event, Facts, Pages};
 use crate::{Error, Reader, Result};
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::devices::Tail;
 use super::facts::{Facts, Note};
+use super::field::unexpected;
 use super::mapped::{Bitmap, MappedPages};
 use crate::{Error, Reader, Result};
 
@@ -15,8 +16,8 @@ use crate::{Error, Reader, Result};
 pub const MAGIC: [u8; 4] = *b"QEVM";
 
 /// More blocks, notes or commands than this are not kept: real guests have tens of blocks.
-pub(super) const MAX_BLOCKS: usize = 4096;
-const MAX_NOTES: usize = 64;
+pub(super) const MAX_BLOCK_COUNT: usize = 4096;
+const MAX_NOTE_COUNT: usize = 64;
 
 /// A piece of what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -406,7 +407,7 @@ impl Parser {
 
     /// Notes something unknown that does not stop us.
     pub(super) fn note(&mut self, offset: u64, text: String) {
-        if self.facts.notes.len() < MAX_NOTES {
+        if self.facts.notes.len() < MAX_NOTE_COUNT {
             self.facts.notes.push(Note { offset, text });
         }
     }
@@ -419,24 +420,4 @@ fn take<'a>(reader: &mut Reader<'a>, left: &mut u64) -> Result<&'a [u8]> {
         .min(reader.remaining());
     *left = left.saturating_sub(len as u64);
     reader.bytes(len, "page data")
-}
-
-/// An error for a field with a value that the stream does not allow.
-pub(super) fn unexpected(
-    field: &'static str,
-    offset: u64,
-    found: impl core::fmt::Display,
-    expected: impl Into<String>,
-) -> Error {
-    Error::Unexpected {
-        field,
-        offset,
-        found: format!("{found}"),
-        expected: expected.into(),
-    }
-}
-
-/// Text as the stream has it; what is no UTF-8 is replaced.
-pub(super) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }

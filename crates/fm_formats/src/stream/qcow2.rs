@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use super::parser::{text, unexpected};
+use super::field::{text, unexpected};
 use crate::{Error, Reader, Result};
 
 /// First bytes of a qcow2 image.

@@ -6,7 +6,9 @@ use zerocopy::big_endian::{U16, U32, U64};
 
 use super::config::IGNORE_SHARED;
 use super::facts::{Block, Pages};
-use super::parser::{Event, MAX_BLOCKS, Parser, Span, State, text, unexpected};
+use super::field::{text, unexpected};
+use super::mapped::Placement;
+use super::parser::{Event, MAX_BLOCK_COUNT, Parser, Span, State};
 use super::{BlockKind, Facts, xbzrle};
 use crate::{Error, Reader, Result};
 
@@ -43,11 +45,11 @@ impl Parser {
                 format!("at most {left_bytes:#x}, what is left of all RAM"),
             ));
         };
-        if self.facts.blocks.len() >= MAX_BLOCKS {
+        if self.facts.blocks.len() >= MAX_BLOCK_COUNT {
             return Err(Error::Limit {
                 what: "number of RAM blocks",
                 offset,
-                limit: MAX_BLOCKS as u64,
+                limit: MAX_BLOCK_COUNT as u64,
             });
         }
         if len_bytes == 0 || self.index.contains_key(&name) {
@@ -67,7 +69,11 @@ impl Parser {
             false => None,
         };
         let placement = match self.has_capability("mapped-ram") {
-            true => Some(self.placement(&mut ahead, size_bytes)?),
+            true => Some(Placement::read(
+                &mut ahead,
+                size_bytes,
+                self.facts.page_size_bytes,
+            )?),
             false => None,
         };
         let wanted = (self.wanted)(&name);

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::parser::unexpected;
+use super::field::unexpected;
 use crate::{Error, Reader, Result};
 
 /// First bytes of a whole image.

@@ -4,7 +4,8 @@ use alloc::format;
 
 use zerocopy::big_endian::{U16, U32};
 
-use super::parser::{Parser, RamSection, Span, State, text, unexpected};
+use super::field::{text, unexpected};
+use super::parser::{Parser, RamSection, Span, State};
 use crate::{Error, Reader, Result};
 
 pub(super) const END_OF_STREAM: u8 = 0;

@@ -6,7 +6,7 @@ use alloc::string::String;
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use crate::image::Arch;
+use crate::arch::Arch;
 use crate::{Error, Reader, Result};
 
 /// Header facts of an executable.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Encoding, FileKind, SectionKind, VolumeHeader, parse};
+use super::{Encoding, FileKind, SectionKind, VolumeHeader};
 use crate::{Error, Guid};
 
 /// How far a parse may go.
@@ -143,18 +143,6 @@ pub struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// Parses an image. Never fails: what cannot be read is padding, and damage is listed.
-    #[must_use]
-    pub fn parse(image: &'a [u8]) -> Self {
-        Self::parse_within(image, Limits::for_image(image.len()))
-    }
-
-    /// [`Self::parse`] with limits of the caller's choice.
-    #[must_use]
-    pub fn parse_within(image: &'a [u8], limits: Limits) -> Self {
-        parse::image(image, limits)
-    }
-
     /// All nodes, each before its content.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {

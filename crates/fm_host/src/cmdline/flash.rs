@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::keyval::{Options, is_on};
 
 /// Filters and formats stand on one another; QEMU's own limits are far below this.
-const GRAPH_DEPTH_MAX: usize = 32;
+const MAX_GRAPH_DEPTH_COUNT: usize = 32;
 
 /// A flash unit as the command line describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl FlashSources {
             node: name.to_owned(),
         };
         let mut at = start;
-        for _ in 0..GRAPH_DEPTH_MAX {
+        for _ in 0..MAX_GRAPH_DEPTH_COUNT {
             if let Value::String(name) = at {
                 let named = |node: &&Value| node["node-name"] == name.as_str();
                 match self.nodes.iter().find(named) {

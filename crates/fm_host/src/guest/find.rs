@@ -10,7 +10,7 @@ use crate::process::{Process, read_bounded};
 use crate::version;
 
 const PROC: &str = "/proc";
-const NET_UNIX_MAX_BYTES: u64 = 64 << 20;
+const MAX_NET_UNIX_BYTES: u64 = 64 << 20;
 
 /// The guests of this host, and what could not be looked at.
 #[derive(Debug, Default)]
@@ -190,7 +190,7 @@ pub(super) fn socket_path(process: &Process, fd: u32) -> Option<PathBuf> {
 
 /// The bound sockets in `/proc/net/unix`: inode and path, from the seventh and eighth column.
 fn unix_sockets(table: &Path) -> Vec<(String, PathBuf)> {
-    let bytes = read_bounded(table, NET_UNIX_MAX_BYTES)
+    let bytes = read_bounded(table, MAX_NET_UNIX_BYTES)
         .ok()
         .flatten()
         .unwrap_or_default();

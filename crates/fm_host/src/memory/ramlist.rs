@@ -21,12 +21,12 @@ const BLOCK_BYTES: usize = 352;
 /// `name`, come first in their structures.
 const OBJECT_PARENT: u64 = 32;
 /// A machine lies at most this many parents above its memory regions.
-const PARENTS_MAX: usize = 8;
+const MAX_PARENT_COUNT: usize = 8;
 
 /// Guests have some twenty blocks; one with hundreds of devices has some hundreds.
-const BLOCKS_MAX: usize = 4096;
+const MAX_BLOCK_COUNT: usize = 4096;
 /// How much memory is searched for the first block.
-const SEARCH_MAX_BYTES: u64 = 256 << 20;
+const MAX_SEARCH_BYTES: u64 = 256 << 20;
 /// Small enough to stay in a core's cache, and to stop soon after the first block.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Words that are looked at together before any of them is looked at closely.
@@ -42,13 +42,13 @@ pub(super) fn read(memory: &Memory, mappings: &[Mapping]) -> (Vec<RamBlock>, Opt
     let mut before = Vec::new();
     // the head's back link leads into the program, where no block lies
     let mut link = first.link_before;
-    while before.len() < BLOCKS_MAX
+    while before.len() < MAX_BLOCK_COUNT
         && let Some(block) = link.checked_sub(NEXT).and_then(|at| RawBlock::read(memory, at))
     {
         link = block.link_before;
         before.push(block);
     }
-    while after.len() < BLOCKS_MAX
+    while after.len() < MAX_BLOCK_COUNT
         && let Some(block) = RawBlock::read(memory, next)
     {
         next = block.next;
@@ -144,7 +144,7 @@ fn search(memory: &Memory, mappings: &[Mapping]) -> Option<RawBlock> {
     let heap = mappings.iter().filter(|mapping| mapping.name == "[heap]");
     // programs with another allocator keep small objects in anonymous memory
     let others = mappings.iter().filter(|mapping| mapping.may_hold_ram());
-    let mut budget_bytes = SEARCH_MAX_BYTES;
+    let mut budget_bytes = MAX_SEARCH_BYTES;
     let mut chunk = vec![0; CHUNK_BYTES];
     for mapping in heap.chain(others) {
         let mut at = mapping.start;
@@ -206,7 +206,7 @@ fn search_chunk(memory: &Memory, bytes: &[u8], at: u64, starts: &[(u64, u64)]) -
 /// The machine's type without its `-machine` ending: an owner of the memory region, a few steps up.
 fn machine_above(memory: &Memory, region: u64) -> Option<String> {
     let mut object = region;
-    for _ in 0..PARENTS_MAX {
+    for _ in 0..MAX_PARENT_COUNT {
         object = word_at(memory, object.checked_add(OBJECT_PARENT)?)?;
         let class = word_at(memory, object)?;
         let kind = word_at(memory, class)?;
@@ -376,7 +376,7 @@ mod tests {
         let mut fake = fake();
         fake.block(0x11000, "a", 0x90_0000, (0x4000, 0x4000), 0x11000, 0x11000 + NEXT);
         let (blocks, _) = read(&fake.memory, &fake.mappings);
-        assert!(blocks.len() <= 2 * BLOCKS_MAX + 1);
+        assert!(blocks.len() <= 2 * MAX_BLOCK_COUNT + 1);
     }
 
     #[test]

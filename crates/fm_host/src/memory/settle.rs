@@ -12,17 +12,17 @@ use super::reading::Memory;
 const PAGE_BYTES: usize = 4096;
 const CHUNK_BYTES: usize = 64 << 10;
 /// Readings of the whole region before giving up.
-pub(super) const READINGS_MAX: u32 = 256;
+pub(super) const MAX_READING_COUNT: u32 = 256;
 /// Readings of the hot pages between two of the whole.
-const HOT_READINGS_MAX: u32 = 128;
+const MAX_HOT_READING_COUNT: u32 = 128;
 /// With more hot pages than this the guest is rewriting the region: all is read anew.
-const HOT_PAGES_MAX: usize = 64;
+const MAX_HOT_PAGE_COUNT: usize = 64;
 
 /// The `len_bytes` bytes at `address` as they were at one instant, or nothing if they did not hold still.
 pub(super) fn read(memory: &Memory, address: u64, len_bytes: usize) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = vec![0; len_bytes];
     let mut hot: Vec<usize> = Vec::new();
-    for _ in 0..READINGS_MAX {
+    for _ in 0..MAX_READING_COUNT {
         memory.read_exact_at(&mut bytes, address)?;
         let still = read_hot(memory, address, &mut bytes, &hot)?;
         let changed = changed_pages(memory, address, &bytes)?;
@@ -33,7 +33,7 @@ pub(super) fn read(memory: &Memory, address: u64, len_bytes: usize) -> io::Resul
         hot.extend(changed);
         hot.sort_unstable();
         hot.dedup();
-        if hot.len() > HOT_PAGES_MAX {
+        if hot.len() > MAX_HOT_PAGE_COUNT {
             hot.clear();
         }
     }
@@ -43,7 +43,7 @@ pub(super) fn read(memory: &Memory, address: u64, len_bytes: usize) -> io::Resul
 /// Reads the hot pages into `bytes` until they read the same twice in a row; whether they did.
 fn read_hot(memory: &Memory, address: u64, bytes: &mut [u8], hot: &[usize]) -> io::Result<bool> {
     let mut page_bytes = [0; PAGE_BYTES];
-    for _ in 0..HOT_READINGS_MAX {
+    for _ in 0..MAX_HOT_READING_COUNT {
         let mut same = true;
         for page in hot {
             let offset = page.saturating_mul(PAGE_BYTES);

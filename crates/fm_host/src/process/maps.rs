@@ -57,7 +57,7 @@ pub(super) fn parse(text: &[u8]) -> Result<Vec<Mapping>, String> {
 }
 
 /// How often a list is read that is torn each time.
-const READINGS_MAX: u32 = 16;
+const MAX_READING_COUNT: u32 = 16;
 
 /// The mappings in the text that `read` gives, which is read again where it is torn: the kernel hands the list out
 /// a page at a time, and between two of them a mapping that was handed out may have grown over the next.
@@ -69,7 +69,7 @@ pub(super) fn untorn<E>(
     loop {
         match parse(&read()?) {
             Ok(mappings) => return Ok(mappings),
-            Err(why) if readings == READINGS_MAX => return Err(malformed(why)),
+            Err(why) if readings == MAX_READING_COUNT => return Err(malformed(why)),
             Err(_) => readings += 1,
         }
     }
@@ -145,7 +145,7 @@ mod tests {
         .unwrap_err();
         assert_eq!(
             (error.as_str(), readings),
-            ("line 2 overlaps the one before", READINGS_MAX)
+            ("line 2 overlaps the one before", MAX_READING_COUNT)
         );
     }
 

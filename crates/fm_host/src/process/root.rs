@@ -12,7 +12,7 @@ use crate::regular::regular;
 
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 /// The kernel asks to try again while somebody renames folders on the way.
-const TRIES_MAX: usize = 64;
+const MAX_TRY_COUNT: usize = 64;
 /// Above the top there is only the top: this many steps lead there from wherever a process may be rooted.
 const STEPS_UP: usize = 512;
 
@@ -43,7 +43,7 @@ impl Root {
     }
 
     fn place(&self, path: &Path) -> io::Result<OwnedFd> {
-        for _ in 0..TRIES_MAX {
+        for _ in 0..MAX_TRY_COUNT {
             match rustix::fs::openat2(&self.dir, path, PLACE, Mode::empty(), ResolveFlags::IN_ROOT) {
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 // before Linux 5.6: absolute links then lead through our own root

@@ -12,8 +12,8 @@ use super::{InspectDocument, Kind};
 use crate::{Error, Result};
 use fm_saved::stream;
 
-/// No flash device of QEMU is larger: 64 MiB on Arm; four times that for whatever comes.
-pub(super) const MOST_BYTES: u64 = 256 << 20;
+/// Nothing larger is read as an image.
+pub(super) const MOST_BYTES: u64 = fm_formats::image::MAX_FLASH_BYTES;
 /// Small enough to stay in a core's cache between reading and hashing.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Padding is told from a volume's free space only behind this: no volume of `virt` firmware reaches so far.

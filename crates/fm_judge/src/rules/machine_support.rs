@@ -4,7 +4,7 @@ use super::text;
 use crate::finding::{AT_START, Told};
 use crate::messages;
 use crate::report::{Pair, Report};
-use crate::{Firmware, Outcome, Phase};
+use crate::{Firmware, MachineVendor, Outcome, Phase};
 
 /// QEMU removes a machine type when it is six years old, which is six major versions
 /// (QEMU `docs/about/deprecated.rst`, "Versioned machine types").
@@ -42,9 +42,17 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 Outcome::Compatible,
                 "QEMU keeps the machine types of earlier versions for six years",
             ),
+            None if machine.value.vendor() == Some(MachineVendor::RedHat) => (
+                Outcome::Unknown,
+                "this type is Red Hat's: QEMU of RHEL and its rebuilds has it, and drops it after some releases; no other has",
+            ),
+            None if machine.value.vendor() == Some(MachineVendor::Ubuntu) => (
+                Outcome::Unknown,
+                "this type is Ubuntu's: QEMU of that Ubuntu and of later ones has it, and no other",
+            ),
             None => (
                 Outcome::Unknown,
-                "the name is none of QEMU's own versioned types: a distribution's, another board's or a slip, and whether that QEMU has it is not known",
+                "the name is none of QEMU's own versioned types: another distribution's, another board's or a slip, and whether that QEMU has it is not known",
             ),
         }
     };

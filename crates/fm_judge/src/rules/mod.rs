@@ -37,21 +37,11 @@ mod store_layout;
 mod store_other;
 mod store_state;
 mod vars_size;
+mod wording;
 
-use alloc::string::String;
-
-use crate::finding::Told;
-use crate::report::{Pair, Report};
-use crate::{Known, Phase};
-
-/// A rule: the code of its findings, the page that explains them, the phases that it speaks of, and the function.
-#[derive(Debug)]
-pub(crate) struct Rule {
-    pub(crate) code: &'static str,
-    pub(crate) page: &'static str,
-    pub(crate) phases: &'static [Phase],
-    run: fn(&Pair<'_>, &mut Report),
-}
+use crate::Phase;
+use crate::report::{Pair, Report, Rule};
+use wording::{hex, missing, named, text};
 
 /// The rule in `$module`, with its page and the phases that it speaks of.
 macro_rules! rule {
@@ -119,40 +109,4 @@ pub(crate) fn run(pair: &Pair<'_>, report: &mut Report) {
             }
         }
     }
-}
-
-/// What a rule says when facts that it needs are missing on one side or both.
-fn missing(subject: &'static str, at_source: bool, at_destination: bool) -> Told {
-    let side = match (at_source, at_destination) {
-        (true, true) => "on either side",
-        (true, false) => "at the source",
-        _ => "at the destination",
-    };
-    Told::about(
-        subject,
-        alloc::format!("not known {side}: {subject}; nothing is promised without it"),
-    )
-}
-
-/// A file as a shell takes it: by its path, or by a word that says which file is meant.
-fn named(path: &Known<String>, word: &str) -> String {
-    let Some(path) = path.value() else {
-        return String::from(word);
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,".contains(c);
-    if path.chars().all(plain) && !path.starts_with('-') {
-        path.clone()
-    } else {
-        alloc::format!("'{}'", path.replace('\'', r"'\''"))
-    }
-}
-
-/// A size as QEMU's messages print it.
-fn hex(size_bytes: &u64) -> String {
-    alloc::format!("{size_bytes:#x}")
-}
-
-/// Any value that has a text.
-fn text(value: &impl alloc::string::ToString) -> String {
-    value.to_string()
 }

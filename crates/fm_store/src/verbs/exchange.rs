@@ -3,9 +3,9 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::{DESCRIPTOR_LIMIT_BYTES, IMAGE_LIMIT_BYTES, Store};
 use fm_formats::Reader;
 use fm_formats::volume::VolumeHeader;
+use crate::{MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -103,10 +103,10 @@ pub fn import(store: &Store, request: &Import<'_>) -> Result<Imported> {
             let source = path.display().to_string();
             let code = read_code(code)?;
             let vars_template = vars_template
-                .map(|path| read(path, IMAGE_LIMIT_BYTES))
+                .map(|path| read(path, MAX_FLASH_BYTES))
                 .transpose()?;
             let descriptor = descriptor
-                .map(|path| read(path, DESCRIPTOR_LIMIT_BYTES))
+                .map(|path| read(path, MAX_DESCRIPTOR_BYTES))
                 .transpose()?;
             // Where it came from is a remark, not a fact about the build: the first one stays.
             let source = Some(source.as_str()).filter(|_| {
@@ -156,7 +156,7 @@ pub fn export(store: &Store, text: &str, to: &Path, form: ExportForm<'_>) -> Res
 
 /// CODE, if it is what QEMU takes: raw, whole pages, and with a firmware volume in it.
 fn read_code(path: &Path) -> Result<Vec<u8>> {
-    let bytes = read(path, IMAGE_LIMIT_BYTES)?;
+    let bytes = read(path, MAX_FLASH_BYTES)?;
     let refused = |why: &str, remedy: &'static str| Error::Usage {
         message: format!("{} is no CODE image: {why}", path.display()),
         remedy: remedy.into(),

@@ -98,7 +98,7 @@ fn vars_bytes(domain: &Domain) -> Option<u64> {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let failed = |source| crate::Error::file("read", path, source);
     let len = path.metadata().map_err(failed)?.len();
-    if len > fm_store::IMAGE_LIMIT_BYTES {
+    if len > fm_store::MAX_FLASH_BYTES {
         return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
     }
     fs::read(path).map_err(failed)

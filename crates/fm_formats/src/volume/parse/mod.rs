@@ -10,7 +10,21 @@ use alloc::vec::Vec;
 use super::tree::{Damage, Limits, Node, NodeId, NodeKind, Tree};
 use crate::Error;
 
-pub(super) fn image(image: &[u8], limits: Limits) -> Tree<'_> {
+impl<'a> Tree<'a> {
+    /// Parses an image. Never fails: what cannot be read is padding, and damage is listed.
+    #[must_use]
+    pub fn parse(image: &'a [u8]) -> Self {
+        Self::parse_within(image, Limits::for_image(image.len()))
+    }
+
+    /// [`Self::parse`] with limits of the caller's choice.
+    #[must_use]
+    pub fn parse_within(image: &'a [u8], limits: Limits) -> Self {
+        walk(image, limits)
+    }
+}
+
+fn walk(image: &[u8], limits: Limits) -> Tree<'_> {
     let tree = Tree {
         image,
         decoded: Vec::new(),
@@ -69,7 +83,7 @@ impl Span {
 }
 
 /// Damages kept; an image of garbage has no need of more.
-const MOST_DAMAGES: usize = 1000;
+const MAX_DAMAGE_COUNT: usize = 1000;
 
 struct Walk<'a> {
     tree: Tree<'a>,
@@ -167,7 +181,7 @@ impl Walk<'_> {
     }
 
     fn record(&mut self, node: Option<NodeId>, buffer: usize, error: Error) {
-        if self.tree.damages.len() < MOST_DAMAGES {
+        if self.tree.damages.len() < MAX_DAMAGE_COUNT {
             self.tree.damages.push(Damage { node, buffer, error });
         }
     }

@@ -11,11 +11,11 @@ use crate::{Error, Guid, Reader, Result};
 
 /// A header is its fixed fields and a block map of one or two runs. One that says it is longer than this is
 /// text or code with the signature in it, and summing 64 KiB at each such place would take hours.
-const MOST_HEADER_BYTES: u16 = 4096;
+const MAX_HEADER_BYTES: u16 = 4096;
 /// Flash is erased in blocks: of content outside of volumes, shorter runs of one byte are a part.
 const BLOCK_BYTES: usize = 4096;
 /// On Arm and RISC-V the image starts with a jump to the code in its first volume.
-const MOST_JUMP_BYTES: usize = 4096;
+const MAX_JUMP_BYTES: usize = 4096;
 
 impl Walk<'_> {
     /// Bytes that may hold volumes anywhere; what lies between them is padding.
@@ -64,7 +64,7 @@ impl Walk<'_> {
         self.padding(span.take(before), None);
         if content.len != 0 && self.spend(content, None) {
             self.leaf(NodeKind::Padding { fill: None }, content, None);
-            if from != 0 || content.end() > MOST_JUMP_BYTES {
+            if from != 0 || content.end() > MAX_JUMP_BYTES {
                 self.damage(None, content, |offset| Error::Unexpected {
                     field: "flash outside of volumes",
                     offset,
@@ -219,7 +219,7 @@ impl Walk<'_> {
 fn plausible_header_len(bytes: &[u8]) -> Option<u16> {
     let raw: &RawVolumeHeader = Reader::new(bytes).raw("firmware volume header").ok()?;
     let len = raw.header_len_bytes.get();
-    (len <= MOST_HEADER_BYTES).then_some(len)
+    (len <= MAX_HEADER_BYTES).then_some(len)
 }
 
 /// The length that the block map gives the volume.

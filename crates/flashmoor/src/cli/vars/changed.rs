@@ -1,0 +1,16 @@
+//! What every verb that writes variables says at its end.
+
+use fm_jobs::vars::VarsChange;
+
+use super::{Context, Result, Status};
+use crate::render;
+
+/// Prints `change`, as text or as its document.
+pub(super) fn changed(context: &Context, change: &VarsChange) -> Result {
+    if context.output.wants_json() {
+        context.output.json(change);
+    } else {
+        render::vars::change(&context.output, change);
+    }
+    Ok(Status::Done)
+}

@@ -1,0 +1,27 @@
+//! Why a domain's XML cannot be read or edited.
+
+use std::path::PathBuf;
+
+/// Why XML is no domain, or cannot be pointed elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SavedError {
+    /// No XML.
+    #[error("the saved domain's XML cannot be read")]
+    Xml(#[from] roxmltree::Error),
+    /// XML of something else.
+    #[error("the XML is of a <{root}>, not of a <domain>")]
+    NoDomain {
+        /// Its outermost element.
+        root: String,
+    },
+    /// A domain without CODE flash.
+    #[error("the domain has no <loader> in its <os>: libvirt chose the firmware by itself, or it has none")]
+    NoLoader,
+    /// A path that XML cannot hold.
+    #[error("the path {} is no text", path.display())]
+    Path {
+        /// Which.
+        path: PathBuf,
+    },
+}
