@@ -102,7 +102,10 @@ impl Output {
 
     /// What failed, why, what to do: as text, or with `--json` as a document.
     pub(crate) fn error(&self, error: &Error) {
-        let failure = Failure::from(error);
+        let mut failure = Failure::from(error);
+        if let Some(typed) = error.typed_remedy() {
+            failure.remedy = Some(remedy::text(typed));
+        }
         let mut err = anstream::stderr();
         if self.json {
             match serde_json::to_string(&failure) {

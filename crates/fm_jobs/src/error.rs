@@ -194,6 +194,15 @@ impl Error {
         }
     }
 
+    /// What to do about it as data, where the error carries that; [`remedy`](Self::remedy) then has no words.
+    #[must_use]
+    pub fn typed_remedy(&self) -> Option<&fm_remedy::Remedy> {
+        match self {
+            Self::Migrate(crate::migrate::Error::Incompatible(refusal)) => refusal.remedy(),
+            _ => None,
+        }
+    }
+
     /// What to do about it, if there is something the user can do.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{self, Capture, Captured};
-use crate::check::{self, Images, PhaseDocument};
+use crate::check::{self, Images, PhaseDocument, Wording};
 use crate::on_disk::{self, Absent};
 use crate::{Error, Result};
 
@@ -99,7 +99,7 @@ pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<C
 ///
 /// # Errors
 /// If what [`before`] remembered can't be read.
-pub fn after(store: &Store) -> Result<After> {
+pub fn after(store: &Store, wording: Wording) -> Result<After> {
     let Some(mut memory) = recall(store)? else {
         return Ok(After {
             schema: "flashmoor/guard/1",
@@ -113,7 +113,7 @@ pub fn after(store: &Store) -> Result<After> {
         let Some(guest) = running.iter().find(|guest| guest.pid() == captured.pid) else {
             return false;
         };
-        let drift = drift(captured, guest, &images);
+        let drift = drift(captured, guest, &images, wording);
         let is_told = drift.is_some();
         drifting.extend(drift);
         !is_told
@@ -134,7 +134,7 @@ pub fn after(store: &Store) -> Result<After> {
     })
 }
 
-fn drift(captured: &Captured, guest: &Guest, images: &Images) -> Option<Drift> {
+fn drift(captured: &Captured, guest: &Guest, images: &Images, wording: Wording) -> Option<Drift> {
     let path = captured.code.path.clone()?;
     let unit = guest.flash_unit(0).ok()?;
     let (mut file_sha256, mut file_size_bytes, mut file_unknown) = (None, None, None);
@@ -149,7 +149,7 @@ fn drift(captured: &Captured, guest: &Guest, images: &Images) -> Option<Drift> {
     }
     let (cold_boot, not_judged) = match (&file_unknown, check::cold_boot(guest, images)) {
         (Some(why), _) => (None, Some(why.clone())),
-        (None, Ok(phase)) => (phase, None),
+        (None, Ok(phase)) => (phase.map(|phase| PhaseDocument::new(&phase, wording)), None),
         (None, Err(error)) => (None, Some(in_one_line(&error))),
     };
     Some(Drift {

@@ -34,7 +34,7 @@ pub mod vars;
 
 pub use error::{Class, Error, Mismatch};
 
-pub use fm_judge::{Confidential, Outcome};
+pub use fm_judge::{Confidential, Evidence, Outcome};
 pub use fm_store::Store;
 
 /// What every job returns.

@@ -29,6 +29,7 @@
 extern crate alloc;
 
 mod effect;
+mod evidence;
 mod facts;
 mod features;
 mod finding;
@@ -41,10 +42,11 @@ mod rules;
 mod verdict;
 
 pub use effect::Effect;
+pub use evidence::Evidence;
 pub use facts::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Soundness, StoreState, VarsUnit};
 pub use features::Features;
-pub use finding::{Finding, Seen};
-pub use known::{Contradiction, Fact, Known, Say};
+pub use finding::{Finding, ObservedValue};
+pub use known::{Contradiction, DisplayValue, Fact, Known};
 pub use machine::{MachineFamily, MachineType, ParseVersionError, QemuVersion};
 pub use outcome::{Outcome, Phase};
 pub use verdict::{PhaseVerdict, Verdict, arrival, cold_boot, judge};

@@ -9,7 +9,7 @@ use fm_jobs::Error;
 use fm_jobs::guard::{self, Manager};
 
 use super::{Context, Result, Status};
-use crate::render::{capture as render, plain};
+use crate::render::{capture as render, plain, remedy};
 
 /// Capture what running guests use before a package upgrade replaces it
 #[derive(Debug, Args)]
@@ -185,7 +185,10 @@ impl Before {
 impl After {
     fn run(&self, context: &Context) -> Result {
         bound(context, self.timeout, 0);
-        match context.store().and_then(|store| guard::after(&store)) {
+        match context
+            .store()
+            .and_then(|store| guard::after(&store, remedy::WORDING))
+        {
             Ok(after) => context.output.document(&after, render::drift),
             Err(error) => {
                 context.output.remark(format_args!(
