@@ -42,7 +42,7 @@ use crate::render::{self, Output};
     max_term_width = 100,
     arg_required_else_help = true
 )]
-struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]

@@ -1,7 +1,7 @@
 //! `check`, `check --matrix` and `explain` on real firmware.
 
 use assert_cmd::Command;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn flashmoor(words: &[&str]) -> std::process::Output {
     let mut command = Command::cargo_bin("flashmoor").expect("the binary is built");
@@ -84,6 +84,17 @@ fn a_2m_guest_cannot_move_to_a_4m_build_and_qemus_words_are_foretold() {
             .as_str()
             .is_some_and(|text| text.contains("vars convert"))
     );
+    assert_eq!(
+        layout["actions"],
+        json!([{"action": "convert_vars", "vars": fixture(SMALL[1]), "target": {"layout": "4M"}}])
+    );
+    assert_eq!(
+        size["actions"],
+        json!([
+            {"action": "make_offer", "guest": null},
+            {"action": "prepare", "offer": null, "with_vars": false},
+        ])
+    );
 }
 
 #[test]
@@ -130,6 +141,10 @@ fn what_is_not_told_is_unknown_and_named() {
         machine["remedy"]
             .as_str()
             .is_some_and(|text| text.contains("--machine"))
+    );
+    assert_eq!(
+        machine["actions"],
+        json!([{"action": "give", "input": "machine_type", "value": null}])
     );
 }
 

@@ -15,9 +15,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{self, Capture, Captured};
+
 use crate::{Error, Result};
 use fm_check::next_boot_code::{self, Absent};
-use fm_check::{Images, PhaseDocument};
+use fm_check::{Images, PhaseDocument, Wording};
 
 pub use hook::{Hook, Install, Manager, Status, install, status, uninstall};
 pub use packages::{Leaving, read_apt, read_files};
@@ -99,7 +100,7 @@ pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<C
 ///
 /// # Errors
 /// If what [`before`] remembered can't be read.
-pub fn after(store: &Store) -> Result<After> {
+pub fn after(store: &Store, wording: Wording) -> Result<After> {
     let Some(mut memory) = recall(store)? else {
         return Ok(After {
             schema: "flashmoor/guard/1",
@@ -113,7 +114,7 @@ pub fn after(store: &Store) -> Result<After> {
         let Some(guest) = running.iter().find(|guest| guest.pid() == captured.pid) else {
             return false;
         };
-        let drift = drift(captured, guest, &images);
+        let drift = drift(captured, guest, &images, wording);
         let is_told = drift.is_some();
         drifting.extend(drift);
         !is_told
@@ -134,7 +135,7 @@ pub fn after(store: &Store) -> Result<After> {
     })
 }
 
-fn drift(captured: &Captured, guest: &Guest, images: &Images) -> Option<Drift> {
+fn drift(captured: &Captured, guest: &Guest, images: &Images, wording: Wording) -> Option<Drift> {
     let path = captured.code.path.clone()?;
     let unit = guest.flash_unit(0).ok()?;
     let (mut file_sha256, mut file_size_bytes, mut file_unknown) = (None, None, None);
@@ -149,7 +150,7 @@ fn drift(captured: &Captured, guest: &Guest, images: &Images) -> Option<Drift> {
     }
     let (cold_boot, not_judged) = match (&file_unknown, fm_check::cold_boot(guest, images)) {
         (Some(why), _) => (None, Some(why.clone())),
-        (None, Ok(phase)) => (phase, None),
+        (None, Ok(phase)) => (phase.map(|phase| PhaseDocument::new(&phase, wording)), None),
         (None, Err(error)) => (None, Some(in_one_line(&error))),
     };
     Some(Drift {

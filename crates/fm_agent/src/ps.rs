@@ -13,14 +13,13 @@ use std::sync::{Mutex, PoisonError};
 
 use fm_formats::Sha256;
 use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line, open_regular};
-use fm_remedy::Failure as _;
+use fm_judge::Phase;
 
 use contents::{Contents, KEEP_MAX_BYTES};
 pub use document::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars};
 use names::Names;
 
-use fm_check::Destination;
-use fm_check::next_boot_code::{self, Absent};
+use fm_check::{Destination, PhaseDocument, Wording};
 use secure_boot::Builds;
 
 /// Guests are looked at side by side, but not by more threads than this.
@@ -35,6 +34,8 @@ pub struct Request {
     pub to: Option<PathBuf>,
     /// The version of that host's QEMU.
     pub to_qemu: Option<String>,
+    /// How findings are put into words.
+    pub wording: Wording,
 }
 
 /// What all guests of a listing are compared with.
@@ -43,6 +44,7 @@ struct Scene {
     names: Names,
     builds: Builds,
     destination: Option<Destination>,
+    wording: Wording,
 }
 
 /// Lists the guests.
@@ -60,6 +62,7 @@ pub fn ps(request: &Request) -> crate::Result<Ps> {
         names: Names::open(store, &mut listing.remarks),
         builds: Builds::default(),
         destination: destination.transpose()?,
+        wording: request.wording,
     };
     let next = AtomicUsize::new(0);
     let rows = Mutex::new(Vec::with_capacity(listing.guests.len()));
@@ -129,7 +132,7 @@ impl Scene {
             .destination
             .as_ref()
             .filter(|_| code.is_some())
-            .and_then(|destination| migration(guest, destination, &mut remarks));
+            .and_then(|destination| migration(guest, destination, self.wording, &mut remarks));
         PsGuest {
             pid: guest.pid(),
             name: guest.name().map(str::to_owned),
@@ -258,18 +261,23 @@ fn said(error: &fm_host::Error) -> String {
 }
 
 /// Whether `guest` could go there while it runs; what keeps that from being judged becomes a remark.
-fn migration(guest: &Guest, destination: &Destination, remarks: &mut Vec<String>) -> Option<PsMigration> {
-    let check = match destination.judge(guest) {
-        Ok(check) => check?,
+fn migration(
+    guest: &Guest,
+    destination: &Destination,
+    wording: Wording,
+    remarks: &mut Vec<String>,
+) -> Option<PsMigration> {
+    let checked = match destination.judge(guest) {
+        Ok(checked) => checked?,
         Err(error) => {
             remarks.push(format!("a migration is not judged: {}", in_one_line(&error)));
             return None;
         }
     };
-    let mut phase = check.phases.live_migration;
+    let mut phase = PhaseDocument::new(checked.verdict.phase(Phase::LiveMigration), wording);
     phase.findings.retain(|finding| finding.outcome != "compatible");
     Some(PsMigration {
-        to: check.destination,
+        to: checked.destination,
         outcome: phase.outcome,
         findings: phase.findings,
     })

@@ -4,10 +4,10 @@ use std::io::Read as _;
 use std::path::Path;
 
 use fm_host::Guest;
-use fm_judge::{Block, CodeUnit, Facts, Firmware, Known};
+use fm_judge::{Block, CodeUnit, Evidence, Facts, Firmware, Known};
 use fm_store::MAX_FLASH_BYTES;
 
-use super::gather::{Side, machine};
+use super::gather::{self, Side, machine};
 use super::{guest, image};
 use crate::Result;
 use fm_images::inspect::Flash;
@@ -18,10 +18,10 @@ pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
         return Ok(None);
     };
     let mut facts = Facts::default();
-    let evidence = format!("{}, read from its memory", guest.label());
-    let on_line = format!("the command line of {}, -bios", guest.label());
+    let evidence = Evidence::GuestMemory(guest.label());
+    let on_line = Evidence::GuestCommandLine(guest.label()).part("-bios");
     facts.firmware = Known::new(Firmware::Bios, on_line.clone());
-    facts.vars.present = Known::new(false, "firmware given with -bios has no VARS device");
+    facts.vars.present = Known::new(false, gather::no_vars_with_bios());
     if let Ok(version) = guest.qemu_version()?.text.parse() {
         facts.qemu = Known::new(version, evidence.clone());
     }
@@ -45,14 +45,14 @@ pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
             name: block.name.clone(),
             size_bytes: block.used_bytes,
         });
-        facts.blocks = Known::new(blocks.collect(), format!("{evidence}, blocks"));
+        facts.blocks = Known::new(blocks.collect(), evidence.part("blocks"));
         facts.deduce()?;
     }
     guest::command_line(guest, &mut facts);
     Ok(Some(Side {
-        name: evidence,
+        name: evidence.to_string(),
         facts,
-        who: guest::running(guest),
+        target: guest::running(guest),
     }))
 }
 
@@ -61,6 +61,6 @@ fn code_in(guest: &Guest, path: &Path) -> Option<CodeUnit> {
     let file = guest.process().root().ok()?.open(path).ok()?;
     let mut bytes = Vec::new();
     file.take(MAX_FLASH_BYTES).read_to_end(&mut bytes).ok()?;
-    let evidence = path.display().to_string();
+    let evidence = Evidence::File(path.display().to_string());
     image::code_of(&Flash::from_bytes(&bytes, "raw"), &evidence, None).ok()?
 }

@@ -1,11 +1,29 @@
 //! The document of a check: `flashmoor/check/1`.
 
-use fm_judge::{Finding, Outcome, Phase, PhaseVerdict, Seen, Verdict};
+use fm_judge::{Finding, ObservedValue, Outcome, Phase, PhaseVerdict};
+use fm_remedy::{Action, Remedy};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::gather::Side;
-use super::who::Who;
+use super::Checked;
+
+/// How an interface puts into words what the judge gives as data. By default no command and no option is named.
+#[derive(Debug, Clone, Copy)]
+pub struct Wording {
+    /// What to do.
+    pub remedy: fn(&Remedy) -> String,
+    /// Where a value was read.
+    pub evidence: fn(&fm_judge::Evidence) -> String,
+}
+
+impl Default for Wording {
+    fn default() -> Self {
+        Self {
+            remedy: |remedy| remedy.advice.to_string(),
+            evidence: ToString::to_string,
+        }
+    }
+}
 
 /// What a firmware change does to a guest, phase by phase.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -62,8 +80,10 @@ pub struct FindingDocument {
     pub evidence: Evidence,
     /// Why it matters.
     pub why: String,
-    /// What to do about it.
+    /// What to do about it, in words.
     pub remedy: Option<String>,
+    /// What carries that out, in the order in which it is done; a subject that is null is not known.
+    pub actions: Vec<Action>,
     /// What QEMU prints when it is tried, without the program's name before it.
     pub qemu_message: Option<String>,
     /// What a cold boot does to the guest and its variables, where the finding foretells that: `kept`,
@@ -95,26 +115,21 @@ pub struct Candidate {
 }
 
 impl Check {
-    /// The document of `verdict`.
+    /// The document of `checked`.
     #[must_use]
-    pub(super) fn new(
-        source: &Side,
-        destination: String,
-        verdict: &Verdict,
-        candidates: Vec<Candidate>,
-    ) -> Self {
-        let phase = |phase| PhaseDocument::new(verdict.phase(phase), &source.who);
+    pub fn new(checked: &Checked, wording: Wording) -> Self {
+        let phase = |phase| PhaseDocument::new(checked.verdict.phase(phase), wording);
         Self {
             schema: "flashmoor/check/1".into(),
-            source: source.name.clone(),
-            destination,
-            outcome: verdict.outcome().to_string(),
+            source: checked.source.clone(),
+            destination: checked.destination.clone(),
+            outcome: checked.verdict.outcome().to_string(),
             phases: Phases {
                 live_migration: phase(Phase::LiveMigration),
                 warm_reset: phase(Phase::WarmReset),
                 cold_boot: phase(Phase::ColdBoot),
             },
-            candidates,
+            candidates: checked.candidates.clone(),
         }
     }
 
@@ -130,8 +145,10 @@ impl Check {
 }
 
 impl PhaseDocument {
-    fn new(verdict: &PhaseVerdict, who: &Who) -> Self {
-        let finding = |finding| FindingDocument::new(finding, who);
+    /// The document of one phase.
+    #[must_use]
+    pub fn new(verdict: &PhaseVerdict, wording: Wording) -> Self {
+        let finding = |finding| FindingDocument::new(finding, wording);
         Self {
             outcome: verdict.outcome().to_string(),
             findings: verdict.findings().iter().map(finding).collect(),
@@ -140,9 +157,14 @@ impl PhaseDocument {
 }
 
 impl FindingDocument {
-    fn new(finding: &Finding, who: &Who) -> Self {
-        let value = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.value.clone());
-        let evidence = |seen: &Option<Seen>| seen.as_ref().map(|seen| seen.evidence.clone());
+    /// The document of one finding.
+    #[must_use]
+    pub fn new(finding: &Finding, wording: Wording) -> Self {
+        let value = |side: &Option<ObservedValue>| side.as_ref().map(|observed| observed.value.clone());
+        let evidence = |side: &Option<ObservedValue>| {
+            let observed = side.as_ref()?;
+            Some((wording.evidence)(&observed.evidence))
+        };
         Self {
             code: finding.code.into(),
             outcome: finding.outcome.to_string(),
@@ -154,7 +176,12 @@ impl FindingDocument {
                 destination: evidence(&finding.destination),
             },
             why: finding.why.clone(),
-            remedy: finding.remedy.as_deref().map(|remedy| who.remedy(remedy)),
+            remedy: finding.remedy.as_ref().map(wording.remedy),
+            actions: finding
+                .remedy
+                .iter()
+                .flat_map(|remedy| remedy.actions.clone())
+                .collect(),
             qemu_message: finding.qemu_message.clone(),
             effect: finding.effect.map(|effect| effect.to_string()),
         }

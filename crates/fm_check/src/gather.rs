@@ -3,18 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use fm_judge::{
-    CodeUnit, Confidential, Contradiction, Facts, Firmware, Known, MachineType, QemuVersion, VarsUnit,
+    CodeUnit, Confidential, Contradiction, Evidence, Facts, Firmware, Known, MachineType, QemuVersion,
+    VarsUnit,
 };
 use fm_remedy::{Input, Remedy};
 
-use super::who::Who;
+use super::remedy_target::RemedyTarget;
 use super::{guest, host, image, roms};
 use crate::{Error, Result};
 use fm_images::inspect::Cache;
 
 /// What the user said of one side.
 #[derive(Debug, Clone, Default)]
-pub struct Words {
+pub struct SideSpec {
     /// A guest (pid, name, uuid, QMP socket).
     pub guest: Option<String>,
     /// An offer file.
@@ -35,10 +36,15 @@ pub struct Words {
     pub machine: Option<String>,
     /// The QEMU version.
     pub qemu: Option<String>,
-    /// Whether the machine has system management mode.
-    pub smm: Option<bool>,
-    /// Whether only that mode may write flash.
-    pub secure_flash: Option<bool>,
+}
+
+/// Which side a fact is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Where the guest is.
+    Source,
+    /// Where it shall go.
+    Destination,
 }
 
 /// What holds for both sides.
@@ -63,12 +69,12 @@ pub struct Options {
 pub(super) struct Side {
     pub(super) name: String,
     pub(super) facts: Facts,
-    pub(super) who: Who,
+    pub(super) target: RemedyTarget,
 }
 
 /// Facts of the source.
-pub(super) fn source(words: &Words, options: &Options, store: Option<&Path>) -> Result<Side> {
-    let mut sides = sides(words, store)?;
+pub(super) fn source(spec: &SideSpec, options: &Options, store: Option<&Path>) -> Result<Side> {
+    let mut sides = sides(spec, store)?;
     if sides.len() > 1 {
         return Err(Error::Usage {
             message: "the source is a folder with several builds, so it does not say which the guest has"
@@ -79,16 +85,16 @@ pub(super) fn source(words: &Words, options: &Options, store: Option<&Path>) -> 
     let mut side = sides.pop().unwrap_or_else(|| Side {
         name: "unknown".into(),
         facts: Facts::default(),
-        who: Who::Nobody,
+        target: RemedyTarget::Nobody,
     });
-    told(&mut side.facts, words, options, "--from")?;
+    apply_overrides(&mut side.facts, spec, options, Role::Source)?;
     Ok(side)
 }
 
 /// The sides that a destination can be, as `source`'s guest would meet them.
 pub(super) fn adapted(
     mut sides: Vec<Side>,
-    words: &Words,
+    spec: &SideSpec,
     options: &Options,
     source: &Side,
 ) -> Result<Vec<Side>> {
@@ -108,18 +114,18 @@ pub(super) fn adapted(
             ),
         });
     }
-    let roms = match words.roms.as_slice() {
+    let roms = match spec.roms.as_slice() {
         [] => Known::default(),
         folders => roms::sizes(folders)?,
     };
     for side in &mut sides {
         side.facts.roms.clone_from(&roms);
         own_store(side, &source.facts);
-        told(&mut side.facts, words, options, "--to")?;
-        if !side.facts.machine.is_known() && words.machine.is_none() && options.machine.is_none() {
+        apply_overrides(&mut side.facts, spec, options, Role::Destination)?;
+        if !side.facts.machine.is_known() && spec.machine.is_none() && options.machine.is_none() {
             // A guest keeps its machine type wherever it goes, unless somebody says otherwise.
             if let Some(machine) = source.facts.machine.fact() {
-                let evidence = format!("{}; a guest keeps its machine type", machine.evidence);
+                let evidence = machine.evidence.so("a guest keeps its machine type");
                 side.facts.machine = Known::new(machine.value.clone(), evidence);
             }
         }
@@ -162,7 +168,7 @@ fn own_store(side: &mut Side, source: &Facts) {
             vars.declared_format = template.declared_format;
         }
         if let Some(present) = source.vars.present.fact() {
-            let evidence = format!("{}; the guest's own store goes along", present.evidence);
+            let evidence = present.evidence.so("the guest's own store goes along");
             vars.present = Known::new(present.value, evidence);
         }
     } else if let Some(blank) = blank {
@@ -179,16 +185,16 @@ fn own_store(side: &mut Side, source: &Facts) {
     }
 }
 
-/// Every side that the words can mean: one, or one for each build of a folder; none if nothing was named.
-pub(super) fn sides(words: &Words, store: Option<&Path>) -> Result<Vec<Side>> {
+/// Every side that the specification can mean: one, or one for each build of a folder; none if nothing was named.
+pub(super) fn sides(spec: &SideSpec, store: Option<&Path>) -> Result<Vec<Side>> {
     let cache = Cache::open(store);
     let cache = cache.as_ref();
     let mut sides = match (
-        &words.guest,
-        &words.offer,
-        &words.host_firmware,
-        &words.code,
-        &words.bios,
+        &spec.guest,
+        &spec.offer,
+        &spec.host_firmware,
+        &spec.code,
+        &spec.bios,
     ) {
         (Some(guest), None, None, None, None) => vec![guest::from_guest(guest)?],
         (None, Some(path), None, None, None) => vec![guest::from_offer_file(path, store, cache)?],
@@ -203,19 +209,19 @@ pub(super) fn sides(words: &Words, store: Option<&Path>) -> Result<Vec<Side>> {
             });
         }
     };
-    if sides.is_empty() && (words.vars.is_some() || words.no_vars) {
+    if sides.is_empty() && (spec.vars.is_some() || spec.no_vars) {
         sides.push(Side {
             name: "unknown firmware".into(),
             facts: Facts::default(),
-            who: Who::Nobody,
+            target: RemedyTarget::Nobody,
         });
     }
     for side in &mut sides {
-        if let Some(path) = &words.vars {
+        if let Some(path) = &spec.vars {
             side.facts.vars = image::vars_file(path)?;
-        } else if words.no_vars {
+        } else if spec.no_vars {
             side.facts.vars = VarsUnit {
-                present: Known::new(false, "--no-vars"),
+                present: Known::new(false, Evidence::Input(Input::NoVars)),
                 ..VarsUnit::default()
             };
         }
@@ -223,75 +229,85 @@ pub(super) fn sides(words: &Words, store: Option<&Path>) -> Result<Vec<Side>> {
     Ok(sides)
 }
 
-/// What the options say; they must not contradict what was found.
-pub(super) fn told(facts: &mut Facts, words: &Words, options: &Options, prefix: &str) -> Result<()> {
-    let both = |what: &str| format!("the option --{what}");
-    let one = |what: &str| format!("the option {prefix}-{what}");
-    if let Some(text) = &words.qemu {
+/// What the request says of a side; it must not contradict what was found.
+pub(super) fn apply_overrides(
+    facts: &mut Facts,
+    spec: &SideSpec,
+    options: &Options,
+    role: Role,
+) -> Result<()> {
+    if let Some(text) = &spec.qemu {
         let version: QemuVersion = text.parse().map_err(|error| Error::Usage {
             message: format!("{error}"),
             remedy: "qemu-system-x86_64 -version prints it".into(),
         })?;
-        let option = if prefix == "--from" {
-            "qemu-from"
-        } else {
-            "qemu-to"
-        };
         // `7.2` is not another version than the 7.2.22 that runs.
         if !facts.qemu.value().is_some_and(|known| known.is_meant_by(text)) {
-            facts.qemu.learn("the QEMU version", version, both(option))?;
+            let given = Evidence::Input(role.qemu());
+            facts.qemu.learn("the QEMU version", version, given)?;
         }
     }
-    if let Some((text, evidence)) = words
-        .machine
-        .as_ref()
-        .map(|text| (text, one("machine")))
-        .or_else(|| options.machine.as_ref().map(|text| (text, both("machine"))))
-    {
-        machine(facts, text, &evidence)?;
+    if let Some(text) = &spec.machine {
+        machine(facts, text, &Evidence::Input(role.machine()))?;
+    } else if let Some(text) = &options.machine {
+        machine(facts, text, &Evidence::Input(Input::MachineType(None)))?;
     }
-    for (fact, subject, value, evidence) in [
-        (&mut facts.smm, "system management mode", words.smm, one("smm")),
+    let switch = |is_on: bool| if is_on { "on" } else { "off" };
+    let switches: [(&mut Known<bool>, _, _, fn(&'static str) -> Input); 4] = [
+        (&mut facts.smm, "system management mode", options.smm, Input::Smm),
         (
             &mut facts.secure_flash,
             "secure flash",
-            words.secure_flash,
-            one("secure-flash"),
+            options.secure_flash,
+            Input::SecureFlash,
         ),
-        (&mut facts.tpm, "a TPM", options.tpm, both("tpm")),
-        (&mut facts.s3, "suspend to RAM", options.s3, both("s3")),
-    ] {
+        (&mut facts.tpm, "a TPM", options.tpm, Input::Tpm),
+        (&mut facts.s3, "suspend to RAM", options.s3, Input::S3),
+    ];
+    for (fact, subject, value, input) in switches {
         if let Some(value) = value {
-            fact.learn(subject, value, evidence)?;
+            fact.learn(subject, value, Evidence::Input(input(switch(value))))?;
         }
     }
-    if let (None, Some(smm)) = (words.smm, options.smm) {
-        facts.smm.learn("system management mode", smm, both("smm"))?;
-    }
-    if let (None, Some(secure)) = (words.secure_flash, options.secure_flash) {
-        facts
-            .secure_flash
-            .learn("secure flash", secure, both("secure-flash"))?;
-    }
     if let Some(kind) = options.confidential {
-        facts
-            .confidential
-            .learn("memory encryption", kind, both("confidential"))?;
+        let given = Evidence::Input(Input::Confidential);
+        facts.confidential.learn("memory encryption", kind, given)?;
     }
     Ok(())
 }
 
+impl Role {
+    fn qemu(self) -> Input {
+        match self {
+            Self::Source => Input::SourceQemu,
+            Self::Destination => Input::DestinationQemu,
+        }
+    }
+
+    fn machine(self) -> Input {
+        match self {
+            Self::Source => Input::SourceMachine,
+            Self::Destination => Input::DestinationMachine,
+        }
+    }
+}
+
+/// Why there are no variables in flash where firmware is in ROM.
+pub(super) fn no_vars_with_bios() -> Evidence {
+    Evidence::Assumed("firmware given with -bios has no VARS device".into())
+}
+
 /// Reads what `-machine` says: the type, and of its properties those that firmware depends on.
-pub fn machine(facts: &mut Facts, text: &str, evidence: &str) -> Result<(), Contradiction> {
+pub fn machine(facts: &mut Facts, text: &str, evidence: &Evidence) -> Result<(), Contradiction> {
     let mut parts = text.split(',');
     let name = parts.next().unwrap_or_default();
     let name = name.strip_prefix("type=").unwrap_or(name);
     let machine = MachineType::new(name, facts.qemu.value().copied());
     let meant = match facts.qemu.value() {
         Some(qemu) if machine.name() != name => {
-            format!("{evidence}, where {name} means {machine} in QEMU {qemu}")
+            evidence.part(format!("where {name} means {machine} in QEMU {qemu}"))
         }
-        _ => evidence.to_owned(),
+        _ => evidence.clone(),
     };
     facts.machine.learn("the machine type", machine, meant)?;
     for part in parts {
@@ -307,15 +323,15 @@ pub fn machine(facts: &mut Facts, text: &str, evidence: &str) -> Result<(), Cont
 /// Firmware in a file given to `-bios`.
 pub(super) fn from_bios(path: &Path, cache: Option<&Cache>) -> Result<Side> {
     let mut facts = Facts {
-        firmware: Known::new(Firmware::Bios, "the option for a -bios file"),
+        firmware: Known::new(Firmware::Bios, "the file was named for -bios"),
         code: image::code_file(path, cache)?,
         ..Facts::default()
     };
-    facts.vars.present = Known::new(false, "firmware given with -bios has no VARS device");
+    facts.vars.present = Known::new(false, no_vars_with_bios());
     Ok(Side {
         name: path.display().to_string(),
         facts,
-        who: Who::Nobody,
+        target: RemedyTarget::Nobody,
     })
 }
 
@@ -356,7 +372,7 @@ pub(super) fn of_code(path: &Path, code: CodeUnit) -> Side {
             code,
             ..Facts::default()
         },
-        who: Who::Nobody,
+        target: RemedyTarget::Nobody,
     }
 }
 
@@ -370,3 +386,6 @@ fn from_build(build: &fm_store::Build, cache: Option<&Cache>) -> Result<Side> {
     }
     Ok(side)
 }
+
+#[cfg(test)]
+mod tests;

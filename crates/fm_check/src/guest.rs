@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use fm_formats::Sha256;
 use fm_host::{Encryption, Guest, GuestMemory};
-use fm_judge::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Known};
+use fm_judge::{Block, CodeUnit, Confidential, Evidence, Facts, Firmware, Format, Known};
 
 use super::gather::{Side, machine};
-use super::who::Who;
+use super::remedy_target::RemedyTarget;
 use super::{bios, image};
 use crate::Result;
 use crate::next_boot_code;
@@ -38,7 +38,7 @@ pub(super) fn from_guest(selector: &str) -> Result<Side> {
         return Ok(side);
     }
     let (guest, memory, offer) = offer::found(selector)?;
-    let evidence = format!("guest {selector}, read from its memory");
+    let evidence = Evidence::GuestMemory(format!("guest {selector}"));
     of_offered(&guest, &memory, &offer, &evidence, &Images::default())
 }
 
@@ -46,7 +46,7 @@ pub(super) fn from_guest(selector: &str) -> Result<Side> {
 pub(super) fn from_running(guest: &Guest, images: &Images) -> Result<Side> {
     let memory = guest.memory()?;
     let offer = offer::of_guest(guest, &memory, None)?;
-    let evidence = format!("{}, read from its memory", guest.label());
+    let evidence = Evidence::GuestMemory(guest.label());
     of_offered(guest, &memory, &offer, &evidence, images)
 }
 
@@ -54,21 +54,21 @@ fn of_offered(
     guest: &Guest,
     memory: &GuestMemory,
     offer: &Offer,
-    evidence: &str,
+    evidence: &Evidence,
     images: &Images,
 ) -> Result<Side> {
     let digest = fm_transfer::offer::code_digest(&offer)?;
     let code = images.unit(&digest, || {
         let short: String = offer.build.chars().take(12).collect();
         let bytes = flash(guest, memory, 0)?;
-        image::code_of(&Flash::from_bytes(&bytes, "raw"), &format!("build {short}"), None)
+        image::code_of(&Flash::from_bytes(&bytes, "raw"), &Evidence::Build(short), None)
             .ok()
             .flatten()
     });
     let mut side = from_offer(offer, evidence, code)?;
     if offer.vars.is_some()
         && let Some(bytes) = flash(guest, memory, 1)
-        && let Ok(unit) = image::vars_of(&bytes, &format!("{evidence}, vars"))
+        && let Ok(unit) = image::vars_of(&bytes, &evidence.part("vars"))
     {
         // how its file is encoded does not show in memory
         let old = side.facts.vars;
@@ -79,13 +79,13 @@ fn of_offered(
             ..unit
         };
     }
-    side.who = running(guest);
+    side.target = running(guest);
     command_line(guest, &mut side.facts);
     // Only here is the file that is named the guest's own.
     if let Some(path) = &offer.code.path
         && let Ok((digest, _)) = next_boot_code::digest(guest, guest.flash_unit(0)?)
     {
-        side.facts.code.on_disk = Known::new(digest, path.display().to_string());
+        side.facts.code.on_disk = Known::new(digest, Evidence::File(path.display().to_string()));
     }
     Ok(side)
 }
@@ -96,8 +96,8 @@ fn flash(guest: &Guest, memory: &GuestMemory, unit: u32) -> Option<Vec<u8>> {
 }
 
 /// A guest of this host, by the word with which commands find it.
-pub(super) fn running(guest: &Guest) -> Who {
-    Who::Running(
+pub(super) fn running(guest: &Guest) -> RemedyTarget {
+    RemedyTarget::Running(
         guest
             .name()
             .map_or_else(|| guest.pid().to_string(), str::to_owned),
@@ -107,7 +107,8 @@ pub(super) fn running(guest: &Guest) -> Who {
 /// What neither the memory nor an offer shows.
 pub(super) fn command_line(guest: &Guest, facts: &mut Facts) {
     let command = guest.command();
-    let at = |option: &str| format!("the command line of {}, {option}", guest.label());
+    let line = Evidence::GuestCommandLine(guest.label());
+    let at = |option: &'static str| line.part(option);
     if let Some(smm) = command.smm {
         facts.smm = Known::new(smm, at("-machine smm="));
     } else if guest.accelerator().as_deref() == Some("tcg") {
@@ -134,12 +135,12 @@ pub(super) fn command_line(guest: &Guest, facts: &mut Facts) {
 /// An offer in a file, of a guest that may be on another host.
 pub(super) fn from_offer_file(path: &Path, store: Option<&Path>, cache: Option<&Cache>) -> Result<Side> {
     let offer = offer::read(path)?;
-    let evidence = path.display().to_string();
+    let evidence = Evidence::Offer(path.display().to_string());
     let code = known_build(&fm_transfer::offer::code_digest(&offer)?, &offer, store, cache);
     let mut side = from_offer(&offer, &evidence, code)?;
-    side.who = match offer.saved {
-        true => Who::Saved,
-        false => Who::Offered {
+    side.target = match offer.saved {
+        true => RemedyTarget::Saved,
+        false => RemedyTarget::Offered {
             offer: path.to_owned(),
             name: offer.guest.name.clone(),
         },
@@ -160,9 +161,9 @@ pub(super) fn from_offer_file(path: &Path, store: Option<&Path>, cache: Option<&
     Ok(side)
 }
 
-fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<Side> {
+fn from_offer(offer: &Offer, evidence: &Evidence, code: Option<CodeUnit>) -> Result<Side> {
     let mut facts = Facts::default();
-    let at = |what: &str| format!("{evidence}, {what}");
+    let at = |field: &'static str| evidence.part(field);
     if let Ok(version) = offer.qemu_version.parse() {
         facts.qemu = Known::new(version, at("qemu_version"));
     }
@@ -173,7 +174,7 @@ fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<S
     facts.code = code.unwrap_or_else(|| offered_code(offer, &at));
     facts.code.sha256 = Known::new(fm_transfer::offer::code_digest(&offer)?, at("code.sha256"));
     facts.code.size_bytes = Known::new(offer.code.size_bytes, at("code.size_bytes"));
-    facts.code.format = format_of(offer.code.format.as_deref(), &at("code.format"));
+    facts.code.format = format_of(offer.code.format.as_deref(), at("code.format"));
     facts.code.path = Known::default();
     if let Some(path) = &offer.code.path {
         facts.code.path = Known::new(path.display().to_string(), at("code.path"));
@@ -181,7 +182,7 @@ fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<S
     facts.vars.present = Known::new(offer.vars.is_some(), at("vars"));
     if let Some(vars) = &offer.vars {
         facts.vars.size_bytes = Known::new(vars.size_bytes, at("vars.size_bytes"));
-        facts.vars.format = format_of(vars.format.as_deref(), &at("vars.format"));
+        facts.vars.format = format_of(vars.format.as_deref(), at("vars.format"));
         if let Some(path) = &vars.path {
             facts.vars.path = Known::new(path.display().to_string(), at("vars.path"));
         }
@@ -195,14 +196,14 @@ fn from_offer(offer: &Offer, evidence: &str, code: Option<CodeUnit>) -> Result<S
         facts.deduce()?;
     }
     Ok(Side {
-        name: evidence.to_owned(),
+        name: evidence.to_string(),
         facts,
-        who: Who::Nobody,
+        target: RemedyTarget::Nobody,
     })
 }
 
 /// What the offer itself says of a build that is not at hand; those of saved guests do.
-fn offered_code(offer: &Offer, at: &dyn Fn(&str) -> String) -> CodeUnit {
+fn offered_code(offer: &Offer, at: &dyn Fn(&'static str) -> Evidence) -> CodeUnit {
     let mut unit = CodeUnit::default();
     let Some(firmware) = &offer.firmware else {
         return unit;
@@ -235,7 +236,7 @@ fn known_build(
         .find(|unit| unit.sha256.value() == Some(digest))
 }
 
-fn format_of(word: Option<&str>, evidence: &str) -> Known<Format> {
+fn format_of(word: Option<&str>, evidence: Evidence) -> Known<Format> {
     match word {
         Some("raw") => Known::new(Format::Raw, evidence),
         Some("qcow2") => Known::new(Format::Qcow2, evidence),

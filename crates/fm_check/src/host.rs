@@ -4,13 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fm_formats::image::Feature;
-use fm_judge::{CodeUnit, Facts, Features, Firmware, Format, Known, VarsUnit};
 use fm_remedy::{Action, Input, Remedy};
+use fm_judge::{CodeUnit, Evidence, Facts, Features, Firmware, Format, Known, VarsUnit};
 use serde_json::Value;
 
 use super::gather::{Side, from_bios, from_file, of_code};
 use super::image;
-use super::who::Who;
+use super::remedy_target::RemedyTarget;
 use crate::{Error, Result};
 use fm_images::inspect::Cache;
 
@@ -148,12 +148,13 @@ fn from_descriptor(path: &Path, cache: Option<&Cache>) -> Result<Option<Side>> {
         _ => return Ok(None),
     };
     let Some(code) = code else { return Ok(None) };
-    let evidence = |what: &str| format!("{}, {what}", path.display());
+    let descriptor = Evidence::Descriptor(path.display().to_string());
+    let evidence = |field: &'static str| descriptor.part(field);
     let mut side = match found(path, code) {
         Some(file) if flash => from_file(&file, cache)?,
         Some(file) => from_bios(&file, cache)?,
         // A guest that is given this firmware does not start; that is an answer, and not a missing one.
-        None => missing(flash, &evidence(named_at)),
+        None => missing(flash, evidence(named_at)),
     };
     side.name = match found(path, code) {
         Some(file) => format!("{} by {}", file.display(), path.display()),
@@ -163,7 +164,7 @@ fn from_descriptor(path: &Path, cache: Option<&Cache>) -> Result<Option<Side>> {
     side.facts.code.path = Known::new(code.to_owned(), evidence(named_at));
     side.facts.code.declared_format = format_of(
         text("/mapping/executable/format"),
-        &evidence("mapping.executable.format"),
+        evidence("mapping.executable.format"),
     );
     let words = |pointer: &str| -> Vec<&str> {
         let list = value.pointer(pointer).and_then(Value::as_array);
@@ -178,22 +179,22 @@ fn from_descriptor(path: &Path, cache: Option<&Cache>) -> Result<Option<Side>> {
         side.facts.code.template_keys = as_template(&mut side, &template)?.keys;
         side.facts.vars.declared_format = format_of(
             text("/mapping/nvram-template/format"),
-            &evidence("mapping.nvram-template.format"),
+            evidence("mapping.nvram-template.format"),
         );
     }
     Ok(Some(side))
 }
 
 /// Firmware that a descriptor names and that is not there.
-fn missing(flash: bool, evidence: &str) -> Side {
+fn missing(flash: bool, evidence: Evidence) -> Side {
     let mut facts = Facts::default();
     let kind = if flash { Firmware::Flash } else { Firmware::Bios };
-    facts.firmware = Known::new(kind, evidence);
+    facts.firmware = Known::new(kind, &evidence);
     facts.code.present = Known::new(false, evidence);
     Side {
         name: String::new(),
         facts,
-        who: Who::Nobody,
+        target: RemedyTarget::Nobody,
     }
 }
 
@@ -234,7 +235,7 @@ fn found(descriptor: &Path, name: &str) -> Option<PathBuf> {
     beside.chain([PathBuf::from(name)]).find(|path| path.is_file())
 }
 
-fn format_of(word: Option<&str>, evidence: &str) -> Known<Format> {
+fn format_of(word: Option<&str>, evidence: Evidence) -> Known<Format> {
     match word {
         None | Some("raw") => Known::new(Format::Raw, evidence),
         Some("qcow2") => Known::new(Format::Qcow2, evidence),

@@ -6,8 +6,8 @@ use fm_formats::image::{Arch, CpuMode, Role};
 use fm_formats::varstore::{DamageKind, Format as StoreFormat, VarStore};
 use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
-use fm_judge::{CodeUnit, Features, Format, Known, Soundness, StoreState, VarsUnit};
 use fm_remedy::{Action, Remedy};
+use fm_judge::{CodeUnit, Evidence, Features, Format, Known, Soundness, StoreState, VarsUnit};
 
 use crate::{Error, Result};
 use fm_images::inspect::{self, Cache, Flash, Found, ImageDocument, Kind};
@@ -83,7 +83,7 @@ pub fn code_file(path: &Path, cache: Option<&Cache>) -> Result<CodeUnit> {
 /// The same for a file that the store vouches for: it holds the build `known`.
 pub(super) fn code_of_build(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<CodeUnit> {
     let (found, len_bytes, format) = look(path, known, cache)?;
-    let evidence = path.display().to_string();
+    let evidence = Evidence::File(path.display().to_string());
     let mut unit = code_in(found, len_bytes, &evidence)
         .map_err(|why| Error::NotFirmware {
             path: path.to_owned(),
@@ -92,8 +92,8 @@ pub(super) fn code_of_build(path: &Path, known: Option<&Sha256>, cache: Option<&
         .ok_or_else(|| Error::NoCode {
             path: path.to_owned(),
         })?;
-    unit.format = Known::new(format, format!("{evidence}, its first bytes"));
-    unit.path = Known::new(evidence.clone(), "the path that was named");
+    unit.format = Known::new(format, evidence.part("its first bytes"));
+    unit.path = Known::new(path.display().to_string(), "the path that was named");
     unit.present = Known::new(true, evidence);
     Ok(unit)
 }
@@ -101,20 +101,20 @@ pub(super) fn code_of_build(path: &Path, known: Option<&Sha256>, cache: Option<&
 /// What firmware shows, nothing if it is a store; `evidence` says where it came from.
 pub(super) fn code_of(
     flash: &Flash,
-    evidence: &str,
+    evidence: &Evidence,
     cache: Option<&Cache>,
 ) -> Result<Option<CodeUnit>, String> {
     code_in(inspect::found(flash, cache), flash.len_bytes, evidence)
 }
 
-fn code_in(found: Found, len_bytes: u64, evidence: &str) -> Result<Option<CodeUnit>, String> {
+fn code_in(found: Found, len_bytes: u64, evidence: &Evidence) -> Result<Option<CodeUnit>, String> {
     let Some(image) = &found.image else {
         return Err(found.reason.unwrap_or_default());
     };
     if found.kind == Role::Vars.name() {
         return Ok(None);
     }
-    let at = |what: &str| format!("{evidence}, {what}");
+    let at = |what: &'static str| evidence.part(what);
     let arch: Option<Arch> = image.arch.as_deref().and_then(|name| name.parse().ok());
     // Every edk2 build has one, in the volume that holds nearly all of it.
     let core = FileKind::DxeCore.to_string();
@@ -154,13 +154,18 @@ fn code_in(found: Found, len_bytes: u64, evidence: &str) -> Result<Option<CodeUn
 }
 
 /// Features by the names that `inspect` gives them.
-pub(super) fn features(names: &[String], evidence: String) -> Known<Features> {
+pub(super) fn features(names: &[String], evidence: Evidence) -> Known<Features> {
     let known = names.iter().filter_map(|name| name.parse().ok());
     Known::new(known.collect(), evidence)
 }
 
 /// The processors that DXE, and the phases before it, run on.
-pub(super) fn arches(unit: &mut CodeUnit, arch: Option<Arch>, cpu_mode: Option<&str>, evidence: [String; 2]) {
+pub(super) fn arches(
+    unit: &mut CodeUnit,
+    arch: Option<Arch>,
+    cpu_mode: Option<&str>,
+    evidence: [Evidence; 2],
+) {
     let Some(arch) = arch else { return };
     let modes = [CpuMode::Ia32, CpuMode::Ia32X64].map(CpuMode::name);
     let early = match cpu_mode {
@@ -202,23 +207,23 @@ fn soundness(ends_in_code: bool, image: &ImageDocument, arch: Option<Arch>, has_
 pub fn vars_file(path: &Path) -> Result<VarsUnit> {
     kind(path)?;
     let flash = inspect::flash(path)?;
-    let evidence = path.display().to_string();
+    let evidence = Evidence::File(path.display().to_string());
     let mut unit = vars_in(&flash, &evidence).map_err(|source| Error::NotStore {
         path: path.to_owned(),
         source,
     })?;
-    unit.format = Known::new(format_of(&flash), format!("{evidence}, its first bytes"));
-    unit.path = Known::new(evidence, "the path that was named");
+    unit.format = Known::new(format_of(&flash), evidence.part("its first bytes"));
+    unit.path = Known::new(path.display().to_string(), "the path that was named");
     Ok(unit)
 }
 
 /// What a store in memory holds; `evidence` says where it came from.
-pub fn vars_of(bytes: &[u8], evidence: &str) -> Result<VarsUnit, fm_formats::Error> {
+pub fn vars_of(bytes: &[u8], evidence: &Evidence) -> Result<VarsUnit, fm_formats::Error> {
     vars_in(&Flash::from_bytes(bytes, "raw"), evidence)
 }
 
-fn vars_in(flash: &Flash, evidence: &str) -> Result<VarsUnit, fm_formats::Error> {
-    let at = |what: &str| format!("{evidence}, {what}");
+fn vars_in(flash: &Flash, evidence: &Evidence) -> Result<VarsUnit, fm_formats::Error> {
+    let at = |what: &'static str| evidence.part(what);
     let mut unit = VarsUnit {
         present: Known::new(true, evidence),
         size_bytes: Known::new(flash.len_bytes, at("its length")),
@@ -258,7 +263,7 @@ fn vars_in(flash: &Flash, evidence: &str) -> Result<VarsUnit, fm_formats::Error>
     } else {
         (StoreState::Good, 0)
     };
-    unit.state = Known::new(state, at(&format!("offset {offset:#x}")));
+    unit.state = Known::new(state, evidence.part(format!("offset {offset:#x}")));
     if let Some(layout) = store.layout() {
         unit.layout = Known::new(layout, at("its volume header at offset 0x0"));
     }

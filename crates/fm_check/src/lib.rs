@@ -1,6 +1,6 @@
 //! `check`: what will this firmware change do to this guest, and when?
 //!
-//! Gathers what is known of both sides, lets `fm_judge` judge, and returns the findings as a document.
+//! Gathers what is known of both sides, lets `fm_judge` judge, and returns the verdict.
 
 mod bios;
 mod document;
@@ -13,8 +13,8 @@ mod image;
 mod matrix;
 pub mod next_boot_code;
 mod reach;
+mod remedy_target;
 mod roms;
-mod who;
 
 use std::path::PathBuf;
 use std::thread;
@@ -24,10 +24,10 @@ use fm_remedy::{Input, Remedy};
 
 use gather::Side;
 
-pub use document::{Candidate, Check, Evidence, FindingDocument, PhaseDocument, Phases};
 pub use error::{Error, Result};
+pub use document::{Candidate, Check, Evidence, FindingDocument, PhaseDocument, Phases, Wording};
 pub use gather::machine as machine_words;
-pub use gather::{Options, Words};
+pub use gather::{Options, SideSpec};
 pub use guest::Images;
 pub use host::template_name;
 pub use image::vars_of;
@@ -39,22 +39,37 @@ pub use reach::{Destination, cold_boot};
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// Where the guest is now.
-    pub source: Words,
+    pub source: SideSpec,
     /// Where it shall go.
-    pub destination: Words,
+    pub destination: SideSpec,
     /// What holds for both sides unless a side says otherwise.
     pub options: Options,
     /// The store in which build ids and names are looked up.
     pub store: Option<PathBuf>,
 }
 
-/// A verdict with its document.
+/// A verdict, and what it is on. [`Check::new`] makes its document.
 #[derive(Debug, Clone)]
 pub struct Checked {
-    /// What was found.
-    pub document: Check,
-    /// The worst of all phases.
-    pub outcome: Outcome,
+    /// What was taken for the source, in words.
+    pub source: String,
+    /// What was taken for the destination.
+    pub destination: String,
+    /// What was found; remedies name the guest where it is known.
+    pub verdict: Verdict,
+    /// Other firmware that the destination has; empty unless the destination is a folder with a choice.
+    pub candidates: Vec<Candidate>,
+}
+
+impl Checked {
+    fn new(source: &Side, destination: &Side, verdict: &Verdict, candidates: Vec<Candidate>) -> Self {
+        Self {
+            source: source.name.clone(),
+            destination: destination.name.clone(),
+            verdict: verdict.clone().with_remedies(|remedy| source.target.aim(remedy)),
+            candidates,
+        }
+    }
 }
 
 /// Judges the change that `request` describes.
@@ -94,10 +109,7 @@ pub fn check(request: &Request) -> Result<Checked> {
             ),
         });
     };
-    Ok(Checked {
-        document: Check::new(&source, side.name.clone(), verdict, candidates),
-        outcome: verdict.outcome(),
-    })
+    Ok(Checked::new(&source, side, verdict, candidates))
 }
 
 fn judged(source: &Side, sides: Vec<Side>) -> Vec<(Side, Verdict)> {

@@ -8,7 +8,7 @@ use fm_judge::{CodeUnit, Facts, Known, Outcome, arrival, cold_boot};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::gather::{self, Options, Words};
+use super::gather::{self, Options, Role, SideSpec};
 use super::{host, image};
 use crate::{Error, Result};
 use fm_images::inspect::Cache;
@@ -48,48 +48,48 @@ pub struct Cell {
 pub fn matrix(
     folders: &[PathBuf],
     options: &Options,
-    from: &Words,
-    to: &Words,
+    from: &SideSpec,
+    to: &SideSpec,
     store: Option<&Path>,
 ) -> Result<(Matrix, Option<Outcome>)> {
-    let mut found = Found {
+    let mut builds = BuildSet {
         cache: Cache::open(store),
-        ..Found::default()
+        ..BuildSet::default()
     };
     for folder in folders {
-        found.builds(folder)?;
+        builds.add_folder(folder)?;
     }
-    if found.sides.is_empty() {
+    if builds.sides.is_empty() {
         return Err(Error::Usage {
             message: "there is no firmware to compare".into(),
             remedy: "name folders that hold CODE files, such as /usr/share/OVMF".into(),
         });
     }
-    let mut destinations: Vec<Facts> = found.sides.iter().map(|side| side.facts.clone()).collect();
-    let (builds, mut sources): (Vec<String>, Vec<Facts>) = found
+    let mut destinations: Vec<Facts> = builds.sides.iter().map(|side| side.facts.clone()).collect();
+    let (names, mut sources): (Vec<String>, Vec<Facts>) = builds
         .sides
         .into_iter()
         .map(|side| (side.name, side.facts))
         .unzip();
-    let words = |own: &Words, other: &Words| Words {
+    let spec = |own: &SideSpec, other: &SideSpec| SideSpec {
         qemu: own.qemu.clone().or_else(|| other.qemu.clone()),
         machine: own.machine.clone().or_else(|| match options.machine {
             None => other.machine.clone(),
             Some(_) => None,
         }),
-        ..Words::default()
+        ..SideSpec::default()
     };
     for facts in &mut sources {
-        gather::told(facts, &words(from, to), options, "--from")?;
+        gather::apply_overrides(facts, &spec(from, to), options, Role::Source)?;
     }
     for facts in &mut destinations {
-        gather::told(facts, &words(to, from), options, "--to")?;
+        gather::apply_overrides(facts, &spec(to, from), options, Role::Destination)?;
     }
     let cells = pairs(&sources, &mut destinations);
     let worst = cells.iter().flat_map(Cell::outcomes).max();
     let matrix = Matrix {
         schema: "flashmoor/matrix/1".into(),
-        builds,
+        builds: names,
         cells,
     };
     Ok((matrix, worst))
@@ -135,15 +135,15 @@ impl Cell {
 
 /// The builds of folders, each file read once however many names it has.
 #[derive(Default)]
-struct Found {
+struct BuildSet {
     cache: Option<Cache>,
-    seen: HashMap<(u64, u64), CodeUnit>,
+    by_inode: HashMap<(u64, u64), CodeUnit>,
     sides: Vec<gather::Side>,
 }
 
-impl Found {
+impl BuildSet {
     /// The builds of a folder and of the folders in it, each with its template as the store.
-    fn builds(&mut self, folder: &Path) -> Result<()> {
+    fn add_folder(&mut self, folder: &Path) -> Result<()> {
         let failed = |source| Error::file("read", folder, source);
         let mut paths = Vec::new();
         for entry in std::fs::read_dir(folder).map_err(failed)? {
@@ -153,7 +153,7 @@ impl Found {
         for path in paths {
             // The same folder by a link is not walked twice.
             if path.is_dir() && !path.is_symlink() {
-                self.builds(&path)?;
+                self.add_folder(&path)?;
             } else if path.is_file() && host::is_code_name(&path) {
                 let code = self.code(&path)?;
                 self.sides.push(host::with_template(&path, code)?);
@@ -167,13 +167,13 @@ impl Found {
             .metadata()
             .map_err(|source| Error::file("read", path, source))?;
         let key = (file.dev(), file.ino());
-        if let Some(known) = self.seen.get(&key) {
+        if let Some(known) = self.by_inode.get(&key) {
             let mut code = known.clone();
             code.path = Known::new(path.display().to_string(), "the path that was named");
             return Ok(code);
         }
         let code = image::code_file(path, self.cache.as_ref())?;
-        self.seen.insert(key, code.clone());
+        self.by_inode.insert(key, code.clone());
         Ok(code)
     }
 }

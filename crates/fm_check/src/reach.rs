@@ -3,20 +3,20 @@
 use std::path::Path;
 
 use fm_host::{FlashFormat, FlashUnit, Guest};
-use fm_judge::{CodeUnit, Facts, Firmware, Format, Known};
+use fm_judge::{CodeUnit, Evidence, Facts, Firmware, Format, Known, Phase, PhaseVerdict};
 
-use super::gather::{self, Options, Side, Words};
+use super::gather::{self, Options, Side, SideSpec};
 use super::guest::{self, Images};
-use super::who::Who;
-use super::{Check, PhaseDocument, chosen, image, judged};
+use super::remedy_target::RemedyTarget;
+use super::{Checked, chosen, image, judged};
+use fm_images::inspect::Flash;
 use crate::next_boot_code::{self, Absent};
 use crate::{Error, Result};
-use fm_images::inspect::Flash;
 
 /// A host that guests could go to, looked at once for all of them.
 #[derive(Debug)]
 pub struct Destination {
-    words: Words,
+    spec: SideSpec,
     sides: Vec<Side>,
     images: Images,
 }
@@ -28,14 +28,14 @@ impl Destination {
     /// # Errors
     /// If there is no firmware, or it cannot be read.
     pub fn open(path: &Path, qemu: Option<&str>, store: Option<&Path>) -> Result<Self> {
-        let words = Words {
+        let spec = SideSpec {
             code: Some(path.display().to_string()),
             qemu: qemu.map(str::to_owned),
-            ..Words::default()
+            ..SideSpec::default()
         };
         Ok(Self {
-            sides: gather::sides(&words, store)?,
-            words,
+            sides: gather::sides(&spec, store)?,
+            spec,
             images: Images::default(),
         })
     }
@@ -45,9 +45,9 @@ impl Destination {
     ///
     /// # Errors
     /// If the guest may not be read, or contradicts itself.
-    pub fn judge(&self, guest: &Guest) -> Result<Option<Check>> {
+    pub fn judge(&self, guest: &Guest) -> Result<Option<Checked>> {
         let source = guest::from_running(guest, &self.images)?;
-        verdict(&source, self.sides.clone(), &self.words)
+        verdict(&source, self.sides.clone(), &self.spec)
     }
 }
 
@@ -56,13 +56,13 @@ impl Destination {
 /// # Errors
 /// If the guest may not be read, or its file holds something else than firmware. Nothing if it cannot be told
 /// what the file holds.
-pub fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseDocument>> {
+pub fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseVerdict>> {
     let source = guest::from_running(guest, images)?;
     let unit = guest.flash_unit(0)?;
     let mut code = match next_boot_code::bytes(guest, unit) {
         Ok(bytes) => code_of(&bytes, unit)?,
         Err(Absent::Gone) => CodeUnit {
-            present: Known::new(false, format!("{}, which is gone", unit.location)),
+            present: Known::new(false, Evidence::File(unit.location.clone()).part("which is gone")),
             ..CodeUnit::default()
         },
         Err(Absent::Unknown(_)) => return Ok(None),
@@ -77,28 +77,29 @@ pub fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseDocument>
             code,
             ..Facts::default()
         },
-        who: Who::Nobody,
+        target: RemedyTarget::Nobody,
     };
-    let check = verdict(&source, vec![side], &Words::default())?;
-    Ok(check.map(|check| check.phases.cold_boot))
+    let checked = verdict(&source, vec![side], &SideSpec::default())?;
+    Ok(checked.map(|checked| checked.verdict.phase(Phase::ColdBoot).clone()))
 }
 
 fn code_of(bytes: &[u8], unit: &FlashUnit) -> Result<CodeUnit> {
     let path = || unit.location.clone().into();
-    let code = image::code_of(&Flash::from_bytes(bytes, "raw"), &unit.location, None)
+    let file = Evidence::File(unit.location.clone());
+    let code = image::code_of(&Flash::from_bytes(bytes, "raw"), &file, None)
         .map_err(|why| Error::NotFirmware { path: path(), why })?;
     let mut code = code.ok_or_else(|| Error::NoCode { path: path() })?;
     let format = match unit.format {
         FlashFormat::Qcow2 => Format::Qcow2,
         _ => Format::Raw,
     };
-    code.format = Known::new(format, format!("{}, its first bytes", unit.location));
+    code.format = Known::new(format, file.part("its first bytes"));
     Ok(code)
 }
 
-fn verdict(source: &Side, sides: Vec<Side>, words: &Words) -> Result<Option<Check>> {
-    let sides = gather::adapted(sides, words, &Options::default(), source)?;
+fn verdict(source: &Side, sides: Vec<Side>, spec: &SideSpec) -> Result<Option<Checked>> {
+    let sides = gather::adapted(sides, spec, &Options::default(), source)?;
     let judged = judged(source, sides);
     let chosen = chosen(source, &judged);
-    Ok(chosen.map(|(side, verdict)| Check::new(source, side.name.clone(), verdict, Vec::new())))
+    Ok(chosen.map(|(side, verdict)| Checked::new(source, side, verdict, Vec::new())))
 }

@@ -1,12 +1,12 @@
 //! What is known of one side: a guest, an offer, a host with its files, a saved guest.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
 
-use crate::{Contradiction, Features, Known, MachineFamily, MachineType, QemuVersion, Say};
+use crate::{Contradiction, Features, Known, MachineFamily, MachineType, QemuVersion};
 
 pub use fm_formats::qemu::RamBlock as Block;
 
@@ -77,12 +77,6 @@ impl core::fmt::Display for Firmware {
     }
 }
 
-impl Say for Firmware {
-    fn say(&self) -> String {
-        self.to_string()
-    }
-}
-
 impl core::fmt::Display for Format {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.pad(self.name())
@@ -121,12 +115,6 @@ impl Confidential {
 impl core::fmt::Display for Confidential {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.pad(self.feature().map_or("none", Feature::name))
-    }
-}
-
-impl Say for Confidential {
-    fn say(&self) -> String {
-        self.to_string()
     }
 }
 

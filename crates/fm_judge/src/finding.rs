@@ -2,18 +2,20 @@
 
 use alloc::string::String;
 
-use crate::{Effect, Fact, Outcome, Phase};
+use fm_remedy::Remedy;
+
+use crate::{Effect, Evidence, Fact, Outcome, Phase};
 
 /// A value and where it was read, in words.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Seen {
+pub struct ObservedValue {
     /// The value.
     pub value: String,
     /// Where it was read.
-    pub evidence: String,
+    pub evidence: Evidence,
 }
 
-impl Seen {
+impl ObservedValue {
     /// `fact` as text, rendered by `render`.
     pub(crate) fn of<T>(fact: &Fact<T>, render: impl FnOnce(&T) -> String) -> Self {
         Self {
@@ -35,13 +37,13 @@ pub struct Finding {
     /// What was compared.
     pub subject: String,
     /// What the source has; nothing if it is not known or there is none.
-    pub source: Option<Seen>,
+    pub source: Option<ObservedValue>,
     /// What the destination has.
-    pub destination: Option<Seen>,
+    pub destination: Option<ObservedValue>,
     /// Why it matters, in one sentence.
     pub why: String,
-    /// What to do about it: a command to run wherever there is one.
-    pub remedy: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<Remedy>,
     /// What QEMU of the version at hand prints when it is tried, without the program's name before it.
     pub qemu_message: Option<String>,
     /// What a cold boot does to the guest and its variables, where the rule knows.
@@ -52,12 +54,12 @@ pub struct Finding {
 
 /// The parts of a finding that its rule writes.
 #[derive(Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct FindingDraft {
     pub(crate) subject: String,
-    pub(crate) source: Option<Seen>,
-    pub(crate) destination: Option<Seen>,
+    pub(crate) source: Option<ObservedValue>,
+    pub(crate) destination: Option<ObservedValue>,
     pub(crate) why: String,
-    pub(crate) remedy: Option<String>,
+    pub(crate) remedy: Option<Remedy>,
     pub(crate) qemu_message: Option<String>,
     pub(crate) effect: Option<Effect>,
     pub(crate) order: (u8, u64),
@@ -70,7 +72,7 @@ pub(crate) const AT_CONFIGURATION: u8 = 1;
 /// QEMU reports these on the stream's block table.
 pub(crate) const AT_BLOCK_TABLE: u8 = 2;
 
-impl Told {
+impl FindingDraft {
     pub(crate) fn about(subject: impl Into<String>, why: impl Into<String>) -> Self {
         Self {
             subject: subject.into(),
@@ -80,7 +82,7 @@ impl Told {
     }
 
     pub(crate) fn source<T>(mut self, fact: Option<&Fact<T>>, render: impl FnOnce(&T) -> String) -> Self {
-        self.source = fact.map(|fact| Seen::of(fact, render));
+        self.source = fact.map(|fact| ObservedValue::of(fact, render));
         self
     }
 
@@ -89,11 +91,11 @@ impl Told {
         fact: Option<&Fact<T>>,
         render: impl FnOnce(&T) -> String,
     ) -> Self {
-        self.destination = fact.map(|fact| Seen::of(fact, render));
+        self.destination = fact.map(|fact| ObservedValue::of(fact, render));
         self
     }
 
-    pub(crate) fn remedy(mut self, remedy: impl Into<String>) -> Self {
+    pub(crate) fn remedy(mut self, remedy: impl Into<Remedy>) -> Self {
         self.remedy = Some(remedy.into());
         self
     }

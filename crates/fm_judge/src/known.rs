@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 
 use fm_formats::Sha256;
 
-use crate::{Features, MachineType, QemuVersion};
+use crate::{Confidential, Evidence, Features, Firmware, MachineType, QemuVersion};
 
 /// A value and the place that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Fact<T> {
     /// The value.
     pub value: T,
     /// Where it was read: a file and offset, a QMP command, a place in /proc.
-    pub evidence: String,
+    pub evidence: Evidence,
 }
 
 /// A fact, if it is known.
@@ -28,11 +28,11 @@ pub struct Contradiction {
     /// The value that the first source gives.
     pub one: String,
     /// The first source.
-    pub one_evidence: String,
+    pub one_evidence: Evidence,
     /// The value that the other source gives.
     pub other: String,
     /// The other source.
-    pub other_evidence: String,
+    pub other_evidence: Evidence,
 }
 
 impl<T> Default for Known<T> {
@@ -43,7 +43,7 @@ impl<T> Default for Known<T> {
 
 impl<T> Known<T> {
     /// Known, from `evidence`.
-    pub fn new(value: T, evidence: impl Into<String>) -> Self {
+    pub fn new(value: T, evidence: impl Into<Evidence>) -> Self {
         Self(Some(Fact {
             value,
             evidence: evidence.into(),
@@ -70,38 +70,38 @@ impl<T> Known<T> {
 }
 
 /// What two sources may both say, in the words in which people meet it.
-pub trait Say {
+pub trait DisplayValue {
     /// The value as documents have it.
-    fn say(&self) -> String;
+    fn display_value(&self) -> String;
 }
 
 /// Sizes, as QEMU prints them.
-impl Say for u64 {
-    fn say(&self) -> String {
+impl DisplayValue for u64 {
+    fn display_value(&self) -> String {
         alloc::format!("{self:#x}")
     }
 }
 
 /// Switches of a machine.
-impl Say for bool {
-    fn say(&self) -> String {
+impl DisplayValue for bool {
+    fn display_value(&self) -> String {
         if *self { "on" } else { "off" }.into()
     }
 }
 
-macro_rules! say_as_displayed {
+macro_rules! display_value_as_displayed {
     ($($kind:ty),*) => {
-        $(impl Say for $kind {
-            fn say(&self) -> String {
+        $(impl DisplayValue for $kind {
+            fn display_value(&self) -> String {
                 self.to_string()
             }
         })*
     };
 }
 
-say_as_displayed!(Features, MachineType, QemuVersion, Sha256);
+display_value_as_displayed!(Confidential, Features, Firmware, MachineType, QemuVersion, Sha256);
 
-impl<T: PartialEq + Say> Known<T> {
+impl<T: PartialEq + DisplayValue> Known<T> {
     /// Adds what `evidence` says. Learning the same twice changes nothing that a verdict depends on;
     /// which of two agreeing sources is named does not depend on their order either.
     ///
@@ -112,7 +112,7 @@ impl<T: PartialEq + Say> Known<T> {
         &mut self,
         subject: &str,
         value: T,
-        evidence: impl Into<String>,
+        evidence: impl Into<Evidence>,
     ) -> Result<(), Contradiction> {
         let evidence = evidence.into();
         match &mut self.0 {
@@ -125,9 +125,9 @@ impl<T: PartialEq + Say> Known<T> {
             Some(known) => {
                 return Err(Contradiction {
                     subject: subject.to_string(),
-                    one: known.value.say(),
+                    one: known.value.display_value(),
                     one_evidence: known.evidence.clone(),
-                    other: value.say(),
+                    other: value.display_value(),
                     other_evidence: evidence,
                 });
             }

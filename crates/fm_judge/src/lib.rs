@@ -1,7 +1,7 @@
 //! Facts to verdict: what a firmware change does to a guest, phase by phase.
 //!
 //! Pure: the same facts always give the same findings, whatever order they were learnt in. Nothing in
-//! here reads a file, a clock or the environment; gathering facts is the business of `fm_jobs`.
+//! here reads a file, a clock or the environment; gathering facts is the business of `fm_check`.
 //! What is not known is never taken for good: a rule that misses a fact says [`Outcome::Unknown`].
 
 #![no_std]
@@ -29,6 +29,7 @@
 extern crate alloc;
 
 mod effect;
+mod evidence;
 mod facts;
 mod features;
 mod finding;
@@ -40,11 +41,12 @@ mod rules;
 mod verdict;
 
 pub use effect::Effect;
+pub use evidence::Evidence;
 pub use facts::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Soundness, StoreState, VarsUnit};
 pub use features::Features;
-pub use finding::{Finding, Seen};
+pub use finding::{Finding, ObservedValue};
+pub use known::{Contradiction, DisplayValue, Fact, Known};
 pub use fm_formats::qemu::{MachineFamily, MachineType, MachineVendor, ParseVersionError, QemuVersion};
-pub use known::{Contradiction, Fact, Known, Say};
 pub use outcome::{Outcome, Phase};
 pub use verdict::{PhaseVerdict, Verdict, arrival, cold_boot, judge};
 

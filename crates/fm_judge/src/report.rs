@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::{Facts, Finding, Outcome, Phase};
 
 /// The two sides that rules compare.
@@ -51,7 +51,7 @@ impl Report {
     }
 
     /// Notes a finding of a phase that is asked for; `told` is not called when only outcomes are wanted.
-    pub(crate) fn find(&mut self, phase: Phase, outcome: Outcome, told: impl FnOnce() -> Told) {
+    pub(crate) fn find(&mut self, phase: Phase, outcome: Outcome, draft: impl FnOnce() -> FindingDraft) {
         if let Some(rule) = self.rule {
             let says_so = rule.phases.contains(&phase);
             debug_assert!(says_so, "{} does not say that it speaks of {phase}", rule.code);
@@ -66,19 +66,19 @@ impl Report {
         };
         *worst = (*worst).max(Some(outcome));
         if let Some(findings) = &mut self.findings {
-            let told = told();
+            let draft = draft();
             findings.push(Finding {
                 code: self.rule.map_or("", |rule| rule.code),
                 phase,
                 outcome,
-                subject: told.subject,
-                source: told.source,
-                destination: told.destination,
-                why: told.why,
-                remedy: told.remedy,
-                qemu_message: told.qemu_message,
-                effect: told.effect,
-                order: told.order,
+                subject: draft.subject,
+                source: draft.source,
+                destination: draft.destination,
+                why: draft.why,
+                remedy: draft.remedy,
+                qemu_message: draft.qemu_message,
+                effect: draft.effect,
+                order: draft.order,
             });
         }
     }

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use fm_remedy::Remedy;
+
 use crate::report::{Pair, Report};
 use crate::{Effect, Facts, Finding, Outcome, Phase, rules};
 
@@ -33,6 +35,15 @@ impl Verdict {
     /// All phases, in the order in which a guest lives through them.
     pub fn phases(&self) -> impl Iterator<Item = &PhaseVerdict> {
         self.phases.iter()
+    }
+
+    /// The same with `aim` applied to each remedy, which a rule gives without knowing whose guest it speaks of.
+    #[must_use]
+    pub fn with_remedies(mut self, aim: impl Fn(Remedy) -> Remedy) -> Self {
+        for finding in self.phases.iter_mut().flat_map(|phase| &mut phase.findings) {
+            finding.remedy = finding.remedy.take().map(&aim);
+        }
+        self
     }
 
     /// The worst of all phases.

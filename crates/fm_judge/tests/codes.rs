@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
 use fm_judge::{
-    Confidential, Facts, Features, Firmware, Format, Known, MachineType, Outcome, QemuVersion, Soundness,
-    StoreState, codes, judge, page,
+    Confidential, Facts, Features, Firmware, Format, Known, MachineType, Outcome, Phase, QemuVersion,
+    Soundness, StoreState, codes, judge, page,
 };
+use fm_remedy::{Action, ConvertTarget, Input, Setting};
 use sides::{known, running, with};
 
 use Outcome::{Caution, Incompatible, Unknown};
@@ -200,6 +201,150 @@ fn whatever_is_not_compatible_says_what_to_do() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn no_text_of_a_rule_names_a_command_or_an_option_of_ours() {
+    for (from, to) in scenarios() {
+        for finding in judge(&from, &to).phases().flat_map(|phase| phase.findings()) {
+            let advice = finding.remedy.iter().map(|remedy| remedy.advice.as_ref());
+            for text in advice.chain([finding.why.as_str(), finding.subject.as_str()]) {
+                assert!(!text.contains("flashmoor") && !text.contains("--"), "{text}");
+                assert!(!text.ends_with([':', '.', ';']), "{text}");
+            }
+        }
+    }
+}
+
+/// What each rule tells people to do, with its subject where the facts have it.
+#[test]
+fn remedies_have_the_subjects_that_are_known() {
+    let base = known(Layout::X86Size4M);
+    let code = || Some("/usr/share/OVMF/CODE.fd".to_owned());
+    let vars = || Some("/var/lib/guest_VARS.fd".to_owned());
+    let change = |change: fn(&mut Facts)| (base.clone(), with(&base, change));
+    let smaller = with(&base, |facts| {
+        facts.code.size_bytes = Known::new(0x1e_0000, "CODE")
+    });
+    for (code_of_rule, phase, (from, to), actions) in [
+        (
+            "FM-FLASH-SIZE",
+            Phase::LiveMigration,
+            (base.clone(), smaller),
+            vec![
+                Action::MakeOffer { guest: None },
+                Action::Prepare {
+                    offer: None,
+                    with_vars: false,
+                },
+            ],
+        ),
+        (
+            "FM-VARS-SIZE",
+            Phase::LiveMigration,
+            change(|facts| facts.vars.size_bytes = Known::new(0x2_0000, "VARS")),
+            vec![Action::Prepare {
+                offer: None,
+                with_vars: true,
+            }],
+        ),
+        (
+            "FM-STORE-LAYOUT",
+            Phase::ColdBoot,
+            change(|facts| facts.vars.layout = Known::new(Layout::X86Size2M, "VARS")),
+            vec![Action::ConvertVars {
+                vars: vars(),
+                target: Some(ConvertTarget::Layout("4M".into())),
+            }],
+        ),
+        (
+            "FM-STORE-AUTH",
+            Phase::ColdBoot,
+            change(|facts| facts.vars.authenticated = Known::new(false, "VARS")),
+            vec![Action::ConvertVars {
+                vars: vars(),
+                target: Some(ConvertTarget::For(code())),
+            }],
+        ),
+        (
+            "FM-STORE-STATE",
+            Phase::ColdBoot,
+            change(|facts| facts.vars.state = Known::new(StoreState::StoreDamaged, "VARS")),
+            vec![Action::RepairVars { vars: vars() }],
+        ),
+        (
+            "FM-STORE-STATE",
+            Phase::ColdBoot,
+            change(|facts| facts.vars.state = Known::new(StoreState::Zeros, "VARS")),
+            vec![Action::CopyTemplate {
+                template: None,
+                vars: vars(),
+            }],
+        ),
+        (
+            "FM-STORE-OTHER",
+            Phase::ColdBoot,
+            change(|facts| facts.vars.sha256 = Known::new(Sha256::of(b"others"), "VARS")),
+            vec![Action::DiffVars {
+                from: vars(),
+                to: vars(),
+            }],
+        ),
+        (
+            "FM-CODE-DAMAGED",
+            Phase::ColdBoot,
+            change(|facts| facts.code.soundness = Known::new(Soundness::Foreign, "CODE")),
+            vec![Action::Inspect { path: code() }],
+        ),
+        (
+            "FM-MACHINE-TYPE",
+            Phase::LiveMigration,
+            change(|facts| facts.machine = Known::new(MachineType::new("pc-q35-6.2", None), "-machine")),
+            vec![Action::Configure(Setting::MachineType("pc-q35-7.2".into()))],
+        ),
+        (
+            "FM-IMAGE-FORMAT",
+            Phase::ColdBoot,
+            change(|facts| {
+                facts.code.format = Known::new(Format::Qcow2, "magic");
+                facts.code.declared_format = Known::new(Format::Raw, "the command line");
+            }),
+            vec![
+                Action::Configure(Setting::FileFormat("qcow2")),
+                Action::ConvertImage {
+                    image: code(),
+                    format: "raw",
+                },
+            ],
+        ),
+        (
+            "FM-QEMU-VERSION",
+            Phase::LiveMigration,
+            change(|facts| facts.qemu = Known::default()),
+            vec![
+                Action::Give(Input::SourceQemu),
+                Action::Give(Input::DestinationQemu),
+                Action::ShowQemuVersion,
+            ],
+        ),
+        (
+            "FM-FLASH-UNITS",
+            Phase::LiveMigration,
+            change(|facts| facts.vars.present = Known::default()),
+            vec![
+                Action::Give(Input::SourceVars),
+                Action::Give(Input::DestinationVars),
+                Action::Give(Input::NoVars),
+            ],
+        ),
+    ] {
+        let verdict = judge(&from, &to);
+        let mut findings = verdict.phase(phase).findings().iter();
+        let finding = findings.find(|finding| finding.code == code_of_rule && finding.remedy.is_some());
+        let remedy = finding.and_then(|finding| finding.remedy.as_ref());
+        let given = remedy.map(|remedy| remedy.actions.as_slice());
+        assert_eq!(given, Some(actions.as_slice()), "{code_of_rule}");
     }
 }
 

@@ -7,6 +7,7 @@ use fm_formats::image::{Arch, Feature, Layout};
 use fm_judge::{
     Confidential, Effect, Facts, Features, Known, MachineType, Outcome, Phase, StoreState, judge,
 };
+use fm_remedy::Action;
 use sides::{known, running, with};
 
 fn cold(source: &Facts, destination: &Facts) -> Outcome {
@@ -91,8 +92,8 @@ fn a_store_of_another_layout_ends_as_edk2_ends_it() {
         assert!(
             finding
                 .remedy
-                .as_deref()
-                .is_some_and(|remedy| remedy.contains("vars convert"))
+                .as_ref()
+                .is_some_and(|remedy| matches!(remedy.actions[..], [Action::ConvertVars { .. }]))
         );
     }
 }

@@ -2,9 +2,10 @@
 
 use fm_formats::image::Arch;
 use fm_judge::{
-    Block, Facts, Firmware, Known, MachineType, Outcome, Phase, PhaseVerdict, QemuVersion, Verdict, arrival,
-    judge,
+    Block, Evidence, Facts, Firmware, Known, MachineType, Outcome, Phase, PhaseVerdict, QemuVersion, Verdict,
+    arrival, judge,
 };
+use fm_remedy::{Action, Input};
 
 /// A side that is known well enough for a live migration: machine, QEMU, CODE and VARS.
 fn side(code_bytes: u64, vars_bytes: u64) -> Facts {
@@ -369,13 +370,13 @@ fn that_a_guest_is_not_encrypted_is_assumed_in_the_evidence() {
         finding
             .source
             .as_ref()
-            .is_some_and(|seen| seen.evidence.contains("assumed"))
+            .is_some_and(|source| matches!(source.evidence, Evidence::Assumed(_)))
     );
     assert!(
         finding
             .remedy
             .as_ref()
-            .is_some_and(|remedy| remedy.contains("--confidential"))
+            .is_some_and(|remedy| remedy.actions == [Action::Give(Input::Confidential)])
     );
 }
 

@@ -6,6 +6,8 @@ use crate::Input;
 
 /// One thing to do. A subject that is `None` is not known where the remedy was made; an interface asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "documents", serde(tag = "action", rename_all = "snake_case"))]
 pub enum Action {
     /// Repeat the request with this input.
     Give(Input),
@@ -145,10 +147,92 @@ pub enum Action {
     },
     /// Record what real QEMU does.
     RecordAtlas,
+    /// Change how QEMU starts the guest.
+    Configure(Setting),
+    /// Shut a guest down from inside.
+    ShutDown {
+        /// The guest.
+        guest: Option<String>,
+    },
+    /// Convert the file behind a flash device to another encoding.
+    ConvertImage {
+        /// The file.
+        image: Option<String>,
+        /// The encoding, by QEMU's name.
+        format: &'static str,
+    },
+    /// Pad a copy of a firmware file with zeros.
+    PadCopy(PaddedSize),
+    /// Start a variable store from the template of a build.
+    CopyTemplate {
+        /// The template.
+        template: Option<String>,
+        /// The store.
+        vars: Option<String>,
+    },
+    /// Copy a guest's variable store to the destination.
+    CopyVars {
+        /// Where it goes there.
+        to: Option<String>,
+    },
+    /// Ask a QEMU which machine types it has.
+    ListMachineTypes,
+    /// Ask a QEMU for its version.
+    ShowQemuVersion,
+    /// In the guest: suspend BitLocker, so that the next boot needs no recovery key.
+    SuspendBitLocker,
+    /// In the guest: see which ways to open a LUKS device are enrolled.
+    ListLuksKeys,
+}
+
+/// How QEMU starts a guest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "documents",
+    serde(tag = "setting", content = "value", rename_all = "snake_case")
+)]
+pub enum Setting {
+    /// The machine type by its full name, or `q35`.
+    MachineType(String),
+    /// A q35 machine with system management mode.
+    Q35WithSmm,
+    /// Whether only management mode may write flash.
+    SecureFlash(bool),
+    /// No suspend to RAM.
+    NoS3,
+    /// CODE and VARS, as two flash devices.
+    FlashDevices,
+    /// VARS, as a flash device.
+    VarsDevice,
+    /// Firmware in ROM.
+    Bios,
+    /// What the file behind a flash device is said to be.
+    FileFormat(&'static str),
+    /// The file that a device's option ROM is loaded from.
+    RomFile,
+    /// That QEMU waits for a migration.
+    AwaitMigration,
+}
+
+/// What a file is padded to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "documents",
+    serde(tag = "to", content = "size_bytes", rename_all = "snake_case")
+)]
+pub enum PaddedSize {
+    /// This many bytes.
+    Bytes(u64),
+    /// The next multiple of this many bytes.
+    MultipleOf(u64),
 }
 
 /// What a variable store is converted to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(feature = "documents", serde(rename_all = "snake_case"))]
 pub enum ConvertTarget {
     /// A layout by its name, or `json`.
     Layout(String),
@@ -158,6 +242,11 @@ pub enum ConvertTarget {
 
 /// Which libvirt domains.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "documents",
+    serde(tag = "domain", content = "name", rename_all = "snake_case")
+)]
 pub enum DomainSubject {
     /// One, by name.
     Named(String),

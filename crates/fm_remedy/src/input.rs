@@ -1,9 +1,15 @@
 //! What a request can be told and was not: on a command line an option, in a form a field.
 
 use alloc::string::String;
+use core::fmt;
 
 /// Something that the user may say with a request. Each interface has its own name for it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "documents",
+    serde(tag = "input", content = "value", rename_all = "snake_case")
+)]
 pub enum Input {
     /// The guest: pid, name, uuid or QMP socket.
     Guest,
@@ -23,12 +29,18 @@ pub enum Input {
     DestinationGuest,
     /// The destination as an offer.
     DestinationOffer,
+    /// The source as a file for `-bios`.
+    SourceBios,
     /// The destination as a file for `-bios`.
     DestinationBios,
     /// The folder of the destination's option ROMs.
     DestinationRoms,
     /// The machine type, such as this one.
     MachineType(Option<String>),
+    /// The machine type at the source.
+    SourceMachine,
+    /// The machine type at the destination.
+    DestinationMachine,
     /// QEMU's version at the source.
     SourceQemu,
     /// QEMU's version at the destination.
@@ -39,6 +51,8 @@ pub enum Input {
     SecureFlash(&'static str),
     /// Whether the machine offers suspend to RAM, and the value to give.
     S3(&'static str),
+    /// Whether the guest has a TPM, and the value to give.
+    Tpm(&'static str),
     /// How the guest's memory is encrypted.
     Confidential,
     /// The path of the variable store at the destination.
@@ -103,7 +117,7 @@ pub enum Input {
 }
 
 /// What one piece of an image is told apart from others by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PieceKey {
     /// The GUID of its file.
     File,
@@ -111,4 +125,60 @@ pub enum PieceKey {
     Volume,
     /// Its number among those that are meant.
     Nth,
+}
+
+/// What was asked for, in words that hold for every interface.
+impl fmt::Display for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Guest => "the guest",
+            Self::SourceCode => "the source's CODE",
+            Self::DestinationCode => "the destination's CODE",
+            Self::SourceVars => "the source's variable store",
+            Self::DestinationVars => "the destination's variable store",
+            Self::NoVars => "the absence of a variable store",
+            Self::DestinationFirmwareFolder => "the destination's firmware folder",
+            Self::DestinationGuest => "the destination's guest",
+            Self::DestinationOffer => "the destination's offer",
+            Self::SourceBios => "the source's -bios file",
+            Self::DestinationBios => "the destination's -bios file",
+            Self::DestinationRoms => "the destination's option ROMs",
+            Self::MachineType(_) => "the machine type",
+            Self::SourceMachine => "the source's machine type",
+            Self::DestinationMachine => "the destination's machine type",
+            Self::SourceQemu => "the source's QEMU version",
+            Self::DestinationQemu => "the destination's QEMU version",
+            Self::Smm(_) => "system management mode",
+            Self::SecureFlash(_) => "secure flash",
+            Self::S3(_) => "suspend to RAM",
+            Self::Tpm(_) => "the TPM",
+            Self::Confidential => "the memory encryption",
+            Self::VarsPath => "the path of the variable store",
+            Self::Replace => "the replacement of what is there",
+            Self::Output => "the output",
+            Self::Layout => "the layout",
+            Self::Like => "the file to be like",
+            Self::Guid => "the variable's namespace",
+            Self::Attributes => "the variable's attributes",
+            Self::Backup => "the backup",
+            Self::EvenIfInUse => "the change of a file in use",
+            Self::Keys => "the keys",
+            Self::Nth(_) => "the number",
+            Self::Channels => "the channels",
+            Self::Snapshot => "the snapshot",
+            Self::StoreFolder => "the store's folder",
+            Self::MigrationUri => "the migration's address",
+            Self::StopFirst => "the stop before memory is sent",
+            Self::ExpectedDigest => "the expected digest",
+            Self::QemuProgram => "the QEMU program",
+            Self::FirmwareFolder => "the firmware folder",
+            Self::BuildName => "the build's name",
+            Self::SystemRoot => "the system's root",
+            Self::Blocking => "the refusal by the hook",
+            Self::VarsTemplate => "the template of variable stores",
+            Self::Force => "the overruling",
+            Self::LayoutTag => "the build of an OCI layout",
+            Self::Piece { .. } => "the piece of an image",
+        })
+    }
 }

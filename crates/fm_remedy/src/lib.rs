@@ -13,7 +13,7 @@ mod failure;
 mod input;
 mod remedy;
 
-pub use action::{Action, ConvertTarget, DomainSubject};
+pub use action::{Action, ConvertTarget, DomainSubject, PaddedSize, Setting};
 pub use failure::{Class, Failure, one_line};
 pub use input::{Input, PieceKey};
 pub use remedy::Remedy;

@@ -52,3 +52,9 @@ impl From<&'static str> for Remedy {
         Self::advice(advice)
     }
 }
+
+impl From<alloc::string::String> for Remedy {
+    fn from(advice: alloc::string::String) -> Self {
+        Self::advice(advice)
+    }
+}

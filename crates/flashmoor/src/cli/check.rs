@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use fm_check as check;
-use fm_check::{Options, Request, Words};
-use fm_files::output;
+use fm_check::{Options, Request, SideSpec};
 use fm_judge::Confidential;
 use fm_judge::Outcome;
+use fm_files::output;
 
 use super::{Context, Result, Status};
 use crate::render::check as render;
+use crate::render::remedy::WORDING;
 
 /// Tell what a firmware change does to a guest: while it migrates, at a reset, at a cold boot
 ///
@@ -149,7 +150,7 @@ impl Check {
             return self.matrix(context, &options);
         }
         let request = Request {
-            source: Words {
+            source: SideSpec {
                 guest: self.guest.clone(),
                 offer: self.from_offer.clone(),
                 code: self.from_code.clone(),
@@ -159,9 +160,9 @@ impl Check {
                 host_firmware: None,
                 machine: self.machine_from.clone(),
                 qemu: self.qemu_from.clone(),
-                ..Words::default()
+                ..SideSpec::default()
             },
-            destination: Words {
+            destination: SideSpec {
                 guest: self.to_guest.clone(),
                 offer: self.to_offer.clone(),
                 code: self.to_code.clone(),
@@ -172,18 +173,19 @@ impl Check {
                 roms: self.to_roms.clone(),
                 machine: self.machine_to.clone(),
                 qemu: self.qemu_to.clone(),
-                ..Words::default()
+                ..SideSpec::default()
             },
             options,
             store: context.global.store.clone(),
         };
         let checked = check::check(&request)?;
+        let document = check::Check::new(&checked, WORDING);
         if context.output.wants_json() {
-            context.output.json(&checked.document);
+            context.output.json(&document);
         } else {
-            render::check(&context.output, &checked.document, self.all);
+            render::check(&context.output, &document, self.all);
         }
-        Ok(self.status(checked.outcome))
+        Ok(self.status(checked.verdict.outcome()))
     }
 
     fn status(&self, outcome: Outcome) -> Status {
@@ -197,16 +199,16 @@ impl Check {
     }
 
     fn matrix(&self, context: &Context, options: &Options) -> Result {
-        let words = |qemu: &Option<String>, machine: &Option<String>| Words {
+        let spec = |qemu: &Option<String>, machine: &Option<String>| SideSpec {
             qemu: qemu.clone(),
             machine: machine.clone(),
-            ..Words::default()
+            ..SideSpec::default()
         };
         let (matrix, worst) = check::matrix(
             &self.matrix,
             options,
-            &words(&self.qemu_from, &self.machine_from),
-            &words(&self.qemu_to, &self.machine_to),
+            &spec(&self.qemu_from, &self.machine_from),
+            &spec(&self.qemu_to, &self.machine_to),
             context.global.store.as_deref(),
         )?;
         if let Some(path) = &self.html {

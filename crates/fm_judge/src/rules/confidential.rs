@@ -1,11 +1,12 @@
 //! Encrypted guests: the firmware is part of what they attest, and they do not migrate this way.
 
 use super::text;
-use crate::finding::{AT_START, Told};
+use crate::finding::{AT_START, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
-use crate::{Confidential, Features, Outcome, Phase};
+use crate::{Confidential, Evidence, Features, Outcome, Phase};
 use fm_formats::image::Feature;
+use fm_remedy::{Action, Input, Remedy};
 
 const ENCRYPTIONS: [Feature; 4] = [Feature::Sev, Feature::SevEs, Feature::SevSnp, Feature::Tdx];
 
@@ -20,23 +21,26 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     };
     if from.value == Confidential::No && destination.is_none_or(|to| to.value == Confidential::No) {
         report.find(Phase::LiveMigration, Outcome::Compatible, || {
-            Told::about("memory encryption", "the guest's memory is not encrypted")
+            FindingDraft::about("memory encryption", "the guest's memory is not encrypted")
                 .source(source, text)
                 .destination(destination, text)
         });
         return;
     }
     report.find(Phase::LiveMigration, Outcome::Incompatible, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             "memory encryption",
             "the host cannot read the memory of an encrypted guest, so QEMU does not migrate it",
         )
         .source(source, text)
         .destination(destination, text)
-        .remedy("shut the guest down and cold-boot it at the destination: virsh shutdown GUEST");
+        .remedy(Remedy::new(
+            "shut the guest down and cold-boot it at the destination",
+            Action::ShutDown { guest: None },
+        ));
         match from.value {
-            Confidential::Sev | Confidential::SevEs => told.qemu(AT_START, 0, messages::SEV_BLOCKER),
-            _ => told,
+            Confidential::Sev | Confidential::SevEs => draft.qemu(AT_START, 0, messages::SEV_BLOCKER),
+            _ => draft,
         }
     });
     if from.value == Confidential::No {
@@ -72,13 +76,16 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         ),
     };
     report.find(Phase::ColdBoot, outcome, || {
-        let told = Told::about("launch measurement", why)
+        let draft = FindingDraft::about("launch measurement", why)
             .source(source, text)
             .destination(pair.destination.code.features.fact(), text);
         if outcome == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        told.remedy("keep the guest's build (flashmoor capture GUEST), or give the verifier the new measurement before")
+        draft.remedy(Remedy::new(
+            "give the verifier the new measurement before, or keep the guest's build",
+            Action::Capture { guest: None },
+        ))
     });
 }
 
@@ -92,17 +99,17 @@ fn assumed(pair: &Pair<'_>, report: &mut Report) {
         .value()
         .is_none_or(|features: &Features| ENCRYPTIONS.iter().any(|kind| features.has(*kind)));
     report.find(Phase::LiveMigration, Outcome::Compatible, || {
-        let mut told = Told::about(
+        let mut draft = FindingDraft::about(
             "memory encryption",
             "nothing says whether the guest's memory is encrypted; it is taken not to be, and an encrypted guest does not migrate",
         );
-        told.source = Some(crate::Seen {
+        draft.source = Some(crate::ObservedValue {
             value: "none".into(),
-            evidence: "assumed: no command line and no --confidential says otherwise".into(),
+            evidence: Evidence::Assumed("assumed: neither a command line nor the request says otherwise".into()),
         });
         if able {
-            return told.remedy("if it is, say so: --confidential sev, sev-es, sev-snp or tdx");
+            return draft.remedy(Remedy::give("if it is, say so", [Input::Confidential]));
         }
-        told
+        draft
     });
 }

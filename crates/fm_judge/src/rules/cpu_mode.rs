@@ -1,10 +1,11 @@
 //! The processor mode of the early phases: 32-bit in `IA32X64` builds, which most encrypted guests cannot run.
 
 use super::text;
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Confidential, Outcome, Phase};
 use fm_formats::image::Arch;
+use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (Some(from), Some(to)) = (
@@ -27,15 +28,18 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         Outcome::Compatible
     };
     report.find(Phase::ColdBoot, outcome, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             "the processor mode of SEC and PEI",
             "the guest's system never sees it, but SEV-ES, SEV-SNP and TDX guests must start in 64-bit mode",
         )
         .source(Some(from), text)
         .destination(Some(to), text);
         if outcome == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        told.remedy("use a firmware that is X64 throughout, as this shows: flashmoor inspect FILE")
+        draft.remedy(Remedy::new(
+            "use a firmware that is X64 throughout, as this shows",
+            Action::Inspect { path: None },
+        ))
     });
 }

@@ -1,9 +1,10 @@
 //! What a firmware descriptor promises and its files lack: features, enrolled keys, machine types.
 
 use super::text;
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{CodeUnit, Facts, Outcome, Phase};
+use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let to = &pair.destination.code;
@@ -19,7 +20,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         Outcome::Caution
     };
     report.find(Phase::ColdBoot, outcome, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             "what the descriptor promises",
             if lies.is_empty() {
                 alloc::string::String::from("the binary has all that its descriptor promises")
@@ -30,9 +31,12 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         .source(Some(promised), text)
         .destination(Some(features), text);
         if lies.is_empty() {
-            return told;
+            return draft;
         }
-        told.remedy("name the firmware file yourself, and tell the package's maintainer: flashmoor inspect DESCRIPTOR")
+        draft.remedy(Remedy::new(
+            "name the firmware file yourself, and tell the package's maintainer what the descriptor says",
+            Action::Inspect { path: None },
+        ))
     });
 }
 
@@ -46,13 +50,16 @@ fn keys(to: &CodeUnit, report: &mut Report) {
     }
     let words = |enrolled: &bool| if *enrolled { "enrolled keys" } else { "no keys" }.into();
     report.find(Phase::ColdBoot, Outcome::Caution, || {
-        Told::about(
+        FindingDraft::about(
             "the keys that the descriptor promises",
             "the template has no Secure Boot keys, so a guest that is made from it verifies nothing",
         )
         .source(Some(promised), words)
         .destination(Some(template), words)
-        .remedy("enrol keys in the guest's own store, as this says: flashmoor vars secure-boot --help")
+        .remedy(Remedy::new(
+            "enrol keys in the guest's own store, as this says",
+            Action::SecureBootKeys,
+        ))
     });
 }
 
@@ -70,13 +77,16 @@ fn machines(to: &Facts, report: &mut Report) {
         return;
     }
     report.find(Phase::ColdBoot, Outcome::Caution, || {
-        Told::about(
+        FindingDraft::about(
             "the machine types that the descriptor is for",
             "the descriptor does not list this machine type, so management tools do not choose its firmware for the guest",
         )
         .source(Some(patterns), |patterns| patterns.join(", "))
         .destination(Some(machine), text)
-        .remedy("choose firmware whose descriptor lists the machine: flashmoor inspect FOLDER shows them")
+        .remedy(Remedy::new(
+            "choose firmware whose descriptor lists the machine, as this shows",
+            Action::Inspect { path: None },
+        ))
     });
 }
 

@@ -1,9 +1,10 @@
 //! The same path with other bytes: what the file holds now is not what the guest runs.
 
 use super::text;
-use crate::finding::{Seen, Told};
+use crate::finding::{FindingDraft, ObservedValue};
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
+use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (from, to) = (&pair.source.code, &pair.destination.code);
@@ -11,13 +12,16 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         && runs.value != holds.value
     {
         report.find(Phase::ColdBoot, Outcome::Caution, || {
-            Told::about(
+            FindingDraft::about(
                 "the source's firmware file",
                 "the file was replaced under the running guest, so a cold boot at the source gets other firmware as well",
             )
             .source(Some(runs), text)
             .destination(Some(holds), text)
-            .remedy("keep the bytes that the guest runs: flashmoor capture GUEST")
+            .remedy(Remedy::new(
+                "keep the bytes that the guest runs",
+                Action::Capture { guest: None },
+            ))
         });
     }
     let (Some(here), Some(there), Some(old), Some(new)) = (
@@ -30,14 +34,20 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     };
     if here.value == there.value && old.value != new.value {
         report.find(Phase::ColdBoot, Outcome::Caution, || {
-            let mut told = Told::about(
+            let mut draft = FindingDraft::about(
                 alloc::format!("the path {}", here.value),
                 "one path names different firmware on the two sides, so the guest's definition does not tell them apart",
             )
-            .remedy("name the build by its digest: flashmoor store import CODE, and use the path it prints");
-            told.source = Some(Seen::of(old, text));
-            told.destination = Some(Seen::of(new, text));
-            told
+            .remedy(Remedy::new(
+                "name the build by its digest: import it, and use the path of the stored copy",
+                Action::ImportBuild {
+                    code: None,
+                    with_template: false,
+                },
+            ));
+            draft.source = Some(ObservedValue::of(old, text));
+            draft.destination = Some(ObservedValue::of(new, text));
+            draft
         });
     }
 }

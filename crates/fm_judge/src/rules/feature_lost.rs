@@ -1,10 +1,11 @@
 //! Features that the guest's firmware has and the destination's lacks.
 
 use super::{missing, text};
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Confidential, Features, Outcome, Phase};
 use fm_formats::image::Feature;
+use fm_remedy::{Action, Remedy};
 
 /// What a guest may depend on, and why it matters; Secure Boot and SMM have rules of their own.
 const DEPENDED_ON: &[(Feature, &str)] = &[
@@ -64,7 +65,10 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             )
             .source(source, text)
             .destination(destination, text)
-            .remedy("name whole firmware files; flashmoor inspect FILE shows what they can do")
+            .remedy(Remedy::new(
+                "name whole firmware files, and see what they can do",
+                Action::Inspect { path: None },
+            ))
         });
         return;
     };
@@ -76,19 +80,24 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     for &(feature, why) in DEPENDED_ON.iter().filter(|(feature, _)| lost.has(*feature)) {
         any = true;
         report.find(Phase::ColdBoot, Outcome::Caution, || {
-            Told::about(alloc::format!("the feature {feature}"), why)
+            FindingDraft::about(alloc::format!("the feature {feature}"), why)
                 .source(Some(from), text)
                 .destination(Some(to), text)
-                .remedy(alloc::format!(
-                    "if the guest needs it, keep its build (flashmoor capture GUEST) or choose one with {feature}: flashmoor inspect {}",
-                    super::named(&pair.destination.code.path, "CODE")
-                ))
+                .remedy(
+                    Remedy::new(
+                        alloc::format!("if the guest needs it, keep its build, or choose one with {feature}"),
+                        Action::Capture { guest: None },
+                    )
+                    .then(Action::Inspect {
+                        path: super::subject(&pair.destination.code.path),
+                    }),
+                )
         });
     }
     if !any {
         report.find(Phase::ColdBoot, Outcome::Compatible, || {
             let gained: Features = to.value.without(from.value);
-            Told::about(
+            FindingDraft::about(
                 "the features of the firmware",
                 alloc::format!("nothing is lost; gained: {gained}"),
             )

@@ -2,13 +2,14 @@
 
 use alloc::string::String;
 
-use super::{hex, named, text};
+use super::{hex, subject, text};
 use crate::facts::Unit;
-use crate::finding::{AT_START, Told};
+use crate::finding::{AT_START, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Effect, Fact, Facts, Firmware, MachineFamily, Outcome, Phase};
 use fm_formats::image::{Arch, Layout};
+use fm_remedy::{Action, PaddedSize, Remedy};
 
 /// `TARGET_PAGE_SIZE` of x86: QEMU's PC flash is a multiple of it (`pc_system_flash_map`).
 const GRAIN_BYTES: u64 = 0x1000;
@@ -95,8 +96,10 @@ fn chips(pair: &Pair<'_>, report: &mut Report) {
                 let block = to.flash_block(unit);
                 let message =
                     messages::chip_not_filled(number, block, chip_bytes, in_sectors(size.value), qemu);
-                let remedy =
-                    alloc::format!("pad a copy to the size of the chip: truncate -s {chip_bytes} COPY");
+                let remedy = Remedy::new(
+                    "pad a copy to the size of the chip",
+                    Action::PadCopy(PaddedSize::Bytes(chip_bytes)),
+                );
                 (remedy, Some(message))
             },
         );
@@ -122,10 +125,12 @@ fn of_sectors(to: &Facts, report: &mut Report) {
             size,
             fits && seen_bytes.is_multiple_of(LOONGARCH_SECTOR_BYTES),
             || {
-                let remedy =
-                    "take the firmware file as its package ships it, or pad a copy: truncate -s %262144 COPY";
+                let remedy = Remedy::new(
+                    "take the firmware file as its package ships it, or pad a copy",
+                    Action::PadCopy(PaddedSize::MultipleOf(LOONGARCH_SECTOR_BYTES)),
+                );
                 let message = messages::loongarch_flash(fits, to.qemu.value().copied());
-                (remedy.into(), message)
+                (remedy, message)
             },
         );
     }
@@ -136,9 +141,11 @@ fn pc(to: &Facts, report: &mut Report) {
     const WHY: &str =
         "a PC's flash file is a multiple of 0x1000 bytes, and both together are no larger than 8 MiB";
     let remedy = || {
-        alloc::format!(
-            "take the whole firmware file as its package ships it; flashmoor inspect {} shows what it is",
-            named(&to.code.path, "CODE")
+        Remedy::new(
+            "take the whole firmware file as its package ships it, and see what this one is",
+            Action::Inspect {
+                path: subject(&to.code.path),
+            },
         )
     };
     let mut total_bytes = 0u64;
@@ -170,31 +177,35 @@ fn in_sectors(size_bytes: u64) -> u64 {
         .unwrap_or(u64::MAX)
 }
 
-fn gone(pair: &Pair<'_>) -> Told {
+fn gone(pair: &Pair<'_>) -> FindingDraft {
     let there = pair.destination.code.path.fact();
-    let told = Told::about(
+    let draft = FindingDraft::about(
         "the CODE file",
         "QEMU does not start without the firmware file that the guest's definition names",
     )
     .source(pair.source.code.path.fact(), text)
     .destination(pair.destination.code.present.fact(), |_| "no such file".into())
     .remedy(
-        "put the bytes back from the store, or name the stored build: flashmoor capture GUEST, flashmoor store show BUILD",
+        Remedy::new(
+            "put the bytes back from the store, or name the stored build",
+            Action::Capture { guest: None },
+        )
+        .then(Action::ShowBuild),
     );
     match there {
         Some(path) if pair.destination.firmware.value() == Some(&Firmware::Flash) => {
-            told.qemu(AT_START, 0, messages::no_such_file(&path.value))
+            draft.qemu(AT_START, 0, messages::no_such_file(&path.value))
         }
-        _ => told,
+        _ => draft,
     }
 }
 
 fn find(
     report: &mut Report,
-    (subject, why): (&'static str, &'static str),
+    (name, why): (&'static str, &'static str),
     size: &Fact<u64>,
     valid: bool,
-    refusal: impl Fn() -> (String, Option<String>),
+    refusal: impl Fn() -> (Remedy, Option<String>),
 ) {
     for phase in [Phase::LiveMigration, Phase::ColdBoot] {
         let outcome = if valid {
@@ -203,20 +214,20 @@ fn find(
             Outcome::Incompatible
         };
         report.find(phase, outcome, || {
-            let told = Told::about(subject, why).destination(Some(size), hex);
+            let draft = FindingDraft::about(name, why).destination(Some(size), hex);
             if valid {
-                return told;
+                return draft;
             }
             let (remedy, message) = refusal();
-            let told = told.remedy(remedy);
-            let told = match message {
-                Some(message) => told.qemu(AT_START, 1, message),
-                None => told,
+            let draft = draft.remedy(remedy);
+            let draft = match message {
+                Some(message) => draft.qemu(AT_START, 1, message),
+                None => draft,
             };
             if phase == Phase::ColdBoot {
-                return told.effect(Effect::DeadUntouched);
+                return draft.effect(Effect::DeadUntouched);
             }
-            told
+            draft
         });
     }
 }

@@ -1,11 +1,12 @@
 //! The size of CODE: the RAM block that QEMU refuses first when builds of two layouts meet.
 
-use super::{hex, missing};
+use super::{hex, missing, name_firmware};
 use crate::facts::Unit;
-use crate::finding::{AT_BLOCK_TABLE, Told};
+use crate::finding::{AT_BLOCK_TABLE, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Firmware, Outcome, Phase};
+use fm_remedy::{Action, Input, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the size of CODE";
@@ -25,7 +26,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             missing(SUBJECT, source.is_none(), destination.is_none())
                 .source(source, hex)
                 .destination(destination, hex)
-                .remedy("name the firmware: --from-code FILE, --to-code FILE")
+                .remedy(name_firmware())
         });
         return;
     };
@@ -35,13 +36,13 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         // destination's. A guest cannot have been started on one that does not fill its chip.
         if from.value != chip_bytes && !pair.source.blocks.is_known() {
             report.find(Phase::LiveMigration, Outcome::Unknown, || {
-                Told::about(
+                FindingDraft::about(
                     SUBJECT,
                     "QEMU does not start with a file that does not fill its chip, so this is not what the guest runs",
                 )
                 .source(source, hex)
                 .destination(destination, hex)
-                .remedy("name the padded file that the guest was started with: --from-code FILE")
+                .remedy(Remedy::give("name the padded file that the guest was started with", [Input::SourceCode]))
             });
         }
         return;
@@ -50,21 +51,28 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         Phase::LiveMigration,
         if same { Outcome::Compatible } else { Outcome::Incompatible },
         || {
-            let told = Told::about(
+            let draft = FindingDraft::about(
                 SUBJECT,
                 "the source's CODE travels as a RAM block, and it only lands in a flash device of its own size",
             )
             .source(source, hex)
             .destination(destination, hex);
             if same {
-                return told;
+                return draft;
             }
             let block = match kinds.0 {
                 Some(Firmware::Bios) => "pc.bios",
                 _ => pair.source.flash_block(Unit::Code),
             };
-            told.remedy(
-                "make a landing of the right size at the destination: flashmoor offer GUEST >offer.json, then there: flashmoor prepare offer.json",
+            draft.remedy(
+                Remedy::new(
+                    "make a landing of the right size at the destination",
+                    Action::MakeOffer { guest: None },
+                )
+                .then(Action::Prepare {
+                    offer: None,
+                    with_vars: false,
+                }),
             )
             .qemu(
                 AT_BLOCK_TABLE,

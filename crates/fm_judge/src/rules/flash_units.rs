@@ -2,11 +2,12 @@
 
 use super::missing;
 use crate::facts::Unit;
-use crate::finding::{AT_BLOCK_TABLE, Told};
+use crate::finding::{AT_BLOCK_TABLE, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Firmware, MachineFamily, Outcome, Phase};
 use fm_formats::image::Feature;
+use fm_remedy::{Action, Input, Remedy, Setting};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
 fn units(present: &bool) -> alloc::string::String {
@@ -29,7 +30,10 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 missing(SUBJECT, source.is_none(), destination.is_none())
                     .source(source, units)
                     .destination(destination, units)
-                    .remedy("name the variable stores (--from-vars FILE, --to-vars FILE), or say --no-vars")
+                    .remedy(Remedy::give(
+                        "name the variable stores, or say that there is none",
+                        [Input::SourceVars, Input::DestinationVars, Input::NoVars],
+                    ))
             });
         }
         return;
@@ -46,7 +50,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         _ => Outcome::Caution,
     };
     report.find(Phase::LiveMigration, live, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             SUBJECT,
             match live {
                 Outcome::Incompatible => "the destination must have every RAM block that arrives, and it has no flash device for VARS",
@@ -57,19 +61,25 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         .source(source, units)
         .destination(destination, units);
         if live == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        let told = told.remedy("give both sides a VARS file: flashmoor prepare offer.json --vars FILE");
+        let draft = draft.remedy(Remedy::new(
+            "give both sides a VARS file",
+            Action::Prepare {
+                offer: None,
+                with_vars: true,
+            },
+        ));
         if live == Outcome::Incompatible {
             let block = pair.source.flash_block(Unit::Vars);
             let size = pair.source.vars.size_bytes.value().copied();
-            return told.qemu(
+            return draft.qemu(
                 AT_BLOCK_TABLE,
                 pair.source.stream_position(block, size),
                 messages::unknown_block(block),
             );
         }
-        told
+        draft
     });
     let in_device = pair
         .destination
@@ -83,7 +93,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         Outcome::Caution
     };
     report.find(Phase::ColdBoot, cold, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             SUBJECT,
             if in_device {
                 "variables are kept in the uefi-vars device and need no flash"
@@ -96,8 +106,11 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         .source(source, units)
         .destination(destination, units);
         if cold == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        told.remedy("give the guest its own VARS file: -drive if=pflash,unit=1,format=raw,file=VARS")
+        draft.remedy(Remedy::new(
+            "give the guest its own VARS file",
+            Action::Configure(Setting::VarsDevice),
+        ))
     });
 }

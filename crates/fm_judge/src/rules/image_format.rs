@@ -1,10 +1,12 @@
 //! What the flash files are (raw or qcow2) against what QEMU is told, and against the other side.
 
-use super::{named, text};
-use crate::finding::{AT_START, Told};
+use super::{subject, text};
+use crate::finding::{AT_START, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Format, Known, Outcome, Phase};
+use alloc::string::String;
+use fm_remedy::{Action, Remedy, Setting};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (from, to) = (pair.source, pair.destination);
@@ -14,7 +16,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         &from.code.format,
         &to.code.format,
         &to.code.declared_format,
-        &named(&to.code.path, "CODE"),
+        &subject(&to.code.path),
     );
     if to.vars.present.value() == Some(&true) {
         judge(
@@ -23,18 +25,18 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             &from.vars.format,
             &to.vars.format,
             &to.vars.declared_format,
-            &named(&to.vars.path, "VARS"),
+            &subject(&to.vars.path),
         );
     }
 }
 
 fn judge(
     report: &mut Report,
-    subject: &'static str,
+    name: &'static str,
     source: &Known<Format>,
     destination: &Known<Format>,
     declared: &Known<Format>,
-    file: &str,
+    file: &Option<String>,
 ) {
     let (Some(is), declared) = (destination.fact(), declared.fact()) else {
         return;
@@ -44,22 +46,28 @@ fn judge(
     {
         for phase in [Phase::LiveMigration, Phase::ColdBoot] {
             report.find(phase, Outcome::Incompatible, || {
-                let told = Told::about(
-                    subject,
+                let draft = FindingDraft::about(
+                    name,
                     "QEMU reads the file as what it is told, so the guest gets other bytes or QEMU does not start",
                 )
                 .source(Some(declared), text)
                 .destination(Some(is), text)
-                .remedy(alloc::format!(
-                    "say format={} for this file, or convert it: qemu-img convert -O {} {file} NEW",
-                    is.value, declared.value
-                ));
+                .remedy(
+                    Remedy::new(
+                        "name the format that the file has, or convert it",
+                        Action::Configure(Setting::FileFormat(is.value.name())),
+                    )
+                    .then(Action::ConvertImage {
+                        image: file.clone(),
+                        format: declared.value.name(),
+                    }),
+                );
                 if declared.value == Format::Qcow2 {
-                    return told.qemu(AT_START, 0, messages::NOT_QCOW2);
+                    return draft.qemu(AT_START, 0, messages::NOT_QCOW2);
                 }
                 // The other way round the device has the file's own size, and the rules on sizes say what
                 // QEMU makes of that.
-                told
+                draft
             });
         }
         return;
@@ -76,18 +84,21 @@ fn judge(
             Outcome::Caution
         };
         report.find(phase, outcome, || {
-            let told = Told::about(
-                subject,
+            let draft = FindingDraft::about(
+                name,
                 "the guest's definition names the format, and nothing converts the file when the definition moves",
             )
             .source(Some(was), text)
             .destination(Some(is), text);
             if same {
-                return told;
+                return draft;
             }
-            told.remedy(alloc::format!(
-                "name the destination's format in the guest's definition, or convert the file: qemu-img convert -O {} {file} NEW",
-                was.value
+            draft.remedy(Remedy::new(
+                "name the destination's format in the guest's definition, or convert the file",
+                Action::ConvertImage {
+                    image: file.clone(),
+                    format: was.value.name(),
+                },
             ))
         });
     }

@@ -2,19 +2,20 @@
 
 use alloc::string::ToString;
 
-use crate::finding::{AT_BLOCK_TABLE, Seen, Told};
+use crate::finding::{AT_BLOCK_TABLE, FindingDraft, ObservedValue};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Facts, Outcome, Phase};
+use fm_remedy::{Action, Remedy, Setting};
 
 /// What a side has, and where that was read: from its blocks, else from its machine type.
-fn has_block(facts: &Facts) -> Option<(bool, Seen)> {
+fn has_block(facts: &Facts) -> Option<(bool, ObservedValue)> {
     let words = |has: bool| if has { "isa-bios" } else { "no isa-bios" };
     if let Some(blocks) = facts.blocks.fact() {
         let has = blocks.value.iter().any(|block| block.name == "isa-bios");
         return Some((
             has,
-            Seen {
+            ObservedValue {
                 value: words(has).to_string(),
                 evidence: blocks.evidence.clone(),
             },
@@ -24,9 +25,11 @@ fn has_block(facts: &Facts) -> Option<(bool, Seen)> {
     let has = machine.value.has_isa_bios_block()?;
     Some((
         has,
-        Seen {
+        ObservedValue {
             value: words(has).to_string(),
-            evidence: alloc::format!("machine type {}, {}", machine.value, machine.evidence),
+            evidence: machine
+                .evidence
+                .so(alloc::format!("that is what machine type {} has", machine.value)),
         },
     ))
 }
@@ -45,16 +48,22 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         Outcome::Compatible
     };
     report.find(Phase::LiveMigration, outcome, || {
-        let mut told = Told::about(
+        let mut draft = FindingDraft::about(
             "the block isa-bios",
             "PC machine types up to 9.0 send the end of flash a second time, and the destination must have that block",
         );
-        told.source = Some(source);
-        told.destination = Some(destination);
+        draft.source = Some(source);
+        draft.destination = Some(destination);
         if outcome == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        told.remedy("start the destination on the source's machine type").qemu(
+        draft.remedy(match pair.source.machine.value() {
+                Some(machine) => Remedy::new(
+                    "start the destination on the source's machine type",
+                    Action::Configure(Setting::MachineType(machine.to_string())),
+                ),
+                None => "start the destination on the source's machine type".into(),
+            }).qemu(
             AT_BLOCK_TABLE,
             pair.source.stream_position("isa-bios", Some(0x2_0000)),
             messages::unknown_block("isa-bios"),

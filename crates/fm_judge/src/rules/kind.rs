@@ -1,12 +1,13 @@
 //! Firmware in flash against firmware given with `-bios`.
 
-use super::{missing, text};
+use super::{missing, name_firmware, text};
 use crate::facts::Unit;
-use crate::finding::{AT_BLOCK_TABLE, Told};
+use crate::finding::{AT_BLOCK_TABLE, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Firmware, Outcome, Phase};
 use fm_formats::image::Feature;
+use fm_remedy::{Action, Remedy, Setting};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "how the machine gets its firmware";
@@ -17,7 +18,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 missing(SUBJECT, source.is_none(), destination.is_none())
                     .source(source, text)
                     .destination(destination, text)
-                    .remedy("name the firmware: --from-code FILE, --to-code FILE")
+                    .remedy(name_firmware())
             });
         }
         return;
@@ -27,21 +28,30 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         Phase::LiveMigration,
         if same { Outcome::Compatible } else { Outcome::Incompatible },
         || {
-            let told = Told::about(SUBJECT, "flash and -bios are different RAM blocks, and the destination must have every block that arrives")
+            let draft = FindingDraft::about(SUBJECT, "flash and -bios are different RAM blocks, and the destination must have every block that arrives")
                 .source(source, text)
                 .destination(destination, text);
             if same {
-                return told;
+                return draft;
             }
             let (block, remedy) = match from.value {
-                Firmware::Bios => ("pc.bios", "start the destination with -bios and a file of the same size"),
+                Firmware::Bios => (
+                    "pc.bios",
+                    Remedy::new(
+                        "start the destination with firmware in ROM, from a file of the same size",
+                        Action::Configure(Setting::Bios),
+                    ),
+                ),
                 Firmware::Flash => (
                     pair.source.flash_block(Unit::Code),
-                    "start the destination with -drive if=pflash,unit=0,readonly=on,… for CODE and unit=1 for VARS",
+                    Remedy::new(
+                        "start the destination with CODE and VARS as two flash devices",
+                        Action::Configure(Setting::FlashDevices),
+                    ),
                 ),
             };
             let position = pair.source.stream_position(block, pair.source.code.size_bytes.value().copied());
-            told.remedy(remedy)
+            draft.remedy(remedy)
                 .qemu(AT_BLOCK_TABLE, position, messages::unknown_block(block))
         },
     );
@@ -58,7 +68,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         _ => Outcome::Caution,
     };
     report.find(Phase::ColdBoot, cold, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             SUBJECT,
             match (from.value, to.value) {
                 _ if in_device => "variables are kept in the uefi-vars device, however the firmware gets into the machine",
@@ -73,8 +83,11 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         .source(source, text)
         .destination(destination, text);
         if cold == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        told.remedy("give the guest CODE and VARS as two flash devices: -drive if=pflash,unit=0,format=raw,readonly=on,file=CODE -drive if=pflash,unit=1,format=raw,file=VARS")
+        draft.remedy(Remedy::new(
+            "give the guest CODE and VARS as two flash devices",
+            Action::Configure(Setting::FlashDevices),
+        ))
     });
 }

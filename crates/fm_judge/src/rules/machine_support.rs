@@ -1,10 +1,11 @@
 //! Whether the destination's QEMU has the machine type at all.
 
 use super::text;
-use crate::finding::{AT_START, Told};
+use crate::finding::{AT_START, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Firmware, MachineVendor, Outcome, Phase};
+use fm_remedy::{Action, Input, Remedy, Setting};
 
 /// QEMU removes a machine type when it is six years old, which is six major versions
 /// (QEMU `docs/about/deprecated.rst`, "Versioned machine types").
@@ -58,24 +59,33 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     };
     for phase in [Phase::LiveMigration, Phase::ColdBoot] {
         report.find(phase, outcome, || {
-            let told = Told::about("the machine type in the destination's QEMU", why)
+            let draft = FindingDraft::about("the machine type in the destination's QEMU", why)
                 .source(Some(machine), text)
                 .destination(Some(qemu), text);
             match (outcome, machine.value.version()) {
-                (Outcome::Incompatible, Some((major, minor))) => told
-                    .remedy(alloc::format!(
-                        "use QEMU {major}.{minor} or later at the destination, or cold-boot the guest on an older machine type; qemu-system-x86_64 -machine help lists them"
+                (Outcome::Incompatible, Some((major, minor))) => draft
+                    .remedy(Remedy::new(
+                        alloc::format!(
+                            "use QEMU {major}.{minor} or later at the destination, or cold-boot the guest on one of the machine types that are there"
+                        ),
+                        Action::ListMachineTypes,
                     ))
                     .qemu(
                         AT_START,
                         0,
                         messages::unsupported_machine(machine.value.name(), qemu.value),
                     ),
-                (Outcome::Incompatible, None) => told
-                    .remedy("use -machine q35, or give the firmware with -bios (tell check: --to-bios FILE)")
+                (Outcome::Incompatible, None) => draft
+                    .remedy(
+                        Remedy::new(
+                            "use a machine with flash, or give the firmware in ROM and say so",
+                            Action::Configure(Setting::MachineType("q35".into())),
+                        )
+                        .then(Action::Give(Input::DestinationBios)),
+                    )
                     .qemu(AT_START, 0, messages::no_flash(0)),
-                (Outcome::Unknown, _) => told.remedy("ask that QEMU: qemu-system-x86_64 -machine help"),
-                _ => told,
+                (Outcome::Unknown, _) => draft.remedy(Remedy::new("ask that QEMU", Action::ListMachineTypes)),
+                _ => draft,
             }
         });
     }

@@ -1,11 +1,12 @@
 //! The machine types: the first thing in the stream, and QEMU compares them letter by letter.
 
 use super::{missing, text};
-use crate::finding::{AT_CONFIGURATION, Told};
+use crate::finding::{AT_CONFIGURATION, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{MachineFamily, Outcome, Phase, QemuVersion};
 use fm_formats::image::Arch;
+use fm_remedy::{Action, Input, Remedy, Setting};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the machine type";
@@ -16,7 +17,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 missing(SUBJECT, source.is_none(), destination.is_none())
                     .source(source, text)
                     .destination(destination, text)
-                    .remedy("name it: --machine pc-q35-7.2")
+                    .remedy(Remedy::give("name it", [Input::MachineType(None)]))
             });
         }
         return;
@@ -26,13 +27,20 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     }
     if from.value.is_alias() || to.value.is_alias() {
         report.find(Phase::LiveMigration, Outcome::Unknown, || {
-            Told::about(
+            FindingDraft::about(
                 SUBJECT,
                 "an alias means another machine type with every QEMU version, so it has to be resolved first",
             )
             .source(source, text)
             .destination(destination, text)
-            .remedy("name the versioned type (--machine pc-q35-7.2), or the QEMU versions on both sides")
+            .remedy(Remedy::give(
+                "name the versioned type, or the QEMU versions on both sides",
+                [
+                    Input::MachineType(None),
+                    Input::SourceQemu,
+                    Input::DestinationQemu,
+                ],
+            ))
         });
         return;
     }
@@ -45,40 +53,44 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             Outcome::Incompatible
         },
         || {
-            let told = Told::about(
+            let draft = FindingDraft::about(
                 SUBJECT,
                 "QEMU accepts a guest only on the machine type that it was started on",
             )
             .source(source, text)
             .destination(destination, text);
             if same {
-                return told;
+                return draft;
             }
-            told.remedy(alloc::format!(
-                "start the destination with -machine {}",
-                from.value
-            ))
-            .qemu(
-                AT_CONFIGURATION,
-                0,
-                messages::machine_type(from.value.name(), to.value.name()),
-            )
+            draft
+                .remedy(Remedy::new(
+                    "start the destination on the source's machine type",
+                    Action::Configure(Setting::MachineType(text(&from.value))),
+                ))
+                .qemu(
+                    AT_CONFIGURATION,
+                    0,
+                    messages::machine_type(from.value.name(), to.value.name()),
+                )
         },
     );
     report.find(
         Phase::ColdBoot,
         if same { Outcome::Compatible } else { Outcome::Caution },
         || {
-            let told = Told::about(
+            let draft = FindingDraft::about(
                 SUBJECT,
                 "the guest's system sees the board that the machine type stands for, so another one is a hardware change",
             )
             .source(source, text)
             .destination(destination, text);
             if same {
-                return told;
+                return draft;
             }
-            told.remedy(alloc::format!("keep -machine {} for this guest", from.value))
+            draft.remedy(Remedy::new(
+                "keep the machine type for this guest",
+                Action::Configure(Setting::MachineType(text(&from.value))),
+            ))
         },
     );
 }
@@ -114,7 +126,7 @@ fn unversioned(pair: &Pair<'_>, report: &mut Report) {
             None => Outcome::Unknown,
         };
         report.find(phase, outcome, || {
-            let told = Told::about(
+            let draft = FindingDraft::about(
                 SUBJECT,
                 match same {
                     Some(true) => "the same release of QEMU makes the same board",
@@ -124,9 +136,12 @@ fn unversioned(pair: &Pair<'_>, report: &mut Report) {
             .source(source, text)
             .destination(destination, text);
             if outcome == Outcome::Compatible {
-                return told;
+                return draft;
             }
-            told.remedy("run the same QEMU release on both sides, and name both: --qemu-from, --qemu-to")
+            draft.remedy(Remedy::give(
+                "run the same QEMU release on both sides, and name both",
+                [Input::SourceQemu, Input::DestinationQemu],
+            ))
         });
     }
 }

@@ -8,17 +8,18 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::text;
-use crate::finding::{Seen, Told};
+use crate::finding::{FindingDraft, ObservedValue};
 use crate::report::{Pair, Report};
 use crate::{CodeUnit, Facts, Known, Outcome, Phase};
 use fm_formats::image::Feature;
+use fm_remedy::{Action, Remedy};
 
 /// What is measured into a PCR, on both sides, and why it changes.
 struct Change {
     pcr: &'static str,
     why: &'static str,
-    source: Option<Seen>,
-    destination: Option<Seen>,
+    source: Option<ObservedValue>,
+    destination: Option<ObservedValue>,
 }
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
@@ -41,7 +42,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let keys = differ(&from.vars.secure_boot, &to.vars.secure_boot);
     if !(volumes || machine || support || keys) {
         report.find(Phase::ColdBoot, Outcome::Compatible, || {
-            Told::about(
+            FindingDraft::about(
                 "measured boot",
                 "what is measured of the firmware, of its Secure Boot keys and of the machine is the same on both sides",
             )
@@ -56,38 +57,50 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             changes.push(Change {
                 pcr: "PCR 0",
                 why: "the firmware's volumes",
-                source: Some(Seen::of(old, text)),
-                destination: Some(Seen::of(new, text)),
+                source: Some(ObservedValue::of(old, text)),
+                destination: Some(ObservedValue::of(new, text)),
             });
         }
         if machine {
             changes.push(Change {
                 pcr: "PCR 1",
                 why: "the machine",
-                source: from.machine.fact().map(|fact| Seen::of(fact, text)),
-                destination: to.machine.fact().map(|fact| Seen::of(fact, text)),
+                source: from.machine.fact().map(|fact| ObservedValue::of(fact, text)),
+                destination: to.machine.fact().map(|fact| ObservedValue::of(fact, text)),
             });
         }
         if support {
             changes.push(Change {
                 pcr: "PCR 7",
                 why: "whether Secure Boot is supported",
-                source: from.code.features.fact().map(|fact| Seen::of(fact, text)),
-                destination: to.code.features.fact().map(|fact| Seen::of(fact, text)),
+                source: from
+                    .code
+                    .features
+                    .fact()
+                    .map(|fact| ObservedValue::of(fact, text)),
+                destination: to.code.features.fact().map(|fact| ObservedValue::of(fact, text)),
             });
         } else if keys {
             changes.push(Change {
                 pcr: "PCR 7",
                 why: "the Secure Boot keys",
-                source: from.vars.secure_boot.fact().map(|fact| Seen::of(fact, text)),
-                destination: to.vars.secure_boot.fact().map(|fact| Seen::of(fact, text)),
+                source: from
+                    .vars
+                    .secure_boot
+                    .fact()
+                    .map(|fact| ObservedValue::of(fact, text)),
+                destination: to
+                    .vars
+                    .secure_boot
+                    .fact()
+                    .map(|fact| ObservedValue::of(fact, text)),
             });
         }
-        told(changes, volumes)
+        draft(changes, volumes)
     });
 }
 
-fn told(changes: Vec<Change>, volumes: bool) -> Told {
+fn draft(changes: Vec<Change>, volumes: bool) -> FindingDraft {
     let list: Vec<String> = changes
         .iter()
         .map(|change| alloc::format!("{} ({})", change.pcr, change.why))
@@ -98,7 +111,7 @@ fn told(changes: Vec<Change>, volumes: bool) -> Told {
         ""
     };
     let verb = if list.len() == 1 { "changes" } else { "change" };
-    let mut told = Told::about(
+    let mut draft = FindingDraft::about(
         "measured boot",
         alloc::format!(
             "{} {verb}{more}: disk encryption that is bound to them asks for its recovery key",
@@ -106,11 +119,15 @@ fn told(changes: Vec<Change>, volumes: bool) -> Told {
         ),
     );
     if let Some(first) = changes.into_iter().next() {
-        told.source = first.source;
-        told.destination = first.destination;
+        draft.source = first.source;
+        draft.destination = first.destination;
     }
-    told.remedy(
-        "suspend it in the guest before the cold boot and have the recovery key at hand: manage-bde -protectors -disable C: (BitLocker); with LUKS check that a passphrase is enrolled besides the TPM: systemd-cryptenroll DEVICE",
+    draft.remedy(
+        Remedy::new(
+            "have the recovery key at hand; before the cold boot, suspend BitLocker in the guest, and with LUKS see that a passphrase is enrolled besides the TPM",
+            Action::SuspendBitLocker,
+        )
+        .then(Action::ListLuksKeys),
     )
 }
 

@@ -41,7 +41,7 @@ mod wording;
 
 use crate::Phase;
 use crate::report::{Pair, Report, Rule};
-use wording::{hex, missing, named, text};
+use wording::{hex, missing, name_firmware, subject, text};
 
 /// The rule in `$module`, with its page and the phases that it speaks of.
 macro_rules! rule {

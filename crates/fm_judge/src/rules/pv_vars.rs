@@ -1,11 +1,12 @@
 //! Variables in QEMU's `uefi-vars` device against variables in flash.
 
-use super::text;
-use crate::finding::{AT_START, Told};
+use super::{subject, text};
+use crate::finding::{AT_START, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase, QemuVersion};
 use fm_formats::image::Feature;
+use fm_remedy::{Action, ConvertTarget, Remedy};
 
 /// The release whose `uefi-vars` device came first (QEMU `hw/uefi`).
 const HAS_DEVICE: QemuVersion = QemuVersion::new(10, 0, 0);
@@ -28,7 +29,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             Outcome::Compatible
         };
         report.find(Phase::LiveMigration, outcome, || {
-            let told = Told::about(
+            let draft = FindingDraft::about(
                 "the uefi-vars device",
                 match outcome {
                     Outcome::Incompatible => "variables live in a device that QEMU before 10.0 does not have",
@@ -39,29 +40,34 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             .source(Some(source), text)
             .destination(Some(destination), text);
             if outcome == Outcome::Compatible {
-                return told;
+                return draft;
             }
-            let told = told.remedy("use the same QEMU release on both sides; qemu-system-x86_64 -version prints it");
+            let draft = draft.remedy(Remedy::new(
+                "use the same QEMU release on both sides, as this prints it",
+                Action::ShowQemuVersion,
+            ));
             if outcome == Outcome::Incompatible {
-                return told.qemu(AT_START, 0, messages::no_such_device("uefi-vars-x64"));
+                return draft.qemu(AT_START, 0, messages::no_such_device("uefi-vars-x64"));
             }
-            told
+            draft
         });
     }
     if let (Some(old), Some(new)) = (old, new)
         && had != has
     {
         report.find(Phase::ColdBoot, Outcome::Incompatible, || {
-            Told::about(
+            FindingDraft::about(
                 "where variables are kept",
                 "one build keeps variables in flash and the other in the uefi-vars device, so the guest's are not found",
             )
             .source(Some(old), text)
             .destination(Some(new), text)
-            .remedy(alloc::format!(
-                "convert the store between the two forms: flashmoor vars convert {} --for {} --output NEW",
-                super::named(&from.vars.path, "VARS"),
-                super::named(&to.code.path, "CODE")
+            .remedy(Remedy::new(
+                "convert the store between the two forms",
+                Action::ConvertVars {
+                    vars: subject(&from.vars.path),
+                    target: Some(ConvertTarget::For(subject(&to.code.path))),
+                },
             ))
         });
     }

@@ -1,7 +1,7 @@
 //! A flash write in flight, from a QEMU that sends it to one that cannot take it.
 
 use super::text;
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Firmware, Outcome, Phase, QemuVersion};
 
@@ -20,7 +20,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         return;
     }
     report.find(Phase::LiveMigration, Outcome::Caution, || {
-        Told::about(
+        FindingDraft::about(
             "a flash write in flight",
             "QEMU before 9.0 refuses the stream if the guest is in the middle of writing a variable at switchover",
         )

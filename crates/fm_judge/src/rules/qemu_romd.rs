@@ -1,7 +1,7 @@
 //! A flash command in flight, to a QEMU that forgets what mode the chip was in.
 
 use super::text;
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Firmware, Outcome, Phase, QemuVersion};
 
@@ -21,7 +21,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     // Nearly every QEMU in use has this, between equal versions too, and the window is one flash
     // command: it is said, but it does not make every live migration there is one of caution.
     report.find(Phase::LiveMigration, Outcome::Compatible, || {
-        Told::about(
+        FindingDraft::about(
             "a flash command in flight",
             "this QEMU loses the chip's mode if switchover lands within a single flash command, and the guest's write then fails",
         )

@@ -2,9 +2,10 @@
 //! depends on them as well, unless it is the host's.
 
 use super::{missing, text};
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{MachineFamily, Outcome, Phase};
+use fm_remedy::{Action, Input, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the QEMU version";
@@ -15,13 +16,16 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let on_virt = machine.is_some_and(|machine| machine.family() == MachineFamily::Virt);
     if known && on_virt && series(pair.source) != series(pair.destination) {
         report.find(Phase::LiveMigration, Outcome::Unknown, || {
-            Told::about(
+            FindingDraft::about(
                 SUBJECT,
                 "an emulated processor of this board has other registers in other releases, and QEMU then cannot load the guest in the end; with KVM it is the host's",
             )
             .source(source, text)
             .destination(destination, text)
-            .remedy("try it, the guest goes on at the source where it fails: flashmoor migrate SOURCE DESTINATION")
+            .remedy(Remedy::new(
+                "try it, the guest goes on at the source where it fails",
+                Action::Migrate,
+            ))
         });
         return;
     }
@@ -34,7 +38,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         },
         || {
             if known {
-                return Told::about(
+                return FindingDraft::about(
                     SUBJECT,
                     "the machine type fixes what a guest looks like in any QEMU version that has it",
                 )
@@ -44,7 +48,13 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             missing(SUBJECT, source.is_none(), destination.is_none())
                 .source(source, text)
                 .destination(destination, text)
-                .remedy("name it: --qemu-from VERSION, --qemu-to VERSION (qemu-system-x86_64 -version)")
+                .remedy(
+                    Remedy::give(
+                        "name it, as QEMU prints it",
+                        [Input::SourceQemu, Input::DestinationQemu],
+                    )
+                    .then(Action::ShowQemuVersion),
+                )
         },
     );
 }

@@ -1,10 +1,11 @@
 //! Option ROMs and other ROM blocks: their sizes follow the packages of the host, not the guest.
 
 use super::missing;
-use crate::finding::{AT_BLOCK_TABLE, Seen, Told};
+use crate::finding::{AT_BLOCK_TABLE, FindingDraft, ObservedValue};
 use crate::messages;
 use crate::report::{Pair, Report};
-use crate::{Block, Outcome, Phase};
+use crate::{Block, Evidence, Outcome, Phase};
+use fm_remedy::{Action, Input, Remedy, Setting};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (source, destination) = (pair.source.blocks.fact(), pair.destination.blocks.fact());
@@ -37,7 +38,14 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             missing("the size of option ROMs", source.is_none(), destination.is_none())
                 .source(source, names)
                 .destination(destination, names)
-                .remedy("name the folder of the destination's option ROMs (--to-roms /usr/share/qemu), or start its QEMU with -incoming defer and take its offer: flashmoor offer GUEST")
+                .remedy(
+                    Remedy::give(
+                        "name the folder of the destination's option ROMs, or start its QEMU so that it waits for the guest and take its offer",
+                        [Input::DestinationRoms],
+                    )
+                    .then(Action::Configure(Setting::AwaitMigration))
+                    .then(Action::MakeOffer { guest: None }),
+                )
         });
     }
 }
@@ -47,7 +55,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
 fn by_file(
     report: &mut Report,
     (index, block): (usize, &Block),
-    evidence: &str,
+    evidence: &Evidence,
     roms: &crate::Fact<alloc::vec::Vec<Block>>,
 ) {
     // `0000:00:02.0/virtio-net-pci.rom` (QEMU `hw/pci/pci.c`, `pci_add_option_rom`).
@@ -60,35 +68,44 @@ fn by_file(
         None => Outcome::Unknown,
     };
     report.find(Phase::LiveMigration, outcome, || {
-        let seen = |size_bytes: u64, evidence: &str| Seen {
+        let seen = |size_bytes: u64, evidence: &Evidence| ObservedValue {
             value: alloc::format!("{size_bytes:#x}"),
-            evidence: evidence.into(),
+            evidence: evidence.clone(),
         };
-        let mut told = Told::about(
+        let mut draft = FindingDraft::about(
             alloc::format!("the block {}", block.name),
             match there {
                 Some(_) => "the destination loads the option ROM of its own packages, and it must have the size that arrives",
                 None => "the destination's folders hold no option ROM for this device, as far as its type tells",
             },
         );
-        told.source = Some(seen(block.size_bytes, evidence));
-        told.destination = there.map(|rom| seen(rom.size_bytes, &roms.evidence));
+        draft.source = Some(seen(block.size_bytes, evidence));
+        draft.destination = there.map(|rom| seen(rom.size_bytes, &roms.evidence));
         let position = u64::try_from(index).unwrap_or(u64::MAX);
         match (outcome, there) {
-            (Outcome::Incompatible, Some(rom)) => told.remedy(GIVE_ROM).qemu(
+            (Outcome::Incompatible, Some(rom)) => draft.remedy(give_rom()).qemu(
                 AT_BLOCK_TABLE,
                 position,
                 messages::size_mismatch(&block.name, block.size_bytes, rom.size_bytes),
             ),
-            (Outcome::Unknown, _) => told.remedy(
-                "start the destination's QEMU with -incoming defer and take its offer: flashmoor offer GUEST",
+            (Outcome::Unknown, _) => draft.remedy(
+                Remedy::new(
+                    "start the destination's QEMU so that it waits for the guest, and take its offer",
+                    Action::Configure(Setting::AwaitMigration),
+                )
+                .then(Action::MakeOffer { guest: None }),
             ),
-            _ => told,
+            _ => draft,
         }
     });
 }
 
-const GIVE_ROM: &str = "give that device the source's ROM file: copy it over and say -device …,romfile=FILE";
+fn give_rom() -> Remedy {
+    Remedy::new(
+        "give that device the source's ROM file: copy it over, and name the copy",
+        Action::Configure(Setting::RomFile),
+    )
+}
 
 /// Whether a block is a device's option ROM, loaded from a file of the host.
 fn is_option_rom(name: &str) -> bool {
@@ -129,29 +146,30 @@ pub(super) fn compare(pair: &Pair<'_>, report: &mut Report, wanted: fn(&str) -> 
                 Outcome::Incompatible
             },
             || {
-                let seen = |size_bytes: u64, evidence: &str| Seen {
+                let seen = |size_bytes: u64, evidence: &Evidence| ObservedValue {
                     value: alloc::format!("{size_bytes:#x}"),
-                    evidence: evidence.into(),
+                    evidence: evidence.clone(),
                 };
-                let mut told = Told::about(
+                let mut draft = FindingDraft::about(
                     alloc::format!("the block {}", block.name),
                     "the destination must have every RAM block that arrives, in the same size",
                 );
-                told.source = Some(seen(block.size_bytes, &from.evidence));
-                told.destination = local.map(|local| seen(local.size_bytes, &to.evidence));
+                draft.source = Some(seen(block.size_bytes, &from.evidence));
+                draft.destination = local.map(|local| seen(local.size_bytes, &to.evidence));
                 if fits {
-                    return told;
+                    return draft;
                 }
                 let message = match local {
                     Some(local) => messages::size_mismatch(&block.name, block.size_bytes, local.size_bytes),
                     None => messages::unknown_block(&block.name),
                 };
                 let remedy = if is_rom(&block.name) {
-                    GIVE_ROM
+                    give_rom()
                 } else {
-                    "give the destination the same devices and memory sizes as the source"
+                    "give the destination the same devices and memory sizes as the source".into()
                 };
-                told.remedy(remedy)
+                draft
+                    .remedy(remedy)
                     .qemu(AT_BLOCK_TABLE, u64::try_from(index).unwrap_or(u64::MAX), message)
             },
         );

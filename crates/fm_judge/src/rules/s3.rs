@@ -2,9 +2,10 @@
 
 use fm_formats::image::{Arch, Feature};
 
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
+use fm_remedy::{Action, Input, Remedy, Setting};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
 fn switch(on: &bool) -> alloc::string::String {
@@ -27,7 +28,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         Outcome::Caution
     };
     report.find(Phase::ColdBoot, outcome, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             "suspend to RAM",
             if off {
                 "the machine does not offer S3, which 64-bit SMM builds of some years cannot handle"
@@ -38,8 +39,11 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         .source(Some(features), super::text)
         .destination(to.s3.fact(), switch);
         if off {
-            return told;
+            return draft;
         }
-        told.remedy("start it with -global ICH9-LPC.disable_s3=1 (tell check: --s3 off)")
+        draft.remedy(
+            Remedy::new("start it without S3, and say so", Action::Configure(Setting::NoS3))
+                .then(Action::Give(Input::S3("off"))),
+        )
     });
 }

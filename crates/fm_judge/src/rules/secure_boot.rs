@@ -1,10 +1,11 @@
 //! Secure Boot support lost or gained.
 
 use super::text;
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
 use fm_formats::image::{Arch, Feature};
+use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (Some(from), Some(to)) = (
@@ -24,7 +25,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         Outcome::Compatible
     };
     report.find(Phase::ColdBoot, outcome, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             "Secure Boot",
             match (had, has) {
                 (true, false) if keys => {
@@ -38,14 +39,17 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         .source(Some(from), text)
         .destination(Some(to), text);
         if outcome == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        told.remedy(alloc::format!(
-            "keep the guest's build (flashmoor capture GUEST), or use one with Secure Boot, such as {}",
-            match pair.source.code.arch.value() {
-                Some(Arch::Aarch64 | Arch::Arm) => "AAVMF_CODE.secboot.fd",
-                _ => "OVMF_CODE_4M.secboot.fd",
-            }
+        draft.remedy(Remedy::new(
+            alloc::format!(
+                "use a build with Secure Boot, such as {}, or keep the guest's build",
+                match pair.source.code.arch.value() {
+                    Some(Arch::Aarch64 | Arch::Arm) => "AAVMF_CODE.secboot.fd",
+                    _ => "OVMF_CODE_4M.secboot.fd",
+                }
+            ),
+            Action::Capture { guest: None },
         ))
     });
 }

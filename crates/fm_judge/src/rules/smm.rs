@@ -1,12 +1,18 @@
 //! SMM builds need a machine with system management mode; the others must not meet secure flash.
 
 use super::text;
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Effect, Fact, Features, MachineFamily, Outcome, Phase};
 use fm_formats::image::Feature;
+use fm_remedy::{Action, Input, Remedy, Setting};
 
-const WITHOUT_SECURE: &str = "start it without -global cfi.pflash01.secure=on, or use an SMM build";
+fn without_secure_flash() -> Remedy {
+    Remedy::new(
+        "use an SMM build, or start it without protection of flash",
+        Action::Configure(Setting::SecureFlash(false)),
+    )
+}
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
 fn switch(on: &bool) -> alloc::string::String {
@@ -35,13 +41,16 @@ fn machine(pair: &Pair<'_>, report: &mut Report, phase: Phase, features: &Fact<F
             .is_some_and(|machine| machine.family() == MachineFamily::I440fx)
     {
         report.find(phase, Outcome::Incompatible, || {
-            Told::about(
+            FindingDraft::about(
                 "system management mode",
                 "only q35 has the memory that SMM builds need",
             )
             .source(Some(features), text)
             .destination(to.machine.fact(), text)
-            .remedy("use -machine q35,smm=on, or a build without SMM")
+            .remedy(Remedy::new(
+                "use a build without SMM, or a machine that has that mode",
+                Action::Configure(Setting::Q35WithSmm),
+            ))
         });
     }
     let outcome = match (needs, to.smm.value()) {
@@ -50,7 +59,7 @@ fn machine(pair: &Pair<'_>, report: &mut Report, phase: Phase, features: &Fact<F
         (true, None) => Outcome::Unknown,
     };
     report.find(phase, outcome, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             "system management mode",
             match outcome {
                 Outcome::Incompatible => {
@@ -65,14 +74,19 @@ fn machine(pair: &Pair<'_>, report: &mut Report, phase: Phase, features: &Fact<F
         .source(Some(features), text)
         .destination(to.smm.fact(), switch);
         if outcome == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        let told = told
-            .remedy("start it with -machine q35,smm=on (tell check: --smm on), or use a build without SMM");
+        let draft = draft.remedy(
+            Remedy::new(
+                "use a build without SMM, or start it on a machine that has that mode and say so",
+                Action::Configure(Setting::Q35WithSmm),
+            )
+            .then(Action::Give(Input::Smm("on"))),
+        );
         if (outcome, phase) == (Outcome::Incompatible, Phase::ColdBoot) {
-            return told.effect(Effect::DeadUntouched);
+            return draft.effect(Effect::DeadUntouched);
         }
-        told
+        draft
     });
     let outcome = match (needs, to.secure_flash.value()) {
         (true, Some(true)) | (false, Some(false) | None) => Outcome::Compatible,
@@ -83,7 +97,7 @@ fn machine(pair: &Pair<'_>, report: &mut Report, phase: Phase, features: &Fact<F
         (true, None) => Outcome::Unknown,
     };
     report.find(phase, outcome, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             "secure flash",
             match (needs, outcome) {
                 (_, Outcome::Compatible) => "the machine protects flash as the build expects",
@@ -95,10 +109,16 @@ fn machine(pair: &Pair<'_>, report: &mut Report, phase: Phase, features: &Fact<F
         .source(Some(features), text)
         .destination(to.secure_flash.fact(), switch);
         match (needs, outcome) {
-            (_, Outcome::Compatible) => told,
-            (true, _) => told.remedy("start it with -global driver=cfi.pflash01,property=secure,value=on (tell check: --secure-flash on)"),
-            (false, _) if phase == Phase::ColdBoot => told.remedy(WITHOUT_SECURE).effect(Effect::Volatile),
-            (false, _) => told.remedy(WITHOUT_SECURE),
+            (_, Outcome::Compatible) => draft,
+            (true, _) => draft.remedy(
+                Remedy::new(
+                    "start it so that only management mode writes flash, and say so",
+                    Action::Configure(Setting::SecureFlash(true)),
+                )
+                .then(Action::Give(Input::SecureFlash("on"))),
+            ),
+            (false, _) if phase == Phase::ColdBoot => draft.remedy(without_secure_flash()).effect(Effect::Volatile),
+            (false, _) => draft.remedy(without_secure_flash()),
         }
     });
 }

@@ -1,10 +1,11 @@
 //! Plain stores under firmware that wants authenticated variables.
 
-use super::{named, store_layout};
-use crate::finding::Told;
+use super::{store_layout, subject};
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
 use fm_formats::image::Feature;
+use fm_remedy::{Action, ConvertTarget, Remedy};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
 fn form(authenticated: &bool) -> alloc::string::String {
@@ -27,19 +28,21 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         Outcome::Caution
     };
     report.find(Phase::ColdBoot, outcome, || {
-        let told = Told::about(
+        let draft = FindingDraft::about(
             "the form of the variables",
             "in a plain store there is no place for signatures, so Secure Boot keys cannot be kept in it",
         )
         .source(Some(form_of), form)
         .destination(Some(features), super::text);
         if outcome == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        told.remedy(alloc::format!(
-            "convert the store: flashmoor vars convert {} --for {} --output NEW",
-            named(&to.vars.path, "VARS"),
-            named(&to.code.path, "CODE")
+        draft.remedy(Remedy::new(
+            "convert the store",
+            Action::ConvertVars {
+                vars: subject(&to.vars.path),
+                target: Some(ConvertTarget::For(subject(&to.code.path))),
+            },
         ))
     });
 }

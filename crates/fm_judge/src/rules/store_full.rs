@@ -1,10 +1,11 @@
 //! Variables that a store of another layout has no room for.
 
-use super::{hex, named, store_layout};
-use crate::finding::Told;
+use super::{hex, store_layout, subject};
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
 use fm_formats::image::Layout;
+use fm_remedy::{Action, Remedy};
 
 /// What a layout has room for: all variables together, and a single one with header and name.
 ///
@@ -27,7 +28,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     }
     let vars = &pair.source.vars;
     let (all, one) = room(code.value);
-    for (subject, size, limit) in [
+    for (name, size, limit) in [
         ("the room for all variables", vars.used_bytes.fact(), all),
         (
             "the room for the largest variable",
@@ -45,8 +46,8 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                 Outcome::Incompatible
             },
             || {
-                let told = Told::about(
-                    subject,
+                let draft = FindingDraft::about(
+                    name,
                     "what the destination's layout has no room for cannot be taken along",
                 )
                 .source(Some(size), hex)
@@ -54,11 +55,13 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                     alloc::format!("{limit:#x} in layout {layout}")
                 });
                 if fits {
-                    return told;
+                    return draft;
                 }
-                told.remedy(alloc::format!(
-                    "see what is large and not needed, and delete that first: flashmoor vars list {}",
-                    named(&vars.path, "VARS")
+                draft.remedy(Remedy::new(
+                    "see what is large and not needed, and delete that first",
+                    Action::ListVars {
+                        vars: subject(&vars.path),
+                    },
                 ))
             },
         );

@@ -1,10 +1,11 @@
 //! The layout that CODE expects of VARS against the one that VARS has: what edk2 really does with it.
 
-use super::{missing, named, text};
-use crate::finding::Told;
+use super::{missing, subject, text};
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Effect, Facts, Outcome, Phase};
 use fm_formats::image::{Feature, Layout};
+use fm_remedy::{Action, ConvertTarget, Input, Remedy};
 
 /// Whether variables lie in the same places.
 pub(super) fn same_store(one: Layout, other: Layout) -> bool {
@@ -36,7 +37,13 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             missing(SUBJECT, store.is_none(), code.is_none())
                 .source(store, text)
                 .destination(code, text)
-                .remedy("name the files: --from-vars FILE, --to-code FILE; flashmoor inspect FILE shows what they are")
+                .remedy(
+                    Remedy::give(
+                        "name the files, and see what they are",
+                        [Input::SourceVars, Input::DestinationCode],
+                    )
+                    .then(Action::Inspect { path: None }),
+                )
         });
         return;
     };
@@ -65,17 +72,19 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
                     "the firmware erases the store and makes its own: the guest boots with all variables lost",
                 ),
             };
-            let told = Told::about(SUBJECT, why)
+            let draft = FindingDraft::about(SUBJECT, why)
                 .source(store, text)
                 .destination(code, text)
                 .effect(effect);
             if same {
-                return told;
+                return draft;
             }
-            told.remedy(alloc::format!(
-                "convert the store first, nothing is lost: flashmoor vars convert {} --layout {} --output NEW",
-                named(&to.vars.path, "VARS"),
-                of_code.value
+            draft.remedy(Remedy::new(
+                "convert the store first, nothing is lost",
+                Action::ConvertVars {
+                    vars: subject(&to.vars.path),
+                    target: Some(ConvertTarget::Layout(text(&of_code.value))),
+                },
             ))
         },
     );

@@ -1,9 +1,10 @@
 //! A cold boot on a store that is not the guest's own.
 
-use super::{named, store_layout, text};
-use crate::finding::Told;
+use super::{store_layout, subject, text};
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
+use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (Some(own), Some(other)) = (
@@ -24,7 +25,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             Outcome::Caution
         },
         || {
-            let told = Told::about(
+            let draft = FindingDraft::about(
                 "the content of VARS",
                 if same {
                     "the guest's own variables are there"
@@ -35,12 +36,14 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             .source(Some(own), text)
             .destination(Some(other), text);
             if same {
-                return told;
+                return draft;
             }
-            told.remedy(alloc::format!(
-                "see what differs: flashmoor vars diff {} {}",
-                named(&pair.source.vars.path, "VARS"),
-                named(&pair.destination.vars.path, "OTHER")
+            draft.remedy(Remedy::new(
+                "see what differs",
+                Action::DiffVars {
+                    from: subject(&pair.source.vars.path),
+                    to: subject(&pair.destination.vars.path),
+                },
             ))
         },
     );

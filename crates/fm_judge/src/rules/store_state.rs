@@ -1,9 +1,10 @@
 //! Stores that are blank or damaged: what the firmware makes of them.
 
-use super::{missing, named, store_layout, text};
-use crate::finding::Told;
+use super::{missing, store_layout, subject, text};
+use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Effect, Facts, Outcome, Phase, StoreState};
+use fm_remedy::{Action, Input, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the state of the variable store";
@@ -14,7 +15,10 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (Some(state), Some(arch)) = (to.vars.state.fact(), to.code.arch.fact()) else {
         if to.vars.state.fact().is_none() {
             report.find(Phase::ColdBoot, Outcome::Unknown, || {
-                missing(SUBJECT, false, true).remedy("name the store: --from-vars FILE or --to-vars FILE")
+                missing(SUBJECT, false, true).remedy(Remedy::give(
+                    "name the store",
+                    [Input::SourceVars, Input::DestinationVars],
+                ))
             });
         }
         return;
@@ -28,13 +32,13 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     };
     report.find(Phase::ColdBoot, outcome, || {
         let (effect, why) = effect(state.value, x86);
-        let told = Told::about(SUBJECT, why)
+        let draft = FindingDraft::about(SUBJECT, why)
             .destination(Some(state), text)
             .effect(effect);
         if outcome == Outcome::Compatible {
-            return told;
+            return draft;
         }
-        told.remedy(remedy(to, state.value))
+        draft.remedy(remedy(to, state.value))
     });
 }
 
@@ -69,17 +73,20 @@ fn effect(state: StoreState, x86: bool) -> (Effect, &'static str) {
     }
 }
 
-fn remedy(to: &Facts, state: StoreState) -> alloc::string::String {
-    let file = named(&to.vars.path, "VARS");
+fn remedy(to: &Facts, state: StoreState) -> Remedy {
+    let vars = subject(&to.vars.path);
     if state.is_blank() {
         let template = if to.code.arch.value().is_some_and(|arch| arch.is_x86()) {
             "/usr/share/OVMF/OVMF_VARS_4M.fd"
         } else {
             "the VARS file that its package ships"
         };
-        return alloc::format!("start from the build's template, such as {template}: cp TEMPLATE {file}");
+        return Remedy::new(
+            alloc::format!("start from the build's template, such as {template}"),
+            Action::CopyTemplate { template: None, vars },
+        );
     }
-    alloc::format!("repair it, with a backup kept: flashmoor vars repair {file}")
+    Remedy::new("repair it, with a backup kept", Action::RepairVars { vars })
 }
 
 /// A blank file where the guest's own store is to land: started before it has landed, the guest meets that.
@@ -88,14 +95,16 @@ fn landing(to: &Facts, report: &mut Report) {
         return;
     };
     report.find(Phase::ColdBoot, Outcome::Caution, || {
-        Told::about(
+        FindingDraft::about(
             "the landing for the variables",
             "the guest's variables are in the destination's file only after it has migrated there while it runs; started from the file as it is now, it has none",
         )
         .destination(Some(blank), text)
-        .remedy(alloc::format!(
-            "migrate the guest while it runs, or copy its VARS file over: cp VARS {}",
-            named(&to.vars.path, "LANDING")
+        .remedy(Remedy::new(
+            "migrate the guest while it runs, or copy its VARS file over",
+            Action::CopyVars {
+                to: subject(&to.vars.path),
+            },
         ))
     });
 }

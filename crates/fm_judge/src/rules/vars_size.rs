@@ -2,10 +2,11 @@
 
 use super::{hex, missing};
 use crate::facts::Unit;
-use crate::finding::{AT_BLOCK_TABLE, Told};
+use crate::finding::{AT_BLOCK_TABLE, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
+use fm_remedy::{Action, Input, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the size of VARS";
@@ -23,7 +24,10 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             missing(SUBJECT, source.is_none(), destination.is_none())
                 .source(source, hex)
                 .destination(destination, hex)
-                .remedy("name the variable stores: --from-vars FILE, --to-vars FILE")
+                .remedy(Remedy::give(
+                    "name the variable stores",
+                    [Input::SourceVars, Input::DestinationVars],
+                ))
         });
         return;
     };
@@ -34,19 +38,30 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     }
     report.find(
         Phase::LiveMigration,
-        if same { Outcome::Compatible } else { Outcome::Incompatible },
+        if same {
+            Outcome::Compatible
+        } else {
+            Outcome::Incompatible
+        },
         || {
-            let told = Told::about(
+            let draft = FindingDraft::about(
                 SUBJECT,
                 "the variables travel as a RAM block, and it only lands in a flash device of its own size",
             )
             .source(source, hex)
             .destination(destination, hex);
             if same {
-                return told;
+                return draft;
             }
             let block = pair.source.flash_block(Unit::Vars);
-            told.remedy("make a VARS file of the right size at the destination: flashmoor prepare offer.json --vars FILE")
+            draft
+                .remedy(Remedy::new(
+                    "make a VARS file of the right size at the destination",
+                    Action::Prepare {
+                        offer: None,
+                        with_vars: true,
+                    },
+                ))
                 .qemu(
                     AT_BLOCK_TABLE,
                     pair.source.stream_position(block, Some(from.value)),

@@ -2,33 +2,32 @@
 
 use alloc::string::{String, ToString};
 
+use fm_remedy::{Input, Remedy};
+
 use crate::Known;
-use crate::finding::Told;
+use crate::finding::FindingDraft;
 
 /// What a rule says when facts that it needs are missing on one side or both.
-pub(super) fn missing(subject: &'static str, at_source: bool, at_destination: bool) -> Told {
+pub(super) fn missing(subject: &'static str, at_source: bool, at_destination: bool) -> FindingDraft {
     let side = match (at_source, at_destination) {
         (true, true) => "on either side",
         (true, false) => "at the source",
         _ => "at the destination",
     };
-    Told::about(
+    FindingDraft::about(
         subject,
         alloc::format!("not known {side}: {subject}; nothing is promised without it"),
     )
 }
 
-/// A file as a shell takes it: by its path, or by a word that says which file is meant.
-pub(super) fn named(path: &Known<String>, word: &str) -> String {
-    let Some(path) = path.value() else {
-        return String::from(word);
-    };
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%=,".contains(c);
-    if path.chars().all(plain) && !path.starts_with('-') {
-        path.clone()
-    } else {
-        alloc::format!("'{}'", path.replace('\'', r"'\''"))
-    }
+/// The path, as the subject of an action.
+pub(super) fn subject(path: &Known<String>) -> Option<String> {
+    path.value().cloned()
+}
+
+/// What to do where the digests, sizes or kinds of firmware are not known.
+pub(super) fn name_firmware() -> Remedy {
+    Remedy::give("name the firmware", [Input::SourceCode, Input::DestinationCode])
 }
 
 /// A size as QEMU's messages print it.

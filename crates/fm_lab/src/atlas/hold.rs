@@ -163,7 +163,7 @@ impl Files<'_> {
         if let Ok(version) = side.qemu.parse() {
             facts.qemu = Known::new(version, evidence);
         }
-        machine_words(&mut facts, &side.machine, evidence)?;
+        machine_words(&mut facts, &side.machine, &evidence.into())?;
         facts.secure_flash = Known::new(side.secure_flash, evidence);
         facts.s3 = Known::new(!side.s3_off, evidence);
         facts.vars.present = Known::new(false, evidence);
@@ -222,7 +222,8 @@ impl Files<'_> {
                 let path = self.firmware.join(&image.name);
                 let mut bytes = std::fs::read(&path).map_err(|source| Error::file("read", &path, source))?;
                 apply(change, &mut bytes);
-                vars_of(&bytes, "the observation").map_err(|source| Error::NotStore { path, source })?
+                vars_of(&bytes, &"the observation".into())
+                    .map_err(|source| Error::NotStore { path, source })?
             }
         };
         let qcow2 = image.change == Some(Change::Qcow2);

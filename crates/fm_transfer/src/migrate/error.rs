@@ -222,7 +222,8 @@ impl Failure for Error {
 
     fn remedy(&self) -> Option<Remedy> {
         Some(match self {
-            Self::Incompatible(refusal) => return refusal.remedy(),
+            // The program renders what the refusal carries.
+            Self::Incompatible(_) => return None,
             Self::NoGuest { .. } => "name the QEMU that runs the guest as SOURCE".into(),
             Self::NotIncoming { .. } => "start the destination's QEMU with `-incoming defer`".into(),
             Self::NotListening { .. } => Remedy::give(

@@ -4,7 +4,7 @@ use std::fmt;
 
 use fm_host::monitor::Description;
 use fm_judge::{
-    Block, Facts, Finding, Format, Known, MachineType, Outcome, Phase, QemuVersion, Verdict, judge,
+    Block, Evidence, Facts, Finding, Format, Known, MachineType, Outcome, Phase, QemuVersion, Verdict, judge,
 };
 use fm_remedy::Remedy;
 
@@ -19,9 +19,10 @@ impl Refusal {
         &self.0
     }
 
-    pub(super) fn remedy(&self) -> Option<Remedy> {
-        let remedy = self.0.iter().find_map(|finding| finding.remedy.clone());
-        remedy.map(Remedy::advice)
+    /// What to do about the first of them that something can be done about.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&Remedy> {
+        self.0.iter().find_map(|finding| finding.remedy.as_ref())
     }
 }
 
@@ -78,7 +79,7 @@ pub fn facts(seen: &Description) -> Result<Facts, fm_judge::Contradiction> {
         facts.machine = Known::new(
             // A full name, which no version resolves: RISC-V has a `virt` that is one.
             MachineType::new(machine, None),
-            "QMP qom-get /machine type",
+            Evidence::Monitor("qom-get /machine type"),
         );
     }
     if !seen.blocks.is_empty() {
@@ -86,7 +87,10 @@ pub fn facts(seen: &Description) -> Result<Facts, fm_judge::Contradiction> {
             name: block.name.clone(),
             size_bytes: block.used_bytes,
         };
-        facts.blocks = Known::new(seen.blocks.iter().map(block).collect(), "QMP x-query-ramblock");
+        facts.blocks = Known::new(
+            seen.blocks.iter().map(block).collect(),
+            Evidence::Monitor("x-query-ramblock"),
+        );
     }
     for flash in &seen.flash {
         let format = match flash.format.as_str() {
@@ -95,8 +99,8 @@ pub fn facts(seen: &Description) -> Result<Facts, fm_judge::Contradiction> {
             _ => continue,
         };
         match flash.unit {
-            0 => facts.code.declared_format = Known::new(format, "QMP query-block"),
-            1 => facts.vars.declared_format = Known::new(format, "QMP query-block"),
+            0 => facts.code.declared_format = Known::new(format, Evidence::Monitor("query-block")),
+            1 => facts.vars.declared_format = Known::new(format, Evidence::Monitor("query-block")),
             _ => {}
         }
     }
