@@ -82,7 +82,7 @@ fn command(action: &Action) -> String {
         Action::RepairVars { vars: of } => format!("flashmoor vars repair {}", vars(of)),
         Action::ListVars { vars: of } => format!("flashmoor vars list {}", vars(of)),
         Action::DeleteVars { vars: of } => format!("flashmoor vars delete {} NAME", vars(of)),
-        Action::ImportVars => "flashmoor vars import".into(),
+        Action::ImportVars => "flashmoor vars import VARS --from SOURCE".into(),
         Action::DiffVars { from, to } => format!("flashmoor vars diff {} {}", vars(from), vars(to)),
         Action::EnableSecureBoot { vars: of } => {
             format!("flashmoor vars set {} SecureBootEnable --hex 01", vars(of))
@@ -97,7 +97,7 @@ fn command(action: &Action) -> String {
                 ""
             }
         ),
-        Action::ExportBuild => "flashmoor store export BUILD".into(),
+        Action::ExportBuild => "flashmoor store export BUILD TO".into(),
         Action::ShowBuild => "flashmoor store show BUILD".into(),
         Action::ListBuilds => "flashmoor store list".into(),
         Action::ListLandings => "flashmoor store landings".into(),

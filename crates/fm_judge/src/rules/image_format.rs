@@ -16,7 +16,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         &from.code.format,
         &to.code.format,
         &to.code.declared_format,
-        &subject(&to.code.path),
+        &to.code.path,
     );
     if to.vars.present.value() == Some(&true) {
         judge(
@@ -25,7 +25,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             &from.vars.format,
             &to.vars.format,
             &to.vars.declared_format,
-            &subject(&to.vars.path),
+            &to.vars.path,
         );
     }
 }
@@ -36,7 +36,7 @@ fn judge(
     source: &Known<Format>,
     destination: &Known<Format>,
     declared: &Known<Format>,
-    file: &Option<String>,
+    path: &Known<String>,
 ) {
     let (Some(is), declared) = (destination.fact(), declared.fact()) else {
         return;
@@ -58,7 +58,7 @@ fn judge(
                         Action::Configure(Setting::FileFormat(is.value.name())),
                     )
                     .then(Action::ConvertImage {
-                        image: file.clone(),
+                        image: subject(path),
                         format: declared.value.name(),
                     }),
                 );
@@ -96,7 +96,7 @@ fn judge(
             draft.remedy(Remedy::new(
                 "name the destination's format in the guest's definition, or convert the file",
                 Action::ConvertImage {
-                    image: file.clone(),
+                    image: subject(path),
                     format: was.value.name(),
                 },
             ))
