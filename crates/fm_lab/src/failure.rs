@@ -32,6 +32,9 @@ pub enum GuestError {
         /// The last of what came.
         seen: String,
     },
+    /// Boot after boot found nothing to start.
+    #[error("the firmware does not start its shell")]
+    NoShell,
     /// A file of the lab cannot be used.
     #[error("cannot use {}", path.display())]
     File {

@@ -12,6 +12,9 @@ use serde_json::json;
 use crate::failure::{GuestError as Error, GuestResult as Result};
 use crate::{Machine, PATIENCE, Serial};
 
+/// How often a guest is started before its firmware is said to have no shell.
+const MAX_BOOTS_COUNT: usize = 3;
+
 /// A QEMU process of the lab; dropping it kills the process.
 #[derive(Debug)]
 pub struct Guest {
@@ -109,12 +112,13 @@ impl Guest {
     /// # Errors
     /// If it does not.
     pub fn boot_to_shell(&mut self) -> Result<()> {
-        // OVMF was seen, once in some hundred boots, to start its shell with `Device Error`; a reset mends it.
-        if !self.serial.boot_once()? {
+        for _ in 0..MAX_BOOTS_COUNT {
+            if self.serial.boot_once()? {
+                return Ok(());
+            }
             self.reset()?;
-            self.serial.boot_to_shell()?;
         }
-        Ok(())
+        Err(Error::NoShell)
     }
 
     /// Runs one command in the UEFI shell and returns what it printed, the command's echo left out.

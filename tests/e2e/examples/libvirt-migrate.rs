@@ -19,7 +19,7 @@ fn main() {
     }
     bed.a.define(&packaged("bench", "_4M").replace(">128<", ">1024<"));
     bed.a.ask(&["start", "bench"]);
-    bed.a.serial("bench").boot_to_shell().unwrap();
+    let _ = bed.a.booted_serial("bench");
     bed.a.adopt("bench");
     // There and back once: from then on both hosts have the build, which is how things are mostly.
     let build = bed.a.running_code("bench");

@@ -22,11 +22,10 @@ use crate::stderr;
 pub use domain::{domain, packaged, script_disk};
 
 /// What is bound over which path of the machine, by name of the host's folder.
-const PLACES: [(&str, &str); 7] = [
+const PLACES: [(&str, &str); 6] = [
     ("root/etc/libvirt", "/etc/libvirt"),
     ("var", "/var/lib/libvirt"),
     ("log", "/var/log/libvirt"),
-    ("cache", "/var/cache/libvirt"),
     ("run", "/run/libvirt"),
     ("ovmf", "/usr/share/OVMF"),
     ("descriptors", "/usr/share/qemu/firmware"),
@@ -102,6 +101,11 @@ impl Host {
             fs::create_dir_all(folder.join(name)).unwrap();
             script += &format!("mount --bind {}/{name} {place}\n", folder.display());
         }
+        // What libvirt learnt of this machine's QEMU: it looks itself whether that still holds
+        // (`qemu_capabilities.c`, `virQEMUCapsIsValid`), and asking QEMU anew takes longer than most tests.
+        let cache = crate::programs().join("libvirt-cache");
+        fs::create_dir_all(&cache).unwrap();
+        script += &format!("mount --bind {} /var/cache/libvirt\n", cache.display());
         // one path on both hosts, as /var/lib/flashmoor would be
         let store = folder.with_file_name("store");
         fs::create_dir_all(&store).unwrap();
@@ -346,6 +350,25 @@ impl Host {
     #[must_use]
     pub fn serial(&self, domain: &str) -> Serial {
         Serial::connect(&self.folder.join("var").join(format!("{domain}.serial"))).unwrap()
+    }
+
+    /// The same of a guest that boots, once its firmware's shell waits for a command.
+    #[must_use]
+    pub fn booted_serial(&self, domain: &str) -> Serial {
+        let mut serial = self.serial(domain);
+        self.boot_to_shell(domain, &mut serial);
+        serial
+    }
+
+    /// Waits for the end of a guest's boot, in the firmware's shell.
+    ///
+    /// # Panics
+    /// If it ends elsewhere twice.
+    pub fn boot_to_shell(&self, domain: &str, serial: &mut Serial) {
+        if !serial.boot_once().unwrap() {
+            self.ask(&["reset", domain]);
+            assert!(serial.boot_once().unwrap(), "{domain} does not start its shell");
+        }
     }
 
     /// Waits until libvirt says that of a guest.

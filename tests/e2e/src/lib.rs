@@ -1,6 +1,7 @@
 //! Whole-product tests on real QEMU: the program as users call it, and guests to call it on.
 
 pub mod bed;
+pub mod booted;
 pub mod conversion;
 pub mod speaker;
 
@@ -17,8 +18,7 @@ use tempfile::TempDir;
 /// If it has not been built, with what to do.
 #[must_use]
 pub fn flashmoor() -> Command {
-    let here = std::env::current_exe().unwrap_or_default();
-    let program = here.ancestors().nth(2).unwrap_or(Path::new("")).join("flashmoor");
+    let program = programs().join("flashmoor");
     assert!(
         program.is_file(),
         "{} is not built; run `make test`, or `cargo build` first",
@@ -27,6 +27,12 @@ pub fn flashmoor() -> Command {
     let mut command = Command::new(program);
     command.env_remove("FLASHMOOR_STORE").env("NO_COLOR", "1");
     command
+}
+
+/// The folder that the programs of this build lie in.
+fn programs() -> PathBuf {
+    let here = std::env::current_exe().unwrap_or_default();
+    here.ancestors().nth(2).unwrap_or(Path::new("")).to_owned()
 }
 
 /// Standard error of a command that ended, as text.
@@ -112,11 +118,18 @@ impl Bench {
         Guest::start(machine, &dir).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// A running guest on bookworm's 2M build, with a VARS file of its own.
+    /// The same, standing in its shell.
+    pub fn start_booted(&mut self, machine: &Machine) -> Guest {
+        self.guests += 1;
+        booted::booted(machine, &self.path(&format!("guest-{}", self.guests)))
+    }
+
+    /// A running guest on bookworm's 2M build in its shell, with a VARS file of its own. It writes no variable unless
+    /// it is told to.
     pub fn guest_2m(&mut self) -> Guest {
         let vars = self.copy("bookworm/OVMF_VARS.fd", "vars-2m.fd");
         let machine = Machine::new(Arch::X86_64, &fm_fixtures::path("bookworm/OVMF_CODE.fd"), &vars);
-        self.start(&machine.named("source"))
+        self.start_booted(&machine.named("source"))
     }
 
     /// The program with this folder's store.

@@ -25,7 +25,7 @@ fn of_a_guest_that_comes_slowly_only_what_it_came_with_is_stored() {
     bed.b.install_flashmoor(true);
     bed.a.define(&packaged("slow", "_4M"));
     bed.a.ask(&["start", "slow"]);
-    bed.a.serial("slow").boot_to_shell().unwrap();
+    let _ = bed.a.booted_serial("slow");
     // Nobody adopted it: it starts from a file of B's of the same size, and A's bytes come in their time.
     bed.a.must_migrate("slow", &bed.b, &["--bandwidth", "4"]);
     let build = digest("bookworm/OVMF_CODE_4M.fd");

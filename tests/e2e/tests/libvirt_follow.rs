@@ -15,8 +15,7 @@ fn a_2m_guest_moves_to_a_host_without_its_build_boots_there_and_comes_back_after
     bed.b.install_flashmoor(true);
     bed.a.define(&packaged("two", ""));
     bed.a.ask(&["start", "two"]);
-    let mut serial = bed.a.serial("two");
-    serial.boot_to_shell().unwrap();
+    let mut serial = bed.a.booted_serial("two");
     serial.shell("set flashmoor remembers").unwrap();
     bed.a.adopt("two");
 
@@ -29,7 +28,7 @@ fn a_2m_guest_moves_to_a_host_without_its_build_boots_there_and_comes_back_after
     let mut serial = bed.b.serial("two");
     assert!(serial.shell("set flashmoor").unwrap().contains("remembers"));
     bed.b.ask(&["reset", "two"]);
-    serial.boot_to_shell().unwrap();
+    bed.b.boot_to_shell("two", &mut serial);
     assert!(
         serial.shell("set flashmoor").unwrap().contains("remembers"),
         "warm reset"
@@ -42,8 +41,7 @@ fn a_2m_guest_moves_to_a_host_without_its_build_boots_there_and_comes_back_after
         build,
         "the cold boot is on the same build"
     );
-    let mut serial = bed.b.serial("two");
-    serial.boot_to_shell().unwrap();
+    let mut serial = bed.b.booted_serial("two");
     assert!(
         serial.shell("set flashmoor").unwrap().contains("remembers"),
         "cold boot"
@@ -108,8 +106,7 @@ fn a_guest_saved_in_each_of_libvirts_forms_goes_on_where_it_was_after_the_upgrad
         bed.a.save_images_as(name);
         bed.a.define(&packaged(name, ""));
         bed.a.ask(&["start", name]);
-        let mut serial = bed.a.serial(name);
-        serial.boot_to_shell().unwrap();
+        let mut serial = bed.a.booted_serial(name);
         serial.shell("set flashmoor remembers").unwrap();
         bed.a.ask(&["save", name, &image(name)]);
         let nvram = format!("/var/lib/libvirt/qemu/nvram/{name}_VARS.fd");
@@ -131,7 +128,7 @@ fn a_guest_saved_in_each_of_libvirts_forms_goes_on_where_it_was_after_the_upgrad
             "{name}"
         );
         bed.a.ask(&["reset", name]);
-        serial.boot_to_shell().unwrap();
+        bed.a.boot_to_shell(name, &mut serial);
         let after = serial.shell("set flashmoor").unwrap();
         assert!(after.contains("remembers"), "{name}: warm reset");
         bed.a.ask(&["destroy", name]);

@@ -159,8 +159,7 @@ fn what_a_guest_wrote_before_it_moves_live_is_there_afterwards() {
     bed.b.install_flashmoor(true);
     bed.a.define(&packaged("live", ""));
     bed.a.ask(&["start", "live"]);
-    let mut serial = bed.a.serial("live");
-    serial.boot_to_shell().unwrap();
+    let mut serial = bed.a.booted_serial("live");
     bed.a.adopt("live");
     let build = bed.a.running_code("live");
     let (mut here, mut there): (&Host, &Host) = (&bed.a, &bed.b);

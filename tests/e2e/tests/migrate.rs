@@ -80,7 +80,6 @@ fn sha256(path: &Path) -> String {
 fn a_guest_arrives_with_its_firmware_its_variables_and_a_verified_build() {
     let mut bench = Bench::new();
     let mut source = bench.guest_2m();
-    source.boot_to_shell().unwrap();
     source
         .shell("setvar Mine -guid 4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11 -bs -rt -nv =\"kept\"")
         .unwrap();
@@ -436,8 +435,7 @@ fn a_guest_goes_from_qemu_7_2_to_10_0_and_back_on_one_machine_type() {
     let vars = bench.copy("bookworm/OVMF_VARS.fd", "vars-2m.fd");
     let mut machine = Machine::new(Arch::X86_64, &fm_fixtures::path(CODE_2M), &vars);
     machine.machine = "pc-q35-7.2".into();
-    let mut source = bench.start(&machine);
-    source.boot_to_shell().unwrap();
+    let source = bench.start_booted(&machine);
     let (code, vars) = (
         bench.zeros("code-10.fd", SIZE_2M),
         bench.zeros("vars-10.fd", VARS_SIZE_2M),

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use fm_e2e::booted::booted;
 use fm_formats::Sha256;
 use fm_lab::{Arch, Guest, Machine};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -30,8 +31,7 @@ fn neither_qemu_nor_the_guests_own_clock_knows_of_a_pause() {
     // this clock stands still while the guest does
     let machine =
         Machine::new(Arch::X86_64, &code, &vars).with(&["-rtc", "base=2026-01-01T01:00:00,clock=vm"]);
-    let mut guest = Guest::start(&machine, &dir.path().join("run")).unwrap();
-    guest.boot_to_shell().unwrap();
+    let mut guest = booted(&machine, &dir.path().join("run"));
 
     let monitor = UnixStream::connect(guest.qmp_socket()).unwrap();
     let mut replies = BufReader::new(monitor.try_clone().unwrap()).lines();

@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use fm_e2e::booted::booted;
 use fm_formats::Guid;
 use fm_formats::varstore::{Name, VarStore};
-use fm_lab::{Arch, Guest, Machine};
+use fm_lab::{Arch, Machine};
 
 const MINE: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
 const READINGS: u32 = 1000;
@@ -40,8 +41,7 @@ fn every_one_of_a_thousand_readings_is_a_state_that_the_guest_wrote() {
         &fm_fixtures::path("bookworm/OVMF_CODE_4M.fd"),
         &vars,
     );
-    let mut guest = Guest::start(&machine, &dir.path().join("run")).unwrap();
-    guest.boot_to_shell().unwrap();
+    let mut guest = booted(&machine, &dir.path().join("run"));
     let found = fm_host::find(&guest.pid().to_string()).unwrap();
     let memory = found.memory().unwrap();
     let region = found.flash_region(&memory, 1).unwrap();

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fm_e2e::booted::booted;
 use fm_e2e::qemu_10;
 use fm_lab::{Arch, Emulator, Guest, Machine, PATIENCE};
 use fm_saved as saved;
@@ -123,8 +124,14 @@ fn time_machine(way: &Way) {
     fs::copy(fm_fixtures::path(VARS_2M), &vars).unwrap();
 
     let machine = machine(way, dir.path());
-    let mut guest = Guest::start(&with_flash(&machine, &code, &vars), &at("before")).unwrap();
-    guest.boot_to_shell().unwrap();
+    let running = with_flash(&machine, &code, &vars);
+    let mut guest = if way.is_shared {
+        let mut guest = Guest::start(&running, &at("before")).unwrap();
+        guest.boot_to_shell().unwrap();
+        guest
+    } else {
+        booted(&running, &at("before"))
+    };
     guest.shell("set flashmoor remembers").unwrap();
     enable(&mut guest, way.capabilities);
     execute(&mut guest, "migrate", json!({ "uri": (way.save)(&saved) }));

@@ -152,8 +152,7 @@ fn booted(emulator: Option<Emulator>, dir: &Path) -> Guest {
     if let Some(emulator) = emulator {
         machine.emulator = emulator;
     }
-    let mut guest = Guest::start(&machine, &dir.join("guest")).unwrap();
-    guest.boot_to_shell().unwrap();
+    let mut guest = fm_e2e::booted::booted(&machine, &dir.join("guest"));
     guest.shell("set flashmoor streams").unwrap();
     guest.monitor().execute("stop", None).unwrap();
     guest

@@ -19,7 +19,6 @@ fn set_in_guest(guest: &mut Guest, name: &str, digits: &str) {
 fn every_verb_that_only_reads_takes_a_running_guest() {
     let mut bench = Bench::new();
     let mut guest = bench.guest_2m();
-    guest.boot_to_shell().unwrap();
     set_in_guest(&mut guest, "Running", "cafe");
     let pid = guest.pid().to_string();
     let socket = guest.qmp_socket();
