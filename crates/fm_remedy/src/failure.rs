@@ -1,6 +1,6 @@
 //! What every error of ours can say: its class, what failed, why, and what to do about it.
 
-use alloc::string::{String, ToString as _};
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::error::Error;
 
