@@ -10,7 +10,7 @@ mod plan;
 mod steps;
 mod vars;
 
-pub use adopt::{Adopt, Adopted, adopt};
+pub use adopt::{AdoptRequest, SavedAdoption, adopt};
 pub use diff::{BlockDiff, Changed, DeviceDiff, SavedDiff, Side, diff};
 pub use error::Error;
 pub use extract::{Extract, Extracted, ExtractedFile, extract};

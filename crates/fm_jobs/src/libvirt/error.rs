@@ -2,26 +2,16 @@
 
 use std::path::PathBuf;
 
-use fm_libvirt::{AdoptError, SavedError};
+use fm_libvirt::{AdoptError, DomainXmlError, VirshError};
+use fm_remedy::Failure as _;
 
 /// What can fail between libvirt and us.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// `virsh` cannot be run.
-    #[error("cannot run virsh")]
-    NoVirsh {
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// libvirt refused.
-    #[error("virsh {command} failed: {said}")]
-    Virsh {
-        /// What was asked.
-        command: String,
-        /// Its answer, in one line.
-        said: String,
-    },
+    /// `virsh` cannot be run, or libvirt refused.
+    #[error(transparent)]
+    Virsh(#[from] VirshError),
     /// A definition cannot be edited.
     #[error("the definition of domain {domain} cannot be changed")]
     Definition {
@@ -36,7 +26,7 @@ pub enum Error {
         /// Whose.
         domain: String,
         /// Why.
-        source: SavedError,
+        source: DomainXmlError,
     },
     /// The domain has no firmware of its own to keep.
     #[error("domain {domain} has no CODE flash: it starts with {firmware}")]
@@ -62,6 +52,12 @@ pub enum Error {
         /// Its CODE.
         path: PathBuf,
     },
+    /// A file of the store was made anew and is not what it should be.
+    #[error("{} was made anew and still is not what it should be", path.display())]
+    NotPutBack {
+        /// Which.
+        path: PathBuf,
+    },
     /// The definition as it was names what this host does not have.
     #[error("domain {domain} could not start with its definition as it was: {} is not on this host", path.display())]
     NothingToGoBackTo {
@@ -72,6 +68,12 @@ pub enum Error {
     },
 }
 
+impl From<VirshError> for crate::Error {
+    fn from(error: VirshError) -> Self {
+        Self::Libvirt(error.into())
+    }
+}
+
 impl Error {
     pub(crate) fn class(&self) -> crate::Class {
         crate::Class::Failed
@@ -79,13 +81,12 @@ impl Error {
 
     pub(crate) fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::NoVirsh { .. } => "install libvirt's clients (Debian: libvirt-clients)".into(),
-            Self::Virsh { .. } => "see whether libvirt answers: `virsh -c qemu:///system list --all`".into(),
+            Self::Virsh(error) => return error.remedy().map(|remedy| remedy.advice.into_owned()),
             Self::Definition {
                 source: AdoptError::NotChosen,
                 ..
             } => "start the domain, and adopt it while it runs".into(),
-            Self::Definition { .. } | Self::Xml { .. } => return None,
+            Self::Definition { .. } | Self::Xml { .. } | Self::NotPutBack { .. } => return None,
             Self::NoFlash { .. } => "nothing: there is no flash firmware to keep".into(),
             Self::NotRaw { .. } => {
                 "convert the file with `qemu-img convert -O raw` and change the definition while the domain is off".into()

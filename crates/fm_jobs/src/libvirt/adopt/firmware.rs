@@ -5,11 +5,10 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
-use fm_libvirt::Domain;
+use fm_libvirt::{Domain, DomainInfo};
 use fm_store::Store;
 
 use crate::libvirt::Error;
-use crate::libvirt::virsh::Info;
 use crate::on_disk::digest_at;
 use crate::{Result, capture, saved};
 
@@ -20,7 +19,7 @@ pub(super) struct Firmware {
 }
 
 /// Of a domain that runs: its own memory, whatever its files hold by now.
-pub(super) fn running(info: &Info) -> Result<Firmware> {
+pub(super) fn running(info: &DomainInfo) -> Result<Firmware> {
     let guest = fm_host::find(&info.uuid)?;
     let code = guest.read_flash(0)?;
     let vars_bytes = guest.flash_unit(1).ok().and_then(|unit| unit.size_bytes);
@@ -30,7 +29,7 @@ pub(super) fn running(info: &Info) -> Result<Firmware> {
 /// Of a domain whose memory libvirt keeps in a file: its next start goes on with that, and so the file has to name
 /// the stored build as well.
 pub(super) fn saved(store: &Store, image: &Path, domain: &Domain) -> Result<Firmware> {
-    let request = saved::Adopt {
+    let request = saved::AdoptRequest {
         path: image.to_owned(),
     };
     let adopted = saved::adopt(store, &request)?;
@@ -41,7 +40,7 @@ pub(super) fn saved(store: &Store, image: &Path, domain: &Domain) -> Result<Firm
 }
 
 /// Of a domain that is off: what it would boot from.
-pub(super) fn from_files(info: &Info, domain: &Domain) -> Result<Firmware> {
+pub(super) fn from_files(info: &DomainInfo, domain: &Domain) -> Result<Firmware> {
     let Some(path) = domain.flash() else {
         return Err(Error::Definition {
             domain: info.name.clone(),

@@ -12,7 +12,7 @@ use crate::{Result, book};
 
 /// Removes placeholders that are older than `age` and that nothing names, and marks and unfinished files of that
 /// age. Returns the landings that went.
-pub(crate) fn forget_those_who_never_came(store: &Store, age: Duration) -> Result<Vec<String>> {
+pub(crate) fn forget_stale_landings(store: &Store, age: Duration) -> Result<Vec<String>> {
     let folder = store.path().join(FOLDER);
     for (folder, prefix) in [
         (store.path().join(hook::ARRIVING), ""),
@@ -28,6 +28,16 @@ pub(crate) fn forget_those_who_never_came(store: &Store, age: Duration) -> Resul
                 // Another may have been faster.
                 let _ = fs::remove_file(entry.path());
             }
+        }
+    }
+    for entry in fs::read_dir(store.path().join(hook::BLANK_VARS))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        // While the variables are empty still, the guest may come or fail to.
+        if is_old(&entry.path(), age) && hook::has_served(&entry.path()) {
+            let _ = fs::remove_file(entry.path());
         }
     }
     crate::store::forget_placeholders(store, age)
@@ -70,7 +80,7 @@ mod tests {
         }
         let blank = blank::template(&store, 4096).unwrap();
         let hour = Duration::from_secs(3600);
-        assert!(forget_those_who_never_came(&store, hour).unwrap().is_empty());
+        assert!(forget_stale_landings(&store, hour).unwrap().is_empty());
         assert!(left.iter().all(|path| path.exists()));
         // A process that has it open stands for a guest.
         let mut guest = std::process::Command::new("sleep")
@@ -78,7 +88,7 @@ mod tests {
             .stdin(fs::File::open(&open.path).unwrap())
             .spawn()
             .unwrap();
-        let forgotten = forget_those_who_never_came(&store, Duration::ZERO);
+        let forgotten = forget_stale_landings(&store, Duration::ZERO);
         guest.kill().unwrap();
         guest.wait().unwrap();
         assert_eq!(forgotten.unwrap(), [gone.id]);

@@ -1,0 +1,31 @@
+//! Why a domain's XML cannot be read or changed.
+
+use std::path::PathBuf;
+
+use fm_remedy::Failure;
+
+/// Why XML is no domain, or cannot be pointed elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DomainXmlError {
+    /// No XML.
+    #[error("the domain's XML cannot be read")]
+    Xml(#[from] roxmltree::Error),
+    /// XML of something else.
+    #[error("the XML is of a <{root}>, not of a <domain>")]
+    NoDomain {
+        /// Its outermost element.
+        root: String,
+    },
+    /// A domain without CODE flash.
+    #[error("the domain has no <loader> in its <os>: libvirt chose the firmware by itself, or it has none")]
+    NoLoader,
+    /// A path that XML cannot hold.
+    #[error("the path {} is no text", path.display())]
+    Path {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+impl Failure for DomainXmlError {}

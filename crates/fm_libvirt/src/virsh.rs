@@ -1,0 +1,283 @@
+//! `virsh`, as far as we need it: libvirt is asked and told things by its own program, which needs no library of ours.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fm_remedy::{Failure, Remedy};
+
+use crate::{Domain, DomainXmlError, Identity, METADATA_URI};
+
+/// What can fail between `virsh` and us.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VirshError {
+    /// `virsh` cannot be run.
+    #[error("cannot run virsh")]
+    NoVirsh {
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// libvirt refused.
+    #[error("virsh {command} failed: {said}")]
+    Refused {
+        /// What was asked.
+        command: String,
+        /// Its answer, in one line.
+        said: String,
+    },
+    /// What `virsh` is to read cannot be written.
+    #[error("cannot write a file in {}", path.display())]
+    File {
+        /// The folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// libvirt's XML cannot be read.
+    #[error("the definition of domain {domain} cannot be read")]
+    Xml {
+        /// Whose.
+        domain: String,
+        /// Why.
+        source: DomainXmlError,
+    },
+}
+
+impl Failure for VirshError {
+    fn remedy(&self) -> Option<Remedy> {
+        Some(Remedy::advice(match self {
+            Self::NoVirsh { .. } => "install libvirt's clients (Debian: libvirt-clients)",
+            Self::Refused { .. } => "see whether libvirt answers: `virsh -c qemu:///system list --all`",
+            Self::File { .. } | Self::Xml { .. } => return None,
+        }))
+    }
+}
+
+/// A connection, by its URI.
+#[derive(Debug, Clone)]
+pub struct Virsh {
+    uri: String,
+}
+
+/// What `virsh dominfo` says.
+#[derive(Debug, Clone)]
+pub struct DomainInfo {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+    /// Whether it runs.
+    pub is_running: bool,
+    /// Whether it has a definition that outlives it.
+    pub is_persistent: bool,
+    /// The file in which libvirt keeps its memory until the next start, if it does.
+    pub managed_save: Option<PathBuf>,
+}
+
+impl Virsh {
+    /// The libvirt at `uri`; nothing for the system's.
+    #[must_use]
+    pub fn new(uri: Option<&str>) -> Self {
+        Self {
+            uri: uri.unwrap_or("qemu:///system").to_owned(),
+        }
+    }
+
+    /// `virsh` with these words, in the language that we read.
+    #[must_use]
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("virsh");
+        // A daemon that hangs is given up after some seconds.
+        command
+            .env("LC_ALL", "C")
+            .args(["-q", "-k", "5", "-K", "3", "-c", &self.uri])
+            .args(words)
+            .stdin(std::process::Stdio::null());
+        command
+    }
+
+    /// What it answers to these words.
+    ///
+    /// # Errors
+    /// [`VirshError::NoVirsh`] or [`VirshError::Refused`].
+    pub fn ask(&self, words: &[&str]) -> Result<String, VirshError> {
+        let output = self
+            .command(words)
+            .output()
+            .map_err(|source| VirshError::NoVirsh { source })?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said
+            .lines()
+            .map(|line| line.trim().trim_start_matches("error: "))
+            .filter(|line| !line.is_empty())
+            .collect();
+        Err(VirshError::Refused {
+            command: words.first().copied().unwrap_or_default().to_owned(),
+            said: said.join("; "),
+        })
+    }
+
+    /// The names of all domains.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn names(&self) -> Result<Vec<String>, VirshError> {
+        self.listed("--all")
+    }
+
+    /// The names of the domains that are off.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn names_off(&self) -> Result<Vec<String>, VirshError> {
+        self.listed("--inactive")
+    }
+
+    fn listed(&self, which: &str) -> Result<Vec<String>, VirshError> {
+        let list = self.ask(&["list", which, "--name"])?;
+        Ok(list
+            .lines()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// The UUIDs of all domains.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn uuids(&self) -> Result<Vec<String>, VirshError> {
+        let list = self.ask(&["list", "--all", "--uuid"])?;
+        Ok(list.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// Its state and the reason for it, such as `paused (migrating)`; nothing if libvirt does not know it.
+    #[must_use]
+    pub fn state(&self, uuid: &str) -> Option<String> {
+        let state = self.ask(&["domstate", "--reason", "--domain", uuid]).ok()?;
+        Some(state.trim().to_owned())
+    }
+
+    /// What libvirt knows of a domain, by name or UUID.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn info(&self, domain: &str) -> Result<DomainInfo, VirshError> {
+        let text = self.ask(&["dominfo", "--domain", domain])?;
+        let field = |name: &str| {
+            let mut lines = text.lines();
+            lines
+                .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+                .unwrap_or_default()
+        };
+        let name = field("Name");
+        Ok(DomainInfo {
+            managed_save: (field("Managed save") == "yes").then(|| managed_save(name)),
+            name: name.to_owned(),
+            uuid: field("UUID").to_owned(),
+            is_running: !matches!(field("State"), "shut off" | "crashed" | ""),
+            is_persistent: field("Persistent") == "yes",
+        })
+    }
+
+    /// The definition that the next cold boot uses, with its secrets: they would be lost otherwise.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn inactive(&self, uuid: &str) -> Result<String, VirshError> {
+        self.ask(&["dumpxml", "--inactive", "--security-info", "--domain", uuid])
+    }
+
+    /// The definition of a domain that is off, without its secrets.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn off(&self, domain: &str) -> Result<String, VirshError> {
+        self.ask(&["dumpxml", "--inactive", "--domain", domain])
+    }
+
+    /// What runs.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn live(&self, uuid: &str) -> Result<String, VirshError> {
+        self.ask(&["dumpxml", "--domain", uuid])
+    }
+
+    /// Defines a domain, or defines it anew.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`], or if there is no room for a file.
+    pub fn define(&self, xml: &str) -> Result<(), VirshError> {
+        // Only its owner may read it: it may hold passwords.
+        let failed = |source| VirshError::File {
+            path: std::env::temp_dir(),
+            source,
+        };
+        let mut file = tempfile::Builder::new()
+            .prefix("flashmoor-define-")
+            .suffix(".xml")
+            .tempfile()
+            .map_err(failed)?;
+        file.write_all(xml.as_bytes()).map_err(failed)?;
+        let path = file.path().display().to_string();
+        self.ask(&["define", "--file", &path])?;
+        Ok(())
+    }
+
+    /// Says in a running domain which firmware it runs.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn stamp(&self, uuid: &str, element: &str) -> Result<(), VirshError> {
+        self.metadata(uuid, &["--key", "flashmoor", "--set", element])
+    }
+
+    /// Takes that away.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn unstamp(&self, uuid: &str) -> Result<(), VirshError> {
+        self.metadata(uuid, &["--remove"])
+    }
+
+    /// What a running domain says that it runs; nothing if it is not adopted.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`], or if the answer is no domain.
+    pub fn stamped(&self, uuid: &str) -> Result<Option<Identity>, VirshError> {
+        identity(uuid, &self.live(uuid)?)
+    }
+
+    /// The same of its definition.
+    ///
+    /// # Errors
+    /// As [`Virsh::stamped`].
+    pub fn defined(&self, uuid: &str) -> Result<Option<Identity>, VirshError> {
+        identity(uuid, &self.inactive(uuid)?)
+    }
+
+    fn metadata(&self, uuid: &str, words: &[&str]) -> Result<(), VirshError> {
+        let fixed = ["metadata", "--domain", uuid, "--uri", METADATA_URI, "--live"];
+        self.ask(&[&fixed, words].concat()).map(drop)
+    }
+}
+
+/// Where the system's libvirt keeps the memory of a domain that was saved to be started again
+/// (`src/qemu/qemu_driver.c:qemuDomainManagedSavePath`).
+#[must_use]
+pub fn managed_save(domain: &str) -> PathBuf {
+    Path::new("/var/lib/libvirt/qemu/save").join(format!("{domain}.save"))
+}
+
+fn identity(uuid: &str, xml: &str) -> Result<Option<Identity>, VirshError> {
+    let domain = Domain::parse(xml).map_err(|source| VirshError::Xml {
+        domain: uuid.to_owned(),
+        source,
+    })?;
+    Ok(domain.identity)
+}
