@@ -93,6 +93,7 @@ fn install_says_what_it_wrote_and_what_is_left_to_do() {
         fs::create_dir_all(scene.path("root").join(folder)).unwrap();
     }
     fs::write(scene.path("root/etc/apparmor.d/usr.sbin.libvirtd"), "").unwrap();
+    fs::write(scene.path("root/etc/selinux/config"), "SELINUX=permissive\n").unwrap();
     let words = |verb| ["--store", "/var/lib/flashmoor", "libvirt", verb, "--root", "root"];
     let text = [scene.say(&words("install")), scene.say(&words("uninstall"))].concat();
     insta::assert_snapshot!(text);
@@ -185,4 +186,35 @@ fn without_a_store_a_guest_that_would_work_anyway_goes_on_and_another_is_told_wh
     let landed = scene.hook(&scene.path("CODE.fd"), &[2; 8192], "9000");
     assert_eq!(landed.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&landed.stdout).contains("/store/landings/web/CODE.fd"));
+}
+
+#[test]
+fn a_dry_run_of_the_hook_says_what_it_would_do_and_leaves_no_trace() {
+    let scene = Scene::new();
+    let xml = format!(
+        "<domain><name>web</name><uuid>u1</uuid><metadata><f:firmware \
+         xmlns:f='https://github.com/flashmoor/flashmoor/libvirt/1' build='sha256:{}' code-bytes='4096'/></metadata>\
+         <resource/><os><loader type='pflash'>/nowhere</loader></os></domain>",
+        Sha256::of(b"a")
+    );
+    fs::write(scene.path("web.xml"), xml).unwrap();
+    let store = scene.path("store");
+    let run = |operation: &str| {
+        let words = ["--store", store.to_str().unwrap(), "libvirt", "hook", "--dry-run"];
+        let output = scene
+            .command(&words)
+            .args(["web", operation, "begin", "-"])
+            .stdin(fs::File::open(scene.path("web.xml")).unwrap())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let (status, said) = run("migrate");
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("make a landing of 4096 bytes"), "{said}");
+    assert_eq!(run("started").0, Some(0));
+    assert!(!store.exists());
 }

@@ -38,7 +38,7 @@ pub struct Request {
 
 /// What the agent did, for its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Did {
+pub enum AgentEvent {
     /// It serves this store.
     Began {
         /// The store's folder.
@@ -91,15 +91,15 @@ const COLLECT: Duration = Duration::from_secs(3600);
 ///
 /// # Errors
 /// If another agent serves the store, or the store can't be used at all.
-pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&Did)) -> Result<()> {
+pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)) -> Result<()> {
     let lock = Lock::take(store)?;
-    let notes = crate::libvirt::notes(store)?;
+    let wakeup = crate::libvirt::wakeup(store)?;
     let records = Records::open(store)?;
     if !request.once {
-        events::listen(request.uri.as_deref(), notes.waker(store));
+        events::listen(request.uri.as_deref(), wakeup.waker(store));
     }
     let mut watch = Watch::new(store, records, request.uri.as_deref());
-    report(&Did::Began {
+    report(&AgentEvent::Began {
         store: store.path().to_owned(),
     });
     // Without systemd there is nobody to tell, and that is no fault.
@@ -121,7 +121,7 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&Did)) -> Re
             return Ok(());
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
-        notes.wait(if on_its_way.landing {
+        wakeup.wait(if on_its_way.landing {
             ARRIVING
         } else {
             request.interval

@@ -78,8 +78,8 @@ impl Error {
     }
 }
 
-impl From<fm_libvirt::virsh::Error> for Error {
-    fn from(error: fm_libvirt::virsh::Error) -> Self {
+impl From<fm_libvirt::VirshError> for Error {
+    fn from(error: fm_libvirt::VirshError) -> Self {
         Self::Libvirt(error.into())
     }
 }

@@ -17,12 +17,16 @@
 use std::path::PathBuf;
 
 use fm_formats::Sha256;
+use fm_remedy::{Failure, Remedy};
 use roxmltree::{Document, Node};
 
-use crate::domain::{Domain, METADATA_URI, ours};
+use crate::DomainXmlError;
+use crate::domain::{Domain, ours};
 use crate::edit::{Edits, indent, settle_choice};
-use crate::error::SavedError;
 use crate::xml::{child, domain, escape, escaped, path, text};
+
+/// The namespace of our element in `<metadata>`.
+pub const METADATA_URI: &str = "https://github.com/flashmoor/flashmoor/libvirt/1";
 
 /// The stored build that a definition shall use.
 #[derive(Debug, Clone)]
@@ -49,7 +53,7 @@ pub struct Stored {
 pub enum AdoptError {
     /// The XML cannot be read or written.
     #[error(transparent)]
-    Xml(#[from] SavedError),
+    Xml(#[from] DomainXmlError),
     /// libvirt chooses the firmware, and which it chose is not known.
     #[error("libvirt chooses the domain's firmware when it starts, and it does not run")]
     NotChosen,
@@ -59,6 +63,15 @@ pub enum AdoptError {
     /// There is nothing to give back.
     #[error("the domain is not adopted")]
     NotAdopted,
+}
+
+impl Failure for AdoptError {
+    fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::NotChosen => Some(Remedy::advice("start the domain, and adopt it while it runs")),
+            Self::Xml(_) | Self::Strange | Self::NotAdopted => None,
+        }
+    }
 }
 
 impl From<roxmltree::Error> for AdoptError {
@@ -103,7 +116,7 @@ fn facts(stored: &Stored) -> String {
 pub fn adopted(xml: &str, stored: &Stored) -> Result<String, AdoptError> {
     let document = Document::parse(xml)?;
     let domain = domain(&document)?;
-    let os = child(domain, "os").ok_or(SavedError::NoLoader)?;
+    let os = child(domain, "os").ok_or(DomainXmlError::NoLoader)?;
     let mut edits = Edits::default();
     let known = ours(domain);
     // What was there before we came is kept, however often a domain is adopted.
@@ -122,7 +135,7 @@ pub fn adopted(xml: &str, stored: &Stored) -> Result<String, AdoptError> {
         (None, Some(empty)) => edits.replace(empty.range(), format!("<metadata>{metadata}</metadata>")),
         (None, None) => {
             let after = child(domain, "uuid").or_else(|| child(domain, "name"));
-            let after = after.ok_or(SavedError::NoLoader)?;
+            let after = after.ok_or(DomainXmlError::NoLoader)?;
             let at = after.range().end;
             edits.replace(
                 at..at,
@@ -144,7 +157,7 @@ pub fn adopted(xml: &str, stored: &Stored) -> Result<String, AdoptError> {
             match loader {
                 Some(loader) => edits.replace(loader.range(), element),
                 None => {
-                    let kind = child(os, "type").ok_or(SavedError::NoLoader)?;
+                    let kind = child(os, "type").ok_or(DomainXmlError::NoLoader)?;
                     let (blanks, at) = (indent(kind), kind.range().end);
                     let nvram = match (&stored.chosen, child(os, "nvram")) {
                         (Some((Some(nvram), _)), None) => {

@@ -5,11 +5,9 @@ use std::path::PathBuf;
 use fm_formats::Sha256;
 use roxmltree::{Document, Node};
 
-use crate::error::SavedError;
-use crate::xml::{child, domain, path, text};
-
-/// The namespace of our element in `<metadata>`.
-pub const METADATA_URI: &str = "https://github.com/flashmoor/flashmoor/libvirt/1";
+use crate::DomainXmlError;
+use crate::adopt::METADATA_URI;
+use crate::xml::{child, domain, nvram_file, path, text};
 
 /// A domain, as far as its firmware goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,10 +23,10 @@ pub struct Domain {
     /// `<nvram>`.
     pub nvram: Option<Nvram>,
     /// Whether libvirt chooses the firmware by itself: `<os firmware='efi'>`.
-    pub chooses: bool,
+    pub firmware_autoselect: bool,
     /// Whether it says where its control groups belong. libvirt notes that in whatever runs with them
     /// (`src/hypervisor/domain_cgroup.c:virDomainCgroupInitCgroup`), and definitions rarely have it.
-    pub has_resource: bool,
+    pub has_cgroup_partition: bool,
     /// What `flashmoor libvirt adopt` wrote.
     pub identity: Option<Identity>,
 }
@@ -49,7 +47,7 @@ pub struct Loader {
 /// `<nvram>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nvram {
-    /// The file; nothing if it is no plain path.
+    /// The file, as text or, from libvirt 8.5 on, as `<source file=…>`; nothing if it is on a block device or network.
     pub path: Option<PathBuf>,
     /// What it is made from if it is missing.
     pub template: Option<PathBuf>,
@@ -80,7 +78,7 @@ impl Domain {
     ///
     /// # Errors
     /// If it is none.
-    pub fn parse(xml: &str) -> Result<Self, SavedError> {
+    pub fn parse(xml: &str) -> Result<Self, DomainXmlError> {
         let document = Document::parse(xml)?;
         let domain = domain(&document)?;
         let os = child(domain, "os");
@@ -99,15 +97,15 @@ impl Domain {
                 secure: loader.attribute("secure") == Some("yes"),
             }),
             nvram: os.and_then(|os| child(os, "nvram")).map(|nvram| Nvram {
-                path: text(nvram).map(PathBuf::from),
+                path: nvram_file(nvram),
                 template: path(nvram, "template"),
                 is_raw: raw(nvram)
                     && nvram
                         .attribute("templateFormat")
                         .is_none_or(|format| format == "raw"),
             }),
-            chooses: os.is_some_and(|os| os.has_attribute("firmware")),
-            has_resource: child(domain, "resource").is_some(),
+            firmware_autoselect: os.is_some_and(|os| os.has_attribute("firmware")),
+            has_cgroup_partition: child(domain, "resource").is_some(),
             identity: ours(domain).and_then(identity),
         })
     }

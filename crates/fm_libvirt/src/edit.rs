@@ -5,7 +5,7 @@ use std::path::Path;
 
 use roxmltree::Node;
 
-use crate::error::SavedError;
+use crate::DomainXmlError;
 use crate::xml::{child, escaped};
 
 /// What shall stand where; ranges must not overlap.
@@ -63,10 +63,13 @@ pub(crate) fn point(
     loader: &Path,
     template: Option<&Path>,
     edits: &mut Edits,
-) -> Result<(), SavedError> {
-    let os = child(domain, "os").ok_or(SavedError::NoLoader)?;
-    let code = child(os, "loader").ok_or(SavedError::NoLoader)?;
-    let path = code.children().find(Node::is_text).ok_or(SavedError::NoLoader)?;
+) -> Result<(), DomainXmlError> {
+    let os = child(domain, "os").ok_or(DomainXmlError::NoLoader)?;
+    let code = child(os, "loader").ok_or(DomainXmlError::NoLoader)?;
+    let path = code
+        .children()
+        .find(Node::is_text)
+        .ok_or(DomainXmlError::NoLoader)?;
     edits.replace(path.range(), escaped(loader)?);
     if let (Some(template), Some(nvram)) = (template, child(os, "nvram")) {
         let value = escaped(template)?;

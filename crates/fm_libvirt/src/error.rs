@@ -1,13 +1,15 @@
-//! Why a domain's XML cannot be read or edited.
+//! Why a domain's XML cannot be read or changed.
 
 use std::path::PathBuf;
+
+use fm_remedy::Failure;
 
 /// Why XML is no domain, or cannot be pointed elsewhere.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SavedError {
+pub enum DomainXmlError {
     /// No XML.
-    #[error("the saved domain's XML cannot be read")]
+    #[error("the domain's XML cannot be read")]
     Xml(#[from] roxmltree::Error),
     /// XML of something else.
     #[error("the XML is of a <{root}>, not of a <domain>")]
@@ -25,3 +27,5 @@ pub enum SavedError {
         path: PathBuf,
     },
 }
+
+impl Failure for DomainXmlError {}

@@ -1,15 +1,17 @@
-//! libvirt: domain XML, read and edited so that every other byte stays, and `virsh`.
+//! Libvirt: its domain XML, read and edited so that every other byte stays; how it calls its hook; and `virsh`.
 
 mod adopt;
 mod domain;
 mod edit;
 mod error;
+mod hook;
 mod saved;
-pub mod virsh;
+mod virsh;
 mod xml;
 
-pub use adopt::{AdoptError, Stored, adopted, metadata, unadopted};
-pub use domain::{Domain, Identity, Loader, METADATA_URI, Nvram};
-pub use error::SavedError;
-pub use virsh::Virsh;
+pub use adopt::{AdoptError, METADATA_URI, Stored, adopted, metadata, unadopted};
+pub use domain::{Domain, Identity, Loader, Nvram};
+pub use error::DomainXmlError;
+pub use hook::{Operation, SubOperation};
 pub use saved::{SavedDomain, saved_domain, with_firmware};
+pub use virsh::{DomainInfo, Virsh, VirshError, managed_save};

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use roxmltree::{Document, Node};
 
+use crate::DomainXmlError;
 use crate::edit::{self, Edits};
-use crate::error::SavedError;
-use crate::xml::{child, domain};
+use crate::xml::{child, domain, nvram_file};
 
 /// What a domain's XML says of its firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct SavedDomain {
 /// Reads the firmware part of a domain's XML.
 ///
 /// # Errors
-/// [`SavedError::Xml`] or [`SavedError::NoDomain`].
-pub fn saved_domain(xml: &str) -> Result<SavedDomain, SavedError> {
+/// [`DomainXmlError::Xml`] or [`DomainXmlError::NoDomain`].
+pub fn saved_domain(xml: &str) -> Result<SavedDomain, DomainXmlError> {
     let document = Document::parse(xml)?;
     let domain = domain(&document)?;
     let text = |node: Option<Node<'_, '_>>| {
@@ -53,7 +53,7 @@ pub fn saved_domain(xml: &str) -> Result<SavedDomain, SavedError> {
             .and_then(|kind| kind.attribute("machine"))
             .map(str::to_owned),
         loader: text(loader).map(PathBuf::from),
-        nvram: text(nvram).map(PathBuf::from),
+        nvram: nvram.and_then(nvram_file),
         nvram_template: nvram
             .and_then(|nvram| nvram.attribute("template"))
             .map(PathBuf::from),
@@ -64,8 +64,8 @@ pub fn saved_domain(xml: &str) -> Result<SavedDomain, SavedError> {
 /// The same XML with CODE at `loader` and, if given, VARS made from `template`.
 ///
 /// # Errors
-/// [`SavedError`] if it is no domain's XML or has no `<loader>`.
-pub fn with_firmware(xml: &str, loader: &Path, template: Option<&Path>) -> Result<String, SavedError> {
+/// [`DomainXmlError`] if it is no domain's XML or has no `<loader>`.
+pub fn with_firmware(xml: &str, loader: &Path, template: Option<&Path>) -> Result<String, DomainXmlError> {
     let document = Document::parse(xml)?;
     let domain = domain(&document)?;
     let mut edits = Edits::default();
@@ -124,17 +124,32 @@ mod tests {
     }
 
     #[test]
+    fn variables_as_a_source_are_read_and_their_template_is_replaced() {
+        let nvram = "<nvram template='/nix/store/gone/OVMF_VARS_4M.fd' type='file'>\n      \
+            <source file='/var/lib/libvirt/qemu/nvram/web_VARS.fd'/>\n    </nvram>";
+        let plain =
+            "<nvram template=\"/usr/share/OVMF/OVMF_VARS.fd\">/var/lib/libvirt/qemu/nvram/web.fd</nvram>";
+        let xml = XML.replace(plain, nvram);
+        let vars = Some(Path::new("/var/lib/libvirt/qemu/nvram/web_VARS.fd"));
+        assert_eq!(saved_domain(&xml).unwrap().nvram.as_deref(), vars);
+        let edited = with_firmware(&xml, Path::new("/c"), Some(Path::new("/v"))).unwrap();
+        let domain = saved_domain(&edited).unwrap();
+        assert_eq!(domain.nvram.as_deref(), vars);
+        assert_eq!(domain.nvram_template.as_deref(), Some(Path::new("/v")));
+    }
+
+    #[test]
     fn what_is_no_domain_or_has_no_loader_is_refused() {
         assert!(matches!(
             with_firmware("<domain/>", Path::new("/c"), None),
-            Err(SavedError::NoLoader)
+            Err(DomainXmlError::NoLoader)
         ));
         assert!(matches!(
             saved_domain("<network/>"),
-            Err(SavedError::NoDomain { .. })
+            Err(DomainXmlError::NoDomain { .. })
         ));
-        assert!(matches!(saved_domain("<domain>"), Err(SavedError::Xml(_))));
+        assert!(matches!(saved_domain("<domain>"), Err(DomainXmlError::Xml(_))));
         let bomb = "<!DOCTYPE d [<!ENTITY a 'b'>]><domain>&a;</domain>";
-        assert!(matches!(saved_domain(bomb), Err(SavedError::Xml(_))));
+        assert!(matches!(saved_domain(bomb), Err(DomainXmlError::Xml(_))));
     }
 }

@@ -1,4 +1,4 @@
-//! `virsh`, as far as we need it.
+//! `virsh`, as far as we need it: libvirt is asked and told things by its own program, which needs no library of ours.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,12 @@ use std::process::Command;
 
 use fm_remedy::{Failure, Remedy};
 
-use crate::{Domain, Identity, METADATA_URI, SavedError};
+use crate::{Domain, DomainXmlError, Identity, METADATA_URI};
 
-/// What can fail between libvirt and us.
+/// What can fail between `virsh` and us.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum VirshError {
     /// `virsh` cannot be run.
     #[error("cannot run virsh")]
     NoVirsh {
@@ -20,35 +20,37 @@ pub enum Error {
     },
     /// libvirt refused.
     #[error("virsh {command} failed: {said}")]
-    Virsh {
+    Refused {
         /// What was asked.
         command: String,
         /// Its answer, in one line.
         said: String,
     },
-    /// The file that hands a definition to `virsh` cannot be written.
-    #[error("cannot write a definition to a temporary file")]
-    Definition {
+    /// What `virsh` is to read cannot be written.
+    #[error("cannot write a file in {}", path.display())]
+    File {
+        /// The folder.
+        path: PathBuf,
         /// The system's reason.
         source: std::io::Error,
     },
-    /// XML of libvirt's cannot be read.
+    /// libvirt's XML cannot be read.
     #[error("the definition of domain {domain} cannot be read")]
     Xml {
         /// Whose.
         domain: String,
         /// Why.
-        source: SavedError,
+        source: DomainXmlError,
     },
 }
 
-impl Failure for Error {
+impl Failure for VirshError {
     fn remedy(&self) -> Option<Remedy> {
-        Some(match self {
-            Self::NoVirsh { .. } => "install libvirt's clients (Debian's package is libvirt-clients)".into(),
-            Self::Virsh { .. } => "see whether libvirt answers: `virsh -c qemu:///system list --all`".into(),
-            Self::Definition { .. } | Self::Xml { .. } => return None,
-        })
+        Some(Remedy::advice(match self {
+            Self::NoVirsh { .. } => "install libvirt's clients (Debian: libvirt-clients)",
+            Self::Refused { .. } => "see whether libvirt answers: `virsh -c qemu:///system list --all`",
+            Self::File { .. } | Self::Xml { .. } => return None,
+        }))
     }
 }
 
@@ -60,16 +62,22 @@ pub struct Virsh {
 
 /// What `virsh dominfo` says.
 #[derive(Debug, Clone)]
-pub struct Info {
+pub struct DomainInfo {
+    /// Its name.
     pub name: String,
+    /// Its UUID.
     pub uuid: String,
+    /// Whether it runs.
     pub is_running: bool,
+    /// Whether it has a definition that outlives it.
     pub is_persistent: bool,
     /// The file in which libvirt keeps its memory until the next start, if it does.
     pub managed_save: Option<PathBuf>,
 }
 
 impl Virsh {
+    /// The libvirt at `uri`; nothing for the system's.
+    #[must_use]
     pub fn new(uri: Option<&str>) -> Self {
         Self {
             uri: uri.unwrap_or("qemu:///system").to_owned(),
@@ -77,6 +85,7 @@ impl Virsh {
     }
 
     /// `virsh` with these words, in the language that we read.
+    #[must_use]
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("virsh");
         // A daemon that hangs is given up after some seconds.
@@ -88,11 +97,15 @@ impl Virsh {
         command
     }
 
-    pub fn ask(&self, words: &[&str]) -> Result<String, Error> {
+    /// What it answers to these words.
+    ///
+    /// # Errors
+    /// [`VirshError::NoVirsh`] or [`VirshError::Refused`].
+    pub fn ask(&self, words: &[&str]) -> Result<String, VirshError> {
         let output = self
             .command(words)
             .output()
-            .map_err(|source| Error::NoVirsh { source })?;
+            .map_err(|source| VirshError::NoVirsh { source })?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -102,23 +115,29 @@ impl Virsh {
             .map(|line| line.trim().trim_start_matches("error: "))
             .filter(|line| !line.is_empty())
             .collect();
-        Err(Error::Virsh {
+        Err(VirshError::Refused {
             command: words.first().copied().unwrap_or_default().to_owned(),
             said: said.join("; "),
         })
     }
 
     /// The names of all domains.
-    pub fn names(&self) -> Result<Vec<String>, Error> {
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn names(&self) -> Result<Vec<String>, VirshError> {
         self.listed("--all")
     }
 
     /// The names of the domains that are off.
-    pub fn names_off(&self) -> Result<Vec<String>, Error> {
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn names_off(&self) -> Result<Vec<String>, VirshError> {
         self.listed("--inactive")
     }
 
-    fn listed(&self, which: &str) -> Result<Vec<String>, Error> {
+    fn listed(&self, which: &str) -> Result<Vec<String>, VirshError> {
         let list = self.ask(&["list", which, "--name"])?;
         Ok(list
             .lines()
@@ -128,18 +147,26 @@ impl Virsh {
     }
 
     /// The UUIDs of all domains.
-    pub fn uuids(&self) -> Result<Vec<String>, Error> {
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn uuids(&self) -> Result<Vec<String>, VirshError> {
         let list = self.ask(&["list", "--all", "--uuid"])?;
         Ok(list.split_whitespace().map(str::to_owned).collect())
     }
 
     /// Its state and the reason for it, such as `paused (migrating)`; nothing if libvirt does not know it.
+    #[must_use]
     pub fn state(&self, uuid: &str) -> Option<String> {
         let state = self.ask(&["domstate", "--reason", "--domain", uuid]).ok()?;
         Some(state.trim().to_owned())
     }
 
-    pub fn info(&self, domain: &str) -> Result<Info, Error> {
+    /// What libvirt knows of a domain, by name or UUID.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn info(&self, domain: &str) -> Result<DomainInfo, VirshError> {
         let text = self.ask(&["dominfo", "--domain", domain])?;
         let field = |name: &str| {
             let mut lines = text.lines();
@@ -148,7 +175,7 @@ impl Virsh {
                 .unwrap_or_default()
         };
         let name = field("Name");
-        Ok(Info {
+        Ok(DomainInfo {
             managed_save: (field("Managed save") == "yes").then(|| managed_save(name)),
             name: name.to_owned(),
             uuid: field("UUID").to_owned(),
@@ -158,23 +185,39 @@ impl Virsh {
     }
 
     /// The definition that the next cold boot uses, with its secrets: they would be lost otherwise.
-    pub fn inactive(&self, uuid: &str) -> Result<String, Error> {
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn inactive(&self, uuid: &str) -> Result<String, VirshError> {
         self.ask(&["dumpxml", "--inactive", "--security-info", "--domain", uuid])
     }
 
     /// The definition of a domain that is off, without its secrets.
-    pub fn off(&self, domain: &str) -> Result<String, Error> {
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn off(&self, domain: &str) -> Result<String, VirshError> {
         self.ask(&["dumpxml", "--inactive", "--domain", domain])
     }
 
     /// What runs.
-    pub fn live(&self, uuid: &str) -> Result<String, Error> {
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn live(&self, uuid: &str) -> Result<String, VirshError> {
         self.ask(&["dumpxml", "--domain", uuid])
     }
 
-    pub fn define(&self, xml: &str) -> Result<(), Error> {
+    /// Defines a domain, or defines it anew.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`], or if there is no room for a file.
+    pub fn define(&self, xml: &str) -> Result<(), VirshError> {
         // Only its owner may read it: it may hold passwords.
-        let failed = |source| Error::Definition { source };
+        let failed = |source| VirshError::File {
+            path: std::env::temp_dir(),
+            source,
+        };
         let mut file = tempfile::Builder::new()
             .prefix("flashmoor-define-")
             .suffix(".xml")
@@ -187,16 +230,38 @@ impl Virsh {
     }
 
     /// Says in a running domain which firmware it runs.
-    pub fn stamp(&self, uuid: &str, element: &str) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn stamp(&self, uuid: &str, element: &str) -> Result<(), VirshError> {
         self.metadata(uuid, &["--key", "flashmoor", "--set", element])
     }
 
     /// Takes that away.
-    pub fn unstamp(&self, uuid: &str) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn unstamp(&self, uuid: &str) -> Result<(), VirshError> {
         self.metadata(uuid, &["--remove"])
     }
 
-    fn metadata(&self, uuid: &str, words: &[&str]) -> Result<(), Error> {
+    /// What a running domain says that it runs; nothing if it is not adopted.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`], or if the answer is no domain.
+    pub fn stamped(&self, uuid: &str) -> Result<Option<Identity>, VirshError> {
+        identity(uuid, &self.live(uuid)?)
+    }
+
+    /// The same of its definition.
+    ///
+    /// # Errors
+    /// As [`Virsh::stamped`].
+    pub fn defined(&self, uuid: &str) -> Result<Option<Identity>, VirshError> {
+        identity(uuid, &self.inactive(uuid)?)
+    }
+
+    fn metadata(&self, uuid: &str, words: &[&str]) -> Result<(), VirshError> {
         let fixed = ["metadata", "--domain", uuid, "--uri", METADATA_URI, "--live"];
         self.ask(&[&fixed, words].concat()).map(drop)
     }
@@ -204,22 +269,13 @@ impl Virsh {
 
 /// Where the system's libvirt keeps the memory of a domain that was saved to be started again
 /// (`src/qemu/qemu_driver.c:qemuDomainManagedSavePath`).
+#[must_use]
 pub fn managed_save(domain: &str) -> PathBuf {
     Path::new("/var/lib/libvirt/qemu/save").join(format!("{domain}.save"))
 }
 
-/// What a running domain says that it runs; nothing if it is not adopted.
-pub fn stamped(virsh: &Virsh, uuid: &str) -> Result<Option<Identity>, Error> {
-    identity(uuid, &virsh.live(uuid)?)
-}
-
-/// The same of its definition.
-pub fn defined(virsh: &Virsh, uuid: &str) -> Result<Option<Identity>, Error> {
-    identity(uuid, &virsh.inactive(uuid)?)
-}
-
-fn identity(uuid: &str, xml: &str) -> Result<Option<Identity>, Error> {
-    let domain = Domain::parse(xml).map_err(|source| Error::Xml {
+fn identity(uuid: &str, xml: &str) -> Result<Option<Identity>, VirshError> {
+    let domain = Domain::parse(xml).map_err(|source| VirshError::Xml {
         domain: uuid.to_owned(),
         source,
     })?;

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use roxmltree::{Document, Node};
 
-use crate::error::SavedError;
+use crate::DomainXmlError;
 
 /// The `<domain>`, also where it is wrapped together with its inactive definition.
-pub(crate) fn domain<'a, 'input>(document: &'a Document<'input>) -> Result<Node<'a, 'input>, SavedError> {
+pub(crate) fn domain<'a, 'input>(document: &'a Document<'input>) -> Result<Node<'a, 'input>, DomainXmlError> {
     let root = document.root_element();
     match root.tag_name().name() {
         "domain" => Ok(root),
-        _ => child(root, "domain").ok_or_else(|| SavedError::NoDomain {
+        _ => child(root, "domain").ok_or_else(|| DomainXmlError::NoDomain {
             root: root.tag_name().name().into(),
         }),
     }
@@ -34,11 +34,11 @@ pub(crate) fn path(node: Node<'_, '_>, name: &str) -> Option<PathBuf> {
 }
 
 /// A path as text or attribute.
-pub(crate) fn escaped(path: &Path) -> Result<String, SavedError> {
+pub(crate) fn escaped(path: &Path) -> Result<String, DomainXmlError> {
     let text = path
         .to_str()
         .filter(|text| !text.chars().any(char::is_control))
-        .ok_or_else(|| SavedError::Path { path: path.into() })?;
+        .ok_or_else(|| DomainXmlError::Path { path: path.into() })?;
     Ok(escape(text))
 }
 
@@ -49,4 +49,12 @@ pub(crate) fn escape(text: &str) -> String {
         .replace('>', "&gt;")
         .replace('\'', "&apos;")
         .replace('"', "&quot;")
+}
+
+/// The file that `<nvram>` names: its text, or from libvirt 8.5 on its `<source file=…>`
+/// (`src/conf/domain_conf.c:virDomainLoaderDefParseXMLNvram`).
+pub(crate) fn nvram_file(nvram: Node<'_, '_>) -> Option<PathBuf> {
+    text(nvram)
+        .map(PathBuf::from)
+        .or_else(|| path(child(nvram, "source")?, "file"))
 }

@@ -2,7 +2,8 @@
 //!
 //! The image is never changed in place, also where the new XML fits: a write of several pages can be cut
 //! in the middle. A copy is made beside it, which shares its blocks where the file system can, the header
-//! of the copy is rewritten, the copy is read back, and takes the image's place.
+//! of the copy is rewritten, the copy is read back, and takes the image's place, if that still is the image
+//! that was read.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _};
@@ -19,21 +20,21 @@ use serde::Serialize;
 
 use super::Error;
 use super::extract::{whole, write};
-use super::file::{NewFile, failed};
+use super::file::{FileIdentity, NewFile, failed};
 use super::plan::{holds, restorable};
 use crate::Result;
 use crate::stream::{self, Container, Gathered, Request};
 
 /// What to adopt.
 #[derive(Debug, Clone)]
-pub struct Adopt {
+pub struct AdoptRequest {
     /// The save image.
     pub path: PathBuf,
 }
 
 /// `flashmoor/saved-adopt/1`: what the image uses now.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Adopted {
+pub struct SavedAdoption {
     /// `flashmoor/saved-adopt/1`.
     pub schema: String,
     /// The domain's name.
@@ -61,10 +62,11 @@ pub struct Adopted {
 /// # Errors
 /// If the file is no whole save image with CODE flash, or the store or the disk refuses. The image is
 /// then as it was.
-pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
+pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
     // Through a link the image itself is meant, not a file in the link's place.
     let path = fs::canonicalize(&request.path).map_err(failed("read", &request.path))?;
     let path = path.as_path();
+    let expected = FileIdentity::at(path).ok_or_else(|| Error::Changed { path: path.into() })?;
     let gathered = stream::gather(&Request {
         path: path.to_owned(),
         ..Request::default()
@@ -94,6 +96,11 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     let changed = edited != *xml;
     let mut xml_before = beside(path, ".before-adopt.xml");
     let old = File::open(path).map_err(failed("read", path))?;
+    let meta = old.metadata().map_err(failed("read", path))?;
+    if FileIdentity::of(&meta) != expected {
+        store.unpin(&build.id, Some(&pin))?;
+        return Err(Error::Changed { path: path.into() }.into());
+    }
     let cookie = cookie.as_deref().map(str::as_bytes);
     let Some(head) = Head::of(&old, path, header, &edited, cookie)? else {
         store.unpin(&build.id, Some(&pin))?;
@@ -104,9 +111,9 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     }
     if changed {
         xml_before = back_up(&xml_before, xml)?;
-        head.rewrite(&old, path, header, &edited)?;
+        head.rewrite(&old, expected, path, header, &edited)?;
     }
-    Ok(Adopted {
+    Ok(SavedAdoption {
         schema: "flashmoor/saved-adopt/1".into(),
         domain: before.name,
         build: build.id.to_string(),
@@ -237,7 +244,14 @@ impl Head {
         Ok(head(false).or_else(|| head(true).filter(|_| may_move)))
     }
 
-    fn rewrite(&self, old: &File, path: &Path, header: &SaveImage, xml: &str) -> Result<()> {
+    fn rewrite(
+        &self,
+        old: &File,
+        expected: FileIdentity,
+        path: &Path,
+        header: &SaveImage,
+        xml: &str,
+    ) -> Result<()> {
         let new = NewFile::create(path)?;
         let stream_at = self.bytes.len() as u64;
         copy(old, header.stream_offset(), &new.file, stream_at, self.moves)
@@ -250,7 +264,7 @@ impl Head {
             .set_permissions(meta.permissions())
             .map_err(failed("write", path))?;
         read_back(path, &new.file, stream_at, header, xml)?;
-        new.place(true)
+        new.replace(expected)
     }
 }
 

@@ -141,13 +141,29 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
-        source: fm_libvirt::SavedError,
+        source: fm_libvirt::DomainXmlError,
     },
     /// The stream's place is fixed, and the new XML needs more room than there is before it.
     #[error("the XML of {} has no room to grow, and its stream cannot be moved", path.display())]
     NoRoom {
         /// Which file.
         path: PathBuf,
+    },
+    /// Another image stands at the path by now, or none.
+    #[error("{} was restored or saved again meanwhile; nothing was changed", path.display())]
+    Changed {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Two images came to be where one was, and neither is ours to remove.
+    #[error(
+        "{} was saved again while it was replaced, and an image is at {} as well", path.display(), kept.display()
+    )]
+    KeptBeside {
+        /// Which file.
+        path: PathBuf,
+        /// The other one.
+        kept: PathBuf,
     },
     /// What was written does not read back as meant.
     #[error("the rewritten image does not read back as meant; {} is as it was", path.display())]
@@ -179,6 +195,8 @@ impl Failure for Error {
             | Self::Unrestorable { .. }
             | Self::Incomplete { .. }
             | Self::Domain { .. }
+            | Self::Changed { .. }
+            | Self::KeptBeside { .. }
             | Self::NoRoom { .. } => Class::Failed,
             Self::ReadBack { .. } => Class::Bug,
         }
@@ -245,6 +263,8 @@ impl Failure for Error {
                 "install {program}; libvirt needs it to restore this image as well"
             )),
             Self::Usage { remedy, .. } => remedy.clone(),
+            Self::Changed { .. } => "if the guest is still saved, adopt the image that is there now".into(),
+            Self::KeptBeside { .. } => "see which of the two is the younger one, and keep that".into(),
             Self::ReadBack { .. } => return None,
         })
     }

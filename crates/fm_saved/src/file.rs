@@ -9,6 +9,10 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::Result;
 
+mod exchange;
+
+pub(super) use exchange::FileIdentity;
+
 /// A file being written beside the place that it is meant for.
 pub(super) struct NewFile {
     pub(super) file: File,
@@ -62,14 +66,19 @@ impl NewFile {
             Err(error) => return Err(failed("create", &self.path)(error.into())),
         }
         self.placed = true;
-        let folder = match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
-        File::open(folder)
-            .and_then(|folder| folder.sync_all())
-            .map_err(failed("write", folder))
+        sync_folder(&self.path)
     }
+}
+
+/// Makes the names in a file's folder durable.
+fn sync_folder(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed("write", folder))
 }
 
 impl Drop for NewFile {

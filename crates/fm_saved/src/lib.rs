@@ -11,7 +11,7 @@ mod steps;
 pub mod stream;
 mod vars;
 
-pub use adopt::{Adopt, Adopted, adopt};
+pub use adopt::{AdoptRequest, SavedAdoption, adopt};
 pub use diff::{BlockDiff, Changed, DeviceDiff, SavedDiff, Side, diff};
 pub use error::Error;
 /// What this crate returns.

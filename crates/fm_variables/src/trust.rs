@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fm_formats::efi::{SignatureKind, SignatureLists};
+use fm_libvirt::{Domain, Virsh, VirshError};
 use schemars::JsonSchema;
 use serde::Serialize;
 use virtfw_libefi::sb::certs;
@@ -12,7 +13,6 @@ use super::certificate::Certificate;
 use super::describe::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY};
 use super::secure_boot::find;
 use super::source::Source;
-use fm_libvirt::Virsh;
 
 /// `flashmoor/vars-secure-boot/1`: what a guest trusts.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -130,7 +130,7 @@ pub fn status_of_guests() -> Result<(Vec<SecureBootStatus>, Vec<String>), Error>
             }
         }
         // No libvirt, no domains.
-        Err(fm_libvirt::virsh::Error::NoVirsh { .. }) => {}
+        Err(VirshError::NoVirsh { .. }) => {}
         Err(error) => remarks.push(format!(
             "libvirt's guests that are off are not looked at: {}",
             fm_host::in_one_line(&error)
@@ -142,7 +142,7 @@ pub fn status_of_guests() -> Result<(Vec<SecureBootStatus>, Vec<String>), Error>
 /// The status of a domain that is off; nothing if it has no variables yet or none at all.
 fn status_of_domain(virsh: &Virsh, name: &str) -> Result<Option<SecureBootStatus>, String> {
     let xml = virsh.off(name).map_err(|error| fm_host::in_one_line(&error))?;
-    let domain = fm_libvirt::Domain::parse(&xml).map_err(|error| fm_host::in_one_line(&error))?;
+    let domain = Domain::parse(&xml).map_err(|error| fm_host::in_one_line(&error))?;
     let Some(path) = domain
         .nvram
         .and_then(|nvram| nvram.path)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use fm_agent::agent;
+use fm_agent::agent::{self, AgentEvent};
 
 use super::{Context, Result, Status};
 
@@ -46,23 +46,23 @@ impl Agent {
         };
         let mut has_failed = false;
         agent::run(&context.store()?, &request, &mut |did| {
-            has_failed |= matches!(did, agent::Did::Failed { .. });
+            has_failed |= matches!(did, AgentEvent::Failed { .. });
             let (number, text) = match did {
-                agent::Did::Began { store } => (6, format!("serving {}", store.display())),
-                agent::Did::Harvested { guest, build } => {
+                AgentEvent::Began { store } => (6, format!("serving {}", store.display())),
+                AgentEvent::Harvested { guest, build } => {
                     (5, format!("{guest} brought build {build}; it is stored"))
                 }
-                agent::Did::Captured { guest, build } => {
+                AgentEvent::Captured { guest, build } => {
                     (5, format!("{guest} runs build {build}; it is stored"))
                 }
-                agent::Did::Stamped { guest, build } => {
+                AgentEvent::Stamped { guest, build } => {
                     (5, format!("{guest} runs build {build}; its domain says so now"))
                 }
-                agent::Did::Collected { build } => (5, format!("build {build} was removed: nobody needs it")),
-                agent::Did::Forgot { landing } => {
+                AgentEvent::Collected { build } => (5, format!("build {build} was removed: nobody needs it")),
+                AgentEvent::Forgot { landing } => {
                     (5, format!("landing {landing} was removed: its guest never came"))
                 }
-                agent::Did::Failed { why } => (4, why.clone()),
+                AgentEvent::Failed { why } => (4, why.clone()),
             };
             output.remark(format_args!("{}{text}", priority(number)));
         })?;

@@ -107,7 +107,7 @@ struct Which {
     connect: Option<String>,
 }
 
-/// Started by libvirt
+/// Started by libvirt: decides before a guest arrives, starts or leaves, and answers
 #[derive(Debug, Args)]
 struct Hook {
     /// The domain's name
@@ -121,6 +121,9 @@ struct Hook {
     policy: Policy,
     #[arg(long, default_value_t = 2000)]
     deadline_ms: u64,
+    /// Print what would be done and answered on this call, and do nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -149,11 +152,13 @@ impl Libvirt {
             Verb::Install(install) => install.run(context),
             Verb::Uninstall(uninstall) => {
                 let done = libvirt::uninstall(&uninstall.root)?;
+                let done = libvirt::Installed::new(done, render::next_step);
                 context.output.document(&done, render::uninstalled);
                 Ok(Status::Done)
             }
             Verb::Status(status) => {
                 let found = libvirt::status(&context.store()?, &status.root, status.connect.as_deref())?;
+                let found = libvirt::Status::new(found, render::problem);
                 context.output.document(&found, render::status);
                 Ok(if found.problems.is_empty() {
                     Status::Done
@@ -189,7 +194,7 @@ impl Libvirt {
     }
 }
 
-fn all_or_partly(done: &libvirt::Adopt) -> Status {
+fn all_or_partly(done: &libvirt::LibvirtAdoption) -> Status {
     if done.failures.is_empty() {
         Status::Done
     } else {
@@ -221,6 +226,7 @@ impl Install {
             deadline_ms: self.deadline_ms,
             libvirt: libvirt::version(),
         })?;
+        let done = libvirt::Installed::new(done, render::next_step);
         context.output.document(&done, render::installed);
         Ok(Status::Done)
     }
@@ -249,26 +255,37 @@ impl Hook {
             Some(store) => store.clone(),
             None => fm_store::verbs::default_dir()?,
         };
-        let answer = libvirt::answer(
-            &store,
-            &libvirt::Call {
-                operation: &self.operation,
-                suboperation: &self.suboperation,
-                xml: &xml,
-                policy: self.policy.into(),
-                deadline,
-                definitions: libvirt::DEFINITIONS.as_ref(),
-            },
-        );
-        match answer {
+        let call = libvirt::Call {
+            operation: self.operation.as_str().into(),
+            sub_operation: self.suboperation.as_str().into(),
+            xml: &xml,
+            policy: self.policy.into(),
+            deadline,
+            definitions: libvirt::DEFINITIONS.as_ref(),
+            dry_run: self.dry_run,
+        };
+        if self.dry_run {
+            let decision = libvirt::decision(&store, &call);
+            let document = libvirt::HookDecision::new(&decision, render::step, render::reason);
+            output.document(&document, |output, document| {
+                render::decision(output, document, &decision.outcome);
+            });
+            return Ok(match document.answer {
+                libvirt::HookAnswer::Refuse => Status::Incompatible,
+                _ => Status::Done,
+            });
+        }
+        match libvirt::answer(&store, &call) {
             libvirt::Answer::Pass => {}
-            libvirt::Answer::Remark(text) => output.remark(format_args!("flashmoor: {text}")),
+            libvirt::Answer::Remark(why) => {
+                output.remark(format_args!("flashmoor: {}", render::reason(&why)));
+            }
             libvirt::Answer::Replace(xml) => {
                 // All of it or, for a reader that went away, nothing that counts.
                 let _ = io::stdout().write_all(xml.as_bytes());
             }
             libvirt::Answer::Refuse(why) => {
-                output.remark(format_args!("flashmoor: {why}"));
+                output.remark(format_args!("flashmoor: {}", render::reason(&why)));
                 return Ok(Status::Incompatible);
             }
         }

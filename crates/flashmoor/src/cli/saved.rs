@@ -241,7 +241,7 @@ impl Adopt {
         let store = store::open(context.global.store.as_deref())?;
         let adopted = saved::adopt(
             &store,
-            &saved::Adopt {
+            &saved::AdoptRequest {
                 path: self.file.clone(),
             },
         )?;

@@ -1,8 +1,12 @@
 //! `libvirt install`, `status`, `adopt`: as text.
 
-use fm_agent::libvirt::{Adopt, AdoptedDomain, Installed, Status};
+use fm_agent::libvirt::{
+    AdoptedDomain, HookDecision, Installed, LibvirtAdoption, NextStep, Outcome, PlacedCode, PlacedTemplate,
+    Problem, Reason, Status, Step,
+};
+use fm_remedy::{Failure as _, Remedy, one_line};
 
-use super::{BAD, GOOD, Output, STRONG};
+use super::{BAD, GOOD, Output, STRONG, remedy};
 
 /// The first digits are enough for people.
 fn short(digest: &str) -> &str {
@@ -32,35 +36,150 @@ fn next(output: &Output, done: &Installed) {
     }
 }
 
+/// What is left to do after an install or uninstall.
+pub(crate) fn next_step(step: &NextStep) -> String {
+    let paths = |paths: &[std::path::PathBuf]| {
+        let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        paths.join(" ")
+    };
+    match step {
+        NextStep::AddHookLine { file, line } => format!(
+            "add this line to {}, which is not ours, where nothing has read standard input yet and before anything is \
+             printed: {line}",
+            file.display()
+        ),
+        NextStep::RemoveHookLine { file, line } => {
+            format!("take this line out of {}: {line}", file.display())
+        }
+        NextStep::StartAgent => "systemctl daemon-reload && systemctl enable --now flashmoor-agent".into(),
+        NextStep::StopAgent => "systemctl disable --now flashmoor-agent; systemctl daemon-reload".into(),
+        NextStep::RestartDaemon => {
+            "restart libvirtd (or virtqemud) once: it looks for hooks when it starts; guests go on".into()
+        }
+        NextStep::ReloadProfiles(profiles) => {
+            format!("if AppArmor is on: apparmor_parser -r {}", paths(profiles))
+        }
+        NextStep::LoadContexts { file, store } => {
+            format!("if SELinux is on: semodule -i {} && restorecon -R {store}", file.display())
+        }
+        NextStep::UnloadContexts => "if SELinux is on: semodule -r flashmoor".into(),
+        NextStep::AdoptDomains => "flashmoor libvirt adopt --all".into(),
+        NextStep::UnadoptDomains => {
+            "adopted domains go on using the stored builds; `flashmoor libvirt unadopt --all` gives their definitions \
+             back as they were"
+                .into()
+        }
+    }
+}
+
+/// A problem with what to do about it, in one line.
+pub(crate) fn problem(problem: &Problem) -> String {
+    with_remedy(problem.what.clone(), problem.remedy.as_ref())
+}
+
+/// Why the hook cannot help, in one line: libvirt shows it to whoever moves or starts the guest.
+pub(crate) fn reason(reason: &Reason) -> String {
+    with_remedy(one_line(reason), reason.remedy().as_ref())
+}
+
+fn with_remedy(what: String, todo: Option<&Remedy>) -> String {
+    match todo {
+        Some(todo) => format!("{what}; {}", remedy::text(todo)),
+        None => what,
+    }
+}
+
+/// One thing that the hook would do.
+pub(crate) fn step(step: &Step) -> String {
+    match step {
+        Step::MakeLanding { build, size_bytes } => {
+            format!("make a landing of {size_bytes} bytes for build {build}")
+        }
+        Step::MakeBlankTemplate { vars_bytes } => {
+            format!("make a template of {vars_bytes} bytes that holds an empty variable store")
+        }
+        Step::MarkArrival => "note that the guest is on its way".into(),
+        Step::NoteBlankVars { vars } => {
+            format!("note that {} is made from the empty template", vars.display())
+        }
+        Step::ClearMark => "forget that the guest is on its way".into(),
+        Step::ClearBlankNote => "forget that its variables were made from the empty template".into(),
+        Step::SettleLanding { id, build } => format!("give landing {id} the stored build {build}"),
+        Step::RemoveLanding { id } => format!("remove landing {id}: nothing arrived in it"),
+        Step::RemoveBlankVars { vars, .. } => {
+            format!(
+                "remove {}: it is empty, and made for an arrival that never came",
+                vars.display()
+            )
+        }
+        Step::PutBackCode { from, path, .. } => {
+            format!("put {} back from {}", path.display(), from.display())
+        }
+        Step::PutBackTemplate {
+            from: Some(from),
+            path,
+            ..
+        } => format!("put {} back from {}", path.display(), from.display()),
+        Step::PutBackTemplate { path, .. } => format!("make {} again: it is empty", path.display()),
+        Step::NotifyAgent => "wake the agent".into(),
+    }
+}
+
+/// What the hook would do and answer.
+pub(crate) fn decision(output: &Output, document: &HookDecision, outcome: &Outcome) {
+    for step in &document.steps {
+        output.line(format_args!("would {step}"));
+    }
+    let why = document.reason.as_deref().unwrap_or_default();
+    match outcome {
+        Outcome::Pass => output.line("libvirt goes on"),
+        Outcome::Remark(_) => output.line(format_args!("libvirt goes on; its log says: {why}")),
+        Outcome::Refuse(_) => output.line(format_args!("{BAD}refused{BAD:#}: {why}")),
+        Outcome::Replace { loader, template } => {
+            let loader = match loader {
+                PlacedCode::At(path) => path.display().to_string(),
+                PlacedCode::Landing => "the landing".into(),
+            };
+            let template = match template {
+                Some(PlacedTemplate::At(path)) => format!(", the template {}", path.display()),
+                Some(PlacedTemplate::Blank) => ", the empty template".into(),
+                None => String::new(),
+            };
+            output.line(format_args!("libvirt goes on with the loader {loader}{template}"));
+        }
+    }
+}
+
 pub(crate) fn status(output: &Output, status: &Status) {
+    let found = &status.host;
     let yes = |is: bool| if is { "yes" } else { "no" };
     output.line(format_args!(
         "libvirt:  {}",
-        status.libvirt.as_deref().unwrap_or("not installed")
+        found.libvirt.as_deref().unwrap_or("not installed")
     ));
     output.line(format_args!(
         "hook:     {} ({})",
-        if status.hook.installed {
+        if found.hook.installed {
             "installed"
         } else {
             "not installed"
         },
-        status.hook.path.display()
+        found.hook.path.display()
     ));
-    match status.agent_pid {
+    match found.agent_pid {
         Some(pid) => output.line(format_args!("agent:    runs (pid {pid})")),
         None => output.line(format_args!(
             "agent:    does not run (unit installed: {})",
-            yes(status.unit_installed)
+            yes(found.unit_installed)
         )),
     }
-    let lines = &status.confinement;
+    let lines = &found.confinement;
     output.line(format_args!(
         "confined: AppArmor {}, SELinux {}",
         if lines.apparmor { "on" } else { "off" },
         if lines.selinux { "on" } else { "off" }
     ));
-    for domain in status.domains.iter().flatten() {
+    for domain in found.domains.iter().flatten() {
         let build = match &domain.build {
             Some(build) if domain.stored => format!("adopted, build {}", short(build)),
             Some(build) => format!("adopted, build {} is not stored here", short(build)),
@@ -77,7 +196,7 @@ pub(crate) fn status(output: &Output, status: &Status) {
     }
 }
 
-pub(crate) fn adopted(output: &Output, done: &Adopt) {
+pub(crate) fn adopted(output: &Output, done: &LibvirtAdoption) {
     for domain in &done.domains {
         let build = short(&domain.build);
         match &domain.loader {
@@ -92,7 +211,7 @@ pub(crate) fn adopted(output: &Output, done: &Adopt) {
     rest(output, done);
 }
 
-pub(crate) fn unadopted(output: &Output, done: &Adopt) {
+pub(crate) fn unadopted(output: &Output, done: &LibvirtAdoption) {
     for AdoptedDomain { name, loader, .. } in &done.domains {
         match loader {
             Some(loader) => output.line(format_args!("{name}: a cold boot uses {}", loader.display())),
@@ -103,13 +222,13 @@ pub(crate) fn unadopted(output: &Output, done: &Adopt) {
 }
 
 /// Puts what is to be done about each failure into the words of the command line.
-pub(crate) fn advise(done: &mut Adopt) {
+pub(crate) fn advise(done: &mut LibvirtAdoption) {
     for failure in &mut done.failures {
-        failure.remedy = failure.advice.as_ref().map(super::remedy::text);
+        failure.remedy = failure.advice.as_ref().map(remedy::text);
     }
 }
 
-fn rest(output: &Output, done: &Adopt) {
+fn rest(output: &Output, done: &LibvirtAdoption) {
     for remark in &done.remarks {
         output.remark(remark);
     }

@@ -1,6 +1,6 @@
 //! What the `saved` verbs found and did, as text.
 
-use fm_saved::{Adopted, Extracted, RestorePlan, SavedDiff, SavedVars, Side};
+use fm_saved::{Extracted, RestorePlan, SavedAdoption, SavedDiff, SavedVars, Side};
 
 use fm_saved::stream::Streamed;
 
@@ -107,7 +107,7 @@ pub(crate) fn diff(output: &Output, diff: &SavedDiff) {
     }
 }
 
-pub(crate) fn adopted(output: &Output, adopted: &Adopted) {
+pub(crate) fn adopted(output: &Output, adopted: &SavedAdoption) {
     let before = adopted
         .loader_before
         .as_ref()

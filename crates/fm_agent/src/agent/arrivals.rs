@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use fm_formats::Sha256;
 use fm_host::Guest;
+use fm_libvirt::Virsh;
 
 use super::records::Process;
-use crate::libvirt::{self, Virsh};
 
 /// How long a guest's flash has to stay as it is.
 pub(super) const SETTLE: Duration = Duration::from_secs(2);
@@ -74,7 +74,7 @@ impl Arrivals {
         since.elapsed() >= SETTLE
             || guest
                 .uuid()
-                .and_then(|uuid| libvirt::stamped(virsh, uuid).ok()?)
+                .and_then(|uuid| virsh.stamped(uuid).ok()?)
                 .is_some_and(|identity| identity.build == found)
     }
 }

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fm_formats::Sha256;
 use fm_host::{Guest, in_one_line};
-use fm_libvirt::Stored;
+use fm_libvirt::{Stored, Virsh};
 use fm_store::{Import, Landing, Store};
 
-use super::Did;
+use super::AgentEvent;
 use super::arrivals::Arrivals;
 use super::records::{Process, Records, Seen};
 use crate::Result;
-use crate::libvirt::{self, Virsh};
+use crate::libvirt;
 
 /// A landing whose guest has not come by then is forgotten; the hook takes no longer for an arrival.
 const NEVER_CAME: Duration = Duration::from_secs(900);
@@ -58,7 +58,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Looks at every guest.
-    pub(super) fn look(&mut self, report: &mut dyn FnMut(&Did)) -> OnItsWay {
+    pub(super) fn look(&mut self, report: &mut dyn FnMut(&AgentEvent)) -> OnItsWay {
         let seen = fm_host::guests()
             .map_err(crate::Error::from)
             .and_then(|listing| Ok((listing.guests, self.store.landings()?)));
@@ -95,10 +95,15 @@ impl<'a> Watch<'a> {
         on_its_way
     }
 
-    fn failed(&mut self, process: Option<Process>, error: &crate::Error, report: &mut dyn FnMut(&Did)) {
+    fn failed(
+        &mut self,
+        process: Option<Process>,
+        error: &crate::Error,
+        report: &mut dyn FnMut(&AgentEvent),
+    ) {
         let why = in_one_line(error);
         if self.told.insert((process, why.clone())) {
-            report(&Did::Failed { why });
+            report(&AgentEvent::Failed { why });
         }
     }
 
@@ -107,7 +112,7 @@ impl<'a> Watch<'a> {
         guest: &Guest,
         process: &Process,
         landings: &[Landing],
-        report: &mut dyn FnMut(&Did),
+        report: &mut dyn FnMut(&AgentEvent),
     ) -> Result<OnItsWay> {
         if let Some(landing) = landing_of(guest, landings).filter(|landing| landing.placeholder) {
             let landing = self.landing(guest, process, landing, report)?;
@@ -150,14 +155,14 @@ impl<'a> Watch<'a> {
                 ..Import::default()
             })?;
             self.records.stored(&build, now_s())?;
-            report(&Did::Captured {
+            report(&AgentEvent::Captured {
                 guest: guest.label(),
                 build: build.to_string(),
             });
         }
         self.saw(guest, process, build)?;
         if self.stamp(guest, build, code.len() as u64, came)? {
-            report(&Did::Stamped {
+            report(&AgentEvent::Stamped {
                 guest: guest.label(),
                 build: build.to_string(),
             });
@@ -185,7 +190,7 @@ impl<'a> Watch<'a> {
         guest: &Guest,
         process: &Process,
         landing: &Landing,
-        report: &mut dyn FnMut(&Did),
+        report: &mut dyn FnMut(&AgentEvent),
     ) -> Result<bool> {
         let memory = guest.memory()?;
         let region = guest.flash_region(&memory, 0)?;
@@ -207,7 +212,7 @@ impl<'a> Watch<'a> {
             self.records.stored(&build, now_s())?;
         }
         self.saw(guest, process, build)?;
-        report(&Did::Harvested {
+        report(&AgentEvent::Harvested {
             guest: guest.label(),
             build: build.to_string(),
         });
@@ -221,10 +226,10 @@ impl<'a> Watch<'a> {
         let Some(uuid) = guest.uuid() else {
             return Ok(false);
         };
-        let identity = match libvirt::stamped(&self.virsh, uuid) {
+        let identity = match self.virsh.stamped(uuid) {
             Ok(Some(identity)) if identity.build == build || came => return Ok(false),
             Ok(Some(identity)) => identity,
-            Ok(None) => match libvirt::defined(&self.virsh, uuid) {
+            Ok(None) => match self.virsh.defined(uuid) {
                 Ok(Some(identity)) => identity,
                 _ => return Ok(false),
             },
@@ -244,13 +249,13 @@ impl<'a> Watch<'a> {
     }
 
     /// Removes what the agent stored and nobody has needed for `keep`.
-    pub(super) fn collect(&mut self, keep: Duration, report: &mut dyn FnMut(&Did)) {
+    pub(super) fn collect(&mut self, keep: Duration, report: &mut dyn FnMut(&AgentEvent)) {
         if let Err(error) = self.try_collect(keep, report) {
             self.failed(None, &error, report);
         }
     }
 
-    fn try_collect(&mut self, keep: Duration, report: &mut dyn FnMut(&Did)) -> Result<()> {
+    fn try_collect(&mut self, keep: Duration, report: &mut dyn FnMut(&AgentEvent)) -> Result<()> {
         let now_s = now_s();
         for (process, build) in &self.known {
             let seen = Seen {
@@ -262,8 +267,8 @@ impl<'a> Watch<'a> {
             self.records.saw(&seen, now_s)?;
         }
         let before_s = now_s.saturating_sub(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX));
-        for landing in libvirt::forget_those_who_never_came(self.store, NEVER_CAME)? {
-            report(&Did::Forgot { landing });
+        for landing in libvirt::forget_stale_landings(self.store, NEVER_CAME)? {
+            report(&AgentEvent::Forgot { landing });
         }
         // Whose libvirt does not answer may need whatever is pinned for it.
         let domains = self.virsh.uuids().ok();
@@ -277,7 +282,7 @@ impl<'a> Watch<'a> {
         }
         for build in fm_store::verbs::collect_unneeded(self.store, &unneeded, keep)? {
             self.records.forget(Some(&build), before_s)?;
-            report(&Did::Collected {
+            report(&AgentEvent::Collected {
                 build: build.to_string(),
             });
         }

@@ -6,7 +6,7 @@ mod firmware;
 use std::path::PathBuf;
 
 use fm_formats::Sha256;
-use fm_libvirt::{Domain, Stored};
+use fm_libvirt::{Domain, DomainInfo, Stored, Virsh};
 use fm_remedy::{Failure as _, Remedy};
 use fm_store::{Import, Store};
 use schemars::JsonSchema;
@@ -16,7 +16,6 @@ pub(super) use self::firmware::is_qcow2;
 use self::firmware::{Firmware, Template};
 use super::Error;
 use crate::Result;
-use fm_libvirt::virsh::{Info, Virsh};
 
 /// Which domains are meant.
 #[derive(Debug, Clone)]
@@ -29,7 +28,7 @@ pub enum Which {
 
 /// `flashmoor/libvirt-adopt/1`: what became of domains; also of `unadopt`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Adopt {
+pub struct LibvirtAdoption {
     /// `flashmoor/libvirt-adopt/1`.
     pub schema: &'static str,
     /// The domains that are adopted now, or with `unadopt`, not any more.
@@ -68,10 +67,10 @@ pub struct DomainFailure {
     pub name: String,
     /// Why, with what lies behind it.
     pub why: String,
-    /// What to do about it, as data; whoever prints the document puts it into words.
+    /// What to do about it, as data.
     #[serde(skip)]
     pub advice: Option<Remedy>,
-    /// What to do about it.
+    /// The same in the words of the interface that tells it.
     pub remedy: Option<String>,
 }
 
@@ -79,7 +78,7 @@ pub struct DomainFailure {
 ///
 /// # Errors
 /// If libvirt does not answer; for a single domain, whatever fails of it.
-pub fn adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<Adopt> {
+pub fn adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<LibvirtAdoption> {
     each(uri, which, |virsh, info| adopt_one(store, virsh, info))
 }
 
@@ -87,7 +86,7 @@ pub fn adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<Adopt> {
 ///
 /// # Errors
 /// As [`adopt`].
-pub fn unadopt(store: &Store, uri: Option<&str>, which: &Which, forced: bool) -> Result<Adopt> {
+pub fn unadopt(store: &Store, uri: Option<&str>, which: &Which, forced: bool) -> Result<LibvirtAdoption> {
     each(uri, which, |virsh, info| back::one(store, virsh, info, forced))
 }
 
@@ -97,10 +96,10 @@ type Done = std::result::Result<AdoptedDomain, String>;
 fn each(
     uri: Option<&str>,
     which: &Which,
-    mut act: impl FnMut(&Virsh, &Info) -> Result<Done>,
-) -> Result<Adopt> {
+    mut act: impl FnMut(&Virsh, &DomainInfo) -> Result<Done>,
+) -> Result<LibvirtAdoption> {
     let virsh = Virsh::new(uri);
-    let mut all = Adopt {
+    let mut all = LibvirtAdoption {
         schema: "flashmoor/libvirt-adopt/1",
         domains: Vec::new(),
         failures: Vec::new(),
@@ -143,7 +142,7 @@ pub(crate) const SOURCE: &str = "libvirt domain ";
 /// How the pins of adopted domains begin.
 const PIN: &str = "adopted for domain ";
 
-fn pin(info: &Info) -> String {
+fn pin(info: &DomainInfo) -> String {
     format!("{PIN}{} ({})", info.name, info.uuid)
 }
 
@@ -153,14 +152,14 @@ pub(crate) fn pinned_for(pin: &str) -> Option<&str> {
     uuid.strip_suffix(')')
 }
 
-fn parse(info: &Info, xml: &str) -> Result<Domain, Error> {
+fn parse(info: &DomainInfo, xml: &str) -> Result<Domain, Error> {
     Domain::parse(xml).map_err(|source| Error::Xml {
         domain: info.name.clone(),
         source,
     })
 }
 
-fn adopt_one(store: &Store, virsh: &Virsh, info: &Info) -> Result<Done> {
+fn adopt_one(store: &Store, virsh: &Virsh, info: &DomainInfo) -> Result<Done> {
     let live = if info.is_running {
         Some(parse(info, &virsh.live(&info.uuid)?)?)
     } else {
@@ -227,7 +226,7 @@ fn adopt_one(store: &Store, virsh: &Virsh, info: &Info) -> Result<Done> {
 }
 
 /// Whether there is CODE flash that can be held.
-fn check(info: &Info, domain: &Domain) -> Result<(), Error> {
+fn check(info: &DomainInfo, domain: &Domain) -> Result<(), Error> {
     let no_flash = |firmware: &str| Error::NoFlash {
         domain: info.name.clone(),
         firmware: firmware.to_owned(),
@@ -237,9 +236,9 @@ fn check(info: &Info, domain: &Domain) -> Result<(), Error> {
         what,
     };
     match &domain.loader {
-        None if domain.chooses => {}
+        None if domain.firmware_autoselect => {}
         None => return Err(no_flash("QEMU's default, SeaBIOS")),
-        Some(loader) if loader.path.is_none() && domain.chooses => {}
+        Some(loader) if loader.path.is_none() && domain.firmware_autoselect => {}
         Some(loader) if !loader.is_flash => return Err(no_flash("a ROM image, as with -bios")),
         Some(loader) if !loader.is_raw => return Err(not_raw("CODE")),
         Some(_) => {}

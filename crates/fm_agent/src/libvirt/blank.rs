@@ -3,14 +3,18 @@
 //! libvirt wants a template before it starts QEMU, although the variables arrive with the stream. An empty
 //! store is a template that firmware also boots with, should the guest's own file ever be lost.
 
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use fm_formats::Sha256;
 use fm_formats::image::Layout;
 use fm_formats::varstore::Writer;
+use fm_libvirt::Identity;
 use fm_store::Store;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use super::FOLDER;
 use crate::Result;
@@ -62,6 +66,77 @@ pub(crate) fn template(store: &Store, vars_bytes: u64) -> Result<PathBuf> {
     .map_err(failed)?;
     fresh.persist(&path).map_err(|error| failed(error.error))?;
     Ok(path)
+}
+
+/// Whether `vars` is what libvirt makes from [`template`], where the domain's own template is another one: what an
+/// arrival leaves that never came. It is no variable store of the domain's.
+pub(super) fn is_leftover(vars: &Path, identity: &Identity) -> bool {
+    let (Some(vars_bytes), Some(own)) = (identity.vars_bytes, &identity.vars_template) else {
+        return false;
+    };
+    vars_bytes <= fm_store::IMAGE_LIMIT_BYTES
+        && holds_blank(vars, vars_bytes)
+        && bytes(vars_bytes).is_some_and(|blank| Sha256::of(&blank) != *own)
+}
+
+/// Whether a regular file, not a link to one, holds an empty store of that length, read only as far as it does.
+pub(super) fn holds_blank(path: &Path, vars_bytes: u64) -> bool {
+    open_in(CWD, path).is_some_and(|file| is_blank_file(&file, vars_bytes))
+}
+
+fn is_blank_file(mut file: &File, vars_bytes: u64) -> bool {
+    if !file
+        .metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.len() == vars_bytes)
+    {
+        return false;
+    }
+    let expected = empty_store(vars_bytes);
+    let mut chunk = vec![0; 64 << 10];
+    let mut at = 0_usize;
+    loop {
+        let Ok(read) = file.read(&mut chunk) else {
+            return false;
+        };
+        let found = &chunk[..read];
+        let is_same = match &expected {
+            Some(expected) => expected.get(at..at.saturating_add(read)) == Some(found),
+            None => found.iter().all(|byte| *byte == 0),
+        };
+        at = at.saturating_add(read);
+        if !is_same || read == 0 {
+            return is_same && at as u64 == vars_bytes;
+        }
+    }
+}
+
+/// Removes `vars` if it still is an empty store of that length.
+pub(super) fn remove(vars: &Path, vars_bytes: u64) -> Result<()> {
+    let failed = |source: std::io::Error| crate::Error::file("remove", vars, source);
+    let (Some(folder), Some(name)) = (vars.parent(), vars.file_name()) else {
+        return Ok(());
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(folder, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
+    let Some(file) = open_in(&folder, name) else {
+        return Ok(());
+    };
+    if !is_blank_file(&file, vars_bytes) {
+        return Ok(());
+    }
+    // What stands there by now must be what was read.
+    let read = file.metadata().map_err(failed)?;
+    let now = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    match now.is_ok_and(|now| now.st_ino == read.ino() && now.st_dev == read.dev()) {
+        true => rustix::fs::unlinkat(&folder, name, AtFlags::empty()).map_err(|errno| failed(errno.into())),
+        false => Ok(()),
+    }
+}
+
+fn open_in(folder: impl AsFd, name: impl AsRef<Path>) -> Option<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(folder, name.as_ref(), flags, Mode::empty());
+    file.ok().map(File::from)
 }
 
 /// Whether a file is what [`template`] makes. One of zeros has no blocks at all.

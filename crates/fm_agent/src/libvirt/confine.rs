@@ -10,7 +10,9 @@ const APPARMOR: [&str; 3] = [
     "etc/apparmor.d/local/abstractions/libvirt-qemu",
 ];
 /// File contexts as a module of SELinux's, in the language that `semodule` takes.
-const SELINUX: &str = "etc/selinux/flashmoor.cil";
+pub(super) const SELINUX: &str = "etc/selinux/flashmoor.cil";
+/// What says whether SELinux is to be on, and with which policy; without it there is none.
+const SELINUX_CONFIG: &str = "etc/selinux/config";
 /// The SELinux type of what guests may read and nobody needs to relabel.
 pub(super) const TYPE: &str = "virt_content_t";
 const BEGIN: &str = "# begin of flashmoor's lines";
@@ -37,20 +39,14 @@ fn profile(root: &Path, place: &str) -> PathBuf {
     root.join(place.replace("/local/", "/"))
 }
 
-/// The command that makes AppArmor read its profiles again; nothing if there are none of libvirt's.
-pub(super) fn reload(root: &Path) -> Option<String> {
-    let profiles: Vec<String> = APPARMOR
+/// The profiles of libvirt's daemons, as their system sees them.
+pub(super) fn profiles(root: &Path) -> Vec<PathBuf> {
+    APPARMOR
         .iter()
         .filter(|place| !place.contains("/abstractions/"))
         .filter(|place| profile(root, place).exists())
-        .map(|place| format!("/{}", place.replace("/local/", "/")))
-        .collect();
-    let profiles = if profiles.is_empty() {
-        return None;
-    } else {
-        profiles.join(" ")
-    };
-    Some(format!("if AppArmor is on: apparmor_parser -r {profiles}"))
+        .map(|place| Path::new("/").join(place.replace("/local/", "/")))
+        .collect()
 }
 
 /// Whether every file that needs our lines has them.
@@ -82,10 +78,10 @@ pub(super) fn without_block(text: &str) -> String {
     format!("{before}{}", rest.strip_prefix('\n').unwrap_or(rest))
 }
 
-/// Where the file contexts go; nothing if this system has no SELinux.
+/// Where the file contexts go; nothing if this system has no SELinux. Its folder alone says nothing: Debian's
+/// libsemanage-common brings one everywhere.
 pub(super) fn selinux(root: &Path) -> Option<PathBuf> {
-    let path = root.join(SELINUX);
-    path.parent().is_some_and(Path::is_dir).then_some(path)
+    root.join(SELINUX_CONFIG).is_file().then(|| root.join(SELINUX))
 }
 
 /// The file contexts of the store.

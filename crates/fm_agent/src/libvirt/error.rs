@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use fm_libvirt::{AdoptError, SavedError, virsh};
+use fm_libvirt::{AdoptError, DomainXmlError, VirshError};
 use fm_remedy::{Action, Failure, Input, Remedy};
 
 /// What can fail between libvirt and us.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// libvirt did not do it.
+    /// `virsh` cannot be run, or libvirt refused.
     #[error(transparent)]
-    Virsh(#[from] virsh::Error),
+    Virsh(#[from] VirshError),
     /// A definition cannot be edited.
     #[error("the definition of domain {domain} cannot be changed")]
     Definition {
@@ -26,7 +26,7 @@ pub enum Error {
         /// Whose.
         domain: String,
         /// Why.
-        source: SavedError,
+        source: DomainXmlError,
     },
     /// The domain has no firmware of its own to keep.
     #[error("domain {domain} has no CODE flash: it starts with {firmware}")]
@@ -52,6 +52,12 @@ pub enum Error {
         /// Its CODE.
         path: PathBuf,
     },
+    /// A file of the store was made anew and is not what it should be.
+    #[error("{} was made anew and still is not what it should be", path.display())]
+    NotPutBack {
+        /// Which.
+        path: PathBuf,
+    },
     /// The definition as it was names what this host does not have.
     #[error("domain {domain} could not start with its definition as it was: {} is not on this host", path.display())]
     NothingToGoBackTo {
@@ -70,7 +76,7 @@ impl Failure for Error {
                 source: AdoptError::NotChosen,
                 ..
             } => "start the domain, and adopt it while it runs".into(),
-            Self::Definition { .. } | Self::Xml { .. } => return None,
+            Self::Definition { .. } | Self::Xml { .. } | Self::NotPutBack { .. } => return None,
             Self::NoFlash { .. } => "nothing: there is no flash firmware to keep".into(),
             Self::NotRaw { .. } => {
                 "convert the file with `qemu-img convert -O raw` and change the definition while the domain is off".into()

@@ -1,17 +1,27 @@
 //! The hook's answer: what libvirt is told before a guest arrives, starts, or leaves.
 //!
-//! It is decided from the XML and from local files alone. libvirt holds locks while it waits, so that
-//! asking it anything would never end.
+//! It is decided from the XML and from local files alone: libvirt holds locks while it waits, so that asking it anything
+//! would never end. First the facts are gathered, then it is decided what to do, which touches nothing, and then that is
+//! done.
+
+mod act;
+mod decide;
+mod document;
+mod facts;
+mod marks;
+mod reason;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use fm_libvirt::Domain;
-use fm_store::Store;
+pub use fm_libvirt::{Operation, SubOperation};
 
-use super::arrival::{self, Arrival};
-use super::{cold_boot, notes};
+pub use self::decide::{Decision, Outcome, PlacedCode, PlacedTemplate, Step};
+pub use self::document::{HookAnswer, HookDecision};
+pub(super) use self::marks::{ARRIVING, BLANK_VARS, has_served};
+pub use self::reason::Reason;
 
 /// What to do where we can't help and QEMU would fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,12 +34,12 @@ pub enum Policy {
 }
 
 /// How libvirt called the hook.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Call<'a> {
-    /// `migrate`, `restore`, `prepare`, `started` …
-    pub operation: &'a str,
-    /// `begin` or `end`.
-    pub suboperation: &'a str,
+    /// What libvirt is about to do, or has done.
+    pub operation: Operation,
+    /// Which moment of it.
+    pub sub_operation: SubOperation,
     /// The domain's XML.
     pub xml: &'a str,
     /// What to do where we can't help.
@@ -38,6 +48,8 @@ pub struct Call<'a> {
     pub deadline: Duration,
     /// Where libvirt keeps its definitions: [`DEFINITIONS`].
     pub definitions: &'a Path,
+    /// Whether nothing is to be written, not even what was found in files.
+    pub dry_run: bool,
 }
 
 /// Where the system's libvirt keeps the definitions of its domains.
@@ -45,13 +57,13 @@ pub const DEFINITIONS: &str = "/etc/libvirt/qemu";
 
 impl Call<'_> {
     /// How long another writer of the store is waited for: there must be time left to say that it was too long.
-    pub(super) fn patience(&self) -> Duration {
+    fn lock_timeout(&self) -> Duration {
         self.deadline.saturating_sub(ANSWER).max(self.deadline / 2)
     }
 
     /// Whether nothing will arrive but a definition.
     fn is_offline(&self, domain: &Domain) -> bool {
-        self.operation == "migrate" && !domain.has_resource && has_control_groups()
+        self.operation == Operation::Migrate && !domain.has_cgroup_partition && has_control_groups()
     }
 }
 
@@ -66,128 +78,33 @@ fn has_control_groups() -> bool {
 }
 
 /// What libvirt is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Answer {
     /// Go on, nothing to say.
     Pass,
     /// Go on; this is for the log.
-    Remark(String),
+    Remark(Reason),
     /// Go on with this XML.
     Replace(String),
     /// Stop, for this reason.
-    Refuse(String),
+    Refuse(Reason),
 }
 
-/// Decides. Whatever of ours fails lets libvirt go on as if we were not there, unless QEMU would fail anyway.
+/// What would be done on this call. Nothing is done, and nothing is written.
+#[must_use]
+pub fn decision(store: &Path, call: &Call<'_>) -> Decision {
+    let call = Call {
+        dry_run: true,
+        ..call.clone()
+    };
+    decide::decide(facts::gather(store, &call), call.policy)
+}
+
+/// Decides, does what was decided, and answers.
 #[must_use]
 pub fn answer(store: &Path, call: &Call<'_>) -> Answer {
-    let acts = matches!(
-        (call.operation, call.suboperation),
-        ("migrate" | "restore" | "prepare", "begin")
-    );
-    if !acts {
-        if matches!(call.operation, "release")
-            && let Ok(domain) = Domain::parse(call.xml)
-        {
-            forget(store, &domain, call);
-        }
-        notes::tell(store);
-        return Answer::Pass;
-    }
-    let Ok(domain) = Domain::parse(call.xml) else {
-        return Answer::Remark("the domain's XML cannot be read, so nothing is done for it".into());
-    };
-    let answer = if domain.flash().is_none() {
-        rom(&domain, call)
-    } else if call.operation == "prepare" {
-        cold_boot::answer(store, &domain, call)
-    } else {
-        let plan = match call.is_offline(&domain) {
-            true => arrival::offline(store, &domain),
-            false => arrival::plan(store, &domain, call.patience()),
-        };
-        match plan {
-            Arrival::Ready => Answer::Pass,
-            Arrival::Placed { loader, template } => {
-                match fm_libvirt::with_firmware(call.xml, &loader, template.as_deref()) {
-                    Ok(xml) => Answer::Replace(xml),
-                    Err(error) => Answer::Remark(error.to_string()),
-                }
-            }
-            Arrival::Unhelped(why) => Answer::Remark(why),
-            Arrival::Impossible(why) => Answer::Refuse(why),
-        }
-    };
-    match (answer, call.policy) {
-        (Answer::Refuse(why), Policy::Pass) => Answer::Remark(why),
-        (answer, _) => answer,
-    }
-}
-
-/// No flash, or one in a format that libvirt keeps to itself. What `-bios` takes does come with the stream, but QEMU
-/// wants a file to begin with.
-fn rom(domain: &Domain, call: &Call<'_>) -> Answer {
-    let file = domain.loader.as_ref().filter(|loader| !loader.is_flash);
-    match file.and_then(|loader| loader.path.as_deref()) {
-        Some(path) if call.operation != "prepare" && path.is_absolute() && !path.exists() => {
-            Answer::Refuse(format!(
-                "{}, the firmware of domain {}, is not on this host, and it is a ROM image, which Flashmoor does not \
-                 carry; install the package that has it",
-                path.display(),
-                domain.name
-            ))
-        }
-        _ => Answer::Pass,
-    }
-}
-
-/// A domain's definition, if it has one.
-pub(super) fn definition(folder: &Path, domain: &Domain) -> PathBuf {
-    folder.join(format!("{}.xml", domain.name))
-}
-
-/// A guest that left, or never came: a placeholder that nothing arrived in is of no use to anybody.
-fn forget(store: &Path, domain: &Domain, call: &Call<'_>) {
-    let Some(uuid) = domain.uuid.as_deref() else {
-        return;
-    };
-    let _ = fs::remove_file(mark(store, uuid));
-    // looking costs a folder's listing; most hosts have no landings at all
-    let Some(loader) = domain
-        .flash()
-        .filter(|path| path.starts_with(store.join("landings")))
-    else {
-        return;
-    };
-    // A definition that outlives the guest names it: its next start has to find it, and to be told what is wrong.
-    if fs::read_to_string(definition(call.definitions, domain))
-        .is_ok_and(|xml| xml.contains(&loader.display().to_string()))
-    {
-        return;
-    }
-    let Ok(store) = Store::open(store) else {
-        return;
-    };
-    let store = store.with_patience(call.patience());
-    let landings = store.landings().unwrap_or_default();
-    for landing in landings {
-        if landing.placeholder && landing.guest_uuid.as_deref() == Some(uuid) && landing.path == *loader {
-            let _ = store.remove_landing(&landing.id);
-        }
-    }
-}
-
-/// The folder of those files, in that of a store.
-pub(super) const ARRIVING: &str = "libvirt/arriving";
-
-/// The file that says: this guest is on its way, so that its start here is no cold boot.
-pub(super) fn mark(store: &Path, uuid: &str) -> PathBuf {
-    let plain: String = uuid
-        .chars()
-        .filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-')
-        .take(64)
-        .collect();
-    store.join(ARRIVING).join(plain)
+    let decision = decide::decide(facts::gather(store, call), call.policy);
+    act::act(store, call, decision)
 }
 
 #[cfg(test)]

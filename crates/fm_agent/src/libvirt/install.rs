@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Policy, confine, hook, notes};
+use super::{Policy, confine, hook, wakeup};
 use crate::Result;
 
 const MARK: &str = "# Written by `flashmoor libvirt install`; `flashmoor libvirt uninstall` removes it.";
@@ -47,6 +47,67 @@ pub struct Installed {
     pub next: Vec<String>,
 }
 
+/// What [`install`] and [`uninstall`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setup {
+    /// The files that were written, or removed.
+    pub files: Vec<PathBuf>,
+    /// What is left to do, in order.
+    pub next: Vec<NextStep>,
+}
+
+/// What is left to do after an install or uninstall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextStep {
+    /// Put this line into the hook of somebody else's.
+    AddHookLine {
+        /// That hook.
+        file: PathBuf,
+        /// The line.
+        line: &'static str,
+    },
+    /// Take this line out of it.
+    RemoveHookLine {
+        /// That hook.
+        file: PathBuf,
+        /// The line.
+        line: &'static str,
+    },
+    /// Let systemd read its units again and start the agent.
+    StartAgent,
+    /// Stop the agent and let systemd read its units again.
+    StopAgent,
+    /// Restart libvirt's daemon, so that it finds the hook.
+    RestartDaemon,
+    /// Let AppArmor read these profiles again.
+    ReloadProfiles(Vec<PathBuf>),
+    /// Load the file contexts and label the store.
+    LoadContexts {
+        /// The contexts.
+        file: PathBuf,
+        /// The store.
+        store: String,
+    },
+    /// Unload the file contexts.
+    UnloadContexts,
+    /// Adopt the domains.
+    AdoptDomains,
+    /// Adopted domains go on using the stored builds; give their definitions back where that is not wanted.
+    UnadoptDomains,
+}
+
+impl Installed {
+    /// The document of what was done, each step that is left in the words of `say`.
+    #[must_use]
+    pub fn new(setup: Setup, say: impl Fn(&NextStep) -> String) -> Self {
+        Self {
+            schema: "flashmoor/libvirt-install/1",
+            next: setup.next.iter().map(say).collect(),
+            files: setup.files,
+        }
+    }
+}
+
 /// The hook's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Hook {
@@ -60,7 +121,7 @@ pub struct Hook {
 ///
 /// # Errors
 /// If a path can't be written in a shell script, or the disk refuses.
-pub fn install(request: &Install<'_>) -> Result<Installed> {
+pub fn install(request: &Install<'_>) -> Result<Setup> {
     let program = word(request.program)?;
     let store = word(request.store)?;
     let policy = match request.policy {
@@ -71,18 +132,15 @@ pub fn install(request: &Install<'_>) -> Result<Installed> {
     let call = format!("{program} --store {store} libvirt hook --policy {policy} --deadline-ms {deadline}");
     let is_old = request.libvirt.is_some_and(|version| version < (6, 5));
     let mut place = request.root.join(if is_old { PLAIN_HOOK } else { FOLDER_HOOK });
-    let mut next = vec![
-        "systemctl daemon-reload && systemctl enable --now flashmoor-agent".to_owned(),
-        "restart libvirtd (or virtqemud) once: it looks for hooks when it starts; guests go on".to_owned(),
-    ];
+    let mut next = vec![NextStep::StartAgent, NextStep::RestartDaemon];
     if place.exists() && !is_ours(&place)? {
         if !calls_ours(&place)? {
             next.insert(
                 0,
-                format!(
-                    "add this line to /{PLAIN_HOOK}, which is not ours, where nothing has read standard input yet and \
-                     before anything is printed: {CALL}"
-                ),
+                NextStep::AddHookLine {
+                    file: plain(),
+                    line: CALL,
+                },
             );
         }
         place = request.root.join(BESIDE_HOOK);
@@ -103,35 +161,38 @@ pub fn install(request: &Install<'_>) -> Result<Installed> {
             &mut files,
         )?;
     }
-    next.extend(confine::reload(request.root));
+    let profiles = confine::profiles(request.root);
+    if !profiles.is_empty() {
+        next.push(NextStep::ReloadProfiles(profiles));
+    }
     if let Some(path) = confine::selinux(request.root) {
         put(&path, &confine::contexts(MARK, &store), 0o644, &mut files)?;
-        next.push(format!(
-            "if SELinux is on: semodule -i /etc/selinux/flashmoor.cil && restorecon -R {store}"
-        ));
+        next.push(NextStep::LoadContexts {
+            file: Path::new("/").join(confine::SELINUX),
+            store: store.clone(),
+        });
     }
-    next.push("flashmoor libvirt adopt --all".into());
-    Ok(Installed {
-        schema: "flashmoor/libvirt-install/1",
-        files,
-        next,
-    })
+    next.push(NextStep::AdoptDomains);
+    Ok(Setup { files, next })
 }
 
 /// Takes away what [`install`] put in place. The store and the domains stay as they are.
 ///
 /// # Errors
 /// If the disk refuses.
-pub fn uninstall(root: &Path) -> Result<Installed> {
+pub fn uninstall(root: &Path) -> Result<Setup> {
     let mut files = Vec::new();
     let mut next = Vec::new();
     if calls_ours(&root.join(PLAIN_HOOK))? {
-        next.push(format!("take this line out of /{PLAIN_HOOK}: {CALL}"));
+        next.push(NextStep::RemoveHookLine {
+            file: plain(),
+            line: CALL,
+        });
     }
-    let contexts = confine::selinux(root);
+    let contexts = Some(root.join(confine::SELINUX));
     let places = [FOLDER_HOOK, PLAIN_HOOK, BESIDE_HOOK, UNIT].map(|place| root.join(place));
     if contexts.as_ref().is_some_and(|path| path.exists()) {
-        next.push("if SELinux is on: semodule -r flashmoor".into());
+        next.push(NextStep::UnloadContexts);
     }
     for path in places.into_iter().chain(contexts) {
         if path.exists() && is_ours(&path)? {
@@ -147,18 +208,9 @@ pub fn uninstall(root: &Path) -> Result<Installed> {
         }
     }
     if !files.is_empty() {
-        next.extend([
-            "systemctl disable --now flashmoor-agent; systemctl daemon-reload".into(),
-            "adopted domains go on using the stored builds; `flashmoor libvirt unadopt --all` gives their \
-             definitions back as they were"
-                .into(),
-        ]);
+        next.extend([NextStep::StopAgent, NextStep::UnadoptDomains]);
     }
-    Ok(Installed {
-        schema: "flashmoor/libvirt-install/1",
-        files,
-        next,
-    })
+    Ok(Setup { files, next })
 }
 
 /// The script decides what may fail: a guest is stopped by a deliberate refusal only, never by a flashmoor
@@ -167,7 +219,7 @@ pub fn uninstall(root: &Path) -> Result<Installed> {
 /// libvirt waits for each of its calls, and a migration makes six. What is a note to the agent and no more is therefore
 /// told by the script; a guest that left is the program's business only where something was made for an arrival.
 fn script(call: &str, store: &str) -> String {
-    let (notes, arriving) = (notes::NOTES, hook::ARRIVING);
+    let (notes, arriving, blank_vars) = (wakeup::NOTES, hook::ARRIVING, hook::BLANK_VARS);
     format!(
         "#!/bin/sh\n{MARK}\n\
          case \"$2\" in\n\
@@ -175,7 +227,7 @@ fn script(call: &str, store: &str) -> String {
          start|attach) exit 0 ;;\n\
          *)\n\
          if [ \"$2\" = release ]; then\n\
-         for made in {store}/{arriving}/* {store}/landings/*; do\n\
+         for made in {store}/{arriving}/* {store}/{blank_vars}/* {store}/landings/*; do\n\
          [ ! -e \"$made\" ] || {{ {call} \"$@\" 2>/dev/null; exit 0; }}\n\
          done\n\
          fi\n\
@@ -210,6 +262,11 @@ fn unit(program: &str, store: &str) -> String {
          [Install]\n\
          WantedBy=multi-user.target\n"
     )
+}
+
+/// Somebody else's hook, as its system sees it.
+fn plain() -> PathBuf {
+    Path::new("/").join(PLAIN_HOOK)
 }
 
 /// Whether the file was written by [`install`].

@@ -1,10 +1,13 @@
 //! `libvirt status`: whether guests' firmware follows them on this host, and if not, what is missing.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use fm_libvirt::{DomainInfo, Virsh};
+use fm_remedy::{Action, Remedy};
 use fm_store::Store;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -20,6 +23,37 @@ use fm_libvirt::virsh::{Info, Virsh};
 pub struct Status {
     /// `flashmoor/libvirt-status/1`.
     pub schema: &'static str,
+    /// What was found.
+    #[serde(flatten)]
+    pub host: HostStatus,
+    /// What is wrong, in words; empty if guests' firmware follows them.
+    pub problems: Vec<String>,
+}
+
+impl Status {
+    /// The document of what was found, each problem in the words of `say`.
+    #[must_use]
+    pub fn new(host: HostStatus, say: impl Fn(&Problem) -> String) -> Self {
+        Self {
+            schema: "flashmoor/libvirt-status/1",
+            problems: host.problems().iter().map(say).collect(),
+            host,
+        }
+    }
+}
+
+/// Something without which guests' firmware does not follow them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: Option<Remedy>,
+}
+
+/// How a host and its libvirt stand.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct HostStatus {
     /// The version of libvirt, if it is installed.
     pub libvirt: Option<String>,
     /// The hook.
@@ -34,8 +68,6 @@ pub struct Status {
     pub confinement: Confinement,
     /// The domains; nothing if libvirt does not answer.
     pub domains: Option<Vec<StatusDomain>>,
-    /// What is wrong, in words; empty if guests' firmware follows them.
-    pub problems: Vec<String>,
 }
 
 /// A daemon of libvirt's.
@@ -81,13 +113,13 @@ pub struct StatusDomain {
 ///
 /// # Errors
 /// If the hook's file can't be read.
-pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<Status> {
+pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<HostStatus> {
     let hook = hook(root)?;
     let since = hook
         .installed
         .then(|| hook.path.metadata().and_then(|file| file.modified()).ok())
         .flatten();
-    let daemons = daemons(since);
+    let daemons = daemons(root, since);
     let confinement = Confinement {
         apparmor: fs::read_to_string("/sys/module/apparmor/parameters/enabled")
             .is_ok_and(|text| text.starts_with('Y')),
@@ -96,8 +128,7 @@ pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<Status> {
         store_label: confine::label(store.path()),
     };
     let domains = domains(store, uri).ok();
-    let mut status = Status {
-        schema: "flashmoor/libvirt-status/1",
+    Ok(HostStatus {
         libvirt: version().map(|(major, minor)| format!("{major}.{minor}")),
         hook,
         daemons,
@@ -105,56 +136,76 @@ pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<Status> {
         agent_pid: crate::agent::serving(store),
         confinement,
         domains,
-        problems: Vec::new(),
-    };
-    status.problems = problems(&status);
-    Ok(status)
+    })
 }
 
-fn problems(status: &Status) -> Vec<String> {
-    let mut problems = Vec::new();
-    if !status.hook.installed {
-        problems.push("the hook is not installed: `flashmoor libvirt install`".into());
-    }
-    for daemon in status.daemons.iter().filter(|daemon| daemon.older_than_hook) {
-        problems.push(format!(
-            "{} (pid {}) started before the hook was there: restart it; guests go on",
-            daemon.name, daemon.pid
-        ));
-    }
-    if status.agent_pid.is_none() {
-        problems.push(
-            "the agent does not run: guests arrive all the same, but what they bring is not stored; \
-             `systemctl enable --now flashmoor-agent`"
-                .into(),
-        );
-    }
-    if status.confinement.apparmor && !status.confinement.apparmor_lines {
-        problems.push("AppArmor is on and its profiles lack our lines: `flashmoor libvirt install`".into());
-    }
-    let label = status.confinement.store_label.as_deref();
-    if status.confinement.selinux && !label.is_some_and(|label| label.contains(confine::TYPE)) {
-        problems.push(format!(
-            "SELinux is on and the store is labelled {}, which guests may not read: `flashmoor libvirt install` says \
-             what to do",
-            label.unwrap_or("nothing")
-        ));
-    }
-    match &status.domains {
-        None => problems.push("libvirt does not answer: `virsh -c qemu:///system list`".into()),
-        Some(domains) => {
-            for domain in domains
-                .iter()
-                .filter(|domain| domain.build.is_some() && !domain.stored)
-            {
-                problems.push(format!(
+impl HostStatus {
+    /// What is wrong; nothing if guests' firmware follows them.
+    #[must_use]
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut add = |what: String, remedy| problems.push(Problem { what, remedy });
+        let install = |advice| Some(Remedy::new(advice, Action::InstallLibvirtHook));
+        if !self.hook.installed {
+            add("the hook is not installed".into(), install("install it"));
+        }
+        for daemon in self.daemons.iter().filter(|daemon| daemon.older_than_hook) {
+            add(
+                format!(
+                    "{} (pid {}) started before the hook was there",
+                    daemon.name, daemon.pid
+                ),
+                Some("restart it; guests go on".into()),
+            );
+        }
+        if self.agent_pid.is_none() {
+            add(
+                "the agent does not run: guests arrive all the same, but what they bring is not stored"
+                    .into(),
+                Some(Remedy::new("start it", Action::EnableAgent)),
+            );
+        }
+        if self.confinement.apparmor && !self.confinement.apparmor_lines {
+            add(
+                "AppArmor is on and its profiles lack our lines".into(),
+                install("install them"),
+            );
+        }
+        let label = self.confinement.store_label.as_deref();
+        if self.confinement.selinux && !label.is_some_and(|label| label.contains(confine::TYPE)) {
+            let label = label.unwrap_or("nothing");
+            add(
+                format!("SELinux is on and the store is labelled {label}, which guests may not read"),
+                install("install the file contexts, which says what to do then"),
+            );
+        }
+        let Some(domains) = &self.domains else {
+            add(
+                "libvirt does not answer".into(),
+                Some("see what `virsh -c qemu:///system list` says".into()),
+            );
+            return problems;
+        };
+        for domain in domains
+            .iter()
+            .filter(|domain| domain.build.is_some() && !domain.stored)
+        {
+            add(
+                format!(
                     "the build of domain {} is not stored here: it can leave, but not start again",
                     domain.name
-                ));
-            }
+                ),
+                Some(Remedy::new(
+                    "import the build",
+                    Action::ImportBuild {
+                        code: None,
+                        with_template: false,
+                    },
+                )),
+            );
         }
+        problems
     }
-    problems
 }
 
 fn hook(root: &Path) -> Result<Hook> {
@@ -188,15 +239,18 @@ pub fn version() -> Option<(u32, u32)> {
     })
 }
 
-fn daemons(hook_since: Option<SystemTime>) -> Vec<Daemon> {
+/// The daemons that look for hooks where `root` has them: one in a mount namespace of its own, such as a container's,
+/// is not this system's.
+fn daemons(root: &Path, hook_since: Option<SystemTime>) -> Vec<Daemon> {
     let mut found = Vec::new();
+    let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
         let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         let name = name.trim();
-        if !matches!(name, "libvirtd" | "virtqemud") {
+        if !matches!(name, "libvirtd" | "virtqemud") || !sees(&entry.path(), &root) {
             continue;
         }
         let started = fm_host::Process::open(Path::new("/proc"), pid)
@@ -209,6 +263,24 @@ fn daemons(hook_since: Option<SystemTime>) -> Vec<Daemon> {
         });
     }
     found
+}
+
+/// Whether the process of this folder in `/proc` has the same `etc/libvirt` below `root` as we have; where there is
+/// none, whether it has the same mounts.
+fn sees(process: &Path, root: &Path) -> bool {
+    let folder = root.join("etc/libvirt");
+    let theirs = process
+        .join("root")
+        .join(folder.strip_prefix("/").unwrap_or(&folder));
+    let id = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
+    match (id(&folder), id(&theirs)) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        (None, None) => {
+            let mounts = |process: &Path| fs::read_link(process.join("ns/mnt")).ok();
+            mounts(process).is_some() && mounts(process) == mounts(Path::new("/proc/self"))
+        }
+        _ => false,
+    }
 }
 
 /// When a process started.
@@ -245,7 +317,7 @@ fn domains(store: &Store, uri: Option<&str>) -> Result<Vec<StatusDomain>> {
     Ok(domains)
 }
 
-fn domain(store: &Store, info: Info, xml: &str) -> StatusDomain {
+fn domain(store: &Store, info: DomainInfo, xml: &str) -> StatusDomain {
     let identity = fm_libvirt::Domain::parse(xml)
         .ok()
         .and_then(|domain| domain.identity);
@@ -273,6 +345,20 @@ mod tests {
         assert!(!is_older(Some(hook + ms(10)), Some(hook)));
         assert!(is_older(hook.checked_sub(ms(10_000)), Some(hook)));
         assert!(!is_older(Some(hook), None));
+    }
+
+    #[test]
+    fn a_process_with_another_etc_is_not_of_this_system() {
+        let folder = tempfile::tempdir().unwrap();
+        // What `/proc/PID` shows of a process in another root: its files are others, and so are its mounts.
+        let (root, process) = (folder.path().join("here"), folder.path().join("process"));
+        let theirs = process.join("root").join(root.strip_prefix("/").unwrap());
+        assert!(sees(Path::new("/proc/self"), &root), "neither has the folder");
+        fs::create_dir_all(root.join("etc/libvirt")).unwrap();
+        assert!(sees(Path::new("/proc/self"), &root));
+        assert!(!sees(&process, &root));
+        fs::create_dir_all(theirs.join("etc/libvirt")).unwrap();
+        assert!(!sees(&process, &root));
     }
 
     #[test]

@@ -11,9 +11,18 @@ const PLAIN: &str = "<domain type='qemu'>\n  <name>web</name>\n  <uuid>d3</uuid>
     <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader>\n    \
     <nvram template='/usr/share/OVMF/OVMF_VARS.fd'>/var/lib/libvirt/qemu/nvram/web.fd</nvram>\n    \
     <boot dev='hd'/>\n  </os><!-- kept -->\n</domain>\n";
+const NVRAM: &str =
+    "<nvram template='/usr/share/OVMF/OVMF_VARS.fd'>/var/lib/libvirt/qemu/nvram/web.fd</nvram>";
 const CHOSEN: &str = "<domain type='kvm'>\n  <name>web</name>\n  <os firmware='efi'>\n    \
     <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>\n    <firmware>\n      \
     <feature enabled='no' name='secure-boot'/>\n    </firmware>\n    <boot dev='hd'/>\n  </os>\n</domain>\n";
+
+/// `<nvram>` as libvirt 8.5 and later write it where the definition has it so.
+fn sourced(source: &str) -> String {
+    format!(
+        "<nvram template='/usr/share/OVMF/OVMF_VARS.fd' type='file'>\n      <source {source}/>\n    </nvram>"
+    )
+}
 
 fn stored() -> Stored {
     Stored {
@@ -32,21 +41,22 @@ fn forms() -> Vec<(&'static str, String)> {
     vec![
         ("plain", PLAIN.into()),
         ("another's metadata", PLAIN.replace("<memory", others)),
-        ("no template", PLAIN.replace(" template='/usr/share/OVMF/OVMF_VARS.fd'", "")),
+        (
+            "no template",
+            PLAIN.replace(" template='/usr/share/OVMF/OVMF_VARS.fd'", ""),
+        ),
         ("double quotes", PLAIN.replace('\'', "\"")),
         ("carriage returns", PLAIN.replace('\n', "\r\n")),
         ("tabs", PLAIN.replace("  ", "\t")),
         (
+            "variables as a source",
+            PLAIN.replace(NVRAM, &sourced("file='/var/lib/libvirt/qemu/nvram/web.fd'")),
+        ),
+        (
             "secure",
             PLAIN.replace("readonly='yes'", "readonly='yes' secure='yes'"),
         ),
-        (
-            "no variables",
-            PLAIN.replace(
-                "\n    <nvram template='/usr/share/OVMF/OVMF_VARS.fd'>/var/lib/libvirt/qemu/nvram/web.fd</nvram>",
-                "",
-            ),
-        ),
+        ("no variables", PLAIN.replace(&format!("\n    {NVRAM}"), "")),
         ("an ampersand", PLAIN.replace("OVMF_CODE.fd", "R&amp;D's.fd")),
         ("chosen by libvirt", CHOSEN.into()),
         (
@@ -66,7 +76,7 @@ fn an_adopted_definition_names_the_stored_build_and_comes_back_byte_by_byte() {
             Path::new("/s/builds/sha256-1/CODE.fd"),
             "{what}"
         );
-        assert!(!domain.chooses, "{what}: libvirt would choose again");
+        assert!(!domain.firmware_autoselect, "{what}: libvirt would choose again");
         let identity = domain.identity.unwrap();
         assert_eq!(identity.build, Sha256::of(b"build"), "{what}");
         assert_eq!(identity.vars_bytes, Some(131_072), "{what}");
@@ -80,6 +90,18 @@ fn an_adopted_definition_names_the_stored_build_and_comes_back_byte_by_byte() {
             );
         }
         assert_eq!(unadopted(&edited).unwrap(), xml, "{what}");
+    }
+}
+
+#[test]
+fn the_path_of_variables_is_read_in_either_form_and_is_none_on_a_network() {
+    let path = |xml: &str| Domain::parse(xml).unwrap().nvram.unwrap().path;
+    let file = Some(Path::new("/var/lib/libvirt/qemu/nvram/web.fd"));
+    assert_eq!(path(PLAIN).as_deref(), file);
+    let source = PLAIN.replace(NVRAM, &sourced("file='/var/lib/libvirt/qemu/nvram/web.fd'"));
+    assert_eq!(path(&source).as_deref(), file);
+    for other in ["dev='/dev/vg/vars'", "protocol='nbd' name='vars'"] {
+        assert_eq!(path(&PLAIN.replace(NVRAM, &sourced(other))), None, "{other}");
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::path::PathBuf;
 
-use fm_libvirt::Domain;
+use fm_libvirt::{Domain, DomainInfo, Virsh};
 use fm_store::Store;
 
 use super::{AdoptedDomain, Done, parse, pin};
 use crate::Result;
 use crate::libvirt::Error;
-use fm_libvirt::virsh::{Info, Virsh};
 
-pub(super) fn one(store: &Store, virsh: &Virsh, info: &Info, forced: bool) -> Result<Done> {
+pub(super) fn one(store: &Store, virsh: &Virsh, info: &DomainInfo, forced: bool) -> Result<Done> {
     let mut identity = None;
     let mut definition_changed = false;
     let mut loader = None;

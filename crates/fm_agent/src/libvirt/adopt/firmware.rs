@@ -5,14 +5,13 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
-use fm_libvirt::Domain;
+use fm_libvirt::{Domain, DomainInfo};
 use fm_store::Store;
 
-use crate::Result;
-use crate::capture;
 use crate::libvirt::Error;
 use fm_check::next_boot_code::digest_at;
-use fm_libvirt::virsh::Info;
+use crate::Result;
+use crate::capture;
 use fm_saved as saved;
 
 /// The firmware of a domain.
@@ -22,7 +21,7 @@ pub(super) struct Firmware {
 }
 
 /// Of a domain that runs: its own memory, whatever its files hold by now.
-pub(super) fn running(info: &Info) -> Result<Firmware> {
+pub(super) fn running(info: &DomainInfo) -> Result<Firmware> {
     let guest = fm_host::find(&info.uuid)?;
     let code = guest.read_flash(0)?;
     let vars_bytes = guest.flash_unit(1).ok().and_then(|unit| unit.size_bytes);
@@ -32,7 +31,7 @@ pub(super) fn running(info: &Info) -> Result<Firmware> {
 /// Of a domain whose memory libvirt keeps in a file: its next start goes on with that, and so the file has to name
 /// the stored build as well.
 pub(super) fn saved(store: &Store, image: &Path, domain: &Domain) -> Result<Firmware> {
-    let request = saved::Adopt {
+    let request = saved::AdoptRequest {
         path: image.to_owned(),
     };
     let adopted = saved::adopt(store, &request)?;
@@ -43,7 +42,7 @@ pub(super) fn saved(store: &Store, image: &Path, domain: &Domain) -> Result<Firm
 }
 
 /// Of a domain that is off: what it would boot from.
-pub(super) fn from_files(info: &Info, domain: &Domain) -> Result<Firmware> {
+pub(super) fn from_files(info: &DomainInfo, domain: &Domain) -> Result<Firmware> {
     let Some(path) = domain.flash() else {
         return Err(Error::Definition {
             domain: info.name.clone(),
@@ -98,7 +97,7 @@ fn vars_bytes(domain: &Domain) -> Option<u64> {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let failed = |source| crate::Error::file("read", path, source);
     let len = path.metadata().map_err(failed)?.len();
-    if len > fm_store::MAX_FLASH_BYTES {
+    if len > fm_store::IMAGE_LIMIT_BYTES {
         return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
     }
     fs::read(path).map_err(failed)

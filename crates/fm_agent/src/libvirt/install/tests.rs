@@ -22,14 +22,14 @@ fn what_is_installed_is_gone_after_uninstall_and_the_lines_of_others_stay() {
         fs::create_dir_all(folder.unwrap()).unwrap();
     }
     fs::write(root.path().join("etc/apparmor.d/usr.sbin.virtqemud"), "profile\n").unwrap();
+    fs::write(root.path().join("etc/selinux/config"), "SELINUX=enforcing\n").unwrap();
     fs::write(&local, "  /mine r,\n").unwrap();
     for _ in 0..2 {
         let done = install(&request(root.path())).unwrap();
         assert_eq!(done.files.len(), 4, "{:?}", done.files);
+        let profiles = vec!["/etc/apparmor.d/usr.sbin.virtqemud".into()];
         assert!(
-            done.next
-                .iter()
-                .any(|line| line.ends_with("apparmor_parser -r /etc/apparmor.d/usr.sbin.virtqemud")),
+            done.next.contains(&NextStep::ReloadProfiles(profiles)),
             "{:?}",
             done.next
         );
@@ -63,7 +63,8 @@ fn an_old_libvirt_gets_the_plain_hook_and_one_of_somebody_else_is_never_touched(
     assert_eq!(fs::metadata(&plain).unwrap().permissions().mode() & 0o777, 0o755);
     fs::write(&plain, "#!/bin/sh\nexit 0\n").unwrap();
     let done = install(&old).unwrap();
-    assert!(done.next[0].contains(CALL), "{:?}", done.next);
+    let is_call = |step: &NextStep| matches!(step, NextStep::AddHookLine { line, .. } | NextStep::RemoveHookLine { line, .. } if *line == CALL);
+    assert!(is_call(&done.next[0]), "{:?}", done.next);
     assert!(
         done.files.iter().any(|file| file.ends_with(UNIT)),
         "{:?}",
@@ -71,13 +72,29 @@ fn an_old_libvirt_gets_the_plain_hook_and_one_of_somebody_else_is_never_touched(
     );
     let theirs = format!("#!/bin/sh\n{CALL}\nexit 0\n");
     fs::write(&plain, &theirs).unwrap();
-    assert!(
-        !install(&old).unwrap().next[0].contains(CALL),
-        "it is there already"
-    );
-    assert!(uninstall(root.path()).unwrap().next[0].contains(CALL));
+    assert!(!is_call(&install(&old).unwrap().next[0]), "it is there already");
+    assert!(is_call(&uninstall(root.path()).unwrap().next[0]));
     assert_eq!(fs::read_to_string(&plain).unwrap(), theirs);
     assert!(!root.path().join(BESIDE_HOOK).exists());
+}
+
+#[test]
+fn without_selinux_no_contexts_are_written_although_its_folder_is_there() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("etc/selinux")).unwrap();
+    fs::write(root.path().join("etc/selinux/semanage.conf"), "").unwrap();
+    let done = install(&request(root.path())).unwrap();
+    assert!(
+        !done.files.iter().any(|file| file.ends_with(confine::SELINUX)),
+        "{:?}",
+        done.files
+    );
+    assert!(
+        !done
+            .next
+            .iter()
+            .any(|step| matches!(step, NextStep::LoadContexts { .. }))
+    );
 }
 
 /// A program that ends as told, and what libvirt gets to see of it.
@@ -113,7 +130,7 @@ fn whatever_becomes_of_the_program_only_its_refusal_stops_a_guest() {
 fn a_note_wakes_the_agent_without_the_program_and_a_guest_that_left_needs_it_where_one_could_arrive() {
     let root = tempfile::tempdir().unwrap();
     let store = fm_store::Store::open(root.path().join("store")).unwrap();
-    let notes = crate::libvirt::notes(&store).unwrap();
+    let notes = crate::libvirt::wakeup(&store).unwrap();
     let ran = root.path().join("ran");
     let call = |operation: &str| {
         let script = |program: &str| script(program, &store.path().display().to_string());
@@ -130,7 +147,7 @@ fn a_note_wakes_the_agent_without_the_program_and_a_guest_that_left_needs_it_whe
         call(operation);
         assert!(!notes.wait(std::time::Duration::ZERO), "{operation}");
     }
-    for folder in [hook::ARRIVING, "landings"] {
+    for folder in [hook::ARRIVING, hook::BLANK_VARS, "landings"] {
         let made = store.path().join(folder).join("guest");
         fs::create_dir_all(&made).unwrap();
         call("started");
@@ -141,10 +158,10 @@ fn a_note_wakes_the_agent_without_the_program_and_a_guest_that_left_needs_it_whe
         fs::remove_dir(&made).unwrap();
     }
     assert!(notes.wait(long), "notes of what was started before");
-    fs::remove_file(store.path().join(notes::NOTES)).unwrap();
+    fs::remove_file(store.path().join(wakeup::NOTES)).unwrap();
     call("started");
     assert!(
-        !store.path().join(notes::NOTES).exists(),
+        !store.path().join(wakeup::NOTES).exists(),
         "it is the agent's to make"
     );
 }

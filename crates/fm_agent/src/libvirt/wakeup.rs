@@ -1,4 +1,4 @@
-//! What the hook tells the agent: that something happened. Which guests there are, it sees by itself.
+//! How the hook wakes the agent: something has happened. Which guests there are, the agent sees by itself.
 //!
 //! A note is a file that somebody opened to write and closed again. The hook's script can do that without starting a
 //! program, and nobody who does it ever waits.
@@ -18,20 +18,20 @@ use super::FOLDER;
 pub(super) const NOTES: &str = "libvirt/notes";
 
 /// Wakes the agent of this store; if there is none, nobody misses anything.
-pub(super) fn tell(store: &Path) {
+pub(super) fn notify_agent(store: &Path) {
     // Only the agent makes it: a store that is not there is not made for a note.
     let _ = OpenOptions::new().append(true).open(store.join(NOTES));
 }
 
 /// The agent's end.
 #[derive(Debug)]
-pub(crate) struct Notes {
+pub(crate) struct Wakeup {
     /// Nothing if the system has no more of these: then the agent looks when it would look anyway.
     inotify: Option<OwnedFd>,
 }
 
 /// Listens for notes to the agent of `store`.
-pub(crate) fn notes(store: &Store) -> crate::Result<Notes> {
+pub(crate) fn wakeup(store: &Store) -> crate::Result<Wakeup> {
     let path: PathBuf = store.path().join(NOTES);
     let failed = |source| crate::Error::file("write", &path, source);
     std::fs::create_dir_all(store.path().join(FOLDER)).map_err(failed)?;
@@ -42,12 +42,12 @@ pub(crate) fn notes(store: &Store) -> crate::Result<Notes> {
         inotify::add_watch(&inotify, &path, WatchFlags::CLOSE_WRITE)?;
         rustix::io::Result::Ok(inotify)
     };
-    Ok(Notes {
+    Ok(Wakeup {
         inotify: listen().ok(),
     })
 }
 
-impl Notes {
+impl Wakeup {
     /// Waits for a note, at most that long; whether one came. Many notes count as one.
     pub(crate) fn wait(&self, most: Duration) -> bool {
         let Some(inotify) = &self.inotify else {
@@ -66,6 +66,6 @@ impl Notes {
     /// A second end, to wake the agent from a thread of its own.
     pub(crate) fn waker(&self, store: &Store) -> impl Fn() + Send + 'static {
         let store = store.path().to_owned();
-        move || tell(&store)
+        move || notify_agent(&store)
     }
 }

@@ -13,7 +13,7 @@ use fm_files::digest_cache;
 
 /// Removes placeholders that are older than `age` and that nothing names, and marks and unfinished files of that
 /// age. Returns the landings that went.
-pub(crate) fn forget_those_who_never_came(store: &Store, age: Duration) -> Result<Vec<String>> {
+pub(crate) fn forget_stale_landings(store: &Store, age: Duration) -> Result<Vec<String>> {
     let folder = store.path().join(FOLDER);
     for (folder, prefix) in [
         (store.path().join(hook::ARRIVING), ""),
@@ -31,7 +31,21 @@ pub(crate) fn forget_those_who_never_came(store: &Store, age: Duration) -> Resul
             }
         }
     }
+<<<<<<<< HEAD:crates/fm_agent/src/libvirt/never_came.rs
     Ok(fm_store::verbs::forget_placeholders(store, age)?)
+========
+    for entry in fs::read_dir(store.path().join(hook::BLANK_VARS))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        // While the variables are empty still, the guest may come or fail to.
+        if is_old(&entry.path(), age) && hook::has_served(&entry.path()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    fm_store::verbs::forget_placeholders(store, age)
+>>>>>>>> hook:crates/fm_agent/src/libvirt/stale_landings.rs
 }
 
 fn is_old(path: &Path, age: Duration) -> bool {
@@ -71,7 +85,7 @@ mod tests {
         }
         let blank = blank::template(&store, 4096).unwrap();
         let hour = Duration::from_secs(3600);
-        assert!(forget_those_who_never_came(&store, hour).unwrap().is_empty());
+        assert!(forget_stale_landings(&store, hour).unwrap().is_empty());
         assert!(left.iter().all(|path| path.exists()));
         // A process that has it open stands for a guest.
         let mut guest = std::process::Command::new("sleep")
@@ -79,7 +93,7 @@ mod tests {
             .stdin(fs::File::open(&open.path).unwrap())
             .spawn()
             .unwrap();
-        let forgotten = forget_those_who_never_came(&store, Duration::ZERO);
+        let forgotten = forget_stale_landings(&store, Duration::ZERO);
         guest.kill().unwrap();
         guest.wait().unwrap();
         assert_eq!(forgotten.unwrap(), [gone.id]);
