@@ -124,12 +124,18 @@ impl Bench {
         booted::booted(machine, &self.path(&format!("guest-{}", self.guests)))
     }
 
+    /// What [`Self::guest_2m`] is called: no guest of another test is, nor of another run on this machine.
+    #[must_use]
+    pub fn name_2m() -> String {
+        format!("source-{}", std::process::id())
+    }
+
     /// A running guest on bookworm's 2M build in its shell, with a VARS file of its own. It writes no variable unless
     /// it is told to.
     pub fn guest_2m(&mut self) -> Guest {
         let vars = self.copy("bookworm/OVMF_VARS.fd", "vars-2m.fd");
         let machine = Machine::new(Arch::X86_64, &fm_fixtures::path("bookworm/OVMF_CODE.fd"), &vars);
-        self.start_booted(&machine.named("source"))
+        self.start_booted(&machine.named(&Self::name_2m()))
     }
 
     /// The program with this folder's store.

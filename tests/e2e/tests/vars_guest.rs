@@ -18,14 +18,16 @@ fn set_in_guest(guest: &mut Guest, name: &str, digits: &str) {
 #[test]
 fn every_verb_that_only_reads_takes_a_running_guest() {
     let mut bench = Bench::new();
+    let name = Bench::name_2m();
+    let name = name.as_str();
     let mut guest = bench.guest_2m();
     set_in_guest(&mut guest, "Running", "cafe");
     let pid = guest.pid().to_string();
     let socket = guest.qmp_socket();
     // By name, by pid, by socket: one guest.
-    for named in ["source", pid.as_str(), socket.to_str().unwrap()] {
+    for named in [name, pid.as_str(), socket.to_str().unwrap()] {
         let list = document(&vars(&bench, &["--json", "list", named]));
-        assert_eq!(list["source"], format!("guest source (pid {pid})"));
+        assert_eq!(list["source"], format!("guest {name} (pid {pid})"));
         assert_eq!((&list["layout"], &list["truth"]), (&"2M".into(), &"main".into()));
         let found = list["variables"].as_array().unwrap();
         assert!(
@@ -33,9 +35,9 @@ fn every_verb_that_only_reads_takes_a_running_guest() {
             "{list}"
         );
     }
-    let output = vars(&bench, &["get", "source", "Running"]);
+    let output = vars(&bench, &["get", name, "Running"]);
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "cafe");
-    let text = vars(&bench, &["show", "source", "BootOrder"]);
+    let text = vars(&bench, &["show", name, "BootOrder"]);
     assert!(
         String::from_utf8_lossy(&text.stdout).contains("means"),
         "{text:?}"
@@ -45,21 +47,21 @@ fn every_verb_that_only_reads_takes_a_running_guest() {
     let (copy, json) = (copy.to_str().unwrap(), json.to_str().unwrap());
     let _ = document(&vars(
         &bench,
-        &["--json", "convert", "source", "--layout", "4M", "-o", copy],
+        &["--json", "convert", name, "--layout", "4M", "-o", copy],
     ));
-    let _ = document(&vars(&bench, &["--json", "export", "source", "-o", json]));
+    let _ = document(&vars(&bench, &["--json", "export", name, "-o", json]));
     let same = |left, right| document(&vars(&bench, &["--json", "diff", left, right]))["identical"] == true;
-    assert!(same("source", copy));
+    assert!(same(name, copy));
     // edk2's record of certificates means nothing to QEMU; all else is in the JSON.
-    let diff = document(&vars(&bench, &["--json", "diff", "source", json]));
+    let diff = document(&vars(&bench, &["--json", "diff", name, json]));
     let lost = diff["only_left"].as_array().unwrap();
     assert!(
         lost.len() == 1 && lost[0]["name"] == "certdb" && diff["changed"] == serde_json::json!([]),
         "{diff}"
     );
     set_in_guest(&mut guest, "Running", "beef");
-    assert!(!same("source", copy));
-    let forecast = document(&vars(&bench, &["--json", "secure-boot", "forecast", "source"]));
+    assert!(!same(name, copy));
+    let forecast = document(&vars(&bench, &["--json", "secure-boot", "forecast", name]));
     assert_eq!(forecast["limit_bytes"], 0x2800);
     let trust = document(&vars(&bench, &["--json", "secure-boot", "status", "--guests"]));
     let own = trust.as_array().unwrap().iter().find(|status| {
@@ -75,8 +77,10 @@ fn every_verb_that_only_reads_takes_a_running_guest() {
 #[test]
 fn a_verb_that_writes_refuses_a_running_guest_and_names_its_file() {
     let mut bench = Bench::new();
+    let name = Bench::name_2m();
+    let name = name.as_str();
     let _guest = bench.guest_2m();
-    let output = vars(&bench, &["set", "source", "Timeout", "--hex", "0500"]);
+    let output = vars(&bench, &["set", name, "Timeout", "--hex", "0500"]);
     let said = stderr(&output);
     assert!(!output.status.success());
     assert!(
@@ -92,7 +96,7 @@ fn a_verb_that_writes_refuses_a_running_guest_and_names_its_file() {
         &bench,
         &[
             "convert",
-            "source",
+            name,
             "--layout",
             "2M",
             "--replace",
