@@ -149,6 +149,13 @@ pub enum Class {
     Bug,
 }
 
+impl From<fm_files::Error> for Error {
+    fn from(error: fm_files::Error) -> Self {
+        let (action, path, source) = error.into_parts();
+        Self::File { action, path, source }
+    }
+}
+
 impl From<crate::saved::Error> for Error {
     fn from(error: crate::saved::Error) -> Self {
         Self::Saved(Box::new(error))

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
+use fm_files::digest_cache;
 use fm_formats::volume::Tree;
 
 pub use build::Catalogue;
@@ -31,7 +32,7 @@ pub use input::{Flash, sniff};
 pub(crate) use qcow2::unpack as unpack_qcow2;
 
 use crate::stream::{self, Streamed};
-use crate::{Error, Result, book};
+use crate::{Error, Result};
 
 /// What to look at, and how closely.
 #[derive(Debug, Clone, Default)]
@@ -265,7 +266,7 @@ pub(crate) fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
 pub(crate) fn seen(path: &Path, cache: Option<&Cache>) -> Option<(Found, u64)> {
     let cache = cache?;
     let look = || Some(input::key_of(path).ok()??.0);
-    let key = book::of_file(&cache.book(), path, look)?;
+    let key = digest_cache::of_file(&cache.files(), path, look)?;
     Some((cache.get(&key)?, input::len_in(&key)?))
 }
 

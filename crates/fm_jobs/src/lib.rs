@@ -5,7 +5,6 @@
 
 pub mod agent;
 pub mod atlas;
-mod book;
 pub mod capture;
 pub mod catalogue;
 pub mod check;
@@ -27,7 +26,6 @@ pub mod pieces;
 pub mod prepare;
 pub mod ps;
 pub mod saved;
-mod shell;
 pub mod store;
 pub mod stream;
 pub mod vars;

@@ -11,8 +11,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use fm_files::open_regular;
 use fm_formats::Sha256;
-use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line, open_regular};
+use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line};
 
 use contents::{Contents, KEEP_MAX_BYTES};
 pub use document::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars};

@@ -6,14 +6,16 @@ use std::process::Command;
 /// Each crate of the product, and those of ours it may be built on. Tests may use more (dev-dependencies).
 const MAY_USE: &[(&str, &[&str])] = &[
     ("fm_formats", &[]),
+    ("fm_files", &["fm_formats"]),
     ("fm_judge", &["fm_formats"]),
-    ("fm_store", &["fm_formats"]),
-    ("fm_host", &["fm_formats"]),
+    ("fm_store", &["fm_files", "fm_formats"]),
+    ("fm_host", &["fm_files", "fm_formats"]),
     ("fm_libvirt", &["fm_formats"]),
     ("fm_lab", &["fm_formats", "fm_host"]),
     (
         "fm_jobs",
         &[
+            "fm_files",
             "fm_formats",
             "fm_host",
             "fm_judge",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::shell::quote;
+use fm_files::quote;
 
 /// The guest of a side.
 #[derive(Debug, Clone)]

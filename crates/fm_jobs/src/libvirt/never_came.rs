@@ -7,23 +7,17 @@ use std::time::Duration;
 
 use fm_store::Store;
 
-use super::{FOLDER, blank, hook};
-use crate::{Result, book};
+use super::{FOLDER, hook};
+use crate::Result;
 
 /// Removes placeholders that are older than `age` and that nothing names, and marks and unfinished files of that
 /// age. Returns the landings that went.
 pub(crate) fn forget_those_who_never_came(store: &Store, age: Duration) -> Result<Vec<String>> {
     let folder = store.path().join(FOLDER);
-    for (folder, prefix) in [
-        (store.path().join(hook::ARRIVING), ""),
-        (folder.clone(), blank::UNFINISHED),
-        (folder.clone(), book::UNFINISHED),
-    ] {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let is_meant = entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.starts_with(prefix));
+    let arriving = store.path().join(hook::ARRIVING);
+    for folder in [&arriving, &folder] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let is_meant = *folder == arriving || fm_files::is_unfinished(&entry.file_name());
             if is_meant && is_old(&entry.path(), age) {
                 // Another may have been faster.
                 let _ = fs::remove_file(entry.path());
@@ -44,6 +38,7 @@ mod tests {
     use fm_formats::Sha256;
     use fm_store::NewLanding;
 
+    use super::super::blank;
     use super::*;
 
     #[test]
@@ -64,11 +59,11 @@ mod tests {
         let arriving = folder.path().join(hook::ARRIVING);
         fs::create_dir_all(&arriving).unwrap();
         let ours = folder.path().join(FOLDER);
-        let left = [arriving.join("u1"), ours.join(".blank-x"), ours.join(".book-x")];
+        let left = [arriving.join("u1"), ours.join(".x.flashmoor-new-1")];
+        let blank = blank::template(&store, 4096).unwrap();
         for path in &left {
             fs::write(path, "").unwrap();
         }
-        let blank = blank::template(&store, 4096).unwrap();
         let hour = Duration::from_secs(3600);
         assert!(forget_those_who_never_came(&store, hour).unwrap().is_empty());
         assert!(left.iter().all(|path| path.exists()));

@@ -148,6 +148,12 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
     },
+    /// Another file was put in its place since it was read.
+    #[error("{} was replaced by somebody else meanwhile", path.display())]
+    Changed {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The output is there already.
     #[error("{} exists", path.display())]
     Exists {
@@ -257,6 +263,26 @@ pub enum Error {
     },
 }
 
+impl From<fm_files::Error> for Error {
+    fn from(error: fm_files::Error) -> Self {
+        use fm_files::Error as E;
+        match error {
+            E::NotRegular { path } => Self::ReadOnlyKind {
+                path,
+                why: "it is not a regular file",
+            },
+            E::Exists { path } => Self::Exists { path },
+            E::Busy { path } => Self::Busy { path },
+            E::Changed { path } => Self::Changed { path },
+            E::InUse { path, holder } => Self::InUse { path, holder },
+            other => {
+                let (action, path, source) = other.into_parts();
+                Self::File { action, path, source }
+            }
+        }
+    }
+}
+
 impl Error {
     /// How the process ends on it.
     #[must_use]
@@ -328,6 +354,7 @@ impl Error {
                  later changes go to the backup, and the new content counts from its next start"
             }
             Self::Busy { .. } => "try again when it is done",
+            Self::Changed { .. } => "nothing was written; look what the file holds now, and run it again",
             Self::Exists { .. } => {
                 "name another --output, or say --replace: the old file is kept as a backup"
             }

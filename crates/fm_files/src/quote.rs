@@ -1,7 +1,8 @@
 //! Words for a POSIX shell.
 
 /// `word` as a shell takes it for one word.
-pub(crate) fn quote(word: &str) -> String {
+#[must_use]
+pub fn quote(word: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:,=@%".contains(character);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
