@@ -65,6 +65,9 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     // Through a link the image itself is meant, not a file in the link's place.
     let path = fs::canonicalize(&request.path).map_err(failed("read", &request.path))?;
     let path = path.as_path();
+    // What is read below is this file, as it is now; it is compared again when the new one takes its place.
+    let old = File::open(path).map_err(failed("read", path))?;
+    let image_before = old.metadata().map_err(failed("read", path))?;
     let gathered = stream::gather(&Request {
         path: path.to_owned(),
         ..Request::default()
@@ -93,7 +96,6 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     let edited = fm_libvirt::with_firmware(xml, &build.path, named).map_err(domain_error)?;
     let changed = edited != *xml;
     let mut xml_before = beside(path, ".before-adopt.xml");
-    let old = File::open(path).map_err(failed("read", path))?;
     let cookie = cookie.as_deref().map(str::as_bytes);
     let Some(head) = Head::of(&old, path, header, &edited, cookie)? else {
         store.unpin(&build.id, Some(&pin))?;
@@ -104,7 +106,7 @@ pub fn adopt(store: &Store, request: &Adopt) -> Result<Adopted> {
     }
     if changed {
         xml_before = back_up(&xml_before, xml)?;
-        head.rewrite(&old, path, header, &edited)?;
+        head.rewrite(&old, &image_before, path, header, &edited)?;
     }
     Ok(Adopted {
         schema: "flashmoor/saved-adopt/1".into(),
@@ -135,7 +137,7 @@ fn back_up(path: &Path, xml: &str) -> Result<PathBuf> {
             .file
             .write_all_at(xml.as_bytes(), 0)
             .map_err(failed("write", &path))?;
-        backup.place(false)?;
+        backup.place()?;
     }
     Ok(path)
 }
@@ -201,7 +203,7 @@ fn template(
 fn place_own(gathered: &Gathered, index: usize, path: &Path) -> Result<()> {
     match holds(gathered, index, path)? {
         true => Ok(()),
-        false => write(gathered, index, path)?.0.place(false),
+        false => write(gathered, index, path)?.0.place(),
     }
 }
 
@@ -237,7 +239,14 @@ impl Head {
         Ok(head(false).or_else(|| head(true).filter(|_| may_move)))
     }
 
-    fn rewrite(&self, old: &File, path: &Path, header: &SaveImage, xml: &str) -> Result<()> {
+    fn rewrite(
+        &self,
+        old: &File,
+        before: &fs::Metadata,
+        path: &Path,
+        header: &SaveImage,
+        xml: &str,
+    ) -> Result<()> {
         let new = NewFile::create(path)?;
         let stream_at = self.bytes.len() as u64;
         copy(old, header.stream_offset(), &new.file, stream_at, self.moves)
@@ -250,7 +259,7 @@ impl Head {
             .set_permissions(meta.permissions())
             .map_err(failed("write", path))?;
         read_back(path, &new.file, stream_at, header, xml)?;
-        new.place(true)
+        new.place_over(old, before)
     }
 }
 

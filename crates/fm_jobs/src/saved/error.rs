@@ -64,6 +64,12 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
     },
+    /// The image was restored, or saved again, since it was read.
+    #[error("{} was restored or saved again meanwhile", path.display())]
+    Changed {
+        /// Which file.
+        path: PathBuf,
+    },
     /// An output exists already, with variables that are not the guest's.
     #[error("{} exists and does not hold the saved guest's variables", path.display())]
     OtherVars {
@@ -134,6 +140,7 @@ impl Error {
             | Self::Unrestorable { .. }
             | Self::Incomplete { .. }
             | Self::Domain { .. }
+            | Self::Changed { .. }
             | Self::NoRoom { .. } => Class::Failed,
             Self::ReadBack { .. } => Class::Bug,
         }
@@ -173,6 +180,9 @@ impl Error {
             ),
             Self::NoVarsPath => "say it with `--vars PATH`".into(),
             Self::Exists { .. } | Self::OtherVars { .. } => "name another file, or move it away first".into(),
+            Self::Changed { .. } => {
+                "the image that is there was left alone; run it again if the guest is still saved".into()
+            }
             Self::NoSaveImage { .. } => {
                 "for other streams, `flashmoor saved extract` and start QEMU with the files".into()
             }
