@@ -144,33 +144,31 @@ impl NewFile {
     /// [`Error::Changed`] if another file is there by now, or if the disk or the system refuses.
     pub fn exchange(mut self, expected: &Identity) -> Result<Exchanged> {
         self.sync()?;
-        let changed = || Error::Changed {
-            path: self.place.path(),
-        };
-        let (folder, name) = (self.place.folder(), self.place.name());
+        let place = self.place.clone();
+        let (folder, name) = (place.folder(), place.name());
+        let changed = || Error::Changed { path: place.path() };
         if folder.identity(name)?.as_ref() != Some(expected) {
             return Err(changed());
         }
-        let own =
-            Identity::of(&self.file).map_err(|error| Error::io("look at", &self.place.path(), error))?;
+        let own = Identity::of(&self.file).map_err(|error| Error::io("look at", &place.path(), error))?;
         let has_old = folder.exchange(&self.temporary, name)?;
         if !has_old {
             folder.rename(&self.temporary, folder, name)?;
         }
+        // The other name is the old file's by now: dropping this must not remove it.
+        self.is_placed = true;
+        // Dropped, it changes the two back.
         let exchanged = Exchanged {
-            place: self.place.clone(),
+            place: place.clone(),
             temporary: self.temporary.clone(),
             own,
             is_open: has_old,
         };
-        let is_meant = !has_old || folder.identity(&self.temporary)?.as_ref() == Some(expected);
-        let error = (!is_meant).then(changed);
         self.placed()?;
-        match error {
-            // Dropping `exchanged` puts it back.
-            Some(error) => Err(error),
-            None => Ok(exchanged),
+        if has_old && folder.identity(&self.temporary)?.as_ref() != Some(expected) {
+            return Err(changed());
         }
+        Ok(exchanged)
     }
 
     fn sync(&self) -> Result<()> {
