@@ -238,7 +238,18 @@ fn killed_at_any_moment_adopt_leaves_the_old_image_or_the_new_one() {
     let image = write(folder.path(), "guest.save", &before);
     let program = flashmoor().get_program().to_owned();
     let (mut old, mut round) = (0, 0u64);
+    let partials = || {
+        let entries = fs::read_dir(folder.path()).unwrap().flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| path.to_string_lossy().contains("/.guest.save.flashmoor-new-"))
+            .collect::<Vec<_>>()
+    };
     loop {
+        // The last round's, which would pass for this one's.
+        for left in partials() {
+            fs::remove_file(left).unwrap();
+        }
         let mut child = std::process::Command::new(&program)
             .arg("--store")
             .arg(folder.path().join("store"))
@@ -248,10 +259,12 @@ fn killed_at_any_moment_adopt_leaves_the_old_image_or_the_new_one() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let partial = folder.path().join(format!("guest.save.{}.partial", child.id()));
         // Each time somewhat later: when the copy exists, has some of its bytes on disk, more of them.
-        let far_enough =
-            || fs::metadata(&partial).is_ok_and(|file| file.blocks() * 512 >= round * (16 << 20));
+        let far_enough = || {
+            partials()
+                .iter()
+                .any(|path| fs::metadata(path).is_ok_and(|file| file.blocks() * 512 >= round * (16 << 20)))
+        };
         while !far_enough() && child.try_wait().unwrap().is_none() {}
         let _ = child.kill();
         let ended = child.wait().unwrap();

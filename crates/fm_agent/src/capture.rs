@@ -167,7 +167,7 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
 
 /// The VARS template that packages put beside `code`.
 pub(crate) fn template(code: &Path) -> Option<Vec<u8>> {
-    beside(&code.canonicalize().ok()?, fm_host::open_regular)
+    beside(&code.canonicalize().ok()?, fm_files::open_regular)
 }
 
 /// The same for the CODE of a guest, which may see other files than we do.

@@ -7,8 +7,10 @@ mod hook;
 mod packages;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use fm_files::Place;
 use fm_host::{Guest, in_one_line};
 use fm_store::Store;
 use schemars::JsonSchema;
@@ -24,7 +26,10 @@ pub use hook::{Hook, Install, Manager, Status, install, status, uninstall};
 pub use packages::{Leaving, read_apt, read_files};
 
 /// What the first half remembers for the second, in the store's folder.
-const MEMORY: &str = "guard.json";
+const MEMORY: &str = fm_store::GUARD_MEMORY;
+/// Grows by one with every change of what is remembered. A file without it is of a Flashmoor before there were versions:
+/// one that was itself replaced between the two halves.
+const MEMORY_VERSION: u32 = 1;
 const MEMORY_LIMIT_BYTES: u64 = 4 << 20;
 
 /// `flashmoor/guard/1`: which guests drift after an upgrade.
@@ -64,9 +69,33 @@ pub struct Drift {
 }
 
 /// The captured guests of an upgrade that is under way.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Memory {
-    guests: Vec<Captured>,
+    #[serde(default)]
+    version: u32,
+    guests: Vec<Remembered>,
+}
+
+/// One process of a guest, and what was captured of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    /// The kernel's start time: a pid alone comes again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start_ticks: Option<u64>,
+    #[serde(flatten)]
+    captured: Captured,
+}
+
+impl Remembered {
+    /// Whether it is this guest. Of a file without start times, name and UUID have to do.
+    fn is_of(&self, guest: &Guest) -> bool {
+        let captured = &self.captured;
+        captured.pid == guest.pid()
+            && match self.start_ticks {
+                Some(start_ticks) => guest.process().start_ticks() == start_ticks,
+                None => captured.name.as_deref() == guest.name() && captured.uuid.as_deref() == guest.uuid(),
+            }
+    }
 }
 
 /// Before packages are replaced: captures the guests whose CODE file is among what leaves the system below
@@ -85,14 +114,18 @@ pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<C
     if listing.guests.is_empty() {
         return Ok(capture::each(store, &[], Vec::new(), |_| {}));
     }
-    let mut memory = Memory { guests: Vec::new() };
+    let mut memory = Memory::default();
     let mut remembered = None;
     // Whoever was captured is remembered also when time is over at the next.
     let done = capture::each(store, &listing.guests, Vec::new(), |captured| {
-        memory.guests.push(captured.clone());
-        remembered = Some(remember(store, &memory));
+        let guest = listing.guests.iter().find(|guest| guest.pid() == captured.pid);
+        memory.guests.push(Remembered {
+            start_ticks: guest.map(|guest| guest.process().start_ticks()),
+            captured: captured.clone(),
+        });
+        remembered = Some(remember(store, &mut memory));
     });
-    remembered.unwrap_or_else(|| remember(store, &memory))?;
+    remembered.unwrap_or_else(|| remember(store, &mut memory))?;
     Ok(done)
 }
 
@@ -110,25 +143,16 @@ pub fn after(store: &Store, wording: Wording) -> Result<After> {
     let running = fm_host::guests()?.guests;
     let images = Images::default();
     let mut drifting = Vec::new();
-    memory.guests.retain(|captured| {
-        let Some(guest) = running.iter().find(|guest| guest.pid() == captured.pid) else {
+    memory.guests.retain(|remembered| {
+        let Some(guest) = running.iter().find(|guest| remembered.is_of(guest)) else {
             return false;
         };
-        let drift = drift(captured, guest, &images, wording);
+        let drift = drift(&remembered.captured, guest, &images, wording);
         let is_told = drift.is_some();
         drifting.extend(drift);
         !is_told
     });
-    if memory.guests.is_empty() {
-        let path = store.path().join(MEMORY);
-        fs::remove_file(&path).map_err(|source| Error::File {
-            action: "remove",
-            path,
-            source,
-        })?;
-    } else {
-        remember(store, &memory)?;
-    }
+    remember(store, &mut memory)?;
     Ok(After {
         schema: "flashmoor/guard/1",
         guests: drifting,
@@ -176,34 +200,36 @@ fn code_paths(guest: &Guest) -> Vec<PathBuf> {
     unit.path.iter().cloned().chain(guest.shown_path(unit)).collect()
 }
 
-fn remember(store: &Store, memory: &Memory) -> Result<()> {
+/// Writes down who was captured; without anybody there is no file, and no folder is made for it.
+fn remember(store: &Store, memory: &mut Memory) -> Result<()> {
     let path = store.path().join(MEMORY);
-    let fresh = path.with_extension("new");
-    let bytes = serde_json::to_vec(memory).unwrap_or_default();
-    let written = fs::write(&fresh, bytes).and_then(|()| fs::rename(&fresh, &path));
-    written.map_err(|source| Error::File {
-        action: "write",
-        path,
-        source,
-    })
+    let failed = |action, source| Error::file(action, &path, source);
+    if memory.guests.is_empty() {
+        return match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove", error)),
+            _ => Ok(()),
+        };
+    }
+    memory.version = MEMORY_VERSION;
+    let bytes = serde_json::to_vec(memory).map_err(|error| failed("write", error.into()))?;
+    Ok(Place::at(&path)?.write(&bytes, 0o600)?)
 }
 
 fn recall(store: &Store) -> Result<Option<Memory>> {
     let path = store.path().join(MEMORY);
-    let failed = |source| Error::File {
-        action: "read",
-        path: path.clone(),
-        source,
+    let failed = |source| Error::file("read", &path, source);
+    let Some(bytes) = fm_files::read_bounded(&path, MEMORY_LIMIT_BYTES)? else {
+        return Ok(None);
     };
-    let bytes = match fs::metadata(&path) {
-        Ok(file) if file.len() <= MEMORY_LIMIT_BYTES => fs::read(&path).map_err(failed)?,
-        Ok(_) => return Err(failed(std::io::ErrorKind::FileTooLarge.into())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
-    };
-    serde_json::from_slice(&bytes)
-        .map(Some)
-        .map_err(|error| failed(error.into()))
+    let memory: Memory = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;
+    if memory.version > MEMORY_VERSION {
+        let why = format!(
+            "it is of version {}, and this flashmoor knows {MEMORY_VERSION}",
+            memory.version
+        );
+        return Err(failed(std::io::Error::new(ErrorKind::InvalidData, why)));
+    }
+    Ok(Some(memory))
 }
 
 /// An error with its reasons, in the one line that a package manager's output has room for.
@@ -211,3 +237,6 @@ fn recall(store: &Store) -> Result<Option<Memory>> {
 pub fn in_words(error: &Error) -> String {
     in_one_line(error)
 }
+
+#[cfg(test)]
+mod tests;

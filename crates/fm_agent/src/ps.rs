@@ -11,14 +11,17 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use fm_files::open_regular;
 use fm_formats::Sha256;
-use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line, open_regular};
+use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line};
 use fm_judge::Phase;
+use fm_remedy::Failure as _;
 
 use contents::{Contents, KEEP_MAX_BYTES};
 pub use document::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars};
 use names::Names;
 
+use fm_check::next_boot_code::{self, Absent};
 use fm_check::{Destination, PhaseDocument, Wording};
 use secure_boot::Builds;
 

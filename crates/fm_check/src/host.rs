@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fm_formats::image::Feature;
-use fm_remedy::{Action, Input, Remedy};
 use fm_judge::{CodeUnit, Evidence, Facts, Features, Firmware, Format, Known, VarsUnit};
+use fm_remedy::{Action, Input, Remedy};
 use serde_json::Value;
 
 use super::gather::{Side, from_bios, from_file, of_code};

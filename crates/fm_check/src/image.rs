@@ -6,8 +6,8 @@ use fm_formats::image::{Arch, CpuMode, Role};
 use fm_formats::varstore::{DamageKind, Format as StoreFormat, VarStore};
 use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
-use fm_remedy::{Action, Remedy};
 use fm_judge::{CodeUnit, Evidence, Features, Format, Known, Soundness, StoreState, VarsUnit};
+use fm_remedy::{Action, Remedy};
 
 use crate::{Error, Result};
 use fm_images::inspect::{self, Cache, Flash, Found, ImageDocument, Kind};

@@ -24,8 +24,8 @@ use fm_remedy::{Input, Remedy};
 
 use gather::Side;
 
-pub use error::{Error, Result};
 pub use document::{Candidate, Check, Evidence, FindingDocument, PhaseDocument, Phases, Wording};
+pub use error::{Error, Result};
 pub use gather::machine as machine_words;
 pub use gather::{Options, SideSpec};
 pub use guest::Images;

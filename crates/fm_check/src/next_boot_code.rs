@@ -78,7 +78,7 @@ pub fn unreadable(unit: &FlashUnit, error: &std::io::Error) -> Absent {
 
 /// Digest and size of the file at `path`, if it is a regular one that is no larger than a build may be.
 pub fn digest_at(path: &Path) -> Option<(Sha256, u64)> {
-    digest_of(&fm_host::open_regular(path).ok()?).ok()
+    digest_of(&fm_files::open_regular(path).ok()?).ok()
 }
 
 /// Digest and size of all of `file`.

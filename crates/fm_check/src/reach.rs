@@ -9,9 +9,9 @@ use super::gather::{self, Options, Side, SideSpec};
 use super::guest::{self, Images};
 use super::remedy_target::RemedyTarget;
 use super::{Checked, chosen, image, judged};
-use fm_images::inspect::Flash;
 use crate::next_boot_code::{self, Absent};
 use crate::{Error, Result};
+use fm_images::inspect::Flash;
 
 /// A host that guests could go to, looked at once for all of them.
 #[derive(Debug)]

@@ -4,36 +4,33 @@
 //! administrator for a check. What was found is kept with all that the kernel changes when somebody writes to the file;
 //! whoever could forge that could also write to what is judged.
 
-use std::fs::{self, File};
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::OFlags;
+use crate::{Identity, Place};
 
 /// Below that, reading costs less than remembering.
 const LARGE_BYTES: u64 = 1 << 20;
 /// A host has some builds; the oldest lines go first.
-const MOST_LINES: usize = 64;
+const MAX_LINES: usize = 64;
 /// A line has two words, of which none is long.
-const MOST_BYTES: u64 = 64 << 10;
+const MAX_BYTES: u64 = 64 << 10;
 /// A file that was just written may be written again in the same tick of its clock.
 const SETTLED: Duration = Duration::from_secs(2);
-/// How a book begins that is not in its place yet.
-pub const UNFINISHED: &str = ".book-";
 
-/// What `look` finds in the file at `path`, one word; as `book` has it, if the file is the one that was looked at then.
-pub fn of_file(book: &Path, path: &Path, look: impl FnOnce() -> Option<String>) -> Option<String> {
+/// What `look` finds in the file at `path`, one word; as the cache at `cache` has it, if the file is the one that was
+/// looked at then.
+pub fn of_file(cache: &Path, path: &Path, look: impl FnOnce() -> Option<String>) -> Option<String> {
     let known = Known::of(path);
     if let Some(known) = &known
-        && let Some(found) = known.read(book)
+        && let Some(found) = known.read(cache)
     {
         return Some(found);
     }
     let found = look()?;
     if let Some(known) = known.filter(|known| known.is_settled && Known::of(path).as_ref() == Some(known)) {
-        known.write(book, &found);
+        known.write(cache, &found);
     }
     Some(found)
 }
@@ -72,8 +69,8 @@ impl Known {
         })
     }
 
-    fn read(&self, book: &Path) -> Option<String> {
-        let text = text(book)?;
+    fn read(&self, cache: &Path) -> Option<String> {
+        let text = text(cache)?;
         text.lines().find_map(|line| {
             let (key, found) = line.split_once(' ')?;
             (key == self.key).then(|| found.to_owned())
@@ -81,85 +78,81 @@ impl Known {
     }
 
     /// Without it the next look takes longer, and that is all. A folder is not made for it.
-    fn write(&self, book: &Path, found: &str) {
-        let before = text(book).unwrap_or_default();
-        let skipped = (before.lines().count() + 1).saturating_sub(MOST_LINES);
+    fn write(&self, cache: &Path, found: &str) {
+        let before = text(cache).unwrap_or_default();
+        let skipped = (before.lines().count() + 1).saturating_sub(MAX_LINES);
         let mut text = String::new();
         for line in before.lines().skip(skipped) {
             text += &format!("{line}\n");
         }
         text += &format!("{} {found}\n", self.key);
-        let folder = book.parent().unwrap_or(book);
-        if let Ok(fresh) = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)
-            && fs::write(fresh.path(), text).is_ok()
-        {
-            let _ = fresh.persist(book);
-        }
+        let _ = Place::at(cache).and_then(|place| place.write(text.as_bytes(), 0o600));
     }
 }
 
-/// What a book says; one that another user wrote may say anything, and is none.
-fn text(book: &Path) -> Option<String> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = File::from(rustix::fs::open(book, flags, rustix::fs::Mode::empty()).ok()?);
-    let is_ours = file
-        .metadata()
-        .is_ok_and(|file| file.is_file() && file.uid() == rustix::process::geteuid().as_raw());
-    let mut text = String::new();
-    (is_ours && file.take(MOST_BYTES).read_to_string(&mut text).is_ok()).then_some(text)
+/// What a cache says; one that another user wrote may say anything, and is none.
+fn text(cache: &Path) -> Option<String> {
+    let place = Place::at(cache).ok()?;
+    let identity = Identity::of(&place.open().ok()??).ok()?;
+    let bytes = place.folder().read(place.name(), MAX_BYTES).ok()??;
+    let is_ours =
+        identity.owner_uid == rustix::process::geteuid().as_raw() && place.identity().ok()? == Some(identity);
+    is_ours.then(|| String::from_utf8(bytes).ok())?
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn a_large_file_is_looked_at_once_and_again_when_it_was_written_to() {
         let folder = tempfile::tempdir().unwrap();
-        let (book, path) = (folder.path().join("book"), folder.path().join("CODE.fd"));
+        let (cache, path) = (folder.path().join("cache"), folder.path().join("CODE.fd"));
         fs::write(&path, vec![3; 9 << 20]).unwrap();
         let known = Known::of(&path).unwrap();
         assert!(!known.is_settled, "it was written just now");
-        let look = |word: &str| of_file(&book, &path, || Some(word.to_owned())).unwrap();
+        let look = |word: &str| of_file(&cache, &path, || Some(word.to_owned())).unwrap();
         assert_eq!(look("one"), "one");
-        assert!(!book.exists());
+        assert!(!cache.exists());
 
         // What is written down is believed: the file itself is not read.
-        known.write(&book, "told");
+        known.write(&cache, "told");
         assert_eq!(look("two"), "told");
         fs::write(&path, vec![3; 9 << 20]).unwrap();
         assert_eq!(look("three"), "three");
     }
 
     #[test]
-    fn a_small_file_and_the_book_of_another_are_not_relied_on() {
+    fn a_small_file_and_the_cache_of_another_are_not_relied_on() {
         let folder = tempfile::tempdir().unwrap();
-        let (book, path) = (folder.path().join("book"), folder.path().join("VARS.fd"));
+        let (cache, path) = (folder.path().join("cache"), folder.path().join("VARS.fd"));
         fs::write(&path, "small").unwrap();
         assert_eq!(Known::of(&path), None);
         fs::write(&path, vec![3; 2 << 20]).unwrap();
         let known = Known::of(&path).unwrap();
-        known.write(&book, "told");
-        assert_eq!(known.read(&book).as_deref(), Some("told"));
+        known.write(&cache, "told");
+        assert_eq!(known.read(&cache).as_deref(), Some("told"));
         let link = folder.path().join("link");
-        std::os::unix::fs::symlink(&book, &link).unwrap();
+        std::os::unix::fs::symlink(&cache, &link).unwrap();
         assert_eq!(known.read(&link), None);
-        if std::os::unix::fs::chown(&book, Some(65_534), None).is_ok() {
-            assert_eq!(known.read(&book), None);
+        if std::os::unix::fs::chown(&cache, Some(65_534), None).is_ok() {
+            assert_eq!(known.read(&cache), None);
         }
     }
 
     #[test]
-    fn the_book_stays_short() {
+    fn the_cache_stays_short() {
         let folder = tempfile::tempdir().unwrap();
-        let book = folder.path().join("book");
-        for number in 0..MOST_LINES + 9 {
+        let cache = folder.path().join("cache");
+        for number in 0..MAX_LINES + 9 {
             let known = Known {
                 key: number.to_string(),
                 is_settled: true,
             };
-            known.write(&book, "x");
+            known.write(&cache, "x");
         }
-        assert_eq!(fs::read_to_string(&book).unwrap().lines().count(), MOST_LINES);
+        assert_eq!(fs::read_to_string(&cache).unwrap().lines().count(), MAX_LINES);
     }
 }

@@ -1,11 +1,44 @@
-//! Files without loss: what was found in a large file is remembered, what is written is whole, and words are quoted.
+//! Files without loss: replace one whole, keep backups, see who has it open, read no more than is sensible.
+//!
+//! Every folder is opened once ([`Folder`]), and what lies in it is reached through that, never through a link:
+//! who may write to one folder cannot lead us to another. A file appears under its name when it is on disk
+//! ([`NewFile`]), and one that is replaced is compared, at that moment, with the one that was read ([`Identity`]).
 
 #![forbid(unsafe_code)]
 
+pub mod backup;
+mod bounded;
 pub mod digest_cache;
 mod error;
+#[cfg(any(test, feature = "faults"))]
+pub mod fault;
+#[cfg(not(any(test, feature = "faults")))]
+mod fault;
+mod folder;
+mod identity;
+mod image_lock;
+pub mod in_use;
+mod lock;
+mod names;
+mod new_file;
 pub mod output;
+mod place;
 mod quote;
+mod regular;
+mod replace;
+mod sparse;
 
-pub use error::{Error, Result, io_remedy};
+pub use bounded::{read_bounded, read_file_bounded};
+pub use error::{Error, io_remedy};
+pub use folder::{Entry, Folder, create_folders};
+pub use identity::{Identity, keep_owner_and_labels};
+pub use image_lock::ImageLock;
+pub use new_file::{Exchanged, NewFile, is_unfinished};
+pub use place::Place;
 pub use quote::quote;
+pub use regular::{open_regular, regular};
+pub use replace::{Keep, Replace};
+pub use sparse::copy_sparse;
+
+/// What every operation on files returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,24 +1,23 @@
 //! Files that a command makes for people: whole or not at all, and never over what it reads.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::{Error, NewFile, Place, Result, keep_owner_and_labels};
 
 /// Writes `bytes` to `path`. A file that is there is replaced whole; a device or a pipe is written to.
 ///
 /// # Errors
 /// If it is one of the `inputs`, or cannot be written.
 pub fn write(path: &Path, bytes: &[u8], inputs: &[&Path]) -> Result<()> {
-    let failed = |source| Error::file("write", path, source);
+    let failed = |source: std::io::Error| Error::io("write", path, source);
     let identity = |path: &Path| Some(path.metadata().ok()?).map(|file| (file.dev(), file.ino()));
     let own = identity(path);
     if own.is_some() && inputs.iter().any(|input| identity(input) == own) {
-        return Err(Error::Usage {
-            message: format!("{} is what is read, and would be overwritten", path.display()),
-            remedy: "name another file for the output".into(),
+        return Err(Error::IsInput {
+            path: path.to_owned(),
         });
     }
     if path.exists() && !path.is_file() {
@@ -26,20 +25,22 @@ pub fn write(path: &Path, bytes: &[u8], inputs: &[&Path]) -> Result<()> {
         return file.and_then(|mut file| file.write_all(bytes)).map_err(failed);
     }
     // Through a symbolic link: it stays, what it leads to is replaced.
-    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let fresh = tempfile::Builder::new()
-        .prefix(".flashmoor-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder.unwrap_or(Path::new(".")));
-    let mut fresh = fresh.map_err(failed)?;
-    fresh.write_all(bytes).map_err(failed)?;
-    fresh.persist(&place).map_err(|error| failed(error.error))?;
-    Ok(())
+    let written = || {
+        let place = Place::behind_links(path).or_else(|_| Place::at(path))?;
+        let new = NewFile::create_for_user(&place)?;
+        if let Some(old) = place.open().ok().flatten() {
+            let _ = keep_owner_and_labels(&old, new.file());
+        }
+        new.write_all(bytes)?;
+        new.place_over()
+    };
+    written().map_err(|error: Error| failed(error.into_parts().2))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -14,8 +14,8 @@ use crate::Error;
 use crate::cmdline::{self, CommandLine, QmpArgument};
 use crate::memory::{self, GuestMemory};
 use crate::process::{self, Process};
-use crate::regular::open_regular;
 use crate::version::{self, QemuRelease};
+use fm_files::open_regular;
 
 pub use files::{FlashFormat, FlashUnit};
 pub use find::{Listing, find, guests};
@@ -251,7 +251,7 @@ impl Guest {
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if there is none, [`io::ErrorKind::Unsupported`] if it lies in no file, and
-    /// as [`crate::open_regular`].
+    /// as [`fm_files::open_regular`].
     pub fn open_now(&self, flash: &FlashUnit) -> io::Result<File> {
         flash.open_now(&self.process)
     }
@@ -267,7 +267,7 @@ impl Guest {
     /// Opens a file by a path as [`Guest::shown_path`] gives it.
     ///
     /// # Errors
-    /// As [`crate::open_regular`].
+    /// As [`fm_files::open_regular`].
     pub fn open_shown(&self, path: &Path) -> io::Result<File> {
         self.process.top()?.open(path)
     }

@@ -9,7 +9,6 @@ mod error;
 mod guest;
 mod memory;
 mod process;
-mod regular;
 mod version;
 
 pub use cmdline::{CommandLine, Encryption, FlashArgument, QmpArgument};
@@ -17,5 +16,4 @@ pub use error::{Error, in_one_line};
 pub use guest::{FlashFormat, FlashUnit, Guest, Listing, MachineSource, MachineType, find, guests};
 pub use memory::{GuestMemory, RamBlock, Region};
 pub use process::{Mapping, OpenFile, Process, Root};
-pub use regular::open_regular;
 pub use version::QemuRelease;

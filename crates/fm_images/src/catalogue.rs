@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fm_files::{Keep, Replace};
 use fm_remedy::{Action, Input, Remedy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -154,13 +155,11 @@ pub fn remove(user: &Path, what: &str) -> Result<CatalogueDocument> {
             ),
         });
     }
-    let failed = |source| Error::file("write", user, source);
-    let folder = user.parent().unwrap_or(Path::new("."));
-    let mut new = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    new.write_all(lines(&kept).as_bytes())
-        .and_then(|()| new.as_file().sync_all())
-        .map_err(failed)?;
-    new.persist(user).map_err(|error| failed(error.error))?;
+    Replace::existing(user, true)?.replace_keeping(
+        &Keep::Nothing,
+        |new| new.write_all(lines(&kept).as_bytes()),
+        |_| Ok::<_, Error>(()),
+    )?;
     Ok(document(gone))
 }
 
@@ -228,7 +227,7 @@ pub fn update(user: &Path, paths: &[PathBuf]) -> Result<CatalogueDocument> {
 /// Fails for what is neither a folder nor a regular file: who opens a FIFO waits for whoever writes into it.
 fn check_regular(path: &Path) -> Result<()> {
     if !path.is_dir() {
-        fm_host::open_regular(path).map_err(|source| Error::file("read", path, source))?;
+        fm_files::open_regular(path).map_err(|source| Error::file("read", path, source))?;
     }
     Ok(())
 }

@@ -144,7 +144,7 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
     let look = |path: &Path| {
         // To `inspect` a FIFO is a stream, and waits for whoever writes into it.
         if path != Path::new("-") {
-            fm_host::open_regular(path).map_err(|source| Error::file("read", path, source))?;
+            fm_files::open_regular(path).map_err(|source| Error::file("read", path, source))?;
         }
         let request = Request {
             path: path.to_owned(),

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
+use fm_files::digest_cache;
 use fm_formats::volume::Tree;
 use fm_remedy::{Input, Remedy};
 
@@ -32,7 +33,6 @@ pub use input::{Flash, sniff};
 pub use qcow2::unpack as unpack_qcow2;
 
 use crate::{Error, Result};
-use fm_files::digest_cache;
 use fm_saved::stream::{self, Streamed};
 
 /// What to look at, and how closely.
@@ -274,7 +274,7 @@ pub fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
 pub fn seen(path: &Path, cache: Option<&Cache>) -> Option<(Found, u64)> {
     let cache = cache?;
     let look = || Some(input::key_of(path).ok()??.0);
-    let key = digest_cache::of_file(&cache.book(), path, look)?;
+    let key = digest_cache::of_file(&cache.files(), path, look)?;
     Some((cache.get(&key)?, input::len_in(&key)?))
 }
 

@@ -45,8 +45,8 @@ pub use evidence::Evidence;
 pub use facts::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Soundness, StoreState, VarsUnit};
 pub use features::Features;
 pub use finding::{Finding, ObservedValue};
-pub use known::{Contradiction, DisplayValue, Fact, Known};
 pub use fm_formats::qemu::{MachineFamily, MachineType, MachineVendor, ParseVersionError, QemuVersion};
+pub use known::{Contradiction, DisplayValue, Fact, Known};
 pub use outcome::{Outcome, Phase};
 pub use verdict::{PhaseVerdict, Verdict, arrival, cold_boot, judge};
 

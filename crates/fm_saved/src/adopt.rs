@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::Error;
 use super::extract::{whole, write};
-use super::file::{FileIdentity, NewFile, failed};
+use super::file::{NewFile, failed};
 use super::plan::{holds, restorable};
 use crate::Result;
 use crate::stream::{self, Container, Gathered, Request};
@@ -66,7 +66,9 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
     // Through a link the image itself is meant, not a file in the link's place.
     let path = fs::canonicalize(&request.path).map_err(failed("read", &request.path))?;
     let path = path.as_path();
-    let expected = FileIdentity::at(path).ok_or_else(|| Error::Changed { path: path.into() })?;
+    // What is read below is this file, as it is now; it is compared again when the new one takes its place.
+    let old = File::open(path).map_err(failed("read", path))?;
+    let image_before = old.metadata().map_err(failed("read", path))?;
     let gathered = stream::gather(&Request {
         path: path.to_owned(),
         ..Request::default()
@@ -95,12 +97,6 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
     let edited = fm_libvirt::with_firmware(xml, &build.path, named).map_err(domain_error)?;
     let changed = edited != *xml;
     let mut xml_before = beside(path, ".before-adopt.xml");
-    let old = File::open(path).map_err(failed("read", path))?;
-    let meta = old.metadata().map_err(failed("read", path))?;
-    if FileIdentity::of(&meta) != expected {
-        store.unpin(&build.id, Some(&pin))?;
-        return Err(Error::Changed { path: path.into() }.into());
-    }
     let cookie = cookie.as_deref().map(str::as_bytes);
     let Some(head) = Head::of(&old, path, header, &edited, cookie)? else {
         store.unpin(&build.id, Some(&pin))?;
@@ -111,7 +107,7 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
     }
     if changed {
         xml_before = back_up(&xml_before, xml)?;
-        head.rewrite(&old, expected, path, header, &edited)?;
+        head.rewrite(&old, &image_before, path, header, &edited)?;
     }
     Ok(SavedAdoption {
         schema: "flashmoor/saved-adopt/1".into(),
@@ -142,7 +138,7 @@ fn back_up(path: &Path, xml: &str) -> Result<PathBuf> {
             .file
             .write_all_at(xml.as_bytes(), 0)
             .map_err(failed("write", &path))?;
-        backup.place(false)?;
+        backup.place()?;
     }
     Ok(path)
 }
@@ -208,7 +204,7 @@ fn template(
 fn place_own(gathered: &Gathered, index: usize, path: &Path) -> Result<()> {
     match holds(gathered, index, path)? {
         true => Ok(()),
-        false => write(gathered, index, path)?.0.place(false),
+        false => write(gathered, index, path)?.0.place(),
     }
 }
 
@@ -247,7 +243,7 @@ impl Head {
     fn rewrite(
         &self,
         old: &File,
-        expected: FileIdentity,
+        before: &fs::Metadata,
         path: &Path,
         header: &SaveImage,
         xml: &str,
@@ -264,7 +260,7 @@ impl Head {
             .set_permissions(meta.permissions())
             .map_err(failed("write", path))?;
         read_back(path, &new.file, stream_at, header, xml)?;
-        new.replace(expected)
+        new.place_over(old, before)
     }
 }
 

@@ -155,22 +155,19 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
     },
-    /// Two images came to be where one was, and neither is ours to remove.
-    #[error(
-        "{} was saved again while it was replaced, and an image is at {} as well", path.display(), kept.display()
-    )]
-    KeptBeside {
-        /// Which file.
-        path: PathBuf,
-        /// The other one.
-        kept: PathBuf,
-    },
     /// What was written does not read back as meant.
     #[error("the rewritten image does not read back as meant; {} is as it was", path.display())]
     ReadBack {
         /// Which file.
         path: PathBuf,
     },
+}
+
+impl From<fm_files::Error> for Error {
+    fn from(error: fm_files::Error) -> Self {
+        let (action, path, source) = error.into_parts();
+        Self::File { action, path, source }
+    }
 }
 
 impl Failure for Error {
@@ -196,7 +193,6 @@ impl Failure for Error {
             | Self::Incomplete { .. }
             | Self::Domain { .. }
             | Self::Changed { .. }
-            | Self::KeptBeside { .. }
             | Self::NoRoom { .. } => Class::Failed,
             Self::ReadBack { .. } => Class::Bug,
         }
@@ -264,7 +260,6 @@ impl Failure for Error {
             )),
             Self::Usage { remedy, .. } => remedy.clone(),
             Self::Changed { .. } => "if the guest is still saved, adopt the image that is there now".into(),
-            Self::KeptBeside { .. } => "see which of the two is the younger one, and keep that".into(),
             Self::ReadBack { .. } => return None,
         })
     }

@@ -105,7 +105,7 @@ pub fn extract(request: &Extract) -> Result<Extracted> {
     }
     let files = written
         .into_iter()
-        .map(|(new, file)| new.place(false).map(|()| file))
+        .map(|(new, file)| new.place().map(|()| file))
         .collect::<Result<_>>()?;
     Ok(Extracted {
         schema: "flashmoor/saved-extract/1".into(),

@@ -1,24 +1,20 @@
 //! New files that are either there, whole, or not there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use fm_files::{Identity, Place, in_use};
 
+use super::Error;
 use crate::Result;
-
-mod exchange;
-
-pub(super) use exchange::FileIdentity;
 
 /// A file being written beside the place that it is meant for.
 pub(super) struct NewFile {
     pub(super) file: File,
-    partial: PathBuf,
+    new: fm_files::NewFile,
     path: PathBuf,
-    placed: bool,
 }
 
 pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> crate::Error {
@@ -29,62 +25,86 @@ pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error
 impl NewFile {
     /// Starts a file for `path`, readable by its owner alone until it is placed.
     pub(super) fn create(path: &Path) -> Result<Self> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.partial", std::process::id()));
-        let partial = path.with_file_name(name);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&partial)
-            .map_err(failed("create", &partial))?;
+        let new = fm_files::NewFile::create(&Place::at(path)?)?;
         Ok(Self {
-            file,
-            partial,
+            file: new.file().try_clone().map_err(failed("create", path))?,
+            new,
             path: path.to_owned(),
-            placed: false,
         })
     }
 
-    /// Makes it durable and puts it in place, over what is there or, unless `replace`, only if nothing is.
-    pub(super) fn place(mut self, replace: bool) -> Result<()> {
-        self.file.sync_all().map_err(failed("write", &self.partial))?;
-        let flags = if replace {
-            RenameFlags::empty()
-        } else {
-            RenameFlags::NOREPLACE
-        };
-        match renameat_with(CWD, &self.partial, CWD, &self.path, flags) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::EXIST) => {
-                return Err(super::Error::Exists {
-                    path: self.path.clone(),
-                }
-                .into());
-            }
-            Err(error) => return Err(failed("create", &self.path)(error.into())),
+    /// Makes it durable and puts it in place, if nothing is there.
+    pub(super) fn place(self) -> Result<()> {
+        match self.new.place_new() {
+            Err(fm_files::Error::Exists { .. }) => Err(Error::Exists { path: self.path }.into()),
+            done => Ok(done?),
         }
-        self.placed = true;
-        sync_folder(&self.path)
+    }
+
+    /// Makes it durable and puts it in place of `old`, unless that was written to since it looked like `before`, is
+    /// being written to, or is not the file there any more.
+    pub(super) fn place_over(self, old: &File, before: &Metadata) -> Result<()> {
+        let path = self.path;
+        let changed = || Error::Changed { path: path.clone() };
+        let old_identity = Identity::of(old).map_err(failed("read", &path))?;
+        let exchanged = match self.new.exchange(&old_identity) {
+            Err(fm_files::Error::Changed { .. }) => return Err(changed().into()),
+            done => done?,
+        };
+        // Looked at after the exchange: from now on nobody finds the old one by its name.
+        let now = old.metadata().map_err(failed("read", &path))?;
+        let written = |file: &Metadata| (file.len(), file.mtime(), file.mtime_nsec());
+        if written(&now) != written(before) || in_use::holder(old).is_some() {
+            drop(exchanged);
+            return Err(changed().into());
+        }
+        Ok(exchanged.keep()?)
     }
 }
 
-/// Makes the names in a file's folder durable.
-fn sync_folder(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed("write", folder))
-}
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write as _;
 
-impl Drop for NewFile {
-    fn drop(&mut self) {
-        if !self.placed {
-            let _ = fs::remove_file(&self.partial);
-        }
+    use super::*;
+
+    /// An image of one guest, and the new file that is to take its place.
+    fn image() -> (tempfile::TempDir, PathBuf, NewFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("guest.save");
+        fs::write(&path, "saved once").unwrap();
+        let new = NewFile::create(&path).unwrap();
+        (&new.file).write_all(b"pointed elsewhere").unwrap();
+        (folder, path, new)
+    }
+
+    #[test]
+    fn an_image_that_was_saved_again_meanwhile_stays_in_either_way_of_saving() {
+        let (folder, path, new) = image();
+        let old = File::open(&path).unwrap();
+        let before = old.metadata().unwrap();
+        fs::write(&path, "saved a second time").unwrap(); // truncated and written: the same inode
+        assert!(new.place_over(&old, &before).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"saved a second time");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        let (folder, path, new) = image();
+        let old = File::open(&path).unwrap();
+        let before = old.metadata().unwrap();
+        fs::write(folder.path().join("next"), "saved anew").unwrap();
+        fs::rename(folder.path().join("next"), &path).unwrap();
+        assert!(new.place_over(&old, &before).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"saved anew");
+    }
+
+    #[test]
+    fn an_image_that_was_restored_meanwhile_does_not_come_back() {
+        let (folder, path, new) = image();
+        let old = File::open(&path).unwrap();
+        let before = old.metadata().unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(new.place_over(&old, &before).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -106,7 +106,7 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
     if let Some((index, out)) = &vars
         && out.symlink_metadata().is_err()
     {
-        write(&gathered, *index, out)?.0.place(false)?;
+        write(&gathered, *index, out)?.0.place()?;
     }
     let own = gathered
         .first_of(BlockKind::Vars)

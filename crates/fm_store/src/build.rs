@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use fm_formats::Sha256;
 
-use crate::dir::Dir;
 use crate::layout::Layout;
 use crate::oci::{self, Descriptor, Manifest};
 use crate::{BUILDS, Error, Result, Store};
+use fm_files::Folder;
 
 /// The files of a build's folder, and the layers that they are.
 pub(crate) const FILES: [(&str, &str); 3] = [
@@ -140,7 +140,7 @@ impl Stored {
         self.code.digest.0
     }
 
-    fn build(&self, root: &Dir) -> Build {
+    fn build(&self, root: &Folder) -> Build {
         let folder = root.join(BUILDS).join(oci::tag_of(&self.id()));
         let part = |at: usize| {
             let (file, media_type) = FILES[at];

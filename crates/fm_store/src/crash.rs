@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use fm_formats::Sha256;
 
-use crate::fault::{Fault, trace, with};
 use crate::{Collect, Error, Import, NewLanding, Result, Store, Use};
+use fm_files::fault::{Fault, trace, with};
 
 const CODE: &[u8] = &[7; 5000];
 

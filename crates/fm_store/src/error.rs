@@ -205,6 +205,31 @@ impl Failure for Error {
     }
 }
 
+impl From<fm_files::Error> for Error {
+    fn from(error: fm_files::Error) -> Self {
+        match error {
+            fm_files::Error::NotRegular { path } => Self::Invalid {
+                path,
+                why: "it is not a regular file".into(),
+            },
+            fm_files::Error::TooLarge {
+                path,
+                size_bytes,
+                limit_bytes,
+            } => Self::TooLarge {
+                what: path.display().to_string(),
+                size_bytes,
+                limit_bytes,
+            },
+            fm_files::Error::Exists { path } => Self::Exists { path },
+            other => {
+                let (action, path, source) = other.into_parts();
+                Self::Io { action, path, source }
+            }
+        }
+    }
+}
+
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
 }

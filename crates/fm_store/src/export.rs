@@ -1,14 +1,24 @@
 //! Taking a build out of the store: into another OCI layout, or as plain files.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
 
 use crate::build::{FILES, Stored, template_name};
-use crate::dir::{Dir, Entry};
-use crate::layout::Layout;
+use crate::layout::{BLOBS, INDEX, Layout};
+use crate::lock::{self, Lock};
 use crate::oci;
 use crate::{Error, MAX_FLASH_BYTES, Result, Store};
+use fm_files::{Entry, Folder, NewFile, Place};
+
+/// How the folder of an export under way is called, before its process's number.
+const SCRATCH: &str = ".flashmoor-";
+
+fn is_scratch(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(SCRATCH.as_bytes())
+}
 
 impl Store {
     /// Puts a build into the OCI layout in the folder `to`, which is made if it is not there, under `tag`
@@ -19,17 +29,33 @@ impl Store {
     pub fn export_layout(&self, id: &Sha256, to: &Path, tag: Option<&str>) -> Result<String> {
         let (layout, stored) = self.stored(id)?;
         let root = folder(to)?;
-        let scratch = format!(".flashmoor-{}", std::process::id());
-        let tmp = root.sub_or_create(&scratch)?;
-        let target = match Layout::open(root)? {
-            Ok(target) => target,
-            Err(root) if root.entries()?.iter().all(|entry| entry.name == *scratch) => {
-                Layout::create(root, &tmp)?
+        let _lock = Lock::take_target(&root, self.patience)?;
+        // What an export that was killed left: nobody else is at it now.
+        for entry in root.entries()? {
+            if entry.is_folder && is_scratch(&entry.name) {
+                root.remove_all(&entry)?;
             }
-            Err(root) => {
-                root.remove(&scratch, true)?;
-                return Err(Error::NotALayout { path: to.into() });
+        }
+        let unfinished = [BLOBS, INDEX, lock::NAME];
+        let is_new = |root: &Folder| {
+            let names = root.names()?;
+            Ok::<_, Error>(
+                names
+                    .iter()
+                    .all(|found| unfinished.iter().any(|name| found == *name)),
+            )
+        };
+        let scratch = format!("{SCRATCH}{}", std::process::id());
+        let (target, tmp) = match Layout::open(root)? {
+            Ok(target) => {
+                let tmp = target.root.sub_or_create(&scratch)?;
+                (target, tmp)
             }
+            Err(root) if is_new(&root)? => {
+                let tmp = root.sub_or_create(&scratch)?;
+                (Layout::create(root, &tmp)?, tmp)
+            }
+            Err(_) => return Err(Error::NotALayout { path: to.into() }),
         };
         let copied = copy(&layout, &stored, &target, &tmp, tag);
         target.root.remove_all(&Entry {
@@ -56,18 +82,15 @@ impl Store {
         for (file, layer) in files.chain(others.map(|layer| (template_name(&layer.digest.0), layer))) {
             let file = file.as_str();
             let bytes = layout.blob(layer, MAX_FLASH_BYTES)?;
-            if folder.stat(file)?.is_none() {
-                folder
-                    .create(file, &bytes, 0o644)
-                    .inspect_err(|_| drop(folder.remove(file, false)))?;
-            } else if !folder.holds(file, &bytes) {
-                return Err(Error::Exists {
-                    path: folder.join(file),
-                });
+            let new = NewFile::create(&Place::in_folder(&folder, file))?;
+            new.write_all(&bytes)?;
+            new.set_mode(0o644)?;
+            match new.place_new() {
+                Err(fm_files::Error::Exists { .. }) if folder.matches_bytes(file, &bytes) => {}
+                placed => placed?,
             }
             written.push(folder.join(file));
         }
-        folder.sync()?;
         Ok(written)
     }
 
@@ -90,7 +113,7 @@ impl Store {
     }
 }
 
-fn copy(from: &Layout, build: &Stored, to: &Layout, tmp: &Dir, tag: Option<&str>) -> Result<String> {
+fn copy(from: &Layout, build: &Stored, to: &Layout, tmp: &Folder, tag: Option<&str>) -> Result<String> {
     for descriptor in build.manifest.layers.iter().chain([&build.manifest.config]) {
         to.put(
             tmp,
@@ -111,12 +134,12 @@ fn copy(from: &Layout, build: &Stored, to: &Layout, tmp: &Dir, tag: Option<&str>
     Ok(tag)
 }
 
-fn folder(path: &Path) -> Result<Dir> {
+fn folder(path: &Path) -> Result<Folder> {
     let failed = |source| Error::Io {
         action: "create",
         path: path.to_owned(),
         source,
     };
     std::fs::create_dir_all(path).map_err(failed)?;
-    Dir::open(path)?.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
+    Folder::open(path)?.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
 }

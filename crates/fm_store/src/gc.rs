@@ -7,12 +7,12 @@ use std::time::Duration;
 use fm_formats::Sha256;
 
 use crate::build::Stored;
-use crate::dir::Dir;
 use crate::import::link;
 use crate::landing::{self, Landing};
 use crate::layout::Layout;
 use crate::oci::{self, Descriptor, Index};
 use crate::{BUILDS, LANDINGS, Result, Store, Writer};
+use fm_files::Folder;
 
 /// What the caller knows to be in use, and how to go about it.
 #[derive(Debug, Clone)]
@@ -190,7 +190,7 @@ fn named(layout: &Layout, path: &Path) -> Option<Sha256> {
 }
 
 /// Whether a placeholder waits for a guest that will not come.
-fn is_forgotten(landing: &Landing, landings: &Dir, collect: &Collect<'_>) -> bool {
+fn is_forgotten(landing: &Landing, landings: &Folder, collect: &Collect<'_>) -> bool {
     let folder = landings.join(&landing.id);
     let is_used = collect.uses.iter().filter_map(|entry| entry.path.as_deref()).any(|path| {
         path.starts_with(&folder)
@@ -285,5 +285,5 @@ fn blobs(
             layout.blobs.remove(&entry.name, false)?;
         }
     }
-    layout.blobs.sync()
+    Ok(layout.blobs.sync()?)
 }

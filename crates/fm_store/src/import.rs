@@ -7,10 +7,10 @@ use rustix::fs::Stat;
 use serde_json::{Map, Value};
 
 use crate::build::{FILES, Stored, names, put};
-use crate::dir::Dir;
 use crate::layout::{Layout, to_json};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, Manifest};
 use crate::{BUILDS, Error, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Result, Store, Writer, now};
+use fm_files::Folder;
 
 /// What to store. Only `code` is needed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -115,7 +115,7 @@ impl Store {
             why,
         };
         let missing = || none("is not an OCI layout: it has no oci-layout file".into());
-        let source = Dir::open(from)?.ok_or_else(|| none("does not exist".into()))?;
+        let source = Folder::open(from)?.ok_or_else(|| none("does not exist".into()))?;
         let source = Layout::open(source)?.map_err(|_| missing())?;
         let chosen = choose(&source, tag, none)?;
         let (blobs, facts) = (read_all(&source, &chosen)?, &chosen.manifest.annotations);

@@ -12,9 +12,9 @@ use fm_formats::Sha256;
 use serde::{Deserialize, Serialize};
 
 use crate::build::FILES;
-use crate::dir::Dir;
 use crate::layout::to_json;
 use crate::{BUILDS, Error, LANDINGS, Result, Store, Writer, now, oci};
+use fm_files::Folder;
 
 const CODE: &str = FILES[0].0;
 const RECORD: &str = "landing.json";
@@ -214,7 +214,7 @@ impl Store {
 }
 
 /// Takes a landing away in one step, so that it is never seen without its record.
-pub(crate) fn remove(writer: &Writer, landings: &Dir, id: &str) -> Result<()> {
+pub(crate) fn remove(writer: &Writer, landings: &Folder, id: &str) -> Result<()> {
     landings.rename(id, &writer.tmp, id)?;
     landings.sync()?;
     for entry in writer.tmp.entries()? {
@@ -224,7 +224,7 @@ pub(crate) fn remove(writer: &Writer, landings: &Dir, id: &str) -> Result<()> {
 }
 
 /// The file before the record: a record that says settled always speaks the truth.
-fn settle(writer: &Writer, landings: &Dir, landing: Landing) -> Result<Landing> {
+fn settle(writer: &Writer, landings: &Folder, landing: Landing) -> Result<Landing> {
     let id = &landing.id;
     if !landing.placeholder {
         return Ok(landing);
@@ -247,7 +247,7 @@ fn settle(writer: &Writer, landings: &Dir, landing: Landing) -> Result<Landing> 
 }
 
 /// Names of the landings' folders. Anything else in there is for `verify` to report.
-pub(crate) fn ids(landings: &Dir) -> Result<Vec<String>> {
+pub(crate) fn ids(landings: &Folder) -> Result<Vec<String>> {
     let entries = landings.entries()?.into_iter();
     let names = entries
         .filter(|entry| entry.is_folder)
@@ -255,13 +255,13 @@ pub(crate) fn ids(landings: &Dir) -> Result<Vec<String>> {
     Ok(names.filter(|id| is_id(id)).collect())
 }
 
-fn known(landings: &Dir, id: &str) -> Result<Landing> {
+fn known(landings: &Folder, id: &str) -> Result<Landing> {
     let landing = if is_id(id) { read(landings, id)? } else { None };
     landing.ok_or_else(|| Error::UnknownLanding { id: id.into() })
 }
 
 /// One landing; nothing if it does not exist.
-pub(crate) fn read(landings: &Dir, id: &str) -> Result<Option<Landing>> {
+pub(crate) fn read(landings: &Folder, id: &str) -> Result<Option<Landing>> {
     let Some(folder) = landings.sub(id)? else {
         return Ok(None);
     };
@@ -290,7 +290,7 @@ pub(crate) fn read(landings: &Dir, id: &str) -> Result<Option<Landing>> {
     }))
 }
 
-fn record(folder: &Dir) -> Result<Record> {
+fn record(folder: &Folder) -> Result<Record> {
     let path = folder.join(RECORD);
     let Some(bytes) = folder.read(RECORD, MAX_RECORD_BYTES)? else {
         return Err(Error::Invalid {
@@ -319,7 +319,7 @@ fn is_id(id: &str) -> bool {
 }
 
 /// The guest's name, or its UUID, as a folder's name; with a number if that is taken.
-fn free_id(landings: &Dir, new: &NewLanding<'_>) -> Result<String> {
+fn free_id(landings: &Folder, new: &NewLanding<'_>) -> Result<String> {
     let called = new.guest_name.or(new.guest_uuid).unwrap_or("guest");
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     let mut stem: String = called

@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 
-use crate::dir::Dir;
 use crate::oci::{self, Descriptor, Index, Manifest};
 use crate::{Error, Result};
+use fm_files::Folder;
 
 pub(crate) const MARK: &str = "oci-layout";
 pub(crate) const INDEX: &str = "index.json";
@@ -24,13 +24,13 @@ const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 /// A layout that can be read, and written by whoever holds its lock.
 #[derive(Debug)]
 pub(crate) struct Layout {
-    pub(crate) root: Dir,
-    pub(crate) blobs: Dir,
+    pub(crate) root: Folder,
+    pub(crate) blobs: Folder,
 }
 
 impl Layout {
     /// The layout in `root`; gives the folder back if it is none.
-    pub(crate) fn open(root: Dir) -> Result<Result<Self, Dir>> {
+    pub(crate) fn open(root: Folder) -> Result<Result<Self, Folder>> {
         if root.file(MARK)?.is_none() {
             return Ok(Err(root));
         }
@@ -48,7 +48,7 @@ impl Layout {
     }
 
     /// Makes `root` a layout if it is none yet. The folders come first: with the mark it is complete.
-    pub(crate) fn create(root: Dir, tmp: &Dir) -> Result<Self> {
+    pub(crate) fn create(root: Folder, tmp: &Folder) -> Result<Self> {
         let blobs = root.sub_or_create(BLOBS)?.sub_or_create(ALGORITHM)?;
         let layout = Self { root, blobs };
         if layout.root.file(INDEX)?.is_none() {
@@ -73,11 +73,11 @@ impl Layout {
     }
 
     /// Puts the index in place in one step: the moment at which what it names is stored.
-    pub(crate) fn write_index(&self, tmp: &Dir, index: &Index) -> Result<()> {
+    pub(crate) fn write_index(&self, tmp: &Folder, index: &Index) -> Result<()> {
         let bytes = to_json(index);
         tmp.create(INDEX, &bytes, 0o644)?;
         tmp.rename(INDEX, &self.root, INDEX)?;
-        self.root.sync()
+        Ok(self.root.sync()?)
     }
 
     /// The manifest that an index entry names, its digest checked; nothing if it is a document of
@@ -124,13 +124,13 @@ impl Layout {
 
     /// Puts a blob under its digest; one that is there already is checked byte by byte and replaced if
     /// it is damaged. The caller syncs `blobs`.
-    pub(crate) fn put(&self, tmp: &Dir, digest: &Sha256, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn put(&self, tmp: &Folder, digest: &Sha256, bytes: &[u8]) -> Result<()> {
         let name = digest.to_string();
-        if self.blobs.holds(&name, bytes) {
+        if self.blobs.matches_bytes(&name, bytes) {
             return Ok(());
         }
         tmp.create(&name, bytes, 0o444)?;
-        tmp.rename(&name, &self.blobs, &name)
+        Ok(tmp.rename(&name, &self.blobs, &name)?)
     }
 
     /// Every digest that the index leads to, and whether all documents on the way could be followed.
@@ -158,7 +158,7 @@ impl Layout {
     fn json<T: DeserializeOwned>(
         &self,
         what: &'static str,
-        dir: &Dir,
+        dir: &Folder,
         name: &str,
         bytes: &[u8],
     ) -> Result<T> {

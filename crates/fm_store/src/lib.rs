@@ -19,10 +19,8 @@
 mod build;
 #[cfg(test)]
 mod crash;
-mod dir;
 mod error;
 mod export;
-mod fault;
 mod gc;
 mod import;
 mod landing;
@@ -46,7 +44,7 @@ pub use verify::{Finding, Severity, Verification};
 
 pub use fm_formats::image::MAX_FLASH_BYTES;
 
-use dir::Dir;
+use fm_files::Folder;
 use layout::Layout;
 use lock::Lock;
 
@@ -61,7 +59,9 @@ pub(crate) const LANDINGS: &str = "landings";
 pub(crate) const TMP: &str = "tmp";
 /// What other rooms keep in a store's folder, maybe before there is a build: names of builds, what may be lost
 /// at any time, and what the agent and the hook write down.
-pub(crate) const NEIGHBOURS: [&str; 3] = ["catalogue.tsv", "cache", "libvirt"];
+pub(crate) const NEIGHBOURS: [&str; 4] = ["catalogue.tsv", "cache", "libvirt", GUARD_MEMORY];
+/// What the guard remembers from before an upgrade for after it.
+pub const GUARD_MEMORY: &str = "guard.json";
 
 /// A store in a folder. The folder comes into being with the first write; until then the store is empty.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ pub struct Store {
 /// The store while this process may change it.
 pub(crate) struct Writer {
     pub(crate) layout: Layout,
-    pub(crate) tmp: Dir,
+    pub(crate) tmp: Folder,
     _lock: Lock,
 }
 
@@ -106,7 +106,7 @@ impl Store {
 
     /// The layout for reading; nothing if the store is empty and was never written.
     pub(crate) fn reader(&self) -> Result<Option<Layout>> {
-        let Some(root) = Dir::open(&self.path)? else {
+        let Some(root) = Folder::open(&self.path)? else {
             return Ok(None);
         };
         if root.is_open_to_all()? {
@@ -120,10 +120,11 @@ impl Store {
                 // A writer that died while it made the store leaves some of these and no mark; neighbours
                 // may have moved in before there was a store.
                 let ours = [BUILDS, LANDINGS, TMP, lock::NAME, layout::INDEX, layout::BLOBS];
-                let foreign = root
-                    .entries()?
-                    .into_iter()
-                    .any(|entry| !ours.iter().chain(&NEIGHBOURS).any(|name| entry.name == *name));
+                // So may what one of them had not finished when it was killed.
+                let foreign = root.names()?.into_iter().any(|found| {
+                    !fm_files::is_unfinished(&found)
+                        && !ours.iter().chain(&NEIGHBOURS).any(|name| found == *name)
+                });
                 if foreign {
                     Err(Error::NotAStore {
                         path: self.path.clone(),
@@ -138,7 +139,7 @@ impl Store {
     /// The store for writing: made if need be, locked, and cleared of what a dead writer left half-way.
     pub(crate) fn writer(&self) -> Result<Writer> {
         self.reader()?;
-        let root = match Dir::open(&self.path)? {
+        let root = match Folder::open(&self.path)? {
             Some(root) => root,
             None => self.make()?,
         };
@@ -155,7 +156,7 @@ impl Store {
         })
     }
 
-    fn make(&self) -> Result<Dir> {
+    fn make(&self) -> Result<Folder> {
         let failed = |source| Error::Io {
             action: "create",
             path: self.path.clone(),
@@ -168,7 +169,7 @@ impl Store {
             .map_err(failed)?;
         let readable = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(&self.path, readable).map_err(failed)?;
-        Dir::open(&self.path)?.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
+        Folder::open(&self.path)?.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
     }
 }
 

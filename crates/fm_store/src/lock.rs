@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::dir::Dir;
 use crate::{Error, Result};
+use fm_files::Folder;
 
 pub(crate) const NAME: &str = "lock";
 
@@ -18,8 +18,20 @@ pub(crate) struct Lock(File);
 
 impl Lock {
     /// Takes the lock, waiting at most `patience`.
-    pub(crate) fn take(root: &Dir, patience: Duration) -> Result<Self> {
-        let mut file = root.lock_file(NAME)?;
+    pub(crate) fn take(root: &Folder, patience: Duration) -> Result<Self> {
+        Self::wait(root.lock_file(NAME)?, root, patience)
+    }
+
+    /// Takes the lock of a layout that builds are exported into: a store's own, or the folder itself, so that nothing
+    /// is left in somebody else's layout.
+    pub(crate) fn take_target(root: &Folder, patience: Duration) -> Result<Self> {
+        if root.stat(NAME)?.is_some() {
+            return Self::take(root, patience);
+        }
+        Self::wait(root.as_file()?, root, patience)
+    }
+
+    fn wait(mut file: File, root: &Folder, patience: Duration) -> Result<Self> {
         let start = Instant::now();
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use fm_formats::Sha256;
 
 use crate::build::{FILES, Stored, names, template_name};
-use crate::dir::Dir;
 use crate::import::same_file;
 use crate::landing;
 use crate::layout::Layout;
 use crate::oci::{self, Descriptor};
 use crate::{BUILDS, LANDINGS, Result, Store, TMP};
+use fm_files::Folder;
 
 /// How often the store is looked at again because a writer changed it meanwhile.
 const ATTEMPTS: usize = 5;
@@ -266,7 +266,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A file that is to be a link of a blob, or at least to hold the same.
-    fn link(&mut self, folder: &Dir, file: &str, blob: &Sha256) {
+    fn link(&mut self, folder: &Folder, file: &str, blob: &Sha256) {
         let path = folder.join(file);
         let linked = (self.layout.blobs.stat(blob.to_string()), folder.stat(file));
         if let (Ok(one), Ok(other)) = linked

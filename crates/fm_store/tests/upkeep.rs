@@ -432,3 +432,38 @@ fn a_damaged_blob_is_never_exported() {
     ));
     assert!(!out.join("CODE.fd").exists());
 }
+
+#[test]
+fn an_export_that_was_killed_at_its_start_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, id) = filled(dir.path());
+    let out = dir.path().join("oci");
+    fs::create_dir_all(out.join("blobs/sha256")).unwrap();
+    fs::create_dir(out.join(".flashmoor-1")).unwrap();
+    fs::write(out.join(".flashmoor-1/index.json"), "{").unwrap();
+    store.export_layout(&id, &out, Some("v1")).unwrap();
+    assert!(!out.join(".flashmoor-1").exists());
+    let names = fs::read_dir(&out).unwrap().count();
+    assert_eq!(names, 3, "oci-layout, index.json and blobs");
+}
+
+#[test]
+fn exports_into_one_layout_at_the_same_time_keep_every_tag() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, id) = filled(dir.path());
+    let out = dir.path().join("oci");
+    std::thread::scope(|scope| {
+        for number in 0..10 {
+            let (store, out) = (&store, &out);
+            scope.spawn(move || {
+                store
+                    .export_layout(&id, out, Some(&format!("v{number}")))
+                    .unwrap()
+            });
+        }
+    });
+    let index = fs::read_to_string(out.join("index.json")).unwrap();
+    for number in 0..10 {
+        assert!(index.contains(&format!("\"v{number}\"")), "{index}");
+    }
+}

@@ -58,6 +58,17 @@ pub enum Error {
 /// What this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+impl Error {
+    /// A file could not be `action`ed.
+    pub(crate) fn file(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
 impl From<fm_judge::Contradiction> for Error {
     fn from(contradiction: fm_judge::Contradiction) -> Self {
         Self::Contradiction(Box::new(contradiction))

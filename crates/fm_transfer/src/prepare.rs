@@ -1,13 +1,12 @@
 //! `prepare`: put files of the right size in place for a guest that is about to arrive.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use fm_files::{Keep, Place, Replace, in_use};
 use fm_remedy::{Action, Class, Failure, Input, Remedy};
 use fm_store::{NewLanding, Store};
-use rustix::fs::OFlags;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -83,6 +82,14 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// A running program has the file that is at the VARS path open for writing.
+    #[error("{} is open for writing in {holder}", path.display())]
+    OpenForWriting {
+        /// The path.
+        path: PathBuf,
+        /// Process and pid, or what is known of the lock's holder.
+        holder: String,
+    },
     /// The VARS path is not a plain file.
     #[error("{} is not a regular file", path.display())]
     NotAFile {
@@ -111,6 +118,9 @@ impl Failure for Error {
                 "give another path, or have the file set aside as a backup first",
                 [Input::VarsPath, Input::Replace],
             ),
+            Self::OpenForWriting { .. } => {
+                "give another path; the guest that has this file would lose its variables".into()
+            }
             Self::NotAFile { .. } => "give the path of a file, or of nothing yet".into(),
         })
     }
@@ -138,15 +148,8 @@ pub fn prepare(store: &Store, request: &Request) -> crate::Result<Prepared> {
         (None, None) => None,
     };
     // What can be refused is refused before anything is made.
-    let backup_needed = match vars {
-        Some((path, size_bytes)) => vars_state(path, size_bytes)? == VarsState::Content,
-        None => false,
-    };
-    if let (true, false, Some((path, _))) = (backup_needed, request.replace, vars) {
-        return Err(Error::VarsInUse {
-            path: path.to_owned(),
-        }
-        .into());
+    if let Some((path, size_bytes)) = vars {
+        look(path, size_bytes, request.replace)?;
     }
     let code = crate::offer::code_digest(&offer)?;
     let before = store.landings()?;
@@ -157,7 +160,7 @@ pub fn prepare(store: &Store, request: &Request) -> crate::Result<Prepared> {
         size_bytes: offer.code.size_bytes,
     })?;
     let made = vars
-        .map(|(path, size_bytes)| make_vars(path, size_bytes))
+        .map(|(path, size_bytes)| make_vars(path, size_bytes, request.replace))
         .transpose();
     let (vars, vars_backup) = match made {
         Ok(Some((file, backup))) => (Some(file), backup),
@@ -193,42 +196,45 @@ fn check_size(what: &'static str, size_bytes: u64) -> Result<(), Error> {
 #[derive(Debug, PartialEq, Eq)]
 enum VarsState {
     Absent,
-    /// The right size and nothing but zeros or erased flash in it.
+    /// The right size and nothing but zeros or erased flash in it, and a QEMU that waits for the guest has it.
+    Waiting,
+    /// Nothing but zeros or erased flash in it.
     Blank,
     Content,
 }
 
-fn vars_state(path: &Path, size_bytes: u64) -> crate::Result<VarsState> {
-    let file = |source| crate::Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
-    let mut options = OpenOptions::new();
+/// What is at the place for VARS, unless it must not be touched.
+fn look(path: &Path, size_bytes: u64, replace: bool) -> crate::Result<(Place, VarsState)> {
+    let place = Place::at(path)?;
+    let refused = |error: Error| Err(error.into());
+    let path = path.to_owned();
     // No symlink is followed, and no pipe waited for, where a file is meant.
-    options
-        .read(true)
-        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-    let mut opened = match options.open(path) {
-        Ok(opened) => opened,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(VarsState::Absent),
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            return Err(Error::NotAFile {
-                path: path.to_owned(),
-            }
-            .into());
+    let file = match place.open() {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok((place, VarsState::Absent)),
+        Err(fm_files::Error::NotRegular { .. }) => return refused(Error::NotAFile { path }),
+        Err(fm_files::Error::Io { source, .. })
+            if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) =>
+        {
+            return refused(Error::NotAFile { path });
         }
-        Err(error) => return Err(file(error)),
+        Err(error) => return Err(error.into()),
     };
-    let metadata = opened.metadata().map_err(file)?;
-    if !metadata.is_file() {
-        return Err(Error::NotAFile {
-            path: path.to_owned(),
-        }
-        .into());
+    let state = content(&file, size_bytes).map_err(|source| crate::Error::file("read", &path, source))?;
+    match in_use::holder(&file) {
+        Some(_) if state == VarsState::Waiting => Ok((place, VarsState::Waiting)),
+        Some(holder) => refused(Error::OpenForWriting { path, holder }),
+        None if state == VarsState::Content && !replace => refused(Error::VarsInUse { path }),
+        None if state == VarsState::Waiting => Ok((place, VarsState::Blank)),
+        None => Ok((place, state)),
     }
-    if metadata.size() != size_bytes {
-        return Ok(if metadata.size() == 0 {
+}
+
+/// What a file holds: `Waiting` is one that a QEMU may wait with, if one has it.
+fn content(mut file: &File, size_bytes: u64) -> io::Result<VarsState> {
+    let found_bytes = file.metadata()?.len();
+    if found_bytes != size_bytes {
+        return Ok(if found_bytes == 0 {
             VarsState::Blank
         } else {
             VarsState::Content
@@ -236,10 +242,10 @@ fn vars_state(path: &Path, size_bytes: u64) -> crate::Result<VarsState> {
     }
     let mut chunk = vec![0; 64 << 10];
     loop {
-        let len = opened.read(&mut chunk).map_err(file)?;
+        let len = file.read(&mut chunk)?;
         let read = chunk.get(..len).unwrap_or_default();
         if read.is_empty() {
-            return Ok(VarsState::Blank);
+            return Ok(VarsState::Waiting);
         }
         if read.iter().any(|byte| *byte != 0) && read.iter().any(|byte| *byte != 0xff) {
             return Ok(VarsState::Content);
@@ -249,58 +255,40 @@ fn vars_state(path: &Path, size_bytes: u64) -> crate::Result<VarsState> {
 
 /// Puts a zero-filled file at `path`, the old one beside it if it has content. The stream brings the
 /// variables, and QEMU writes them to the file when the guest first runs here.
-fn make_vars(path: &Path, size_bytes: u64) -> crate::Result<(PreparedFile, Option<PathBuf>)> {
-    let failed = |action, source| crate::Error::File {
-        action,
-        path: path.to_owned(),
-        source,
-    };
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let state = vars_state(path, size_bytes)?;
-    let mut fresh = tempfile::Builder::new()
-        .prefix(".flashmoor-vars-")
-        .tempfile_in(folder)
-        .map_err(|source| failed("create", source))?;
-    // Real blocks and not a hole: a full disk must be met now, and not when the guest arrives.
-    io::copy(&mut io::repeat(0).take(size_bytes), &mut fresh).map_err(|source| failed("write", source))?;
-    fresh
-        .as_file()
-        .sync_all()
-        .map_err(|source| failed("write", source))?;
-    let backup = match state {
-        VarsState::Content => Some(set_aside(path).map_err(|source| failed("back up", source))?),
-        VarsState::Absent | VarsState::Blank => None,
-    };
-    fresh
-        .persist(path)
-        .map_err(|error| failed("create", error.error))?;
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|source| failed("write", source))?;
+fn make_vars(path: &Path, size_bytes: u64, replace: bool) -> crate::Result<(PreparedFile, Option<PathBuf>)> {
     let file = PreparedFile {
         path: path.to_owned(),
         size_bytes,
         placeholder: true,
     };
-    Ok((file, backup))
-}
-
-/// A hard link under the first free name, so that the file is never away from its path.
-fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let mut number = 1_u32;
-    loop {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".backup-{number}"));
-        let backup = PathBuf::from(name);
-        match fs::hard_link(path, &backup) {
-            Ok(()) => return Ok(backup),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 10_000 => number += 1,
-            Err(error) => return Err(error),
+    let (place, state) = look(path, size_bytes, replace)?;
+    let keep = match state {
+        // It was prepared before, and the QEMU that has it would go on with a file that nobody finds any more.
+        VarsState::Waiting => return Ok((file, None)),
+        VarsState::Content => Keep::Numbered(".backup-"),
+        VarsState::Absent | VarsState::Blank => Keep::Nothing,
+    };
+    let target = match state {
+        VarsState::Absent => Replace::make(place),
+        _ => Replace::hold(place, false)?,
+    };
+    // What was looked at is what is held: it may have been filled in between.
+    if let Some(old) = target.old() {
+        let found = content(old, size_bytes).map_err(|source| crate::Error::file("read", path, source))?;
+        if found == VarsState::Content && keep == Keep::Nothing {
+            return Err(Error::VarsInUse {
+                path: path.to_owned(),
+            }
+            .into());
         }
     }
+    // Real blocks and not a hole: a full disk must be met now, and not when the guest arrives.
+    let backup = target.replace_keeping(
+        &keep,
+        |new| io::copy(&mut io::repeat(0).take(size_bytes), new).map(|_| ()),
+        |_| Ok::<_, crate::Error>(()),
+    )?;
+    Ok((file, backup))
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use fm_files::Replace;
 use fm_formats::image::{Feature, Layout, Role};
 use fm_formats::varstore::{Checks, Format, Variable, Writer};
 
 use super::certdb;
 use super::document::VarsChange;
 use super::qcow2::Qcow2;
-use super::replace::Target;
+use super::replace;
 use super::save::{Image, Report, Tail, write_flash, write_json};
 use super::source::{Content, Source, is_written};
 use super::{Error, qcow2};
@@ -62,9 +63,14 @@ pub struct ConvertRequest {
 /// Before anything is written: the variable that cannot go there, and the limit it meets.
 pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
     // Held first: where input and output are one file, nobody changes it between reading and writing.
-    let target = Target::output(&request.output, request.replace, request.even_if_in_use)?;
+    let output = || replace::output(&request.output, request.replace, request.even_if_in_use);
+    let held = request
+        .output
+        .symlink_metadata()
+        .is_ok()
+        .then(output)
+        .transpose()?;
     let source = Source::find(&request.input)?;
-    let target = target.modelled_on(source.model.as_deref());
     source.refuse_damage()?;
     let variables = source.variables()?;
     let mut report = Report::default();
@@ -72,7 +78,10 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
         .layout()?
         .map_or_else(|| "JSON".to_owned(), |layout| layout.name().to_owned());
     let code = source.code()?;
-    let Some(shape) = request.into.shape(request.cache.as_ref(), &mut report)? else {
+    let shape = request.into.shape(request.cache.as_ref(), &mut report)?;
+    let target = held.map_or_else(output, Ok)?;
+    let target = replace::modelled_on(target, source.model.as_deref());
+    let Some(shape) = shape else {
         return into_json(target, &source, variables, code.is_some(), report);
     };
     report.notes.extend(source.digest_notes());
@@ -130,7 +139,7 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
 const NO_CODE: &str = "the firmware behind the variables is not carried: the source is a combined image, and what is written is not";
 
 fn into_json(
-    target: Target,
+    target: Replace,
     source: &Source,
     variables: Vec<Variable>,
     drops_code: bool,
@@ -159,19 +168,17 @@ fn into_json(
 }
 
 /// A combined image is not replaced by a file without its firmware.
-fn refuse_to_drop_code(target: &Target) -> Result<(), Error> {
+fn refuse_to_drop_code(target: &Replace) -> Result<(), Error> {
     let Some(old) = target.old() else { return Ok(()) };
     let mut old = old.try_clone().map_err(|source| Error::File {
         action: "read",
-        path: target.path().to_path_buf(),
+        path: target.path(),
         source,
     })?;
     // Whatever else was there may be replaced.
-    let has_code = Source::from_file(target.path(), &mut old).is_ok_and(|old| old.has_code());
+    let has_code = Source::from_file(&target.path(), &mut old).is_ok_and(|old| old.has_code());
     if has_code {
-        return Err(Error::DropsCode {
-            path: target.path().to_path_buf(),
-        });
+        return Err(Error::DropsCode { path: target.path() });
     }
     Ok(())
 }

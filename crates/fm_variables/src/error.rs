@@ -147,6 +147,12 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
     },
+    /// Another file was put in its place since it was read.
+    #[error("{} was replaced by somebody else meanwhile", path.display())]
+    Changed {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The output is there already.
     #[error("{} exists", path.display())]
     Exists {
@@ -256,6 +262,26 @@ pub enum Error {
     },
 }
 
+impl From<fm_files::Error> for Error {
+    fn from(error: fm_files::Error) -> Self {
+        use fm_files::Error as E;
+        match error {
+            E::NotRegular { path } => Self::ReadOnlyKind {
+                path,
+                why: "it is not a regular file",
+            },
+            E::Exists { path } => Self::Exists { path },
+            E::Busy { path } => Self::Busy { path },
+            E::Changed { path } => Self::Changed { path },
+            E::InUse { path, holder } => Self::InUse { path, holder },
+            other => {
+                let (action, path, source) = other.into_parts();
+                Self::File { action, path, source }
+            }
+        }
+    }
+}
+
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
@@ -344,6 +370,9 @@ impl Failure for Error {
                 [Input::EvenIfInUse],
             ),
             Self::Busy { .. } => "try again when it is done".into(),
+            Self::Changed { .. } => {
+                "nothing was written; look what the file holds now, and run it again".into()
+            }
             Self::Exists { .. } => Remedy::give(
                 "name another output, or have the old file set aside as a backup",
                 [Input::Output, Input::Replace],

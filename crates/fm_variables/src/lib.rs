@@ -3,7 +3,6 @@
 //! Every writing verb parses what it read, changes a list of variables, emits a fresh store, writes it to a
 //! new file, reads that back and compares, and only then puts it in place; the old file stays as a backup.
 
-mod backup;
 mod certdb;
 mod certificate;
 mod change;
@@ -13,7 +12,6 @@ mod document;
 mod error;
 mod forecast;
 mod hex;
-mod in_use;
 mod json;
 mod mend;
 mod qcow2;

@@ -1,16 +1,16 @@
 //! Mend and tidy stores offline: repair, compact, restore.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use fm_files::{Place, Replace, backup, copy_sparse};
 use fm_formats::varstore::{Checks, Format, Ftw, State, Truth, VarStore};
 
 use super::Error;
-use super::backup::backups;
 use super::change::Write;
 use super::document::VarsChange;
-use super::replace::{Target, copy_sparse};
+use super::replace;
 use super::save::{Edit, Report};
 use super::source::{self, Source};
 
@@ -133,32 +133,31 @@ pub struct RestoreRequest {
 /// If there is no backup, or it is no variable store, or one of another kind that was not kept of this file.
 pub fn restore(request: &RestoreRequest) -> Result<VarsChange, Error> {
     let path = &request.write.path;
-    let backup = match &request.backup {
-        Some(backup) => backup.clone(),
-        None => backups(path)?
-            .pop()
-            .ok_or_else(|| Error::NoBackup { path: path.clone() })?,
+    let target = if path.exists() {
+        replace::existing(path, request.write.even_if_in_use)?
+    } else {
+        replace::output(path, false, false)?
     };
-    let source = Source::read(&backup)?;
+    let Backup {
+        path: backup,
+        mut file,
+        is_ours,
+    } = Backup::find(&target, path, request.backup.as_deref())?;
+    let source = Source::from_file(&backup, &mut file)?;
     let variables = source.variables()?;
     let mut report = Report::default();
     report.steps.push(format!("restored from {}", backup.display()));
     if let Some(damage) = source.view()?.and_then(|view| view.losing_damage().copied()) {
         report.notes.push(format!("the backup is damaged: {damage}"));
     }
-    let target = if path.exists() {
-        Target::existing(path, request.write.even_if_in_use)?
-    } else {
-        Target::output(path, false, false)?
-    };
-    let same = backup.canonicalize().unwrap_or_else(|_| backup.clone());
-    if !backups(path)?.contains(&same) {
+    if !is_ours {
         refuse_other_kind(&target, &source)?;
     }
     let kept = target.replace(
-        |file| copy_whole(&backup, file),
-        |file| match Source::from_file(path, file).and_then(|source| source.variables()) {
+        |new| copy_sparse(&mut file, new, 0),
+        |new| match Source::from_file(path, new).and_then(|source| source.variables()) {
             Ok(read) if read == variables => Ok(()),
+            Err(error @ Error::File { .. }) => Err(error),
             _ => Err(Error::Verify { path: path.clone() }),
         },
     )?;
@@ -170,14 +169,65 @@ pub fn restore(request: &RestoreRequest) -> Result<VarsChange, Error> {
     })
 }
 
+/// The file that comes back.
+struct Backup {
+    path: PathBuf,
+    file: File,
+    /// Whether it was kept of the file that it is to replace.
+    is_ours: bool,
+}
+
+impl Backup {
+    /// The one that was named, or the newest that was kept of the file. What bears a backup's name and is a link, or
+    /// belongs to another user than the file, was not made by us: who may write to the folder put it there.
+    fn find(target: &Replace, path: &Path, named: Option<&Path>) -> Result<Self, Error> {
+        let (place, owner_uid) = (target.place(), target.owner_uid());
+        let own = match named {
+            None => Some(
+                backup::list(place, owner_uid)?
+                    .pop()
+                    .ok_or_else(|| Error::NoBackup { path: path.into() })?,
+            ),
+            Some(named) => own_name(place, named),
+        };
+        if let Some(name) = own {
+            return Ok(Self {
+                file: backup::open(place, &name, owner_uid)?,
+                path: named.map_or_else(|| place.folder().join(&name), Path::to_path_buf),
+                is_ours: true,
+            });
+        }
+        let path = named.unwrap_or(path).to_path_buf();
+        let file = source::open(&path).map_err(|source| Error::File {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Self {
+            path,
+            file,
+            is_ours: false,
+        })
+    }
+}
+
+/// The name of a file that lies beside the one at `place` and has the name of its backups.
+fn own_name(place: &Place, named: &Path) -> Option<OsString> {
+    let name = named
+        .file_name()
+        .filter(|name| backup::is_named_so(place, name))?;
+    let folder = Place::at(named).ok()?;
+    (folder.folder().identify().ok()? == place.folder().identify().ok()?).then(|| name.to_owned())
+}
+
 /// A backup that flashmoor made of this very file may be of another layout: converting replaced it. Any other
 /// file must be of the kind that the guest is set up for.
-fn refuse_other_kind(target: &Target, backup: &Source) -> Result<(), Error> {
+fn refuse_other_kind(target: &Replace, backup: &Source) -> Result<(), Error> {
     let Some(old) = target.old().and_then(|old| old.try_clone().ok()) else {
         return Ok(());
     };
     // What cannot be read any more has no kind.
-    let Ok(present) = Source::from_file(target.path(), &mut { old }) else {
+    let Ok(present) = Source::from_file(&target.path(), &mut { old }) else {
         return Ok(());
     };
     let (is, was) = (present.kind()?, backup.kind()?);
@@ -185,12 +235,8 @@ fn refuse_other_kind(target: &Target, backup: &Source) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::OtherBackup {
-        path: target.path().to_path_buf(),
+        path: target.path(),
         backup: backup.path.clone(),
         why: format!("it is {was}, and the file is {is}"),
     })
-}
-
-fn copy_whole(from: &Path, to: &mut File) -> io::Result<()> {
-    copy_sparse(&mut source::open(from)?, to, 0)
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use fm_files::{Replace, copy_sparse};
 use fm_formats::image::Layout;
 use fm_formats::varstore::{Checks, Format, Geometry, VarStore, Variable, Writer};
 
@@ -11,7 +12,7 @@ use super::Error;
 use super::document::VarsChange;
 use super::json::{self, Digests};
 use super::qcow2::{self, Qcow2};
-use super::replace::{Target, copy_sparse};
+use super::replace;
 use super::source::{self, Content, Source};
 
 /// What a change did.
@@ -24,7 +25,7 @@ pub(super) struct Report {
 /// A file that is being changed: held, read, its variables in hand.
 #[derive(Debug)]
 pub(super) struct Edit {
-    target: Target,
+    target: Replace,
     pub(super) source: Source,
     pub(super) variables: Vec<Variable>,
     /// Of JSON: who may change which of them.
@@ -33,7 +34,7 @@ pub(super) struct Edit {
 
 impl Edit {
     pub(super) fn open(path: &Path, even_if_in_use: bool) -> Result<Self, Error> {
-        let target = Target::existing(path, even_if_in_use)?;
+        let target = replace::existing(path, even_if_in_use)?;
         let mut file = match target.old() {
             Some(old) => old.try_clone(),
             None => source::open(path),
@@ -174,13 +175,13 @@ pub(super) enum Tail {
 }
 
 pub(super) fn write_flash(
-    target: Target,
+    target: Replace,
     image: &Image,
     layout: Option<Layout>,
     variables: &[Variable],
     report: Report,
 ) -> Result<VarsChange, Error> {
-    let path = target.path().to_path_buf();
+    let path = target.path();
     let old = match (&image.tail, target.old()) {
         (Tail::Kept, Some(old)) => Some(old.try_clone().map_err(|source| Error::File {
             action: "read",
@@ -241,6 +242,8 @@ fn pack(path: &Path, image: &Image, qcow2: Qcow2, old: Option<&File>) -> Result<
 fn verify(path: &Path, file: &mut File, meant: &[Variable]) -> Result<(), Error> {
     match reads_as(path, file, meant) {
         Ok(true) => Ok(()),
+        // The disk's error is no fault of what was written.
+        Err(error @ Error::File { .. }) => Err(error),
         Ok(false) | Err(_) => Err(Error::Verify {
             path: path.to_path_buf(),
         }),
@@ -254,13 +257,13 @@ fn reads_as(path: &Path, file: &mut File, meant: &[Variable]) -> Result<bool, Er
 }
 
 pub(super) fn write_json(
-    target: Target,
+    target: Replace,
     variables: &[Variable],
     digests: &Digests,
     mut report: Report,
 ) -> Result<VarsChange, Error> {
     report.notes.extend(variables.iter().flat_map(json_losses));
-    let path = target.path().to_path_buf();
+    let path = target.path();
     let text = json::write(&path, variables, digests)?;
     // What JSON has no place for is noted above; the rest must be there.
     let meant: Vec<_> = variables
@@ -295,4 +298,19 @@ fn json_losses(variable: &Variable) -> Vec<String> {
         ));
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_fails_while_it_is_read_back_is_told_and_not_taken_for_our_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vars.fd");
+        let mut unreadable = File::create(&path).unwrap();
+        let error = verify(&path, &mut unreadable, &[]).unwrap_err();
+        assert!(matches!(error, Error::File { action: "read", .. }), "{error}");
+        assert_eq!(fm_remedy::Failure::class(&error), fm_remedy::Class::Failed);
+    }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use fm_check as check;
 use fm_check::{Options, Request, SideSpec};
+use fm_files::output;
 use fm_judge::Confidential;
 use fm_judge::Outcome;
-use fm_files::output;
 
 use super::{Context, Result, Status};
 use crate::render::check as render;

@@ -191,7 +191,7 @@ impl After {
         bound(context, self.timeout, 0);
         match context
             .store()
-            .and_then(|store| guard::after(&store, remedy::WORDING))
+            .and_then(|store| Ok(guard::after(&store, remedy::WORDING)?))
         {
             Ok(after) => context.output.document(&after, render::drift),
             Err(error) => {

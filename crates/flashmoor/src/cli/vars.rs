@@ -12,10 +12,9 @@ use clap::{Args, Subcommand};
 use fm_remedy::Remedy;
 
 use crate::Error;
-use fm_variables::{Selection, VarsChange, Write};
+use fm_variables::{Selection, Write};
 
 use super::{Context, Result, Status};
-use crate::render;
 use changed::changed;
 
 /// Read UEFI variables of any guest; change, convert and mend those of guests that are off

@@ -1,7 +1,7 @@
 //! Remedies as the command line tells them: the advice, and the commands and options that carry it out.
 
-use fm_judge::Evidence;
 use fm_check::Wording;
+use fm_judge::Evidence;
 use fm_remedy::{Action, ConvertTarget, DomainSubject, Input, PaddedSize, PieceKey, Remedy, Setting};
 
 /// How the command line words what the judge gives as data.

@@ -174,19 +174,11 @@ impl Place {
     }
 
     fn write(&self, text: &str) -> Result<()> {
-        let failed = |source| Error::File {
-            action: "write",
-            path: self.path.clone(),
-            source,
-        };
         if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
+            fm_files::create_folders(folder)?;
         }
-        // No package manager reads a name with this ending: a half-written file is never seen.
-        let fresh = self.path.with_extension("flashmoor-new");
-        fs::write(&fresh, text)
-            .and_then(|()| fs::rename(&fresh, &self.path))
-            .map_err(failed)
+        // No package manager reads a name that starts with a dot: a half-written file is never seen.
+        Ok(fm_files::Place::at(&self.path)?.write(text.as_bytes(), 0o644)?)
     }
 }
 
@@ -222,6 +214,8 @@ fn word(path: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const APT: &str = "etc/apt/apt.conf.d/50flashmoor";
@@ -287,6 +281,18 @@ mod tests {
             !uninstall(root.path()).unwrap().hooks[0].installed,
             "again changes nothing"
         );
+    }
+
+    #[test]
+    fn nobody_but_the_owner_may_write_to_a_hook_whatever_the_umask() {
+        let root = system();
+        let umask = rustix::process::umask(rustix::fs::Mode::empty());
+        install(&request(root.path())).unwrap();
+        rustix::process::umask(umask);
+        for path in [root.path().join(APT), root.path().join("etc/apt/apt.conf.d")] {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o022, 0, "{}", path.display());
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! store is a template that firmware also boots with, should the guest's own file ever be lost.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use fm_files::{NewFile, Place};
 use fm_formats::Sha256;
 use fm_formats::image::Layout;
 use fm_formats::varstore::Writer;
@@ -40,9 +41,6 @@ pub(crate) fn bytes(vars_bytes: u64) -> Option<Vec<u8>> {
     (vars_bytes <= fm_store::MAX_FLASH_BYTES).then(|| empty_store(vars_bytes).unwrap_or_else(zeros))
 }
 
-/// How the names of unfinished ones begin.
-pub(crate) const UNFINISHED: &str = ".blank-";
-
 /// A file of `vars_bytes` for libvirt to copy.
 pub(crate) fn template(store: &Store, vars_bytes: u64) -> Result<PathBuf> {
     let folder = store.path().join(FOLDER);
@@ -53,18 +51,13 @@ pub(crate) fn template(store: &Store, vars_bytes: u64) -> Result<PathBuf> {
     }
     let failed = |source| crate::Error::file("write", &path, source);
     fs::create_dir_all(&folder).map_err(failed)?;
-    let mut fresh = tempfile::Builder::new()
-        .prefix(UNFINISHED)
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(&folder)
-        .map_err(failed)?;
+    let new = NewFile::create(&Place::at(&path)?)?;
     match bytes {
-        Some(bytes) => fresh.write_all(&bytes),
-        None => fresh.as_file().set_len(vars_bytes),
+        Some(bytes) => new.write_all(&bytes)?,
+        None => new.file().set_len(vars_bytes).map_err(failed)?,
     }
-    .and_then(|()| fresh.as_file().sync_all())
-    .map_err(failed)?;
-    fresh.persist(&path).map_err(|error| failed(error.error))?;
+    new.set_mode(0o644)?;
+    new.place_over()?;
     Ok(path)
 }
 
@@ -74,7 +67,7 @@ pub(super) fn is_leftover(vars: &Path, identity: &Identity) -> bool {
     let (Some(vars_bytes), Some(own)) = (identity.vars_bytes, &identity.vars_template) else {
         return false;
     };
-    vars_bytes <= fm_store::IMAGE_LIMIT_BYTES
+    vars_bytes <= fm_store::MAX_FLASH_BYTES
         && holds_blank(vars, vars_bytes)
         && bytes(vars_bytes).is_some_and(|blank| Sha256::of(&blank) != *own)
 }

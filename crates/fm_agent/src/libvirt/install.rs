@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use fm_files::{NewFile, Place};
+
 use super::{Policy, confine, hook, wakeup};
 use crate::Result;
 
@@ -310,21 +312,15 @@ fn put(path: &Path, text: &str, mode: u32, files: &mut Vec<PathBuf>) -> Result<(
     {
         return Ok(());
     }
-    let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder).map_err(failed)?;
-    let fresh = tempfile::Builder::new()
-        .prefix(".flashmoor-")
-        .permissions(fs::Permissions::from_mode(mode))
-        .tempfile_in(folder)
-        .map_err(failed)?;
-    fs::write(fresh.path(), text).map_err(failed)?;
+    fm_files::create_folders(path.parent().unwrap_or(path))?;
+    let new = NewFile::create(&Place::at(path)?)?;
+    new.write_all(text.as_bytes())?;
     // The process's umask must not decide whether libvirt may run it.
-    fs::set_permissions(fresh.path(), fs::Permissions::from_mode(mode)).map_err(failed)?;
+    new.set_mode(mode)?;
     if let Some(modified) = old.and_then(|old| old.modified().ok()) {
-        fresh.as_file().set_modified(modified).map_err(failed)?;
+        new.file().set_modified(modified).map_err(failed)?;
     }
-    fresh.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    Ok(new.place_over()?)
 }
 
 /// An absolute path that is one word to the shell, to systemd and to AppArmor.

@@ -7,33 +7,23 @@ use std::time::Duration;
 
 use fm_store::Store;
 
-use super::{FOLDER, blank, hook};
+use super::{FOLDER, hook};
 use crate::Result;
-use fm_files::digest_cache;
 
 /// Removes placeholders that are older than `age` and that nothing names, and marks and unfinished files of that
 /// age. Returns the landings that went.
 pub(crate) fn forget_stale_landings(store: &Store, age: Duration) -> Result<Vec<String>> {
     let folder = store.path().join(FOLDER);
-    for (folder, prefix) in [
-        (store.path().join(hook::ARRIVING), ""),
-        (folder.clone(), blank::UNFINISHED),
-        (folder.clone(), digest_cache::UNFINISHED),
-    ] {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let is_meant = entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.starts_with(prefix));
+    let arriving = store.path().join(hook::ARRIVING);
+    for folder in [&arriving, &folder] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let is_meant = *folder == arriving || fm_files::is_unfinished(&entry.file_name());
             if is_meant && is_old(&entry.path(), age) {
                 // Another may have been faster.
                 let _ = fs::remove_file(entry.path());
             }
         }
     }
-<<<<<<<< HEAD:crates/fm_agent/src/libvirt/never_came.rs
-    Ok(fm_store::verbs::forget_placeholders(store, age)?)
-========
     for entry in fs::read_dir(store.path().join(hook::BLANK_VARS))
         .into_iter()
         .flatten()
@@ -44,8 +34,7 @@ pub(crate) fn forget_stale_landings(store: &Store, age: Duration) -> Result<Vec<
             let _ = fs::remove_file(entry.path());
         }
     }
-    fm_store::verbs::forget_placeholders(store, age)
->>>>>>>> hook:crates/fm_agent/src/libvirt/stale_landings.rs
+    Ok(fm_store::verbs::forget_placeholders(store, age)?)
 }
 
 fn is_old(path: &Path, age: Duration) -> bool {
@@ -59,6 +48,7 @@ mod tests {
     use fm_formats::Sha256;
     use fm_store::NewLanding;
 
+    use super::super::blank;
     use super::*;
 
     #[test]
@@ -79,11 +69,11 @@ mod tests {
         let arriving = folder.path().join(hook::ARRIVING);
         fs::create_dir_all(&arriving).unwrap();
         let ours = folder.path().join(FOLDER);
-        let left = [arriving.join("u1"), ours.join(".blank-x"), ours.join(".book-x")];
+        let left = [arriving.join("u1"), ours.join(".x.flashmoor-new-1")];
+        let blank = blank::template(&store, 4096).unwrap();
         for path in &left {
             fs::write(path, "").unwrap();
         }
-        let blank = blank::template(&store, 4096).unwrap();
         let hour = Duration::from_secs(3600);
         assert!(forget_stale_landings(&store, hour).unwrap().is_empty());
         assert!(left.iter().all(|path| path.exists()));

@@ -16,7 +16,6 @@ use super::Hook;
 use super::confine;
 use super::install::{BESIDE_HOOK, FOLDER_HOOK, PLAIN_HOOK, UNIT, calls_ours, is_ours};
 use crate::Result;
-use fm_libvirt::virsh::{Info, Virsh};
 
 /// `flashmoor/libvirt-status/1`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

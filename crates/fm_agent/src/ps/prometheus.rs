@@ -1,8 +1,9 @@
 //! The textfile-collector form: what node_exporter reads from a folder.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::Path;
+
+use fm_files::Place;
 
 use super::{Ps, PsGuest};
 
@@ -79,24 +80,13 @@ pub fn text(ps: &Ps) -> String {
 /// # Errors
 /// [`crate::Error::File`].
 pub fn write(ps: &Ps, path: &Path) -> crate::Result<()> {
-    let failed = |source: io::Error| crate::Error::File {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    };
-    // the collector reads `*.prom` only: the new file must not look like one before it is whole
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let new = path.with_file_name(name);
-    let written = std::fs::File::create(&new).and_then(|mut file| {
-        file.write_all(text(ps).as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)
-    });
-    if written.is_err() {
-        let _ = std::fs::remove_file(&new);
-    }
-    written.map_err(failed)
+    // The collector reads `*.prom` only, and the new file's name has another end. Whoever owns the folder can neither
+    // foresee that name nor have us write through a link.
+    let written = Place::at(path).and_then(|place| place.write(text(ps).as_bytes(), 0o644));
+    written.map_err(|error| {
+        let (_, _, source) = error.into_parts();
+        crate::Error::file("write", path, source)
+    })
 }
 
 fn family(text: &mut String, name: &str, help: &str, samples: impl Iterator<Item = (String, u64)>) {
@@ -189,6 +179,12 @@ mod tests {
         write(&sample(), &path).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text(&sample()));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        let secret = dir.path().join("secret");
+        std::fs::write(&secret, "of root alone").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&secret, &path).unwrap();
+        write(&sample(), &path).unwrap();
+        assert_eq!(std::fs::read(&secret).unwrap(), b"of root alone");
         let error = write(&sample(), &dir.path().join("none/x.prom")).unwrap_err();
         assert!(error.to_string().starts_with("cannot write "), "{error}");
     }

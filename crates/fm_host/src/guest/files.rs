@@ -11,7 +11,7 @@ use zerocopy::big_endian::U64;
 use crate::cmdline::{CommandLine, FlashArgument};
 use crate::memory::{GuestMemory, RamBlock, volume_is_nv};
 use crate::process::{Identity, OpenFile, Process, Root};
-use crate::regular::open_regular;
+use fm_files::open_regular;
 
 /// The format of a flash unit's file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::regular::regular;
+use fm_files::regular;
 
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 /// The kernel asks to try again while somebody renames folders on the way.
@@ -60,7 +60,7 @@ impl Root {
     /// Opens the file that `path` leads to, if it is a regular one.
     ///
     /// # Errors
-    /// As [`crate::open_regular`].
+    /// As [`fm_files::open_regular`].
     pub fn open(&self, path: &Path) -> io::Result<File> {
         regular(&self.place(path)?)
     }

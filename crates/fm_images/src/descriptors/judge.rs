@@ -205,7 +205,7 @@ fn chip_size(variables: bool, found: &InspectDocument) -> Option<(Layout, u64)> 
 /// The magic of Microsoft's IGVM format (`IGVM_FIXED_HEADER`).
 fn igvm_against(file: &Path) -> Option<Problem> {
     let name = file.display();
-    let mut opened = match fm_host::open_regular(file) {
+    let mut opened = match fm_files::open_regular(file) {
         Ok(opened) => opened,
         Err(error) => return Some(problem("unreadable", format!("cannot read {name}: {error}"))),
     };

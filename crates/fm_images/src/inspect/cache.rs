@@ -5,12 +5,13 @@
 //! any number of processes may read, write and clear out at once.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use fm_files::{NewFile, Place};
 use fm_formats::Sha256;
 use rustix::fs::OFlags;
 
@@ -89,7 +90,7 @@ impl Cache {
     }
 
     /// By which key large files were found, as long as they stay the same.
-    pub(super) fn book(&self) -> PathBuf {
+    pub(super) fn files(&self) -> PathBuf {
         self.folder.join("files")
     }
 
@@ -109,11 +110,11 @@ impl Cache {
             return None;
         }
         let body = serde_json::to_vec(found).ok()?;
-        let mut entry = tempfile::NamedTempFile::new_in(&self.folder).ok()?;
+        let entry = NewFile::create(&Place::at(&self.folder.join(key)).ok()?).ok()?;
         entry.write_all(head(&body)?.as_bytes()).ok()?;
         entry.write_all(b"\n").ok()?;
         entry.write_all(&body).ok()?;
-        entry.persist(self.folder.join(key)).ok()?;
+        entry.place_in_cache().ok()?;
         self.clear_out(MOST_ENTRIES, MOST_BYTES)
     }
 

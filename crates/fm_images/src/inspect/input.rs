@@ -70,7 +70,7 @@ pub(super) fn too_large(path: &Path, len_bytes: u64) -> InspectDocument {
 }
 
 pub(super) fn open(path: &Path) -> Result<File> {
-    fm_host::open_regular(path).map_err(|source| read_error(path, source))
+    fm_files::open_regular(path).map_err(|source| read_error(path, source))
 }
 
 fn read_error(path: &Path, source: std::io::Error) -> Error {

@@ -371,9 +371,7 @@ pub fn read(path: &Path) -> Result<Atlas> {
 fn write(path: &Path, atlas: &Atlas) -> Result<()> {
     let text =
         serde_json::to_string_pretty(atlas).map_err(|error| Error::file("write", path, error.into()))?;
-    let fresh = path.with_extension("json.new");
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
-        .and_then(|()| fs::write(&fresh, text + "\n"))
-        .and_then(|()| fs::rename(&fresh, path))
-        .map_err(|source| Error::file("write", path, source))
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fm_files::create_folders(folder.unwrap_or(Path::new(".")))?;
+    Ok(fm_files::Place::at(path)?.write((text + "\n").as_bytes(), 0o644)?)
 }

@@ -3,9 +3,9 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use crate::{MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Store};
 use fm_formats::Reader;
 use fm_formats::volume::VolumeHeader;
-use crate::{MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
 

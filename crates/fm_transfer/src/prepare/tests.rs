@@ -203,3 +203,47 @@ fn a_vars_path_that_cannot_be_made_leaves_no_landing_behind() {
     prepare(&place.store, &request).unwrap_err();
     assert_eq!(place.store.landings().unwrap(), []);
 }
+
+/// Another process that has a file open for writing, as a QEMU that waits for its guest.
+struct Holder(std::process::Child);
+
+impl Holder {
+    fn of(path: &std::path::Path) -> Self {
+        let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let mut sleep = std::process::Command::new("sleep");
+        Self(sleep.arg("60").stdin(file).spawn().unwrap())
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn asked_again_while_qemu_waits_the_file_that_it_has_stays_in_its_place() {
+    let place = Place::new();
+    prepare(&place.store, &place.request(false)).unwrap();
+    let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(place.vars()).unwrap());
+    let before = inode();
+    let _qemu = Holder::of(&place.vars());
+    for replace in [false, true] {
+        prepare(&place.store, &place.request(replace)).unwrap();
+        assert_eq!(inode(), before);
+    }
+}
+
+#[test]
+fn the_variables_of_a_running_guest_are_not_replaced_even_when_asked() {
+    let place = Place::new();
+    fs::write(place.vars(), vec![7; 4096]).unwrap();
+    let _qemu = Holder::of(&place.vars());
+    assert!(matches!(
+        place.refused(&place.request(true)),
+        Error::OpenForWriting { .. }
+    ));
+    assert_eq!(fs::read(place.vars()).unwrap(), vec![7; 4096]);
+    assert_eq!(place.store.landings().unwrap(), [], "nothing was made");
+}

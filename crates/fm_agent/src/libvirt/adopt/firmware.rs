@@ -8,10 +8,10 @@ use fm_formats::Sha256;
 use fm_libvirt::{Domain, DomainInfo};
 use fm_store::Store;
 
-use crate::libvirt::Error;
-use fm_check::next_boot_code::digest_at;
 use crate::Result;
 use crate::capture;
+use crate::libvirt::Error;
+use fm_check::next_boot_code::digest_at;
 use fm_saved as saved;
 
 /// The firmware of a domain.
@@ -97,7 +97,7 @@ fn vars_bytes(domain: &Domain) -> Option<u64> {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let failed = |source| crate::Error::file("read", path, source);
     let len = path.metadata().map_err(failed)?.len();
-    if len > fm_store::IMAGE_LIMIT_BYTES {
+    if len > fm_store::MAX_FLASH_BYTES {
         return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
     }
     fs::read(path).map_err(failed)

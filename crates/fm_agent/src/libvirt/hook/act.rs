@@ -182,7 +182,7 @@ fn check(store: &Path, path: &Path, digest: &fm_formats::Sha256) -> Result<()> {
 fn read(path: &Path) -> Result<Vec<u8>> {
     let failed = |source| crate::Error::file("read", path, source);
     let file = path.metadata().map_err(failed)?;
-    if !file.is_file() || file.len() > fm_store::IMAGE_LIMIT_BYTES {
+    if !file.is_file() || file.len() > fm_store::MAX_FLASH_BYTES {
         return Err(failed(std::io::ErrorKind::InvalidInput.into()));
     }
     fs::read(path).map_err(failed)

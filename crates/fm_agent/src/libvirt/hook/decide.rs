@@ -319,7 +319,7 @@ fn missing_vars(domain: &Domain, identity: &Identity, facts: &ArrivalFacts) -> R
             vars_bytes,
         }),
         VarsState::Present { .. } | VarsState::Qcow2 => Ok(None),
-        VarsState::Absent | VarsState::Leftover if vars_bytes > fm_store::IMAGE_LIMIT_BYTES => {
+        VarsState::Absent | VarsState::Leftover if vars_bytes > fm_store::MAX_FLASH_BYTES => {
             Err(Reason::VarsTooLarge {
                 domain: domain.name.clone(),
                 vars_bytes,

@@ -8,10 +8,10 @@ use fm_store::Store;
 
 use super::Call;
 use super::marks::{self, definition, is_arriving, mark};
-use fm_files::digest_cache;
 use crate::libvirt::adopt::is_qcow2;
 use crate::libvirt::{FOLDER, blank};
 use fm_check::next_boot_code::digest_at;
+use fm_files::digest_cache;
 
 /// What a call is about, with what is known of it.
 #[derive(Debug)]

@@ -68,7 +68,7 @@ fn an_arrival_gets_what_is_missing_and_is_refused_only_where_nothing_fits() {
     let broken = || {
         Err(crate::Error::Usage {
             message: "no store".into(),
-            remedy: String::new(),
+            remedy: "".into(),
         })
     };
     let here = VarsState::Present { len_bytes: 512 };

@@ -21,7 +21,10 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 }
 
 /// The same for a place that was found, and not opened, with `O_PATH`.
-pub(crate) fn regular(place: &OwnedFd) -> io::Result<File> {
+///
+/// # Errors
+/// As [`open_regular`].
+pub fn regular(place: &OwnedFd) -> io::Result<File> {
     let what = match FileType::from_raw_mode(rustix::fs::fstat(place)?.st_mode) {
         FileType::RegularFile => {
             // this very file, wherever its path leads by now

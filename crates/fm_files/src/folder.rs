@@ -1,49 +1,65 @@
-//! One folder, held open: every file operation of the store goes through here, relative to it.
-//!
-//! Nothing below a [`Dir`] is ever reached through a symbolic link, so whoever may write to one folder
-//! cannot lead the store to another. Files appear under their final name only when they are on disk.
+//! One folder, held open: every operation on what lies in it is relative to it and follows no link.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fm_formats::Sha256;
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use sha2::Digest as _;
 
 use crate::fault::step;
-use crate::{Error, Result};
+use crate::{Error, Identity, Result, read_file_bounded};
+
+/// Makes a folder and those that it lies in, writable by their owner alone whatever the umask.
+///
+/// # Errors
+/// If the system refuses.
+pub fn create_folders(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .map_err(|error| Error::io("create", path, error))
+}
 
 /// Zero runs of this length stay holes, so that a padded 64 MiB image takes what it holds.
 const HOLE_BYTES: usize = 64 * 1024;
 
 /// An open folder, and its path for messages.
-#[derive(Debug)]
-pub(crate) struct Dir {
-    fd: OwnedFd,
+///
+/// Nothing below it is ever reached through a symbolic link, so whoever may write to one folder cannot lead us to
+/// another.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    pub(crate) fd: Arc<OwnedFd>,
     path: PathBuf,
 }
 
 /// One entry of a folder.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) name: OsString,
-    pub(crate) is_folder: bool,
+pub struct Entry {
+    /// Its name.
+    pub name: OsString,
+    /// Whether it is a folder itself.
+    pub is_folder: bool,
 }
 
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC).union(OFlags::RDONLY);
 
-impl Dir {
+impl Folder {
     /// Opens the folder that the user named; links on the way to it are the user's own affair.
     /// Nothing if it does not exist.
-    pub(crate) fn open(path: &Path) -> Result<Option<Self>> {
+    pub fn open(path: &Path) -> Result<Option<Self>> {
         match fs::open(path, FOLDER, Mode::empty()) {
             Ok(fd) => Ok(Some(Self {
-                fd,
+                fd: Arc::new(fd),
                 path: path.to_owned(),
             })),
             Err(Errno::NOENT) => Ok(None),
@@ -51,15 +67,36 @@ impl Dir {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Opens a folder on whose path there is no link: one that was put there since the path was resolved is refused.
+    pub fn open_resolved(path: &Path) -> Result<Self> {
+        let how = ResolveFlags::NO_SYMLINKS;
+        let opened = match fs::openat2(fs::CWD, path, FOLDER, Mode::empty(), how) {
+            // Kernels before 5.6, and sandboxes that do not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => fs::open(path, FOLDER | OFlags::NOFOLLOW, Mode::empty()),
+            opened => opened,
+        };
+        let fd = opened.map_err(|errno| failed("open", path.to_owned(), errno))?;
+        Ok(Self {
+            fd: Arc::new(fd),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Its path, as it was opened.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
-    pub(crate) fn join(&self, name: impl AsRef<OsStr>) -> PathBuf {
+    /// The path of an entry, for messages.
+    pub fn join(&self, name: impl AsRef<OsStr>) -> PathBuf {
+        if self.path == Path::new(".") {
+            return PathBuf::from(name.as_ref());
+        }
         self.path.join(name.as_ref())
     }
 
-    fn error<T>(&self, action: &'static str, name: &OsStr, result: io::Result<T>) -> Result<T> {
+    pub(crate) fn error<T>(&self, action: &'static str, name: &OsStr, result: io::Result<T>) -> Result<T> {
         result.map_err(|source| Error::Io {
             action,
             path: self.path.join(name),
@@ -68,11 +105,11 @@ impl Dir {
     }
 
     /// A folder in this one; nothing if it does not exist.
-    pub(crate) fn sub(&self, name: impl AsRef<OsStr>) -> Result<Option<Self>> {
+    pub fn sub(&self, name: impl AsRef<OsStr>) -> Result<Option<Self>> {
         let name = name.as_ref();
-        match fs::openat(&self.fd, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
+        match fs::openat(&*self.fd, name, FOLDER | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(fd) => Ok(Some(Self {
-                fd,
+                fd: Arc::new(fd),
                 path: self.path.join(name),
             })),
             Err(Errno::NOENT) => Ok(None),
@@ -81,67 +118,55 @@ impl Dir {
     }
 
     /// A folder in this one, made if it is not there: mode 0755 whatever the umask.
-    pub(crate) fn sub_or_create(&self, name: impl AsRef<OsStr>) -> Result<Self> {
+    pub fn sub_or_create(&self, name: impl AsRef<OsStr>) -> Result<Self> {
         let name = name.as_ref();
         if let Some(dir) = self.sub(name)? {
             return Ok(dir);
         }
         self.error("create", name, step("mkdir", name))?;
-        match fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755)) {
+        match fs::mkdirat(&*self.fd, name, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed("create", self.path.join(name), errno)),
         }
         let dir = self
             .sub(name)?
             .ok_or_else(|| failed("create", self.path.join(name), Errno::NOENT))?;
-        fs::fchmod(&dir.fd, Mode::from_raw_mode(0o755))
+        fs::fchmod(&*dir.fd, Mode::from_raw_mode(0o755))
             .map_err(|errno| failed("create", dir.path.clone(), errno))?;
         self.sync()?;
         Ok(dir)
     }
 
     /// A regular file in this folder, open for reading; nothing if it does not exist.
-    pub(crate) fn file(&self, name: impl AsRef<OsStr>) -> Result<Option<(File, u64)>> {
+    pub fn file(&self, name: impl AsRef<OsStr>) -> Result<Option<(File, u64)>> {
         let name = name.as_ref();
         // NONBLOCK: a pipe planted under a file's name must not hang us.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let fd = match fs::openat(&self.fd, name, flags, Mode::empty()) {
+        let fd = match fs::openat(&*self.fd, name, flags, Mode::empty()) {
             Ok(fd) => fd,
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(failed("open", self.path.join(name), errno)),
         };
         let stat = fs::fstat(&fd).map_err(|errno| failed("open", self.path.join(name), errno))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(Error::Invalid {
+            return Err(Error::NotRegular {
                 path: self.path.join(name),
-                why: "it is not a regular file".into(),
             });
         }
         Ok(Some((File::from(fd), u64::try_from(stat.st_size).unwrap_or(0))))
     }
 
     /// All bytes of a file that may have at most `limit_bytes`; nothing if it does not exist.
-    pub(crate) fn read(&self, name: impl AsRef<OsStr>, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
+    pub fn read(&self, name: impl AsRef<OsStr>, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
         let name = name.as_ref();
-        let Some((file, size_bytes)) = self.file(name)? else {
+        let Some((file, _)) = self.file(name)? else {
             return Ok(None);
         };
-        let mut bytes = Vec::with_capacity(usize::try_from(size_bytes.min(limit_bytes)).unwrap_or(0));
-        // One byte more than allowed, so that a file that grew meanwhile is noticed.
-        let read = file.take(limit_bytes + 1).read_to_end(&mut bytes);
-        self.error("read", name, read)?;
-        if bytes.len() as u64 > limit_bytes || size_bytes > limit_bytes {
-            return Err(Error::TooLarge {
-                what: self.path.join(name).display().to_string(),
-                size_bytes: size_bytes.max(bytes.len() as u64),
-                limit_bytes,
-            });
-        }
-        Ok(Some(bytes))
+        read_file_bounded(&file, &self.path.join(name), limit_bytes).map(Some)
     }
 
     /// Whether a regular file of that name holds exactly `bytes`.
-    pub(crate) fn holds(&self, name: impl AsRef<OsStr>, bytes: &[u8]) -> bool {
+    pub fn matches_bytes(&self, name: impl AsRef<OsStr>, bytes: &[u8]) -> bool {
         let Ok(Some((mut file, size_bytes))) = self.file(name.as_ref()) else {
             return false;
         };
@@ -160,7 +185,7 @@ impl Dir {
     }
 
     /// Digest and size of a file, read in pieces; nothing if it does not exist.
-    pub(crate) fn digest(&self, name: impl AsRef<OsStr>) -> Result<Option<(Sha256, u64)>> {
+    pub fn digest(&self, name: impl AsRef<OsStr>) -> Result<Option<(Sha256, u64)>> {
         let name = name.as_ref();
         let Some((mut file, _)) = self.file(name)? else {
             return Ok(None);
@@ -179,17 +204,22 @@ impl Dir {
     }
 
     /// What the system says of an entry, itself and not what it may link to.
-    pub(crate) fn stat(&self, name: impl AsRef<OsStr>) -> Result<Option<Stat>> {
+    pub fn stat(&self, name: impl AsRef<OsStr>) -> Result<Option<Stat>> {
         let name = name.as_ref();
-        match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match fs::statat(&*self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(failed("look at", self.path.join(name), errno)),
         }
     }
 
+    /// Which file lies under a name, itself and not what it may link to.
+    pub fn identity(&self, name: impl AsRef<OsStr>) -> Result<Option<Identity>> {
+        Ok(self.stat(name)?.map(|stat| Identity::from(&stat)))
+    }
+
     /// Writes a new file and waits until it is on disk. Zero runs become holes.
-    pub(crate) fn create(&self, name: impl AsRef<OsStr>, bytes: &[u8], mode: u32) -> Result<()> {
+    pub fn create(&self, name: impl AsRef<OsStr>, bytes: &[u8], mode: u32) -> Result<()> {
         let name = name.as_ref();
         let file = self.create_file(name, mode)?;
         self.error("write", name, write_sparse(&file, name, bytes))?;
@@ -201,7 +231,7 @@ impl Dir {
     }
 
     /// Makes a file of `size_bytes` zero bytes that takes no room, on disk when this returns.
-    pub(crate) fn create_zeros(&self, name: impl AsRef<OsStr>, size_bytes: u64, mode: u32) -> Result<()> {
+    pub fn create_zeros(&self, name: impl AsRef<OsStr>, size_bytes: u64, mode: u32) -> Result<()> {
         let name = name.as_ref();
         let file = self.create_file(name, mode)?;
         self.error("write", name, file.set_len(size_bytes))?;
@@ -212,41 +242,33 @@ impl Dir {
         )
     }
 
-    fn create_file(&self, name: &OsStr, mode: u32) -> Result<File> {
-        self.error("create", name, step("create", name))?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600))
+    pub(crate) fn create_file(&self, name: &OsStr, mode: u32) -> Result<File> {
+        let file = self.create_masked(name, 0o600)?;
+        fs::fchmod(&file, Mode::from_raw_mode(mode))
             .map_err(|errno| failed("create", self.path.join(name), errno))?;
-        fs::fchmod(&fd, Mode::from_raw_mode(mode))
+        Ok(file)
+    }
+
+    /// A new file whose mode is what the umask leaves of `mode`.
+    pub(crate) fn create_masked(&self, name: &OsStr, mode: u32) -> Result<File> {
+        self.error("create", name, step("create", name))?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = fs::openat(&*self.fd, name, flags, Mode::from_raw_mode(mode))
             .map_err(|errno| failed("create", self.path.join(name), errno))?;
         Ok(File::from(fd))
     }
 
     /// The lock file: made if need be, never truncated.
-    pub(crate) fn lock_file(&self, name: &str) -> Result<File> {
+    pub fn lock_file(&self, name: impl AsRef<OsStr>) -> Result<File> {
+        let name = name.as_ref();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600))
+        let fd = fs::openat(&*self.fd, name, flags, Mode::from_raw_mode(0o600))
             .map_err(|errno| failed("open", self.path.join(name), errno))?;
         Ok(File::from(fd))
     }
 
-    /// Moves an entry to `to` under another name, replacing a file that is there.
-    pub(crate) fn rename(&self, name: impl AsRef<OsStr>, to: &Self, new: impl AsRef<OsStr>) -> Result<()> {
-        let (name, new) = (name.as_ref(), new.as_ref());
-        to.error("publish", new, step("rename", new))?;
-        fs::renameat(&self.fd, name, &to.fd, new).map_err(|errno| failed("publish", to.path.join(new), errno))
-    }
-
-    /// Gives a file a second name in `to`.
-    pub(crate) fn link(&self, name: impl AsRef<OsStr>, to: &Self, new: impl AsRef<OsStr>) -> Result<()> {
-        let (name, new) = (name.as_ref(), new.as_ref());
-        to.error("link", new, step("link", new))?;
-        fs::linkat(&self.fd, name, &to.fd, new, AtFlags::empty())
-            .map_err(|errno| failed("link", to.path.join(new), errno))
-    }
-
     /// Removes a file or an empty folder; it may be gone already.
-    pub(crate) fn remove(&self, name: impl AsRef<OsStr>, is_folder: bool) -> Result<()> {
+    pub fn remove(&self, name: impl AsRef<OsStr>, is_folder: bool) -> Result<()> {
         let name = name.as_ref();
         self.error("remove", name, step("remove", name))?;
         let flags = if is_folder {
@@ -254,14 +276,14 @@ impl Dir {
         } else {
             AtFlags::empty()
         };
-        match fs::unlinkat(&self.fd, name, flags) {
+        match fs::unlinkat(&*self.fd, name, flags) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(failed("remove", self.path.join(name), errno)),
         }
     }
 
     /// Removes an entry and, if it is a folder, the files in it. The store has no deeper folders.
-    pub(crate) fn remove_all(&self, entry: &Entry) -> Result<()> {
+    pub fn remove_all(&self, entry: &Entry) -> Result<()> {
         if entry.is_folder
             && let Some(dir) = self.sub(&entry.name)?
         {
@@ -273,29 +295,36 @@ impl Dir {
     }
 
     /// What lies in this folder, sorted by name.
-    pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
-        let read = |errno| failed("list", self.path.clone(), errno);
+    pub fn entries(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for entry in fs::Dir::read_from(self.fd.as_fd()).map_err(read)? {
-            let entry = entry.map_err(read)?;
-            let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
-            if name.as_bytes() == b"." || name.as_bytes() == b".." {
-                continue;
-            }
+        for name in self.names()? {
             let Some(stat) = self.stat(&name)? else {
                 continue;
             };
             let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
             entries.push(Entry { name, is_folder });
         }
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
     }
 
+    /// The names of what lies in this folder, sorted.
+    pub fn names(&self) -> Result<Vec<OsString>> {
+        let read = |errno| failed("list", self.path.clone(), errno);
+        let mut names = Vec::new();
+        for entry in fs::Dir::read_from(self.fd.as_fd()).map_err(read)? {
+            let name = entry.map_err(read)?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(OsString::from_vec(name));
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     /// Waits until the names in this folder are on disk.
-    pub(crate) fn sync(&self) -> Result<()> {
+    pub fn sync(&self) -> Result<()> {
         let name = self.path.file_name().unwrap_or_default();
-        let synced = step("fsync", name).and_then(|()| Ok(fs::fsync(&self.fd)?));
+        let synced = step("fsync", name).and_then(|()| Ok(fs::fsync(&*self.fd)?));
         synced.map_err(|source| Error::Io {
             action: "write",
             path: self.path.clone(),
@@ -303,10 +332,26 @@ impl Dir {
         })
     }
 
+    /// The folder as a file of its own, to be locked.
+    pub fn as_file(&self) -> Result<File> {
+        let fd = fs::openat(&*self.fd, ".", FOLDER, Mode::empty());
+        fd.map(File::from)
+            .map_err(|errno| failed("open", self.path.clone(), errno))
+    }
+
+    /// What the system says of the folder itself.
+    pub fn status(&self) -> Result<Stat> {
+        fs::fstat(&*self.fd).map_err(|errno| failed("look at", self.path.clone(), errno))
+    }
+
+    /// Which folder it is.
+    pub fn identify(&self) -> Result<Identity> {
+        Ok(Identity::from(&self.status()?))
+    }
+
     /// Whether every user of the machine may put files here.
-    pub(crate) fn is_open_to_all(&self) -> Result<bool> {
-        let stat = fs::fstat(&self.fd).map_err(|errno| failed("look at", self.path.clone(), errno))?;
-        Ok(stat.st_mode & 0o002 != 0)
+    pub fn is_open_to_all(&self) -> Result<bool> {
+        Ok(self.status()?.st_mode & 0o002 != 0)
     }
 }
 
@@ -322,7 +367,7 @@ fn write_sparse(mut file: &File, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
     file.set_len(bytes.len() as u64)
 }
 
-fn failed(action: &'static str, path: PathBuf, errno: Errno) -> Error {
+pub(crate) fn failed(action: &'static str, path: PathBuf, errno: Errno) -> Error {
     Error::Io {
         action,
         path,

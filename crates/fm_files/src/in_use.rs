@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
 
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 
-/// QEMU locks single bytes from 100 and from 200 of an image that it has open, one for each permission
-/// (QEMU `block/file-posix.c`, `RAW_LOCK_PERM_BASE`, `RAW_LOCK_SHARED_BASE`).
-const QEMU_LOCKS: (i64, i64) = (100, 200);
+use crate::image_lock::{PERM_BASE, SHARED_BASE, query};
 
 /// Who has `file` open for writing, if anybody but this process does.
-pub(super) fn holder(file: &File) -> Option<String> {
+#[must_use]
+pub fn holder(file: &File) -> Option<String> {
     if let Some(by_proc) = writer_in_proc(file) {
         return Some(by_proc);
     }
@@ -19,18 +19,11 @@ pub(super) fn holder(file: &File) -> Option<String> {
 
 /// What is known of another process's QEMU lock on `file`. QEMU's are locks of an open file, which belong to no
 /// process: their pid reads -1, which is why rustix's query is not used.
-fn image_lock(file: &File) -> Option<String> {
-    let (start, len) = QEMU_LOCKS;
+pub(crate) fn image_lock(file: &File) -> Option<String> {
     // It also finds the locks of processes that could not have locks of open files.
-    let mut query = nix::libc::flock {
-        l_type: nix::libc::F_WRLCK as _,
-        l_whence: nix::libc::SEEK_SET as _,
-        l_start: start,
-        l_len: len,
-        l_pid: 0,
-    };
+    let mut query = query(libc::F_WRLCK, PERM_BASE, SHARED_BASE);
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut query)).ok()?;
-    if i32::from(query.l_type) == nix::libc::F_UNLCK {
+    if i32::from(query.l_type) == libc::F_UNLCK {
         return None;
     }
     Some(match query.l_pid {
