@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fm_formats::image::{Arch, CpuMode, Role};
-use fm_formats::varstore::{DamageKind, Format as StoreFormat, VarStore};
+use fm_formats::varstore::{DamageKind, Format as StoreFormat, State, VarStore};
 use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
 use fm_judge::{CodeUnit, Features, Format, Known, Soundness, StoreState, VarsUnit};
@@ -135,6 +135,9 @@ fn code_in(found: Found, len_bytes: u64, evidence: &str) -> Result<Option<CodeUn
     unit.features = features(&image.features, at("its modules and reset vector"));
     let evidence = ["the machine of its DXE core", "the machine of its PEI core"].map(at);
     arches(&mut unit, arch, image.cpu_mode.as_deref(), evidence);
+    let guids = image.modules.iter().filter_map(|module| module.guid.parse().ok());
+    let [finishes_reclaim, checks_list] = store_habits(guids, arch, at("its modules"));
+    (unit.finishes_reclaim, unit.checks_list) = (finishes_reclaim, checks_list);
     let measured: Vec<(String, Sha256)> = image
         .volumes
         .iter()
@@ -148,6 +151,36 @@ fn code_in(found: Found, len_bytes: u64, evidence: &str) -> Result<Option<CodeUn
         unit.measured = Known::new(measured, at("its volumes PEIFV and DXEFV"));
     }
     Ok(Some(unit))
+}
+
+/// `FaultTolerantWritePei` (edk2 `MdeModulePkg/Universal/FaultTolerantWritePei/FaultTolerantWritePei.inf`).
+const FTW_PEI: Guid = Guid::literal("aac33064-9ed0-4b89-a5ad-3ea767960b22");
+/// Modules that are younger than the walk over the variables in edk2 `OvmfPkg/VirtNorFlashDxe/VirtNorFlashFvb.c`,
+/// `ValidateFvHeader` (stable202402): `Hash2DxeCrypto` came to the `virt` platforms with stable202405, `CpuMmio2Dxe`
+/// with stable202408.
+const AFTER_LIST_CHECK: [Guid; 2] = [
+    Guid::literal("63e3bdcf-2ac7-4ac0-9b92-03a7541422ff"),
+    Guid::literal("fbc36d76-cf22-2584-dbd8-85ff765baef1"),
+];
+
+/// Whether a build of these modules reads an interrupted reclaim before its variables, and whether its flash driver
+/// walks the list of variables at its start. A build that is old enough to lack the modules that tell may do either.
+fn store_habits(
+    modules: impl Iterator<Item = Guid>,
+    arch: Option<Arch>,
+    evidence: String,
+) -> [Known<bool>; 2] {
+    let (mut finishes, mut young) = (false, arch == Some(Arch::Loongarch64));
+    for module in modules {
+        finishes |= module == FTW_PEI;
+        young |= AFTER_LIST_CHECK.contains(&module);
+    }
+    let checks = match arch {
+        Some(arch) if arch.is_x86() => Known::new(false, evidence.clone()),
+        Some(_) if young => Known::new(true, evidence.clone()),
+        _ => Known::default(),
+    };
+    [Known::new(finishes, evidence), checks]
 }
 
 /// Features by the names that `inspect` gives them.
@@ -256,6 +289,8 @@ fn vars_in(flash: &Flash, evidence: &str) -> Result<VarsUnit, fm_formats::Error>
         (StoreState::Good, 0)
     };
     unit.state = Known::new(state, at(&format!("offset {offset:#x}")));
+    unit.damage = Known::new(store.damage_found().to_vec(), at("its headers and variables"));
+    unit.interrupted = Known::new(store.interrupted(), at("its FTW queue, spare and main area"));
     if let Some(layout) = store.layout() {
         unit.layout = Known::new(layout, at("its volume header at offset 0x0"));
     }
@@ -269,6 +304,9 @@ fn vars_in(flash: &Flash, evidence: &str) -> Result<VarsUnit, fm_formats::Error>
         store.format() == StoreFormat::Authenticated,
         at("its store header at offset 0x48"),
     );
+    let behind = store.variables().filter(|entry| entry.state == State::Recovered);
+    unit.behind_damage = Known::new(behind.count() as u64, at("its variables"));
+    unit.list_bytes = Known::new(store.used_bytes(), at("its variables"));
     let live = || store.variables().map(|entry| entry.len_bytes);
     unit.used_bytes = Known::new(live().sum(), at("its live variables"));
     unit.largest_bytes = Known::new(live().max().unwrap_or(0), at("its live variables"));
