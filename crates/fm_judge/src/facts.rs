@@ -174,6 +174,8 @@ pub struct CodeUnit {
     pub features: Known<Features>,
     /// Whether it reads an interrupted reclaim before its variables: it has FaultTolerantWritePei.
     pub finishes_reclaim: Known<bool>,
+    /// Whether it has modules that came with edk2-stable202405 or later: several faults end before that.
+    pub is_recent: Known<bool>,
     /// Whether its flash driver walks the list of variables as it starts, and makes a new store for an odd one.
     pub checks_list: Known<bool>,
     /// What a firmware descriptor says that it can do.

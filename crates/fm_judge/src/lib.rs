@@ -41,7 +41,9 @@ mod rules;
 mod verdict;
 
 pub use effect::Effect;
-pub use facts::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Soundness, StoreState, VarsAccess, VarsUnit};
+pub use facts::{
+    Block, CodeUnit, Confidential, Facts, Firmware, Format, Soundness, StoreState, VarsAccess, VarsUnit,
+};
 pub use features::Features;
 pub use finding::{Finding, Seen};
 pub use known::{Contradiction, Fact, Known, Say};

@@ -155,10 +155,9 @@ impl fmt::Display for Damage {
                 "the variable at {offset:#x} has a name of an odd size, or with a terminator in its midst"
             ),
             DamageKind::NameEmpty => write!(f, "the variable at {offset:#x} has an empty name"),
-            DamageKind::NameUnterminated => write!(
-                f,
-                "the variable at {offset:#x} has a name without its terminator"
-            ),
+            DamageKind::NameUnterminated => {
+                write!(f, "the variable at {offset:#x} has a name without its terminator")
+            }
             DamageKind::StateImpossible => write!(
                 f,
                 "the variable at {offset:#x} has a state that edk2 never writes"

@@ -92,7 +92,11 @@ impl Interrupted {
             return Self::MainErased;
         }
         let (main, spare) = (main.all(), spare.all());
-        let same = main.iter().zip(spare).take_while(|(one, other)| one == other).count();
+        let same = main
+            .iter()
+            .zip(spare)
+            .take_while(|(one, other)| one == other)
+            .count();
         match main.get(same..) {
             None | Some([]) => Self::MainWritten,
             Some(rest) if is_erased(rest) => Self::MainHalf,

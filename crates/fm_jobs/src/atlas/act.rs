@@ -12,8 +12,8 @@ use super::files::Files;
 use super::plan::{Act, Step};
 use super::programs::{self, Program};
 use super::{
-    Change, Image, Observation, Reached, Request, Side, VarsAccess, boot, convert, late, migrate, overwrite, stores,
-    twice,
+    Change, Image, Observation, Reached, Request, Side, VarsAccess, boot, convert, late, migrate, overwrite,
+    stores, twice,
 };
 use crate::{Error, Result};
 

@@ -107,7 +107,8 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
             let cold = verdict.phase(Phase::ColdBoot);
             // Where nobody foretells what a build does, it says so: `unknown` is no disagreement.
             if cold.outcome() != Outcome::Unknown {
-                let works = seen <= Effect::FirstBootLost || (seen == Effect::Volatile && source_side.vars_access.is_some());
+                let works = seen <= Effect::FirstBootLost
+                    || (seen == Effect::Volatile && source_side.vars_access.is_some());
                 wrong.extend(expect(&verdict, Phase::ColdBoot, works));
                 if cold.effect() != Some(seen) {
                     let foretold = cold.effect().map_or("nothing", Effect::name);

@@ -133,7 +133,9 @@ fn interrupted(change: Change, layout: Layout) -> Vec<u8> {
     }
     let compacted = fresh(layout, 0..COUNT + 1);
     let whole = change != Change::SpareHalf;
-    let spare = compacted.get(..if whole { main_len } else { CUT }).unwrap_or_default();
+    let spare = compacted
+        .get(..if whole { main_len } else { CUT })
+        .unwrap_or_default();
     put(&mut volume, spare_at, spare);
     let main = match change {
         Change::SpareMainErased => vec![0xff; main_len],
@@ -229,8 +231,8 @@ fn put(bytes: &mut [u8], at: usize, new: &[u8]) {
 fn seal(volume: &mut [u8]) {
     put(volume, 0x32, &[0, 0]);
     let header = volume.get(..0x48).unwrap_or_default();
-    let sum = header
-        .chunks_exact(2)
-        .fold(0u16, |sum, pair| sum.wrapping_add(u16::from_le_bytes([pair[0], pair[1]])));
+    let sum = header.chunks_exact(2).fold(0u16, |sum, pair| {
+        sum.wrapping_add(u16::from_le_bytes([pair[0], pair[1]]))
+    });
     put(volume, 0x32, &sum.wrapping_neg().to_le_bytes());
 }

@@ -25,7 +25,12 @@ pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen>
     let before = read(&vars)?;
     let held = recoverable(&before);
     let last = stores::name(stores::COUNT - 1);
-    let first = boot(&machine, &folder.join("first"), NAME, &[(&last, &stores::GUID.to_string())])?;
+    let first = boot(
+        &machine,
+        &folder.join("first"),
+        NAME,
+        &[(&last, &stores::GUID.to_string())],
+    )?;
     let first_file = read(&vars)?;
     let second = boot(
         &machine,
@@ -96,7 +101,9 @@ fn boot(machine: &Machine, dir: &Path, set: &str, ask: &[(&str, &str)]) -> Resul
     if reached == Reached::Shell {
         guest.boot_to_shell().map_err(lab)?;
         for (name, guid) in ask {
-            let said = guest.shell(&format!("dmpstore {name} -guid {guid}")).map_err(lab)?;
+            let said = guest
+                .shell(&format!("dmpstore {name} -guid {guid}"))
+                .map_err(lab)?;
             answers.push(said.contains("DataSize") || said.contains("Variable NV"));
         }
         guest
@@ -125,7 +132,11 @@ fn visible(bytes: &[u8]) -> u32 {
 
 /// Whether firmware sees a variable of that name there.
 fn is_visible(bytes: &[u8], name: &str) -> bool {
-    main(bytes).is_some_and(|store| store.found_by_firmware().any(|entry| entry.name.to_string() == name))
+    main(bytes).is_some_and(|store| {
+        store
+            .found_by_firmware()
+            .any(|entry| entry.name.to_string() == name)
+    })
 }
 
 fn main(bytes: &[u8]) -> Option<VarStore<'_>> {

@@ -136,8 +136,8 @@ fn code_in(found: Found, len_bytes: u64, evidence: &str) -> Result<Option<CodeUn
     let evidence = ["the machine of its DXE core", "the machine of its PEI core"].map(at);
     arches(&mut unit, arch, image.cpu_mode.as_deref(), evidence);
     let guids = image.modules.iter().filter_map(|module| module.guid.parse().ok());
-    let [finishes_reclaim, checks_list] = store_habits(guids, arch, at("its modules"));
-    (unit.finishes_reclaim, unit.checks_list) = (finishes_reclaim, checks_list);
+    let [finishes_reclaim, checks_list, is_recent] = habits(guids, arch, at("its modules"));
+    (unit.finishes_reclaim, unit.checks_list, unit.is_recent) = (finishes_reclaim, checks_list, is_recent);
     let measured: Vec<(String, Sha256)> = image
         .volumes
         .iter()
@@ -163,13 +163,11 @@ const AFTER_LIST_CHECK: [Guid; 2] = [
     Guid::literal("fbc36d76-cf22-2584-dbd8-85ff765baef1"),
 ];
 
-/// Whether a build of these modules reads an interrupted reclaim before its variables, and whether its flash driver
-/// walks the list of variables at its start. A build that is old enough to lack the modules that tell may do either.
-fn store_habits(
-    modules: impl Iterator<Item = Guid>,
-    arch: Option<Arch>,
-    evidence: String,
-) -> [Known<bool>; 2] {
+/// Whether a build of these modules reads an interrupted reclaim before its variables, whether its flash driver walks
+/// the list of variables at its start, and whether as a 64-bit SMM build it comes up where the machine offers S3. A
+/// `virt` build that is old enough to lack the modules that tell may do either with the list. Builds for PCs with them
+/// came up with S3, those without hung (`OvmfPkg/PlatformPei`, `S3Verification`).
+fn habits(modules: impl Iterator<Item = Guid>, arch: Option<Arch>, evidence: String) -> [Known<bool>; 3] {
     let (mut finishes, mut young) = (false, arch == Some(Arch::Loongarch64));
     for module in modules {
         finishes |= module == FTW_PEI;
@@ -180,7 +178,11 @@ fn store_habits(
         Some(_) if young => Known::new(true, evidence.clone()),
         _ => Known::default(),
     };
-    [Known::new(finishes, evidence), checks]
+    [
+        Known::new(finishes, evidence.clone()),
+        checks,
+        Known::new(young, evidence),
+    ]
 }
 
 /// Features by the names that `inspect` gives them.

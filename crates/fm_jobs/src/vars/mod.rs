@@ -15,6 +15,7 @@ mod forecast;
 mod hex;
 mod in_use;
 mod json;
+mod limits;
 mod mend;
 mod qcow2;
 mod read;

@@ -27,40 +27,62 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     }
     let vars = &pair.source.vars;
     let (all, one) = room(code.value);
-    for (subject, size, limit) in [
-        ("the room for all variables", vars.used_bytes.fact(), all),
-        (
-            "the room for the largest variable",
-            vars.largest_bytes.fact(),
-            one,
-        ),
-    ] {
-        let Some(size) = size else { continue };
-        let fits = size.value <= limit;
-        report.find(
-            Phase::ColdBoot,
-            if fits {
-                Outcome::Compatible
-            } else {
-                Outcome::Incompatible
-            },
-            || {
-                let told = Told::about(
-                    subject,
-                    "what the destination's layout has no room for cannot be taken along",
-                )
-                .source(Some(size), hex)
-                .destination(Some(code), |layout| {
-                    alloc::format!("{limit:#x} in layout {layout}")
-                });
-                if fits {
-                    return told;
-                }
-                told.remedy(alloc::format!(
-                    "see what is large and not needed, and delete that first: flashmoor vars list {}",
-                    named(&vars.path, "VARS")
-                ))
-            },
-        );
+    if let Some(size) = vars.used_bytes.fact() {
+        let outcome = if size.value <= all {
+            Outcome::Compatible
+        } else {
+            Outcome::Incompatible
+        };
+        report.find(Phase::ColdBoot, outcome, || {
+            let told = Told::about(
+                "the room for all variables",
+                "what the destination's layout has no room for cannot be taken along",
+            )
+            .source(Some(size), hex)
+            .destination(Some(code), |layout| alloc::format!("{all:#x} in layout {layout}"));
+            if outcome == Outcome::Compatible {
+                return told;
+            }
+            told.remedy(see_what_is_large(vars))
+        });
     }
+    let Some(size) = vars.largest_bytes.fact() else {
+        return;
+    };
+    // The limit binds `SetVariable` alone: firmware reads and keeps what was written offline. In a store that is of the
+    // layout already nothing changes.
+    let changes = !vars
+        .layout
+        .value()
+        .is_some_and(|layout| store_layout::same_store(*layout, code.value));
+    let outcome = if size.value > one && changes {
+        Outcome::Caution
+    } else {
+        Outcome::Compatible
+    };
+    report.find(Phase::ColdBoot, outcome, || {
+        let told = Told::about(
+            "the room for the largest variable",
+            if size.value > one {
+                "firmware reads and keeps a variable beyond its limit, but the guest itself cannot write it again"
+            } else {
+                "the guest can write its largest variable again"
+            },
+        )
+        .source(Some(size), hex)
+        .destination(Some(code), |layout| {
+            alloc::format!("{one:#x} in layout {layout}")
+        });
+        if outcome == Outcome::Compatible {
+            return told;
+        }
+        told.remedy(see_what_is_large(vars))
+    });
+}
+
+fn see_what_is_large(vars: &crate::VarsUnit) -> alloc::string::String {
+    alloc::format!(
+        "see what is large and not needed, and delete that first: flashmoor vars list {}",
+        named(&vars.path, "VARS")
+    )
 }
