@@ -45,11 +45,6 @@ fn kinds(group: Group, arch: Arch) -> Vec<(Change, Option<VarsAccess>)> {
         ],
         // The chips of the `virt` boards have one size, whatever their files have.
         Group::PaddedFile if arch == Arch::X86_64 => &[Change::PaddedTo1M],
-        Group::NotWritten if arch == Arch::X86_64 => {
-            return [VarsAccess::ReadOnly, VarsAccess::Snapshot]
-                .map(|access| (Change::Filled, Some(access)))
-                .to_vec();
-        }
         _ => &[],
     };
     changes.iter().map(|change| (*change, None)).collect()
