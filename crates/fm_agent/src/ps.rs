@@ -110,6 +110,7 @@ impl Scene {
                 code = unit(0).map(|flash| self.code(guest, flash, memory.as_ref(), &mut remarks));
                 // a combined image holds its variables in front of the code
                 if let Some(flash) = unit(1).or_else(|| unit(0).filter(|flash| !flash.read_only)) {
+                    remarks.extend(vars::not_kept(guest, flash));
                     let mut seen = vars::look(guest, flash, memory.as_ref(), &mut remarks);
                     let runs = code.as_ref().and_then(|code| code.running_sha256.as_deref());
                     self.secure_boot(guest, memory.as_ref(), runs, &mut seen, &mut remarks);

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use fm_formats::Sha256;
 use fm_host::{Encryption, Guest, GuestMemory};
-use fm_judge::{Block, CodeUnit, Confidential, Evidence, Facts, Firmware, Format, Known};
+use fm_judge::{Block, CodeUnit, Confidential, Evidence, Facts, Firmware, Format, Known, VarsAccess};
 
 use super::gather::{Side, machine};
 use super::remedy_target::RemedyTarget;
@@ -114,6 +114,14 @@ pub(super) fn command_line(guest: &Guest, facts: &mut Facts) {
     } else if guest.accelerator().as_deref() == Some("tcg") {
         // QEMU `hw/i386/x86.c`, `x86_machine_is_smm_enabled`: under KVM the kernel decides
         facts.smm = Known::new(true, at("-accel tcg, which has it unless told otherwise"));
+    }
+    if let Some(flash) = command.flash.iter().find(|flash| flash.unit == 1) {
+        let access = match (flash.read_only, flash.is_snapshot) {
+            (true, _) => VarsAccess::ReadOnly,
+            (false, true) => VarsAccess::Dropped,
+            (false, false) => VarsAccess::Written,
+        };
+        facts.vars.access = Known::new(access, at("its VARS drive"));
     }
     facts.secure_flash = Known::new(command.secure_flash, at("-global cfi.pflash01.secure="));
     facts.s3 = Known::new(!command.s3_off, at("-global ICH9-LPC.disable_s3="));

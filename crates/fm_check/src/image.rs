@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fm_formats::image::{Arch, CpuMode, Role};
-use fm_formats::varstore::{DamageKind, Format as StoreFormat, VarStore};
+use fm_formats::varstore::{DamageKind, Format as StoreFormat, State, VarStore};
 use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
 use fm_judge::{CodeUnit, Evidence, Features, Format, Known, Soundness, StoreState, VarsUnit};
@@ -138,6 +138,9 @@ fn code_in(found: Found, len_bytes: u64, evidence: &Evidence) -> Result<Option<C
     unit.features = features(&image.features, at("its modules and reset vector"));
     let evidence = ["the machine of its DXE core", "the machine of its PEI core"].map(at);
     arches(&mut unit, arch, image.cpu_mode.as_deref(), evidence);
+    let guids = image.modules.iter().filter_map(|module| module.guid.parse().ok());
+    let [finishes_reclaim, checks_list, is_recent] = habits(guids, arch, at("its modules"));
+    (unit.finishes_reclaim, unit.checks_list, unit.is_recent) = (finishes_reclaim, checks_list, is_recent);
     let measured: Vec<(String, Sha256)> = image
         .volumes
         .iter()
@@ -151,6 +154,38 @@ fn code_in(found: Found, len_bytes: u64, evidence: &Evidence) -> Result<Option<C
         unit.measured = Known::new(measured, at("its volumes PEIFV and DXEFV"));
     }
     Ok(Some(unit))
+}
+
+/// `FaultTolerantWritePei` (edk2 `MdeModulePkg/Universal/FaultTolerantWritePei/FaultTolerantWritePei.inf`).
+const FTW_PEI: Guid = Guid::literal("aac33064-9ed0-4b89-a5ad-3ea767960b22");
+/// Modules that are younger than the walk over the variables in edk2 `OvmfPkg/VirtNorFlashDxe/VirtNorFlashFvb.c`,
+/// `ValidateFvHeader` (stable202402): `Hash2DxeCrypto` came to the `virt` platforms with stable202405, `CpuMmio2Dxe`
+/// with stable202408.
+const AFTER_LIST_CHECK: [Guid; 2] = [
+    Guid::literal("63e3bdcf-2ac7-4ac0-9b92-03a7541422ff"),
+    Guid::literal("fbc36d76-cf22-2584-dbd8-85ff765baef1"),
+];
+
+/// Whether a build of these modules reads an interrupted reclaim before its variables, whether its flash driver walks
+/// the list of variables at its start, and whether as a 64-bit SMM build it comes up where the machine offers S3. A
+/// `virt` build that is old enough to lack the modules that tell may do either with the list. Builds for PCs with them
+/// came up with S3, those without hung (`OvmfPkg/PlatformPei`, `S3Verification`).
+fn habits(modules: impl Iterator<Item = Guid>, arch: Option<Arch>, evidence: Evidence) -> [Known<bool>; 3] {
+    let (mut finishes, mut young) = (false, arch == Some(Arch::Loongarch64));
+    for module in modules {
+        finishes |= module == FTW_PEI;
+        young |= AFTER_LIST_CHECK.contains(&module);
+    }
+    let checks = match arch {
+        Some(arch) if arch.is_x86() => Known::new(false, evidence.clone()),
+        Some(_) if young => Known::new(true, evidence.clone()),
+        _ => Known::default(),
+    };
+    [
+        Known::new(finishes, evidence.clone()),
+        checks,
+        Known::new(young, evidence),
+    ]
 }
 
 /// Features by the names that `inspect` gives them.
@@ -264,6 +299,14 @@ fn vars_in(flash: &Flash, evidence: &Evidence) -> Result<VarsUnit, fm_formats::E
         (StoreState::Good, 0)
     };
     unit.state = Known::new(state, evidence.part(format!("offset {offset:#x}")));
+    unit.damage = Known::new(
+        store.damage_found().to_vec(),
+        evidence.part("its headers and variables"),
+    );
+    unit.interrupted = Known::new(
+        store.interrupted(),
+        evidence.part("its FTW queue, spare and main area"),
+    );
     if let Some(layout) = store.layout() {
         unit.layout = Known::new(layout, at("its volume header at offset 0x0"));
     }
@@ -277,6 +320,9 @@ fn vars_in(flash: &Flash, evidence: &Evidence) -> Result<VarsUnit, fm_formats::E
         store.format() == StoreFormat::Authenticated,
         at("its store header at offset 0x48"),
     );
+    let behind = store.variables().filter(|entry| entry.state == State::Recovered);
+    unit.behind_damage = Known::new(behind.count() as u64, at("its variables"));
+    unit.list_bytes = Known::new(store.used_bytes(), at("its variables"));
     let live = || store.variables().map(|entry| entry.len_bytes);
     unit.used_bytes = Known::new(live().sum(), at("its live variables"));
     unit.largest_bytes = Known::new(live().max().unwrap_or(0), at("its live variables"));

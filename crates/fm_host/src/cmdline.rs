@@ -166,6 +166,7 @@ impl Gathered {
     fn flag(&mut self, flag: &str) {
         match flag {
             "S" => self.found.stopped = true,
+            "snapshot" => self.sources.snapshot = true,
             "enable-kvm" => self.found.accels.push("kvm".to_owned()),
             _ => {}
         }

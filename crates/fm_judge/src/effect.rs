@@ -8,8 +8,12 @@ use core::fmt;
 pub enum Effect {
     /// It boots, and what it sets is kept.
     Kept,
+    /// It boots with its variables, and what this boot writes is lost at the next.
+    FirstBootLost,
     /// It boots, and nothing that it sets is ever written; the store stays as it is.
     Volatile,
+    /// It boots without some of the variables that are in the file, and they are gone for good.
+    PartlyLost,
     /// It boots on a store that the firmware made anew, without its variables.
     Recreated,
     /// It does not boot, and the store stays as it is.
@@ -26,7 +30,9 @@ impl Effect {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kept => "kept",
+            Self::FirstBootLost => "first_boot_lost",
             Self::Volatile => "volatile",
+            Self::PartlyLost => "partly_lost",
             Self::Recreated => "recreated",
             Self::DeadUntouched => "dead_untouched",
             Self::DeadWritten => "dead_written",

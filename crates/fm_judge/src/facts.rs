@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
+use fm_formats::varstore::{Damage, Interrupted};
 
 use crate::{Contradiction, Features, Known, MachineFamily, MachineType, QemuVersion};
 
@@ -164,6 +165,12 @@ pub struct CodeUnit {
     pub layout: Known<Layout>,
     /// What it can do, as its binary shows.
     pub features: Known<Features>,
+    /// Whether it reads an interrupted reclaim before its variables: it has FaultTolerantWritePei.
+    pub finishes_reclaim: Known<bool>,
+    /// Whether it has modules that came with edk2-stable202405 or later: several faults end before that.
+    pub is_recent: Known<bool>,
+    /// Whether its flash driver walks the list of variables as it starts, and makes a new store for an odd one.
+    pub checks_list: Known<bool>,
     /// What a firmware descriptor says that it can do.
     pub promised: Known<Features>,
     /// Whether a descriptor says that Secure Boot keys are enrolled in its template.
@@ -197,6 +204,16 @@ pub struct VarsUnit {
     pub sha256: Known<Sha256>,
     /// What the content is.
     pub state: Known<StoreState>,
+    /// What is wrong with the content.
+    pub damage: Known<Vec<Damage>>,
+    /// How far a reclaim had come that was interrupted with its copy whole in the spare, if there is one.
+    pub interrupted: Known<Option<Interrupted>>,
+    /// How many variables lie behind damage, where firmware does not look.
+    pub behind_damage: Known<u64>,
+    /// What the list of variables takes, deleted ones and the store's header included.
+    pub list_bytes: Known<u64>,
+    /// Whether QEMU keeps what the guest writes.
+    pub access: Known<VarsAccess>,
     /// Which layout the content has.
     pub layout: Known<Layout>,
     /// Whether variables have the authenticated form.
@@ -215,6 +232,27 @@ pub struct VarsUnit {
     pub format: Known<Format>,
     /// What QEMU was, or will be, told that the backing file is.
     pub declared_format: Known<Format>,
+}
+
+/// What QEMU does with what a guest writes to its VARS device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VarsAccess {
+    /// It goes to the file.
+    Written,
+    /// The device takes no writes (`readonly=on`).
+    ReadOnly,
+    /// It is dropped when QEMU ends (`snapshot=on`, `-snapshot`).
+    Dropped,
+}
+
+impl core::fmt::Display for VarsAccess {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::Written => "written to its file",
+            Self::ReadOnly => "read-only",
+            Self::Dropped => "a snapshot that is dropped",
+        })
+    }
 }
 
 /// What a variable store's bytes are, as edk2 would meet them.

@@ -42,7 +42,9 @@ mod verdict;
 
 pub use effect::Effect;
 pub use evidence::Evidence;
-pub use facts::{Block, CodeUnit, Confidential, Facts, Firmware, Format, Soundness, StoreState, VarsUnit};
+pub use facts::{
+    Block, CodeUnit, Confidential, Facts, Firmware, Format, Soundness, StoreState, VarsAccess, VarsUnit,
+};
 pub use features::Features;
 pub use finding::{Finding, ObservedValue};
 pub use fm_formats::qemu::{MachineFamily, MachineType, MachineVendor, ParseVersionError, QemuVersion};

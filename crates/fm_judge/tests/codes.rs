@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
+use fm_formats::varstore::{Damage, DamageKind, Interrupted};
 use fm_judge::{
     Confidential, Facts, Features, Firmware, Format, Known, MachineType, Outcome, Phase, QemuVersion,
-    Soundness, StoreState, codes, judge, page,
+    Soundness, StoreState, VarsAccess, codes, judge, page,
 };
 use fm_remedy::{Action, ConvertTarget, Input, Setting};
 use sides::{known, running, with};
@@ -42,14 +43,19 @@ const OUTCOMES: &[(&str, &[Outcome])] = &[
     ("FM-QEMU-VERSION", &[Unknown]),
     ("FM-RAM-BLOCK", &[Incompatible]),
     ("FM-ROM-SIZE", &[Unknown, Incompatible]),
-    ("FM-S3", &[Caution]),
+    ("FM-S3", &[Unknown, Incompatible]),
     ("FM-SECURE-BOOT", &[Caution]),
     ("FM-SMM", &[Caution, Unknown, Incompatible]),
     ("FM-STORE-AUTH", &[Caution]),
-    ("FM-STORE-FULL", &[Incompatible]),
+    ("FM-STORE-FULL", &[Caution, Incompatible]),
+    ("FM-STORE-HEADER", &[Unknown, Incompatible]),
+    ("FM-STORE-INTERRUPTED", &[Caution, Unknown, Incompatible]),
     ("FM-STORE-LAYOUT", &[Unknown, Incompatible]),
+    ("FM-STORE-LIST", &[Caution, Unknown, Incompatible]),
     ("FM-STORE-OTHER", &[Caution]),
     ("FM-STORE-STATE", &[Caution, Unknown, Incompatible]),
+    ("FM-VARS-NOT-KEPT", &[Caution]),
+    ("FM-VARS-PADDED", &[Incompatible]),
     ("FM-VARS-SIZE", &[Unknown, Incompatible]),
 ];
 
@@ -132,6 +138,8 @@ fn scenarios() -> Vec<(Facts, Facts)> {
         let other = with(&smm, |facts| facts.smm = smm_is);
         list.push((smm.clone(), other));
     }
+    list.push((smm.clone(), with(&smm, |facts| facts.s3 = Known::default())));
+    list.extend(odd_stores(&base));
     let pv = with(&base, |facts| facts.code.features = features(&[Feature::PvVars]));
     list.push((pv.clone(), base.clone()));
     for (from, to) in [((10, 0, 2), (7, 2, 22)), ((10, 0, 2), (11, 1, 0))] {
@@ -144,6 +152,51 @@ fn scenarios() -> Vec<(Facts, Facts)> {
     });
     list.push((running(0x4_0000), no_blocks));
     list
+}
+
+/// A store that no firmware leaves so, one for each answer that there is.
+fn odd_stores(base: &Facts) -> Vec<(Facts, Facts)> {
+    let damaged = |kind| {
+        move |facts: &mut Facts| {
+            let damage = Damage {
+                kind,
+                offset: 0x164,
+                len_bytes: 0x4000,
+            };
+            facts.vars.damage = Known::new(vec![damage], "VARS");
+        }
+    };
+    let mut list: Vec<Facts> = [
+        DamageKind::NameUnterminated,
+        DamageKind::NameEmpty,
+        DamageKind::VariableName,
+        DamageKind::BlockMap,
+        DamageKind::VolumeField,
+    ]
+    .into_iter()
+    .map(|kind| with(base, damaged(kind)))
+    .collect();
+    for how_far in [
+        Interrupted::MainOld,
+        Interrupted::MainErased,
+        Interrupted::MainWritten,
+    ] {
+        list.push(with(base, |facts| {
+            facts.vars.interrupted = Known::new(Some(how_far), "VARS");
+        }));
+    }
+    list.push(with(base, |facts| {
+        facts.vars.size_bytes = Known::new(0x10_0000, "VARS")
+    }));
+    list.push(with(base, |facts| {
+        facts.vars.access = Known::new(VarsAccess::ReadOnly, "the command line");
+    }));
+    let beyond = with(&known(Layout::ArmVirt), |facts| {
+        facts.vars.largest_bytes = Known::new(0x3000, "VARS");
+        facts.vars.layout = Known::new(Layout::X86Size4M, "VARS");
+    });
+    list.push(beyond);
+    list.into_iter().map(|facts| (facts.clone(), facts)).collect()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fm_files::Replace;
 use fm_formats::image::{Feature, Layout, Role};
-use fm_formats::varstore::{Checks, Format, Variable, Writer};
+use fm_formats::varstore::{Checks, Format, Variable, Writer, attribute};
 
 use super::certdb;
 use super::document::VarsChange;
@@ -12,7 +12,7 @@ use super::qcow2::Qcow2;
 use super::replace;
 use super::save::{Image, Report, Tail, write_flash, write_json};
 use super::source::{Content, Source, is_written};
-use super::{Error, qcow2};
+use super::{Error, limits, qcow2};
 use fm_images::inspect::{self, Cache};
 
 /// What to convert into.
@@ -108,10 +108,17 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
             Content::Json(_) => Checks::All,
         },
     };
-    let volume = writer.emit(&variables).map_err(|source| Error::Emit {
-        path: request.output.clone(),
-        source,
-    })?;
+    // Who signs a list of keys decides how long it is; what else is too large, no firmware wrote.
+    let is_signed = |variable: &Variable| variable.attributes & SIGNED != 0;
+    let volume = limits::check(writer, &variables, is_signed)
+        .and_then(|notes| {
+            report.notes.extend(notes);
+            limits::lenient(writer).emit(&variables)
+        })
+        .map_err(|source| Error::Emit {
+            path: request.output.clone(),
+            source,
+        })?;
     report.steps.push(format!(
         "{} variables from {from} to {}",
         variables.len(),
@@ -135,6 +142,9 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
     };
     write_flash(target, &image, Some(shape.layout), &variables, report)
 }
+
+/// Authenticated by count or by time.
+const SIGNED: u32 = attribute::COUNT_AUTHENTICATED | attribute::TIME_AUTHENTICATED;
 
 const NO_CODE: &str = "the firmware behind the variables is not carried: the source is a combined image, and what is written is not";
 

@@ -31,6 +31,14 @@ pub struct VarsList {
     pub reclaimable_bytes: Option<u64>,
     /// `main`, or `spare` if an interrupted reclaim left the valid store there.
     pub truth: Option<&'static str>,
+    /// Where a reclaim was interrupted with its copy whole in the spare: `main_old`, `main_half`, `main_erased` or
+    /// `main_written`, by what the main area holds then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<&'static str>,
+    /// Where that is not all of them: how many variables firmware finds that reads the main area alone, as builds
+    /// without FaultTolerantWritePei do, and stops at damage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub firmware_finds: Option<u64>,
     /// Whether somebody's records are in the event log area; no build of today writes any. Null for JSON.
     pub event_log: Option<bool>,
     /// What is wrong with the store.

@@ -13,6 +13,7 @@ mod error;
 mod forecast;
 mod hex;
 mod json;
+mod limits;
 mod mend;
 mod qcow2;
 mod read;

@@ -41,6 +41,10 @@ pub fn repair(write: &Write, apply: bool) -> Result<VarsChange, Error> {
                     "{}-{} at {:#x} was about to be replaced: kept",
                     entry.guid, entry.name, entry.offset
                 )),
+                State::Unknown if matches!(entry.raw_state, 0x3e | 0x3f) => report.notes.push(format!(
+                    "a variable of {} at {:#x} has no name to keep it under: not carried",
+                    entry.guid, entry.offset
+                )),
                 State::Unknown => report.notes.push(format!(
                     "{}-{} at {:#x} has a state that edk2 never writes ({:#04x}): not carried",
                     entry.guid, entry.name, entry.offset, entry.raw_state

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fm_formats::Guid;
-use fm_formats::varstore::{Format, Name, Variable};
+use fm_formats::varstore::{Format, Interrupted, Name, Variable};
 
 use super::document::{self, SideDamage, VariableChange, VariableDocument, VarsDiff, VarsList};
 use super::source::{Content, Source, is_written};
@@ -72,6 +72,8 @@ fn list_source(source: &Source, all: bool) -> Result<VarsList, Error> {
             free_bytes: None,
             reclaimable_bytes: None,
             truth: None,
+            interrupted: None,
+            firmware_finds: None,
             event_log: None,
             damage: Vec::new(),
             variables: found
@@ -96,6 +98,8 @@ fn list_source(source: &Source, all: bool) -> Result<VarsList, Error> {
         free_bytes: Some(view.free_bytes()),
         reclaimable_bytes: Some(view.reclaimable_bytes()),
         truth: Some(view.truth().name()),
+        interrupted: view.interrupted().map(Interrupted::name),
+        firmware_finds: source.firmware_finds()?,
         event_log: Some(view.event_log().is_some_and(is_written)),
         damage: document::damage(&view),
         variables: view

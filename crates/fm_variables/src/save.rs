@@ -8,12 +8,12 @@ use fm_files::{Replace, copy_sparse};
 use fm_formats::image::Layout;
 use fm_formats::varstore::{Checks, Format, Geometry, VarStore, Variable, Writer};
 
-use super::Error;
 use super::document::VarsChange;
 use super::json::{self, Digests};
 use super::qcow2::{self, Qcow2};
 use super::replace;
 use super::source::{self, Content, Source};
+use super::{Error, limits};
 
 /// What a change did.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ impl Edit {
     }
 
     /// What would be written, checked as far as it can be before writing.
-    fn volume(&self, checks: Checks) -> Result<Option<Vec<u8>>, Error> {
+    fn volume(&self, checks: Checks) -> Result<Option<(Vec<u8>, Vec<String>)>, Error> {
         let Some(view) = self.source.view()? else {
             return Ok(None);
         };
@@ -83,22 +83,26 @@ impl Edit {
         } else {
             Format::Authenticated
         };
-        let mut volume = Writer {
+        let writer = Writer {
             layout,
             format,
             checks,
-        }
-        .emit(&self.variables)
-        .map_err(|source| Error::Emit {
-            path: self.source.path.clone(),
-            source,
-        })?;
+        };
+        // What the store holds already is no change of ours, however large it is.
+        let before = self.source.variables()?;
+        let (mut volume, notes) =
+            limits::check(writer, &self.variables, |variable| before.contains(variable))
+                .and_then(|notes| Ok((limits::lenient(writer).emit(&self.variables)?, notes)))
+                .map_err(|source| Error::Emit {
+                    path: self.source.path.clone(),
+                    source,
+                })?;
         // Everything else of the volume starts fresh, but an event log is somebody's record.
         if let (Some(log), Some(area)) = (view.event_log(), Geometry::of(layout).event_log) {
             let start = area.offset as usize;
             volume[start..start + log.len()].copy_from_slice(log);
         }
-        Ok(Some(volume))
+        Ok(Some((volume, notes)))
     }
 
     /// Whether the variables can be written back.
@@ -127,8 +131,11 @@ impl Edit {
     }
 
     /// Writes, keeping a backup.
-    pub(super) fn commit(self, checks: Checks, report: Report) -> Result<VarsChange, Error> {
-        let volume = self.volume(checks)?;
+    pub(super) fn commit(self, checks: Checks, mut report: Report) -> Result<VarsChange, Error> {
+        let volume = self.volume(checks)?.map(|(volume, notes)| {
+            report.notes.extend(notes);
+            volume
+        });
         let Self {
             target,
             source,

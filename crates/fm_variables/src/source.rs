@@ -6,7 +6,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use fm_formats::image::Layout;
-use fm_formats::varstore::{State, VarStore, Variable};
+use fm_formats::varstore::{State, Truth, VarStore, Variable};
 use fm_host::Guest;
 use rustix::fs::{Mode, OFlags};
 
@@ -149,6 +149,27 @@ impl Source {
                     source,
                 }),
         }
+    }
+
+    /// How many variables firmware finds that reads the main area alone and stops at damage, where that is not all.
+    pub(super) fn firmware_finds(&self) -> Result<Option<u64>, Error> {
+        let (
+            Some(view),
+            Content::Flash {
+                prefix, len_bytes, ..
+            },
+        ) = (self.view()?, &self.content)
+        else {
+            return Ok(None);
+        };
+        let all = view.variables().count();
+        let found = match view.truth() {
+            Truth::Main => view.found_by_firmware().count(),
+            Truth::Spare => {
+                VarStore::parse_main(prefix, *len_bytes).map_or(0, |main| main.found_by_firmware().count())
+            }
+        };
+        Ok((found != all).then_some(found as u64))
     }
 
     pub(super) fn variables(&self) -> Result<Vec<Variable>, Error> {

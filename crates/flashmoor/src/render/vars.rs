@@ -27,6 +27,12 @@ pub(crate) fn list(output: &Output, list: &VarsList) {
             "{used} of {size} bytes used, {free} free, {won} more after a reclaim"
         ));
     }
+    if let Some(found) = list.firmware_finds {
+        output.line(format_args!(
+            "{CARE}firmware finds {found} of them{CARE:#}: what it reads is the main area, up to the first damage; the rest \
+             is lost with a boot, `flashmoor vars repair` saves it"
+        ));
+    }
     for damage in &list.damage {
         output.line(format_args!("{CARE}damage{CARE:#}: {}", damage.message));
     }

@@ -37,6 +37,26 @@ pub(super) fn look(
     vars
 }
 
+/// What is to be said where QEMU does not keep what the guest writes.
+pub(super) fn not_kept(guest: &Guest, flash: &FlashUnit) -> Option<String> {
+    let written = guest
+        .command()
+        .flash
+        .iter()
+        .find(|given| given.unit == flash.unit)?;
+    let why = if written.read_only {
+        "is read-only"
+    } else if written.is_snapshot {
+        "is a snapshot that is dropped when QEMU ends"
+    } else {
+        return None;
+    };
+    Some(format!(
+        "flash unit {} {why}: what the guest sets does not last",
+        flash.unit
+    ))
+}
+
 fn read(guest: &Guest, flash: &FlashUnit, memory: &GuestMemory) -> Result<(Region, Vec<u8>), fm_host::Error> {
     let region = guest.flash_region(memory, flash.unit)?;
     let bytes = guest.read_region(memory, flash.unit, region, VarStore::PREFIX_BYTES as u64)?;

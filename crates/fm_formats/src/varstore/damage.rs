@@ -13,14 +13,26 @@ pub enum DamageKind {
     VolumeChecksum,
     /// The volume header names a length that is none of the layouts'.
     VolumeLength,
+    /// The block map names blocks of another length or number than the layout has.
+    BlockMap,
+    /// Another field of the volume header says what no build writes there.
+    VolumeField,
     /// Signature, format or state of the store header.
     StoreHeader,
     /// The store header's size is not that of the layout.
     StoreSize,
     /// A variable's header, name or data leaves the store.
     VariableCut,
-    /// A live variable's name is empty, odd or unterminated.
+    /// A live variable's name is no whole number of units, or ends before its size says.
     VariableName,
+    /// A live variable's name is empty.
+    NameEmpty,
+    /// A variable's name lacks its terminator.
+    NameUnterminated,
+    /// A variable's state is one that edk2 never writes.
+    StateImpossible,
+    /// Nothing but the start of a variable's header was written, and more variables lie behind it.
+    HeaderTorn,
     /// Bytes that are no variable and not erased.
     Gap,
     /// No valid FTW working block.
@@ -69,6 +81,7 @@ impl Damage {
             DamageKind::Truncated
                 | DamageKind::VariableCut
                 | DamageKind::VariableName
+                | DamageKind::NameEmpty
                 | DamageKind::Gap
                 | DamageKind::SpareDamaged
                 | DamageKind::MainLost
@@ -85,10 +98,16 @@ impl DamageKind {
             Self::VolumeHeader => "volume_header",
             Self::VolumeChecksum => "volume_checksum",
             Self::VolumeLength => "volume_length",
+            Self::BlockMap => "block_map",
+            Self::VolumeField => "volume_field",
             Self::StoreHeader => "store_header",
             Self::StoreSize => "store_size",
             Self::VariableCut => "variable_cut",
             Self::VariableName => "variable_name",
+            Self::NameEmpty => "name_empty",
+            Self::NameUnterminated => "name_unterminated",
+            Self::StateImpossible => "state_impossible",
+            Self::HeaderTorn => "header_torn",
             Self::Gap => "gap",
             Self::Ftw => "ftw",
             Self::FtwAbandoned => "ftw_abandoned",
@@ -117,6 +136,14 @@ impl fmt::Display for Damage {
                 f,
                 "the volume header at {offset:#x} names a length of {len_bytes:#x}, which is no known layout's"
             ),
+            DamageKind::BlockMap => write!(
+                f,
+                "the block map of the volume header at {offset:#x} names blocks of {len_bytes:#x} bytes, not the layout's"
+            ),
+            DamageKind::VolumeField => write!(
+                f,
+                "the volume header at {offset:#x} says what no build writes there"
+            ),
             DamageKind::StoreHeader => write!(f, "no variable store header at {offset:#x}"),
             DamageKind::StoreSize => write!(
                 f,
@@ -125,7 +152,19 @@ impl fmt::Display for Damage {
             DamageKind::VariableCut => write!(f, "the variable at {offset:#x} leaves the store"),
             DamageKind::VariableName => write!(
                 f,
-                "the variable at {offset:#x} has a name that is empty, odd or not terminated"
+                "the variable at {offset:#x} has a name of an odd size, or with a terminator in its midst"
+            ),
+            DamageKind::NameEmpty => write!(f, "the variable at {offset:#x} has an empty name"),
+            DamageKind::NameUnterminated => {
+                write!(f, "the variable at {offset:#x} has a name without its terminator")
+            }
+            DamageKind::StateImpossible => write!(
+                f,
+                "the variable at {offset:#x} has a state that edk2 never writes"
+            ),
+            DamageKind::HeaderTorn => write!(
+                f,
+                "the variable at {offset:#x} was never written beyond the start of its header, and more follow it"
             ),
             DamageKind::Gap => write!(
                 f,

@@ -1,6 +1,7 @@
 //! How a store begins: its header, and which of its two places is the valid one.
 
 use super::raw::RawStoreHeader;
+use super::walk::is_erased;
 use crate::volume::VolumeHeader;
 use crate::{Guid, Reader};
 
@@ -41,7 +42,8 @@ impl Format {
 pub enum Truth {
     /// In its own place.
     Main,
-    /// In the spare: a reclaim was interrupted and the firmware would finish it at its next boot.
+    /// In the spare: a reclaim was interrupted when its copy there was whole. Not every build reads it there: see
+    /// [`Interrupted`].
     Spare,
 }
 
@@ -52,6 +54,53 @@ impl Truth {
         match self {
             Self::Main => "main",
             Self::Spare => "spare",
+        }
+    }
+}
+
+/// How far a reclaim had come that was interrupted with its copy whole in the spare.
+///
+/// Source: edk2 `MdeModulePkg/Universal/FaultTolerantWriteDxe/UpdateWorkingBlock.c`,
+/// `FlushSpareBlockToTargetBlock`: all blocks of the main area are erased, then written one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Interrupted {
+    /// The main area is written, only the note of it is missing.
+    MainWritten,
+    /// The main area still holds the old store, whole.
+    MainOld,
+    /// The main area holds the start of the new store and is erased behind it.
+    MainHalf,
+    /// The main area has no store: its volume header is gone.
+    MainErased,
+}
+
+impl Interrupted {
+    /// The word in documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MainWritten => "main_written",
+            Self::MainOld => "main_old",
+            Self::MainHalf => "main_half",
+            Self::MainErased => "main_erased",
+        }
+    }
+
+    /// What the main area `main` is beside the whole copy `spare`.
+    pub(super) fn of(main: &Reader<'_>, spare: &Reader<'_>) -> Self {
+        if !holds_store(main) {
+            return Self::MainErased;
+        }
+        let (main, spare) = (main.all(), spare.all());
+        let same = main
+            .iter()
+            .zip(spare)
+            .take_while(|(one, other)| one == other)
+            .count();
+        match main.get(same..) {
+            None | Some([]) => Self::MainWritten,
+            Some(rest) if is_erased(rest) => Self::MainHalf,
+            Some(_) => Self::MainOld,
         }
     }
 }

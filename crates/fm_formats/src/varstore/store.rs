@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use super::damage::{Damage, DamageKind};
 use super::ftw::{self, Ftw, PendingWrite};
 use super::geometry::{self, Geometry, VOLUME_HEADER_LEN};
-use super::header::{Format, STORE_HEADER_LEN, Truth, holds_store, store_header};
+use super::header::{Format, Interrupted, STORE_HEADER_LEN, Truth, holds_store, store_header};
 use super::name::Name;
-use super::variable::{Entry, Variable};
+use super::variable::{Entry, State, Variable};
 use super::walk::{is_all, is_erased, walk};
 use crate::image::Layout;
 use crate::volume::VolumeHeader;
@@ -21,6 +21,8 @@ pub struct VarStore<'a> {
     pub(super) layout: Option<Layout>,
     pub(super) format: Format,
     pub(super) truth: Truth,
+    pub(super) interrupted: Option<Interrupted>,
+    pub(super) recovers: bool,
     pub(super) ftw: Ftw,
     pub(super) entries: Vec<Entry<'a>>,
     pub(super) damage: Vec<Damage>,
@@ -46,6 +48,19 @@ impl<'a> VarStore<'a> {
     /// # Errors
     /// [`Error::Unexpected`] if there is no variable store and nothing that was one.
     pub fn parse_file(bytes: &'a [u8], file_len_bytes: u64) -> Result<Self> {
+        Self::parse_as(bytes, file_len_bytes, true)
+    }
+
+    /// Reads what lies in the main area alone, as firmware does that has no FaultTolerantWritePei: whatever the FTW
+    /// queue says and the spare holds. What lies behind damage is not looked for in the spare either.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`] if there is no variable store and nothing that was one.
+    pub fn parse_main(bytes: &'a [u8], file_len_bytes: u64) -> Result<Self> {
+        Self::parse_as(bytes, file_len_bytes, false)
+    }
+
+    fn parse_as(bytes: &'a [u8], file_len_bytes: u64, recovers: bool) -> Result<Self> {
         let mut whole = Reader::new(bytes);
         let header = VolumeHeader::parse(&mut whole.clone())
             .ok()
@@ -67,6 +82,8 @@ impl<'a> VarStore<'a> {
             layout,
             format: Format::Blank,
             truth: Truth::Main,
+            interrupted: None,
+            recovers,
             ftw: Ftw::Invalid,
             entries: Vec::new(),
             damage: Vec::new(),
@@ -84,7 +101,7 @@ impl<'a> VarStore<'a> {
         store.read_ftw();
         let region = store.true_region();
         store.read_region(header.as_ref(), &region);
-        if store.found_nothing() {
+        if recovers && store.found_nothing() {
             store.read_spare_instead()?;
         }
         Ok(store)
@@ -128,10 +145,12 @@ impl<'a> VarStore<'a> {
         let Some(geometry) = self.layout.map(Geometry::of) else {
             return self.volume.clone();
         };
-        if let Ftw::Pending(write) = self.ftw {
+        if let (Ftw::Pending(write), true) = (self.ftw, self.recovers) {
             match self.spare() {
                 Some(spare) if covers_variables(write, geometry) => {
                     if holds_store(&spare) {
+                        let main = self.area(geometry.variables.offset, geometry.variables.len_bytes);
+                        self.interrupted = main.map(|main| Interrupted::of(&main, &spare));
                         self.truth = Truth::Spare;
                         return spare;
                     }
@@ -228,6 +247,28 @@ impl<'a> VarStore<'a> {
         if lawful_len != Some(header.volume_len_bytes) {
             self.damage(DamageKind::VolumeLength, base, header.volume_len_bytes);
         }
+        let Some(geometry) = self.layout.map(Geometry::of) else {
+            return;
+        };
+        // The map may say one block more than the volume needs: Arm's templates do.
+        let block_len = u64::from(geometry.block_len_bytes);
+        let needed = header.volume_len_bytes.checked_div(block_len).unwrap_or(0);
+        let lawful = |count: u32| (needed..=needed.saturating_add(1)).contains(&u64::from(count));
+        match header.blocks.as_slice() {
+            [one] if one.len_bytes == geometry.block_len_bytes && lawful(one.count) => {}
+            blocks => {
+                let len = blocks.first().map_or(0, |block| u64::from(block.len_bytes));
+                self.damage(DamageKind::BlockMap, base, len);
+            }
+        }
+        let sound = header.zero_vector == [0; 16]
+            && header.revision == 2
+            && header.reserved == 0
+            && header.ext_header_offset == 0
+            && u32::from(header.header_len_bytes) == VOLUME_HEADER_LEN;
+        if !sound {
+            self.damage(DamageKind::VolumeField, base, 0);
+        }
     }
 
     /// With the store header gone: which reading of the bytes finds more variables.
@@ -283,6 +324,17 @@ impl<'a> VarStore<'a> {
     #[must_use]
     pub const fn truth(&self) -> Truth {
         self.truth
+    }
+
+    /// How far a reclaim had come that was interrupted with its copy whole in the spare.
+    #[must_use]
+    pub const fn interrupted(&self) -> Option<Interrupted> {
+        self.interrupted
+    }
+
+    /// The variables that firmware finds, and not only we: all but those behind damage.
+    pub fn found_by_firmware(&self) -> impl Iterator<Item = &Entry<'a>> {
+        self.variables().filter(|entry| entry.state != State::Recovered)
     }
 
     /// What the FTW queue says.

@@ -43,7 +43,9 @@ pub(super) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
     while starts_with_id(&reader) {
         let mut next = reader.clone();
         match entry(&mut next, authenticated) {
-            Ok(entry) => {
+            Ok((entry, fault)) => {
+                let fault = fault.map(|kind| Damage::new(kind, entry.offset, 0));
+                walk.damage.extend(fault);
                 walk.push(entry, &mut next);
                 reader = next;
             }
@@ -54,6 +56,7 @@ pub(super) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
         }
     }
     walk.used_bytes = reader.position();
+    walk.name_torn_headers();
     // Past what it sees: bytes that are not erased are damage, and may still hold whole variables; unless they
     // are what was written so far of one variable, to which the firmware never got round to giving a state.
     let mut begun = walk
@@ -74,7 +77,7 @@ pub(super) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
         if found.is_none() {
             break;
         }
-        let Ok(mut recovered) = entry(&mut reader, authenticated) else {
+        let Ok((mut recovered, _)) = entry(&mut reader, authenticated) else {
             break;
         };
         if recovered.state.is_live() {
@@ -92,6 +95,17 @@ impl<'a> Walk<'a> {
         reader.align(4);
         entry.len_bytes = reader.offset().saturating_sub(entry.offset);
         self.entries.push(entry);
+    }
+
+    /// A header of which nothing but the start was written is what a power cut leaves at the end; with more behind it
+    /// the firmware went over it, and not every reader can.
+    fn name_torn_headers(&mut self) {
+        let Some((_, before)) = self.entries.split_last() else {
+            return;
+        };
+        let torn = before.iter().filter(|entry| entry.raw_state == 0xff);
+        let torn = torn.map(|entry| Damage::new(DamageKind::HeaderTorn, entry.offset, 0));
+        self.damage.extend(torn);
     }
 }
 
@@ -160,7 +174,7 @@ fn looks_sound(probe: &Reader<'_>, authenticated: bool) -> bool {
         matches!(header.state, 0x3c..=0x3f)
             && header.attributes & !0x7f == 0
             && header.name_size <= SEARCHED_NAME_BYTES
-            && entry(&mut probe.clone(), authenticated).is_ok()
+            && entry(&mut probe.clone(), authenticated).is_ok_and(|(_, fault)| fault.is_none())
     })
 }
 
@@ -192,8 +206,11 @@ fn header<'a>(reader: &mut Reader<'a>, authenticated: bool) -> Option<Header<'a>
     }
 }
 
-/// The variable at the reader, which moves behind its data.
-fn entry<'a>(reader: &mut Reader<'a>, authenticated: bool) -> Result<Entry<'a>, DamageKind> {
+/// The variable at the reader, which moves behind its data, and what is wrong with its name or state.
+fn entry<'a>(
+    reader: &mut Reader<'a>,
+    authenticated: bool,
+) -> Result<(Entry<'a>, Option<DamageKind>), DamageKind> {
     let offset = reader.offset();
     let header = header(reader, authenticated).ok_or(DamageKind::VariableCut)?;
     // An interrupted header write: edk2 counts no name and no data while a size or the state is erased
@@ -222,10 +239,18 @@ fn entry<'a>(reader: &mut Reader<'a>, authenticated: bool) -> Result<Entry<'a>, 
         0x7f => State::HeaderOnly,
         _ => State::Unknown,
     };
-    if matches!(state, State::Live | State::InDeletedTransition) && !is_name(name_bytes) {
-        return Err(DamageKind::VariableName);
-    }
-    Ok(Entry {
+    // The firmware reads on behind a name that is none: it goes by the sizes alone (`GetNextVariablePtr`).
+    let (state, fault) = match (state, name_fault(name_bytes)) {
+        (State::Unknown, _) => (state, Some(DamageKind::StateImpossible)),
+        (State::Live | State::InDeletedTransition, Some(fault)) if fault != DamageKind::NameUnterminated => {
+            (State::Unknown, Some(fault))
+        }
+        (State::Live | State::InDeletedTransition, fault) => (state, fault),
+        // Nobody asks for it, but some builds check the names of deleted variables too.
+        (State::Deleted, Some(_)) => (state, Some(DamageKind::NameUnterminated)),
+        (state, _) => (state, None),
+    };
+    let entry = Entry {
         offset,
         len_bytes: 0,
         state,
@@ -237,14 +262,22 @@ fn entry<'a>(reader: &mut Reader<'a>, authenticated: bool) -> Result<Entry<'a>, 
         monotonic_count: header.monotonic_count,
         public_key_index: header.public_key_index,
         data,
-    })
+    };
+    Ok((entry, fault))
 }
 
-/// At least one unit, then the terminator, and no other terminator before it.
-fn is_name(bytes: &[u8]) -> bool {
-    bytes.len() >= 4
-        && bytes.len().is_multiple_of(2)
-        && units(bytes).position(|unit| unit == 0) == Some((bytes.len() / 2).saturating_sub(1))
+/// What is wrong with a name: it is at least one unit, then the terminator, and no other terminator before it.
+fn name_fault(bytes: &[u8]) -> Option<DamageKind> {
+    if !bytes.len().is_multiple_of(2) {
+        return Some(DamageKind::VariableName);
+    }
+    match units(bytes).position(|unit| unit == 0) {
+        _ if bytes.is_empty() => Some(DamageKind::NameEmpty),
+        Some(0) => Some(DamageKind::NameEmpty),
+        None => Some(DamageKind::NameUnterminated),
+        Some(end) if end.saturating_add(1) == bytes.len() / 2 => None,
+        Some(_) => Some(DamageKind::VariableName),
+    }
 }
 
 /// Of several valid places of one variable only one is shown: the first 0x3F, else the last 0x3E.

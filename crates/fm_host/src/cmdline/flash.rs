@@ -20,6 +20,8 @@ pub struct FlashArgument {
     pub format: Option<String>,
     /// Whether the guest can't write to it.
     pub read_only: bool,
+    /// Whether what the guest writes to it is dropped when QEMU ends (`snapshot=on`, `-snapshot`).
+    pub is_snapshot: bool,
     /// The drive's id or the block node's name.
     pub node: String,
 }
@@ -36,6 +38,8 @@ impl FlashArgument {
 pub(super) struct FlashSources {
     drives: Vec<Options>,
     nodes: Vec<Value>,
+    /// `-snapshot`, which goes for drives and not for nodes.
+    pub(super) snapshot: bool,
 }
 
 impl FlashSources {
@@ -119,6 +123,10 @@ impl FlashSources {
                 .format
                 .filter(|format| drive.get("file").is_none() && format != "raw"));
         flash.read_only = drive.is_on("readonly") || drive.is_on("read-only");
+        flash.is_snapshot = match drive.get("snapshot") {
+            Some(_) => drive.is_on("snapshot"),
+            None => self.snapshot,
+        };
         flash
     }
 
@@ -130,6 +138,7 @@ impl FlashSources {
             location: name.to_owned(),
             format: None,
             read_only: false,
+            is_snapshot: false,
             node: name.to_owned(),
         };
         let mut at = start;

@@ -33,9 +33,14 @@ mod secure_boot;
 mod smm;
 mod store_auth;
 mod store_full;
+mod store_header;
+mod store_interrupted;
 mod store_layout;
+mod store_list;
 mod store_other;
 mod store_state;
+mod vars_not_kept;
+mod vars_padded;
 mod vars_size;
 mod wording;
 
@@ -92,9 +97,14 @@ pub(crate) const ALL: &[Rule] = &[
     rule!(smm, "FM-SMM", BOOTS),
     rule!(store_auth, "FM-STORE-AUTH", COLD),
     rule!(store_full, "FM-STORE-FULL", COLD),
+    rule!(store_header, "FM-STORE-HEADER", COLD),
+    rule!(store_interrupted, "FM-STORE-INTERRUPTED", COLD),
     rule!(store_layout, "FM-STORE-LAYOUT", COLD),
+    rule!(store_list, "FM-STORE-LIST", COLD),
     rule!(store_other, "FM-STORE-OTHER", COLD),
     rule!(store_state, "FM-STORE-STATE", COLD),
+    rule!(vars_not_kept, "FM-VARS-NOT-KEPT", COLD),
+    rule!(vars_padded, "FM-VARS-PADDED", COLD),
     rule!(vars_size, "FM-VARS-SIZE", LIVE),
 ];
 

@@ -4,7 +4,7 @@ use fm_formats::image::{Arch, Feature};
 
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
-use crate::{Outcome, Phase};
+use crate::{Effect, Outcome, Phase};
 use fm_remedy::{Action, Input, Remedy, Setting};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
@@ -20,30 +20,38 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     if !features.value.has(Feature::Smm) || early.value != Arch::X86_64 {
         return;
     }
-    // Which builds hang does not show in the binary, so more than a caution would be a guess.
-    let off = to.s3.value() == Some(&false);
-    let outcome = if off {
-        Outcome::Compatible
-    } else {
-        Outcome::Caution
+    let (offers, handles) = (to.s3.value().copied(), to.code.is_recent.value().copied());
+    let outcome = match (offers, handles) {
+        (Some(false), _) | (_, Some(true)) => Outcome::Compatible,
+        (Some(true), Some(false)) => Outcome::Incompatible,
+        _ => Outcome::Unknown,
     };
     report.find(Phase::ColdBoot, outcome, || {
         let draft = FindingDraft::about(
             "suspend to RAM",
-            if off {
-                "the machine does not offer S3, which 64-bit SMM builds of some years cannot handle"
-            } else {
-                "64-bit SMM builds of some years (2022.11 among them, 2025.02 not) hang at once on a machine that offers S3"
+            match (outcome, offers) {
+                (Outcome::Compatible, Some(false)) => {
+                    "the machine does not offer S3, which 64-bit SMM builds of many years cannot handle"
+                }
+                (Outcome::Compatible, _) => "the build is young enough to come up on a machine that offers S3",
+                (Outcome::Incompatible, _) => {
+                    "64-bit SMM builds of its age hang on a machine that offers S3, before they print or write anything"
+                }
+                _ => "64-bit SMM builds of many years hang on a machine that offers S3, and whether this one is or does is not known",
             },
         )
         .source(Some(features), super::text)
         .destination(to.s3.fact(), switch);
-        if off {
+        if outcome == Outcome::Compatible {
             return draft;
         }
-        draft.remedy(
+        let draft = draft.remedy(
             Remedy::new("start it without S3, and say so", Action::Configure(Setting::NoS3))
                 .then(Action::Give(Input::S3("off"))),
-        )
+        );
+        if outcome == Outcome::Incompatible {
+            return draft.effect(Effect::DeadUntouched);
+        }
+        draft
     });
 }

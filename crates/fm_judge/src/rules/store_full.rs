@@ -28,42 +28,64 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     }
     let vars = &pair.source.vars;
     let (all, one) = room(code.value);
-    for (name, size, limit) in [
-        ("the room for all variables", vars.used_bytes.fact(), all),
-        (
-            "the room for the largest variable",
-            vars.largest_bytes.fact(),
-            one,
-        ),
-    ] {
-        let Some(size) = size else { continue };
-        let fits = size.value <= limit;
-        report.find(
-            Phase::ColdBoot,
-            if fits {
-                Outcome::Compatible
-            } else {
-                Outcome::Incompatible
-            },
-            || {
-                let draft = FindingDraft::about(
-                    name,
-                    "what the destination's layout has no room for cannot be taken along",
-                )
-                .source(Some(size), hex)
-                .destination(Some(code), |layout| {
-                    alloc::format!("{limit:#x} in layout {layout}")
-                });
-                if fits {
-                    return draft;
-                }
-                draft.remedy(Remedy::new(
-                    "see what is large and not needed, and delete that first",
-                    Action::ListVars {
-                        vars: subject(&vars.path),
-                    },
-                ))
-            },
-        );
+    if let Some(size) = vars.used_bytes.fact() {
+        let outcome = if size.value <= all {
+            Outcome::Compatible
+        } else {
+            Outcome::Incompatible
+        };
+        report.find(Phase::ColdBoot, outcome, || {
+            let draft = FindingDraft::about(
+                "the room for all variables",
+                "what the destination's layout has no room for cannot be taken along",
+            )
+            .source(Some(size), hex)
+            .destination(Some(code), |layout| alloc::format!("{all:#x} in layout {layout}"));
+            if outcome == Outcome::Compatible {
+                return draft;
+            }
+            draft.remedy(see_what_is_large(vars))
+        });
     }
+    let Some(size) = vars.largest_bytes.fact() else {
+        return;
+    };
+    // The limit binds `SetVariable` alone: firmware reads and keeps what was written offline. In a store that is of the
+    // layout already nothing changes.
+    let changes = !vars
+        .layout
+        .value()
+        .is_some_and(|layout| store_layout::same_store(*layout, code.value));
+    let outcome = if size.value > one && changes {
+        Outcome::Caution
+    } else {
+        Outcome::Compatible
+    };
+    report.find(Phase::ColdBoot, outcome, || {
+        let draft = FindingDraft::about(
+            "the room for the largest variable",
+            if size.value > one {
+                "firmware reads and keeps a variable beyond its limit, but the guest itself cannot write it again"
+            } else {
+                "the guest can write its largest variable again"
+            },
+        )
+        .source(Some(size), hex)
+        .destination(Some(code), |layout| {
+            alloc::format!("{one:#x} in layout {layout}")
+        });
+        if outcome == Outcome::Compatible {
+            return draft;
+        }
+        draft.remedy(see_what_is_large(vars))
+    });
+}
+
+fn see_what_is_large(vars: &crate::VarsUnit) -> Remedy {
+    Remedy::new(
+        "see what is large and not needed, and delete that first",
+        Action::ListVars {
+            vars: subject(&vars.path),
+        },
+    )
 }

@@ -4,7 +4,7 @@ use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
 use fm_judge::{
     Block, CodeUnit, Confidential, Facts, Features, Firmware, Format, Known, MachineType, QemuVersion,
-    Soundness, StoreState, VarsUnit,
+    Soundness, StoreState, VarsAccess, VarsUnit,
 };
 
 /// A machine with a build of `layout` and a store of its own, everything known.
@@ -39,6 +39,9 @@ pub(crate) fn known(layout: Layout) -> Facts {
             layout: Known::new(layout, "CODE"),
             features: Known::new([Feature::Tpm2, Feature::SecureBoot].into_iter().collect(), "CODE"),
             promised: Known::new(Features::default(), "descriptor"),
+            finishes_reclaim: Known::new(false, "CODE"),
+            is_recent: Known::new(false, "CODE"),
+            checks_list: Known::new(!arch.is_x86(), "CODE"),
             measured: Known::new(
                 vec![("PEIFV".into(), Sha256::of(layout.name().as_bytes()))],
                 "CODE",
@@ -54,6 +57,11 @@ pub(crate) fn known(layout: Layout) -> Facts {
             declared_format: Known::new(Format::Raw, "the command line"),
             sha256: Known::new(Sha256::of(layout.name().as_bytes()), "VARS"),
             state: Known::new(StoreState::Good, "VARS"),
+            damage: Known::new(Vec::new(), "VARS"),
+            interrupted: Known::new(None, "VARS"),
+            behind_damage: Known::new(0, "VARS"),
+            list_bytes: Known::new(0x800, "VARS"),
+            access: Known::new(VarsAccess::Written, "the command line"),
             layout: Known::new(layout, "VARS"),
             authenticated: Known::new(true, "VARS"),
             used_bytes: Known::new(0x800, "VARS"),

@@ -11,7 +11,10 @@ use crate::{Arch, Emulator, Guest, Machine};
 use super::files::Files;
 use super::plan::{Act, Step};
 use super::programs::{self, Program};
-use super::{Change, Image, Observation, Reached, Request, Side, boot, convert, late, migrate, overwrite};
+use super::{
+    Change, Image, Observation, Reached, Request, Side, VarsAccess, boot, convert, late, migrate, overwrite,
+    stores, twice,
+};
 use crate::{Error, Result};
 
 /// CPU time after which a guest that says nothing is given up; a healthy one needs a third of it.
@@ -78,8 +81,9 @@ impl Bench {
             .join(self.count.fetch_add(1, Ordering::Relaxed).to_string());
         fs::create_dir_all(&folder).map_err(|source| Error::file("create", &folder, source))?;
         let seen = match (&step.destination, step.act) {
+            (None, Act::BootTwice) => twice::observe(self, step, &folder),
             (None, _) => boot::observe(self, step, &folder),
-            (Some(destination), Act::Boot | Act::Migrate { .. }) => {
+            (Some(destination), Act::Boot | Act::BootTwice | Act::Migrate { .. }) => {
                 let follow = step.act != Act::Migrate { follow: false };
                 migrate::observe(self, step, destination, follow, &folder)
             }
@@ -126,6 +130,16 @@ impl Bench {
                     ]);
                 }
                 (_, 0) => machine.code = Some(path),
+                _ if side.vars_access.is_some() => {
+                    let how = match side.vars_access {
+                        Some(VarsAccess::ReadOnly) => "readonly=on",
+                        _ => "snapshot=on",
+                    };
+                    machine = machine.with(&[
+                        "-drive",
+                        &format!("if=pflash,format=raw,unit=1,{how},file={}", path.display()),
+                    ]);
+                }
                 _ => machine.vars = Some(path),
             }
         }
@@ -209,7 +223,9 @@ pub(crate) fn apply(change: Change, bytes: &mut Vec<u8>) {
         }
         Change::Cut => bytes.truncate(bytes.len().saturating_sub(1000)),
         Change::Halved => bytes.truncate(bytes.len() / 2),
-        Change::Qcow2 => {}
+        _ => {
+            stores::build(change, bytes);
+        }
     }
 }
 

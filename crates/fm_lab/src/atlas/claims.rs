@@ -1,5 +1,7 @@
 //! The statements on which the product rests, each with the observations that prove it.
 
+mod odd;
+
 use std::fmt::Write as _;
 
 use super::hold::keeps_variables;
@@ -284,7 +286,7 @@ pub fn claims(atlases: &[Atlas]) -> String {
          Generated from the observations in `atlas/` by `flashmoor atlas claims`; a test keeps it up to date. \
          Each statement stands with the real QEMU runs that prove it and the command that repeats them.\n",
     );
-    for claim in CLAIMS {
+    for claim in CLAIMS.iter().chain(odd::CLAIMS) {
         let spoken: Vec<(&Observation, bool)> = atlases
             .iter()
             .filter(|atlas| atlas.group == claim.group)
@@ -319,6 +321,7 @@ pub fn claims(atlases: &[Atlas]) -> String {
 pub fn unproven(atlases: &[Atlas]) -> Vec<&'static str> {
     CLAIMS
         .iter()
+        .chain(odd::CLAIMS)
         .filter(|claim| {
             let mut spoken = atlases
                 .iter()

@@ -7,7 +7,7 @@ use fm_judge::{Block, Effect, Facts, Firmware, Format, Known, Outcome, Phase, Va
 use fm_remedy::{Input, Remedy};
 
 use super::act::apply;
-use super::{Atlas, Change, Image, Observation, Reached, Seen, Side, StoreFate};
+use super::{Atlas, BootSeen, Change, Image, Observation, Reached, Seen, Side, StoreFate, VarsAccess};
 use crate::{Error, Result};
 use fm_check::{code_file, machine_words, vars_file, vars_of};
 
@@ -98,6 +98,25 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
             let works = reached.is_up() && *reads_back && *persistent;
             wrong.extend(expect(&verdict, Phase::ColdBoot, works));
         }
+        Seen::TwoBoots {
+            held,
+            boots,
+            reads_first,
+            ..
+        } => {
+            let seen = effect_of_two(*held, boots, *reads_first);
+            let cold = verdict.phase(Phase::ColdBoot);
+            // Where nobody foretells what a build does, it says so: `unknown` is no disagreement.
+            if cold.outcome() != Outcome::Unknown {
+                let works = seen <= Effect::FirstBootLost
+                    || (seen == Effect::Volatile && source_side.vars_access.is_some());
+                wrong.extend(expect(&verdict, Phase::ColdBoot, works));
+                if cold.effect() != Some(seen) {
+                    let foretold = cold.effect().map_or("nothing", Effect::name);
+                    wrong.push(format!("the effect was {seen}, foretold was {foretold}"));
+                }
+            }
+        }
         // No rule speaks of flash that is written from outside, or at which moment.
         Seen::Overwritten { .. } | Seen::WrittenLate { .. } => {}
         Seen::Migration {
@@ -150,6 +169,27 @@ fn effect(reached: Reached, persistent: Option<bool>, store: StoreFate) -> Effec
     }
 }
 
+/// What became of the guest and of the variables that its store held, over two boots.
+pub(super) fn effect_of_two(held: u32, boots: &[BootSeen; 2], reads_first: Option<bool>) -> Effect {
+    let [first, second] = boots;
+    let alive = first.reached.is_up() && second.reached.is_up();
+    let written = first.written || second.written;
+    if !alive {
+        return match second.recoverable {
+            _ if !written => Effect::DeadUntouched,
+            left if left >= held => Effect::DeadWritten,
+            _ => Effect::DeadErased,
+        };
+    }
+    match second.visible {
+        _ if first.persistent == Some(false) && second.persistent == Some(false) => Effect::Volatile,
+        0 if held > 0 => Effect::Recreated,
+        left if left < held => Effect::PartlyLost,
+        _ if reads_first == Some(false) => Effect::FirstBootLost,
+        _ => Effect::Kept,
+    }
+}
+
 /// The files of observations, each read once.
 struct Files<'a> {
     firmware: &'a Path,
@@ -177,6 +217,12 @@ impl Files<'_> {
         }
         if let Some(image) = &side.vars {
             facts.vars = self.vars(image)?;
+            let access = match side.vars_access {
+                None => fm_judge::VarsAccess::Written,
+                Some(VarsAccess::ReadOnly) => fm_judge::VarsAccess::ReadOnly,
+                Some(VarsAccess::Snapshot) => fm_judge::VarsAccess::Dropped,
+            };
+            facts.vars.access = Known::new(access, evidence);
         }
         if blocks {
             let rom = side.rom_bytes.map(|size_bytes| Block {

@@ -15,6 +15,8 @@ mod migrate;
 mod overwrite;
 mod plan;
 mod programs;
+mod stores;
+mod twice;
 mod words;
 
 use std::fs;
@@ -80,6 +82,9 @@ pub struct Side {
     /// Flash unit 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vars: Option<Image>,
+    /// How QEMU treats its file, if it may not keep what the guest writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vars_access: Option<VarsAccess>,
     /// The file given to `-bios`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bios: Option<Image>,
@@ -124,6 +129,54 @@ pub enum Change {
     Halved,
     /// Converted to qcow2.
     Qcow2,
+    /// A sound store with variables of the atlas's own; what the following differ from.
+    Filled,
+    /// A reclaim was interrupted with its copy whole in the spare, before the first block was erased.
+    SpareMainOld,
+    /// The same with all blocks erased.
+    SpareMainErased,
+    /// The same with the first blocks written again.
+    SpareMainHalf,
+    /// A reclaim was interrupted before its copy in the spare was whole.
+    SpareHalf,
+    /// In the midst of the list a name whose size leaves out the terminator.
+    NameUnterminated,
+    /// In the midst of the list an empty name.
+    NameEmpty,
+    /// In the midst of the list a state that edk2 never writes.
+    StateOdd,
+    /// In the midst of the list a variable with more data than the store is long.
+    DataBeyond,
+    /// In the midst of the list a header of which nothing but the start was written.
+    HeaderTorn,
+    /// A page of zeros in the list.
+    ZeroPage,
+    /// Zeros behind the list, in the FTW areas too.
+    FreeZeros,
+    /// The volume's block map names blocks of twice the length.
+    BlockMap,
+    /// The volume's attributes have one more.
+    VolumeAttributes,
+    /// The store header names a smaller size, with room behind the list.
+    StoreSizeSmall,
+    /// The store header names the size that the list has.
+    StoreSizeFull,
+    /// The store header names a size that reaches beyond the store's area.
+    StoreSizeLarge,
+    /// The file was padded with zeros to 1 MiB.
+    PaddedTo1M,
+    /// The file was padded with zeros to 4 MiB.
+    PaddedTo4M,
+}
+
+/// How QEMU is told to treat the VARS file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VarsAccess {
+    /// `readonly=on`.
+    ReadOnly,
+    /// `snapshot=on`: what is written is dropped.
+    Snapshot,
 }
 
 /// What happened.
@@ -142,6 +195,19 @@ pub enum Seen {
         store: StoreFate,
         /// Variables in the file before and after.
         variables: [u32; 2],
+    },
+    /// Two new QEMU processes, one after the other, started the firmware on the store.
+    TwoBoots {
+        /// How many of the store's own variables lay in one of its places before.
+        held: u32,
+        /// What each boot came to.
+        boots: [BootSeen; 2],
+        /// Whether the second boot reads what the first one's shell set; absent where it was not asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reads_first: Option<bool>,
+        /// A boot on the same store after `vars repair`; absent where both boots went well or it changes nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repaired: Option<RepairSeen>,
     },
     /// The guest was migrated.
     Migration {
@@ -204,6 +270,34 @@ pub enum Seen {
         /// Whether the late one is in the destination's flash.
         late_arrived: bool,
     },
+}
+
+/// One of two boots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BootSeen {
+    /// How far it came.
+    pub reached: Reached,
+    /// Whether the guest's shell reads the last of the store's own variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads_last: Option<bool>,
+    /// Whether a variable that its shell set lies in the file afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent: Option<bool>,
+    /// Whether a byte of the file changed.
+    pub written: bool,
+    /// How many of the store's own variables a reader of the main area finds in the file afterwards.
+    pub visible: u32,
+    /// How many lie in one of the file's places.
+    pub recoverable: u32,
+}
+
+/// A boot on a repaired store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RepairSeen {
+    /// How far it came.
+    pub reached: Reached,
+    /// How many of the store's own variables lie in the file afterwards.
+    pub kept: u32,
 }
 
 /// How far firmware came.

@@ -3,6 +3,7 @@
 
 mod boots;
 mod migrations;
+mod odd;
 #[cfg(test)]
 mod tests;
 
@@ -33,11 +34,26 @@ pub enum Group {
     Overwritten,
     /// Guests that write a variable while they migrate.
     LateWrite,
+    /// Stores that a power cut left in the midst of a reclaim.
+    InterruptedWrite,
+    /// Stores with damage inside their list of variables.
+    DamagedList,
+    /// Stores whose headers say something odd.
+    OddHeader,
+    /// Files that are longer than the store in them.
+    PaddedFile,
+    /// Files that QEMU may not write to.
+    NotWritten,
 }
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
+        Self::InterruptedWrite,
+        Self::DamagedList,
+        Self::OddHeader,
+        Self::PaddedFile,
+        Self::NotWritten,
         Self::Conversion,
         Self::Overwritten,
         Self::LateWrite,
@@ -58,6 +74,11 @@ impl Group {
             Self::Conversion => "conversion",
             Self::Overwritten => "overwritten",
             Self::LateWrite => "late_write",
+            Self::InterruptedWrite => "interrupted_write",
+            Self::DamagedList => "damaged_list",
+            Self::OddHeader => "odd_header",
+            Self::PaddedFile => "padded_file",
+            Self::NotWritten => "not_written",
         }
     }
 }
@@ -85,6 +106,8 @@ pub(super) struct Step {
 pub(super) enum Act {
     /// It is booted.
     Boot,
+    /// It is booted, ended, and booted again.
+    BootTwice,
     /// It is migrated, and followed through its boot and a reset at the destination if it is to be.
     Migrate { follow: bool },
     /// Its store is converted for the destination's build, and booted there.
@@ -107,6 +130,11 @@ pub(super) fn plan(group: Group, bench: &Bench) -> Plan {
             Group::Conversion => boots::conversions(bench, arch, &mut plan),
             Group::Overwritten => migrations::overwritten(bench, arch, &mut plan),
             Group::LateWrite => migrations::late_writes(bench, arch, &mut plan),
+            Group::InterruptedWrite
+            | Group::DamagedList
+            | Group::OddHeader
+            | Group::PaddedFile
+            | Group::NotWritten => odd::stores(group, bench, arch, &mut plan),
         }
     }
     plan
@@ -163,6 +191,7 @@ fn side(bench: &Bench, program: usize, machine: &str, code: &Code, vars: Option<
         s3_off: smm && code.class.machines == [Machine::X86_64; 2],
         code: Some(code.image.clone()),
         vars: vars.cloned(),
+        vars_access: None,
         bios: None,
         rom_bytes: None,
     }
@@ -186,6 +215,8 @@ fn changed(image: &Image, change: Change) -> Image {
         size_bytes: match change {
             Change::Cut => image.size_bytes.saturating_sub(1000),
             Change::Halved => image.size_bytes / 2,
+            Change::PaddedTo1M => 0x10_0000,
+            Change::PaddedTo4M => 0x40_0000,
             _ => image.size_bytes,
         },
         ..image.clone()
@@ -203,5 +234,24 @@ fn word(change: Change) -> &'static str {
         Change::Cut => "cut",
         Change::Halved => "halved",
         Change::Qcow2 => "as qcow2",
+        Change::Filled => "filled",
+        Change::SpareMainOld => "with a whole spare, the main area old",
+        Change::SpareMainErased => "with a whole spare, the main area erased",
+        Change::SpareMainHalf => "with a whole spare, the main area half written",
+        Change::SpareHalf => "with half a spare, the main area old",
+        Change::NameUnterminated => "with a name without terminator",
+        Change::NameEmpty => "with an empty name",
+        Change::StateOdd => "with an impossible state",
+        Change::DataBeyond => "with data beyond the store",
+        Change::HeaderTorn => "with a torn header",
+        Change::ZeroPage => "with a page of zeros",
+        Change::FreeZeros => "with zeros behind the list",
+        Change::BlockMap => "with another block map",
+        Change::VolumeAttributes => "with odd attributes",
+        Change::StoreSizeSmall => "with a small store size",
+        Change::StoreSizeFull => "with a store size without room",
+        Change::StoreSizeLarge => "with a large store size",
+        Change::PaddedTo1M => "padded to 1 MiB",
+        Change::PaddedTo4M => "padded to 4 MiB",
     }
 }

@@ -13,6 +13,15 @@ impl Seen {
                 store,
                 ..
             } => format!("reached {reached:?}, persistent {persistent:?}, store {store:?}"),
+            Self::TwoBoots {
+                held,
+                boots: [first, second],
+                reads_first,
+                repaired,
+            } => format!(
+                "of {held}: {:?} with {}, then {:?} with {}, reads the first boot's {reads_first:?}, repaired {repaired:?}",
+                first.reached, first.visible, second.reached, second.visible
+            ),
             Self::Migration {
                 completed: false,
                 message,
@@ -117,6 +126,32 @@ pub(super) fn outcome(seen: &Seen) -> String {
             "found in flash {in_flash} times, then elsewhere {in_memory} times; after that {}",
             format!("{reached:?}").to_lowercase()
         ),
+        Seen::TwoBoots {
+            held,
+            boots: [first, second],
+            reads_first,
+            repaired,
+        } => {
+            let word = |reached: Reached| format!("{reached:?}").to_lowercase();
+            let mut text = format!(
+                "of {held} variables: {} with {} left, then {} with {} left",
+                word(first.reached),
+                first.visible,
+                word(second.reached),
+                second.visible
+            );
+            if *reads_first == Some(false) {
+                text.push_str("; what the first boot set is gone at the second");
+            }
+            if let Some(repaired) = repaired {
+                text.push_str(&format!(
+                    "; after `vars repair`: {} with {}",
+                    word(repaired.reached),
+                    repaired.kept
+                ));
+            }
+            text
+        }
         Seen::Migration {
             completed: false,
             message,

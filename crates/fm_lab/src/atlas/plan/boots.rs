@@ -122,6 +122,14 @@ fn smm_machines(bench: &Bench, program: usize, builds: &[&Code], plan: &mut Plan
             ));
         }
     }
+    for code in builds.iter().filter(|code| code.class.smm) {
+        let mut source = plain_side(bench, program, code);
+        // The 32-bit start of the others comes up with it, as the cold boots show.
+        if std::mem::take(&mut source.s3_off) {
+            let id = format!("cold {} with suspend to RAM", code.image.name);
+            plan.steps.push(boot(id, program, source));
+        }
+    }
     if !builds.iter().any(|code| code.class.smm) {
         plan.lack("the folder holds no SMM build: what one needs of its machine is not tried");
     }

@@ -1,0 +1,150 @@
+//! Damage inside the list of variables: who reads on, who stops, and who makes a new store for it.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use fm_formats::varstore::{Damage, DamageKind};
+
+use fm_remedy::{Action, Remedy};
+
+use super::{missing, store_layout, subject};
+use crate::finding::FindingDraft;
+use crate::report::{Pair, Report};
+use crate::{Effect, Facts, Outcome, Phase};
+
+const SUBJECT: &str = "the list of variables";
+
+/// What damage comes to: the outcome, what becomes of guest and variables where runs show it, and why.
+type Foretold = (Outcome, Option<Effect>, &'static str);
+
+pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
+    let to = pair.destination;
+    if !store_layout::uses_store(to) {
+        return;
+    }
+    let Some(damage) = to.vars.damage.fact() else {
+        return;
+    };
+    let inside: Vec<Damage> = damage.value.iter().copied().filter(is_inside).collect();
+    if inside.is_empty() {
+        return;
+    }
+    let remedy = || {
+        Remedy::new(
+            "mend it first, with a backup kept",
+            Action::RepairVars {
+                vars: subject(&to.vars.path),
+            },
+        )
+    };
+    let Some(arch) = to.code.arch.value() else {
+        report.find(Phase::ColdBoot, Outcome::Unknown, || {
+            missing(SUBJECT, false, true).remedy(remedy())
+        });
+        return;
+    };
+    for one in &inside {
+        let (outcome, effect, why) = if arch.is_x86() {
+            on_x86(one.kind, to, &inside)
+        } else {
+            on_virt(one.kind, to)
+        };
+        report.find(Phase::ColdBoot, outcome, || {
+            let mut told = FindingDraft::about(SUBJECT, why).destination(Some(damage), |_| one.to_string());
+            told.effect = effect;
+            if outcome == Outcome::Compatible {
+                return told;
+            }
+            told.remedy(remedy())
+        });
+    }
+}
+
+fn is_inside(damage: &Damage) -> bool {
+    matches!(
+        damage.kind,
+        DamageKind::VariableCut
+            | DamageKind::VariableName
+            | DamageKind::NameEmpty
+            | DamageKind::NameUnterminated
+            | DamageKind::StateImpossible
+            | DamageKind::HeaderTorn
+            | DamageKind::Gap
+    )
+}
+
+/// Whether variables lie behind damage.
+fn loses(to: &Facts) -> bool {
+    to.vars.behind_damage.value() != Some(&0)
+}
+
+/// Source: edk2 `MdeModulePkg/Universal/Variable/RuntimeDxe/VariableParsing.c`, `GetNextVariablePtr`,
+/// `IsValidVariableHeader`: the sizes lead from one variable to the next, whatever name and state say.
+fn on_x86(kind: DamageKind, to: &Facts, inside: &[Damage]) -> Foretold {
+    let stops = inside.iter().any(|damage| damage.kind == DamageKind::Gap);
+    match kind {
+        DamageKind::NameUnterminated | DamageKind::StateImpossible | DamageKind::HeaderTorn => (
+            Outcome::Caution,
+            Some(Effect::Kept),
+            "firmware for PCs reads on behind it: all other variables are there",
+        ),
+        DamageKind::Gap if loses(to) => (
+            Outcome::Incompatible,
+            Some(Effect::PartlyLost),
+            "the firmware stops reading there, and the first boot drops for good what lies behind",
+        ),
+        DamageKind::Gap => (
+            Outcome::Caution,
+            Some(Effect::Kept),
+            "the firmware rewrites the whole store at its first boot, which can take minutes, and keeps the variables",
+        ),
+        // The header that a page of zeros cuts through looks like it; there the list ends.
+        DamageKind::NameEmpty if stops => (
+            Outcome::Caution,
+            None,
+            "the variable has lost its name and its content",
+        ),
+        DamageKind::NameEmpty => (
+            Outcome::Incompatible,
+            Some(Effect::DeadWritten),
+            "whoever asks for all variables one after the other starts over at an empty name: the guest hangs as it boots",
+        ),
+        DamageKind::VariableCut => (
+            Outcome::Incompatible,
+            Some(Effect::DeadWritten),
+            "the firmware follows a size that leads out of the store: builds die of it, or never come to a console",
+        ),
+        _ => (
+            Outcome::Unknown,
+            None,
+            "no run shows what firmware makes of such a name",
+        ),
+    }
+}
+
+/// Source: edk2 `OvmfPkg/VirtNorFlashDxe/VirtNorFlashFvb.c`, `ValidateFvHeader`, since stable202402.
+fn on_virt(kind: DamageKind, to: &Facts) -> Foretold {
+    let walks = to.code.checks_list.value().copied();
+    match (kind, walks) {
+        (_, None | Some(false)) => (
+            Outcome::Unknown,
+            None,
+            "builds since edk2-stable202402 make a new store for it, without any variable; whether this build is one of them does not show",
+        ),
+        (DamageKind::Gap, Some(true)) if loses(to) => (
+            Outcome::Incompatible,
+            Some(Effect::PartlyLost),
+            "the firmware stops reading there, and the first boot drops for good what lies behind",
+        ),
+        (DamageKind::Gap | DamageKind::HeaderTorn, Some(true)) => (
+            Outcome::Caution,
+            Some(Effect::Kept),
+            "the firmware keeps the variables",
+        ),
+        (_, Some(true)) => (
+            Outcome::Incompatible,
+            Some(Effect::Recreated),
+            "the flash driver walks the list as it starts, takes this for a broken store, and makes a new one: the guest boots with all variables lost",
+        ),
+    }
+}

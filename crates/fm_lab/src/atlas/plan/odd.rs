@@ -1,0 +1,117 @@
+//! Stores that no running firmware leaves: each kind on a build of each class, old and new.
+
+use std::path::{Path, PathBuf};
+
+use crate::Arch;
+use fm_formats::image::Layout;
+
+use super::super::act::Bench;
+use super::super::files::Code;
+use super::super::{Change, VarsAccess};
+use super::{Act, Group, Plan, Step, changed, first_program, plain_side, word};
+
+/// What is done to a store, and how QEMU is told to treat its file.
+fn kinds(group: Group, arch: Arch) -> Vec<(Change, Option<VarsAccess>)> {
+    let changes: &[Change] = match group {
+        Group::InterruptedWrite => &[
+            Change::SpareMainHalf,
+            Change::SpareMainOld,
+            Change::SpareMainErased,
+            Change::SpareHalf,
+        ],
+        // RISC-V and LoongArch have the flash driver of Arm: enough is tried to see that. What builds for PCs do with the
+        // other kinds is yet to be recorded.
+        Group::DamagedList if is_young(arch) => &[Change::ZeroPage, Change::NameUnterminated],
+        Group::DamagedList if arch == Arch::X86_64 => {
+            &[Change::ZeroPage, Change::NameUnterminated, Change::StateOdd]
+        }
+        Group::DamagedList => &[
+            Change::ZeroPage,
+            Change::NameUnterminated,
+            Change::StateOdd,
+            Change::NameEmpty,
+            Change::DataBeyond,
+            Change::HeaderTorn,
+            Change::FreeZeros,
+        ],
+        Group::OddHeader if is_young(arch) => &[],
+        Group::OddHeader if arch == Arch::X86_64 => &[Change::BlockMap, Change::StoreSizeSmall],
+        Group::OddHeader => &[
+            Change::BlockMap,
+            Change::StoreSizeSmall,
+            Change::StoreSizeFull,
+            Change::StoreSizeLarge,
+            Change::VolumeAttributes,
+        ],
+        // The chips of the `virt` boards have one size, whatever their files have.
+        Group::PaddedFile if arch == Arch::X86_64 => &[Change::PaddedTo1M],
+        _ => &[],
+    };
+    changes.iter().map(|change| (*change, None)).collect()
+}
+
+fn is_young(arch: Arch) -> bool {
+    matches!(arch, Arch::Riscv64 | Arch::Loongarch64)
+}
+
+pub(super) fn stores(group: Group, bench: &Bench, arch: Arch, plan: &mut Plan) {
+    let Some(program) = first_program(bench, arch, plan) else {
+        return;
+    };
+    let builds = old_and_new(bench, arch);
+    for (change, access) in kinds(group, arch) {
+        for code in &builds {
+            let mut source = plain_side(bench, program, code);
+            let Some(vars) = bench.files.template(code.class.layout) else {
+                plan.lack(format!(
+                    "{}: the folder holds no variable store of its layout to change",
+                    code.image.name
+                ));
+                continue;
+            };
+            source.vars = Some(changed(vars, change));
+            source.vars_access = access;
+            let how = match access {
+                None => word(change),
+                Some(VarsAccess::ReadOnly) => "read-only",
+                Some(VarsAccess::Snapshot) => "as a snapshot",
+            };
+            plan.steps.push(Step {
+                id: format!("twice {} on a store {how}", code.image.name),
+                qemu: [program, program],
+                source,
+                destination: None,
+                act: Act::BootTwice,
+            });
+        }
+    }
+}
+
+/// Of each class the first build of the first folder, and that of the last one: a class's builds differ in their
+/// year only, and what edk2 does with an odd store has changed over the years.
+fn old_and_new(bench: &Bench, arch: Arch) -> Vec<&Code> {
+    let mut builds: Vec<&Code> = bench
+        .files
+        .codes_of(arch)
+        // What the 2M builds do the 4M builds of their year do too: they differ in where things lie.
+        .filter(|code| code.has_64_bit_dxe() && code.class.layout != Layout::X86Size2M)
+        .collect();
+    builds.sort_by_key(|code| (code.image.size_bytes, PathBuf::from(&code.image.name)));
+    let folder = |code: &Code| Path::new(&code.image.name).parent().map(Path::to_owned);
+    let newest_folder = builds.iter().filter_map(|code| folder(code)).max();
+    let of_class = |code: &Code| {
+        let class = code.class;
+        builds
+            .iter()
+            .filter(move |other| other.class.layout == class.layout && other.class.smm == class.smm)
+    };
+    let chosen = builds.iter().filter(|code| {
+        let first = of_class(code).next();
+        let newest = of_class(code).find(|other| folder(other) == newest_folder);
+        [first, newest]
+            .into_iter()
+            .flatten()
+            .any(|chosen| chosen.image == code.image)
+    });
+    chosen.copied().collect()
+}
