@@ -22,9 +22,14 @@ fn kinds(group: Group, arch: Arch) -> Vec<(Change, Option<VarsAccess>)> {
         // RISC-V and LoongArch have the flash driver of Arm: enough is tried to see that. What builds for PCs do with the
         // other kinds is yet to be recorded.
         Group::DamagedList if is_young(arch) => &[Change::ZeroPage, Change::NameUnterminated],
-        Group::DamagedList if arch == Arch::X86_64 => {
-            &[Change::ZeroPage, Change::NameUnterminated, Change::StateOdd]
-        }
+        Group::DamagedList if arch == Arch::X86_64 => &[
+            Change::ZeroPage,
+            Change::NameUnterminated,
+            Change::StateOdd,
+            Change::NameEmpty,
+            Change::DataBeyond,
+            Change::HeaderTorn,
+        ],
         Group::DamagedList => &[
             Change::ZeroPage,
             Change::NameUnterminated,
