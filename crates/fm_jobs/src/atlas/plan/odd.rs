@@ -49,7 +49,12 @@ fn kinds(group: Group, arch: Arch) -> Vec<(Change, Option<VarsAccess>)> {
             Change::VolumeAttributes,
         ],
         // The chips of the `virt` boards have one size, whatever their files have.
-        Group::PaddedFile if arch == Arch::X86_64 => &[Change::PaddedTo1M],
+        Group::PaddedFile if arch == Arch::X86_64 => &[Change::PaddedTo1M, Change::PaddedTo4M],
+        Group::NotWritten if !is_young(arch) => {
+            return [VarsAccess::ReadOnly, VarsAccess::Snapshot]
+                .map(|access| (Change::Filled, Some(access)))
+                .to_vec();
+        }
         _ => &[],
     };
     changes.iter().map(|change| (*change, None)).collect()
