@@ -72,6 +72,8 @@ pub fn bytes(guest: &Guest, unit: &FlashUnit) -> Result<Vec<u8>, Absent> {
     Ok(bytes)
 }
 
+/// What is told of a file that the system does not let us read.
+#[must_use]
 pub fn unreadable(unit: &FlashUnit, error: &std::io::Error) -> Absent {
     Absent::Unknown(format!("cannot read {}: {error}", unit.location))
 }

@@ -54,7 +54,7 @@ const OUTCOMES: &[(&str, &[Outcome])] = &[
     ("FM-STORE-LIST", &[Caution, Unknown, Incompatible]),
     ("FM-STORE-OTHER", &[Caution]),
     ("FM-STORE-STATE", &[Caution, Unknown, Incompatible]),
-    ("FM-VARS-NOT-KEPT", &[Caution]),
+    ("FM-VARS-NOT-KEPT", &[Caution, Unknown, Incompatible]),
     ("FM-VARS-PADDED", &[Incompatible]),
     ("FM-VARS-SIZE", &[Unknown, Incompatible]),
 ];
@@ -191,6 +191,19 @@ fn odd_stores(base: &Facts) -> Vec<(Facts, Facts)> {
     list.push(with(base, |facts| {
         facts.vars.access = Known::new(VarsAccess::ReadOnly, "the command line");
     }));
+    for layout in [Layout::ArmVirt, Layout::Riscv] {
+        list.push(with(&known(layout), |facts| {
+            facts.code.arch = Known::new(
+                if layout == Layout::Riscv {
+                    Arch::Riscv64
+                } else {
+                    Arch::Aarch64
+                },
+                "CODE",
+            );
+            facts.vars.access = Known::new(VarsAccess::ReadOnly, "the command line");
+        }));
+    }
     let beyond = with(&known(Layout::ArmVirt), |facts| {
         facts.vars.largest_bytes = Known::new(0x3000, "VARS");
         facts.vars.layout = Known::new(Layout::X86Size4M, "VARS");

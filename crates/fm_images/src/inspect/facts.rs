@@ -21,8 +21,11 @@ use crate::Result;
 /// What the bytes of an image say, whatever the file is called and whoever built it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Found {
+    /// The kind of the document: `code`, `vars`, `combined`, `not-firmware` …
     pub kind: String,
+    /// Digest of the whole image.
     pub sha256: String,
+    /// Why it is no firmware.
     pub reason: Option<String>,
     /// Its build is not filled in: names change with the catalogue.
     pub image: Option<ImageDocument>,

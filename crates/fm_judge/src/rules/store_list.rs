@@ -111,8 +111,8 @@ fn on_x86(kind: DamageKind, to: &Facts, inside: &[Damage]) -> Foretold {
         ),
         DamageKind::VariableCut => (
             Outcome::Incompatible,
-            Some(Effect::DeadWritten),
-            "the firmware follows a size that leads out of the store: builds die of it, or never come to a console",
+            Some(Effect::DeadUntouched),
+            "the firmware follows a size that leads out of the store, and dies of it or never comes to a console, now and at every later boot",
         ),
         _ => (
             Outcome::Unknown,

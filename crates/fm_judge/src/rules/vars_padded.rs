@@ -1,5 +1,7 @@
 //! A VARS file that is longer than the store in it: PCs map flash by the file's length.
 
+use fm_formats::image::Feature;
+
 use fm_remedy::Remedy;
 
 use super::{hex, store_layout};
@@ -21,6 +23,18 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     if !store_layout::uses_store(to) || !arch.is_x86() || !layout_is_pc(layout.value) || size.value <= own {
         return;
     }
+    // Where the firmware looks are the file's last bytes: padding alone if that is as long as a store, which is a blank
+    // one to it, else the store's own end.
+    let smm = to
+        .code
+        .features
+        .value()
+        .is_some_and(|features| features.has(Feature::Smm));
+    let effect = match (size.value >= own.saturating_mul(2), smm) {
+        (true, false) => Effect::Volatile,
+        (true, true) => Effect::DeadUntouched,
+        (false, _) => Effect::DeadWritten,
+    };
     report.find(Phase::ColdBoot, Outcome::Incompatible, || {
         FindingDraft::about(
             "the length of the VARS file",
@@ -30,7 +44,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             alloc::format!("a store of {:#x} bytes, layout {layout}", layout.vars_size_bytes())
         })
         .destination(Some(size), hex)
-        .effect(Effect::DeadWritten)
+        .effect(effect)
         .remedy(Remedy::advice(alloc::format!(
             "give QEMU the store's own length, size={own} on its raw node, or cut the file to {own} bytes (`truncate -s`)"
         )))

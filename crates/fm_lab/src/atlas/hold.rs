@@ -182,6 +182,8 @@ pub(super) fn effect_of_two(held: u32, boots: &[BootSeen; 2], reads_first: Optio
         };
     }
     match second.visible {
+        // What a build without a shell sets at every boot shows in the file as well.
+        _ if !written => Effect::Volatile,
         _ if first.persistent == Some(false) && second.persistent == Some(false) => Effect::Volatile,
         0 if held > 0 => Effect::Recreated,
         left if left < held => Effect::PartlyLost,

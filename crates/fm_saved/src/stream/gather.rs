@@ -29,7 +29,7 @@ pub struct Gathered {
     pub read_bytes: u64,
     /// Why reading stopped before the end, or what is missing; `None` for a whole stream.
     pub stopped: Option<Stopped>,
-    pub channels: Vec<ReadChannel>,
+    pub(crate) channels: Vec<ReadChannel>,
     contents: Contents,
 }
 

@@ -237,16 +237,13 @@ pub fn gc(store: &Store, request: &GcRequest) -> Result<Gc> {
         dry_run: request.dry_run,
         placeholder_age: request.placeholder_age,
     })?;
-    let removed = done.removed.into_iter().filter_map(|removed| {
-        Some(match removed {
-            crate::Removed::Build { id, name } => Removed::Build {
-                id: id.to_string(),
-                name,
-            },
-            crate::Removed::Landing { id } => Removed::Landing { id },
-            crate::Removed::Leftover { path } => Removed::Leftover { path },
-            _ => return None,
-        })
+    let removed = done.removed.into_iter().map(|removed| match removed {
+        crate::Removed::Build { id, name } => Removed::Build {
+            id: id.to_string(),
+            name,
+        },
+        crate::Removed::Landing { id } => Removed::Landing { id },
+        crate::Removed::Leftover { path } => Removed::Leftover { path },
     });
     let kept = done.kept.into_iter().map(|kept| Kept {
         id: kept.id.to_string(),

@@ -3,7 +3,7 @@
 use fm_judge::Effect;
 
 use super::super::hold::effect_of_two;
-use super::super::{Change, Group, Observation, Seen};
+use super::super::{Change, Group, Observation, Seen, VarsAccess};
 use super::{Claim, is_virt};
 
 pub(super) const CLAIMS: &[Claim] = &[
@@ -85,6 +85,31 @@ pub(super) const CLAIMS: &[Claim] = &[
         text: "The same store, repaired before its first boot.",
         group: Group::OddHeader,
         speaks: repaired,
+    },
+    Claim {
+        title: "A VARS file padded to 1 MiB kills builds for PCs, one padded to 4 MiB loses them their variables",
+        text: "QEMU makes the flash as long as its file, and its end lies below CODE. Builds with SMM die of either.",
+        group: Group::PaddedFile,
+        speaks: |observation| {
+            let effect = effect(observation)?;
+            match observation.source.vars.as_ref()?.change? {
+                Change::PaddedTo1M => Some(effect == Effect::DeadWritten),
+                Change::PaddedTo4M if observation.source.secure_flash => {
+                    Some(effect == Effect::DeadUntouched)
+                }
+                Change::PaddedTo4M => Some(effect == Effect::Volatile),
+                _ => None,
+            }
+        },
+    },
+    Claim {
+        title: "What is set on a snapshot of VARS is gone at the next start",
+        text: "With `snapshot=on` every build comes up and finds its variables, and nothing reaches the file.",
+        group: Group::NotWritten,
+        speaks: |observation| {
+            let snapshot = observation.source.vars_access? == VarsAccess::Snapshot;
+            Some(effect(observation)? == Effect::Volatile).filter(|_| snapshot)
+        },
     },
 ];
 

@@ -22,9 +22,14 @@ fn kinds(group: Group, arch: Arch) -> Vec<(Change, Option<VarsAccess>)> {
         // RISC-V and LoongArch have the flash driver of Arm: enough is tried to see that. What builds for PCs do with the
         // other kinds is yet to be recorded.
         Group::DamagedList if is_young(arch) => &[Change::ZeroPage, Change::NameUnterminated],
-        Group::DamagedList if arch == Arch::X86_64 => {
-            &[Change::ZeroPage, Change::NameUnterminated, Change::StateOdd]
-        }
+        Group::DamagedList if arch == Arch::X86_64 => &[
+            Change::ZeroPage,
+            Change::NameUnterminated,
+            Change::StateOdd,
+            Change::NameEmpty,
+            Change::DataBeyond,
+            Change::HeaderTorn,
+        ],
         Group::DamagedList => &[
             Change::ZeroPage,
             Change::NameUnterminated,
@@ -44,7 +49,12 @@ fn kinds(group: Group, arch: Arch) -> Vec<(Change, Option<VarsAccess>)> {
             Change::VolumeAttributes,
         ],
         // The chips of the `virt` boards have one size, whatever their files have.
-        Group::PaddedFile if arch == Arch::X86_64 => &[Change::PaddedTo1M],
+        Group::PaddedFile if arch == Arch::X86_64 => &[Change::PaddedTo1M, Change::PaddedTo4M],
+        Group::NotWritten if !is_young(arch) => {
+            return [VarsAccess::ReadOnly, VarsAccess::Snapshot]
+                .map(|access| (Change::Filled, Some(access)))
+                .to_vec();
+        }
         _ => &[],
     };
     changes.iter().map(|change| (*change, None)).collect()
