@@ -22,6 +22,12 @@ pub(super) struct Report {
     pub(super) notes: Vec<String>,
 }
 
+/// A volume to write, and what is to be said of it.
+struct Emitted {
+    volume: Vec<u8>,
+    notes: Vec<String>,
+}
+
 /// A file that is being changed: held, read, its variables in hand.
 #[derive(Debug)]
 pub(super) struct Edit {
@@ -71,7 +77,7 @@ impl Edit {
     }
 
     /// What would be written, checked as far as it can be before writing.
-    fn volume(&self, checks: Checks) -> Result<Option<(Vec<u8>, Vec<String>)>, Error> {
+    fn volume(&self, checks: Checks) -> Result<Option<Emitted>, Error> {
         let Some(view) = self.source.view()? else {
             return Ok(None);
         };
@@ -102,7 +108,7 @@ impl Edit {
             let start = area.offset as usize;
             volume[start..start + log.len()].copy_from_slice(log);
         }
-        Ok(Some((volume, notes)))
+        Ok(Some(Emitted { volume, notes }))
     }
 
     /// Whether the variables can be written back.
@@ -132,9 +138,9 @@ impl Edit {
 
     /// Writes, keeping a backup.
     pub(super) fn commit(self, checks: Checks, mut report: Report) -> Result<VarsChange, Error> {
-        let volume = self.volume(checks)?.map(|(volume, notes)| {
-            report.notes.extend(notes);
-            volume
+        let volume = self.volume(checks)?.map(|emitted| {
+            report.notes.extend(emitted.notes);
+            emitted.volume
         });
         let Self {
             target,

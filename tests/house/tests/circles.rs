@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fm_house::Crate;
 
 /// Crates that are being cut into rooms of their own, whose circles go with that.
-const BEING_CUT: &[&str] = &["fm_jobs"];
+const BEING_CUT: &[&str] = &[];
 
 /// The name and root of each crate of the product.
 fn crates() -> Vec<(String, PathBuf)> {
