@@ -7,7 +7,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::render::remedy;
+use fm_remedy::Remedy;
 
 use fm_agent::{capture, guard, libvirt, ps};
 use fm_images::{catalogue, descriptors, diff, extract, inspect};
@@ -30,13 +30,13 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// What `error` says, its remedy as the command line renders it.
-    pub(crate) fn of(error: &dyn fm_remedy::Failure) -> Self {
+    /// What `error` says, its remedy in the words of the interface that tells it.
+    pub(crate) fn of(error: &dyn fm_remedy::Failure, in_words: impl FnOnce(&Remedy) -> String) -> Self {
         Self {
             schema: "flashmoor/error/1",
             what: error.what(),
             why: error.why(),
-            remedy: error.remedy().as_ref().map(remedy::text),
+            remedy: error.remedy().as_ref().map(in_words),
         }
     }
 }

@@ -8,20 +8,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fm_formats", &[]),
     ("fm_remedy", &[]),
     ("fm_judge", &["fm_formats", "fm_remedy"]),
+    ("fm_api", &[]),
     ("fm_files", &["fm_formats", "fm_remedy"]),
     ("fm_libvirt", &["fm_formats", "fm_remedy"]),
     ("fm_host", &["fm_files", "fm_formats", "fm_remedy"]),
-    (
-        "fm_store",
-        &["fm_files", "fm_formats", "fm_host", "fm_libvirt", "fm_remedy"],
-    ),
+    ("fm_store", &["fm_files", "fm_formats", "fm_host", "fm_remedy"]),
     (
         "fm_saved",
         &[
+            "fm_api",
             "fm_files",
             "fm_formats",
-            "fm_host",
-            "fm_judge",
             "fm_libvirt",
             "fm_remedy",
             "fm_store",
@@ -30,10 +27,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "fm_images",
         &[
+            "fm_api",
             "fm_files",
             "fm_formats",
             "fm_host",
-            "fm_judge",
             "fm_remedy",
             "fm_saved",
         ],
@@ -47,12 +44,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_images",
             "fm_libvirt",
             "fm_remedy",
-            "fm_saved",
         ],
     ),
     (
         "fm_transfer",
         &[
+            "fm_api",
             "fm_files",
             "fm_formats",
             "fm_host",
