@@ -30,12 +30,16 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// What `error` says, its remedy in the words of the interface that tells it.
-    pub(crate) fn of(error: &dyn fm_remedy::Failure, in_words: impl FnOnce(&Remedy) -> String) -> Self {
+    /// What `error` says, its causes and its remedy in the words of the interface that tells it.
+    pub(crate) fn of(
+        error: &dyn fm_remedy::Failure,
+        why: Vec<String>,
+        in_words: impl FnOnce(&Remedy) -> String,
+    ) -> Self {
         Self {
             schema: "flashmoor/error/1",
             what: error.what(),
-            why: error.why(),
+            why,
             remedy: error.remedy().as_ref().map(in_words),
         }
     }

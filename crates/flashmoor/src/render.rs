@@ -97,7 +97,7 @@ impl Output {
 
     /// What failed, why, what to do: as text, or with `--json` as a document.
     pub(crate) fn error(&self, error: &Error) {
-        let failure = Failure::of(error, remedy::text);
+        let failure = Failure::of(error, remedy::causes(error), remedy::text);
         let mut err = anstream::stderr();
         if self.json {
             match serde_json::to_string(&failure) {

@@ -1,7 +1,7 @@
 //! Remedies as the command line tells them: the advice, and the commands and options that carry it out.
 
 use fm_check::Wording;
-use fm_judge::Evidence;
+use fm_judge::{Contradiction, Evidence};
 use fm_remedy::{Action, ConvertTarget, DomainSubject, Input, PaddedSize, PieceKey, Remedy, Setting};
 
 /// How the command line words what the judge gives as data.
@@ -35,6 +35,24 @@ pub(crate) fn evidence(evidence: &Evidence) -> String {
         let option = option(input);
         format!("the option {}", option.split(' ').next().unwrap_or(&option))
     })
+}
+
+/// Why `error` came about, from the outermost cause to the first. Sources that contradict each other are named as the
+/// user gave them.
+pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .map(|cause| match cause.downcast_ref::<Contradiction>() {
+            None => cause.to_string(),
+            Some(found) => format!(
+                "{} is {} according to {}, but {} according to {}",
+                found.subject,
+                found.one,
+                evidence(&found.one_evidence),
+                found.other,
+                evidence(&found.other_evidence)
+            ),
+        })
+        .collect()
 }
 
 /// A subject as a word of a shell, or the placeholder that stands for it.
