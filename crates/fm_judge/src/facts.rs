@@ -1,13 +1,13 @@
 //! What is known of one side: a guest, an offer, a host with its files, a saved guest.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
 use fm_formats::varstore::{Damage, Interrupted};
 
-use crate::{Contradiction, Features, Known, MachineFamily, MachineType, QemuVersion};
+use crate::{Contradiction, DisplayValue, Features, Known, MachineFamily, MachineType, QemuVersion};
 
 pub use fm_formats::qemu::RamBlock as Block;
 
@@ -78,6 +78,12 @@ impl core::fmt::Display for Firmware {
     }
 }
 
+impl DisplayValue for Firmware {
+    fn display_value(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl core::fmt::Display for Format {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.pad(self.name())
@@ -116,6 +122,12 @@ impl Confidential {
 impl core::fmt::Display for Confidential {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.pad(self.feature().map_or("none", Feature::name))
+    }
+}
+
+impl DisplayValue for Confidential {
+    fn display_value(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -1,10 +1,11 @@
 //! A value together with where it was read, or nothing; two sources that disagree are an error.
 
+use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 
 use fm_formats::Sha256;
 
-use crate::{Confidential, Evidence, Features, Firmware, MachineType, QemuVersion};
+use crate::{Evidence, Features, MachineType, QemuVersion};
 
 /// A value and the place that it was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +29,11 @@ pub struct Contradiction {
     /// The value that the first source gives.
     pub one: String,
     /// The first source.
-    pub one_evidence: Evidence,
+    pub one_evidence: Box<Evidence>,
     /// The value that the other source gives.
     pub other: String,
     /// The other source.
-    pub other_evidence: Evidence,
+    pub other_evidence: Box<Evidence>,
 }
 
 impl<T> Default for Known<T> {
@@ -99,7 +100,7 @@ macro_rules! display_value_as_displayed {
     };
 }
 
-display_value_as_displayed!(Confidential, Features, Firmware, MachineType, QemuVersion, Sha256);
+display_value_as_displayed!(Features, MachineType, QemuVersion, Sha256);
 
 impl<T: PartialEq + DisplayValue> Known<T> {
     /// Adds what `evidence` says. Learning the same twice changes nothing that a verdict depends on;
@@ -126,9 +127,9 @@ impl<T: PartialEq + DisplayValue> Known<T> {
                 return Err(Contradiction {
                     subject: subject.to_string(),
                     one: known.value.display_value(),
-                    one_evidence: known.evidence.clone(),
+                    one_evidence: Box::new(known.evidence.clone()),
                     other: value.display_value(),
-                    other_evidence: evidence,
+                    other_evidence: Box::new(evidence),
                 });
             }
         }

@@ -1,10 +1,11 @@
 //! The processor architecture of the firmware, against the other side's and against the machine.
 
+use fm_remedy::{Action, Input, Remedy};
+
 use super::{missing, text};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{MachineFamily, Outcome, Phase};
-use fm_remedy::{Action, Input, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the architecture";

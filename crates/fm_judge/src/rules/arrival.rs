@@ -1,9 +1,10 @@
 //! What a warm reset at the destination runs: the source's firmware, if the guest can arrive at all.
 
+use fm_remedy::{Action, Remedy};
+
 use crate::finding::{FindingDraft, ObservedValue};
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
-use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let arrives = report.outcome(Phase::LiveMigration);

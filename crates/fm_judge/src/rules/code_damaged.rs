@@ -1,10 +1,11 @@
 //! Firmware files that are not whole: cut off, damaged, or with something else in front.
 
+use fm_remedy::{Action, Remedy};
+
 use super::{subject, text};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{CodeUnit, Outcome, Phase, Soundness};
-use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     // A guest runs: what its file is said to be cannot be what it runs if that is not whole.

@@ -1,12 +1,13 @@
 //! Encrypted guests: the firmware is part of what they attest, and they do not migrate this way.
 
+use fm_formats::image::Feature;
+use fm_remedy::{Action, Input, Remedy};
+
 use super::text;
 use crate::finding::{AT_START, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Confidential, Evidence, Features, Outcome, Phase};
-use fm_formats::image::Feature;
-use fm_remedy::{Action, Input, Remedy};
 
 const ENCRYPTIONS: [Feature; 4] = [Feature::Sev, Feature::SevEs, Feature::SevSnp, Feature::Tdx];
 

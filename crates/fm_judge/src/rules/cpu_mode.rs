@@ -1,11 +1,12 @@
 //! The processor mode of the early phases: 32-bit in `IA32X64` builds, which most encrypted guests cannot run.
 
+use fm_formats::image::Arch;
+use fm_remedy::{Action, Remedy};
+
 use super::text;
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Confidential, Outcome, Phase};
-use fm_formats::image::Arch;
-use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (Some(from), Some(to)) = (

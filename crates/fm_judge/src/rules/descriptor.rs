@@ -1,10 +1,11 @@
 //! What a firmware descriptor promises and its files lack: features, enrolled keys, machine types.
 
+use fm_remedy::{Action, Remedy};
+
 use super::text;
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{CodeUnit, Facts, Outcome, Phase};
-use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let to = &pair.destination.code;

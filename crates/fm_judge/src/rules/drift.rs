@@ -1,10 +1,11 @@
 //! The same path with other bytes: what the file holds now is not what the guest runs.
 
+use fm_remedy::{Action, Remedy};
+
 use super::text;
 use crate::finding::{FindingDraft, ObservedValue};
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
-use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (from, to) = (&pair.source.code, &pair.destination.code);

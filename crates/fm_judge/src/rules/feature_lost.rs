@@ -1,11 +1,12 @@
 //! Features that the guest's firmware has and the destination's lacks.
 
+use fm_formats::image::Feature;
+use fm_remedy::{Action, Remedy};
+
 use super::{missing, text};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Confidential, Features, Outcome, Phase};
-use fm_formats::image::Feature;
-use fm_remedy::{Action, Remedy};
 
 /// What a guest may depend on, and why it matters; Secure Boot and SMM have rules of their own.
 const DEPENDED_ON: &[(Feature, &str)] = &[

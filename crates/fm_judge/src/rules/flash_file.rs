@@ -2,14 +2,15 @@
 
 use alloc::string::String;
 
+use fm_formats::image::{Arch, Layout};
+use fm_remedy::{Action, PaddedSize, Remedy};
+
 use super::{hex, subject, text};
 use crate::facts::Unit;
 use crate::finding::{AT_START, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Effect, Fact, Facts, Firmware, MachineFamily, Outcome, Phase};
-use fm_formats::image::{Arch, Layout};
-use fm_remedy::{Action, PaddedSize, Remedy};
 
 /// `TARGET_PAGE_SIZE` of x86: QEMU's PC flash is a multiple of it (`pc_system_flash_map`).
 const GRAIN_BYTES: u64 = 0x1000;

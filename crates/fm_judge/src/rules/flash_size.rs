@@ -1,12 +1,13 @@
 //! The size of CODE: the RAM block that QEMU refuses first when builds of two layouts meet.
 
+use fm_remedy::{Action, Input, Remedy};
+
 use super::{hex, missing, name_firmware};
 use crate::facts::Unit;
 use crate::finding::{AT_BLOCK_TABLE, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Firmware, Outcome, Phase};
-use fm_remedy::{Action, Input, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the size of CODE";

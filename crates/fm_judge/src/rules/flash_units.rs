@@ -1,13 +1,14 @@
 //! Whether there is a VARS device on both sides.
 
+use fm_formats::image::Feature;
+use fm_remedy::{Action, Input, Remedy, Setting};
+
 use super::missing;
 use crate::facts::Unit;
 use crate::finding::{AT_BLOCK_TABLE, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Firmware, MachineFamily, Outcome, Phase};
-use fm_formats::image::Feature;
-use fm_remedy::{Action, Input, Remedy, Setting};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
 fn units(present: &bool) -> alloc::string::String {

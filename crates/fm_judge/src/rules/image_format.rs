@@ -1,12 +1,14 @@
 //! What the flash files are (raw or qcow2) against what QEMU is told, and against the other side.
 
+use alloc::string::String;
+
+use fm_remedy::{Action, Remedy, Setting};
+
 use super::{subject, text};
 use crate::finding::{AT_START, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Format, Known, Outcome, Phase};
-use alloc::string::String;
-use fm_remedy::{Action, Remedy, Setting};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (from, to) = (pair.source, pair.destination);

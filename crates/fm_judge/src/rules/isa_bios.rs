@@ -2,11 +2,12 @@
 
 use alloc::string::ToString;
 
+use fm_remedy::{Action, Remedy, Setting};
+
 use crate::finding::{AT_BLOCK_TABLE, FindingDraft, ObservedValue};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Facts, Outcome, Phase};
-use fm_remedy::{Action, Remedy, Setting};
 
 /// What a side has, and where that was read: from its blocks, else from its machine type.
 fn has_block(facts: &Facts) -> Option<(bool, ObservedValue)> {

@@ -1,13 +1,14 @@
 //! Firmware in flash against firmware given with `-bios`.
 
+use fm_formats::image::Feature;
+use fm_remedy::{Action, Remedy, Setting};
+
 use super::{missing, name_firmware, text};
 use crate::facts::Unit;
 use crate::finding::{AT_BLOCK_TABLE, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Firmware, Outcome, Phase};
-use fm_formats::image::Feature;
-use fm_remedy::{Action, Remedy, Setting};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "how the machine gets its firmware";

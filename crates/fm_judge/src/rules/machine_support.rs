@@ -1,11 +1,12 @@
 //! Whether the destination's QEMU has the machine type at all.
 
+use fm_remedy::{Action, Input, Remedy, Setting};
+
 use super::text;
 use crate::finding::{AT_START, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Firmware, MachineVendor, Outcome, Phase};
-use fm_remedy::{Action, Input, Remedy, Setting};
 
 /// QEMU removes a machine type when it is six years old, which is six major versions
 /// (QEMU `docs/about/deprecated.rst`, "Versioned machine types").

@@ -1,12 +1,13 @@
 //! The machine types: the first thing in the stream, and QEMU compares them letter by letter.
 
+use fm_formats::image::Arch;
+use fm_remedy::{Action, Input, Remedy, Setting};
+
 use super::{missing, text};
 use crate::finding::{AT_CONFIGURATION, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{MachineFamily, Outcome, Phase, QemuVersion};
-use fm_formats::image::Arch;
-use fm_remedy::{Action, Input, Remedy, Setting};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the machine type";

@@ -7,12 +7,13 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use fm_formats::image::Feature;
+use fm_remedy::{Action, Remedy};
+
 use super::text;
 use crate::finding::{FindingDraft, ObservedValue};
 use crate::report::{Pair, Report};
 use crate::{CodeUnit, Facts, Known, Outcome, Phase};
-use fm_formats::image::Feature;
-use fm_remedy::{Action, Remedy};
 
 /// What is measured into a PCR, on both sides, and why it changes.
 struct Change {

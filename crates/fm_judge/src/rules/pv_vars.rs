@@ -1,12 +1,13 @@
 //! Variables in QEMU's `uefi-vars` device against variables in flash.
 
+use fm_formats::image::Feature;
+use fm_remedy::{Action, ConvertTarget, Remedy};
+
 use super::{subject, text};
 use crate::finding::{AT_START, FindingDraft};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase, QemuVersion};
-use fm_formats::image::Feature;
-use fm_remedy::{Action, ConvertTarget, Remedy};
 
 /// The release whose `uefi-vars` device came first (QEMU `hw/uefi`).
 const HAS_DEVICE: QemuVersion = QemuVersion::new(10, 0, 0);

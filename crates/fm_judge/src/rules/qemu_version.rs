@@ -1,11 +1,12 @@
 //! That the QEMU versions are known at all: messages and known troubles depend on them. On `virt` boards the processor
 //! depends on them as well, unless it is the host's.
 
+use fm_remedy::{Action, Input, Remedy};
+
 use super::{missing, text};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{MachineFamily, Outcome, Phase};
-use fm_remedy::{Action, Input, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the QEMU version";

@@ -1,11 +1,12 @@
 //! Option ROMs and other ROM blocks: their sizes follow the packages of the host, not the guest.
 
+use fm_remedy::{Action, Input, Remedy, Setting};
+
 use super::missing;
 use crate::finding::{AT_BLOCK_TABLE, FindingDraft, ObservedValue};
 use crate::messages;
 use crate::report::{Pair, Report};
 use crate::{Block, Evidence, Outcome, Phase};
-use fm_remedy::{Action, Input, Remedy, Setting};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (source, destination) = (pair.source.blocks.fact(), pair.destination.blocks.fact());

@@ -1,11 +1,11 @@
 //! SMM builds that are 64-bit throughout, on a machine that offers suspend to RAM.
 
 use fm_formats::image::{Arch, Feature};
+use fm_remedy::{Action, Input, Remedy, Setting};
 
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Effect, Outcome, Phase};
-use fm_remedy::{Action, Input, Remedy, Setting};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
 fn switch(on: &bool) -> alloc::string::String {

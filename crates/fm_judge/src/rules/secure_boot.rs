@@ -1,11 +1,12 @@
 //! Secure Boot support lost or gained.
 
+use fm_formats::image::{Arch, Feature};
+use fm_remedy::{Action, Remedy};
+
 use super::text;
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
-use fm_formats::image::{Arch, Feature};
-use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (Some(from), Some(to)) = (

@@ -1,11 +1,12 @@
 //! SMM builds need a machine with system management mode; the others must not meet secure flash.
 
+use fm_formats::image::Feature;
+use fm_remedy::{Action, Input, Remedy, Setting};
+
 use super::text;
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Effect, Fact, Features, MachineFamily, Outcome, Phase};
-use fm_formats::image::Feature;
-use fm_remedy::{Action, Input, Remedy, Setting};
 
 fn without_secure_flash() -> Remedy {
     Remedy::new(

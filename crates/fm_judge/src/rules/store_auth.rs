@@ -1,11 +1,12 @@
 //! Plain stores under firmware that wants authenticated variables.
 
+use fm_formats::image::Feature;
+use fm_remedy::{Action, ConvertTarget, Remedy};
+
 use super::{store_layout, subject};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
-use fm_formats::image::Feature;
-use fm_remedy::{Action, ConvertTarget, Remedy};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the renderer of a fact takes a reference
 fn form(authenticated: &bool) -> alloc::string::String {

@@ -1,11 +1,12 @@
 //! Variables that a store of another layout has no room for.
 
+use fm_formats::image::Layout;
+use fm_remedy::{Action, Remedy};
+
 use super::{hex, store_layout, subject};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
-use fm_formats::image::Layout;
-use fm_remedy::{Action, Remedy};
 
 /// What a layout has room for: all variables together, and a single one with header and name.
 ///

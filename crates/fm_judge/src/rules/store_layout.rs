@@ -1,11 +1,12 @@
 //! The layout that CODE expects of VARS against the one that VARS has: what edk2 really does with it.
 
+use fm_formats::image::{Feature, Layout};
+use fm_remedy::{Action, ConvertTarget, Input, Remedy};
+
 use super::{missing, subject, text};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Effect, Facts, Outcome, Phase};
-use fm_formats::image::{Feature, Layout};
-use fm_remedy::{Action, ConvertTarget, Input, Remedy};
 
 /// Whether variables lie in the same places.
 pub(super) fn same_store(one: Layout, other: Layout) -> bool {

@@ -1,10 +1,11 @@
 //! A cold boot on a store that is not the guest's own.
 
+use fm_remedy::{Action, Remedy};
+
 use super::{store_layout, subject, text};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Outcome, Phase};
-use fm_remedy::{Action, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (Some(own), Some(other)) = (

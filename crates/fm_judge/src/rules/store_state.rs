@@ -1,10 +1,11 @@
 //! Stores that are blank or damaged: what the firmware makes of them.
 
+use fm_remedy::{Action, Input, Remedy};
+
 use super::{missing, store_layout, subject, text};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Effect, Facts, Outcome, Phase, StoreState};
-use fm_remedy::{Action, Input, Remedy};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     const SUBJECT: &str = "the state of the variable store";
