@@ -21,12 +21,10 @@ use fm_remedy::{Failure, Remedy};
 use roxmltree::{Document, Node};
 
 use crate::DomainXmlError;
-use crate::domain::{Domain, ours};
+use crate::domain::Domain;
 use crate::edit::{Edits, indent, settle_choice};
+use crate::own_element::{METADATA_URI, before, ours};
 use crate::xml::{child, domain, escape, escaped, path, text};
-
-/// The namespace of our element in `<metadata>`.
-pub const METADATA_URI: &str = "https://github.com/flashmoor/flashmoor/libvirt/1";
 
 /// The stored build that a definition shall use.
 #[derive(Debug, Clone)]
@@ -191,11 +189,6 @@ pub fn adopted(xml: &str, stored: &Stored) -> Result<String, AdoptError> {
         return Err(AdoptError::Strange);
     }
     Ok(edited)
-}
-
-fn before<'a, 'input>(ours: Node<'a, 'input>) -> Option<Node<'a, 'input>> {
-    ours.children()
-        .find(|node| node.has_tag_name((METADATA_URI, "before")))
 }
 
 /// What [`unadopted`] needs, of the definition as it is.

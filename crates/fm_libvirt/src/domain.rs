@@ -6,7 +6,7 @@ use fm_formats::Sha256;
 use roxmltree::{Document, Node};
 
 use crate::DomainXmlError;
-use crate::adopt::METADATA_URI;
+use crate::own_element::{before, ours};
 use crate::xml::{child, domain, nvram_file, path, text};
 
 /// A domain, as far as its firmware goes.
@@ -118,19 +118,10 @@ impl Domain {
     }
 }
 
-/// Our element in `<metadata>`.
-pub(crate) fn ours<'a, 'input>(domain: Node<'a, 'input>) -> Option<Node<'a, 'input>> {
-    child(domain, "metadata")?
-        .children()
-        .find(|node| node.has_tag_name((METADATA_URI, "firmware")))
-}
-
 /// What is not as we write it is as good as absent: nothing may be built on it.
 fn identity(ours: Node<'_, '_>) -> Option<Identity> {
     let bytes = |name| ours.attribute(name)?.parse::<u64>().ok();
-    let before = ours
-        .children()
-        .find(|node| node.has_tag_name((METADATA_URI, "before")));
+    let before = before(ours);
     let digest = |name| ours.attribute(name)?.strip_prefix("sha256:")?.parse().ok();
     Some(Identity {
         build: digest("build")?,

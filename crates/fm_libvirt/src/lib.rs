@@ -5,13 +5,15 @@ mod domain;
 mod edit;
 mod error;
 mod hook;
+mod own_element;
 mod saved;
 mod virsh;
 mod xml;
 
-pub use adopt::{AdoptError, METADATA_URI, Stored, adopted, metadata, unadopted};
+pub use adopt::{AdoptError, Stored, adopted, metadata, unadopted};
 pub use domain::{Domain, Identity, Loader, Nvram};
 pub use error::DomainXmlError;
 pub use hook::{Operation, SubOperation};
+pub use own_element::METADATA_URI;
 pub use saved::{SavedDomain, saved_domain, with_firmware};
 pub use virsh::{DomainInfo, Virsh, VirshError, managed_save};
