@@ -192,6 +192,19 @@ impl Drop for NewFile {
     }
 }
 
+impl Place {
+    /// Puts a file of these bytes there, durably and whole, over whatever file or link was there.
+    ///
+    /// # Errors
+    /// If the disk or the system refuses; what was there stays then.
+    pub fn write(&self, bytes: &[u8], mode: u32) -> Result<()> {
+        let new = NewFile::create(self)?;
+        new.write_all(bytes)?;
+        new.set_mode(mode)?;
+        new.place_over()
+    }
+}
+
 /// A file that was put in place of another, which is still there under a second name. Dropped, it changes back.
 #[derive(Debug)]
 #[must_use = "dropped, the old file comes back"]

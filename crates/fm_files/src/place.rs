@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Folder, Identity, NewFile, Result};
+use crate::{Error, Folder, Identity, Result};
 
 /// Where a file is or shall be. Its folder is opened once, so that it stays the same folder whatever becomes of the
 /// path.
@@ -91,16 +91,5 @@ impl Place {
     /// If the system refuses.
     pub fn identity(&self) -> Result<Option<Identity>> {
         self.folder.identity(&self.name)
-    }
-
-    /// Puts a file of these bytes there, durably and whole, over whatever file or link was there.
-    ///
-    /// # Errors
-    /// If the disk or the system refuses; what was there stays then.
-    pub fn write(&self, bytes: &[u8], mode: u32) -> Result<()> {
-        let new = NewFile::create(self)?;
-        new.write_all(bytes)?;
-        new.set_mode(mode)?;
-        new.place_over()
     }
 }
