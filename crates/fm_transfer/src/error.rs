@@ -1,6 +1,11 @@
 //! Why a guest could not be moved with its firmware.
 
-use std::path::PathBuf;
+pub(crate) mod migrate;
+pub(crate) mod offer;
+pub(crate) mod prepare;
+pub(crate) mod refusal;
+
+use std::path::{Path, PathBuf};
 
 use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
@@ -43,16 +48,16 @@ pub enum Error {
     Files(#[from] fm_files::Error),
     /// Two sources contradict each other, so nothing can be judged.
     #[error("two sources say different things")]
-    Contradiction(#[source] Box<fm_judge::Contradiction>),
+    Contradiction(#[from] fm_judge::Contradiction),
     /// An offer could not be made or read.
     #[error(transparent)]
-    Offer(#[from] crate::offer::Error),
+    Offer(#[from] offer::Error),
     /// Nothing was prepared.
     #[error(transparent)]
-    Prepare(#[from] crate::prepare::Error),
+    Prepare(#[from] prepare::Error),
     /// A migration was not begun or did not end well.
     #[error(transparent)]
-    Migrate(#[from] crate::migrate::Error),
+    Migrate(#[from] migrate::Error),
 }
 
 /// What this crate returns.
@@ -60,18 +65,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// A file could not be `action`ed.
-    pub(crate) fn file(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
+    pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::File {
             action,
             path: path.to_owned(),
             source,
         }
-    }
-}
-
-impl From<fm_judge::Contradiction> for Error {
-    fn from(contradiction: fm_judge::Contradiction) -> Self {
-        Self::Contradiction(Box::new(contradiction))
     }
 }
 

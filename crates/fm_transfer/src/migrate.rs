@@ -17,7 +17,6 @@
 
 mod address;
 mod drive;
-mod error;
 pub mod preflight;
 mod variables;
 
@@ -35,8 +34,8 @@ use serde::Serialize;
 
 use self::address::Address;
 pub use self::drive::{Options, Progress};
-pub use self::error::Error;
-pub use self::preflight::Refusal;
+pub use crate::error::migrate::Error;
+pub use crate::error::refusal::Refusal;
 use crate::harvest::{self, Harvested};
 
 /// A monitor may be silent while QEMU's main loop switches a large guest over.

@@ -2,70 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use fm_api::v1::offer::{MAX_OFFER_BYTES, SCHEMA};
 pub use fm_api::v1::offer::{Offer, OfferedBlock, OfferedFirmware, OfferedFlash, OfferedGuest};
 use fm_formats::Sha256;
 use fm_host::monitor::{self, Description};
 use fm_host::qmp::Client;
 use fm_host::{FlashUnit, Guest, GuestMemory};
-use fm_remedy::{Action, Failure, Remedy};
 
-/// The kind and version of the document.
-const SCHEMA: &str = "flashmoor/offer/1";
-/// The largest offer that is read; real ones have a few KiB.
-const OFFER_MAX_BYTES: u64 = 1 << 20;
-
-/// Why something is no offer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// It is no JSON, or lacks a field.
-    #[error("{} is no offer", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, with line and column.
-        source: serde_json::Error,
-    },
-    /// It is another document, or of a version that this program does not know.
-    #[error("{} is a {found:?} document, not {SCHEMA:?}", path.display())]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// What it says it is.
-        found: String,
-    },
-    /// It is longer than any offer.
-    #[error("{} is longer than {OFFER_MAX_BYTES} bytes, which no offer is", path.display())]
-    TooLong {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The digest of CODE is none.
-    #[error("the offer's digest of CODE is {text:?}")]
-    Digest {
-        /// What stands there.
-        text: String,
-        /// Why it is none.
-        source: fm_formats::ParseSha256Error,
-    },
-    /// The monitor that was named failed.
-    #[error("the guest's monitor does not answer as it should")]
-    Monitor(#[from] fm_host::qmp::Error),
-}
-
-impl Failure for Error {
-    fn remedy(&self) -> Option<Remedy> {
-        match self {
-            Self::Monitor(error) => error.remedy(),
-            _ => Some(Remedy::new(
-                "make it on the source",
-                Action::MakeOffer { guest: None },
-            )),
-        }
-    }
-}
+pub use crate::error::offer::Error;
 
 /// The digest of CODE.
 ///
@@ -185,12 +131,12 @@ pub fn read(path: &Path) -> crate::Result<Offer> {
     let read = if path == Path::new("-") {
         io::stdin()
             .lock()
-            .take(OFFER_MAX_BYTES + 1)
+            .take(MAX_OFFER_BYTES + 1)
             .read_to_end(&mut bytes)
     } else {
-        File::open(path).and_then(|file| file.take(OFFER_MAX_BYTES + 1).read_to_end(&mut bytes))
+        File::open(path).and_then(|file| file.take(MAX_OFFER_BYTES + 1).read_to_end(&mut bytes))
     };
-    if read.map_err(failed)? as u64 > OFFER_MAX_BYTES {
+    if read.map_err(failed)? as u64 > MAX_OFFER_BYTES {
         return Err(Error::TooLong {
             path: path.to_owned(),
         }

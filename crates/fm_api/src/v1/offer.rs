@@ -5,6 +5,12 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The kind and version of the document, in its `schema`.
+pub const SCHEMA: &str = "flashmoor/offer/1";
+
+/// The longest offer that is read; real ones have a few KiB.
+pub const MAX_OFFER_BYTES: u64 = 1 << 20;
+
 /// `flashmoor/offer/1`: what a source says of a guest's firmware.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Offer {

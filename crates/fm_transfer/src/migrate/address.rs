@@ -7,7 +7,7 @@ use std::{fs, io};
 use fm_host::monitor::Description;
 use tempfile::TempDir;
 
-use super::Error;
+use crate::error::migrate::Error;
 
 /// Where the stream goes, and the private folder that vanishes with it.
 pub(super) struct Address {

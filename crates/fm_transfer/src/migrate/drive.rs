@@ -41,8 +41,8 @@ use self::postcopy::Broken;
 pub use self::progress::Progress;
 use self::progress::Statistics;
 use self::settings::Before;
-use super::Error;
 use super::variables::Variables;
+use crate::error::migrate::Error;
 
 /// How often the source is asked how far it is. Its end is an event and needs no asking.
 const REPORT_EVERY: Duration = Duration::from_millis(200);

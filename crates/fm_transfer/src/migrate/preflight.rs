@@ -1,55 +1,11 @@
 //! Judges a migration before a byte is sent, from what both monitors say.
 
-use std::fmt;
-
 use fm_host::monitor::Description;
 use fm_judge::{
     Block, Evidence, Facts, Finding, Format, Known, MachineType, Outcome, Phase, QemuVersion, Verdict, judge,
 };
-use fm_remedy::Remedy;
 
-/// The findings that rule a migration out.
-#[derive(Debug)]
-pub struct Refusal(Vec<Finding>);
-
-impl Refusal {
-    /// The findings, the one that QEMU would meet first in front.
-    #[must_use]
-    pub fn findings(&self) -> &[Finding] {
-        &self.0
-    }
-
-    /// What to do about the first of them that something can be done about.
-    #[must_use]
-    pub fn remedy(&self) -> Option<&Remedy> {
-        self.0.iter().find_map(|finding| finding.remedy.as_ref())
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, finding) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("; ")?;
-            }
-            write!(f, "{}: {}", finding.code, finding.subject)?;
-            if let (Some(source), Some(destination)) = (&finding.source, &finding.destination) {
-                write!(
-                    f,
-                    " is {} at the source and {} at the destination",
-                    source.value, destination.value
-                )?;
-            }
-            write!(f, " ({})", finding.why)?;
-            if let Some(message) = &finding.qemu_message {
-                write!(f, ". QEMU would say: {message}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Refusal {}
+use crate::error::refusal::Refusal;
 
 /// The verdict on moving the guest from `source` to `destination`.
 pub fn verdict(source: &Description, destination: &Description) -> Result<Verdict, fm_judge::Contradiction> {
@@ -61,7 +17,7 @@ pub fn refusal(verdict: &Verdict) -> Option<Refusal> {
     let phase = verdict.phase(Phase::LiveMigration);
     let against = |finding: &&Finding| finding.outcome == Outcome::Incompatible;
     let findings: Vec<Finding> = phase.findings().iter().filter(against).cloned().collect();
-    (!findings.is_empty()).then_some(Refusal(findings))
+    (!findings.is_empty()).then(|| Refusal::new(findings))
 }
 
 /// What a monitor says, as the judge wants it.

@@ -7,7 +7,7 @@ use fm_host::qmp::{MigrationStatus, RunState};
 
 use super::progress::Statistics;
 use super::{MigrationDriver, REPORT_EVERY, SETTLE_TIMEOUT, run_state};
-use crate::migrate::Error;
+use crate::error::migrate::Error;
 
 impl MigrationDriver<'_> {
     /// Waits for the guest at the destination; `stood_since` is when it was stopped for that.

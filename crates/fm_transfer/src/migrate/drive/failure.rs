@@ -8,8 +8,7 @@ use fm_host::qmp::{MigrationStatus, RunState};
 
 use super::settings::Before;
 use super::{MigrationDriver, REPORT_EVERY, SETTLE_TIMEOUT, run_state};
-use crate::migrate::Error;
-use crate::migrate::error::{BothEnds, Reason};
+use crate::error::migrate::{BothEnds, Error, Reason};
 
 impl MigrationDriver<'_> {
     /// The source said that it failed.

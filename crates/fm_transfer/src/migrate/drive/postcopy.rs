@@ -9,8 +9,7 @@ use fm_host::qmp::{self, MigrationStatus, Version};
 use super::failure::has_ended;
 use super::phase::Phase;
 use super::{MigrationDriver, REPORT_EVERY, SETTLE_TIMEOUT};
-use crate::migrate::Error;
-use crate::migrate::error::Reason;
+use crate::error::migrate::{Error, Reason};
 
 /// How long a thread of QEMU's may take to find that a connection broke that another has found broken.
 const BREAK_SETTLES: Duration = Duration::from_secs(1);

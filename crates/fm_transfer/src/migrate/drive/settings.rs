@@ -7,7 +7,7 @@ use fm_host::qmp::commands::{
 };
 
 use super::Options;
-use crate::migrate::Error;
+use crate::error::migrate::Error;
 
 /// What both monitors had set before we came.
 pub(super) struct Before {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use fm_host::qmp::{self, MigrationStatus, RunState};
 use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
-use crate::migrate::preflight::Refusal;
+use super::refusal::Refusal;
 
 /// A migration's failure.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +155,7 @@ pub struct Reason {
 
 impl Reason {
     /// What one end says.
-    pub(super) const fn at(end: &'static str, words: String) -> Self {
+    pub(crate) const fn at(end: &'static str, words: String) -> Self {
         Self {
             end,
             words,
@@ -164,7 +164,7 @@ impl Reason {
     }
 
     /// What both ends say: the destination knows why it refuses, the source often no more than that it does.
-    pub(super) fn of(source_said: Option<String>, destination_said: Option<String>) -> Option<Self> {
+    pub(crate) fn of(source_said: Option<String>, destination_said: Option<String>) -> Option<Self> {
         let destination = destination_said.map(|words| Self::at("destination", words));
         match source_said {
             None => destination,
