@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use fm_files::Folder;
 use fm_formats::Sha256;
 
 use crate::layout::Layout;
 use crate::oci::{self, Descriptor, Manifest};
 use crate::{BUILDS, Error, Result, Store};
-use fm_files::Folder;
 
 /// The files of a build's folder, and the layers that they are.
 pub(crate) const FILES: [(&str, &str); 3] = [

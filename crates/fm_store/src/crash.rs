@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use fm_files::fault::{Fault, trace, with};
 use fm_formats::Sha256;
 
 use crate::{Collect, Error, Import, NewLanding, Result, Store, Use};
-use fm_files::fault::{Fault, trace, with};
 
 const CODE: &[u8] = &[7; 5000];
 

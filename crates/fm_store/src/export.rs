@@ -4,14 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use fm_files::{Entry, Folder, NewFile, Place};
 use fm_formats::Sha256;
 
 use crate::build::{FILES, Stored, template_name};
 use crate::layout::{BLOBS, INDEX, Layout};
 use crate::lock::{self, Lock};
-use crate::oci;
-use crate::{Error, MAX_FLASH_BYTES, Result, Store};
-use fm_files::{Entry, Folder, NewFile, Place};
+use crate::{Error, MAX_FLASH_BYTES, Result, Store, oci};
 
 /// How the folder of an export under way is called, before its process's number.
 const SCRATCH: &str = ".flashmoor-";

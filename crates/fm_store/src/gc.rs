@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fm_files::Folder;
 use fm_formats::Sha256;
 
 use crate::build::Stored;
@@ -12,7 +13,6 @@ use crate::landing::{self, Landing};
 use crate::layout::Layout;
 use crate::oci::{self, Descriptor, Index};
 use crate::{BUILDS, LANDINGS, Result, Store, Writer};
-use fm_files::Folder;
 
 /// What the caller knows to be in use, and how to go about it.
 #[derive(Debug, Clone)]

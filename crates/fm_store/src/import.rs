@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fm_files::Folder;
 use fm_formats::Sha256;
 use rustix::fs::Stat;
 use serde_json::{Map, Value};
@@ -10,7 +11,6 @@ use crate::build::{FILES, Stored, names, put};
 use crate::layout::{Layout, to_json};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, Manifest};
 use crate::{BUILDS, Error, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Result, Store, Writer, now};
-use fm_files::Folder;
 
 /// What to store. Only `code` is needed.
 #[derive(Debug, Clone, Copy, Default)]

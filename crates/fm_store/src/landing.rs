@@ -8,13 +8,13 @@
 
 use std::path::PathBuf;
 
+use fm_files::Folder;
 use fm_formats::Sha256;
 use serde::{Deserialize, Serialize};
 
 use crate::build::FILES;
 use crate::layout::to_json;
 use crate::{BUILDS, Error, LANDINGS, Result, Store, Writer, now, oci};
-use fm_files::Folder;
 
 const CODE: &str = FILES[0].0;
 const RECORD: &str = "landing.json";

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use fm_files::Folder;
 use fm_formats::Sha256;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Serialize};
@@ -9,7 +10,6 @@ use serde_json::Value;
 
 use crate::oci::{self, Descriptor, Index, Manifest};
 use crate::{Error, Result};
-use fm_files::Folder;
 
 pub(crate) const MARK: &str = "oci-layout";
 pub(crate) const INDEX: &str = "index.json";

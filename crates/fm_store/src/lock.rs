@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::time::{Duration, Instant};
 
+use fm_files::Folder;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::{Error, Result};
-use fm_files::Folder;
 
 pub(crate) const NAME: &str = "lock";
 

@@ -8,10 +8,7 @@ mod uses;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use crate::Store;
 use fm_remedy::{Input, Remedy};
-
-use crate::{Error, Result};
 
 pub use contents::{BuildEntry, File, LandingEntry, LandingList, List, Show, landings, list, show};
 pub use exchange::{Export, ExportForm, Import, ImportFrom, Imported, export, import};
@@ -20,6 +17,8 @@ pub use upkeep::{
     unpin, verify,
 };
 pub use upkeep::{collect_unneeded, forget_placeholders};
+
+use crate::{Error, Result, Store};
 
 /// Where the store is if no other is named: `/var/lib/flashmoor` for root, the XDG data folder otherwise.
 ///
@@ -54,5 +53,5 @@ pub fn open(dir: Option<&Path>) -> Result<Store> {
         path: dir,
         source,
     })?;
-    Ok(Store::open(dir)?)
+    Store::open(dir)
 }

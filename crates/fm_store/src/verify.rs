@@ -6,15 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use fm_files::Folder;
 use fm_formats::Sha256;
 
 use crate::build::{FILES, Stored, names, template_name};
 use crate::import::same_file;
-use crate::landing;
 use crate::layout::Layout;
 use crate::oci::{self, Descriptor};
-use crate::{BUILDS, LANDINGS, Result, Store, TMP};
-use fm_files::Folder;
+use crate::{BUILDS, LANDINGS, Result, Store, TMP, landing};
 
 /// How often the store is looked at again because a writer changed it meanwhile.
 const ATTEMPTS: usize = 5;

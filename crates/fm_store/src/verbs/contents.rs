@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::{Build, Landing, Part, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::Result;
+use crate::{Build, Landing, Part, Result, Store};
 
 /// `flashmoor/store-list/1`: every stored build, in the order in which they were stored.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

@@ -3,13 +3,12 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::{MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Store};
 use fm_formats::Reader;
 use fm_formats::volume::VolumeHeader;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{Error, Result};
+use crate::{Error, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Result, Store};
 
 /// What to store.
 #[derive(Debug, Clone)]

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Collect, Store, Use};
 use fm_formats::Sha256;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{LandingEntry, uses};
-use crate::Result;
+use crate::{Collect, Result, Store, Use};
 
 /// `flashmoor/store-verify/1`: what reading every byte of the store found.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

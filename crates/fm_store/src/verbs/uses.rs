@@ -9,10 +9,9 @@ use std::io::{ErrorKind, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::{Store, Use};
 use fm_host::Process;
 
-use crate::Result;
+use crate::{Result, Store, Use};
 
 /// Where configurations and saved guests lie; `*` stands for any one name.
 const PLACES: &[&str] = &[
