@@ -18,12 +18,11 @@ use rustix::io::Errno;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Error;
-use super::extract::{whole, write};
-use super::file::{NewFile, failed};
-use super::plan::{holds, restorable};
-use crate::Result;
+use crate::extract::{whole, write};
+use crate::file::{NewFile, failed};
+use crate::plan::{holds, restorable};
 use crate::stream::{self, Container, Gathered, Request};
+use crate::{Error, Result};
 
 /// What to adopt.
 #[derive(Debug, Clone)]
@@ -74,7 +73,7 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
         ..Request::default()
     })?;
     let Container::SaveImage { header, xml, cookie } = &gathered.container else {
-        return Err(Error::NoSaveImage { path: path.into() }.into());
+        return Err(Error::NoSaveImage { path: path.into() });
     };
     let code = restorable(&gathered)?;
     let domain_error = |source| Error::Domain {
@@ -100,7 +99,7 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
     let cookie = cookie.as_deref().map(str::as_bytes);
     let Some(head) = Head::of(&old, path, header, &edited, cookie)? else {
         store.unpin(&build.id, Some(&pin))?;
-        return Err(Error::NoRoom { path: path.into() }.into());
+        return Err(Error::NoRoom { path: path.into() });
     };
     if let Some(Template::Own { index, path }) = &template {
         place_own(&gathered, *index, path)?;
@@ -316,6 +315,6 @@ fn read_back(path: &Path, new: &File, stream_at: u64, header: &SaveImage, xml: &
         && old_len == new_len;
     match same {
         true => Ok(()),
-        false => Err(Error::ReadBack { path: path.into() }.into()),
+        false => Err(Error::ReadBack { path: path.into() }),
     }
 }

@@ -1,10 +1,12 @@
 //! Why a saved guest's firmware cannot be had or put in place.
 
+mod stopped;
+
 use std::path::PathBuf;
 
 use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
-use crate::stream::Stopped;
+pub use stopped::Stopped;
 
 /// A failure of the `saved` verbs.
 #[derive(Debug, thiserror::Error)]

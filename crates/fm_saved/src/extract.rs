@@ -11,10 +11,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::Digest as _;
 
-use super::Error;
-use super::file::{NewFile, failed};
-use crate::Result;
+use crate::file::{NewFile, failed};
 use crate::stream::{self, Gathered};
+use crate::{Error, Result};
 
 /// What to take out, and where to put it.
 #[derive(Debug, Clone, Default)]
@@ -62,7 +61,7 @@ pub fn extract(request: &Extract) -> Result<Extracted> {
     let outputs = request.code.iter().chain(&request.vars);
     for path in outputs.chain(request.blocks.iter().map(|(_, path)| path)) {
         if path.symlink_metadata().is_ok() {
-            return Err(Error::Exists { path: path.clone() }.into());
+            return Err(Error::Exists { path: path.clone() });
         }
     }
     // Guest memory may be larger than ours: what was named goes to its file as it comes.
@@ -163,8 +162,7 @@ pub(super) fn whole(gathered: &Gathered, index: Option<usize>, wanted: &str) -> 
                 .iter()
                 .map(|block| block.name.clone())
                 .collect(),
-        }
-        .into());
+        });
     };
     let name = || gathered.facts.blocks[index].name.clone();
     if gathered.is_whole(index) {
@@ -178,8 +176,7 @@ pub(super) fn whole(gathered: &Gathered, index: Option<usize>, wanted: &str) -> 
             block: name(),
             source: gathered.stopped.clone(),
         },
-    }
-    .into())
+    })
 }
 
 /// Whether a block starts with a volume of variables: VARS, or a combined image that is both.

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fm_files::{Identity, Place, in_use};
 
-use super::Error;
-use crate::Result;
+use crate::{Error, Result};
 
 /// A file being written beside the place that it is meant for.
 pub(super) struct NewFile {
@@ -36,7 +35,7 @@ impl NewFile {
     /// Makes it durable and puts it in place, if nothing is there.
     pub(super) fn place(self) -> Result<()> {
         match self.new.place_new() {
-            Err(fm_files::Error::Exists { .. }) => Err(Error::Exists { path: self.path }.into()),
+            Err(fm_files::Error::Exists { .. }) => Err(Error::Exists { path: self.path }),
             done => Ok(done?),
         }
     }
@@ -48,7 +47,7 @@ impl NewFile {
         let changed = || Error::Changed { path: path.clone() };
         let old_identity = Identity::of(old).map_err(failed("read", &path))?;
         let exchanged = match self.new.exchange(&old_identity) {
-            Err(fm_files::Error::Changed { .. }) => return Err(changed().into()),
+            Err(fm_files::Error::Changed { .. }) => return Err(changed()),
             done => done?,
         };
         // Looked at after the exchange: from now on nobody finds the old one by its name.
@@ -56,7 +55,7 @@ impl NewFile {
         let written = |file: &Metadata| (file.len(), file.mtime(), file.mtime_nsec());
         if written(&now) != written(before) || in_use::holder(old).is_some() {
             drop(exchanged);
-            return Err(changed().into());
+            return Err(changed());
         }
         Ok(exchanged.keep()?)
     }

@@ -7,6 +7,7 @@ mod extract;
 mod file;
 mod offer;
 mod plan;
+mod snapshot;
 mod steps;
 pub mod stream;
 mod vars;

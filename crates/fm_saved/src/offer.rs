@@ -1,13 +1,13 @@
 //! `saved offer`: a saved guest speaks for itself as a running one does, so that a host can prepare for it.
 
+use fm_api::v1::offer::{Offer, OfferedBlock, OfferedFirmware, OfferedFlash, OfferedGuest};
 use fm_formats::image::ImageFacts;
 use fm_formats::stream::BlockKind;
 use fm_formats::volume::Tree;
 
-use super::extract::whole;
 use crate::Result;
+use crate::extract::whole;
 use crate::stream::{self, Container, Gathered, Request, Streamed};
-use fm_api::v1::offer::{Offer, OfferedBlock, OfferedFirmware, OfferedFlash, OfferedGuest};
 
 /// The offer of a saved guest. The version of its QEMU is not in a stream, so that is `unknown`.
 ///

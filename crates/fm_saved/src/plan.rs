@@ -8,12 +8,12 @@ use fm_store::{Import, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Error;
-use super::extract::{holds_variables, whole, write};
-use super::file::failed;
-use super::steps::steps;
-use crate::Result;
+use crate::extract::{holds_variables, whole, write};
+use crate::file::failed;
+use crate::snapshot::holds_vars;
+use crate::steps::steps;
 use crate::stream::{self, Container, Gathered, Request};
+use crate::{Error, Result};
 
 /// What to plan for.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ pub struct PlannedDevice {
 /// If the stream is not whole or cannot be read a second time, or the store or the disk refuses.
 pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
     if request.input.path == Path::new("-") {
-        return Err(Error::NoSecondRead.into());
+        return Err(Error::NoSecondRead);
     }
     let gathered = stream::gather(&request.input)?;
     let code = restorable(&gathered)?;
@@ -87,14 +87,14 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
         (Some(_), None) if matches!(gathered.container, Container::SaveImage { .. }) => None,
         (Some(index), _) if holds_vars(&gathered, index) => None,
         (Some(index), Some(out)) => Some((index, std::path::absolute(out).map_err(failed("read", out))?)),
-        (Some(_), None) => return Err(Error::NoVarsPath.into()),
+        (Some(_), None) => return Err(Error::NoVarsPath),
         (None, _) => None,
     };
     if let Some((index, out)) = &vars
         && out.symlink_metadata().is_ok()
         && !holds(&gathered, *index, out)?
     {
-        return Err(Error::OtherVars { path: out.clone() }.into());
+        return Err(Error::OtherVars { path: out.clone() });
     }
     let build = store.import(&Import {
         code: &bytes,
@@ -128,27 +128,21 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
 pub(super) fn restorable(gathered: &Gathered) -> Result<usize> {
     let path = gathered.path.clone();
     if let Some(source) = gathered.stopped.clone() {
-        return Err(Error::Unrestorable { path, source }.into());
+        return Err(Error::Unrestorable { path, source });
     }
     if gathered.facts.commands.contains(&"packaged") {
-        return Err(Error::Postcopy { path }.into());
+        return Err(Error::Postcopy { path });
     }
     let code = whole(gathered, gathered.first_of(BlockKind::Code), "CODE flash")?;
     if holds_variables(gathered, code) {
-        return Err(Error::Combined { path }.into());
+        return Err(Error::Combined { path });
     }
     if let Container::SaveImage { xml, .. } = &gathered.container
         && fm_libvirt::saved_domain(xml).is_ok_and(|domain| domain.is_qcow2)
     {
-        return Err(Error::Qcow2 { path }.into());
+        return Err(Error::Qcow2 { path });
     }
     Ok(code)
-}
-
-/// Whether the snapshot lies in the guest's own VARS image, into which `savevm` puts it if that comes first.
-pub(super) fn holds_vars(gathered: &Gathered, vars: usize) -> bool {
-    let size_bytes = gathered.facts.blocks[vars].size_bytes;
-    matches!(gathered.container, Container::Snapshot { disk_bytes, .. } if disk_bytes == size_bytes)
 }
 
 /// Whether the file at `path` holds just what the block does.

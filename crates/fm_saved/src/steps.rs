@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use fm_files::quote;
 use fm_formats::stream::{Block, BlockKind};
 
-use super::plan::holds_vars;
+use crate::snapshot::holds_vars;
 use crate::stream::{Container, Gathered};
-use fm_files::quote;
 
 /// What to run, in order: `code` and `vars` are in place.
 pub(super) fn steps(gathered: &Gathered, path: &Path, code: &Path, vars: Option<&Path>) -> Vec<String> {

@@ -7,15 +7,15 @@ mod feed;
 mod gather;
 mod input;
 mod program;
-mod stopped;
 mod vmstate;
 
 pub use document::{
     SavedDomainDocument, StreamBlock, StreamChannel, StreamDevice, StreamDocument, StreamNote,
     StreamSnapshot, StreamStop, Streamed,
 };
-pub use gather::gather_into;
+pub(crate) use gather::gather_into;
 pub use gather::{Gathered, gather};
 pub use input::{Container, Request, is_stream};
 pub use program::for_magic as compressed_by;
-pub use stopped::Stopped;
+
+pub use crate::error::Stopped;

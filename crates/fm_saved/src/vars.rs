@@ -5,10 +5,9 @@ use fm_formats::varstore::VarStore;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Error;
-use super::extract::whole;
-use crate::Result;
+use crate::extract::whole;
 use crate::stream::{self, Request};
+use crate::{Error, Result};
 
 /// `flashmoor/saved-vars/1`: the live variables in a saved guest's VARS flash.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

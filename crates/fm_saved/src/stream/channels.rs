@@ -10,7 +10,7 @@ use fm_remedy::{Input, Remedy};
 
 use super::contents::Contents;
 use super::feed::{Feed, Stop};
-use super::stopped::Stopped;
+use crate::error::Stopped;
 use crate::{Error, Result};
 
 /// A channel that was read.

@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
+use fm_api::v1::build::Build;
 use fm_formats::stream::qcow2;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::gather::Gathered;
 use super::input::Container;
-use fm_api::v1::build::Build;
 
 /// Something that holds a stream.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -13,7 +13,7 @@ use super::channels::{self, ReadChannel};
 use super::contents::Contents;
 use super::feed::{self, Stop};
 use super::input::{self, Container, Opened, Request};
-use super::stopped::Stopped;
+use crate::error::Stopped;
 use crate::{Error, Result};
 
 /// What a stream and its channels hold.
@@ -47,7 +47,7 @@ pub fn gather(request: &Request) -> Result<Gathered> {
 ///
 /// # Errors
 /// As [`gather`], or if such a file cannot be written.
-pub fn gather_into(request: &Request, sinks: BTreeMap<String, File>) -> Result<Gathered> {
+pub(crate) fn gather_into(request: &Request, sinks: BTreeMap<String, File>) -> Result<Gathered> {
     let Opened {
         container,
         first,
@@ -109,7 +109,7 @@ pub fn gather_into(request: &Request, sinks: BTreeMap<String, File>) -> Result<G
 impl Gathered {
     /// The index of the block with that name.
     #[must_use]
-    pub fn index_of(&self, name: &str) -> Option<usize> {
+    pub(crate) fn index_of(&self, name: &str) -> Option<usize> {
         self.facts.blocks.iter().position(|block| block.name == name)
     }
 
