@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::varstore::{self, Checks, Variable, Writer};
 
-use super::document::VarsChange;
-use super::read::Selection;
-use super::save::{Edit, Report};
-use super::source::Source;
-use super::{Error, certdb, describe};
+use crate::document::VarsChange;
+use crate::read::Selection;
+use crate::report::Report;
+use crate::save::Edit;
+use crate::source::Source;
+use crate::{Error, certdb, describe};
 
 /// The store that is changed.
 #[derive(Debug, Clone)]

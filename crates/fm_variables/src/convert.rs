@@ -5,15 +5,14 @@ use std::path::{Path, PathBuf};
 use fm_files::Replace;
 use fm_formats::image::{Feature, Layout, Role};
 use fm_formats::varstore::{Checks, Format, Variable, Writer, attribute};
-
-use super::certdb;
-use super::document::VarsChange;
-use super::qcow2::Qcow2;
-use super::replace;
-use super::save::{Image, Report, Tail, write_flash, write_json};
-use super::source::{Content, Source, is_written};
-use super::{Error, limits, qcow2};
 use fm_images::inspect::{self, Cache};
+
+use crate::document::VarsChange;
+use crate::qcow2::{self, Qcow2};
+use crate::report::Report;
+use crate::save::{Image, Tail, write_flash, write_json};
+use crate::source::{Content, Source, is_written};
+use crate::{Error, certdb, limits, replace};
 
 /// What to convert into.
 #[derive(Debug, Clone, PartialEq, Eq)]

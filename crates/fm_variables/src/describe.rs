@@ -4,10 +4,10 @@ use fm_formats::Guid;
 use fm_formats::efi::{DevicePath, LoadOption, SignatureKind, SignatureLists};
 use fm_formats::varstore::Variable;
 
-use super::certificate::Certificate;
-use super::{certdb, hex};
-
 pub(super) use fm_formats::varstore::GLOBAL_VARIABLE as GLOBAL;
+
+use crate::certificate::Certificate;
+use crate::{certdb, hex};
 
 pub(super) const SECURITY: Guid = Guid::literal("d719b2cb-3d3a-4596-a3bc-dad00e67656f");
 pub(super) const SECURE_BOOT_ENABLE: Guid = Guid::literal("f0a30bc7-af08-4556-99c4-001009c93a44");

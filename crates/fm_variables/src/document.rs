@@ -7,8 +7,8 @@ use fm_formats::varstore::{Entry, State, Time, VarStore, Variable, attribute};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::save::Report;
-use super::{describe, hex};
+use crate::report::Report;
+use crate::{describe, hex};
 
 /// `flashmoor/vars-list/1`: a variable store and what is in it.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -7,12 +7,12 @@ use fm_formats::varstore::{Geometry, Variable, Writer};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Error;
-use super::describe::SECURITY;
-use super::secure_boot::{
+use crate::Error;
+use crate::describe::SECURITY;
+use crate::secure_boot::{
     KEY_ATTRIBUTES, KeyMaterial, find, key_material, microsoft_updates, plain, signed_update,
 };
-use super::source::Source;
+use crate::source::Source;
 
 /// `flashmoor/vars-dbx-forecast/1`: whether a revocation update would still fit.
 #[derive(Debug, Serialize, JsonSchema)]

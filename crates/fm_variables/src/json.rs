@@ -9,7 +9,7 @@ use fm_formats::Guid;
 use fm_formats::varstore::{Name, ParseNameError, Time, Variable, attribute};
 use serde::{Deserialize, Serialize};
 
-use super::{Error, hex};
+use crate::{Error, hex};
 
 #[derive(Debug, Deserialize)]
 struct Document {

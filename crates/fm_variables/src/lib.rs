@@ -18,6 +18,7 @@ mod mend;
 mod qcow2;
 mod read;
 mod replace;
+mod report;
 mod save;
 mod secure_boot;
 mod source;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use fm_files::{Place, Replace, backup, copy_sparse};
 use fm_formats::varstore::{Checks, Format, Ftw, State, Truth, VarStore};
 
-use super::Error;
-use super::change::Write;
-use super::document::VarsChange;
-use super::replace;
-use super::save::{Edit, Report};
-use super::source::{self, Source};
+use crate::change::Write;
+use crate::document::VarsChange;
+use crate::report::Report;
+use crate::save::Edit;
+use crate::source::{self, Source};
+use crate::{Error, replace};
 
 /// Writes whatever can be saved of a damaged store as a sound one. Without `apply` it only says what it
 /// would do.

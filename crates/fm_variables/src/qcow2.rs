@@ -9,8 +9,9 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::Error;
 use fm_images::inspect::{self, Flash};
+
+use crate::Error;
 
 /// First bytes of a qcow2 file.
 pub(super) const MAGIC: &[u8] = b"QFI\xfb";

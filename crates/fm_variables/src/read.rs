@@ -6,9 +6,9 @@ use std::path::Path;
 use fm_formats::Guid;
 use fm_formats::varstore::{Format, Interrupted, Name, Variable};
 
-use super::document::{self, SideDamage, VariableChange, VariableDocument, VarsDiff, VarsList};
-use super::source::{Content, Source, is_written};
-use super::{Error, describe};
+use crate::document::{self, SideDamage, VariableChange, VariableDocument, VarsDiff, VarsList};
+use crate::source::{Content, Source, is_written};
+use crate::{Error, describe};
 
 /// Which variables of a store are meant.
 #[derive(Debug, Clone, Default)]

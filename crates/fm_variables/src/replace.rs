@@ -5,8 +5,8 @@ use std::path::Path;
 
 use fm_files::Replace;
 
-use super::Error;
-use super::source::{self, refuse_guest};
+use crate::Error;
+use crate::source::{self, refuse_guest};
 
 /// Takes hold of an existing file.
 pub(super) fn existing(path: &Path, even_if_in_use: bool) -> Result<Replace, Error> {

@@ -8,19 +8,12 @@ use fm_files::{Replace, copy_sparse};
 use fm_formats::image::Layout;
 use fm_formats::varstore::{Checks, Format, Geometry, VarStore, Variable, Writer};
 
-use super::document::VarsChange;
-use super::json::{self, Digests};
-use super::qcow2::{self, Qcow2};
-use super::replace;
-use super::source::{self, Content, Source};
-use super::{Error, limits};
-
-/// What a change did.
-#[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) steps: Vec<String>,
-    pub(super) notes: Vec<String>,
-}
+use crate::document::VarsChange;
+use crate::json::{self, Digests};
+use crate::qcow2::{self, Qcow2};
+use crate::report::Report;
+use crate::source::{self, Content, Source};
+use crate::{Error, limits, replace};
 
 /// A volume to write, and what is to be said of it.
 struct Emitted {

@@ -10,12 +10,12 @@ use fm_formats::image::Layout;
 use fm_formats::varstore::{self, Checks, Name, Time, Variable};
 use virtfw_libefi::sb::{certs, dbx};
 
-use super::Error;
-use super::certificate::Certificate;
-use super::change::{Write, open};
-use super::describe::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY};
-use super::document::VarsChange;
-use super::save::Report;
+use crate::Error;
+use crate::certificate::Certificate;
+use crate::change::{Write, open};
+use crate::describe::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY};
+use crate::document::VarsChange;
+use crate::report::Report;
 
 /// Microsoft's signature owner.
 const MICROSOFT: Guid = Guid::literal("77fa9abd-0359-4d32-bd60-28f4e78f784b");

@@ -10,10 +10,10 @@ use fm_formats::varstore::{State, Truth, VarStore, Variable};
 use fm_host::Guest;
 use rustix::fs::{Mode, OFlags};
 
-use super::Error;
-use super::document::VariableDocument;
-use super::json::{self, Digests};
-use super::qcow2::{self, Qcow2};
+use crate::Error;
+use crate::document::VariableDocument;
+use crate::json::{self, Digests};
+use crate::qcow2::{self, Qcow2};
 
 /// The longest JSON that is read.
 const JSON_LIMIT_BYTES: u64 = 64 << 20;

@@ -8,11 +8,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use virtfw_libefi::sb::certs;
 
-use super::Error;
-use super::certificate::Certificate;
-use super::describe::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY};
-use super::secure_boot::find;
-use super::source::Source;
+use crate::Error;
+use crate::certificate::Certificate;
+use crate::describe::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY};
+use crate::secure_boot::find;
+use crate::source::Source;
 
 /// `flashmoor/vars-secure-boot/1`: what a guest trusts.
 #[derive(Debug, Serialize, JsonSchema)]
