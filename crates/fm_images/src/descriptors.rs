@@ -1,6 +1,7 @@
 //! Holds firmware descriptors against the files that they name: descriptors can lie.
 
 mod judge;
+mod problem;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,9 @@ use fm_host::descriptor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use problem::Problem;
+
+use self::problem::problem;
 use crate::inspect::Catalogue;
 use crate::{Error, Result};
 
@@ -40,16 +44,6 @@ pub struct DescriptorDocument {
     pub code_sha256: Option<String>,
     /// What is wrong with it; empty if nothing is.
     pub problems: Vec<Problem>,
-}
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Problem {
-    /// `unreadable`, `malformed`, `missing-file`, `wrong-format`, `not-firmware`, `damaged`, `wrong-role`,
-    /// `wrong-architecture`, `wrong-machine`, `feature-contradicted`, `size-mismatch`, `hidden`.
-    pub code: String,
-    /// In a sentence.
-    pub message: String,
 }
 
 impl DescriptorsDocument {
@@ -177,13 +171,6 @@ pub fn lint(paths: &[PathBuf]) -> Result<DescriptorsDocument> {
         schema: "flashmoor/descriptors/1".into(),
         descriptors,
     })
-}
-
-fn problem(code: &str, message: String) -> Problem {
-    Problem {
-        code: code.into(),
-        message,
-    }
 }
 
 /// The descriptors in those of the `standard` folders that come after one in `paths` and are not in it.

@@ -1,17 +1,21 @@
 //! Finds pieces of a firmware image by GUID, name, type or text, and takes them out.
 
+mod advice;
 mod choose;
+mod names;
 
 use std::num::NonZero;
 use std::path::Path;
 
 use fm_formats::image::{self, ImageFacts};
-use fm_formats::volume::{FileFacts, FileKind, NodeId, NodeKind, Tree};
+use fm_formats::volume::{NodeId, NodeKind, Tree};
 use fm_formats::{Guid, Sha256};
-use fm_remedy::{Action, Input, Remedy};
+use fm_remedy::{Input, Remedy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::advice::{tree_of, unread};
+use self::names::{name, own_name};
 use crate::inspect::{self, Flash};
 use crate::{Error, Result};
 
@@ -136,13 +140,6 @@ pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
     }
 }
 
-/// To look at everything that is in the image.
-fn tree_of(path: &Path) -> Action {
-    Action::InspectTree {
-        path: path.to_str().map(ToOwned::to_owned),
-    }
-}
-
 /// Fails where there is nothing to look into; what is only damaged has pieces left.
 fn check_firmware(flash: &Flash, tree: &Tree<'_>, path: &Path) -> Result<()> {
     let is_volume = |kind: &NodeKind| matches!(kind, NodeKind::Volume(_));
@@ -157,13 +154,6 @@ fn check_firmware(flash: &Flash, tree: &Tree<'_>, path: &Path) -> Result<()> {
             why: why.to_string(),
         }),
     }
-}
-
-/// What may be why something is not found.
-fn unread(tree: &Tree<'_>) -> String {
-    tree.damages().first().map_or_else(String::new, |damage| {
-        format!(", of what could be read: {}", damage.error)
-    })
 }
 
 /// Looks for a GUID or a text: as a name, and in the bytes of the innermost pieces; a text in headers as well.
@@ -266,31 +256,9 @@ fn is_called(tree: &Tree<'_>, id: NodeId, query: &str, guid: Option<Guid>) -> bo
     }
 }
 
-/// The name that a file brings. What only holds volumes has none: it would be that of the first module inside.
-fn own_name(tree: &Tree<'_>, id: NodeId, facts: &FileFacts) -> Option<String> {
-    match facts.kind {
-        FileKind::VolumeImage => None,
-        _ => tree.ui_name(id),
-    }
-}
-
 fn place(tree: &Tree<'_>, id: NodeId) -> Vec<String> {
     let mut path: Vec<NodeId> = tree.ancestors(id).map(|(id, _)| id).collect();
     path.reverse();
     path.push(id);
     path.into_iter().filter_map(|id| name(tree, id)).collect()
-}
-
-fn name(tree: &Tree<'_>, id: NodeId) -> Option<String> {
-    let known = |guid: Guid| image::name_of(guid).map_or_else(|| guid.to_string(), Into::into);
-    Some(match &tree.node(id)?.kind {
-        NodeKind::Volume(facts) => known(facts.name.unwrap_or(facts.header.file_system)),
-        NodeKind::File(facts) => tree
-            .ui_name(id)
-            .filter(|_| facts.kind.is_executable())
-            .unwrap_or_else(|| known(facts.name)),
-        NodeKind::Section(facts) => format!("{} section", facts.kind),
-        NodeKind::Padding { .. } => "padding".into(),
-        NodeKind::FreeSpace => "free space".into(),
-    })
 }

@@ -2,10 +2,12 @@
 
 mod build;
 mod cache;
+mod contents;
 mod document;
 mod facts;
 mod input;
 mod map;
+mod module_name;
 mod nodes;
 mod pipe;
 mod qcow2;
@@ -19,21 +21,22 @@ use std::sync::mpsc;
 use std::thread;
 
 use fm_files::digest_cache;
+use fm_formats::Sha256;
 use fm_formats::volume::Tree;
 use fm_remedy::{Input, Remedy};
+use fm_saved::stream::{self, Streamed};
 
 pub use build::Catalogue;
 pub use cache::Cache;
+pub use contents::Found;
 pub use document::{
     Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, PartDocument,
     RangeDocument, RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
 };
-pub use facts::Found;
 pub use input::{Flash, sniff};
 pub use qcow2::unpack as unpack_qcow2;
 
 use crate::{Error, Result};
-use fm_saved::stream::{self, Streamed};
 
 /// What to look at, and how closely.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +79,7 @@ pub fn inspect(request: &Request) -> Result<InspectDocument> {
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {
+pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {
     if request.path == Path::new("-")
         || request
             .path
@@ -182,8 +185,8 @@ fn not_firmware(request: &Request, error: Error) -> Result<InspectDocument> {
     Ok(document)
 }
 
-/// [`inspect_with`] of each file, as many at once as there are processors; `take` gets what came of them in the
-/// order of the requests.
+/// [`inspect`] of each file with a catalogue that is read already, as many at once as there are processors; `take`
+/// gets what came of them in the order of the requests.
 pub fn inspect_each(
     requests: &[Request],
     catalogue: &Catalogue,
@@ -279,7 +282,7 @@ pub fn seen(path: &Path, cache: Option<&Cache>) -> Option<(Found, u64)> {
 }
 
 /// The same for a file that is known to hold `len_bytes` bytes of this digest: it is not even read.
-pub fn known(digest: &fm_formats::Sha256, len_bytes: u64, cache: Option<&Cache>) -> Option<Found> {
+pub fn known(digest: &Sha256, len_bytes: u64, cache: Option<&Cache>) -> Option<Found> {
     cache?.get(&input::key(*digest, len_bytes, 0))
 }
 
@@ -306,7 +309,7 @@ pub fn flash(path: &Path) -> Result<Flash> {
 impl Flash {
     /// The digest of the whole image.
     #[must_use]
-    pub fn digest(&self) -> fm_formats::Sha256 {
+    pub fn digest(&self) -> Sha256 {
         self.sha256(self.hash())
     }
 

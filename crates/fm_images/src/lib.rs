@@ -1,5 +1,6 @@
 //! Firmware images: what a file is, what differs, what is in it, what builds are called, what descriptors say.
 
+mod build_list;
 pub mod catalogue;
 pub mod descriptors;
 pub mod diff;

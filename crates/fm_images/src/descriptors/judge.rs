@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use fm_formats::image::{Arch, Layout};
 use fm_host::descriptor::{Descriptor, Mapping};
 
+use super::DescriptorDocument;
+use super::problem::{Problem, missing, problem};
 use super::rules::{self, X86};
-use super::{DescriptorDocument, Problem, problem};
 use crate::inspect::{self, Catalogue, InspectDocument, Request};
 
 /// Several descriptors name the same files; each is looked at once.
@@ -145,13 +146,6 @@ fn look(file: &Path, catalogue: &Catalogue) -> crate::Result<InspectDocument> {
         ..Request::default()
     };
     inspect::inspect_with(&request, catalogue)
-}
-
-pub(super) fn missing(file: &Path) -> Problem {
-    problem(
-        "missing-file",
-        format!("it names {}, which does not exist", file.display()),
-    )
 }
 
 /// QEMU `hw/i386/pc_sysfw.c`, `FLASH_SECTOR_SIZE`: flash of another length ends the program.

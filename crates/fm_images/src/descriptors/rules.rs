@@ -2,8 +2,7 @@
 
 use fm_host::descriptor::{Descriptor, Mapping};
 
-use super::judge::missing;
-use super::{Problem, problem};
+use super::problem::{Problem, missing, problem};
 
 /// What `interface-types` and `architecture` may be (QEMU `docs/interop/firmware.json`, `qapi/machine.json`). libvirt reads
 /// none of the descriptors if one says anything else.

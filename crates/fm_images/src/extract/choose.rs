@@ -7,7 +7,9 @@ use fm_formats::volume::{Node, NodeId, NodeKind, SectionKind, Tree, VolumeHeader
 use fm_formats::{Guid, image};
 use fm_remedy::{Action, Input, PieceKey, Remedy};
 
-use super::{Wanted, name, own_name, unread};
+use super::Wanted;
+use super::advice::{tree_of, unread};
+use super::names::{name, own_name};
 use crate::{Error, Result};
 
 /// As many choices are told; the tree shows the rest.
@@ -39,8 +41,7 @@ impl<'a> Request<'a> {
                 }),
             }
         };
-        let by_name =
-            Remedy::new("find it by text, or see everything", Action::FindText).then(super::tree_of(path));
+        let by_name = Remedy::new("find it by text, or see everything", Action::FindText).then(tree_of(path));
         let by_offset = Remedy::new(
             "see at which offset each volume lies",
             Action::Inspect {
@@ -172,7 +173,7 @@ impl<'a> Request<'a> {
         if more > 0 {
             let text = format!(" (or one of {more} more, which the tree shows)");
             remedy.advice.to_mut().push_str(&text);
-            remedy = remedy.then(super::tree_of(path));
+            remedy = remedy.then(tree_of(path));
         }
         remedy
     }

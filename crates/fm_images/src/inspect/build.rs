@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::document::Build;
-use crate::catalogue::Entry;
+use crate::build_list::{self, Entry};
 use crate::{Error, Result};
 
 /// Digest, package, version and file of Debian's and Ubuntu's builds, from the packages themselves.
@@ -25,12 +25,12 @@ impl Catalogue {
     /// If the user's list cannot be read or holds a line that is no entry.
     pub fn open(user: Option<&Path>) -> Result<Self> {
         let mut catalogue = Self::default();
-        for entry in crate::catalogue::parse(SHIPPED, Path::new("the shipped catalogue"))? {
+        for entry in build_list::parse(SHIPPED, Path::new("the shipped catalogue"))? {
             add(&mut catalogue.shipped, entry);
         }
         if let Some(path) = user {
             match std::fs::read_to_string(path) {
-                Ok(text) => crate::catalogue::parse(&text, path)?
+                Ok(text) => build_list::parse(&text, path)?
                     .into_iter()
                     .for_each(|entry| add(&mut catalogue.own, entry)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

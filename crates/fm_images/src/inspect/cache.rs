@@ -15,7 +15,7 @@ use fm_files::{NewFile, Place};
 use fm_formats::Sha256;
 use rustix::fs::OFlags;
 
-use super::facts::Found;
+use super::contents::Found;
 
 /// Changes when an entry is laid out otherwise, or when the same bytes are to be described otherwise.
 const FORMAT: u32 = 2;

@@ -4,11 +4,11 @@ use std::error::Error as _;
 use std::path::Path;
 
 pub use fm_api::v1::build::Build;
+use fm_saved::stream::Streamed;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use fm_saved::stream::Streamed;
 
 /// What a file is. Offsets and sizes are in bytes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

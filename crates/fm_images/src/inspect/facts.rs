@@ -3,41 +3,21 @@
 use std::path::Path;
 use std::thread;
 
+use fm_formats::Sha256;
 use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Technology};
 use fm_formats::varstore::{self, DamageKind, VarStore};
 use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, Tree, VolumeHeader};
-use fm_formats::{Guid, Sha256};
-use serde::{Deserialize, Serialize};
 
+use super::contents::Found;
 use super::document::{
-    Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, RangeDocument,
+    Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, RangeDocument,
     ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
 };
 use super::map::map;
+use super::module_name::module_name;
 use super::nodes::nodes;
 use super::{Cache, Catalogue, Flash, Request, build, input};
 use crate::Result;
-
-/// What the bytes of an image say, whatever the file is called and whoever built it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Found {
-    /// The kind of the document: `code`, `vars`, `combined`, `not-firmware` …
-    pub kind: String,
-    /// Digest of the whole image.
-    pub sha256: String,
-    /// Why it is no firmware.
-    pub reason: Option<String>,
-    /// Its build is not filled in: names change with the catalogue.
-    pub image: Option<ImageDocument>,
-    /// The version string in the image.
-    version: Option<String>,
-    store: Option<StoreDocument>,
-    /// Of what is no firmware; of an image, the image has them.
-    damage: Vec<DamageDocument>,
-    tree: Option<Vec<NodeDocument>>,
-    /// Whether there is code where an x86 processor starts: in the last bytes, and no padding behind.
-    pub ends_in_code: bool,
-}
 
 /// An x86 processor starts in the last bytes of its firmware.
 const RESET_VECTOR_BYTES: usize = 16;
@@ -317,16 +297,6 @@ fn module_documents(tree: &Tree<'_>, digests: &[String]) -> Vec<ModuleDocument> 
         });
     }
     documents
-}
-
-/// The name that the build gave the module, else edk2's. What only holds modules has no name in itself.
-pub(super) fn module_name(tree: &Tree<'_>, id: NodeId, guid: Guid, kind: FileKind) -> Option<String> {
-    let own = if kind == FileKind::VolumeImage {
-        None
-    } else {
-        tree.ui_name(id)
-    };
-    own.or_else(|| image::name_of(guid).map(Into::into))
 }
 
 fn reset_vector(table: &ResetVector) -> ResetVectorDocument {

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use fm_formats::volume::VolumeHeader;
 use fm_formats::{Reader, Sha256};
+use fm_saved::stream;
 use sha2::Digest as _;
 
 use super::{InspectDocument, Kind};
 use crate::{Error, Result};
-use fm_saved::stream;
 
 /// Nothing larger is read as an image.
 pub(super) const MOST_BYTES: u64 = fm_formats::image::MAX_FLASH_BYTES;

@@ -6,7 +6,7 @@ use fm_formats::{Guid, image};
 
 use super::Flash;
 use super::document::NodeDocument;
-use super::facts::module_name;
+use super::module_name::module_name;
 
 pub(super) fn nodes(tree: &Tree<'_>, flash: &Flash) -> Vec<NodeDocument> {
     let mut nodes: Vec<NodeDocument> = tree
