@@ -4,13 +4,15 @@ use std::io::Read as _;
 use std::path::Path;
 
 use fm_host::Guest;
+use fm_images::inspect::Flash;
 use fm_judge::{Block, CodeUnit, Evidence, Facts, Firmware, Known};
 use fm_store::MAX_FLASH_BYTES;
 
-use super::gather::{self, Side, machine};
-use super::{guest, image};
-use crate::Result;
-use fm_images::inspect::Flash;
+use crate::command_line::command_line;
+use crate::machine_option::machine;
+use crate::remedy_target::RemedyTarget;
+use crate::side::{Side, no_vars_with_bios};
+use crate::{Result, image};
 
 /// The side of a guest that has no flash and was given a file to `-bios`; nothing of any other.
 pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
@@ -21,7 +23,7 @@ pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
     let evidence = Evidence::GuestMemory(guest.label());
     let on_line = Evidence::GuestCommandLine(guest.label()).part("-bios");
     facts.firmware = Known::new(Firmware::Bios, on_line.clone());
-    facts.vars.present = Known::new(false, gather::no_vars_with_bios());
+    facts.vars.present = Known::new(false, no_vars_with_bios());
     if let Ok(version) = guest.qemu_version()?.text.parse() {
         facts.qemu = Known::new(version, evidence.clone());
     }
@@ -48,11 +50,11 @@ pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
         facts.blocks = Known::new(blocks.collect(), evidence.part("blocks"));
         facts.deduce()?;
     }
-    guest::command_line(guest, &mut facts);
+    command_line(guest, &mut facts);
     Ok(Some(Side {
         name: evidence.to_string(),
         facts,
-        target: guest::running(guest),
+        target: RemedyTarget::of_guest(guest),
     }))
 }
 

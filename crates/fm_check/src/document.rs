@@ -5,7 +5,7 @@ use fm_remedy::{Action, Remedy};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Checked;
+use crate::checked::{Candidate, Checked};
 
 /// How an interface puts into words what the judge gives as data. By default no command and no option is named.
 #[derive(Debug, Clone, Copy)]
@@ -99,19 +99,6 @@ pub struct Evidence {
     pub source: Option<String>,
     /// The destination's.
     pub destination: Option<String>,
-}
-
-/// A build that the destination has.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Candidate {
-    /// Its file.
-    pub code: String,
-    /// The outcome of a live migration.
-    pub live_migration: String,
-    /// The outcome of a warm reset after it.
-    pub warm_reset: String,
-    /// The outcome of a cold boot.
-    pub cold_boot: String,
 }
 
 impl Check {

@@ -28,7 +28,7 @@ pub enum Error {
     },
     /// Two sources contradict each other, so nothing can be judged.
     #[error("two sources say different things")]
-    Contradiction(#[source] Box<fm_judge::Contradiction>),
+    Contradiction(#[from] fm_judge::Contradiction),
     /// The file holds variables where firmware was asked for.
     #[error("{} is no firmware code but a variable store", path.display())]
     NoCode {
@@ -70,12 +70,6 @@ pub enum Error {
 
 /// What this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-impl From<fm_judge::Contradiction> for Error {
-    fn from(contradiction: fm_judge::Contradiction) -> Self {
-        Self::Contradiction(Box::new(contradiction))
-    }
-}
 
 impl Error {
     /// A file could not be `action`ed.

@@ -2,16 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use fm_judge::{
-    CodeUnit, Confidential, Contradiction, Evidence, Facts, Firmware, Known, MachineType, QemuVersion,
-    VarsUnit,
-};
+use fm_images::inspect::Cache;
+use fm_judge::{Confidential, Evidence, Facts, Known, QemuVersion, VarsUnit};
 use fm_remedy::{Input, Remedy};
 
-use super::remedy_target::RemedyTarget;
-use super::{guest, host, image, roms};
-use crate::{Error, Result};
-use fm_images::inspect::Cache;
+use crate::machine_option::machine;
+use crate::remedy_target::RemedyTarget;
+use crate::side::{Side, from_bios, from_file, of_code};
+use crate::{Error, Result, guest, host, image, roms};
 
 /// What the user said of one side.
 #[derive(Debug, Clone, Default)]
@@ -62,14 +60,6 @@ pub struct Options {
     pub tpm: Option<bool>,
     /// How the guest's memory is encrypted.
     pub confidential: Option<Confidential>,
-}
-
-/// A side with what to call it.
-#[derive(Debug, Clone)]
-pub(super) struct Side {
-    pub(super) name: String,
-    pub(super) facts: Facts,
-    pub(super) target: RemedyTarget,
 }
 
 /// Facts of the source.
@@ -252,23 +242,22 @@ pub(super) fn apply_overrides(
     } else if let Some(text) = &options.machine {
         machine(facts, text, &Evidence::Input(Input::MachineType(None)))?;
     }
-    let switch = |is_on: bool| if is_on { "on" } else { "off" };
-    let switches: [(&mut Known<bool>, _, _, fn(&'static str) -> Input); 4] = [
-        (&mut facts.smm, "system management mode", options.smm, Input::Smm),
-        (
-            &mut facts.secure_flash,
-            "secure flash",
-            options.secure_flash,
-            Input::SecureFlash,
-        ),
-        (&mut facts.tpm, "a TPM", options.tpm, Input::Tpm),
-        (&mut facts.s3, "suspend to RAM", options.s3, Input::S3),
-    ];
-    for (fact, subject, value, input) in switches {
-        if let Some(value) = value {
-            fact.learn(subject, value, Evidence::Input(input(switch(value))))?;
-        }
-    }
+    let switched =
+        |fact: &mut Known<bool>, subject, is_on: Option<bool>, input: fn(&'static str) -> Input| {
+            is_on.map_or(Ok(()), |is_on| {
+                let word = if is_on { "on" } else { "off" };
+                fact.learn(subject, is_on, Evidence::Input(input(word)))
+            })
+        };
+    switched(&mut facts.smm, "system management mode", options.smm, Input::Smm)?;
+    switched(
+        &mut facts.secure_flash,
+        "secure flash",
+        options.secure_flash,
+        Input::SecureFlash,
+    )?;
+    switched(&mut facts.tpm, "a TPM", options.tpm, Input::Tpm)?;
+    switched(&mut facts.s3, "suspend to RAM", options.s3, Input::S3)?;
     if let Some(kind) = options.confidential {
         let given = Evidence::Input(Input::Confidential);
         facts.confidential.learn("memory encryption", kind, given)?;
@@ -292,49 +281,6 @@ impl Role {
     }
 }
 
-/// Why there are no variables in flash where firmware is in ROM.
-pub(super) fn no_vars_with_bios() -> Evidence {
-    Evidence::Assumed("firmware given with -bios has no VARS device".into())
-}
-
-/// Reads what `-machine` says: the type, and of its properties those that firmware depends on.
-pub fn machine(facts: &mut Facts, text: &str, evidence: &Evidence) -> Result<(), Contradiction> {
-    let mut parts = text.split(',');
-    let name = parts.next().unwrap_or_default();
-    let name = name.strip_prefix("type=").unwrap_or(name);
-    let machine = MachineType::new(name, facts.qemu.value().copied());
-    let meant = match facts.qemu.value() {
-        Some(qemu) if machine.name() != name => {
-            evidence.part(format!("where {name} means {machine} in QEMU {qemu}"))
-        }
-        _ => evidence.clone(),
-    };
-    facts.machine.learn("the machine type", machine, meant)?;
-    for part in parts {
-        match part {
-            "smm=on" => facts.smm.learn("system management mode", true, evidence)?,
-            "smm=off" => facts.smm.learn("system management mode", false, evidence)?,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Firmware in a file given to `-bios`.
-pub(super) fn from_bios(path: &Path, cache: Option<&Cache>) -> Result<Side> {
-    let mut facts = Facts {
-        firmware: Known::new(Firmware::Bios, "the file was named for -bios"),
-        code: image::code_file(path, cache)?,
-        ..Facts::default()
-    };
-    facts.vars.present = Known::new(false, no_vars_with_bios());
-    Ok(Side {
-        name: path.display().to_string(),
-        facts,
-        target: RemedyTarget::Nobody,
-    })
-}
-
 /// Whatever `--from-code` can mean.
 fn from_code(text: &str, store: Option<&Path>, cache: Option<&Cache>) -> Result<Vec<Side>> {
     let path = Path::new(text);
@@ -356,24 +302,6 @@ fn from_code(text: &str, store: Option<&Path>, cache: Option<&Cache>) -> Result<
     }
     let build = fm_store::verbs::open(store)?.find(text)?;
     Ok(vec![from_build(&build, cache)?])
-}
-
-/// CODE in a file.
-pub(super) fn from_file(path: &Path, cache: Option<&Cache>) -> Result<Side> {
-    Ok(of_code(path, image::code_file(path, cache)?))
-}
-
-/// CODE in a file that was read.
-pub(super) fn of_code(path: &Path, code: CodeUnit) -> Side {
-    Side {
-        name: path.display().to_string(),
-        facts: Facts {
-            firmware: Known::new(Firmware::Flash, "CODE was named as a flash device"),
-            code,
-            ..Facts::default()
-        },
-        target: RemedyTarget::Nobody,
-    }
 }
 
 /// A stored build, with the template that belongs to it.

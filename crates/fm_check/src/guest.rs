@@ -4,16 +4,16 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use fm_formats::Sha256;
-use fm_host::{Encryption, Guest, GuestMemory};
-use fm_judge::{Block, CodeUnit, Confidential, Evidence, Facts, Firmware, Format, Known, VarsAccess};
-
-use super::gather::{Side, machine};
-use super::remedy_target::RemedyTarget;
-use super::{bios, image};
-use crate::Result;
-use crate::next_boot_code;
+use fm_host::{Guest, GuestMemory};
 use fm_images::inspect::{Cache, Flash};
+use fm_judge::{Block, CodeUnit, Evidence, Facts, Firmware, Format, Known, VarsUnit};
 use fm_transfer::offer::{self, Offer};
+
+use crate::command_line::command_line;
+use crate::machine_option::machine;
+use crate::remedy_target::RemedyTarget;
+use crate::side::Side;
+use crate::{Result, bios, image, next_boot_code};
 
 /// What builds show, by digest: fifty guests of one build have it taken apart once.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ fn of_offered(
     evidence: &Evidence,
     images: &Images,
 ) -> Result<Side> {
-    let digest = fm_transfer::offer::code_digest(&offer)?;
+    let digest = offer::code_digest(offer)?;
     let code = images.unit(&digest, || {
         let short: String = offer.build.chars().take(12).collect();
         let bytes = flash(guest, memory, 0)?;
@@ -72,14 +72,14 @@ fn of_offered(
     {
         // how its file is encoded does not show in memory
         let old = side.facts.vars;
-        side.facts.vars = fm_judge::VarsUnit {
+        side.facts.vars = VarsUnit {
             path: old.path,
             format: old.format,
             declared_format: old.declared_format,
             ..unit
         };
     }
-    side.target = running(guest);
+    side.target = RemedyTarget::of_guest(guest);
     command_line(guest, &mut side.facts);
     // Only here is the file that is named the guest's own.
     if let Some(path) = &offer.code.path
@@ -95,56 +95,11 @@ fn flash(guest: &Guest, memory: &GuestMemory, unit: u32) -> Option<Vec<u8>> {
     guest.read_region(memory, unit, region, u64::MAX).ok()
 }
 
-/// A guest of this host, by the word with which commands find it.
-pub(super) fn running(guest: &Guest) -> RemedyTarget {
-    RemedyTarget::Running(
-        guest
-            .name()
-            .map_or_else(|| guest.pid().to_string(), str::to_owned),
-    )
-}
-
-/// What neither the memory nor an offer shows.
-pub(super) fn command_line(guest: &Guest, facts: &mut Facts) {
-    let command = guest.command();
-    let line = Evidence::GuestCommandLine(guest.label());
-    let at = |option: &'static str| line.part(option);
-    if let Some(smm) = command.smm {
-        facts.smm = Known::new(smm, at("-machine smm="));
-    } else if guest.accelerator().as_deref() == Some("tcg") {
-        // QEMU `hw/i386/x86.c`, `x86_machine_is_smm_enabled`: under KVM the kernel decides
-        facts.smm = Known::new(true, at("-accel tcg, which has it unless told otherwise"));
-    }
-    if let Some(flash) = command.flash.iter().find(|flash| flash.unit == 1) {
-        let access = match (flash.read_only, flash.is_snapshot) {
-            (true, _) => VarsAccess::ReadOnly,
-            (false, true) => VarsAccess::Dropped,
-            (false, false) => VarsAccess::Written,
-        };
-        facts.vars.access = Known::new(access, at("its VARS drive"));
-    }
-    facts.secure_flash = Known::new(command.secure_flash, at("-global cfi.pflash01.secure="));
-    facts.s3 = Known::new(!command.s3_off, at("-global ICH9-LPC.disable_s3="));
-    facts.tpm = Known::new(command.tpm, at("-tpmdev"));
-    let encryption = match &command.encryption {
-        None => Some(Confidential::No),
-        Some(Encryption::Sev) => Some(Confidential::Sev),
-        Some(Encryption::SevEs) => Some(Confidential::SevEs),
-        Some(Encryption::SevSnp) => Some(Confidential::SevSnp),
-        Some(Encryption::Tdx) => Some(Confidential::Tdx),
-        // of other machines, or an object that was not found
-        Some(Encryption::Other(_)) => None,
-    };
-    if let Some(encryption) = encryption {
-        facts.confidential = Known::new(encryption, at("-machine confidential-guest-support="));
-    }
-}
-
 /// An offer in a file, of a guest that may be on another host.
 pub(super) fn from_offer_file(path: &Path, store: Option<&Path>, cache: Option<&Cache>) -> Result<Side> {
     let offer = offer::read(path)?;
     let evidence = Evidence::Offer(path.display().to_string());
-    let code = known_build(&fm_transfer::offer::code_digest(&offer)?, &offer, store, cache);
+    let code = known_build(&offer::code_digest(&offer)?, &offer, store, cache);
     let mut side = from_offer(&offer, &evidence, code)?;
     side.target = match offer.saved {
         true => RemedyTarget::Saved,
@@ -160,7 +115,7 @@ pub(super) fn from_offer_file(path: &Path, store: Option<&Path>, cache: Option<&
         && unit.sha256.value().map(ToString::to_string).as_ref() == Some(&vars.sha256)
     {
         let (format, size_bytes) = (side.facts.vars.format, side.facts.vars.size_bytes);
-        side.facts.vars = fm_judge::VarsUnit {
+        side.facts.vars = VarsUnit {
             format,
             size_bytes,
             ..unit
@@ -180,7 +135,7 @@ fn from_offer(offer: &Offer, evidence: &Evidence, code: Option<CodeUnit>) -> Res
     }
     facts.firmware = Known::new(Firmware::Flash, at("code"));
     facts.code = code.unwrap_or_else(|| offered_code(offer, &at));
-    facts.code.sha256 = Known::new(fm_transfer::offer::code_digest(&offer)?, at("code.sha256"));
+    facts.code.sha256 = Known::new(offer::code_digest(offer)?, at("code.sha256"));
     facts.code.size_bytes = Known::new(offer.code.size_bytes, at("code.size_bytes"));
     facts.code.format = format_of(offer.code.format.as_deref(), at("code.format"));
     facts.code.path = Known::default();

@@ -4,15 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fm_formats::image::Feature;
+use fm_images::inspect::Cache;
 use fm_judge::{CodeUnit, Evidence, Facts, Features, Firmware, Format, Known, VarsUnit};
 use fm_remedy::{Action, Input, Remedy};
 use serde_json::Value;
 
-use super::gather::{Side, from_bios, from_file, of_code};
-use super::image;
-use super::remedy_target::RemedyTarget;
-use crate::{Error, Result};
-use fm_images::inspect::Cache;
+use crate::remedy_target::RemedyTarget;
+use crate::side::{Side, from_bios, from_file, of_code};
+use crate::{Error, Result, image};
 
 /// A descriptor has a few hundred bytes.
 const DESCRIPTOR_MAX_BYTES: u64 = 1 << 20;

@@ -6,11 +6,11 @@ use fm_formats::image::{Arch, CpuMode, Role};
 use fm_formats::varstore::{DamageKind, Format as StoreFormat, State, VarStore};
 use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
+use fm_images::inspect::{self, Cache, Flash, Found, ImageDocument, Kind};
 use fm_judge::{CodeUnit, Evidence, Features, Format, Known, Soundness, StoreState, VarsUnit};
 use fm_remedy::{Action, Remedy};
 
 use crate::{Error, Result};
-use fm_images::inspect::{self, Cache, Flash, Found, ImageDocument, Kind};
 
 /// `EFI_GLOBAL_VARIABLE`, the namespace of PK and KEK (UEFI 2.10, section 3.3).
 const GLOBAL: Guid = Guid::from_fields(

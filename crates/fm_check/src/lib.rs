@@ -3,6 +3,8 @@
 //! Gathers what is known of both sides, lets `fm_judge` judge, and returns the verdict.
 
 mod bios;
+mod checked;
+mod command_line;
 mod document;
 mod error;
 pub mod findings;
@@ -10,28 +12,29 @@ mod gather;
 mod guest;
 mod host;
 mod image;
+mod machine_option;
 mod matrix;
 pub mod next_boot_code;
 mod reach;
 mod remedy_target;
 mod roms;
+mod side;
 
 use std::path::PathBuf;
 use std::thread;
 
-use fm_judge::{Facts, Outcome, Phase, Verdict, judge};
 use fm_remedy::{Input, Remedy};
 
-use gather::Side;
+use crate::checked::{candidate, chosen, judged};
 
-pub use document::{Candidate, Check, Evidence, FindingDocument, PhaseDocument, Phases, Wording};
+pub use checked::{Candidate, Checked};
+pub use document::{Check, Evidence, FindingDocument, PhaseDocument, Phases, Wording};
 pub use error::{Error, Result};
-pub use gather::machine as machine_words;
 pub use gather::{Options, SideSpec};
 pub use guest::Images;
 pub use host::template_name;
-pub use image::vars_of;
-pub use image::{code_file, vars_file};
+pub use image::{code_file, vars_file, vars_of};
+pub use machine_option::machine as machine_words;
 pub use matrix::{Cell, Matrix, matrix, pairs};
 pub use reach::{Destination, cold_boot};
 
@@ -46,30 +49,6 @@ pub struct Request {
     pub options: Options,
     /// The store in which build ids and names are looked up.
     pub store: Option<PathBuf>,
-}
-
-/// A verdict, and what it is on. [`Check::new`] makes its document.
-#[derive(Debug, Clone)]
-pub struct Checked {
-    /// What was taken for the source, in words.
-    pub source: String,
-    /// What was taken for the destination.
-    pub destination: String,
-    /// What was found; remedies name the guest where it is known.
-    pub verdict: Verdict,
-    /// Other firmware that the destination has; empty unless the destination is a folder with a choice.
-    pub candidates: Vec<Candidate>,
-}
-
-impl Checked {
-    fn new(source: &Side, destination: &Side, verdict: &Verdict, candidates: Vec<Candidate>) -> Self {
-        Self {
-            source: source.name.clone(),
-            destination: destination.name.clone(),
-            verdict: verdict.clone().with_remedies(|remedy| source.target.aim(remedy)),
-            candidates,
-        }
-    }
 }
 
 /// Judges the change that `request` describes.
@@ -110,47 +89,4 @@ pub fn check(request: &Request) -> Result<Checked> {
         });
     };
     Ok(Checked::new(&source, side, verdict, candidates))
-}
-
-fn judged(source: &Side, sides: Vec<Side>) -> Vec<(Side, Verdict)> {
-    let judge = |side: Side| {
-        let verdict = judge(&source.facts, &side.facts);
-        (side, verdict)
-    };
-    sides.into_iter().map(judge).collect()
-}
-
-/// The file that the guest's definition names is what it gets there; else the best there is.
-fn chosen<'a>(source: &Side, judged: &'a [(Side, Verdict)]) -> Option<&'a (Side, Verdict)> {
-    judged
-        .iter()
-        .find(|(side, _)| has_path_of(&source.facts, &side.facts))
-        .or_else(|| judged.iter().min_by_key(|(_, verdict)| rank(verdict)))
-}
-
-/// Whether both sides' CODE has the same file name, so that a definition that moves finds this one.
-fn has_path_of(source: &Facts, destination: &Facts) -> bool {
-    let path = |facts: &Facts| facts.code.path.value().cloned();
-    match (path(source), path(destination)) {
-        (Some(from), Some(to)) => from == to,
-        _ => false,
-    }
-}
-
-/// What a user wants first: that the guest arrives, then that it boots again.
-fn rank(verdict: &Verdict) -> (Outcome, Outcome) {
-    (
-        verdict.phase(Phase::LiveMigration).outcome(),
-        verdict.phase(Phase::ColdBoot).outcome(),
-    )
-}
-
-fn candidate(name: &str, verdict: &Verdict) -> Candidate {
-    let word = |phase| verdict.phase(phase).outcome().to_string();
-    Candidate {
-        code: name.to_owned(),
-        live_migration: word(Phase::LiveMigration),
-        warm_reset: word(Phase::WarmReset),
-        cold_boot: word(Phase::ColdBoot),
-    }
 }

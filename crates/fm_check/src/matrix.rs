@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use fm_images::inspect::Cache;
 use fm_judge::{CodeUnit, Facts, Known, Outcome, arrival, cold_boot};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::gather::{self, Options, Role, SideSpec};
-use super::{host, image};
-use crate::{Error, Result};
-use fm_images::inspect::Cache;
+use crate::gather::{self, Options, Role, SideSpec};
+use crate::side::Side;
+use crate::{Error, Result, host, image};
 
 /// `flashmoor/matrix/1`: every pair of builds.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -138,7 +138,7 @@ impl Cell {
 struct BuildSet {
     cache: Option<Cache>,
     by_inode: HashMap<(u64, u64), CodeUnit>,
-    sides: Vec<gather::Side>,
+    sides: Vec<Side>,
 }
 
 impl BuildSet {

@@ -7,10 +7,9 @@ use std::path::Path;
 
 use fm_formats::Sha256;
 use fm_host::{FlashFormat, FlashUnit, Guest, in_one_line};
+use fm_images::inspect;
 use fm_store::MAX_FLASH_BYTES;
 use sha2::Digest as _;
-
-use fm_images::inspect;
 
 const CHUNK_BYTES: usize = 256 << 10;
 

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use fm_host::{FlashFormat, FlashUnit, Guest};
+use fm_images::inspect::Flash;
 use fm_judge::{CodeUnit, Evidence, Facts, Firmware, Format, Known, Phase, PhaseVerdict};
 
-use super::gather::{self, Options, Side, SideSpec};
-use super::guest::{self, Images};
-use super::remedy_target::RemedyTarget;
-use super::{Checked, chosen, image, judged};
+use crate::checked::{Checked, chosen, judged};
+use crate::gather::{self, Options, SideSpec};
+use crate::guest::{self, Images};
 use crate::next_boot_code::{self, Absent};
-use crate::{Error, Result};
-use fm_images::inspect::Flash;
+use crate::remedy_target::RemedyTarget;
+use crate::side::Side;
+use crate::{Error, Result, image};
 
 /// A host that guests could go to, looked at once for all of them.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use fm_host::Guest;
 use fm_remedy::{Action, Remedy};
 
 /// The guest of a side.
@@ -23,6 +24,15 @@ pub(super) enum RemedyTarget {
 }
 
 impl RemedyTarget {
+    /// A guest of this host, by the word with which commands find it.
+    pub(super) fn of_guest(guest: &Guest) -> Self {
+        Self::Running(
+            guest
+                .name()
+                .map_or_else(|| guest.pid().to_string(), str::to_owned),
+        )
+    }
+
     /// The remedy of a rule, for this guest.
     pub(super) fn aim(&self, remedy: Remedy) -> Remedy {
         let Remedy { advice, actions } = remedy;

@@ -1,7 +1,7 @@
 //! What a side becomes by what the request says and by what the guest brings.
 
 use fm_formats::Sha256;
-use fm_judge::{Format, StoreState};
+use fm_judge::{Format, MachineType, StoreState};
 
 use super::*;
 
