@@ -5,6 +5,8 @@
     clippy::arithmetic_side_effects
 )]
 
+use std::collections::BTreeMap;
+
 use fm_formats::Guid;
 use fm_formats::image::Layout;
 use fm_formats::varstore::{
@@ -12,7 +14,6 @@ use fm_formats::varstore::{
     Writer,
 };
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 const GLOBAL: Guid = Guid::literal("8be4df61-93ca-11d2-aa0d-00e098032b8c");
 const OTHER: Guid = Guid::literal("605dab50-e046-4300-abb6-3dd810dd8b23");

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fm_files::open_regular;
 use fm_formats::Sha256;
 use fm_formats::qemu::{self, MachineVendor};
 
@@ -15,7 +16,6 @@ use crate::cmdline::{self, CommandLine, QmpArgument};
 use crate::memory::{self, GuestMemory};
 use crate::process::{self, Process};
 use crate::version::{self, QemuRelease};
-use fm_files::open_regular;
 
 pub use files::{FlashFormat, FlashUnit};
 pub use find::{Listing, find, guests};

@@ -5,13 +5,13 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
+use fm_files::open_regular;
 use fm_formats::Reader;
 use zerocopy::big_endian::U64;
 
 use crate::cmdline::{CommandLine, FlashArgument};
 use crate::memory::{GuestMemory, RamBlock, volume_is_nv};
 use crate::process::{Identity, OpenFile, Process, Root};
-use fm_files::open_regular;
 
 /// The format of a flash unit's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
