@@ -9,20 +9,18 @@ mod events;
 mod records;
 mod watch;
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use fm_remedy::{Action, Remedy};
 use fm_store::Store;
-use rustix::fs::{FlockOperation, flock};
 
-use crate::{Error, Result};
-pub use records::Error as RecordsError;
-use records::Records;
-use watch::{OnItsWay, Watch};
+use self::records::Records;
+use self::watch::{OnItsWay, Watch};
+use crate::Result;
+use crate::agent_lock::AgentLock;
+use crate::libvirt::wakeup;
+
+pub use crate::error::RecordsError;
 
 /// How the agent works.
 #[derive(Debug, Clone)]
@@ -93,8 +91,8 @@ const COLLECT: Duration = Duration::from_secs(3600);
 /// # Errors
 /// If another agent serves the store, or the store can't be used at all.
 pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)) -> Result<()> {
-    let lock = Lock::take(store)?;
-    let wakeup = crate::libvirt::wakeup(store)?;
+    let lock = AgentLock::take(store)?;
+    let wakeup = wakeup(store)?;
     let records = Records::open(store)?;
     if !request.once {
         events::listen(request.uri.as_deref(), wakeup.waker(store));
@@ -127,60 +125,5 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
         } else {
             request.interval
         });
-    }
-}
-
-/// The pid of the agent that serves this store, if one does.
-#[must_use]
-pub fn serving(store: &Store) -> Option<u32> {
-    let mut file = File::open(lock_path(store)).ok()?;
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => None,
-        Err(_) => {
-            let mut pid = String::new();
-            file.read_to_string(&mut pid).ok()?;
-            pid.trim().parse().ok()
-        }
-    }
-}
-
-fn lock_path(store: &Store) -> PathBuf {
-    store.path().join("libvirt").join("agent.lock")
-}
-
-/// One agent a store; the kernel lets go of it however the agent ends.
-#[derive(Debug)]
-struct Lock(#[expect(dead_code, reason = "held, and closed at the end")] File);
-
-impl Lock {
-    fn take(store: &Store) -> Result<Self> {
-        let path = lock_path(store);
-        let failed = |source| Error::file("write", &path, source);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        // Whoever may read it may lock it, and keep the agent out.
-        file.set_permissions(Permissions::from_mode(0o600))
-            .map_err(failed)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(Error::Usage {
-                message: format!("an agent (pid {}) serves this store already", pid.trim()),
-                remedy: Remedy::new("one is enough; see how it stands", Action::LibvirtStatus),
-            });
-        }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()))
-            .map_err(failed)?;
-        Ok(Self(file))
     }
 }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use fm_check::next_boot_code::{self, Absent};
 use fm_formats::Sha256;
 use fm_formats::varstore::VarStore;
 use fm_host::{FlashUnit, Guest, in_one_line};
@@ -15,7 +16,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use fm_check::next_boot_code::{self, Absent};
 
 /// `flashmoor/capture/1`: what running guests use, and where it is stored now.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

@@ -1,8 +1,14 @@
 //! Why a guest could not be watched, captured or adopted.
 
-use std::path::PathBuf;
+mod libvirt;
+mod records;
+
+use std::path::{Path, PathBuf};
 
 use fm_remedy::{Class, Failure, Remedy};
+
+pub use libvirt::LibvirtError;
+pub use records::RecordsError;
 
 /// A failure of what watches over this host.
 #[derive(Debug, thiserror::Error)]
@@ -52,10 +58,10 @@ pub enum Error {
     Check(#[from] fm_check::Error),
     /// The agent's records can't be used.
     #[error(transparent)]
-    Records(#[from] crate::agent::RecordsError),
+    Records(#[from] RecordsError),
     /// Something between libvirt and us failed.
     #[error(transparent)]
-    Libvirt(#[from] crate::libvirt::Error),
+    Libvirt(#[from] LibvirtError),
 }
 
 /// What this crate returns.
@@ -69,7 +75,7 @@ impl From<fm_saved::Error> for Error {
 
 impl Error {
     /// A file could not be `action`ed.
-    pub(crate) fn file(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
+    pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::File {
             action,
             path: path.to_owned(),

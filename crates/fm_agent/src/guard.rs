@@ -10,6 +10,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use fm_check::next_boot_code::{self, Absent};
+use fm_check::{Images, PhaseDocument, Wording};
 use fm_files::Place;
 use fm_host::{Guest, in_one_line};
 use fm_store::Store;
@@ -17,10 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::capture::{self, Capture, Captured};
-
 use crate::{Error, Result};
-use fm_check::next_boot_code::{self, Absent};
-use fm_check::{Images, PhaseDocument, Wording};
 
 pub use hook::{Hook, Install, Manager, Status, install, status, uninstall};
 pub use packages::{Leaving, read_apt, read_files};
@@ -230,12 +229,6 @@ fn recall(store: &Store) -> Result<Option<Memory>> {
         return Err(failed(std::io::Error::new(ErrorKind::InvalidData, why)));
     }
     Ok(Some(memory))
-}
-
-/// An error with its reasons, in the one line that a package manager's output has room for.
-#[must_use]
-pub fn in_words(error: &Error) -> String {
-    in_one_line(error)
 }
 
 #[cfg(test)]

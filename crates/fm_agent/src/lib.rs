@@ -1,6 +1,7 @@
 //! What every guest of this host runs, kept for it: ps, capture, guard, libvirt, the agent.
 
 pub mod agent;
+mod agent_lock;
 pub mod capture;
 mod error;
 pub mod guard;

@@ -3,7 +3,6 @@
 mod adopt;
 mod blank;
 mod confine;
-mod error;
 mod hook;
 mod install;
 mod stale_landings;
@@ -11,13 +10,14 @@ mod status;
 mod wakeup;
 
 pub use adopt::{AdoptedDomain, DomainFailure, LibvirtAdoption, Which, adopt, unadopt};
-pub use error::Error;
 pub use hook::{
     Answer, Call, DEFINITIONS, Decision, HookAnswer, HookDecision, Operation, Outcome, PlacedCode,
     PlacedTemplate, Policy, Reason, Step, SubOperation, answer, decision,
 };
 pub use install::{Hook, Install, Installed, NextStep, Setup, install, uninstall};
 pub use status::{Confinement, Daemon, HostStatus, Problem, Status, StatusDomain, status, version};
+
+pub use crate::error::LibvirtError as Error;
 
 pub(crate) use adopt::{SOURCE, pinned_for};
 pub(crate) use stale_landings::forget_stale_landings;

@@ -4,6 +4,7 @@ mod contents;
 mod document;
 mod names;
 pub mod prometheus;
+mod said;
 mod secure_boot;
 mod vars;
 
@@ -11,19 +12,19 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use fm_check::next_boot_code::{self, Absent};
+use fm_check::{Destination, PhaseDocument, Wording};
 use fm_files::open_regular;
 use fm_formats::Sha256;
 use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line};
 use fm_judge::Phase;
-use fm_remedy::Failure as _;
 
 use contents::{Contents, KEEP_MAX_BYTES};
-pub use document::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars};
 use names::Names;
-
-use fm_check::next_boot_code::{self, Absent};
-use fm_check::{Destination, PhaseDocument, Wording};
+use said::said;
 use secure_boot::Builds;
+
+pub use document::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars};
 
 /// Guests are looked at side by side, but not by more threads than this.
 const THREADS_MAX: usize = 4;
@@ -251,16 +252,6 @@ impl NotRead {
             Self::Absent(absent) => absent,
             Self::File(error) => next_boot_code::unreadable(flash, &error),
         }
-    }
-}
-
-/// An error in one line, with what to do where that is not for whoever starts the command.
-fn said(error: &fm_host::Error) -> String {
-    match (error, error.remedy()) {
-        (fm_host::Error::FlashNotFound { .. }, Some(remedy)) => {
-            format!("{}; {}", in_one_line(error), remedy.advice)
-        }
-        _ => in_one_line(error),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
-
 use fm_formats::Sha256;
 use fm_store::Store;
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use crate::error::RecordsError as Error;
 
 /// Grows by one with every change of the tables.
 const VERSION: i64 = 1;
@@ -28,28 +29,6 @@ const TABLES: &str = "
     ) STRICT;
     PRAGMA user_version = 1;
 ";
-
-/// Why the database can't be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// SQLite's word on it.
-    #[error("cannot use the agent's records in {}", path.display())]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: rusqlite::Error,
-    },
-    /// A later Flashmoor wrote it.
-    #[error("the agent's records in {} are of version {found}, and this flashmoor knows {VERSION}", path.display())]
-    Newer {
-        /// The file.
-        path: PathBuf,
-        /// Its version.
-        found: i64,
-    },
-}
 
 /// One process of a guest, however often pids come again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,7 +71,11 @@ impl Records {
             .map_err(failed)?;
         let found = prepare(&mut connection).map_err(failed)?;
         if found > VERSION {
-            return Err(Error::Newer { path, found });
+            return Err(Error::Newer {
+                path,
+                found,
+                known: VERSION,
+            });
         }
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Ok(Self {

@@ -11,8 +11,7 @@ use fm_store::{Import, Landing, Store};
 use super::AgentEvent;
 use super::arrivals::Arrivals;
 use super::records::{Process, Records, Seen};
-use crate::Result;
-use crate::libvirt;
+use crate::{Result, libvirt};
 
 /// A landing whose guest has not come by then is forgotten; the hook takes no longer for an arrival.
 const NEVER_CAME: Duration = Duration::from_secs(900);

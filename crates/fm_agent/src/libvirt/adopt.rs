@@ -1,21 +1,28 @@
 //! `libvirt adopt` and `unadopt`: a domain's definition names the stored build that the domain runs.
 
 mod back;
+mod definition;
 mod firmware;
+mod pins;
 
 use std::path::PathBuf;
 
 use fm_formats::Sha256;
+use fm_host::in_one_line;
 use fm_libvirt::{Domain, DomainInfo, Stored, Virsh};
 use fm_remedy::{Failure as _, Remedy};
 use fm_store::{Import, Store};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub(super) use self::firmware::is_qcow2;
+use self::definition::parse;
 use self::firmware::{Firmware, Template};
+use self::pins::pin;
 use super::Error;
 use crate::Result;
+
+pub(super) use self::firmware::is_qcow2;
+pub(crate) use self::pins::{SOURCE, pinned_for};
 
 /// Which domains are meant.
 #[derive(Debug, Clone)]
@@ -124,39 +131,17 @@ fn each(
             Ok(Ok(done)) => all.domains.push(done),
             Ok(Err(why)) => all.remarks.push(why),
             Err(error @ crate::Error::Libvirt(Error::NoFlash { .. })) => {
-                all.remarks.push(crate::guard::in_words(&error));
+                all.remarks.push(in_one_line(&error));
             }
             Err(error) => all.failures.push(DomainFailure {
                 name,
-                why: crate::guard::in_words(&error),
+                why: in_one_line(&error),
                 advice: error.remedy(),
                 remedy: None,
             }),
         }
     }
     Ok(all)
-}
-
-/// How the origin of a build begins that `adopt` was the first to store.
-pub(crate) const SOURCE: &str = "libvirt domain ";
-/// How the pins of adopted domains begin.
-const PIN: &str = "adopted for domain ";
-
-fn pin(info: &DomainInfo) -> String {
-    format!("{PIN}{} ({})", info.name, info.uuid)
-}
-
-/// The UUID of the domain that a pin of ours is for.
-pub(crate) fn pinned_for(pin: &str) -> Option<&str> {
-    let (_, uuid) = pin.strip_prefix(PIN)?.rsplit_once(" (")?;
-    uuid.strip_suffix(')')
-}
-
-fn parse(info: &DomainInfo, xml: &str) -> Result<Domain, Error> {
-    Domain::parse(xml).map_err(|source| Error::Xml {
-        domain: info.name.clone(),
-        source,
-    })
 }
 
 fn adopt_one(store: &Store, virsh: &Virsh, info: &DomainInfo) -> Result<Done> {

@@ -4,10 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use fm_files::{NewFile, Place};
 use schemars::JsonSchema;
 use serde::Serialize;
-
-use fm_files::{NewFile, Place};
 
 use super::{Policy, confine, hook, wakeup};
 use crate::Result;

@@ -12,10 +12,10 @@ use fm_store::Store;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Hook;
-use super::confine;
 use super::install::{BESIDE_HOOK, FOLDER_HOOK, PLAIN_HOOK, UNIT, calls_ours, is_ours};
+use super::{Hook, confine};
 use crate::Result;
+use crate::agent_lock::serving;
 
 /// `flashmoor/libvirt-status/1`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -132,7 +132,7 @@ pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<HostStatu
         hook,
         daemons,
         unit_installed: root.join(UNIT).exists(),
-        agent_pid: crate::agent::serving(store),
+        agent_pid: serving(store),
         confinement,
         domains,
     })

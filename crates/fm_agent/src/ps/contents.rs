@@ -7,10 +7,9 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fm_check::next_boot_code::digest_of;
 use fm_formats::Sha256;
 use fm_host::{GuestMemory, Region};
-
-use fm_check::next_boot_code::digest_of;
 
 /// Contents above this are not kept but read again from their file; OVMF's CODE is below 4 MiB, Arm's chips
 /// are 64 MiB.

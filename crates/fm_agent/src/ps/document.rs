@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
+use fm_check::FindingDocument;
 use schemars::JsonSchema;
 use serde::Serialize;
-
-use fm_check::FindingDocument;
 
 /// The kind and version of the document.
 pub(super) const SCHEMA: &str = "flashmoor/ps/1";

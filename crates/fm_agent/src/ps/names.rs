@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
 use fm_host::in_one_line;
-
 use fm_images::catalogue;
 use fm_images::inspect::Catalogue;
 
@@ -24,7 +23,7 @@ impl Names {
             remarks.push(in_one_line(&error));
             Catalogue::open(None)
         });
-        let builds = fm_store::verbs::open(store).and_then(|store| Ok(store.builds()?));
+        let builds = fm_store::verbs::open(store).and_then(|store| store.builds());
         let named = builds.unwrap_or_default().into_iter().filter_map(|build| {
             let name = build.name?;
             Some((build.id, with_version(name, build.version)))

@@ -5,6 +5,7 @@ use fm_formats::varstore::{GLOBAL_VARIABLE as GLOBAL, Name, VarStore};
 use fm_host::{FlashUnit, Guest, GuestMemory, Region};
 
 use super::PsVars;
+use super::said::said;
 
 /// `gEfiSecureBootEnableDisableGuid` (edk2 `SecurityPkg/Include/Guid/AuthenticatedVariableFormat.h`).
 const SECURE_BOOT_ENABLE: Guid = Guid::literal("f0a30bc7-af08-4556-99c4-001009c93a44");
@@ -32,7 +33,7 @@ pub(super) fn look(
             Ok(store) => describe(&store, &mut vars),
             Err(error) => remarks.push(format!("flash unit {} holds no variables: {error}", flash.unit)),
         },
-        Err(error) => remarks.push(super::said(&error)),
+        Err(error) => remarks.push(said(&error)),
     }
     vars
 }

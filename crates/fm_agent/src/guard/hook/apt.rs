@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{Install, Manager, Place, options, word};
+use super::words::{options, word};
+use super::{Install, Manager, Place};
 use crate::Result;
 
 const MARK: &str = "// Written by `flashmoor guard install`; `flashmoor guard uninstall` removes it.";

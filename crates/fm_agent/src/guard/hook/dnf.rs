@@ -6,7 +6,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Install, Manager, Place, options, word};
+use super::words::{options, word};
+use super::{Install, Manager, Place};
 use crate::{Error, Result};
 
 const MARK: &str = "# Written by `flashmoor guard install`; `flashmoor guard uninstall` removes it.";

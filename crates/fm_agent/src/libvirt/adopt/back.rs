@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use fm_libvirt::{Domain, DomainInfo, Virsh};
 use fm_store::Store;
 
-use super::{AdoptedDomain, Done, parse, pin};
+use super::definition::parse;
+use super::pins::pin;
+use super::{AdoptedDomain, Done};
 use crate::Result;
 use crate::libvirt::Error;
 

@@ -4,15 +4,14 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use fm_check::next_boot_code::digest_at;
 use fm_formats::Sha256;
 use fm_libvirt::{Domain, DomainInfo};
+use fm_saved as saved;
 use fm_store::Store;
 
-use crate::Result;
-use crate::capture;
 use crate::libvirt::Error;
-use fm_check::next_boot_code::digest_at;
-use fm_saved as saved;
+use crate::{Result, capture};
 
 /// The firmware of a domain.
 pub(super) struct Firmware {

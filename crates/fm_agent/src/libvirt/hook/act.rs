@@ -41,6 +41,7 @@ pub(super) fn act(store: &Path, call: &Call<'_>, decision: Decision) -> Answer {
 
 /// What libvirt is told when a step failed; nothing if that changes nothing.
 fn failed(on_failure: &OnFailure, source: crate::Error, policy: Policy) -> Option<Answer> {
+    let source = Box::new(source);
     let (is_refused, reason) = match on_failure {
         OnFailure::Nothing => return None,
         OnFailure::Remark => (false, Reason::StoreUnusable { source }),

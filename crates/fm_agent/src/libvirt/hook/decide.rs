@@ -261,7 +261,11 @@ fn arrives(domain: &Domain, identity: &Identity, facts: ArrivalFacts) -> Decisio
     };
     let stored = match facts.store {
         Ok(stored) => stored,
-        Err(source) => return without_store(Reason::StoreUnusable { source }),
+        Err(source) => {
+            return without_store(Reason::StoreUnusable {
+                source: source.into(),
+            });
+        }
     };
     let mut steps = Vec::new();
     let loader = match stored.build {
@@ -347,7 +351,9 @@ fn starts_on_landing(domain: Domain, path: PathBuf, facts: LandingFacts) -> Deci
     let name = domain.name;
     let mut decision = match facts {
         LandingFacts::Announced => Decision::pass(),
-        LandingFacts::Unknown(source) => Decision::remark(Reason::StoreUnusable { source }),
+        LandingFacts::Unknown(source) => Decision::remark(Reason::StoreUnusable {
+            source: source.into(),
+        }),
         LandingFacts::Gone => Decision::refuse(Reason::LandingGone { domain: name, path }),
         LandingFacts::Settled => Decision::pass(),
         LandingFacts::Waiting {

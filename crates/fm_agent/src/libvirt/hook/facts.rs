@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use fm_check::next_boot_code::digest_at;
+use fm_files::digest_cache;
 use fm_formats::Sha256;
 use fm_libvirt::{Domain, Identity, Operation, SubOperation, managed_save};
 use fm_store::Store;
@@ -10,8 +12,6 @@ use super::Call;
 use super::marks::{self, definition, is_arriving, mark};
 use crate::libvirt::adopt::is_qcow2;
 use crate::libvirt::{FOLDER, blank};
-use fm_check::next_boot_code::digest_at;
-use fm_files::digest_cache;
 
 /// What a call is about, with what is known of it.
 #[derive(Debug)]

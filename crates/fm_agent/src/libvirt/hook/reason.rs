@@ -81,7 +81,7 @@ pub enum Reason {
     #[error("the store cannot be used")]
     StoreUnusable {
         /// Why.
-        source: crate::Error,
+        source: Box<crate::Error>,
     },
     /// A file of the store is not what its name says, or gone.
     #[error("the store cannot be used: {} does not hold the build {build}", path.display())]
@@ -142,7 +142,7 @@ pub enum Reason {
         /// Its CODE.
         path: PathBuf,
         /// Why not.
-        source: crate::Error,
+        source: Box<crate::Error>,
     },
     /// New variables would not come from the domain's own template.
     #[error(

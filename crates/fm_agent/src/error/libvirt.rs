@@ -8,7 +8,7 @@ use fm_remedy::{Action, Failure, Input, Remedy};
 /// What can fail between libvirt and us.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum LibvirtError {
     /// `virsh` cannot be run, or libvirt refused.
     #[error(transparent)]
     Virsh(#[from] VirshError),
@@ -68,7 +68,7 @@ pub enum Error {
     },
 }
 
-impl Failure for Error {
+impl Failure for LibvirtError {
     fn remedy(&self) -> Option<Remedy> {
         Some(match self {
             Self::Virsh(error) => return error.remedy(),
