@@ -8,9 +8,10 @@ mod steps;
 
 use std::path::PathBuf;
 
-use fm_remedy::{Failure, Remedy};
 use schemars::JsonSchema;
 use serde::Serialize;
+
+pub use crate::error::DemoError as Error;
 
 /// The firmware that the two hosts have.
 #[derive(Debug, Clone)]
@@ -62,41 +63,6 @@ pub struct Measurement {
     pub what: String,
     /// Its value with its unit.
     pub value: String,
-}
-
-/// Why the demo ended early.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// Something that the product promises did not happen.
-    #[error("step {step}: this should hold and does not: {what}")]
-    Broken {
-        /// The step's number.
-        step: usize,
-        /// What should hold.
-        what: String,
-    },
-    /// A guest of the lab failed.
-    #[error("step {step}: a guest failed")]
-    Lab {
-        /// The step's number.
-        step: usize,
-        /// Why.
-        source: crate::GuestError,
-    },
-}
-
-impl Failure for Error {
-    fn remedy(&self) -> Option<Remedy> {
-        match self {
-            Self::Broken { .. } => Some("report it with the output above".into()),
-            Self::Lab {
-                source: crate::GuestError::Start { .. },
-                ..
-            } => Some("install QEMU and OVMF: `apt-get install qemu-system-x86 ovmf`".into()),
-            Self::Lab { .. } => None,
-        }
-    }
 }
 
 /// Runs the demo in a temporary folder, telling `tell` what happens.

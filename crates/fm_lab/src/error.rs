@@ -1,8 +1,14 @@
 //! Why a guest of the lab, the atlas or the demo failed.
 
-use std::path::PathBuf;
+mod demo;
+
+use std::path::{Path, PathBuf};
 
 use fm_remedy::{Action, Class, Failure, Remedy};
+
+use crate::GuestError;
+
+pub use demo::DemoError;
 
 /// A failure of the lab, the atlas or the demo.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +56,10 @@ pub enum Error {
     },
     /// A guest of the lab did not do what it should.
     #[error("a guest that we started failed")]
-    Guest(#[from] crate::GuestError),
+    Guest(#[from] GuestError),
     /// The demo showed that something does not hold, or could not run.
     #[error(transparent)]
-    Demo(#[from] crate::demo::Error),
+    Demo(#[from] DemoError),
     /// A guest could not be found or read.
     #[error(transparent)]
     Host(#[from] fm_host::Error),
@@ -82,7 +88,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// A file could not be `action`ed.
-    pub(crate) fn file(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
+    pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::File {
             action,
             path: path.to_owned(),

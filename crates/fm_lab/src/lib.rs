@@ -1,5 +1,6 @@
-//! Real QEMU guests in a few words, and what is shown with them: the demo, the atlas. Guests are started from a few words, driven over their
-//! serial line and a monitor of their own, gone when the value is dropped.
+//! Real QEMU guests in a few words, and what is shown with them: the demo, the atlas.
+//!
+//! Guests are driven over their serial line and a monitor of their own, and gone when the value is dropped.
 //!
 //! Every guest runs under TCG: `/dev/kvm` may exist and not work, and none of what is shown needs it.
 
@@ -11,13 +12,13 @@ mod guest;
 mod machine;
 mod serial;
 
+use std::time::Duration;
+
 pub use error::{Error, Result};
 pub use failure::{GuestError, GuestResult};
 pub use guest::Guest;
 pub use machine::{Arch, Emulator, Machine};
 pub use serial::Serial;
-
-use std::time::Duration;
 
 /// How long one step of a guest may take before it counts as failed. Generous: it bounds a hang,
 /// it does not measure, and emulation on a busy machine is slow.

@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use crate::Guest;
 use fm_formats::image::Layout;
 use fm_formats::varstore::VarStore;
 
-use super::act::{Bench, lab, reached};
-use super::plan::Step;
+use super::bench::Bench;
+use super::reached::reached;
+use super::step::Step;
 use super::{Reached, Seen, StoreFate};
-use crate::{Error, Result};
+use crate::{Error, Guest, Result};
 
 /// The variable that the guest sets, under a GUID of our own.
 pub(super) const NAME: &str = "FlashmoorAtlas";
@@ -23,18 +23,16 @@ pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen>
     let vars = folder.join("vars.fd");
     let read = || fs::read(&vars).map_err(|source| Error::file("read", &vars, source));
     let before = read()?;
-    let mut guest = Guest::start(&machine, &folder.join("guest")).map_err(lab)?;
+    let mut guest = Guest::start(&machine, &folder.join("guest"))?;
     let reached = reached(&mut guest, 0);
     let mut asked = false;
     if reached == Reached::Shell {
-        guest.boot_to_shell().map_err(lab)?;
-        guest
-            .shell(&format!("setvar {NAME} -guid {GUID} -bs -rt -nv =464d"))
-            .map_err(lab)?;
+        guest.boot_to_shell()?;
+        guest.shell(&format!("setvar {NAME} -guid {GUID} -bs -rt -nv =464d"))?;
         asked = true;
     }
     if guest.is_alive() {
-        guest.quit().map_err(lab)?;
+        guest.quit()?;
     }
     let after = read()?;
     let (old, new) = (look(&before), look(&after));

@@ -1,9 +1,11 @@
 //! The statements on which the product rests, each with the observations that prove it.
 
+mod board;
 mod odd;
 
 use std::fmt::Write as _;
 
+use self::board::is_virt;
 use super::hold::keeps_variables;
 use super::words::outcome;
 use super::{Atlas, Change, Group, Observation, Seen, StoreFate};
@@ -252,10 +254,6 @@ fn works(seen: &Seen) -> Option<bool> {
         } => Some(keeps_variables(reached, persistent, store)),
         _ => None,
     }
-}
-
-fn is_virt(observation: &Observation) -> bool {
-    observation.source.machine.starts_with("virt")
 }
 
 /// Whether the destination's CODE file has the same size and other bytes.

@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{Guest, Machine};
 use fm_formats::varstore::VarStore;
+use fm_variables::{ConvertRequest, Into};
 
-use super::act::{Bench, lab, reached};
+use super::bench::Bench;
 use super::boot::{GUID, NAME};
-use super::plan::Step;
+use super::reached::reached;
+use super::step::Step;
 use super::{Reached, Seen, Side};
-use crate::{Error, Result};
-use fm_variables::{self, ConvertRequest, Into};
+use crate::{Error, Guest, Machine, Result};
 
 /// What the guest sets after the conversion.
 const NEW_NAME: &str = "FlashmoorAtlasThere";
@@ -54,17 +54,17 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
 
 /// Boots `machine`, says `commands` to its shell if it comes so far, and ends it; what they printed.
 fn boot(machine: &Machine, dir: &Path, commands: &[&str]) -> Result<(Reached, Vec<String>)> {
-    let mut guest = Guest::start(machine, dir).map_err(lab)?;
+    let mut guest = Guest::start(machine, dir)?;
     let reached = reached(&mut guest, 0);
     let mut said = Vec::new();
     if reached == Reached::Shell {
-        guest.boot_to_shell().map_err(lab)?;
+        guest.boot_to_shell()?;
         for command in commands {
-            said.push(guest.shell(command).map_err(lab)?);
+            said.push(guest.shell(command)?);
         }
     }
     if guest.is_alive() {
-        guest.quit().map_err(lab)?;
+        guest.quit()?;
     }
     Ok((reached, said))
 }

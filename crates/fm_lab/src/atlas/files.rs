@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::Arch;
+use fm_check::{code_file, vars_file};
 use fm_formats::image::{Arch as Machine, Feature, Layout};
 use fm_judge::{CodeUnit, Known, StoreState, VarsUnit};
 
 use super::Image;
-use crate::{Error, Result};
-use fm_check::{code_file, vars_file};
+use crate::{Arch, Error, Result};
 
 /// What packages let the names of firmware files end with.
 const ENDINGS: [&str; 3] = ["fd", "bin", "qcow2"];

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use fm_check::{code_file, machine_words, vars_file, vars_of};
 use fm_judge::{Block, Effect, Facts, Firmware, Format, Known, Outcome, Phase, VarsUnit, Verdict, judge};
 use fm_remedy::{Input, Remedy};
 
-use super::act::apply;
+use super::changes::apply;
 use super::{Atlas, BootSeen, Change, Image, Observation, Reached, Seen, Side, StoreFate, VarsAccess};
 use crate::{Error, Result};
-use fm_check::{code_file, machine_words, vars_file, vars_of};
 
 /// The judge against observations: what it says other than what was seen.
 #[derive(Debug, Default)]

@@ -14,16 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use crate::{Guest, Machine, PATIENCE};
 use fm_formats::stream::{BlockKind, Event, Facts, Parser};
 use serde_json::{Value, json};
 
-use super::act::{Bench, lab};
+use super::bench::Bench;
 use super::boot::{GUID, NAME, holds};
 use super::migrate::{command, completed};
-use super::plan::Step;
+use super::step::Step;
 use super::{Seen, Side};
-use crate::{Error, Result};
+use crate::{Error, Guest, Machine, PATIENCE, Result};
 
 /// What the guest sets while it migrates; [`NAME`] is what it sets before.
 const LATE_NAME: &str = "FlashmoorAtlasLate";
@@ -46,14 +45,11 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
         folder,
     )?
     .incoming();
-    let mut source = Guest::start(&from, &folder.join("a/guest")).map_err(lab)?;
-    let mut target = Guest::start(&to, &folder.join("b/guest")).map_err(lab)?;
-    let set = |guest: &mut Guest, name: &str| {
-        guest
-            .shell(&format!("setvar {name} -guid {GUID} -bs -rt -nv =464d"))
-            .map_err(lab)
-    };
-    source.boot_to_shell().map_err(lab)?;
+    let mut source = Guest::start(&from, &folder.join("a/guest"))?;
+    let mut target = Guest::start(&to, &folder.join("b/guest"))?;
+    let set =
+        |guest: &mut Guest, name: &str| guest.shell(&format!("setvar {name} -guid {GUID} -bs -rt -nv =464d"));
+    source.boot_to_shell()?;
     set(&mut source, NAME)?;
 
     let [here, there] = ["stream", "landing"].map(|name| folder.join(name));
@@ -122,9 +118,7 @@ fn vars(guest: &mut Guest, side: &Side) -> Result<Vec<u8>> {
     let size = |image: &Option<super::Image>| image.as_ref().map_or(0, |image| image.size_bytes);
     let end = (1u64 << 32).saturating_sub(size(&side.code));
     let len_bytes = size(&side.vars);
-    guest
-        .read_physical(end.saturating_sub(len_bytes), len_bytes)
-        .map_err(lab)
+    Ok(guest.read_physical(end.saturating_sub(len_bytes), len_bytes)?)
 }
 
 /// Passes the stream on from the socket `from` to the one at `to`; stops once, when all of VARS has gone by, until

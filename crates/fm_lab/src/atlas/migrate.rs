@@ -5,14 +5,14 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Arch, Guest, PATIENCE};
 use fm_formats::Sha256;
 use serde_json::{Value, json};
 
-use super::act::{Bench, lab, reached};
-use super::plan::Step;
+use super::bench::Bench;
+use super::reached::reached;
+use super::step::Step;
 use super::{Change, Seen, Side};
-use crate::{Error, Result};
+use crate::{Arch, Error, Guest, PATIENCE, Result};
 
 /// How long the guest runs before it is stopped and sent: seldom long enough to leave SEC under TCG, which
 /// unpacks the main volume for most of a second. Where it really was is read from its processor.
@@ -31,14 +31,14 @@ pub(super) fn observe(
     let to = bench
         .machine(destination, step.qemu[1], &folder.join("b"))?
         .incoming();
-    let mut source = Guest::start(&from, &folder.join("a/guest")).map_err(lab)?;
+    let mut source = Guest::start(&from, &folder.join("a/guest"))?;
     let mut target = match Guest::start(&to, &folder.join("b/guest")) {
         Ok(guest) => guest,
         // QEMU refuses its own files or machine type: the guest never leaves.
         Err(crate::GuestError::Ended { stderr, .. }) => {
             return Ok(refused(first_words(&stderr), Some(source.is_alive())));
         }
-        Err(error) => return Err(lab(error)),
+        Err(error) => return Err(error.into()),
     };
     command(&mut source, "cont", None)?;
     thread::sleep(IN_SEC);
@@ -59,7 +59,7 @@ pub(super) fn observe(
         let _ = target.wait_for_end();
         let message = first_words(&target.stderr());
         command(&mut source, "cont", None)?;
-        let runs_on = source.status().map_err(lab)? == "running";
+        let runs_on = source.status()? == "running";
         return Ok(refused(message, Some(runs_on)));
     }
     let wanted = Code::of(&step.source, arch);
@@ -68,7 +68,7 @@ pub(super) fn observe(
         let _ = target.wait_for_end();
         let message = first_words(&target.stderr());
         command(&mut source, "cont", None)?;
-        let runs_on = source.status().map_err(lab)? == "running";
+        let runs_on = source.status()? == "running";
         return Ok(refused(message, Some(runs_on)));
     };
     let (mut first, mut after_reset, mut still) = (None, None, None);
@@ -153,7 +153,7 @@ impl<'a> Code<'a> {
             return Ok(None);
         };
         let address = self.arch.code_address(image.size_bytes);
-        let bytes = guest.read_physical(address, image.size_bytes).map_err(lab)?;
+        let bytes = guest.read_physical(address, image.size_bytes)?;
         Ok(Some(Sha256::of(&bytes).to_string() == image.sha256))
     }
 }

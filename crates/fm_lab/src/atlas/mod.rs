@@ -5,7 +5,9 @@
 //! goes on where it ended. An observation says what was done and what happened, never what should.
 
 mod act;
+mod bench;
 mod boot;
+mod changes;
 mod claims;
 mod convert;
 mod files;
@@ -15,6 +17,8 @@ mod migrate;
 mod overwrite;
 mod plan;
 mod programs;
+mod reached;
+mod step;
 mod stores;
 mod twice;
 mod words;
@@ -27,6 +31,7 @@ use fm_remedy::{Action, Input, Remedy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::bench::Bench;
 use crate::{Error, Result};
 
 pub use claims::{claims, unproven};
@@ -365,7 +370,7 @@ pub struct Request {
 /// If files or QEMU cannot be used, or nothing at all can be tried. What was observed until then is recorded.
 pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
     let begin = Instant::now();
-    let bench = act::Bench::new(request)?;
+    let bench = Bench::new(request)?;
     for passed_over in &bench.files.passed_over {
         progress(&format!("left out: {passed_over}"));
     }
@@ -406,7 +411,7 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
             {
                 return Ok(done);
             }
-            let observation = bench.observe(step)?;
+            let observation = act::observe(&bench, step)?;
             progress(&format!("{}: {}", observation.id, observation.seen.in_words()));
             atlas.observations.push(observation);
             write(&path, &atlas)?;

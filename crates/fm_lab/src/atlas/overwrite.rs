@@ -9,14 +9,14 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::Guest;
 use serde_json::json;
 
-use super::act::{Bench, lab, reached};
+use super::bench::Bench;
 use super::migrate::{PC_FLASH, command, completed, executes_in};
-use super::plan::Step;
+use super::reached::reached;
+use super::step::Step;
 use super::{Seen, Side};
-use crate::{Error, Result};
+use crate::{Error, Guest, Result};
 
 /// `int3`: an exception wherever it is executed.
 const FILL: u8 = 0xcc;
@@ -43,8 +43,8 @@ pub(super) fn observe(
     let to = bench
         .machine(destination, step.qemu[1], &folder.join("b"))?
         .incoming();
-    let mut source = Guest::start(&from, &folder.join("a/guest")).map_err(lab)?;
-    let mut target = Guest::start(&to, &folder.join("b/guest")).map_err(lab)?;
+    let mut source = Guest::start(&from, &folder.join("a/guest"))?;
+    let mut target = Guest::start(&to, &folder.join("b/guest"))?;
     let (mut in_flash, mut in_memory, mut looks) = (0, 0, 0);
     while !from_start && in_memory < LEFT && looks < LOOKS_MAX {
         looks += 1;
@@ -71,7 +71,7 @@ pub(super) fn observe(
         }));
     }
     let address = (1u64 << 32).saturating_sub(len_bytes + SPARED_BYTES);
-    let arrived = target.read_physical(address, len_bytes).map_err(lab)?;
+    let arrived = target.read_physical(address, len_bytes)?;
     let from = target.serial.transcript().len();
     command(&mut target, "cont", None)?;
     Ok(Seen::Overwritten {

@@ -4,17 +4,17 @@
 mod boots;
 mod migrations;
 mod odd;
+mod sides;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::act::Bench;
-use super::files::Code;
-use super::{Change, Image, Side};
+use super::bench::Bench;
+use super::step::Step;
 use crate::Arch;
-use fm_formats::image::Arch as Machine;
 
 /// What observations have in common; one file each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -90,34 +90,6 @@ pub(super) struct Plan {
     pub(super) lacks: Vec<String>,
 }
 
-/// One thing to try.
-#[derive(Debug, Clone)]
-pub(super) struct Step {
-    pub(super) id: String,
-    /// Which of the bench's QEMU programs runs the source, and which the destination.
-    pub(super) qemu: [usize; 2],
-    pub(super) source: Side,
-    pub(super) destination: Option<Side>,
-    pub(super) act: Act,
-}
-
-/// What is done with the guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Act {
-    /// It is booted.
-    Boot,
-    /// It is booted, ended, and booted again.
-    BootTwice,
-    /// It is migrated, and followed through its boot and a reset at the destination if it is to be.
-    Migrate { follow: bool },
-    /// Its store is converted for the destination's build, and booted there.
-    Convert,
-    /// Its CODE flash is overwritten: before its first instruction, or when it no longer executes there.
-    Overwrite { from_start: bool },
-    /// It sets a variable when the pages of its VARS have been sent.
-    WriteLate,
-}
-
 /// The plan of a group for what this bench has.
 pub(super) fn plan(group: Group, bench: &Bench) -> Plan {
     let mut plan = Plan::default();
@@ -143,115 +115,5 @@ pub(super) fn plan(group: Group, bench: &Bench) -> Plan {
 impl Plan {
     fn lack(&mut self, what: impl Into<String>) {
         self.lacks.push(what.into());
-    }
-}
-
-/// What is said where an architecture has builds and no QEMU, or the reverse.
-fn word_of(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X86_64 => "x86",
-        arch => arch.name(),
-    }
-}
-
-/// The first program of an architecture, if there are builds for it as well. Builds without a program are said
-/// to be left out; where there is neither, there is nothing to say.
-fn first_program(bench: &Bench, arch: Arch, plan: &mut Plan) -> Option<usize> {
-    let program = bench.programs_of(arch).next();
-    let builds = bench.files.codes_of(arch).count();
-    match (program, builds) {
-        (Some(program), 1..) => Some(program),
-        (None, 1..) => {
-            plan.lack(format!(
-                "the {} builds are left out: no QEMU for them was named (--qemu PROGRAM)",
-                word_of(arch)
-            ));
-            None
-        }
-        (_, _) => {
-            if arch == Arch::X86_64 || program.is_some() {
-                plan.lack(format!(
-                    "the folder holds no {} CODE whose size is that of its flash",
-                    word_of(arch)
-                ));
-            }
-            None
-        }
-    }
-}
-
-/// The machine that `code` is made for. 64-bit SMM builds of some years hang where suspend to RAM is on (see
-/// `docs/findings/FM-S3.md`), and which do does not show in them.
-fn side(bench: &Bench, program: usize, machine: &str, code: &Code, vars: Option<&Image>) -> Side {
-    let smm = code.class.smm;
-    Side {
-        qemu: bench.version(program),
-        machine: format!("{machine}{}", if smm { ",smm=on" } else { "" }),
-        secure_flash: smm,
-        s3_off: smm && code.class.machines == [Machine::X86_64; 2],
-        code: Some(code.image.clone()),
-        vars: vars.cloned(),
-        vars_access: None,
-        bios: None,
-        rom_bytes: None,
-    }
-}
-
-/// The side on the newest machine of its program, with the template of its layout.
-fn plain_side(bench: &Bench, program: usize, code: &Code) -> Side {
-    let machine = bench.programs.get(program).map_or("", |program| &program.newest);
-    side(
-        bench,
-        program,
-        machine,
-        code,
-        bench.files.template(code.class.layout),
-    )
-}
-
-fn changed(image: &Image, change: Change) -> Image {
-    Image {
-        change: Some(change),
-        size_bytes: match change {
-            Change::Cut => image.size_bytes.saturating_sub(1000),
-            Change::Halved => image.size_bytes / 2,
-            Change::PaddedTo1M => 0x10_0000,
-            Change::PaddedTo4M => 0x40_0000,
-            _ => image.size_bytes,
-        },
-        ..image.clone()
-    }
-}
-
-fn word(change: Change) -> &'static str {
-    match change {
-        Change::Erased => "erased",
-        Change::Zeros => "zeroed",
-        Change::VolumeDamaged => "with a damaged volume header",
-        Change::StoreDamaged => "with a damaged store header",
-        Change::WithoutFtw => "without FTW header",
-        Change::Plain => "in plain form",
-        Change::Cut => "cut",
-        Change::Halved => "halved",
-        Change::Qcow2 => "as qcow2",
-        Change::Filled => "filled",
-        Change::SpareMainOld => "with a whole spare, the main area old",
-        Change::SpareMainErased => "with a whole spare, the main area erased",
-        Change::SpareMainHalf => "with a whole spare, the main area half written",
-        Change::SpareHalf => "with half a spare, the main area old",
-        Change::NameUnterminated => "with a name without terminator",
-        Change::NameEmpty => "with an empty name",
-        Change::StateOdd => "with an impossible state",
-        Change::DataBeyond => "with data beyond the store",
-        Change::HeaderTorn => "with a torn header",
-        Change::ZeroPage => "with a page of zeros",
-        Change::FreeZeros => "with zeros behind the list",
-        Change::BlockMap => "with another block map",
-        Change::VolumeAttributes => "with odd attributes",
-        Change::StoreSizeSmall => "with a small store size",
-        Change::StoreSizeFull => "with a store size without room",
-        Change::StoreSizeLarge => "with a large store size",
-        Change::PaddedTo1M => "padded to 1 MiB",
-        Change::PaddedTo4M => "padded to 4 MiB",
     }
 }

@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Arch, Emulator};
 use fm_judge::MachineType;
 use fm_remedy::{Input, Remedy};
 
-use crate::{Error, Result};
+use crate::{Arch, Emulator, Error, Result};
 
 /// A QEMU program, by its own words.
 #[derive(Debug, Clone)]

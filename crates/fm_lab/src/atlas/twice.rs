@@ -4,15 +4,15 @@
 use std::fs;
 use std::path::Path;
 
-use crate::{Guest, Machine};
 use fm_formats::varstore::{Entry, VarStore};
+use fm_variables::Write;
 
-use super::act::{Bench, lab, reached};
+use super::bench::Bench;
 use super::boot::{GUID, NAME};
-use super::plan::Step;
+use super::reached::reached;
+use super::step::Step;
 use super::{BootSeen, Reached, RepairSeen, Seen, stores};
-use crate::{Error, Result};
-use fm_variables::{self, Write};
+use crate::{Error, Guest, Machine, Result};
 
 /// What the guest sets at its second boot.
 const NEW_NAME: &str = "FlashmoorAtlasThere";
@@ -95,23 +95,19 @@ fn seen(boot: &(Reached, Vec<bool>), before: &[u8], after: &[u8], name: &str) ->
 
 /// Boots, asks the shell for variables, lets it set one, and ends the guest.
 fn boot(machine: &Machine, dir: &Path, set: &str, ask: &[(&str, &str)]) -> Result<(Reached, Vec<bool>)> {
-    let mut guest = Guest::start(machine, dir).map_err(lab)?;
+    let mut guest = Guest::start(machine, dir)?;
     let reached = reached(&mut guest, 0);
     let mut answers = Vec::new();
     if reached == Reached::Shell {
-        guest.boot_to_shell().map_err(lab)?;
+        guest.boot_to_shell()?;
         for (name, guid) in ask {
-            let said = guest
-                .shell(&format!("dmpstore {name} -guid {guid}"))
-                .map_err(lab)?;
+            let said = guest.shell(&format!("dmpstore {name} -guid {guid}"))?;
             answers.push(said.contains("DataSize") || said.contains("Variable NV"));
         }
-        guest
-            .shell(&format!("setvar {set} -guid {GUID} -bs -rt -nv =464d"))
-            .map_err(lab)?;
+        guest.shell(&format!("setvar {set} -guid {GUID} -bs -rt -nv =464d"))?;
     }
     if guest.is_alive() {
-        guest.quit().map_err(lab)?;
+        guest.quit()?;
     }
     Ok((reached, answers))
 }

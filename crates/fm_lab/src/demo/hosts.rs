@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Arch, Guest, Machine};
 use fm_store::Store;
 
-use crate::{Error, Result};
+use crate::{Arch, Error, Guest, Machine, Result};
 
 /// One of the demo's hosts.
 pub(super) struct Host {

@@ -5,19 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use crate::Guest;
 use fm_formats::Sha256;
 use fm_host::monitor;
 use fm_host::qmp::Client;
-use serde_json::json;
-
-use super::hosts::Host;
-use super::{Demo, Error, Measurement, Request, Told};
-use crate::Result;
 use fm_transfer::migrate::{self, Event, Migrated, Options, preflight};
 use fm_transfer::offer;
 use fm_transfer::prepare::{self, Prepared};
 use fm_variables as vars;
+use serde_json::json;
+
+use super::hosts::Host;
+use super::{Demo, Error, Measurement, Request, Told};
+use crate::{Guest, Result};
 
 /// What the guest writes into its own varstore, and must find again wherever it goes.
 const VARIABLE: &str = "FlashmoorDemo -guid 4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";

@@ -4,7 +4,8 @@ use fm_judge::Effect;
 
 use super::super::hold::effect_of_two;
 use super::super::{Change, Group, Observation, Seen, VarsAccess};
-use super::{Claim, is_virt};
+use super::Claim;
+use super::board::is_virt;
 
 pub(super) const CLAIMS: &[Claim] = &[
     Claim {

@@ -1,11 +1,13 @@
 //! What is booted: every build on every store, on damaged ones, on converted ones.
 
-use crate::Arch;
-
-use super::super::act::Bench;
+use super::super::bench::Bench;
 use super::super::files::Code;
+use super::super::step::{Act, Step};
 use super::super::{Change, Side};
-use super::{Act, Plan, Step, changed, first_program, plain_side, word, word_of};
+use super::Plan;
+use super::sides::{changed, first_program, plain_side};
+use super::words::{word, word_of};
+use crate::Arch;
 
 fn boot(id: String, program: usize, source: Side) -> Step {
     Step {

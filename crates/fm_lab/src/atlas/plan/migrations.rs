@@ -1,11 +1,13 @@
 //! What is migrated: every build to every build, and machines that differ in something else.
 
-use crate::Arch;
-
-use super::super::act::Bench;
+use super::super::bench::Bench;
 use super::super::files::Code;
+use super::super::step::{Act, Step};
 use super::super::{Change, Image, Side};
-use super::{Act, Plan, Step, changed, first_program, plain_side, side, word_of};
+use super::Plan;
+use super::sides::{changed, first_program, plain_side, side};
+use super::words::word_of;
+use crate::Arch;
 
 /// Pairs of programs to migrate between: the first with itself, then, if there are more, the first and the last
 /// in both directions, and the last with itself. With each pair the machine type that both make.
@@ -19,7 +21,7 @@ fn pairs(bench: &Bench, arch: Arch, plan: &mut Plan) -> Vec<([usize; 2], String)
         wanted.extend([[first, last], [last, first], [last, last]]);
     } else {
         plan.lack(format!(
-            "no second QEMU for {} was named (--qemu PROGRAM): nothing migrates between versions",
+            "no second QEMU for {} was named: nothing migrates between versions",
             word_of(arch)
         ));
     }

@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::Arch;
 use fm_formats::image::Layout;
 
-use super::super::act::Bench;
+use super::super::bench::Bench;
 use super::super::files::Code;
+use super::super::step::{Act, Step};
 use super::super::{Change, VarsAccess};
-use super::{Act, Group, Plan, Step, changed, first_program, plain_side, word};
+use super::sides::{changed, first_program, plain_side};
+use super::words::word;
+use super::{Group, Plan};
+use crate::Arch;
 
 /// What is done to a store, and how QEMU is told to treat its file.
 fn kinds(group: Group, arch: Arch) -> Vec<(Change, Option<VarsAccess>)> {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::super::programs::Program;
-use super::super::{Change, read_all};
+use super::super::{Change, Side, read_all};
 use super::*;
 
 /// The programs that the repository's atlas was made with, as they answer.

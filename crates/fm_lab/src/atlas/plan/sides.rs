@@ -1,0 +1,80 @@
+//! The sides of what is tried: a build's program, its machine and its files.
+
+use fm_formats::image::Arch as Machine;
+
+use super::super::bench::Bench;
+use super::super::files::Code;
+use super::super::{Change, Image, Side};
+use super::Plan;
+use super::words::word_of;
+use crate::Arch;
+
+/// The first program of an architecture, if there are builds for it as well. Builds without a program are said
+/// to be left out; where there is neither, there is nothing to say.
+pub(super) fn first_program(bench: &Bench, arch: Arch, plan: &mut Plan) -> Option<usize> {
+    let program = bench.programs_of(arch).next();
+    let builds = bench.files.codes_of(arch).count();
+    match (program, builds) {
+        (Some(program), 1..) => Some(program),
+        (None, 1..) => {
+            plan.lack(format!(
+                "the {} builds are left out: no QEMU for them was named",
+                word_of(arch)
+            ));
+            None
+        }
+        (_, _) => {
+            if arch == Arch::X86_64 || program.is_some() {
+                plan.lack(format!(
+                    "the folder holds no {} CODE whose size is that of its flash",
+                    word_of(arch)
+                ));
+            }
+            None
+        }
+    }
+}
+
+/// The machine that `code` is made for. 64-bit SMM builds of some years hang where suspend to RAM is on (see
+/// `docs/findings/FM-S3.md`), and which do does not show in them.
+pub(super) fn side(bench: &Bench, program: usize, machine: &str, code: &Code, vars: Option<&Image>) -> Side {
+    let smm = code.class.smm;
+    Side {
+        qemu: bench.version(program),
+        machine: format!("{machine}{}", if smm { ",smm=on" } else { "" }),
+        secure_flash: smm,
+        s3_off: smm && code.class.machines == [Machine::X86_64; 2],
+        code: Some(code.image.clone()),
+        vars: vars.cloned(),
+        vars_access: None,
+        bios: None,
+        rom_bytes: None,
+    }
+}
+
+/// The side on the newest machine of its program, with the template of its layout.
+pub(super) fn plain_side(bench: &Bench, program: usize, code: &Code) -> Side {
+    let machine = bench.programs.get(program).map_or("", |program| &program.newest);
+    side(
+        bench,
+        program,
+        machine,
+        code,
+        bench.files.template(code.class.layout),
+    )
+}
+
+/// The copy of `image` that `change` makes.
+pub(super) fn changed(image: &Image, change: Change) -> Image {
+    Image {
+        change: Some(change),
+        size_bytes: match change {
+            Change::Cut => image.size_bytes.saturating_sub(1000),
+            Change::Halved => image.size_bytes / 2,
+            Change::PaddedTo1M => 0x10_0000,
+            Change::PaddedTo4M => 0x40_0000,
+            _ => image.size_bytes,
+        },
+        ..image.clone()
+    }
+}

@@ -1,0 +1,46 @@
+//! The words of which the names of steps are made.
+
+use super::super::Change;
+use crate::Arch;
+
+/// What is said where an architecture has builds and no QEMU, or the reverse.
+pub(super) fn word_of(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "x86",
+        arch => arch.name(),
+    }
+}
+
+/// What a changed file is called by.
+pub(super) fn word(change: Change) -> &'static str {
+    match change {
+        Change::Erased => "erased",
+        Change::Zeros => "zeroed",
+        Change::VolumeDamaged => "with a damaged volume header",
+        Change::StoreDamaged => "with a damaged store header",
+        Change::WithoutFtw => "without FTW header",
+        Change::Plain => "in plain form",
+        Change::Cut => "cut",
+        Change::Halved => "halved",
+        Change::Qcow2 => "as qcow2",
+        Change::Filled => "filled",
+        Change::SpareMainOld => "with a whole spare, the main area old",
+        Change::SpareMainErased => "with a whole spare, the main area erased",
+        Change::SpareMainHalf => "with a whole spare, the main area half written",
+        Change::SpareHalf => "with half a spare, the main area old",
+        Change::NameUnterminated => "with a name without terminator",
+        Change::NameEmpty => "with an empty name",
+        Change::StateOdd => "with an impossible state",
+        Change::DataBeyond => "with data beyond the store",
+        Change::HeaderTorn => "with a torn header",
+        Change::ZeroPage => "with a page of zeros",
+        Change::FreeZeros => "with zeros behind the list",
+        Change::BlockMap => "with another block map",
+        Change::VolumeAttributes => "with odd attributes",
+        Change::StoreSizeSmall => "with a small store size",
+        Change::StoreSizeFull => "with a store size without room",
+        Change::StoreSizeLarge => "with a large store size",
+        Change::PaddedTo1M => "padded to 1 MiB",
+        Change::PaddedTo4M => "padded to 4 MiB",
+    }
+}

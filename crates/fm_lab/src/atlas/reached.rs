@@ -1,0 +1,57 @@
+//! How far a guest's firmware comes, by what it prints and by the processor time that it takes.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use super::Reached;
+use crate::Guest;
+
+/// CPU time after which a guest that says nothing is given up; a healthy one needs a third of it.
+const SILENCE_CPU_S: u64 = 25;
+/// Wall time after which it is given up in any case.
+const SILENCE_WALL: Duration = Duration::from_secs(300);
+
+/// Follows the serial line from `from` until it is clear how far the firmware comes.
+pub(super) fn reached(guest: &mut Guest, from: usize) -> Reached {
+    let begin = (Instant::now(), cpu_s(guest.pid()));
+    loop {
+        let transcript = guest.serial.transcript();
+        let fresh = transcript.get(from..).unwrap_or_default();
+        // Of a processor exception, on x86 and on ARM.
+        if fresh.contains("!!!! ") || fresh.contains("Exception at 0x") {
+            return Reached::Exception;
+        }
+        if fresh.contains("Shell> ") || fresh.contains("Press ESC in") {
+            return Reached::Shell;
+        }
+        // Without a shell the boot manager ends here, when nothing it tried could be started.
+        if fresh.contains("No bootable option") || fresh.contains("BdsDxe: No boot") {
+            return Reached::BootManager;
+        }
+        if !guest.is_alive() {
+            return Reached::Reset;
+        }
+        let used = cpu_s(guest.pid()).saturating_sub(begin.1);
+        if used >= SILENCE_CPU_S || begin.0.elapsed() > SILENCE_WALL {
+            return if fresh.contains("BdsDxe: ") {
+                Reached::BootManager
+            } else {
+                Reached::Silence
+            };
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// CPU seconds that a process has used, from `/proc/PID/stat` (proc(5), fields 14 and 15).
+fn cpu_s(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let ticks: u64 = after_name
+        .split(' ')
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum();
+    ticks / rustix::param::clock_ticks_per_second().max(1)
+}
