@@ -211,7 +211,7 @@ impl<'a> Pass<'a> {
         let own = oci::tag_of(&stored.id());
         if tag != own {
             let what = format!(
-                "not linked: `flashmoor store import` of {}:{tag} links it",
+                "not linked: importing {}:{tag} again links it",
                 self.layout.root.path().display()
             );
             self.out

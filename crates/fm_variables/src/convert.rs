@@ -234,8 +234,8 @@ impl Into {
                 let (layout, is_combined) = code_layout(path, cache)?;
                 if is_combined {
                     report.notes.push(format!(
-                        "{} holds variables and firmware in one; what is written holds variables only (--like {0} makes \
-                         a combined image)",
+                        "{} holds variables and firmware in one; what is written holds variables only; to be like {0} \
+                         would make a combined image",
                         path.display()
                     ));
                 }

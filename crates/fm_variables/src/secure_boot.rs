@@ -161,7 +161,7 @@ pub fn enroll(write: &Write, enrolment: &Enrolment) -> Result<VarsChange, Error>
 /// platform's keys are enrolled, and left as it is where some are added.
 fn switch_on(variables: &mut Vec<Variable>, enrolment: &Enrolment, report: &mut Report) {
     let stays_off = if find(variables, GLOBAL, "PK").is_none() {
-        "there is no platform key, so Secure Boot stays off: give --pk or --microsoft"
+        "there is no platform key, so Secure Boot stays off: enrol one, or Microsoft's keys"
     } else if enrolment.pk.is_some() || enrolment.microsoft.is_some() {
         for (guid, name, data) in [
             (SECURE_BOOT_ENABLE, "SecureBootEnable", 1),
@@ -173,7 +173,7 @@ fn switch_on(variables: &mut Vec<Variable>, enrolment: &Enrolment, report: &mut 
         return;
     } else if find(variables, SECURE_BOOT_ENABLE, "SecureBootEnable").is_some_and(|switch| switch.data != [1])
     {
-        "Secure Boot stays off, as it was: `flashmoor vars set FILE SecureBootEnable --hex 01` switches it on"
+        "Secure Boot stays off, as it was: the variable SecureBootEnable with the one byte 01 switches it on"
     } else {
         return;
     };
