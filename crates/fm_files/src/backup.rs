@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 
-use crate::{Error, Folder, Identity, Place, Result, copy_sparse, keep_owner_and_labels};
+use crate::identity::keep_owner_and_labels;
+use crate::{Error, Folder, Identity, Place, Result, copy_sparse};
 
 /// What stands between a file's name and the time of its backup.
 pub const MARK: &str = ".flashmoor-backup-";
@@ -47,7 +48,7 @@ pub fn make(place: &Place, old: &File) -> Result<OsString> {
 ///
 /// # Errors
 /// If the disk or the system refuses.
-pub fn make_numbered(place: &Place, old: &File, suffix: &str) -> Result<OsString> {
+pub(crate) fn make_numbered(place: &Place, old: &File, suffix: &str) -> Result<OsString> {
     for number in 1..MAX_NUMBER {
         let mut name = place.name().to_owned();
         name.push(format!("{suffix}{number}"));
@@ -65,7 +66,7 @@ pub fn make_numbered(place: &Place, old: &File, suffix: &str) -> Result<OsString
 ///
 /// # Errors
 /// [`Error::Exists`], or if the disk or the system refuses.
-pub fn keep_as(folder: &Folder, old: &File, name: &OsStr) -> Result<()> {
+fn keep_as(folder: &Folder, old: &File, name: &OsStr) -> Result<()> {
     match folder.link_file(old, name) {
         Ok(()) => folder.sync(),
         Err(error @ Error::Exists { .. }) => Err(error),
@@ -144,7 +145,7 @@ pub fn open(place: &Place, name: &OsStr, owner_uid: Option<u32>) -> Result<File>
 
 /// Removes all backups but the oldest, the newest, and the one `just_made`. A backup too many does no harm: failures
 /// are passed over.
-pub fn prune(place: &Place, owner_uid: u32, just_made: &OsStr) {
+pub(crate) fn prune(place: &Place, owner_uid: u32, just_made: &OsStr) {
     let found = list(place, Some(owner_uid)).unwrap_or_default();
     let between = 1..found.len().saturating_sub(NEWEST_KEPT).max(1);
     for backup in found.get(between).unwrap_or_default() {

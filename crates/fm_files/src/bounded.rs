@@ -26,7 +26,7 @@ pub fn read_bounded(path: &Path, limit_bytes: u64) -> Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 /// [`Error::TooLarge`], or if the disk refuses.
-pub fn read_file_bounded(file: &File, path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
+pub(crate) fn read_file_bounded(file: &File, path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
     let failed = |error: io::Error| Error::io("read", path, error);
     let size_bytes = file.metadata().map_err(failed)?.len();
     let mut bytes = Vec::with_capacity(usize::try_from(size_bytes.min(limit_bytes)).unwrap_or(0));

@@ -14,8 +14,9 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use sha2::Digest as _;
 
+use crate::bounded::read_file_bounded;
 use crate::fault::step;
-use crate::{Error, Identity, Result, read_file_bounded};
+use crate::{Error, Identity, Result};
 
 /// Makes a folder and those that it lies in, writable by their owner alone whatever the umask.
 ///

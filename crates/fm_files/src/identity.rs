@@ -47,7 +47,7 @@ impl From<&Stat> for Identity {
 ///
 /// # Errors
 /// The kernel's answer: nobody but root gives files away.
-pub fn keep_owner_and_labels(old: &File, new: &File) -> io::Result<()> {
+pub(crate) fn keep_owner_and_labels(old: &File, new: &File) -> io::Result<()> {
     let (wanted, got) = (old.metadata()?, new.metadata()?);
     if (wanted.uid(), wanted.gid()) != (got.uid(), got.gid()) {
         std::os::unix::fs::fchown(new, Some(wanted.uid()), Some(wanted.gid()))?;

@@ -28,10 +28,10 @@ mod regular;
 mod replace;
 mod sparse;
 
-pub use bounded::{read_bounded, read_file_bounded};
+pub use bounded::read_bounded;
 pub use error::{Error, io_remedy};
 pub use folder::{Entry, Folder, create_folders};
-pub use identity::{Identity, keep_owner_and_labels};
+pub use identity::Identity;
 pub use image_lock::ImageLock;
 pub use new_file::{Exchanged, NewFile, is_unfinished};
 pub use place::Place;

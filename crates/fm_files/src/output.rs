@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::{Error, NewFile, Place, Result, keep_owner_and_labels};
+use crate::identity::keep_owner_and_labels;
+use crate::{Error, NewFile, Place, Result};
 
 /// Writes `bytes` to `path`. A file that is there is replaced whole; a device or a pipe is written to.
 ///

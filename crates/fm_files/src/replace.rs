@@ -5,8 +5,9 @@ use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use crate::identity::keep_owner_and_labels;
 use crate::lock::Lock;
-use crate::{Error, Identity, ImageLock, NewFile, Place, Result, backup, in_use, keep_owner_and_labels};
+use crate::{Error, Identity, ImageLock, NewFile, Place, Result, backup, in_use};
 
 /// A file that is about to be replaced: nobody else has it, and no other flashmoor changes it meanwhile.
 #[derive(Debug)]
