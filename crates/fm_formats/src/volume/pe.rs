@@ -98,12 +98,6 @@ impl PeFacts {
         Arch::of_pe_machine(self.machine)
     }
 
-    /// Whether anything of it stays when the operating system runs.
-    #[must_use]
-    pub const fn is_runtime(&self) -> bool {
-        self.subsystem == 12
-    }
-
     fn te(reader: &mut Reader<'_>) -> Result<Self> {
         let raw: &RawTeHeader = reader.raw("TE header")?;
         let debug = raw
