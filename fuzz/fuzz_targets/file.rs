@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 use fm_images::inspect::{Request, inspect};
 use fm_images::{catalogue, descriptors};
 use fm_transfer::offer;
-use {fm_check as check, fm_saved as saved, fm_variables as vars};
 use libfuzzer_sys::fuzz_target;
+use {fm_check as check, fm_saved as saved, fm_variables as vars};
 
 /// One file for all runs, in memory where the system has a place for that.
 fn file() -> &'static (File, PathBuf) {

@@ -173,7 +173,6 @@ impl Check {
                 roms: self.to_roms.clone(),
                 machine: self.machine_to.clone(),
                 qemu: self.qemu_to.clone(),
-                ..SideSpec::default()
             },
             options,
             store: context.global.store.clone(),
