@@ -33,8 +33,7 @@ impl Arch {
 
     /// Where the board has the flash with CODE (QEMU `hw/i386/pc_sysfw.c`, where it ends at 4 GiB; `hw/arm/virt.c`,
     /// `hw/riscv/virt.c`, `include/hw/loongarch/virt.h`).
-    #[must_use]
-    pub const fn code_address(self, size_bytes: u64) -> u64 {
+    pub(crate) const fn code_address(self, size_bytes: u64) -> u64 {
         match self {
             Self::X86_64 => (4u64 << 30).saturating_sub(size_bytes),
             Self::Aarch64 => 0,

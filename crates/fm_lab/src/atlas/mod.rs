@@ -50,7 +50,7 @@ pub struct Atlas {
 }
 
 /// The name and version of the document.
-pub const SCHEMA: &str = "flashmoor/atlas/1";
+const SCHEMA: &str = "flashmoor/atlas/1";
 
 /// One thing that was done with real QEMU, and what happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -323,8 +323,7 @@ pub enum Reached {
 
 impl Reached {
     /// Whether a guest would have been started.
-    #[must_use]
-    pub const fn is_up(self) -> bool {
+    pub(crate) const fn is_up(self) -> bool {
         matches!(self, Self::Shell | Self::BootManager)
     }
 }
