@@ -28,7 +28,7 @@ pub fn offer(input: &Request) -> Result<Offer> {
     let code = flash(&gathered, code);
     let streamed = Streamed::new(&gathered).stream;
     Ok(Offer {
-        schema: "flashmoor/offer/1".into(),
+        schema: fm_api::v1::offer::SCHEMA.into(),
         qemu_version: "unknown".into(),
         machine: streamed.machine,
         guest: OfferedGuest {
