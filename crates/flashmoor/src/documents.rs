@@ -141,9 +141,11 @@ mod tests {
             .filter_map(|rest| rest.split('"').next()?.strip_suffix("/1"))
             .collect();
         assert!(made.len() > 20, "{made:?}");
+        // A record of the store's, which nobody is told.
+        let made = made.into_iter().filter(|name| *name != "landing");
         assert_eq!(
             schema_names().collect::<Vec<_>>(),
-            made.into_iter().collect::<Vec<_>>()
+            made.collect::<Vec<_>>()
         );
     }
 }

@@ -180,7 +180,7 @@ fn the_firmware_of_a_combined_image_is_carried_or_its_loss_is_said_or_refused() 
         "{change}"
     );
     let change = json(&["convert", &bare, "--for", &template, "-o", &case.path("for.fd")]);
-    assert!(change["notes"].to_string().contains("--like"), "{change}");
+    assert!(change["notes"].to_string().contains("combined image"), "{change}");
     for target in ["2M", "json"] {
         let words = [
             "convert",
