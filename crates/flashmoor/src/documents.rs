@@ -143,9 +143,6 @@ mod tests {
         assert!(made.len() > 20, "{made:?}");
         // A record of the store's, which nobody is told.
         let made = made.into_iter().filter(|name| *name != "landing");
-        assert_eq!(
-            schema_names().collect::<Vec<_>>(),
-            made.collect::<Vec<_>>()
-        );
+        assert_eq!(schema_names().collect::<Vec<_>>(), made.collect::<Vec<_>>());
     }
 }
