@@ -3,8 +3,9 @@
 //! The bytes are those in the guests' memory, so that this works after the file was replaced as well. Each
 //! build is pinned for its guest: it stays until somebody lets go of it, also when the guest is shut off.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fm_check::next_boot_code::{self, Absent};
@@ -167,21 +168,44 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
 
 /// The VARS template that packages put beside `code`.
 pub(crate) fn template(code: &Path) -> Option<Vec<u8>> {
-    beside(&code.canonicalize().ok()?, fm_files::open_regular)
+    beside(&code.canonicalize().ok()?, None, fm_files::open_regular)
 }
 
 /// The same for the CODE of a guest, which may see other files than we do.
 fn template_of(guest: &Guest, unit: &FlashUnit) -> Option<Vec<u8>> {
-    beside(&guest.shown_path(unit).ok()?, |path| guest.open_shown(path))
+    let reader_uid = fs::metadata(format!("/proc/{}", guest.pid())).ok()?.uid();
+    beside(&guest.shown_path(unit).ok()?, Some(reader_uid), |path| {
+        guest.open_shown(path)
+    })
 }
 
-fn beside(code: &Path, open: impl Fn(&Path) -> std::io::Result<File>) -> Option<Vec<u8>> {
+/// The template beside `code`, for a guest whose process belongs to `reader_uid`.
+fn beside(
+    code: &Path,
+    reader_uid: Option<u32>,
+    open: impl Fn(&Path) -> std::io::Result<File>,
+) -> Option<Vec<u8>> {
     let path = code.with_file_name(fm_check::template_name(code.file_name()?.to_str()?));
-    let file = if path == code { None } else { open(&path).ok() }?;
+    if path == code {
+        return None;
+    }
+    let file = open(&path).ok()?;
+    let own = open(code).ok()?.metadata().ok()?;
+    if !goes_with(own.uid(), &file.metadata().ok()?, reader_uid) {
+        return None;
+    }
     let mut bytes = Vec::new();
     file.take(MAX_FLASH_BYTES + 1).read_to_end(&mut bytes).ok()?;
     let is_template = bytes.len() as u64 <= MAX_FLASH_BYTES && VarStore::parse(&bytes).is_ok();
     is_template.then_some(bytes)
+}
+
+/// Whether a file is a template that came with CODE of `code_uid`, and not somebody's secret that a link in CODE's
+/// folder leads to: the same owner, and nothing that the guest's own user could not have read without us.
+fn goes_with(code_uid: u32, template: &fs::Metadata, reader_uid: Option<u32>) -> bool {
+    const READABLE_BY_ALL: u32 = 0o004;
+    let may_read = template.mode() & READABLE_BY_ALL != 0 || reader_uid == Some(template.uid());
+    template.uid() == code_uid && may_read
 }
 
 fn document(store: &Store, guests: Vec<Captured>, failures: Vec<Failure>, remarks: Vec<String>) -> Capture {
@@ -191,5 +215,35 @@ fn document(store: &Store, guests: Vec<Captured>, failures: Vec<Failure>, remark
         guests,
         failures,
         remarks,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_link_in_codes_folder_gives_nobody_the_variables_of_another_guest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::copy(
+            fm_fixtures::path("bookworm/OVMF_CODE_4M.fd"),
+            path("OVMF_CODE_4M.fd"),
+        )
+        .unwrap();
+        fs::copy(fm_fixtures::path("bookworm/OVMF_VARS_4M.fd"), path("secret.fd")).unwrap();
+        symlink(path("secret.fd"), path("OVMF_VARS_4M.fd")).unwrap();
+        let me = fs::metadata(path("secret.fd")).unwrap().uid();
+        let seen = |mode, reader_uid| {
+            fs::set_permissions(path("secret.fd"), fs::Permissions::from_mode(mode)).unwrap();
+            beside(&path("OVMF_CODE_4M.fd"), reader_uid, fm_files::open_regular).is_some()
+        };
+        // The bits for others decide where the guest runs as somebody else, and nobody's word is no permission.
+        assert!(seen(0o644, None) && seen(0o644, Some(me + 1)) && seen(0o600, Some(me)));
+        assert!(!seen(0o600, Some(me + 1)) && !seen(0o640, Some(me + 1)) && !seen(0o600, None));
+        let readable = fs::metadata(path("OVMF_CODE_4M.fd")).unwrap();
+        assert!(goes_with(me, &readable, None) && !goes_with(me + 1, &readable, Some(me)));
     }
 }

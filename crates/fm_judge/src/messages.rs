@@ -45,6 +45,12 @@ pub fn no_such_file(path: &str) -> String {
     format!("Could not open '{path}': No such file or directory")
 }
 
+/// A PC's file for `-bios` is no multiple of 64 KiB, or empty.
+#[must_use]
+pub fn bios_not_loaded(path: &str) -> String {
+    format!("could not load PC BIOS '{path}'")
+}
+
 /// A PC's flash file is no multiple of 4 KiB, or empty.
 #[must_use]
 pub fn flash_size_invalid(unit: u8, size_bytes: u64) -> String {

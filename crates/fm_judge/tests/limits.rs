@@ -3,7 +3,7 @@
 mod sides;
 
 use fm_formats::image::{Arch, Feature, Layout};
-use fm_judge::{Facts, Finding, Known, MachineType, Outcome, Phase, QemuVersion, judge, messages};
+use fm_judge::{Facts, Finding, Firmware, Known, MachineType, Outcome, Phase, QemuVersion, judge, messages};
 use sides::{known, running, with};
 
 use Outcome::{Caution, Compatible, Incompatible, Unknown};
@@ -72,6 +72,36 @@ fn a_store_has_room_for_its_size_less_the_headers_and_a_variable_for_what_edk2_i
             let seen = outcome(&from, &to, Phase::ColdBoot, subject);
             assert_eq!(seen, expected, "{bytes:#x} of {of_layout} in {layout}");
         }
+    }
+}
+
+#[test]
+fn a_pcs_file_for_bios_is_whole_64_kib_and_code_alone_is_none() {
+    let base = with(&known(Layout::X86Size4M), |facts| {
+        facts.firmware = Known::new(Firmware::Bios, "-bios");
+        facts.code.path = Known::new("/fw/OVMF.fd".into(), "-bios");
+    });
+    for (size_bytes, expected) in [
+        (0, Incompatible),
+        (0xffff, Incompatible),
+        (0x1_0000, Compatible),
+        (0x1_0001, Incompatible),
+        (0x37_c000, Incompatible),
+        (0x40_0000, Compatible),
+    ] {
+        let to = with(&base, |facts| {
+            facts.code.size_bytes = Known::new(size_bytes, "file")
+        });
+        for phase in [Phase::LiveMigration, Phase::ColdBoot] {
+            let subject = ("FM-FLASH-FILE", "the size of the file for -bios");
+            assert_eq!(outcome(&base, &to, phase, subject), expected, "{size_bytes:#x}");
+        }
+        let verdict = judge(&base, &to);
+        let said =
+            verdict.phase(Phase::ColdBoot).findings().iter().any(|finding| {
+                finding.qemu_message.as_deref() == Some("could not load PC BIOS '/fw/OVMF.fd'")
+            });
+        assert_eq!(said, expected == Incompatible, "{size_bytes:#x}");
     }
 }
 

@@ -14,6 +14,8 @@ use crate::{Effect, Fact, Facts, Firmware, MachineFamily, Outcome, Phase};
 
 /// `TARGET_PAGE_SIZE` of x86: QEMU's PC flash is a multiple of it (`pc_system_flash_map`).
 const GRAIN_BYTES: u64 = 0x1000;
+/// What a file for `-bios` is a multiple of.
+const ROM_GRAIN_BYTES: u64 = 0x1_0000;
 /// What QEMU rounds the size of a raw file up to (QEMU `block.c`, `bdrv_getlength`).
 const SECTOR_BYTES: u64 = 512;
 /// `VIRT_FLASH_SECTOR_SIZE` (QEMU `include/hw/loongarch/virt.h`).
@@ -28,9 +30,14 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             report.find(phase, Outcome::Incompatible, || gone(pair));
         }
     }
-    if to.firmware.value() != Some(&Firmware::Flash) || to.blocks.is_known() {
+    if to.blocks.is_known() {
         // A QEMU that runs has taken its files.
         return;
+    }
+    match to.firmware.value() {
+        Some(Firmware::Bios) => return rom(to, report),
+        Some(Firmware::Flash) => {}
+        None => return,
     }
     match to.machine.value().map(crate::MachineType::family) {
         Some(MachineFamily::Q35 | MachineFamily::I440fx) => pc(to, report),
@@ -56,6 +63,34 @@ pub(super) fn chip_bytes(facts: &Facts) -> Option<u64> {
         return None;
     }
     chip_of(*facts.code.arch.value()?)
+}
+
+/// PCs load the file of `-bios` only if it is whole 64 KiB (QEMU `hw/i386/x86-common.c`, `x86_bios_rom_init`).
+fn rom(to: &Facts, report: &mut Report) {
+    let is_pc = matches!(
+        to.machine.value().map(crate::MachineType::family),
+        Some(MachineFamily::Q35 | MachineFamily::I440fx)
+    );
+    let Some(size) = to.code.size_bytes.fact().filter(|_| is_pc) else {
+        return;
+    };
+    let fits = size.value != 0 && size.value.is_multiple_of(ROM_GRAIN_BYTES);
+    find(
+        report,
+        (
+            "the size of the file for -bios",
+            "PCs load a file with -bios only if it is a multiple of 0x10000 bytes: a CODE file alone is none",
+        ),
+        size,
+        fits,
+        || {
+            let remedy = Remedy::advice(
+                "take the combined image of the build, with variables and CODE in one, or give CODE and VARS as flash",
+            );
+            let message = to.code.path.value().map(|path| messages::bios_not_loaded(path));
+            (remedy, message)
+        },
+    );
 }
 
 /// The chips of most `virt` machines have a fixed size, and a file must fill its chip exactly.
