@@ -130,11 +130,7 @@ pub(crate) fn each(
 fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
     let unit = guest.flash_unit(0)?;
     let bytes = guest.read_flash(0)?;
-    let reason = match (guest.name(), guest.uuid()) {
-        (Some(name), Some(uuid)) => format!("captured for guest {name} ({uuid})"),
-        (Some(who), None) | (None, Some(who)) => format!("captured for guest {who}"),
-        (None, None) => "captured for a guest without a name".into(),
-    };
+    let reason = reason(guest.name(), guest.uuid());
     let now = next_boot_code::digest(guest, unit);
     let file = now.as_ref().ok().map(|(digest, _)| *digest);
     // A template belongs to the build that it came with: only beside the very same CODE it is that one.
@@ -164,6 +160,20 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
         stored: done.path,
         new: done.new,
     })
+}
+
+/// Why the build of a guest is kept. QEMU takes names of any length, and the store takes reasons of a line.
+fn reason(name: Option<&str>, uuid: Option<&str>) -> String {
+    const MAX_NAME_LETTERS: usize = 200;
+    let short = |text: &str| match text.char_indices().nth(MAX_NAME_LETTERS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    };
+    match (name.map(short), uuid.map(short)) {
+        (Some(name), Some(uuid)) => format!("captured for guest {name} ({uuid})"),
+        (Some(who), None) | (None, Some(who)) => format!("captured for guest {who}"),
+        (None, None) => "captured for a guest without a name".into(),
+    }
 }
 
 /// The VARS template that packages put beside `code`.
@@ -223,6 +233,16 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_reason_is_a_line_however_long_the_guests_name() {
+        assert_eq!(reason(Some("web"), Some("u")), "captured for guest web (u)");
+        let exact = "é".repeat(200);
+        assert_eq!(reason(Some(&exact), None), format!("captured for guest {exact}"));
+        let long = reason(Some(&"é".repeat(120_000)), None);
+        assert_eq!(long, format!("captured for guest {exact}…"));
+        assert_eq!(reason(None, None), "captured for a guest without a name");
+    }
 
     #[test]
     fn a_link_in_codes_folder_gives_nobody_the_variables_of_another_guest() {

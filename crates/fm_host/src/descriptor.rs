@@ -13,8 +13,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Descriptor {
-    /// For people.
-    pub description: String,
+    /// For people; libvirt does not read it, and some vendors leave it out.
+    pub description: Option<String>,
     /// `uefi`, `bios`, `openfirmware`, `uboot`.
     pub interface_types: Vec<String>,
     /// Where the firmware lies.
@@ -158,6 +158,13 @@ mod tests {
             [(Path::new("/c"), "raw", false), (Path::new("/v"), "qcow2", true)]
         );
         assert!(matches!(descriptor.mapping, Mapping::Flash { mode, .. } if mode == "split"));
+    }
+
+    #[test]
+    fn a_descriptor_without_a_description_is_one_as_it_is_for_libvirt() {
+        let text = r#"{"interface-types": ["uefi"], "mapping": {"device": "memory", "filename": "/c"},
+            "targets": [], "features": []}"#;
+        assert_eq!(Descriptor::parse(text).unwrap().description, None);
     }
 
     #[test]

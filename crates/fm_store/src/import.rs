@@ -8,8 +8,9 @@ use rustix::fs::Stat;
 use serde_json::{Map, Value};
 
 use crate::build::{FILES, Stored, names, put};
-use crate::layout::{Layout, to_json};
+use crate::layout::{Layout, MAX_MANIFEST_BYTES, to_json, within};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, Manifest};
+use crate::pin::check_reason;
 use crate::{BUILDS, Error, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Result, Store, Writer, now};
 
 /// What to store. Only `code` is needed.
@@ -97,7 +98,7 @@ impl Store {
                 _ => drop(manifest.annotations.insert(key.into(), value.into())),
             }
         }
-        let bytes = to_json(&manifest);
+        let bytes = within("the build's manifest", to_json(&manifest), MAX_MANIFEST_BYTES)?;
         blobs.push((Sha256::of(&bytes), &bytes));
         let path = publish(&writer, index, &id, &manifest, &bytes, &blobs, import.pin)?;
         Ok(Imported { id, path, new, kept })
@@ -302,6 +303,7 @@ fn read_all(source: &Layout, build: &Stored) -> Result<Vec<(Sha256, Vec<u8>)>> {
 }
 
 fn check(import: &Import<'_>) -> Result<()> {
+    import.pin.map_or(Ok(()), check_reason)?;
     let parts = [
         ("CODE", Some(import.code), MAX_FLASH_BYTES),
         ("the VARS template", import.vars_template, MAX_FLASH_BYTES),

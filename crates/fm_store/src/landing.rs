@@ -13,7 +13,7 @@ use fm_formats::Sha256;
 use serde::{Deserialize, Serialize};
 
 use crate::build::FILES;
-use crate::layout::to_json;
+use crate::layout::{to_json, within};
 use crate::{BUILDS, Error, LANDINGS, Result, Store, Writer, now, oci};
 
 const CODE: &str = FILES[0].0;
@@ -131,9 +131,10 @@ impl Store {
                 State::Waiting
             },
         };
+        let record = within("the landing's record", to_json(&record), MAX_RECORD_BYTES)?;
         let id = free_id(&landings, new)?;
         let staged = writer.tmp.sub_or_create(&id)?;
-        staged.create(RECORD, &to_json(&record), 0o644)?;
+        staged.create(RECORD, &record, 0o644)?;
         if stored.is_none() {
             staged.create_zeros(CODE, new.size_bytes, 0o444)?;
         }

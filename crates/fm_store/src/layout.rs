@@ -19,7 +19,7 @@ const ALGORITHM: &str = "sha256";
 /// An index of 4 MiB names some ten thousand builds.
 const MAX_INDEX_BYTES: u64 = 4 << 20;
 /// A manifest of ours has about 1 KiB.
-const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// A layout that can be read, and written by whoever holds its lock.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Layout {
 
     /// Puts the index in place in one step: the moment at which what it names is stored.
     pub(crate) fn write_index(&self, tmp: &Folder, index: &Index) -> Result<()> {
-        let bytes = to_json(index);
+        let bytes = within("the store's index", to_json(index), MAX_INDEX_BYTES)?;
         tmp.create(INDEX, &bytes, 0o644)?;
         tmp.rename(INDEX, &self.root, INDEX)?;
         Ok(self.root.sync()?)
@@ -188,6 +188,19 @@ fn follow(document: &Value, found: &mut BTreeSet<Sha256>, open: &mut Vec<Descrip
         Value::Array(items) => items.iter().for_each(|item| follow(item, found, open)),
         _ => {}
     }
+}
+
+/// `bytes`, if there are no more of them than whoever reads them again takes: what is written can be read.
+pub(crate) fn within(what: &str, bytes: Vec<u8>, limit_bytes: u64) -> Result<Vec<u8>> {
+    let size_bytes = bytes.len() as u64;
+    if size_bytes > limit_bytes {
+        return Err(Error::TooLarge {
+            what: what.into(),
+            size_bytes,
+            limit_bytes,
+        });
+    }
+    Ok(bytes)
 }
 
 /// A document as bytes. Ours have text keys only, so that this cannot fail.

@@ -2,14 +2,29 @@
 
 use fm_formats::Sha256;
 
+use crate::layout::within;
 use crate::{Error, Result, Store, oci};
+
+/// A reason is a line for people, and all of them lie in one index.
+const MAX_REASON_BYTES: u64 = 4096;
+
+/// A reason that is no longer than a reason may be.
+pub(crate) fn check_reason(reason: &str) -> Result<()> {
+    within(
+        "the reason of the pin",
+        reason.as_bytes().to_vec(),
+        MAX_REASON_BYTES,
+    )
+    .map(drop)
+}
 
 impl Store {
     /// Keeps a build for `reason` from now on. Tells whether that is news.
     ///
     /// # Errors
-    /// [`Error::UnknownBuild`], or if the store is busy or the disk refuses.
+    /// [`Error::UnknownBuild`], [`Error::TooLarge`], or if the store is busy or the disk refuses.
     pub fn pin(&self, id: &Sha256, reason: &str) -> Result<bool> {
+        check_reason(reason)?;
         self.change_pins(id, |pins| {
             if !pins.iter().any(|known| known == reason) {
                 pins.push(reason.to_owned());

@@ -80,7 +80,7 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
             return document;
         }
     };
-    document.description = Some(descriptor.description.clone());
+    document.description.clone_from(&descriptor.description);
     document.architectures = descriptor
         .targets
         .iter()
