@@ -29,7 +29,7 @@ const MEMORY: &str = fm_store::GUARD_MEMORY;
 /// Grows by one with every change of what is remembered. A file without it is of a Flashmoor before there were versions:
 /// one that was itself replaced between the two halves.
 const MEMORY_VERSION: u32 = 1;
-const MEMORY_LIMIT_BYTES: u64 = 4 << 20;
+const MAX_MEMORY_BYTES: u64 = 4 << 20;
 
 /// `flashmoor/guard/1`: which guests drift after an upgrade.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -217,7 +217,7 @@ fn remember(store: &Store, memory: &mut Memory) -> Result<()> {
 fn recall(store: &Store) -> Result<Option<Memory>> {
     let path = store.path().join(MEMORY);
     let failed = |source| Error::file("read", &path, source);
-    let Some(bytes) = fm_files::read_bounded(&path, MEMORY_LIMIT_BYTES)? else {
+    let Some(bytes) = fm_files::read_bounded(&path, MAX_MEMORY_BYTES)? else {
         return Ok(None);
     };
     let memory: Memory = serde_json::from_slice(&bytes).map_err(|error| failed(error.into()))?;

@@ -19,7 +19,7 @@ use fm_formats::Sha256;
 use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line};
 use fm_judge::Phase;
 
-use contents::{Contents, KEEP_MAX_BYTES};
+use contents::{Contents, MAX_KEPT_BYTES};
 use names::Names;
 use said::said;
 use secure_boot::Builds;
@@ -27,7 +27,7 @@ use secure_boot::Builds;
 pub use document::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars};
 
 /// Guests are looked at side by side, but not by more threads than this.
-const THREADS_MAX: usize = 4;
+const MAX_THREAD_COUNT: usize = 4;
 
 /// What to list.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +72,7 @@ pub fn ps(request: &Request) -> crate::Result<Ps> {
     let rows = Mutex::new(Vec::with_capacity(listing.guests.len()));
     let threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
-        .min(THREADS_MAX);
+        .min(MAX_THREAD_COUNT);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -195,7 +195,7 @@ impl Scene {
             let digest = if flash.read_only {
                 let held = flash.opened.as_deref().and_then(|path| open_regular(path).ok());
                 self.contents.of_region(memory, region, held)
-            } else if region.len_bytes <= KEEP_MAX_BYTES {
+            } else if region.len_bytes <= MAX_KEPT_BYTES {
                 guest
                     .read_region(memory, 0, region, u64::MAX)
                     .map(|bytes| Sha256::of(&bytes))

@@ -14,7 +14,7 @@ use crate::side::{Side, from_bios, from_file, of_code};
 use crate::{Error, Result, image};
 
 /// A descriptor has a few hundred bytes.
-const DESCRIPTOR_MAX_BYTES: u64 = 1 << 20;
+const MAX_DESCRIPTOR_BYTES: u64 = 1 << 20;
 
 /// One side for each firmware that `path`, a folder or a descriptor, offers; sorted by name.
 pub(super) fn sides(path: &Path, cache: Option<&Cache>) -> Result<Vec<Side>> {
@@ -89,7 +89,7 @@ pub(super) fn is_descriptor(path: &Path) -> Result<bool> {
 fn read(path: &Path) -> Result<Option<Value>> {
     let failed = |source| Error::file("read", path, source);
     let len_bytes = fs::metadata(path).map_err(failed)?.len();
-    if len_bytes == 0 || len_bytes > DESCRIPTOR_MAX_BYTES {
+    if len_bytes == 0 || len_bytes > MAX_DESCRIPTOR_BYTES {
         return Ok(None);
     }
     let text = fs::read_to_string(path).map_err(failed)?;

@@ -21,7 +21,7 @@ use self::events::Events;
 pub use self::words::{MigrationStatus, RunState};
 
 /// Longest line taken from QEMU, in bytes. `query-qmp-schema`, the largest reply, is below 1 MiB.
-const LINE_LIMIT_BYTES: usize = 16 << 20;
+const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// What can go wrong between us and a QMP server.
 #[derive(Debug, thiserror::Error)]
@@ -424,8 +424,8 @@ impl Client {
                 return Ok(line);
             }
             self.searched = self.buffer.len();
-            if self.buffer.len() > LINE_LIMIT_BYTES {
-                let why = format!("a line is longer than {LINE_LIMIT_BYTES} bytes");
+            if self.buffer.len() > MAX_LINE_BYTES {
+                let why = format!("a line is longer than {MAX_LINE_BYTES} bytes");
                 return Err(self.protocol(command, &why));
             }
             self.fill(deadline, command)?;

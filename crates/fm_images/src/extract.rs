@@ -98,7 +98,7 @@ pub struct Match {
 }
 
 /// Most places that are listed; the rest is counted.
-const MOST_MATCHES: usize = 10_000;
+const MAX_MATCH_COUNT: usize = 10_000;
 
 /// Takes the wanted piece out of the image: of a file or volume everything, of a section its content, decoded.
 ///
@@ -185,7 +185,7 @@ pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
     let (mut matches, mut total) = (Vec::new(), 0);
     let mut take = |found: &dyn Fn() -> Match| {
         total += 1;
-        if matches.len() < MOST_MATCHES {
+        if matches.len() < MAX_MATCH_COUNT {
             matches.push(found());
         }
     };

@@ -275,13 +275,13 @@ fn platform_key(path: &Path) -> Result<KeyMaterial, Error> {
 }
 
 /// Nobody has a larger list of keys; dbx updates have some tens of KiB.
-const MOST_KEY_BYTES: u64 = 16 << 20;
+const MAX_KEY_BYTES: u64 = 16 << 20;
 
 /// Whatever key material a file holds: PEM, DER, `.auth`, or a bare signature list.
 pub(super) fn key_material(path: &Path) -> Result<KeyMaterial, Error> {
     let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MOST_KEY_BYTES).read_to_end(&mut bytes))
+        .and_then(|file| file.take(MAX_KEY_BYTES).read_to_end(&mut bytes))
         .map_err(|source| Error::File {
             action: "read",
             path: path.to_path_buf(),

@@ -16,7 +16,7 @@ use crate::json::{self, Digests};
 use crate::qcow2::{self, Qcow2};
 
 /// The longest JSON that is read.
-const JSON_LIMIT_BYTES: u64 = 64 << 20;
+const MAX_JSON_BYTES: u64 = 64 << 20;
 
 /// In what the variables lie.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl Source {
                 qcow2: Some(Qcow2::of(&prefix)),
             }
         } else if is_json(path, &prefix) {
-            file.take(JSON_LIMIT_BYTES)
+            file.take(MAX_JSON_BYTES)
                 .read_to_end(&mut prefix)
                 .map_err(failed)?;
             Content::Json(json::read(path, &prefix)?)

@@ -8,7 +8,7 @@ use fm_images::extract as pieces;
 use super::{Context, Result, Status};
 
 /// As many damages are told in text; the JSON has all.
-const MOST_DAMAGES: usize = 4;
+const MAX_DAMAGE_COUNT: usize = 4;
 
 /// Find a GUID or a text in a firmware image: as a name, and in what is compressed
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ impl Find {
                 found.place.join(" / ")
             ));
         }
-        for damage in document.damage.iter().take(MOST_DAMAGES) {
+        for damage in document.damage.iter().take(MAX_DAMAGE_COUNT) {
             context
                 .output
                 .remark(format_args!("not all could be searched: {damage}"));

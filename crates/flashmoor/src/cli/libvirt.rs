@@ -144,7 +144,7 @@ impl From<Policy> for libvirt::Policy {
 }
 
 /// The largest XML that is read; libvirt's own limit for it is 4 MiB.
-const XML_LIMIT_BYTES: u64 = 8 << 20;
+const MAX_XML_BYTES: u64 = 8 << 20;
 
 impl Libvirt {
     pub(crate) fn run(&self, context: &Context) -> Result {
@@ -246,7 +246,7 @@ impl Hook {
             std::process::exit(0);
         });
         let mut xml = String::new();
-        let read = io::stdin().take(XML_LIMIT_BYTES).read_to_string(&mut xml);
+        let read = io::stdin().take(MAX_XML_BYTES).read_to_string(&mut xml);
         if let Err(error) = read {
             output.remark(format_args!("flashmoor: cannot read the domain's XML: {error}"));
             return Ok(Status::Done);

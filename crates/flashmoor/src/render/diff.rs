@@ -7,9 +7,9 @@ use fm_images::diff::{DiffDocument, DiffModule, DiffVolume};
 use super::{BAD, CARE, GOOD, Output, STRONG};
 
 /// As many modules of a kind as are read in a minute; more are counted by phase.
-const MOST_LISTED: usize = 16;
+const MAX_LISTED_COUNT: usize = 16;
 /// Of those that are counted, how many are named.
-const MOST_NAMED: usize = 4;
+const MAX_NAMED_COUNT: usize = 4;
 
 pub(crate) fn text(output: &Output, document: &DiffDocument, all: bool) {
     for (word, side) in [("from", &document.from), ("to", &document.to)] {
@@ -132,7 +132,7 @@ fn modules(output: &Output, document: &DiffDocument, all: bool) {
     }
     let mut folded = false;
     for (sign, modules) in &groups {
-        if all || modules.len() <= MOST_LISTED {
+        if all || modules.len() <= MAX_LISTED_COUNT {
             modules
                 .iter()
                 .for_each(|module| output.line(format_args!("  {sign} {}", line(module))));
@@ -156,7 +156,7 @@ fn by_phase(output: &Output, sign: char, modules: &[DiffModule]) {
         modules.sort_by_key(|module| std::cmp::Reverse(growth(module).abs()));
         let most: Vec<String> = modules
             .iter()
-            .take(MOST_NAMED)
+            .take(MAX_NAMED_COUNT)
             .map(|module| format!("{} {:+}", name(module), growth(module)))
             .collect();
         let same = match (same_size, sign) {

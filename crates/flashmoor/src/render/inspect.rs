@@ -106,10 +106,10 @@ fn tree(output: &Output, nodes: Option<&[NodeDocument]>) {
 }
 
 /// More is in the JSON; the first tells where to look.
-const MOST_DAMAGES: usize = 16;
+const MAX_DAMAGE_COUNT: usize = 16;
 
 fn damage(output: &Output, damages: &[DamageDocument]) {
-    for damage in damages.iter().take(MOST_DAMAGES) {
+    for damage in damages.iter().take(MAX_DAMAGE_COUNT) {
         let from = damage
             .decoded_from
             .map(|from| format!(" (in what is decoded from {from:#x})"));
@@ -119,8 +119,8 @@ fn damage(output: &Output, damages: &[DamageDocument]) {
             from.unwrap_or_default()
         ));
     }
-    if damages.len() > MOST_DAMAGES {
-        let more = damages.len() - MOST_DAMAGES;
+    if damages.len() > MAX_DAMAGE_COUNT {
+        let more = damages.len() - MAX_DAMAGE_COUNT;
         output.line(format_args!("  {BAD}damage{BAD:#}   and {more} more (--json)"));
     }
 }
@@ -151,10 +151,14 @@ fn facts(output: &Output, image: &ImageDocument, store: Option<&StoreDocument>) 
         output.line(format_args!("  damage   {GOOD}none{GOOD:#}"));
     }
     damage(output, &image.damage);
-    for damage in of_store.iter().take(MOST_DAMAGES) {
+    for damage in of_store.iter().take(MAX_DAMAGE_COUNT) {
         output.line(format_args!("  {BAD}damage{BAD:#}   {damage}"));
     }
-    if let Some(more) = of_store.len().checked_sub(MOST_DAMAGES).filter(|more| *more > 0) {
+    if let Some(more) = of_store
+        .len()
+        .checked_sub(MAX_DAMAGE_COUNT)
+        .filter(|more| *more > 0)
+    {
         output.line(format_args!("  {BAD}damage{BAD:#}   and {more} more (--json)"));
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// apt's list is some hundred bytes a package, after its configuration of some 50 KiB; dnf's list of files
 /// is some 20 KiB a package.
-const LIST_LIMIT_BYTES: u64 = 64 << 20;
+const MAX_LIST_BYTES: u64 = 64 << 20;
 
 /// What is about to leave a system.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +49,8 @@ pub fn read_files(from: impl Read) -> Option<Leaving> {
 
 fn read(from: impl Read) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = from.take(LIST_LIMIT_BYTES).read_to_end(&mut bytes).ok()?;
-    ((read as u64) < LIST_LIMIT_BYTES).then_some(bytes)
+    let read = from.take(MAX_LIST_BYTES).read_to_end(&mut bytes).ok()?;
+    ((read as u64) < MAX_LIST_BYTES).then_some(bytes)
 }
 
 /// Every file that leaves, below `root` and without links on the way.

@@ -13,9 +13,9 @@ use fm_host::{GuestMemory, Region};
 
 /// Contents above this are not kept but read again from their file; OVMF's CODE is below 4 MiB, Arm's chips
 /// are 64 MiB.
-pub(super) const KEEP_MAX_BYTES: u64 = 8 << 20;
+pub(super) const MAX_KEPT_BYTES: u64 = 8 << 20;
 /// All kept contents together.
-const KEEP_ALL_MAX_BYTES: usize = 24 << 20;
+const MAX_ALL_KEPT_BYTES: usize = 24 << 20;
 
 /// A file, whatever its path: device, inode, size, modification and change.
 type Identity = (u64, u64, u64, [i64; 4]);
@@ -43,7 +43,7 @@ impl Contents {
         let plain = unpack(file)?;
         let len_bytes = plain.metadata()?.len();
         let digest = match usize::try_from(len_bytes) {
-            Ok(len) if len_bytes <= KEEP_MAX_BYTES => {
+            Ok(len) if len_bytes <= MAX_KEPT_BYTES => {
                 let mut bytes = vec![0; len];
                 plain.read_exact_at(&mut bytes, 0)?;
                 self.of_bytes(bytes)
@@ -61,7 +61,7 @@ impl Contents {
         region: Region,
         held: Option<File>,
     ) -> Result<Sha256, fm_host::Error> {
-        if region.len_bytes > KEEP_MAX_BYTES {
+        if region.len_bytes > MAX_KEPT_BYTES {
             return match held.and_then(|held| self.of_held(memory, region, &held)) {
                 Some(digest) => Ok(digest),
                 None => memory.digest(region),
@@ -100,7 +100,7 @@ impl Contents {
         }
         let all_bytes =
             |kept: &[(Sha256, Arc<Vec<u8>>)]| kept.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
-        while all_bytes(&kept) > KEEP_ALL_MAX_BYTES {
+        while all_bytes(&kept) > MAX_ALL_KEPT_BYTES {
             kept.remove(0);
         }
         digest
@@ -148,7 +148,7 @@ mod tests {
     fn what_is_kept_stays_within_its_bound() {
         let contents = Contents::default();
         for fill in 0..8 {
-            contents.of_bytes(vec![fill; KEEP_MAX_BYTES as usize]);
+            contents.of_bytes(vec![fill; MAX_KEPT_BYTES as usize]);
         }
         let kept: usize = contents
             .kept
@@ -157,6 +157,6 @@ mod tests {
             .iter()
             .map(|(_, bytes)| bytes.len())
             .sum();
-        assert!(kept <= KEEP_ALL_MAX_BYTES);
+        assert!(kept <= MAX_ALL_KEPT_BYTES);
     }
 }

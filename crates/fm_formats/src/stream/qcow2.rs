@@ -16,7 +16,7 @@ pub const MAGIC: [u8; 4] = *b"QFI\xfb";
 /// As much as the parts of the header that [`Image::parse`] reads take.
 pub const HEADER_BYTES: usize = 80;
 
-/// QEMU itself refuses more. Source: QEMU `block/qcow2.h:QCOW_MAX_SNAPSHOTS`.
+/// QEMU itself refuses more. Source: QEMU `block/qcow2.h:MAX_SNAPSHOT_COUNT`.
 const MAX_SNAPSHOTS: u32 = 65536;
 /// Source: QEMU `block/qcow2.h:QCOW_MAX_SNAPSHOTS_SIZE`.
 pub const MAX_SNAPSHOT_TABLE_BYTES: u64 = 64 << 20;

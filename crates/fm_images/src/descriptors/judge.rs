@@ -37,11 +37,11 @@ fn unlistable(path: &Path) -> Option<String> {
 }
 
 /// libvirt reads no more (`DOCUMENT_SIZE` there).
-const MOST_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 fn too_large(path: &Path) -> Option<String> {
     let len = path.metadata().ok()?.len();
-    (len > MOST_BYTES).then(|| {
+    (len > MAX_BYTES).then(|| {
         format!(
             "it has {len} bytes, more than libvirt reads, and with it libvirt reads none of the descriptors"
         )

@@ -13,7 +13,7 @@ use super::names::{name, own_name};
 use crate::{Error, Result};
 
 /// As many choices are told; the tree shows the rest.
-const MOST_CHOICES: usize = 8;
+const MAX_CHOICE_COUNT: usize = 8;
 
 /// A request, with the files and volumes of an image that it names.
 pub(super) struct Request<'a> {
@@ -162,14 +162,14 @@ impl<'a> Request<'a> {
         choices: &[(String, Option<NodeId>)],
         path: &Path,
     ) -> Remedy {
-        for (value, id) in choices.iter().take(MOST_CHOICES) {
+        for (value, id) in choices.iter().take(MAX_CHOICE_COUNT) {
             remedy = remedy.then(Action::Give(Input::Piece {
                 by,
                 value: value.clone(),
                 about: id.and_then(|id| self.facts(id)),
             }));
         }
-        let more = choices.len().saturating_sub(MOST_CHOICES);
+        let more = choices.len().saturating_sub(MAX_CHOICE_COUNT);
         if more > 0 {
             let text = format!(" (or one of {more} more, which the tree shows)");
             remedy.advice.to_mut().push_str(&text);

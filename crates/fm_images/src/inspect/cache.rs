@@ -19,11 +19,11 @@ use super::contents::Found;
 
 /// Changes when an entry is laid out otherwise, or when the same bytes are to be described otherwise.
 const FORMAT: u32 = 2;
-/// The oldest entries go when there are more, or when together they are larger than [`MOST_BYTES`].
-const MOST_ENTRIES: usize = 1024;
-const MOST_BYTES: u64 = 64 << 20;
+/// The oldest entries go when there are more, or when together they are larger than [`MAX_BYTES`].
+const MAX_ENTRY_COUNT: usize = 1024;
+const MAX_BYTES: u64 = 64 << 20;
 /// No image has so much to say; a larger entry is not read.
-const MOST_ENTRY_BYTES: u64 = 8 << 20;
+const MAX_ENTRY_BYTES: u64 = 8 << 20;
 /// An entry that is used counts as new again, but not on every use.
 const FRESH: Duration = Duration::from_secs(3600);
 
@@ -69,11 +69,11 @@ impl Cache {
         let file = File::from(rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).ok()?);
         let metadata = file.metadata().ok()?;
         // What another user wrote here may say anything.
-        if !metadata.is_file() || !is_ours(&metadata) || metadata.len() > MOST_ENTRY_BYTES {
+        if !metadata.is_file() || !is_ours(&metadata) || metadata.len() > MAX_ENTRY_BYTES {
             return None;
         }
         let mut text = Vec::with_capacity(usize::try_from(metadata.len()).ok()?);
-        (&file).take(MOST_ENTRY_BYTES).read_to_end(&mut text).ok()?;
+        (&file).take(MAX_ENTRY_BYTES).read_to_end(&mut text).ok()?;
         let line = text.iter().position(|byte| *byte == b'\n')?;
         let body = text.get(line + 1..)?;
         if text.get(..line)? != head(body)?.as_bytes() {
@@ -115,7 +115,7 @@ impl Cache {
         entry.write_all(b"\n").ok()?;
         entry.write_all(&body).ok()?;
         entry.place_in_cache().ok()?;
-        self.clear_out(MOST_ENTRIES, MOST_BYTES)
+        self.clear_out(MAX_ENTRY_COUNT, MAX_BYTES)
     }
 
     /// Removes the oldest entries, a quarter more than necessary so that it is rarely necessary.

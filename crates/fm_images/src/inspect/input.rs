@@ -13,7 +13,7 @@ use super::{InspectDocument, Kind};
 use crate::{Error, Result};
 
 /// Nothing larger is read as an image.
-pub(super) const MOST_BYTES: u64 = fm_formats::image::MAX_FLASH_BYTES;
+pub(super) const MAX_BYTES: u64 = fm_formats::image::MAX_FLASH_BYTES;
 /// Small enough to stay in a core's cache between reading and hashing.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Padding is told from a volume's free space only behind this: no volume of `virt` firmware reaches so far.
@@ -64,7 +64,7 @@ pub(super) fn too_large(path: &Path, len_bytes: u64) -> InspectDocument {
     let mut document = InspectDocument::new(path, "not-firmware", len_bytes);
     document.reason = Some(format!(
         "it is larger than flash can be ({} MiB)",
-        MOST_BYTES >> 20
+        MAX_BYTES >> 20
     ));
     document
 }
@@ -156,7 +156,7 @@ impl<K: Keep> Reading<K> {
     fn file(path: &Path) -> Result<Result<Self, InspectDocument>> {
         let mut file = open(path)?;
         let len = file.metadata().map_err(|source| read_error(path, source))?.len();
-        if len > MOST_BYTES {
+        if len > MAX_BYTES {
             return Ok(Err(too_large(path, len)));
         }
         let mut reading = Self::default();
@@ -172,7 +172,7 @@ impl<K: Keep> Reading<K> {
                 Err(source) => return Err(read_error(path, source)),
             };
             reading.push(&chunk[..read]);
-            if reading.len_bytes > MOST_BYTES {
+            if reading.len_bytes > MAX_BYTES {
                 return Err(read_error(
                     path,
                     std::io::Error::other("it grows while it is read"),

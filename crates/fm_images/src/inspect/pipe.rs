@@ -49,10 +49,10 @@ pub(super) fn flash(path: &Path) -> Result<Option<Result<Flash, InspectDocument>
     }
     let mut bytes = Vec::new();
     (&file)
-        .take(input::MOST_BYTES + 1)
+        .take(input::MAX_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
-    if bytes.len() as u64 > input::MOST_BYTES {
+    if bytes.len() as u64 > input::MAX_BYTES {
         return Ok(Some(Err(input::too_large(path, bytes.len() as u64))));
     }
     Ok(Some(Ok(Flash::from_bytes(&bytes, "raw"))))

@@ -14,7 +14,7 @@ use super::input::{self, Flash};
 use crate::{Error, Result};
 
 /// As much as flash can be; an image of that has little more around it.
-const MOST_BYTES: u64 = 96 << 20;
+const MAX_BYTES: u64 = 96 << 20;
 
 /// Exit statuses of `qemu-img check`: nothing wrong, and clusters that nothing refers to (QEMU
 /// `docs/tools/qemu-img.rst`).
@@ -43,9 +43,7 @@ pub fn unpack(file: &File, path: &Path) -> Result<File> {
         source,
     };
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if let Some(why) = unfit(&bytes) {
         return Err(Error::NotFirmware {
             path: path.to_owned(),
@@ -123,7 +121,7 @@ fn unfit(bytes: &[u8]) -> Option<&'static str> {
     else {
         return Some("its qcow2 header is cut short");
     };
-    if bytes.len() as u64 > MOST_BYTES || size > MOST_BYTES {
+    if bytes.len() as u64 > MAX_BYTES || size > MAX_BYTES {
         Some("it is a qcow2 image larger than flash can be")
     } else if backing != 0 {
         Some("it is a qcow2 image with a backing file, which flash never has and which is not opened")

@@ -21,7 +21,7 @@ const SECTOR_BYTES: u64 = 512;
 /// `VIRT_FLASH_SECTOR_SIZE` (QEMU `include/hw/loongarch/virt.h`).
 const LOONGARCH_SECTOR_BYTES: u64 = 0x4_0000;
 /// `max-fw-size` of the PC machines unless set (QEMU `hw/i386/pc.c`, `pc_machine_initfn`).
-const LIMIT_BYTES: u64 = 8 << 20;
+const MAX_BOTH_BYTES: u64 = 8 << 20;
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let to = pair.destination;
@@ -197,11 +197,11 @@ fn pc(to: &Facts, report: &mut Report) {
             (remedy(), Some(messages::flash_size_invalid(unit, seen_bytes)))
         });
     }
-    if total_bytes > LIMIT_BYTES
+    if total_bytes > MAX_BOTH_BYTES
         && let Some(size) = to.code.size_bytes.fact()
     {
         find(report, ("the size of both flash files", WHY), size, false, || {
-            (remedy(), Some(messages::flash_too_large(LIMIT_BYTES)))
+            (remedy(), Some(messages::flash_too_large(MAX_BOTH_BYTES)))
         });
     }
 }

@@ -29,7 +29,7 @@ const STEP: Duration = Duration::from_millis(5);
 /// having left. PEI reads tables of SEC as data; that one is replaced in DXE.
 const LEFT: u32 = 50;
 /// Looks before giving up.
-const LOOKS_MAX: u32 = 5000;
+const MAX_LOOK_COUNT: u32 = 5000;
 
 pub(super) fn observe(
     bench: &Bench,
@@ -46,7 +46,7 @@ pub(super) fn observe(
     let mut source = Guest::start(&from, &folder.join("a/guest"))?;
     let mut target = Guest::start(&to, &folder.join("b/guest"))?;
     let (mut in_flash, mut in_memory, mut looks) = (0, 0, 0);
-    while !from_start && in_memory < LEFT && looks < LOOKS_MAX {
+    while !from_start && in_memory < LEFT && looks < MAX_LOOK_COUNT {
         looks += 1;
         command(&mut source, "cont", None)?;
         thread::sleep(STEP);

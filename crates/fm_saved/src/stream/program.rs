@@ -25,7 +25,7 @@ pub fn for_magic(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// As much is kept of what a program says on standard error.
-const MOST_SAID_BYTES: u64 = 1 << 10;
+const MAX_SAID_BYTES: u64 = 1 << 10;
 
 /// A running decompressor; dropping it ends the program.
 pub(super) struct Decompressor {
@@ -74,7 +74,7 @@ impl Decompressor {
         let said = child.stderr.take().map(|mut stderr| {
             std::thread::spawn(move || {
                 let mut said = Vec::new();
-                let _ = (&mut stderr).take(MOST_SAID_BYTES).read_to_end(&mut said);
+                let _ = (&mut stderr).take(MAX_SAID_BYTES).read_to_end(&mut said);
                 // It must not wait for us to read the rest.
                 let _ = io::copy(&mut stderr, &mut io::sink());
                 String::from_utf8_lossy(&said).trim().to_owned()
