@@ -43,7 +43,7 @@ pub struct Request {
 }
 
 /// What all guests of a listing are compared with.
-struct Scene {
+struct PsContext {
     contents: Contents,
     names: Names,
     builds: Builds,
@@ -61,7 +61,7 @@ pub fn ps(request: &Request) -> crate::Result<Ps> {
     let to = request.to.as_deref();
     let destination = to.map(|path| Destination::open(path, request.to_qemu.as_deref(), store));
     let mut listing = fm_host::guests()?;
-    let scene = Scene {
+    let scene = PsContext {
         contents: Contents::default(),
         names: Names::open(store, &mut listing.remarks),
         builds: Builds::default(),
@@ -95,7 +95,7 @@ pub fn ps(request: &Request) -> crate::Result<Ps> {
     })
 }
 
-impl Scene {
+impl PsContext {
     /// One guest, with a remark for whatever could not be seen.
     fn look(&self, guest: &Guest) -> PsGuest {
         let mut remarks = guest.command().remarks.clone();

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use fm_formats::Guid;
 use fm_formats::image::Layout;
 use fm_formats::varstore::{
-    Checks, DamageKind, EmitError, Format, Ftw, Geometry, Name, State, Time, Truth, VarStore, Variable,
+    ActiveCopy, Checks, DamageKind, EmitError, Format, Ftw, Geometry, Name, State, Time, VarStore, Variable,
     Writer,
 };
 use proptest::prelude::*;
@@ -177,7 +177,7 @@ fn after_an_interrupted_reclaim_the_spare_is_the_truth() {
         // The main store is torn in the middle of the copy back.
         bytes[0x48..0x200].fill(0xff);
         let view = VarStore::parse(&bytes).unwrap();
-        assert_eq!(view.truth(), Truth::Spare, "{layout}");
+        assert_eq!(view.active_copy(), ActiveCopy::Spare, "{layout}");
         assert!(matches!(view.ftw(), Ftw::Pending(_)));
         assert_eq!(view.to_variables(), spare);
         assert!(view.damage_found().is_empty());
@@ -196,7 +196,7 @@ fn a_finished_or_never_started_reclaim_leaves_the_truth_in_main() {
     ] {
         let bytes = interrupted_reclaim(Layout::X86Size4M, &main, &spare, queue, record);
         let view = VarStore::parse(&bytes).unwrap();
-        assert_eq!((view.truth(), view.ftw()), (Truth::Main, expected));
+        assert_eq!((view.active_copy(), view.ftw()), (ActiveCopy::Main, expected));
         assert_eq!(view.to_variables(), main);
     }
 }

@@ -7,7 +7,7 @@
 
 use fm_formats::Guid;
 use fm_formats::image::Layout;
-use fm_formats::varstore::{DamageKind, Interrupted, State, Truth, VarStore, Variable, Writer};
+use fm_formats::varstore::{ActiveCopy, DamageKind, Interrupted, State, VarStore, Variable, Writer};
 
 const GLOBAL: Guid = Guid::literal("8be4df61-93ca-11d2-aa0d-00e098032b8c");
 /// Where the second variable's header lies: each takes 60 bytes, 4 of name and 8 of data.
@@ -39,7 +39,7 @@ fn a_name_without_its_terminator_is_read_and_what_follows_too() {
     bytes[SECOND + 40] = 10;
     assert_eq!(kinds(&bytes), [DamageKind::NameUnterminated]);
     assert_eq!(found(&bytes), ["A", "B", "C"]);
-    assert!(VarStore::parse(&bytes).unwrap().losing_damage().is_none());
+    assert!(VarStore::parse(&bytes).unwrap().first_lossy_damage().is_none());
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn an_empty_name_and_a_name_of_odd_size_are_not_carried_and_end_nothing() {
     ] {
         assert_eq!(kinds(&bytes), [kind]);
         assert_eq!(found(&bytes), ["A", "C"]);
-        assert!(VarStore::parse(&bytes).unwrap().losing_damage().is_some());
+        assert!(VarStore::parse(&bytes).unwrap().first_lossy_damage().is_some());
     }
 }
 
@@ -160,9 +160,12 @@ fn how_far_an_interrupted_reclaim_had_come_shows_in_the_main_area() {
         let bytes = interrupted(&main);
         let store = VarStore::parse(&bytes).unwrap();
         assert_eq!(store.interrupted(), Some(how_far));
-        assert_eq!((store.truth(), store.variables().count()), (Truth::Spare, 1));
+        assert_eq!(
+            (store.active_copy(), store.variables().count()),
+            (ActiveCopy::Spare, 1)
+        );
         let main = VarStore::parse_main(&bytes, bytes.len() as u64).unwrap();
-        assert_eq!((main.truth(), main.interrupted()), (Truth::Main, None));
+        assert_eq!((main.active_copy(), main.interrupted()), (ActiveCopy::Main, None));
         assert_eq!(main.found_by_firmware().count(), alone, "{how_far:?}");
     }
     let sound = store();

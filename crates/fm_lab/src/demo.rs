@@ -29,7 +29,7 @@ pub struct Request {
 /// What the demo tells while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Told {
+pub enum DemoEvent {
     /// A new step begins.
     Step {
         /// From 1.
@@ -69,7 +69,7 @@ pub struct Measurement {
 ///
 /// # Errors
 /// If anything at all does not work as promised.
-pub fn run(request: &Request, tell: &mut dyn FnMut(&Told)) -> crate::Result<Demo> {
+pub fn run(request: &Request, tell: &mut dyn FnMut(&DemoEvent)) -> crate::Result<Demo> {
     let folder = tempfile::Builder::new().prefix("flashmoor-demo-").tempdir();
     let folder = folder.map_err(|source| crate::Error::File {
         action: "create",

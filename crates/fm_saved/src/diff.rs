@@ -19,13 +19,13 @@ pub struct SavedDiff {
     /// Whether everything could be compared and nothing of it differs.
     pub same: bool,
     /// Whether each stream is whole.
-    pub complete: Side<bool>,
+    pub complete: Endpoint<bool>,
     /// What could not be compared, because it is not whole or not there in one of them.
     pub unknown: Vec<String>,
     /// The machine types, if they differ.
-    pub machine: Option<Side<Option<String>>>,
+    pub machine: Option<Endpoint<Option<String>>>,
     /// Page sizes, if they differ.
-    pub page_size_bytes: Option<Side<u64>>,
+    pub page_size_bytes: Option<Endpoint<u64>>,
     /// Blocks that only one has, or that differ in length or, for flash and ROM, in content.
     pub blocks: Vec<BlockDiff>,
     /// Variables that only one has, or whose content, attributes or time differ: `NAME-GUID`.
@@ -36,7 +36,7 @@ pub struct SavedDiff {
 
 /// One value on each side.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Side<T> {
+pub struct Endpoint<T> {
     /// In the first file.
     pub a: T,
     /// In the second file.
@@ -49,9 +49,9 @@ pub struct BlockDiff {
     /// Its name.
     pub name: String,
     /// Its length; null where it is not.
-    pub size_bytes: Side<Option<u64>>,
+    pub size_bytes: Endpoint<Option<u64>>,
     /// Its digest, for flash and ROM.
-    pub sha256: Side<Option<String>>,
+    pub sha256: Endpoint<Option<String>>,
 }
 
 /// A variable that is not the same.
@@ -71,7 +71,7 @@ pub struct DeviceDiff {
     /// Which of several.
     pub instance: u32,
     /// Version of its state; null where it is not.
-    pub version: Side<Option<u32>>,
+    pub version: Endpoint<Option<u32>>,
 }
 
 /// Compares two saved states.
@@ -82,7 +82,7 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
     let (a, b) = (stream::gather(a)?, stream::gather(b)?);
     let (left, right) = (Streamed::new(&a).stream, Streamed::new(&b).stream);
     let mut unknown = Vec::new();
-    let differing = |a: Option<String>, b: Option<String>| (a != b).then_some(Side { a, b });
+    let differing = |a: Option<String>, b: Option<String>| (a != b).then_some(Endpoint { a, b });
     let table = |blocks: Vec<StreamBlock>| {
         let blocks = blocks.into_iter();
         blocks.map(|block| (block.name, (block.size_bytes, block.sha256)))
@@ -120,7 +120,7 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
     .map(|((name, instance), a, b)| DeviceDiff {
         name,
         instance,
-        version: Side { a, b },
+        version: Endpoint { a, b },
     })
     .filter(|_| !unknown.iter().any(|part| part == "device versions"))
     .collect();
@@ -148,13 +148,13 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
     let mut diff = SavedDiff {
         schema: "flashmoor/saved-diff/1".into(),
         same: false,
-        complete: Side {
+        complete: Endpoint {
             a: a.stopped.is_none(),
             b: b.stopped.is_none(),
         },
         unknown,
         machine: differing(left.machine, right.machine),
-        page_size_bytes: (left.page_size_bytes != right.page_size_bytes).then_some(Side {
+        page_size_bytes: (left.page_size_bytes != right.page_size_bytes).then_some(Endpoint {
             a: left.page_size_bytes,
             b: right.page_size_bytes,
         }),
@@ -177,8 +177,8 @@ impl BlockDiff {
         let (size_b, sha256_b) = b.unzip();
         Self {
             name,
-            size_bytes: Side { a: size_a, b: size_b },
-            sha256: Side {
+            size_bytes: Endpoint { a: size_a, b: size_b },
+            sha256: Endpoint {
                 a: sha256_a.flatten(),
                 b: sha256_b.flatten(),
             },

@@ -13,7 +13,7 @@ pub mod stream;
 mod vars;
 
 pub use adopt::{AdoptRequest, SavedAdoption, adopt};
-pub use diff::{BlockDiff, Changed, DeviceDiff, SavedDiff, Side, diff};
+pub use diff::{BlockDiff, Changed, DeviceDiff, Endpoint, SavedDiff, diff};
 pub use error::Error;
 /// What this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

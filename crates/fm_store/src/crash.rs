@@ -6,7 +6,7 @@ use std::time::Duration;
 use fm_files::fault::{Fault, trace, with};
 use fm_formats::Sha256;
 
-use crate::{Collect, Error, Import, NewLanding, Result, Store, Use};
+use crate::{Collect, Error, GcRoot, Import, NewLanding, Result, Store};
 
 const CODE: &[u8] = &[7; 5000];
 
@@ -117,7 +117,7 @@ fn every_step(fault: Fault) {
 
 /// What died half-way is cleared away without the help of the operation that it belonged to.
 fn keep_and_collect(store: &Store, context: &str) {
-    let keep = Use {
+    let keep = GcRoot {
         by: "test".into(),
         build: Some(Sha256::of(CODE)),
         path: None,

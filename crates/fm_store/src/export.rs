@@ -28,7 +28,7 @@ impl Store {
     pub fn export_layout(&self, id: &Sha256, to: &Path, tag: Option<&str>) -> Result<String> {
         let (layout, stored) = self.stored(id)?;
         let root = folder(to)?;
-        let _lock = Lock::take_target(&root, self.patience)?;
+        let _lock = Lock::take_target(&root, self.lock_timeout)?;
         // What an export that was killed left: nobody else is at it now.
         for entry in root.entries()? {
             if entry.is_folder && is_scratch(&entry.name) {

@@ -18,7 +18,7 @@ use crate::{BUILDS, LANDINGS, Result, Store, Writer};
 #[derive(Debug, Clone)]
 pub struct Collect<'a> {
     /// What running guests, saved guests and configurations refer to.
-    pub uses: &'a [Use],
+    pub uses: &'a [GcRoot],
     /// Say what would be removed, and remove nothing.
     pub dry_run: bool,
     /// A placeholder that no use names is kept for this long: its guest may still be on its way.
@@ -27,7 +27,7 @@ pub struct Collect<'a> {
 
 /// Something outside the store that needs a build or a landing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Use {
+pub struct GcRoot {
     /// Who, in words: `guest web1 (pid 4711)`.
     pub by: String,
     /// The build whose bytes it runs.
@@ -151,7 +151,7 @@ impl Store {
 struct Reasons(BTreeMap<Sha256, Vec<String>>);
 
 impl Reasons {
-    fn gather(layout: &Layout, uses: &[Use], landings: &[Landing]) -> Result<Self> {
+    fn gather(layout: &Layout, uses: &[GcRoot], landings: &[Landing]) -> Result<Self> {
         let mut reasons: BTreeMap<Sha256, Vec<String>> = BTreeMap::new();
         for entry in uses {
             let named = entry.path.as_deref().and_then(|path| named(layout, path));

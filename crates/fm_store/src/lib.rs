@@ -37,7 +37,7 @@ use std::time::Duration;
 
 pub use build::{Build, Part};
 pub use error::Error;
-pub use gc::{Collect, Collected, Kept, Removed, Use};
+pub use gc::{Collect, Collected, GcRoot, Kept, Removed};
 pub use import::{Import, Imported};
 pub use landing::{Landing, NewLanding};
 pub use verify::{Finding, Severity, Verification};
@@ -67,7 +67,7 @@ pub const GUARD_MEMORY: &str = "guard.json";
 #[derive(Debug, Clone)]
 pub struct Store {
     path: PathBuf,
-    patience: Duration,
+    lock_timeout: Duration,
 }
 
 /// The store while this process may change it.
@@ -85,7 +85,7 @@ impl Store {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let store = Self {
             path: path.into(),
-            patience: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(10),
         };
         store.reader()?;
         Ok(store)
@@ -93,8 +93,8 @@ impl Store {
 
     /// The same store, waiting at most `patience` for other writers instead of ten seconds.
     #[must_use]
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+    pub fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
+        self.lock_timeout = lock_timeout;
         self
     }
 
@@ -143,7 +143,7 @@ impl Store {
             Some(root) => root,
             None => self.make()?,
         };
-        let lock = Lock::take(&root, self.patience)?;
+        let lock = Lock::take(&root, self.lock_timeout)?;
         let tmp = root.sub_or_create(TMP)?;
         for entry in tmp.entries()? {
             tmp.remove_all(&entry)?;

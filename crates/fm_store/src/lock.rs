@@ -18,25 +18,25 @@ pub(crate) struct Lock(File);
 
 impl Lock {
     /// Takes the lock, waiting at most `patience`.
-    pub(crate) fn take(root: &Folder, patience: Duration) -> Result<Self> {
-        Self::wait(root.lock_file(NAME)?, root, patience)
+    pub(crate) fn take(root: &Folder, lock_timeout: Duration) -> Result<Self> {
+        Self::wait(root.lock_file(NAME)?, root, lock_timeout)
     }
 
     /// Takes the lock of a layout that builds are exported into: a store's own, or the folder itself, so that nothing
     /// is left in somebody else's layout.
-    pub(crate) fn take_target(root: &Folder, patience: Duration) -> Result<Self> {
+    pub(crate) fn take_target(root: &Folder, lock_timeout: Duration) -> Result<Self> {
         if root.stat(NAME)?.is_some() {
-            return Self::take(root, patience);
+            return Self::take(root, lock_timeout);
         }
-        Self::wait(root.as_file()?, root, patience)
+        Self::wait(root.as_file()?, root, lock_timeout)
     }
 
-    fn wait(mut file: File, root: &Folder, patience: Duration) -> Result<Self> {
+    fn wait(mut file: File, root: &Folder, lock_timeout: Duration) -> Result<Self> {
         let start = Instant::now();
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => break,
-                Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < patience => {
+                Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < lock_timeout => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {
@@ -45,7 +45,7 @@ impl Lock {
                     return Err(Error::Busy {
                         path: root.path().to_owned(),
                         pid: pid.trim().parse().ok(),
-                        waited_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX),
+                        waited_ms: u64::try_from(lock_timeout.as_millis()).unwrap_or(u64::MAX),
                     });
                 }
                 Err(errno) => {

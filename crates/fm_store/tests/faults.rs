@@ -35,7 +35,7 @@ fn a_child_writes_to_the_store_it_is_given() {
     let number = |name| std::env::var(name).unwrap().parse::<u64>().unwrap();
     let store = Store::open(PathBuf::from(dir))
         .unwrap()
-        .with_patience(Duration::from_secs(100));
+        .with_lock_timeout(Duration::from_secs(100));
     for seed in number(SEED)..number(SEED) + number(COUNT) {
         let code = code(seed);
         let name = format!("guest{seed}");

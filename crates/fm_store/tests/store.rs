@@ -347,7 +347,7 @@ fn a_damaged_blob_and_a_lost_link_are_healed_by_importing_again() {
 #[test]
 fn a_writer_waits_for_another_no_longer_than_it_may_and_says_for_whom() {
     let dir = tempfile::tempdir().unwrap();
-    let store = store(dir.path()).with_patience(Duration::from_millis(30));
+    let store = store(dir.path()).with_lock_timeout(Duration::from_millis(30));
     import(&store, &code(9));
     let lock = fs::File::open(store.path().join("lock")).unwrap();
     lock.lock().unwrap();

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fm_formats::Sha256;
-use fm_store::{Collect, Collected, Error, Import, NewLanding, Removed, Severity, Store, Use};
+use fm_store::{Collect, Collected, Error, GcRoot, Import, NewLanding, Removed, Severity, Store};
 
 fn code(seed: u8) -> Vec<u8> {
     (0..50_000_u32)
@@ -43,7 +43,7 @@ fn overwrite(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-fn collect(store: &Store, uses: &[Use], dry_run: bool) -> Collected {
+fn collect(store: &Store, uses: &[GcRoot], dry_run: bool) -> Collected {
     store
         .collect(&Collect {
             uses,
@@ -234,17 +234,17 @@ fn gc_removes_only_what_no_guest_landing_or_pin_refers_to_and_says_who_does() {
     let (running, named, landed, loose) = (add(&store, 2), add(&store, 3), add(&store, 4), add(&store, 5));
     land(&store, &code(4));
     let uses = [
-        Use {
+        GcRoot {
             by: "guest a".into(),
             build: Some(running),
             path: None,
         },
-        Use {
+        GcRoot {
             by: "guest b".into(),
             build: None,
             path: Some(store.build(&named).unwrap().unwrap().code.path),
         },
-        Use {
+        GcRoot {
             by: "guest c".into(),
             build: None,
             path: Some("/usr/share/OVMF/OVMF_CODE_4M.fd".into()),
@@ -296,7 +296,7 @@ fn gc_removes_a_placeholder_only_when_it_is_old_and_no_guest_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = filled(dir.path());
     let landing = land(&store, &code(2));
-    let old = |uses: &[Use]| {
+    let old = |uses: &[GcRoot]| {
         store
             .collect(&Collect {
                 uses,
@@ -311,7 +311,7 @@ fn gc_removes_a_placeholder_only_when_it_is_old_and_no_guest_names_it() {
     };
     assert!(!collect(&store, &[], false).removed.contains(&gone));
     assert!(
-        !old(&[Use {
+        !old(&[GcRoot {
             by: "incoming".into(),
             build: None,
             path: Some(landing.path.clone())

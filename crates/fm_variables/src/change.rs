@@ -14,7 +14,7 @@ use crate::{Error, certdb, describe};
 
 /// The store that is changed.
 #[derive(Debug, Clone)]
-pub struct Write {
+pub struct StoreTarget {
     /// The file.
     pub path: PathBuf,
     /// Change it although a program has it open for writing.
@@ -25,7 +25,7 @@ pub struct Write {
 #[derive(Debug, Clone)]
 pub struct SetRequest {
     /// Where.
-    pub write: Write,
+    pub write: StoreTarget,
     /// Which variable; the namespace may be left out for one that is there or well known.
     pub which: Selection,
     /// The bits; left out, those of the variable that is there, of the well-known one, or nv,bs,rt.
@@ -118,7 +118,7 @@ fn check_one(edit: &Edit, variable: &Variable) -> Result<(), Error> {
 #[derive(Debug, Clone)]
 pub struct DeleteRequest {
     /// Where.
-    pub write: Write,
+    pub write: StoreTarget,
     /// Which variable.
     pub which: Selection,
 }
@@ -146,7 +146,7 @@ pub fn delete(request: &DeleteRequest) -> Result<VarsChange, Error> {
 #[derive(Debug, Clone)]
 pub struct ImportRequest {
     /// Where to.
-    pub write: Write,
+    pub write: StoreTarget,
     /// Where from: JSON, another store, or a running guest.
     pub from: PathBuf,
     /// Drop what the source does not have.

@@ -16,7 +16,7 @@ use crate::{Error, certdb, limits, replace};
 
 /// What to convert into.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Into {
+pub enum ConvertTarget {
     /// A layout by name.
     Layout(Layout),
     /// The layout, file size and file format of a VARS template; of a combined image its firmware too.
@@ -42,7 +42,7 @@ pub struct ConvertRequest {
     /// The variables' source: flash image, qcow2, JSON or running guest.
     pub input: PathBuf,
     /// What is made.
-    pub into: Into,
+    pub into: ConvertTarget,
     /// How the flash image lies in its file; left out, as the template does, or else as the input does.
     pub format: Option<FileFormat>,
     /// Where it is written; may be the input itself with `replace`.
@@ -202,7 +202,7 @@ struct Shape {
     qcow2: Option<Option<Qcow2>>,
 }
 
-impl Into {
+impl ConvertTarget {
     /// The flash image to make; nothing for JSON.
     fn shape(&self, cache: Option<&Cache>, report: &mut Report) -> Result<Option<Shape>, Error> {
         let bare = |layout: Layout| Shape {
@@ -303,7 +303,7 @@ pub struct ExportRequest {
 pub fn export(request: &ExportRequest) -> Result<VarsChange, Error> {
     convert(&ConvertRequest {
         input: request.input.clone(),
-        into: Into::Json,
+        into: ConvertTarget::Json,
         format: None,
         output: request.output.clone(),
         replace: request.replace,

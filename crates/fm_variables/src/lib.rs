@@ -27,8 +27,8 @@ mod trust;
 /// What this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-pub use change::{DeleteRequest, ImportRequest, SetRequest, Write, delete, import, set};
-pub use convert::{ConvertRequest, ExportRequest, FileFormat, Into, convert, export};
+pub use change::{DeleteRequest, ImportRequest, SetRequest, StoreTarget, delete, import, set};
+pub use convert::{ConvertRequest, ConvertTarget, ExportRequest, FileFormat, convert, export};
 pub use document::{
     DamageFound, Timestamp, VariableChange, VariableDocument, VarsChange, VarsDiff, VarsList, attribute_names,
 };

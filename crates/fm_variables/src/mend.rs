@@ -5,9 +5,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use fm_files::{Place, Replace, backup, copy_sparse};
-use fm_formats::varstore::{Checks, Format, Ftw, State, Truth, VarStore};
+use fm_formats::varstore::{ActiveCopy, Checks, Format, Ftw, State, VarStore};
 
-use crate::change::Write;
+use crate::change::StoreTarget;
 use crate::document::VarsChange;
 use crate::report::Report;
 use crate::save::Edit;
@@ -19,14 +19,14 @@ use crate::{Error, replace};
 ///
 /// # Errors
 /// If there is nothing of a store left, or what is left cannot be written.
-pub fn repair(write: &Write, apply: bool) -> Result<VarsChange, Error> {
+pub fn repair(write: &StoreTarget, apply: bool) -> Result<VarsChange, Error> {
     let edit = Edit::open(&write.path, write.even_if_in_use || !apply)?;
     let mut report = Report::default();
     if let Some(view) = edit.source.view()? {
         for damage in view.damage_found() {
             report.steps.push(damage.to_string());
         }
-        if view.truth() == Truth::Spare {
+        if view.active_copy() == ActiveCopy::Spare {
             report.steps.push(
                 "an interrupted reclaim left the valid store in the spare: it is put in its place".into(),
             );
@@ -81,7 +81,7 @@ pub fn repair(write: &Write, apply: bool) -> Result<VarsChange, Error> {
 ///
 /// # Errors
 /// If the store is damaged or cannot be written.
-pub fn compact(write: &Write, apply: bool) -> Result<VarsChange, Error> {
+pub fn compact(write: &StoreTarget, apply: bool) -> Result<VarsChange, Error> {
     let edit = Edit::open(&write.path, write.even_if_in_use || !apply)?;
     edit.source.refuse_damage()?;
     let mut report = Report::default();
@@ -97,7 +97,7 @@ pub fn compact(write: &Write, apply: bool) -> Result<VarsChange, Error> {
             view.free_bytes(),
             view.free_bytes().saturating_add(view.reclaimable_bytes())
         ));
-        if gone == 0 && view.truth() == Truth::Main {
+        if gone == 0 && view.active_copy() == ActiveCopy::Main {
             return plan(&edit, report);
         }
     }
@@ -126,7 +126,7 @@ fn plan(edit: &Edit, report: Report) -> Result<VarsChange, Error> {
 #[derive(Debug, Clone)]
 pub struct RestoreRequest {
     /// The file.
-    pub write: Write,
+    pub write: StoreTarget,
     /// The backup; left out, the newest that was kept of the file.
     pub backup: Option<PathBuf>,
 }
@@ -151,7 +151,7 @@ pub fn restore(request: &RestoreRequest) -> Result<VarsChange, Error> {
     let variables = source.variables()?;
     let mut report = Report::default();
     report.steps.push(format!("restored from {}", backup.display()));
-    if let Some(damage) = source.view()?.and_then(|view| view.losing_damage().copied()) {
+    if let Some(damage) = source.view()?.and_then(|view| view.first_lossy_damage().copied()) {
         report.notes.push(format!("the backup is damaged: {damage}"));
     }
     if !is_ours {

@@ -97,7 +97,7 @@ fn list_source(source: &Source, all: bool) -> Result<VarsList, Error> {
         used_bytes: Some(view.used_bytes()),
         free_bytes: Some(view.free_bytes()),
         reclaimable_bytes: Some(view.reclaimable_bytes()),
-        truth: Some(view.truth().name()),
+        truth: Some(view.active_copy().name()),
         interrupted: view.interrupted().map(Interrupted::name),
         firmware_finds: source.firmware_finds()?,
         event_log: Some(view.event_log().is_some_and(is_written)),

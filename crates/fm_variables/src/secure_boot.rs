@@ -12,7 +12,7 @@ use virtfw_libefi::sb::{certs, dbx};
 
 use crate::Error;
 use crate::certificate::Certificate;
-use crate::change::{Write, open};
+use crate::change::{StoreTarget, open};
 use crate::describe::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY};
 use crate::document::VarsChange;
 use crate::report::Report;
@@ -71,7 +71,7 @@ pub struct Enrolment {
 ///
 /// # Errors
 /// If nothing was named, a file is no key material, or the store has no room; then nothing is changed.
-pub fn enroll(write: &Write, enrolment: &Enrolment) -> Result<VarsChange, Error> {
+pub fn enroll(write: &StoreTarget, enrolment: &Enrolment) -> Result<VarsChange, Error> {
     let mut edit = open(&write.path, write.even_if_in_use)?;
     let layout = edit.source.layout()?;
     let mut wanted: [KeyMaterial; 4] = Default::default();
@@ -184,7 +184,7 @@ fn switch_on(variables: &mut Vec<Variable>, enrolment: &Enrolment, report: &mut 
 ///
 /// # Errors
 /// If the store cannot be changed.
-pub fn unenroll(write: &Write, all: bool) -> Result<VarsChange, Error> {
+pub fn unenroll(write: &StoreTarget, all: bool) -> Result<VarsChange, Error> {
     let mut edit = open(&write.path, write.even_if_in_use)?;
     let mut report = Report::default();
     let keys = [(GLOBAL, "PK"), (SECURE_BOOT_ENABLE, "SecureBootEnable")];

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use fm_formats::image::Layout;
-use fm_formats::varstore::{State, Truth, VarStore, Variable};
+use fm_formats::varstore::{ActiveCopy, State, VarStore, Variable};
 use fm_host::Guest;
 use rustix::fs::{Mode, OFlags};
 
@@ -163,9 +163,9 @@ impl Source {
             return Ok(None);
         };
         let all = view.variables().count();
-        let found = match view.truth() {
-            Truth::Main => view.found_by_firmware().count(),
-            Truth::Spare => {
+        let found = match view.active_copy() {
+            ActiveCopy::Main => view.found_by_firmware().count(),
+            ActiveCopy::Spare => {
                 VarStore::parse_main(prefix, *len_bytes).map_or(0, |main| main.found_by_firmware().count())
             }
         };
@@ -238,7 +238,7 @@ impl Source {
 
     /// Refuses a store whose damage would be made permanent: what it lost would be missing for good.
     pub(super) fn refuse_damage(&self) -> Result<(), Error> {
-        match self.view()?.and_then(|view| view.losing_damage().copied()) {
+        match self.view()?.and_then(|view| view.first_lossy_damage().copied()) {
             Some(damage) => Err(Error::Damaged {
                 path: self.path.clone(),
                 damage: damage.to_string(),

@@ -6,7 +6,7 @@ use fm_formats::image::Layout;
 use fm_images::inspect::{Request, inspect};
 use fm_lab::{Arch, Guest, Machine};
 use fm_variables as vars;
-use fm_variables::{ConvertRequest, Enrolment, Into, VarsList, Write};
+use fm_variables::{ConvertRequest, ConvertTarget, Enrolment, StoreTarget, VarsList};
 
 use crate::speaker::{OWN, Said, SaidVariable, Speaker};
 
@@ -112,7 +112,7 @@ pub fn store_with_keys(layout: Layout, folder: &Path) -> PathBuf {
     if native {
         std::fs::write(&path, fm_fixtures::bytes(fixture)).expect("a copy of the store");
     } else {
-        convert(&fm_fixtures::path(fixture), Into::Layout(layout), &path);
+        convert(&fm_fixtures::path(fixture), ConvertTarget::Layout(layout), &path);
     }
     path
 }
@@ -121,7 +121,7 @@ pub fn store_with_keys(layout: Layout, folder: &Path) -> PathBuf {
 ///
 /// # Panics
 /// If it is refused.
-pub fn convert(input: &Path, into: Into, output: &Path) {
+pub fn convert(input: &Path, into: ConvertTarget, output: &Path) {
     vars::convert(&ConvertRequest {
         input: input.to_owned(),
         into,
@@ -166,7 +166,7 @@ pub fn lives_on(from: Layout, build: &Build, folder: &Path) {
     let (input, output) = (store_with_keys(from, folder), folder.join("converted.fd"));
     let about = format!("{from} on {}", build.code);
     vars::enroll(
-        &Write {
+        &StoreTarget {
             path: input.clone(),
             even_if_in_use: false,
         },
@@ -176,7 +176,11 @@ pub fn lives_on(from: Layout, build: &Build, folder: &Path) {
         },
     )
     .unwrap_or_else(|error| panic!("{about}: {error}"));
-    convert(&input, Into::ForCode(fm_fixtures::path(&build.code)), &output);
+    convert(
+        &input,
+        ConvertTarget::ForCode(fm_fixtures::path(&build.code)),
+        &output,
+    );
     let before = vars::list(&input, false).expect("a list");
     for start in 1..=2 {
         let mut guest = build.start(&output, &speaker, &folder.join(format!("run-{start}")));
@@ -228,7 +232,11 @@ pub fn lives_on(from: Layout, build: &Build, folder: &Path) {
 fn lives_on_by_its_shell(from: Layout, build: &Build, folder: &Path) {
     let (input, output) = (store_with_keys(from, folder), folder.join("converted.fd"));
     let about = format!("{from} on {}", build.code);
-    convert(&input, Into::ForCode(fm_fixtures::path(&build.code)), &output);
+    convert(
+        &input,
+        ConvertTarget::ForCode(fm_fixtures::path(&build.code)),
+        &output,
+    );
     let before = vars::list(&input, false).expect("a list");
     let guid = OWN.to_string();
     for start in 1..=2 {

@@ -8,13 +8,13 @@ use fm_e2e::speaker::{Said, Speaker};
 use fm_formats::image::Layout;
 use fm_lab::{Arch, Guest, Machine};
 use fm_variables as vars;
-use fm_variables::{ConvertRequest, Into, Selection, SetRequest, Write};
+use fm_variables::{ConvertRequest, ConvertTarget, Selection, SetRequest, StoreTarget};
 
 const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
-fn write(path: &Path) -> Write {
-    Write {
+fn write(path: &Path) -> StoreTarget {
+    StoreTarget {
         path: path.to_owned(),
         even_if_in_use: false,
     }
@@ -42,7 +42,7 @@ fn copy(fixture: &str, dir: &Path) -> PathBuf {
 fn convert(input: &Path, code: &str, output: &Path) {
     vars::convert(&ConvertRequest {
         input: input.to_owned(),
-        into: Into::ForCode(fm_fixtures::path(code)),
+        into: ConvertTarget::ForCode(fm_fixtures::path(code)),
         format: None,
         output: output.to_owned(),
         replace: false,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fm_e2e::conversion::{Build, convert, in_guests_words};
 use fm_e2e::speaker::{OWN, Said, Speaker};
 use fm_variables as vars;
-use fm_variables::{Into, Selection, SetRequest, Write};
+use fm_variables::{ConvertTarget, Selection, SetRequest, StoreTarget};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How often a writing guest is looked at.
@@ -18,7 +18,7 @@ const MOST_MOMENTS: u64 = 1200;
 
 fn set(path: &Path, name: &str, data: Vec<u8>) {
     vars::set(SetRequest {
-        write: Write {
+        write: StoreTarget {
             path: path.to_owned(),
             even_if_in_use: false,
         },
@@ -109,10 +109,10 @@ fn every_moment_is_sound(code: &str, template: &str) {
     for (at, (kind, (was, bytes))) in kept.into_iter().enumerate() {
         let (torn, mended) = (dir.join("torn.fd"), dir.join(format!("mended-{at}.fd")));
         std::fs::write(&torn, bytes).unwrap();
-        convert(&torn, Into::ForCode(fm_fixtures::path(code)), &mended);
+        convert(&torn, ConvertTarget::ForCode(fm_fixtures::path(code)), &mended);
         // Without the wish to write, the guest only speaks.
         vars::delete(&vars::DeleteRequest {
-            write: Write {
+            write: StoreTarget {
                 path: mended.clone(),
                 even_if_in_use: false,
             },
@@ -156,7 +156,7 @@ fn a_store_that_is_nearly_full_after_conversion_serves_its_firmware() {
     std::fs::write(&large, fm_fixtures::bytes("bookworm/OVMF_VARS_4M.ms.fd")).unwrap();
     // With keys, Secure Boot is on, and the speaker has to be let in.
     vars::enroll(
-        &Write {
+        &StoreTarget {
             path: large.clone(),
             even_if_in_use: false,
         },
@@ -176,7 +176,11 @@ fn a_store_that_is_nearly_full_after_conversion_serves_its_firmware() {
         set(&large, &format!("Fill{at}"), vec![at as u8; len as usize - 100]);
         left = 57272 - vars::list(&large, false).unwrap().used_bytes.unwrap();
     }
-    convert(&large, Into::ForCode(fm_fixtures::path(&build.code)), &small);
+    convert(
+        &large,
+        ConvertTarget::ForCode(fm_fixtures::path(&build.code)),
+        &small,
+    );
     let before = vars::list(&small, false).unwrap();
     assert!(before.free_bytes.unwrap() < 4400, "{:?}", before.free_bytes);
     let mut guest = build.start(&small, &speaker, &dir.join("run"));

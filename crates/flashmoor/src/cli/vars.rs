@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use fm_remedy::Remedy;
 
 use crate::Error;
-use fm_variables::{Selection, Write};
+use fm_variables::{Selection, StoreTarget};
 
 use super::{Context, Result, Status};
 use changed::changed;
@@ -81,8 +81,8 @@ struct Store {
 }
 
 impl Store {
-    fn write(&self) -> Write {
-        Write {
+    fn write(&self) -> StoreTarget {
+        StoreTarget {
             path: self.file.clone(),
             even_if_in_use: self.even_if_in_use,
         }

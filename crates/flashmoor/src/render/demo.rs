@@ -1,17 +1,19 @@
 //! The demo as people watch it, and its closing table.
 
 use comfy_table::{Table, presets};
-use fm_lab::demo::{Demo, Told};
+use fm_lab::demo::{Demo, DemoEvent};
 
 use super::{GOOD, Output, STRONG};
 
 /// One thing that the demo tells, as it happens.
-pub(crate) fn told(output: Output, told: &Told) {
+pub(crate) fn told(output: Output, told: &DemoEvent) {
     match told {
-        Told::Step { number, title } => output.remark(format_args!("\n{STRONG}{number}. {title}{STRONG:#}")),
-        Told::Command(text) => output.remark(format_args!("   $ {text}")),
-        Told::Line(text) => output.remark(format_args!("     {text}")),
-        Told::Held(text) => output.remark(format_args!("   {GOOD}✓{GOOD:#} {text}")),
+        DemoEvent::Step { number, title } => {
+            output.remark(format_args!("\n{STRONG}{number}. {title}{STRONG:#}"))
+        }
+        DemoEvent::Command(text) => output.remark(format_args!("   $ {text}")),
+        DemoEvent::Line(text) => output.remark(format_args!("     {text}")),
+        DemoEvent::Held(text) => output.remark(format_args!("   {GOOD}✓{GOOD:#} {text}")),
         _ => {}
     }
 }

@@ -1,6 +1,6 @@
 //! What the `saved` verbs found and did, as text.
 
-use fm_saved::{Extracted, RestorePlan, SavedAdoption, SavedDiff, SavedVars, Side};
+use fm_saved::{Endpoint, Extracted, RestorePlan, SavedAdoption, SavedDiff, SavedVars};
 
 use fm_saved::stream::Streamed;
 
@@ -72,11 +72,11 @@ pub(crate) fn diff(output: &Output, diff: &SavedDiff) {
         }
     }
     let absent = || "-".to_owned();
-    if let Some(Side { a, b }) = &diff.machine {
+    if let Some(Endpoint { a, b }) = &diff.machine {
         let text = |machine: &Option<String>| machine.clone().unwrap_or_else(absent);
         output.line(format_args!("machine  {} -> {}", text(a), text(b)));
     }
-    if let Some(Side { a, b }) = &diff.page_size_bytes {
+    if let Some(Endpoint { a, b }) = &diff.page_size_bytes {
         output.line(format_args!("page size  {a} -> {b}"));
     }
     for block in &diff.blocks {

@@ -39,7 +39,7 @@ impl Format {
 
 /// Where the valid store lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Truth {
+pub enum ActiveCopy {
     /// In its own place.
     Main,
     /// In the spare: a reclaim was interrupted when its copy there was whole. Not every build reads it there: see
@@ -47,7 +47,7 @@ pub enum Truth {
     Spare,
 }
 
-impl Truth {
+impl ActiveCopy {
     /// The word in documents.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -21,7 +21,7 @@ pub use damage::{Damage, DamageKind};
 pub use emit::{Checks, EmitError, Writer};
 pub use ftw::{Ftw, PendingWrite};
 pub use geometry::{Area, Geometry};
-pub use header::{Format, Interrupted, Truth};
+pub use header::{ActiveCopy, Format, Interrupted};
 pub use name::{Name, ParseNameError};
 pub use store::VarStore;
 pub use variable::{Entry, State, Time, Variable, attribute, delete, set, set_all};

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::damage::{Damage, DamageKind};
 use super::ftw::{self, Ftw, PendingWrite};
 use super::geometry::{self, Geometry, VOLUME_HEADER_LEN};
-use super::header::{Format, Interrupted, STORE_HEADER_LEN, Truth, holds_store, store_header};
+use super::header::{ActiveCopy, Format, Interrupted, STORE_HEADER_LEN, holds_store, store_header};
 use super::name::Name;
 use super::variable::{Entry, State, Variable};
 use super::walk::{is_all, is_erased, walk};
@@ -20,7 +20,7 @@ pub struct VarStore<'a> {
     pub(super) volume: Reader<'a>,
     pub(super) layout: Option<Layout>,
     pub(super) format: Format,
-    pub(super) truth: Truth,
+    pub(super) active_copy: ActiveCopy,
     pub(super) interrupted: Option<Interrupted>,
     pub(super) recovers: bool,
     pub(super) ftw: Ftw,
@@ -81,7 +81,7 @@ impl<'a> VarStore<'a> {
             volume,
             layout,
             format: Format::Blank,
-            truth: Truth::Main,
+            active_copy: ActiveCopy::Main,
             interrupted: None,
             recovers,
             ftw: Ftw::Invalid,
@@ -151,7 +151,7 @@ impl<'a> VarStore<'a> {
                     if holds_store(&spare) {
                         let main = self.area(geometry.variables.offset, geometry.variables.len_bytes);
                         self.interrupted = main.map(|main| Interrupted::of(&main, &spare));
-                        self.truth = Truth::Spare;
+                        self.active_copy = ActiveCopy::Spare;
                         return spare;
                     }
                     self.damage(DamageKind::SpareDamaged, spare.offset(), 0);
@@ -229,7 +229,7 @@ impl<'a> VarStore<'a> {
     fn read_spare_instead(&mut self) -> Result<()> {
         if let Some(spare) = self.spare().filter(holds_store) {
             self.damage(DamageKind::MainLost, spare.offset(), 0);
-            self.truth = Truth::Spare;
+            self.active_copy = ActiveCopy::Spare;
             self.read_region(None, &spare);
             return Ok(());
         }
@@ -325,8 +325,8 @@ impl<'a> VarStore<'a> {
 
     /// Where the valid store lies.
     #[must_use]
-    pub const fn truth(&self) -> Truth {
-        self.truth
+    pub const fn active_copy(&self) -> ActiveCopy {
+        self.active_copy
     }
 
     /// How far a reclaim had come that was interrupted with its copy whole in the spare.
@@ -355,7 +355,7 @@ impl<'a> VarStore<'a> {
     /// The first damage with which variables may be lost. Without any variable the loss of the store's header
     /// is such a one: whatever was there has gone with it.
     #[must_use]
-    pub fn losing_damage(&self) -> Option<&Damage> {
+    pub fn first_lossy_damage(&self) -> Option<&Damage> {
         self.damage.iter().find(|damage| {
             damage.loses_variables() || (damage.kind == DamageKind::StoreHeader && self.entries.is_empty())
         })

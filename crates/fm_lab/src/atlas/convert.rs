@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use fm_formats::varstore::VarStore;
-use fm_variables::{ConvertRequest, Into};
+use fm_variables::{ConvertRequest, ConvertTarget};
 
 use super::bench::Bench;
 use super::boot::{GUID, NAME};
@@ -29,7 +29,7 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
     let converted = folder.join("b/converted.fd");
     fm_variables::convert(&ConvertRequest {
         input: folder.join("a/vars.fd"),
-        into: Into::ForCode(folder.join("b/code.fd")),
+        into: ConvertTarget::ForCode(folder.join("b/code.fd")),
         format: None,
         output: converted.clone(),
         replace: false,

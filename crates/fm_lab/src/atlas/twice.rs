@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use fm_formats::varstore::{Entry, VarStore};
-use fm_variables::Write;
+use fm_variables::StoreTarget;
 
 use super::bench::Bench;
 use super::boot::{GUID, NAME};
@@ -64,7 +64,7 @@ pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen>
 /// Repairs the store as it was at first, and boots on it.
 fn repaired(machine: &Machine, vars: &Path, before: &[u8], folder: &Path) -> Result<Option<RepairSeen>> {
     fs::write(vars, before).map_err(|source| Error::file("write", vars, source))?;
-    let write = Write {
+    let write = StoreTarget {
         path: vars.to_owned(),
         even_if_in_use: false,
     };

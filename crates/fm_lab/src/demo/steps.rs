@@ -15,7 +15,7 @@ use fm_variables as vars;
 use serde_json::json;
 
 use super::hosts::Host;
-use super::{Demo, Error, Measurement, Request, Told};
+use super::{Demo, DemoEvent, Error, Measurement, Request};
 use crate::{Guest, Result};
 
 /// What the guest writes into its own varstore, and must find again wherever it goes.
@@ -28,7 +28,7 @@ const BOOT_ENTRY_DATA: [u8; 14] = [0, 0, 0, 0, 4, 0, b'F', 0, 0, 0, 0x7f, 0xff, 
 
 /// The demo as it stands: two hosts, one guest.
 pub(super) struct Demonstration<'a> {
-    tell: &'a mut dyn FnMut(&Told),
+    tell: &'a mut dyn FnMut(&DemoEvent),
     step: usize,
     held: Vec<String>,
     measured: Vec<Measurement>,
@@ -48,7 +48,7 @@ macro_rules! hold {
 }
 
 impl<'a> Demonstration<'a> {
-    pub(super) fn new(request: &Request, folder: &Path, tell: &'a mut dyn FnMut(&Told)) -> Result<Self> {
+    pub(super) fn new(request: &Request, folder: &Path, tell: &'a mut dyn FnMut(&DemoEvent)) -> Result<Self> {
         let a = Host::new(folder.join("host-a"), &request.from_code, &request.from_vars)?;
         let b = Host::new(folder.join("host-b"), &request.to_code, &request.to_vars)?;
         let code = digest(&a.code)?;
@@ -199,7 +199,7 @@ impl<'a> Demonstration<'a> {
         let before = vars::list(&old, false)?;
         vars::convert(&vars::ConvertRequest {
             input: old,
-            into: vars::Into::Like(like),
+            into: vars::ConvertTarget::Like(like),
             format: None,
             output: new.clone(),
             replace: false,
@@ -293,11 +293,11 @@ impl<'a> Demonstration<'a> {
             &request,
             &AtomicBool::new(false),
             &mut |event| match event {
-                Event::Progress(progress) if progress.total_bytes > 0 => tell(&Told::Line(format!(
+                Event::Progress(progress) if progress.total_bytes > 0 => tell(&DemoEvent::Line(format!(
                     "{}: {} of {} bytes left, pass {}",
                     progress.status, progress.remaining_bytes, progress.total_bytes, progress.pass
                 ))),
-                Event::Arrived { status } => tell(&Told::Line(format!("the guest is there, {status}"))),
+                Event::Arrived { status } => tell(&DemoEvent::Line(format!("the guest is there, {status}"))),
                 _ => {}
             },
         )?;
@@ -369,18 +369,18 @@ impl<'a> Demonstration<'a> {
 
     fn begin(&mut self, title: &'static str) {
         self.step += 1;
-        (self.tell)(&Told::Step {
+        (self.tell)(&DemoEvent::Step {
             number: self.step,
             title,
         });
     }
 
     fn command(&mut self, text: String) {
-        (self.tell)(&Told::Command(text));
+        (self.tell)(&DemoEvent::Command(text));
     }
 
     fn line(&mut self, text: String) {
-        (self.tell)(&Told::Line(text));
+        (self.tell)(&DemoEvent::Line(text));
     }
 
     fn measure(&mut self, what: &str, value: String) {
@@ -394,7 +394,7 @@ impl<'a> Demonstration<'a> {
         if !holds {
             return Err(self.broken(&what));
         }
-        (self.tell)(&Told::Held(what.clone()));
+        (self.tell)(&DemoEvent::Held(what.clone()));
         self.held.push(what);
         Ok(())
     }

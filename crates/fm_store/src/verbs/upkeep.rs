@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{LandingEntry, uses};
-use crate::{Collect, Result, Store, Use};
+use crate::{Collect, GcRoot, Result, Store};
 
 /// `flashmoor/store-verify/1`: what reading every byte of the store found.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -185,7 +185,7 @@ pub fn collect_unneeded(store: &Store, builds: &[Sha256], age: Duration) -> Resu
     }
     for build in store.builds()? {
         if !builds.contains(&build.id) {
-            uses.push(Use {
+            uses.push(GcRoot {
                 by: "somebody".into(),
                 build: Some(build.id),
                 path: None,

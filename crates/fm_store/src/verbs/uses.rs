@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use fm_host::Process;
 
-use crate::{Result, Store, Use};
+use crate::{GcRoot, Result, Store};
 
 /// Where configurations and saved guests lie; `*` stands for any one name.
 const PLACES: &[&str] = &[
@@ -32,7 +32,7 @@ const PATH_ENDS: &[u8] = b"\"'<>,\0\n\r\t ;";
 
 /// What was found.
 pub(crate) struct Uses {
-    pub(crate) found: Vec<Use>,
+    pub(crate) found: Vec<GcRoot>,
     pub(crate) unseen_processes: usize,
 }
 
@@ -114,7 +114,7 @@ impl Search<'_> {
 
     fn add(&self, by: &str, paths: BTreeSet<PathBuf>, uses: &mut Uses) {
         for path in paths {
-            uses.found.push(Use {
+            uses.found.push(GcRoot {
                 by: by.to_owned(),
                 build: None,
                 path: Some(path),

@@ -10,7 +10,7 @@ use fm_images::inspect::Cache;
 use fm_remedy::Remedy;
 use fm_variables as vars;
 use fm_variables::{
-    ConvertRequest, DeleteRequest, ExportRequest, FileFormat, ImportRequest, Into, SetRequest,
+    ConvertRequest, ConvertTarget, DeleteRequest, ExportRequest, FileFormat, ImportRequest, SetRequest,
 };
 
 use super::{Context, Result, Store, Which, changed};
@@ -219,19 +219,19 @@ struct Destination {
 }
 
 impl Destination {
-    fn wanted(&self) -> Result<Into> {
+    fn wanted(&self) -> Result<ConvertTarget> {
         if let Some(path) = &self.like {
-            return Ok(Into::Like(path.clone()));
+            return Ok(ConvertTarget::Like(path.clone()));
         }
         if let Some(path) = &self.code {
-            return Ok(Into::ForCode(path.clone()));
+            return Ok(ConvertTarget::ForCode(path.clone()));
         }
         let name = self.layout.as_deref().unwrap_or_default();
         if name == "json" {
-            return Ok(Into::Json);
+            return Ok(ConvertTarget::Json);
         }
         name.parse::<Layout>()
-            .map(Into::Layout)
+            .map(ConvertTarget::Layout)
             .map_err(|error| Error::Usage {
                 message: format!("there is no layout called {name:?}"),
                 remedy: Remedy::advice(format!("{error}, or json for QEMU's uefi-vars device")),
@@ -240,9 +240,9 @@ impl Destination {
 }
 
 impl Convert {
-    fn wanted(&self) -> Result<Into> {
+    fn wanted(&self) -> Result<ConvertTarget> {
         let wanted = self.into.wanted()?;
-        if wanted == Into::Json && self.format.is_some() {
+        if wanted == ConvertTarget::Json && self.format.is_some() {
             return Err(Error::Usage {
                 message: "--format is about flash images, and JSON is none".into(),
                 remedy: "leave one of --format and --layout json out".into(),

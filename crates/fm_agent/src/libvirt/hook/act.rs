@@ -103,7 +103,7 @@ fn replace(xml: &str, loader: PlacedCode, template: Option<PlacedTemplate>, made
 
 fn take(path: &Path, call: &Call<'_>, domain: Option<&Domain>, step: &Step, made: &mut Made) -> Result<()> {
     let uuid = domain.and_then(|domain| domain.uuid.as_deref());
-    let open = || -> Result<Store> { Ok(Store::open(path)?.with_patience(call.lock_timeout())) };
+    let open = || -> Result<Store> { Ok(Store::open(path)?.with_lock_timeout(call.lock_timeout())) };
     match step {
         Step::MakeLanding { build, size_bytes } => {
             let landing = open()?.create_landing(&NewLanding {
