@@ -27,7 +27,8 @@ impl Host {
     pub fn install_flashmoor(&self, with_agent: bool) {
         let installed = self
             .flashmoor()
-            .args(["--json", "libvirt", "install", "--root"])
+            // Two emulated guests beside it can keep the hook from a core for longer than a host would.
+            .args(["--json", "libvirt", "install", "--deadline-ms", "60000", "--root"])
             .arg(self.root())
             .output()
             .unwrap();
