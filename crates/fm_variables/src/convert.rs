@@ -234,8 +234,8 @@ impl ConvertTarget {
                 let (layout, is_combined) = code_layout(path, cache)?;
                 if is_combined {
                     report.notes.push(format!(
-                        "{} holds variables and firmware in one; what is written holds variables only; to be like {0} \
-                         would make a combined image",
+                        "{} holds variables and firmware in one, and only the variables are written; a store made \
+                         like {0} would be a combined image",
                         path.display()
                     ));
                 }

@@ -112,6 +112,7 @@ impl Kept {
                     self.folder.display()
                 ),
             }
+            // Polled, with an end: a monitor that was connected during `-incoming` may have missed the event.
             std::thread::sleep(Duration::from_millis(2));
         }
         execute(&mut guest, "cont", json!({}));
@@ -171,6 +172,7 @@ fn wait_until_sent(guest: &mut Guest) {
             Some("failed") => panic!("{state}"),
             _ => assert!(Instant::now() < deadline, "{state}"),
         }
+        // Polled, with an end: QEMU sends events of a migration only to who asked for them before.
         std::thread::sleep(Duration::from_millis(10));
     }
 }
