@@ -125,7 +125,7 @@ mod tests {
         let mut ram_disk = [0x1000u64.to_le_bytes(), 0x1fffu64.to_le_bytes()].concat();
         ram_disk.extend(Guid::literal("77ab535a-45fc-624b-5560-f7b281d1f96e").to_bytes());
         ram_disk.extend([3, 0]);
-        let cases: [(u8, u8, &[u8], &str); 13] = [
+        let cases: [(u8, u8, &[u8], &str); 17] = [
             (1, 5, &[7, 0, 0, 0], "Ctrl(0x7)"),
             (
                 3,
@@ -157,6 +157,11 @@ mod tests {
                 "Dns(9.9.9.9)",
             ),
             (4, 9, &ram_disk, "VirtualDisk(0x1000,0x1fff,3)"),
+            (5, 1, &[2, 0, 0, 1, b'S', b'S', b'D', 0], "BBS(Harddrive,SSD,0x100)"),
+            (5, 1, &[0x80, 0, 0, 0, b'x'], "BBS(0x80,x,0x0)"),
+            // One character of two units, and half of one.
+            (4, 4, &[0x3d, 0xd8, 0xe2, 0xde, 0, 0], "🛢"),
+            (4, 4, &[0x3d, 0xd8, 0x41, 0, 0, 0], "\\u{d83d}A"),
             // A field short of whole.
             (3, 15, &[1, 0], "Path(0x3,0xf,0100)"),
             (3, 31, &[0, 9, 9], "Path(0x3,0x1f,000909)"),

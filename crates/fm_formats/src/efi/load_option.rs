@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use zerocopy::little_endian::{U16, U32};
 
 use super::device_path::DevicePath;
-use crate::varstore::Name;
+use super::node::Text;
 use crate::{Error, Reader, Result};
 
 /// One boot entry.
@@ -48,7 +48,7 @@ impl<'a> LoadOption<'a> {
             text_len.saturating_add(1).saturating_mul(2),
             "load option description",
         )?;
-        let description = Name::from_bytes(text).to_string();
+        let description = Text(text).to_string();
         let path = DevicePath::new(reader.bytes(path_len, "load option path")?);
         Ok(Self {
             attributes,

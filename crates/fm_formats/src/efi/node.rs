@@ -84,6 +84,7 @@ pub(super) fn known(f: &mut fmt::Formatter<'_>, (kind, subtype): (u8, u8), body:
         2 => acpi(f, subtype, body),
         3 => messaging(f, subtype, body),
         4 => media(f, subtype, body),
+        5 => bios_boot(f, subtype, body),
         _ => Ok(false),
     }
 }
@@ -220,6 +221,29 @@ fn media(f: &mut fmt::Formatter<'_>, subtype: u8, mut body: Reader<'_>) -> Writt
     Ok(true)
 }
 
+/// BIOS boot specification: what a compatibility support module starts.
+fn bios_boot(f: &mut fmt::Formatter<'_>, subtype: u8, mut body: Reader<'_>) -> Written {
+    if subtype != 1 {
+        return Ok(false);
+    }
+    let (kind, status) = (field!(body, U16).get(), field!(body, U16).get());
+    let word = match kind {
+        1 => "Floppy",
+        2 => "Harddrive",
+        3 => "CDROM",
+        4 => "PCMCIA",
+        5 => "USB",
+        6 => "Network",
+        _ => "",
+    };
+    match word {
+        "" => write!(f, "BBS({kind:#x}")?,
+        word => write!(f, "BBS({word}")?,
+    }
+    write!(f, ",{},{status:#x})", Latin(body.rest()))?;
+    Ok(true)
+}
+
 fn vendor(f: &mut fmt::Formatter<'_>, word: &str, mut body: Reader<'_>) -> Written {
     write!(f, "{word}({}", field!(body, Guid))?;
     if !body.is_empty() {
@@ -307,15 +331,17 @@ impl fmt::Display for Latin<'_> {
     }
 }
 
-/// UCS-2 text, in which backslashes are plain.
-struct Text<'a>(&'a [u8]);
+/// UTF-16 text up to its terminator, in which backslashes are plain; what no text can say is escaped.
+pub(super) struct Text<'a>(pub(super) &'a [u8]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for unit in Name::from_bytes(self.0).units() {
-            match char::from_u32(u32::from(*unit)) {
-                Some(character) if !character.is_control() => f.write_char(character)?,
-                _ => write!(f, "\\u{{{unit:x}}}")?,
+        let name = Name::from_bytes(self.0);
+        for unit in char::decode_utf16(name.units().iter().copied()) {
+            match unit {
+                Ok(character) if !character.is_control() => f.write_char(character)?,
+                Ok(character) => write!(f, "\\u{{{:x}}}", u32::from(character))?,
+                Err(alone) => write!(f, "\\u{{{:x}}}", alone.unpaired_surrogate())?,
             }
         }
         Ok(())

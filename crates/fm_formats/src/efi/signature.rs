@@ -120,7 +120,15 @@ impl SignatureLists {
     /// # Errors
     /// With the field whose bytes are missing or whose sizes contradict each other.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader::new(bytes);
+        Self::parse_at(bytes, 0)
+    }
+
+    /// The same of lists that stand `base` bytes into what errors give offsets of, a signed update for instance.
+    ///
+    /// # Errors
+    /// As [`SignatureLists::parse`].
+    pub fn parse_at(bytes: &[u8], base: u64) -> Result<Self> {
+        let mut reader = Reader::at(bytes, base);
         let mut lists = Vec::new();
         while !reader.is_empty() {
             lists.push(SignatureList::parse(&mut reader)?);
@@ -282,6 +290,8 @@ pub struct AuthenticatedUpdate<'a> {
     pub pkcs7: &'a [u8],
     /// What is signed: the variable's new content.
     pub payload: &'a [u8],
+    /// Where in the update the payload starts.
+    pub payload_offset: u64,
 }
 
 impl<'a> AuthenticatedUpdate<'a> {
@@ -309,6 +319,7 @@ impl<'a> AuthenticatedUpdate<'a> {
         Ok(Self {
             timestamp: Time(raw.timestamp),
             pkcs7,
+            payload_offset: reader.offset(),
             payload: reader.rest(),
         })
     }

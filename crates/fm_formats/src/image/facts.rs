@@ -90,6 +90,12 @@ pub enum NotFirmware {
         /// The byte.
         fill: u8,
     },
+    /// Firmware of another kind.
+    #[error("it is firmware of {platform}, and not of a QEMU machine")]
+    Foreign {
+        /// Of what.
+        platform: &'static str,
+    },
     /// No volume header.
     #[error("no firmware volume was found: no `_FVH` signature with a header around it")]
     NoVolume,
@@ -142,11 +148,16 @@ impl ImageFacts {
             (Some(_), false) => Role::Code,
             (None, _) if is_damaged_code(tree) => {
                 return Err(NotFirmware::Damaged {
-                    platform: modules.platform(),
+                    platform: modules.platform(modules.any_machine()),
                 });
             }
             (None, true) => Role::Vars,
-            (None, false) => return Self::blank(tree, file_len_bytes),
+            (None, false) => {
+                return match board(tree.buffer(0)) {
+                    Some(platform) => Err(NotFirmware::Foreign { platform }),
+                    None => Self::blank(tree, file_len_bytes),
+                };
+            }
         };
         let dxe = modules.machine(FileKind::DxeCore);
         let early = modules
@@ -164,7 +175,7 @@ impl ImageFacts {
             .is_some_and(Arch::is_x86)
             .then(|| ResetVector::parse(tree.buffer(0)))
             .flatten();
-        let platform = modules.platform();
+        let platform = board(tree.buffer(0)).or_else(|| modules.platform(arch));
         let layout = layout(role, arch, platform, file_len_bytes, tree);
         let features = modules.features(tree, cpu_mode, reset_vector.as_ref());
         let unstartable = arch.filter(|arch| arch.is_x86()).and_then(|_| {
@@ -269,6 +280,35 @@ fn foreign(tree: &Tree<'_>) -> Option<Error> {
     })
 }
 
+/// Firmware of physical machines, which no QEMU machine starts: what its flash chip holds beside volumes tells.
+fn board(bytes: &[u8]) -> Option<&'static str> {
+    /// Where flash of AMD's machines has its table: `EFS` in coreboot's `util/amdfwtool`.
+    const AMD_TABLES: [usize; 6] = [0x2_0000, 0x8_2000, 0xc2_0000, 0xe2_0000, 0xf2_0000, 0xfa_0000];
+    let at = |offset: usize, magic: &[u8]| {
+        bytes
+            .get(offset..)
+            .is_some_and(|rest| rest.starts_with(magic))
+    };
+    if is_coreboot(bytes) {
+        Some("coreboot")
+    } else if at(0x10, &[0x5a, 0xa5, 0xf0, 0x0f]) {
+        Some("a board with Intel's flash descriptor")
+    } else if bytes.len() >= 8 << 20 && AMD_TABLES.iter().any(|offset| at(*offset, &[0xaa, 0x55, 0xaa, 0x55])) {
+        Some("a board with AMD's firmware table")
+    } else {
+        None
+    }
+}
+
+/// Whether it holds coreboot's file system: files start with `LARCHIVE` at multiples of 64 bytes, and the map of the
+/// flash with `__FMAP__`.
+fn is_coreboot(bytes: &[u8]) -> bool {
+    let (chunks, _) = bytes.as_chunks::<64>();
+    chunks
+        .iter()
+        .any(|chunk| chunk.starts_with(b"LARCHIVE") || chunk.starts_with(b"__FMAP__"))
+}
+
 /// Whether damage may be why a volume shows no code.
 fn is_damaged_code(tree: &Tree<'_>) -> bool {
     !tree.damages().is_empty()
@@ -334,8 +374,13 @@ fn layout(
         (_, Some(Arch::Aarch64 | Arch::Arm)) => platform
             .filter(|name| name.starts_with("ArmVirt"))
             .map(|_| Layout::ArmVirt),
-        (_, Some(Arch::Riscv64)) => Some(Layout::Riscv),
-        (_, Some(Arch::Loongarch64)) => Some(Layout::Loongarch),
+        // A board's flash is laid out as its maker likes.
+        (_, Some(Arch::Riscv64)) => platform
+            .filter(|name| name.starts_with("RiscVVirt"))
+            .map(|_| Layout::Riscv),
+        (_, Some(Arch::Loongarch64)) => platform
+            .filter(|name| name.starts_with("LoongArchVirt"))
+            .map(|_| Layout::Loongarch),
         (Role::Vars, None) => match (store?.2, file_len_bytes) {
             (0x8_4000, _) => Some(Layout::X86Size4M),
             // The stores of the 1 MB and 2 MB builds are the same.
@@ -382,8 +427,8 @@ impl<'t, 'a> Modules<'t, 'a> {
         volumes(self.tree).any(|(_, name, _)| name == Some(guid))
     }
 
-    fn platform(&self) -> Option<&'static str> {
-        known::platform(|guid| self.has_volume(guid), |guid| self.has(guid))
+    fn platform(&self, arch: Option<Arch>) -> Option<&'static str> {
+        known::platform(arch, |guid| self.has_volume(guid), |guid| self.has(guid))
     }
 
     fn first(&self, wanted: impl Fn(FileKind) -> bool) -> Option<NodeId> {

@@ -2,7 +2,7 @@
 //!
 //! Sources: `FILE_GUID` in the modules' `.inf` files, `FvNameGuid` in the platforms' `.fdf` files.
 
-use super::Feature;
+use super::{Arch, Feature};
 use crate::Guid;
 
 /// `OvmfPkg/AmdSevDxe`.
@@ -49,6 +49,15 @@ const RISCV_VIRT: Guid = Guid::literal("27a72e80-3118-4c0c-8673-aa5b4efa9613");
 const LOONGARCH_MAIN: Guid = Guid::literal("af8c3fe8-9ce8-4548-884a-e3f4dd91f040");
 const LOONGARCH_DXE: Guid = Guid::literal("5d19a5b3-130f-459b-a292-9270a9e6bc62");
 
+/// Of builds whose volumes have no names yet (2015): what reads the `virt` machine's device tree.
+const ARM_VIRT_MODULES: [Guid; 3] = [
+    Guid::literal("9ad7dcb4-e6ec-472e-96bf-81c219a3f77e"), // VirtFdtDxe
+    Guid::literal("0049858f-8ca7-4ccd-918b-d952cbf32975"), // VirtioFdtDxe
+    Guid::literal("63ea1463-fbfa-428a-b97f-e222755852d7"), // HighMemDxe
+];
+const ARM_CPU: Guid = Guid::literal("b8d9777e-d72a-451f-9bdb-bafb52a68415");
+const XENIO_FDT: Guid = Guid::literal("338695ea-ca84-4fa2-9da8-5c4bb87905c6");
+
 /// The modules of which any one shows the feature. Features that take more than a module are told apart in
 /// `facts`, and have none here.
 pub(super) fn modules_of(feature: Feature) -> &'static [Guid] {
@@ -76,8 +85,14 @@ pub(super) fn modules_of(feature: Feature) -> &'static [Guid] {
     const CC: &[Guid] = &[Guid::literal("f062221e-c607-44c2-b0b4-c3886331d351")]; // TdTcg2Dxe
     const TLS: &[Guid] = &[Guid::literal("3aceb0c0-3c72-11e4-9a56-74d435052646")]; // TlsDxe
     const HTTP: &[Guid] = &[Guid::literal("ecebcb00-d9c8-11e4-af3d-8cdcd426c973")]; // HttpBootDxe
-    const ISCSI: &[Guid] = &[Guid::literal("86cddf93-4872-4597-8af9-a35ae4d3725f")]; // IScsiDxe
-    const PXE: &[Guid] = &[Guid::literal("b95e9fda-26de-48d2-8807-1f9107ac5e3a")]; // UefiPxeBcDxe
+    const ISCSI: &[Guid] = &[
+        Guid::literal("86cddf93-4872-4597-8af9-a35ae4d3725f"), // IScsiDxe
+        Guid::literal("4579b72d-7ec4-4dd4-8486-083c86b182a7"), // IScsi4Dxe, builds without IPv6 until 2019
+    ];
+    const PXE: &[Guid] = &[
+        Guid::literal("b95e9fda-26de-48d2-8807-1f9107ac5e3a"), // UefiPxeBcDxe
+        Guid::literal("3b1deab5-c75d-442e-9238-8e2ffb62b0bb"), // UefiPxe4BcDxe, builds without IPv6 until 2019
+    ];
     const IPV6: &[Guid] = &[Guid::literal("5bedb5cc-d830-4eb2-8742-2d4cc9b54f2c")]; // Ip6Dxe
     const SHELL: &[Guid] = &[Guid::literal("7c04a583-9e3e-4f1c-ad65-e05268d0b4d1")]; // Shell
     const CSM: &[Guid] = &[Guid::literal("2362ea9c-84e5-4dff-83bc-b5acecb57cbb")]; // LegacyBiosDxe
@@ -99,8 +114,10 @@ pub(super) fn modules_of(feature: Feature) -> &'static [Guid] {
     }
 }
 
-/// The edk2 platform of an image, by the names of its volumes and modules that only it has.
+/// The edk2 platform of an image, by the names of its volumes and modules that only it has. Firmware of boards takes
+/// over names of OVMF's volumes: only on x86 are they OVMF's.
 pub(super) fn platform(
+    arch: Option<Arch>,
     has_volume: impl Fn(Guid) -> bool,
     has_module: impl Fn(Guid) -> bool,
 ) -> Option<&'static str> {
@@ -125,8 +142,13 @@ pub(super) fn platform(
         "OvmfBhyve"
     } else if has_module(GRUB) {
         "AmdSev"
-    } else if any(&[OVMF_MAIN, DXEFV]) {
+    } else if any(&[OVMF_MAIN, DXEFV]) && arch.is_none_or(Arch::is_x86) {
         "OvmfPkg"
+    } else if ARM_VIRT_MODULES.iter().any(|guid| has_module(*guid)) && has_module(ARM_CPU) {
+        match has_module(XENIO_FDT) {
+            true => "ArmVirtXen",
+            false => "ArmVirtQemu",
+        }
     } else {
         return None;
     })

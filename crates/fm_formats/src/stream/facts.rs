@@ -30,6 +30,8 @@ pub struct Facts {
     pub multifd_flushes: u64,
     /// Whether the final section of RAM was seen to its end.
     pub ram_complete: bool,
+    /// Whether it is a background snapshot: devices are saved first and written last, and RAM has no final section.
+    pub background: bool,
     /// Where the device sections start, once they did.
     pub devices_offset: Option<u64>,
     /// The device sections, in the order of the stream; empty without a description.

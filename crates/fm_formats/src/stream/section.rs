@@ -69,6 +69,7 @@ impl Parser {
                 let at = ahead.offset();
                 let version = ahead.raw::<U32>("section version")?.get();
                 if kind == FULL {
+                    self.begin_background();
                     self.begin_devices(offset);
                     return Ok(());
                 }
@@ -120,6 +121,16 @@ impl Parser {
         }
         *reader = ahead;
         Ok(())
+    }
+
+    /// Devices that follow RAM without its final section are a background snapshot's.
+    /// Source: QEMU `migration/migration.c:bg_migration_thread`, which never calls `ram_save_complete`.
+    fn begin_background(&mut self) {
+        let is_open = self.ram.is_some_and(|ram| !ram.is_last);
+        if is_open && !self.facts.ram_complete && !self.facts.commands.contains(&PACKAGED) {
+            self.facts.background = true;
+            self.facts.ram_complete = true;
+        }
     }
 
     fn begin_devices(&mut self, offset: u64) {
