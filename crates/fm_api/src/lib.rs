@@ -1,4 +1,4 @@
-//! Wire types of every document that others script against: serde and schemars only, one module a version.
+//! Wire types of every document that others script against: one module a version.
 //!
 //! A document is a plain struct; its `schema` field names kind and version, such as `flashmoor/offer/1`. A field is
 //! never renamed or given another meaning within a version.

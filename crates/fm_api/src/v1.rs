@@ -1,4 +1,8 @@
 //! The first version of every document.
 
+pub mod backups;
 pub mod build;
+pub mod config;
+pub mod enrolment;
+pub mod fleet;
 pub mod offer;

@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fm_judge", &["fm_formats", "fm_remedy"]),
     ("fm_api", &[]),
     ("fm_files", &["fm_formats", "fm_remedy"]),
+    ("fm_client", &["fm_api", "fm_files", "fm_formats", "fm_remedy"]),
     ("fm_libvirt", &["fm_formats", "fm_remedy"]),
     ("fm_host", &["fm_files", "fm_formats", "fm_remedy"]),
     ("fm_store", &["fm_files", "fm_formats", "fm_host", "fm_remedy"]),
@@ -38,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "fm_variables",
         &[
+            "fm_api",
             "fm_files",
             "fm_formats",
             "fm_host",
@@ -72,6 +74,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_variables",
         ],
     ),
+    ("fm_fleet", &["fm_api", "fm_files", "fm_formats", "fm_remedy"]),
     (
         "fm_agent",
         &[
@@ -108,6 +111,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "flashmoor",
         &[
             "fm_agent",
+            "fm_api",
             "fm_check",
             "fm_files",
             "fm_formats",

@@ -1,0 +1,256 @@
+//! What can go wrong in the fleet, each with its class and what to do.
+
+use std::path::PathBuf;
+
+use fm_api::v1::fleet::{BuildState, Digest, HostId};
+use fm_remedy::{Class, Failure, Remedy};
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The engine of the records does not answer, or refuses.
+    #[error("the fleet's records cannot be reached while trying to {action}")]
+    Records {
+        /// What was tried.
+        action: &'static str,
+        /// What the engine said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The engine works, and another process has it.
+    #[error("the records in {} are in use by another server", .path.display())]
+    InUse {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A transaction or a record is larger than every engine takes.
+    #[error("{what} has {size}, and at most {limit} are allowed")]
+    TooLarge {
+        /// What.
+        what: String,
+        /// How large it is.
+        size: u64,
+        /// How large it may be.
+        limit: u64,
+    },
+    /// A text that cannot be a key.
+    #[error("{key:?} cannot be the key of a record")]
+    Key {
+        /// The text.
+        key: String,
+    },
+    /// A revision that the engine does not have any more.
+    #[error("revision {revision} of the records is no longer kept; the oldest is {oldest}")]
+    Compacted {
+        /// The revision.
+        revision: u64,
+        /// The oldest that can be read.
+        oldest: u64,
+    },
+    /// A revision that the engine has not reached.
+    #[error("revision {revision} of the records does not exist yet; the newest is {newest}")]
+    Future {
+        /// The revision.
+        revision: u64,
+        /// The newest.
+        newest: u64,
+    },
+    /// A record that cannot be read.
+    #[error("the record {key} cannot be read")]
+    Record {
+        /// Its key.
+        key: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A record whose schema is newer than this version: it may be read, not written.
+    #[error("the record {key} has schema {found}, and this version writes {known} at most")]
+    NewerSchema {
+        /// Its key.
+        key: String,
+        /// The schema that it has.
+        found: u32,
+        /// The newest schema that is known.
+        known: u32,
+    },
+    /// The records as a whole want a newer program.
+    #[error("the fleet's records want version {wanted} of a {role}, and this is {known}")]
+    TooOld {
+        /// Reader or writer.
+        role: &'static str,
+        /// The version that they want.
+        wanted: u32,
+        /// The version of this program.
+        known: u32,
+    },
+    /// A document from outside that is not what it should be.
+    #[error("{what} is not acceptable: {why}")]
+    Invalid {
+        /// Which document.
+        what: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// Too many others changed the same record at the same time.
+    #[error("{what} kept changing while it was to be changed")]
+    Contention {
+        /// What.
+        what: String,
+    },
+    /// The record has changed since the revision that was given.
+    #[error("{what} has changed: it is at revision {found}, not at {expected}")]
+    Changed {
+        /// What.
+        what: String,
+        /// The revision that was given.
+        expected: u64,
+        /// The revision that it has.
+        found: u64,
+    },
+    /// A host that the fleet does not know.
+    #[error("the fleet knows no host {host}")]
+    NoHost {
+        /// Its id.
+        host: HostId,
+    },
+    /// A host that was retired.
+    #[error("host {host} was retired, and this installation of its agent with it")]
+    Retired {
+        /// Its id.
+        host: HostId,
+    },
+    /// Another installation reports under the id of a host.
+    #[error("host {host} is reported by another installation than before")]
+    OtherInstance {
+        /// Its id.
+        host: HostId,
+        /// The installation on record.
+        recorded: String,
+        /// The one that reported.
+        reported: String,
+    },
+    /// A report that is older than what is on record.
+    #[error("host {host} has reported number {recorded}, and this is {reported}")]
+    Stale {
+        /// Its id.
+        host: HostId,
+        /// The number on record.
+        recorded: u64,
+        /// The number of the report.
+        reported: u64,
+    },
+    /// A build that the fleet does not know.
+    #[error("the fleet knows no build {build}")]
+    NoBuild {
+        /// Its digest.
+        build: Digest,
+    },
+    /// A build on which the step cannot be done as it stands.
+    #[error("build {build} is {state:?}, so that it cannot be {wanted}")]
+    WrongState {
+        /// Its digest.
+        build: Digest,
+        /// How it stands.
+        state: BuildState,
+        /// What was wanted.
+        wanted: &'static str,
+    },
+    /// This planner is no longer the elected one.
+    #[error("another planner was elected")]
+    Deposed,
+    /// The store of blobs does not answer, or refuses.
+    #[error("the fleet's builds cannot be reached while trying to {action}")]
+    Blobs {
+        /// What was tried.
+        action: &'static str,
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A manifest was refused because something that it names is not there.
+    #[error("the manifest {digest} was refused: {why}")]
+    ManifestRefused {
+        /// Its digest.
+        digest: Digest,
+        /// What was said.
+        why: String,
+    },
+    /// A blob or manifest is not there.
+    #[error("{digest} is not in the fleet's store")]
+    NoBlob {
+        /// Its digest.
+        digest: Digest,
+    },
+    /// Bytes that are not what their digest says.
+    #[error("what should be {expected} is {found}")]
+    Corrupt {
+        /// The digest that was named.
+        expected: Digest,
+        /// The digest of the bytes.
+        found: Digest,
+    },
+}
+
+impl Error {
+    /// Something went wrong in the engine of the records.
+    pub(crate) fn records(
+        action: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Records {
+            action,
+            source: source.into(),
+        }
+    }
+
+    /// Something went wrong in the store of blobs.
+    pub fn blobs(action: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Blobs {
+            action,
+            source: source.into(),
+        }
+    }
+
+    /// A document from outside that is not what it should be.
+    pub fn invalid(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Invalid {
+            what: what.into(),
+            why: why.into(),
+        }
+    }
+}
+
+impl Failure for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Invalid { .. } | Self::Key { .. } | Self::NoHost { .. } | Self::NoBuild { .. } => {
+                Class::Usage
+            }
+            _ => Class::Failed,
+        }
+    }
+
+    fn remedy(&self) -> Option<Remedy> {
+        let advice = match self {
+            Self::Records { .. } => {
+                "look whether the engine of the records runs and has a quorum; hosts go on without it"
+            }
+            Self::InUse { .. } => "stop the other server, or give this one records of its own",
+            Self::Compacted { .. } => "begin the list again from its first page",
+            Self::NewerSchema { .. } | Self::TooOld { .. } => {
+                "upgrade this program; until then it only reads"
+            }
+            Self::Contention { .. } => "try it again",
+            Self::Changed { .. } => "look at it again, and repeat the change if it is still wanted",
+            Self::Retired { .. } | Self::OtherInstance { .. } => {
+                "if the host was installed anew, retire the host of that name and let it join again; \
+                 if two hosts have one name, give one of them another"
+            }
+            Self::Blobs { .. } => "look whether the store of builds answers, takes writes and has room",
+            _ => return None,
+        };
+        Some(Remedy::advice(advice))
+    }
+}

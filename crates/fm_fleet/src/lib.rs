@@ -1,0 +1,28 @@
+//! The fleet's records, blobs and history: who runs which firmware cluster-wide, and which builds may go.
+//!
+//! ```text
+//! Fleet        what the API asks for: report, hosts, guests, builds, why, retire, pin, events, targets
+//! Planner      the elected one: condemns, waits for every host, deletes
+//! records::    keyed text with one revision: SQLite, etcd, and a model in memory
+//! blobs::      manifests and blobs by digest: an OCI layout in a folder, a registry
+//! ```
+//!
+//! No clock and no lock decides anything: decisions are compare-and-swap, and silence never permits a deletion.
+
+#![forbid(unsafe_code)]
+
+pub mod blobs;
+mod clock;
+mod error;
+mod fleet;
+pub mod records;
+
+pub use clock::{Clock, SystemClock, TestClock};
+pub use error::Error;
+pub use fleet::{
+    BuildFilter, EventFilter, Fleet, FleetOptions, GuestFilter, HostFilter, Layer, Meta, Planner,
+    PlannerOptions, Step, StoredBuild,
+};
+
+/// What every operation of the fleet returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
