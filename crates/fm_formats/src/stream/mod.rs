@@ -25,6 +25,7 @@ mod parser;
 pub mod qcow2;
 mod record;
 pub mod save_image;
+mod replace;
 mod section;
 mod sparse;
 mod xbzrle;
@@ -34,6 +35,7 @@ pub use collect::Collector;
 pub use devices::Device;
 pub use facts::{Block, Facts, Note, Pages};
 pub use parser::{Event, MAGIC, Parser};
+pub use replace::{Insert, Ready, Replacer};
 pub use sparse::Sparse;
 
 #[cfg(test)]

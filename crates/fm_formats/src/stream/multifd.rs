@@ -358,6 +358,7 @@ impl<'f> Channel<'f> {
                             offset,
                             len_bytes: page_bytes,
                             byte: 0,
+                            at: None,
                         };
                         out(fill, stamp)?;
                     }
@@ -517,6 +518,7 @@ impl<'f> Channel<'f> {
                 block: page.block,
                 offset: page.offset.saturating_add(page.done_bytes),
                 bytes: piece,
+                at: None,
             };
             page.done_bytes = page.done_bytes.saturating_add(len as u64);
             let Announced {

@@ -30,6 +30,8 @@ pub enum Event<'a> {
         offset: u64,
         /// The bytes.
         bytes: &'a [u8],
+        /// Where in the stream they stand; nothing for what was decoded.
+        at: Option<u64>,
     },
     /// A range of a wanted block that holds one repeated byte.
     Fill {
@@ -41,6 +43,8 @@ pub enum Event<'a> {
         len_bytes: u64,
         /// The byte, nearly always 0.
         byte: u8,
+        /// Where in the stream its record stands, if it has one of its own.
+        at: Option<u64>,
     },
 }
 
@@ -164,6 +168,12 @@ impl Parser {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset.saturating_add(self.carry.len() as u64)
+    }
+
+    /// How far it has understood what was pushed: what lies behind waits for more bytes.
+    #[must_use]
+    pub fn understood_offset(&self) -> u64 {
+        self.offset
     }
 
     /// How many of the next bytes the parser will not look at. A source that can seek calls
@@ -364,11 +374,13 @@ impl Parser {
                 offset,
                 left_bytes,
             }) => {
+                let at = Some(reader.offset());
                 let bytes = take(reader, left_bytes)?;
                 let event = Event::Data {
                     block: *block,
                     offset: *offset,
                     bytes,
+                    at,
                 };
                 *offset = offset.saturating_add(bytes.len() as u64);
                 let done = *left_bytes == 0;
@@ -383,15 +395,17 @@ impl Parser {
                 bitmap.left_bytes() == 0
             }
             Some(Span::Pages(pages)) => {
-                let (block, at, is_set, run_bytes) = pages.run();
+                let (block, offset, is_set, run_bytes) = pages.run();
                 let len = usize::try_from(run_bytes.min(available)).unwrap_or(usize::MAX);
+                let at = Some(reader.offset());
                 let bytes = reader.bytes(len, "page data")?;
                 let done = pages.advance(bytes.len() as u64);
                 if is_set {
                     let event = Event::Data {
                         block,
-                        offset: at,
+                        offset,
                         bytes,
+                        at,
                     };
                     out(&self.facts, event)?;
                 }

@@ -13,11 +13,11 @@ use super::{BlockKind, Facts, xbzrle};
 use crate::{Error, Reader, Result};
 
 // Flags in the low bits of a record. Source: QEMU `migration/ram.c:RAM_SAVE_FLAG_*`.
-const ZERO: u64 = 0x02;
+pub(super) const ZERO: u64 = 0x02;
 const MEM_SIZE: u64 = 0x04;
-const PAGE: u64 = 0x08;
+pub(super) const PAGE: u64 = 0x08;
 const EOS: u64 = 0x10;
-const CONTINUE: u64 = 0x20;
+pub(super) const CONTINUE: u64 = 0x20;
 const XBZRLE: u64 = 0x40;
 const HOOK: u64 = 0x80;
 const COMPRESSED: u64 = 0x100;
@@ -163,6 +163,7 @@ impl Parser {
                             offset: address,
                             len_bytes,
                             byte,
+                            at: Some(offset),
                         };
                         out(&self.facts, event)?;
                     }
@@ -221,6 +222,7 @@ impl Parser {
                                     block: index,
                                     offset,
                                     bytes,
+                                    at: None,
                                 },
                             )
                         };
@@ -253,6 +255,7 @@ impl Parser {
                                 block: index,
                                 offset: address,
                                 bytes,
+                                at: None,
                             },
                         )?;
                     }

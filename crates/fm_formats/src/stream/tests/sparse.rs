@@ -55,6 +55,7 @@ fn data(block: usize, page: u64, bytes: &[u8; PAGE]) -> Event<'_> {
         block,
         offset: page << 12,
         bytes,
+        at: None,
     }
 }
 
