@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use problem::Problem;
 
 use self::problem::problem;
-use crate::inspect::Catalogue;
+use crate::inspect::{self, Catalogue};
 use crate::{Error, Result};
 
 /// What is wrong with firmware descriptors.
@@ -67,7 +67,7 @@ pub fn is_descriptor(path: &Path) -> bool {
 
 fn is_one_among(path: &Path, standard: &[PathBuf]) -> bool {
     let folder = || path.parent()?.canonicalize().ok();
-    path.extension().is_some_and(|extension| extension == "json")
+    (path.extension().is_some_and(|extension| extension == "json") && !inspect::is_json_store(path))
         || (!is_hidden(path) && folder().is_some_and(|folder| standard.iter().any(|own| same(own, &folder))))
 }
 

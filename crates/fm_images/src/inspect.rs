@@ -5,6 +5,7 @@ mod cache;
 mod contents;
 mod document;
 mod facts;
+mod foreign;
 mod input;
 mod map;
 mod module_name;
@@ -33,6 +34,8 @@ pub use document::{
     Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, PartDocument,
     RangeDocument, RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
 };
+pub use foreign::named as named_foreign;
+pub(crate) use input::is_json as is_json_store;
 pub use input::{Flash, sniff};
 pub use qcow2::unpack as unpack_qcow2;
 
@@ -60,6 +63,8 @@ pub struct Request {
 pub enum Kind {
     /// Bytes that flash might hold.
     Raw,
+    /// JSON that holds variables.
+    Json,
     /// A qcow2 image: flash if it is small, else perhaps a guest's disk with snapshots.
     Qcow2,
     /// Something that holds a migration stream.
@@ -123,7 +128,17 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
             }
             Err(not_flash) => streamed(request, catalogue).or_else(|_| not_firmware(request, not_flash)),
         },
+        Kind::Json => {
+            let text = input::read_json(&request.path)?;
+            Ok(facts::json_store(&request.path, &text))
+        }
         Kind::Raw => {
+            if let Some(what) = foreign::named(&head) {
+                let len = request.path.metadata().map_or(0, |file| file.len());
+                let mut document = InspectDocument::new(&request.path, "not-firmware", len);
+                document.reason = Some(what);
+                return Ok(document);
+            }
             let seen = facts::seen(&request.path, request.cache.as_ref(), request.tree)?;
             if let Some((found, len_bytes)) = seen {
                 return Ok(facts::told(request, found, len_bytes, "raw", catalogue));

@@ -7,5 +7,6 @@ pub mod diff;
 mod error;
 pub mod extract;
 pub mod inspect;
+pub mod json_store;
 
 pub use error::{Error, Result};

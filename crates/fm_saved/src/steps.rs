@@ -52,9 +52,19 @@ pub(super) fn steps(gathered: &Gathered, path: &Path, code: &Path, vars: Option<
             steps
         }
         Container::Stream if gathered.facts.blocks.iter().any(is_mapped) => {
-            incoming(gathered, code, vars, Some(format!("file:{path_word}")))
+            let offset = match gathered.offset {
+                0 => String::new(),
+                offset => format!(",offset={offset}"),
+            };
+            incoming(gathered, code, vars, Some(format!("file:{path_word}{offset}")))
         }
-        Container::Stream => incoming(gathered, code, vars, Some(format!("exec:cat {quoted}"))),
+        Container::Stream => {
+            let read = match gathered.offset {
+                0 => "cat".to_owned(),
+                offset => format!("tail -c +{}", offset + 1),
+            };
+            incoming(gathered, code, vars, Some(format!("exec:{read} {quoted}")))
+        }
         Container::Compressed(program) => {
             incoming(gathered, code, vars, Some(format!("exec:{program} -dc {quoted}")))
         }

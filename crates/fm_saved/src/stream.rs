@@ -4,6 +4,7 @@ mod channels;
 mod contents;
 mod document;
 mod feed;
+mod find;
 mod gather;
 mod input;
 mod program;
@@ -13,6 +14,7 @@ pub use document::{
     SavedDomainDocument, StreamBlock, StreamChannel, StreamDevice, StreamDocument, StreamNote,
     StreamSnapshot, StreamStop, Streamed,
 };
+pub use find::offset as find_offset;
 pub(crate) use gather::gather_into;
 pub use gather::{Gathered, gather};
 pub use input::{Container, Request, is_stream};

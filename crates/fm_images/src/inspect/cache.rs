@@ -18,7 +18,7 @@ use rustix::fs::OFlags;
 use super::contents::Found;
 
 /// Changes when an entry is laid out otherwise, or when the same bytes are to be described otherwise.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// The oldest entries go when there are more, or when together they are larger than [`MAX_BYTES`].
 const MAX_ENTRY_COUNT: usize = 1024;
 const MAX_BYTES: u64 = 64 << 20;

@@ -25,7 +25,7 @@ pub struct InspectDocument {
     /// Digest of the flash image; absent where nothing was read in full.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// `raw` or `qcow2`.
+    /// `raw`, `qcow2` or `json`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
     /// Why it is no firmware, cannot be read, or is firmware of which no code can be read.
@@ -304,7 +304,7 @@ pub struct NodeDocument {
 /// A variable store.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct StoreDocument {
-    /// `authenticated`, `plain` or `blank`.
+    /// `authenticated`, `plain`, `blank` or `json`, which has no fixed room.
     pub format: String,
     /// The layout of VARS.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,7 @@ use super::map::map;
 use super::module_name::module_name;
 use super::nodes::nodes;
 use super::{Cache, Catalogue, Flash, Request, build, input};
-use crate::Result;
+use crate::{Result, json_store};
 
 /// An x86 processor starts in the last bytes of its firmware.
 const RESET_VECTOR_BYTES: usize = 16;
@@ -142,6 +142,31 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
         };
         (found, key)
     })
+}
+
+/// A store in JSON: of QEMU's `uefi-vars` device, of virt-firmware, or our own list.
+pub(super) fn json_store(path: &Path, text: &[u8]) -> InspectDocument {
+    let mut document = InspectDocument::new(path, "vars", text.len() as u64);
+    document.format = Some("json".into());
+    document.sha256 = Some(Sha256::of(text).to_string());
+    match json_store::parse(text) {
+        Ok(found) => {
+            let is_key = |variable: &varstore::Variable| {
+                variable.guid == varstore::GLOBAL_VARIABLE && variable.name.to_string() == "PK"
+            };
+            document.store = Some(StoreDocument {
+                format: "json".into(),
+                layout: None,
+                size_bytes: text.len() as u64,
+                used_bytes: text.len() as u64,
+                variables: found.variables.len(),
+                secure_boot_keys: found.variables.iter().any(is_key),
+                damage: Vec::new(),
+            });
+        }
+        Err(error) => document.reason = Some(error.to_string()),
+    }
+    document
 }
 
 /// What is left of damaged firmware, where the name of a volume says that it is some.

@@ -10,7 +10,7 @@ use fm_saved::stream;
 use sha2::Digest as _;
 
 use super::{InspectDocument, Kind};
-use crate::{Error, Result};
+use crate::{Error, Result, json_store};
 
 /// Nothing larger is read as an image.
 pub(super) const MAX_BYTES: u64 = fm_formats::image::MAX_FLASH_BYTES;
@@ -47,7 +47,44 @@ pub fn sniff(path: &Path) -> Result<(Kind, Vec<u8>)> {
     file.take(HEAD_BYTES as u64)
         .read_to_end(&mut head)
         .map_err(|source| read_error(path, source))?;
-    Ok((kind_of(&head), head))
+    let kind = match kind_of(&head) {
+        Kind::Raw if is_json(path) => Kind::Json,
+        Kind::Raw if may_hold_stream(&head) => {
+            let found = open(path)
+                .and_then(|file| stream::find_offset(&file, 0).map_err(|source| read_error(path, source)))?;
+            found.map_or(Kind::Raw, |_| Kind::Stream)
+        }
+        kind => kind,
+    };
+    Ok((kind, head))
+}
+
+/// Whether a stream may start further on: what starts with a volume is flash.
+fn may_hold_stream(head: &[u8]) -> bool {
+    head.get(40..44) != Some(b"_FVH") && !head.starts_with(b"\x7fELF")
+}
+
+/// No store has so much to say.
+const MAX_JSON_BYTES: u64 = 64 << 20;
+
+/// Reads a file of JSON, up to what a store can be.
+pub(super) fn read_json(path: &Path) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    open(path)?
+        .take(MAX_JSON_BYTES)
+        .read_to_end(&mut text)
+        .map_err(|source| read_error(path, source))?;
+    Ok(text)
+}
+
+/// Whether the file is JSON that holds variables.
+pub(crate) fn is_json(path: &Path) -> bool {
+    let starts_so = || {
+        let mut head = [0; 64];
+        let read = open(path).ok()?.read(&mut head).ok()?;
+        head[..read].trim_ascii_start().first().copied()
+    };
+    starts_so() == Some(b'{') && read_json(path).is_ok_and(|text| json_store::is_store(&text))
 }
 
 pub(super) fn kind_of(head: &[u8]) -> Kind {

@@ -61,6 +61,11 @@ pub enum Stopped {
         /// Whether channels were named.
         has_channels: bool,
     },
+    /// Pages were written, but not which ones: QEMU takes all of them for zero.
+    #[error(
+        "QEMU wrote no bitmap of the pages of this background snapshot in mapped-ram form, and would restore zeros"
+    )]
+    NoBitmaps,
     /// libvirt began to write the image and never marked it as finished.
     #[error("libvirt never finished writing this image")]
     Unfinished,
@@ -74,7 +79,11 @@ impl Stopped {
             Self::Stream(error) => offset_of(error),
             Self::Source { offset, .. } | Self::Pages { offset, .. } => *offset,
             Self::Channel { source, .. } => source.offset(),
-            Self::NoChannel { .. } | Self::Packets { .. } | Self::Uneven { .. } | Self::Unfinished => 0,
+            Self::NoChannel { .. }
+            | Self::Packets { .. }
+            | Self::Uneven { .. }
+            | Self::NoBitmaps
+            | Self::Unfinished => 0,
         }
     }
 
@@ -103,6 +112,7 @@ impl Stopped {
                 "if this is the main channel of a multifd capture, name the others",
                 [Input::Channels],
             ),
+            Self::NoBitmaps => "save the guest again, with one of the two capabilities alone".into(),
             _ => "use a whole copy of the file".into(),
         }
     }

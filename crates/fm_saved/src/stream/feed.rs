@@ -133,12 +133,12 @@ pub(super) fn run(
         }
         parser.push(&buffer[..read], out).map_err(Stop::Parse)?;
         if parser.facts().end_offset.is_some() {
-            return match feed {
-                // Whoever writes into the pipe shall not fail, and a program that decompresses says last
-                // that something was wrong.
-                Feed::Pipe(_) => feed.drain(|_| Ok(())),
-                Feed::File { .. } | Feed::Snapshot(_) => Ok(()),
-            };
+            // Whoever writes into the pipe shall not fail, and a program that decompresses says last
+            // that something was wrong.
+            if matches!(feed, Feed::Pipe(_)) {
+                feed.drain(|_| Ok::<_, Stop>(()))?;
+            }
+            return parser.finish().map_err(Stop::Parse);
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Gathered {
     pub path: PathBuf,
     /// What the stream lies in.
     pub container: Container,
+    /// Where in the file the stream starts; 0 for what is decompressed or lies in an image.
+    pub offset: u64,
     /// What the stream told of itself, page counts of the channels included.
     pub facts: Facts,
     /// How far it was read: its length, if it is whole.
@@ -72,6 +74,14 @@ pub(crate) fn gather_into(request: &Request, sinks: BTreeMap<String, File>) -> R
         }),
     };
     let mut facts = parser.facts().clone();
+    if let Container::Stream = container
+        && offset > 0
+    {
+        facts.notes.push(Note {
+            offset,
+            text: "the stream starts here, behind what else the file holds".into(),
+        });
+    }
     let read_bytes = facts.end_offset.unwrap_or(parser.offset());
     if facts.end_offset.is_some()
         && let Some(bytes) = feed.behind(read_bytes)
@@ -96,6 +106,7 @@ pub(crate) fn gather_into(request: &Request, sinks: BTreeMap<String, File>) -> R
     let mut gathered = Gathered {
         path: request.path.clone(),
         container,
+        offset,
         facts,
         read_bytes,
         stopped,
@@ -119,9 +130,33 @@ impl Gathered {
         self.facts.blocks.iter().position(|block| block.kind == kind)
     }
 
+    /// Whether it is a background snapshot whose pages nobody can tell from zeros: QEMU 10 and 11 write the bitmaps of
+    /// mapped-ram in `ram_save_complete`, which such a snapshot never comes to.
+    fn lacks_bitmaps(&self) -> bool {
+        let mut mapped = self
+            .facts
+            .blocks
+            .iter()
+            .filter(|block| block.pages_offset.is_some())
+            .peekable();
+        self.facts.background && mapped.peek().is_some() && mapped.all(|block| block.pages.data == 0)
+    }
+
     /// Holds the pages that came against the pages that were announced.
     fn account(&mut self) {
+        if self.lacks_bitmaps() {
+            self.stopped = self.stopped.take().or(Some(Stopped::NoBitmaps));
+            return;
+        }
         let (mut missing, mut notes) = (None, Vec::new());
+        if self.facts.background {
+            notes.push(Note {
+                offset: self.facts.devices_offset.unwrap_or(0),
+                text: "a background snapshot: the guest ran on while it was saved, and QEMU does not keep it from \
+                       its flash; what it wrote to its variables meanwhile may be in them"
+                    .into(),
+            });
+        }
         for (index, block) in self.facts.blocks.iter().enumerate() {
             let mut note = |text| {
                 notes.push(Note {
@@ -166,7 +201,7 @@ impl Gathered {
     fn missing_pages(&self, index: usize, block: &Block) -> u64 {
         let pages = block.size_bytes.div_ceil(self.facts.page_size_bytes);
         let came = match (block.pages_offset, block.wanted) {
-            (Some(_), _) if self.facts.ram_complete => pages,
+            (Some(_), _) if self.facts.ram_complete && !self.lacks_bitmaps() => pages,
             (Some(_), _) => 0,
             (None, true) => self.contents.collector.pages_seen(index),
             (None, false) => count(block),

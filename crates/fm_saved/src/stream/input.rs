@@ -10,6 +10,7 @@ use fm_formats::stream::{MAGIC, multifd, qcow2, save_image};
 use fm_remedy::Remedy;
 
 use super::feed::Feed;
+use super::find;
 use super::program::{self, Compressed, Decompressor};
 use super::vmstate::{self, VmState};
 use crate::{Error, Result};
@@ -154,7 +155,13 @@ fn from_file(file: File, request: &Request) -> Result<Opened> {
     } else {
         match program::for_magic(head) {
             Some(program) => (Container::Compressed(program), 0, Some(program)),
-            None => (Container::Stream, 0, None),
+            None if head.starts_with(&MAGIC) || head.starts_with(&multifd::MAGIC) => {
+                (Container::Stream, 0, None)
+            }
+            None => {
+                let offset = find::offset(&file, base).map_err(unreadable)?;
+                (Container::Stream, offset.unwrap_or(base) - base, None)
+            }
         }
     };
     let offset = base + offset;
