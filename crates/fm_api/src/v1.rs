@@ -6,3 +6,4 @@ pub mod config;
 pub mod enrolment;
 pub mod fleet;
 pub mod offer;
+pub mod trust;

@@ -1,0 +1,24 @@
+//! The fleet's API as its clients call it: joining, certificates, blocking HTTPS.
+//!
+//! Whoever calls waits: no runtime comes with it, so that the agent and the command line stay what they are. Each
+//! answer is bounded in bytes and in time.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod error;
+mod http;
+mod identity;
+mod join;
+mod provider;
+mod random;
+mod token;
+
+pub use client::{Client, Precondition};
+pub use error::{Error, Result};
+pub use http::EventLines;
+pub use identity::{Identity, MAX_NAME_BYTES, is_name};
+pub use join::{JoinPlan, join};
+pub use provider::provider;
+pub use random::random_hex;
+pub use token::{BEARER, JoinToken};
