@@ -88,6 +88,7 @@ const SCHEMAS: &[Entry] = &[
     ("store-list", || schema_for!(store::List)),
     ("store-pin", || schema_for!(store::Pin)),
     ("store-verify", || schema_for!(store::Verification)),
+    ("vars-backups", || schema_for!(fm_api::v1::backups::VarsBackups)),
     ("vars-change", || schema_for!(vars::VarsChange)),
     ("vars-dbx-forecast", || schema_for!(vars::DbxForecast)),
     ("vars-diff", || schema_for!(vars::VarsDiff)),

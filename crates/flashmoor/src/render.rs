@@ -14,6 +14,7 @@ pub(crate) mod saved;
 pub(crate) mod store;
 pub(crate) mod svg;
 pub(crate) mod vars;
+pub(crate) mod vars_backups;
 
 use std::io::Write as _;
 

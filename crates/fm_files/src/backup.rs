@@ -145,7 +145,7 @@ pub fn open(place: &Place, name: &OsStr, owner_uid: Option<u32>) -> Result<File>
 
 /// Removes all backups but the oldest, the newest, and the one `just_made`. A backup too many does no harm: failures
 /// are passed over.
-pub(crate) fn prune(place: &Place, owner_uid: u32, just_made: &OsStr) {
+pub fn prune(place: &Place, owner_uid: u32, just_made: &OsStr) {
     let found = list(place, Some(owner_uid)).unwrap_or_default();
     let between = 1..found.len().saturating_sub(NEWEST_KEPT).max(1);
     for backup in found.get(between).unwrap_or_default() {

@@ -1,7 +1,7 @@
 //! Whether a running program has a file open for writing: QEMU's image locks, and what /proc shows.
 
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File, Metadata};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -51,8 +51,7 @@ fn writer_in_proc(file: &File) -> Option<String> {
             continue;
         };
         for descriptor in descriptors.flatten() {
-            let same = fs::metadata(descriptor.path())
-                .is_ok_and(|other| other.ino() == own.ino() && other.dev() == own.dev());
+            let same = fs::metadata(descriptor.path()).is_ok_and(|other| is_same(&own, &other));
             if same && is_writable(pid, &descriptor.file_name().to_string_lossy()) {
                 let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
                 return Some(format!("{} (pid {pid})", name.trim_end()));
@@ -60,6 +59,14 @@ fn writer_in_proc(file: &File) -> Option<String> {
         }
     }
     None
+}
+
+/// A device has many names, each a file of its own, and one number.
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    if one.file_type().is_block_device() {
+        return other.file_type().is_block_device() && one.rdev() == other.rdev();
+    }
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// `flags` of fdinfo is octal; the two low bits are the access mode.

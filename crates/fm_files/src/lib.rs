@@ -8,6 +8,7 @@
 
 pub mod backup;
 mod bounded;
+mod device_id;
 pub mod digest_cache;
 mod error;
 #[cfg(any(test, feature = "faults"))]
@@ -17,12 +18,14 @@ mod fault;
 mod folder;
 mod identity;
 mod image_lock;
+mod in_place;
 pub mod in_use;
 mod lock;
 mod names;
 mod new_file;
 pub mod output;
 mod place;
+mod private;
 mod quote;
 mod regular;
 mod replace;
@@ -33,6 +36,7 @@ pub use error::{Error, io_remedy};
 pub use folder::{Entry, Folder, create_folders};
 pub use identity::Identity;
 pub use image_lock::ImageLock;
+pub use in_place::InPlace;
 pub use new_file::{Exchanged, NewFile, is_unfinished};
 pub use place::Place;
 pub use quote::quote;

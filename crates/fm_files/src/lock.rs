@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -31,8 +32,13 @@ impl Lock {
             path: path.to_owned(),
         };
         if let Some(folder) = folder() {
-            let identity = Identity::of(file).map_err(failed)?;
-            let name = format!("changing-{:x}-{:x}", identity.device, identity.inode);
+            let status = file.metadata().map_err(failed)?;
+            // A device has a name for every link in /dev, and one number.
+            let name = if status.file_type().is_block_device() {
+                format!("changing-device-{:x}", status.rdev())
+            } else {
+                format!("changing-{:x}-{:x}", status.dev(), status.ino())
+            };
             return match Self::in_folder(&folder, name.into())? {
                 Some(lock) => Ok(lock),
                 None => Err(busy()),

@@ -61,6 +61,16 @@ pub enum Action {
         /// The store.
         vars: Option<String>,
     },
+    /// Bring a backup of a variable store back.
+    RestoreVars {
+        /// The store.
+        vars: Option<String>,
+    },
+    /// List the backups of a variable store.
+    ListBackups {
+        /// The store.
+        vars: Option<String>,
+    },
     /// List variables.
     ListVars {
         /// The store.

@@ -58,8 +58,8 @@ pub(crate) const BUILDS: &str = "builds";
 pub(crate) const LANDINGS: &str = "landings";
 pub(crate) const TMP: &str = "tmp";
 /// What other rooms keep in a store's folder, maybe before there is a build: names of builds, what may be lost
-/// at any time, and what the agent and the hook write down.
-pub(crate) const NEIGHBOURS: [&str; 4] = ["catalogue.tsv", "cache", "libvirt", GUARD_MEMORY];
+/// at any time, what the agent and the hook write down, and backups of variables that lie on block devices.
+pub(crate) const NEIGHBOURS: [&str; 5] = ["catalogue.tsv", "cache", "libvirt", "variables", GUARD_MEMORY];
 /// What the guard remembers from before an upgrade for after it.
 pub const GUARD_MEMORY: &str = "guard.json";
 

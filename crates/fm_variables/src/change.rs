@@ -1,11 +1,12 @@
 //! The verbs that change single variables: set, delete, import.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fm_formats::varstore::{self, Checks, Variable, Writer};
 
 use crate::document::VarsChange;
+use crate::journal::Journal;
 use crate::read::Selection;
 use crate::report::Report;
 use crate::save::Edit;
@@ -19,6 +20,23 @@ pub struct StoreTarget {
     pub path: PathBuf,
     /// Change it although a program has it open for writing.
     pub even_if_in_use: bool,
+    /// How much of a block device the guest has as flash, where that is known; else what the store's header says.
+    pub size_bytes: Option<u64>,
+    /// Where backups of block devices are kept; without it none is changed.
+    pub journal: Option<Journal>,
+}
+
+impl StoreTarget {
+    /// A file that nobody has open.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            even_if_in_use: false,
+            size_bytes: None,
+            journal: None,
+        }
+    }
 }
 
 /// What to set.
@@ -39,7 +57,7 @@ pub struct SetRequest {
 /// # Errors
 /// If the namespace is not clear, the attributes are not allowed, or the store has no room.
 pub fn set(request: SetRequest) -> Result<VarsChange, Error> {
-    let mut edit = open(&request.write.path, request.write.even_if_in_use)?;
+    let mut edit = open(&request.write)?;
     let name = request.which.name()?;
     let present: Vec<_> = edit
         .variables
@@ -128,7 +146,7 @@ pub struct DeleteRequest {
 /// # Errors
 /// If it is not there, or there several times and no namespace was given.
 pub fn delete(request: &DeleteRequest) -> Result<VarsChange, Error> {
-    let mut edit = open(&request.write.path, request.write.even_if_in_use)?;
+    let mut edit = open(&request.write)?;
     let found = request.which.find(&request.write.path, &edit.variables)?;
     let (guid, name) = (found.guid, found.name.clone());
     varstore::delete(&mut edit.variables, guid, &name);
@@ -161,7 +179,7 @@ pub fn import(request: &ImportRequest) -> Result<VarsChange, Error> {
     let source = Source::find(&request.from)?;
     source.refuse_damage()?;
     let mut incoming = source.variables()?;
-    let mut edit = open(&request.write.path, request.write.even_if_in_use)?;
+    let mut edit = open(&request.write)?;
     let mut report = Report::default();
     if edit.source.view()?.is_some() {
         report.notes.extend(source.digest_notes());
@@ -221,8 +239,8 @@ impl Source {
 }
 
 /// A store to change, held and sound.
-pub(super) fn open(path: &Path, even_if_in_use: bool) -> Result<Edit, Error> {
-    let edit = Edit::open(path, even_if_in_use)?;
+pub(super) fn open(write: &StoreTarget) -> Result<Edit, Error> {
+    let edit = Edit::open(write)?;
     edit.source.refuse_damage()?;
     Ok(edit)
 }

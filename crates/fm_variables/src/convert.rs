@@ -2,17 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use fm_files::Replace;
 use fm_formats::image::{Feature, Layout, Role};
 use fm_formats::varstore::{Checks, Format, Variable, Writer, attribute};
 use fm_images::inspect::{self, Cache};
 
+use crate::change::StoreTarget;
 use crate::document::VarsChange;
+use crate::journal::Journal;
 use crate::qcow2::{self, Qcow2};
 use crate::report::Report;
 use crate::save::{Image, Tail, write_flash, write_json};
 use crate::source::{Content, Source, is_written};
-use crate::{Error, certdb, limits, replace};
+use crate::target::Target;
+use crate::{Error, certdb, limits};
 
 /// What to convert into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct ConvertRequest {
     pub replace: bool,
     /// Read or replace although a program has the file open for writing.
     pub even_if_in_use: bool,
+    /// Where backups of block devices are kept; without it none is written.
+    pub journal: Option<Journal>,
     /// What was found in images seen before, if that is kept: firmware that is known need not be decoded again.
     pub cache: Option<Cache>,
 }
@@ -62,7 +66,13 @@ pub struct ConvertRequest {
 /// Before anything is written: the variable that cannot go there, and the limit it meets.
 pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
     // Held first: where input and output are one file, nobody changes it between reading and writing.
-    let output = || replace::output(&request.output, request.replace, request.even_if_in_use);
+    let to = StoreTarget {
+        path: request.output.clone(),
+        even_if_in_use: request.even_if_in_use,
+        size_bytes: None,
+        journal: request.journal.clone(),
+    };
+    let output = || Target::output(&to, request.replace);
     let held = request
         .output
         .symlink_metadata()
@@ -79,7 +89,8 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
     let code = source.code()?;
     let shape = request.into.shape(request.cache.as_ref(), &mut report)?;
     let target = held.map_or_else(output, Ok)?;
-    let target = replace::modelled_on(target, source.model.as_deref());
+    let target = target.modelled_on(source.model.as_deref());
+    report.notes.extend(target.note());
     let Some(shape) = shape else {
         return into_json(target, &source, variables, code.is_some(), report);
     };
@@ -148,7 +159,7 @@ const SIGNED: u32 = attribute::COUNT_AUTHENTICATED | attribute::TIME_AUTHENTICAT
 const NO_CODE: &str = "the firmware behind the variables is not carried: the source is a combined image, and what is written is not";
 
 fn into_json(
-    target: Replace,
+    target: Target,
     source: &Source,
     variables: Vec<Variable>,
     drops_code: bool,
@@ -177,7 +188,7 @@ fn into_json(
 }
 
 /// A combined image is not replaced by a file without its firmware.
-fn refuse_to_drop_code(target: &Replace) -> Result<(), Error> {
+fn refuse_to_drop_code(target: &Target) -> Result<(), Error> {
     let Some(old) = target.old() else { return Ok(()) };
     let mut old = old.try_clone().map_err(|source| Error::File {
         action: "read",
@@ -294,6 +305,8 @@ pub struct ExportRequest {
     pub output: PathBuf,
     /// Replace an output that is there.
     pub replace: bool,
+    /// Where backups of block devices are kept; without it none is written.
+    pub journal: Option<Journal>,
 }
 
 /// Writes the variables as JSON for QEMU's `uefi-vars` device and virt-firmware.
@@ -308,6 +321,7 @@ pub fn export(request: &ExportRequest) -> Result<VarsChange, Error> {
         output: request.output.clone(),
         replace: request.replace,
         even_if_in_use: false,
+        journal: request.journal.clone(),
         cache: None,
     })
 }

@@ -181,6 +181,54 @@ pub enum Error {
         /// What is wrong first.
         damage: String,
     },
+    /// A block device is written by the journal, and none was named.
+    #[error("{} can only be written where it lies, and there is no folder for its backup", path.display())]
+    NoJournal {
+        /// Which device.
+        path: PathBuf,
+    },
+    /// The folder of the journal is not ours alone.
+    #[error("{} is not its owner's alone, and says what is to be written where", path.display())]
+    OpenJournal {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// A record of the journal cannot be read.
+    #[error("{} is no record of a write to a block device", path.display())]
+    Journal {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// An image is longer than the device.
+    #[error("{} has {size_bytes} bytes, and the image takes {needed_bytes}", path.display())]
+    DeviceTooSmall {
+        /// Which device.
+        path: PathBuf,
+        /// What the image takes.
+        needed_bytes: u64,
+        /// What the device has.
+        size_bytes: u64,
+    },
+    /// A write was interrupted, and can be neither finished nor undone.
+    #[error("a write of {since} to {} was interrupted, and can be neither finished nor undone: {why}", path.display())]
+    Interrupted {
+        /// Which device.
+        path: PathBuf,
+        /// When it began.
+        since: String,
+        /// Why not.
+        why: String,
+    },
+    /// Writing failed, and so did putting back what was there.
+    #[error("{} holds a part of what was written, and what it held could not be put back yet", path.display())]
+    HalfWritten {
+        /// Which device.
+        path: PathBuf,
+        /// Why writing failed.
+        source: Box<Error>,
+    },
     /// No backup to go back to.
     #[error("{} has no backup", path.display())]
     NoBackup {
@@ -386,6 +434,22 @@ impl Failure for Error {
             ),
             Self::Damaged { path, .. } => {
                 Remedy::new("save what can be saved", Action::RepairVars { vars: text(path) })
+            }
+            Self::NoJournal { .. } => "name the folder of the store, where it is kept".into(),
+            Self::OpenJournal { .. } => {
+                "look what is in it, then make it yours, mode 0700, and run it again".into()
+            }
+            Self::Journal { .. } => {
+                "look at it: a later version may have written it; the backups beside it are whole images".into()
+            }
+            Self::DeviceTooSmall { .. } => "make the volume larger, or name another".into(),
+            Self::Interrupted { path, .. } => Remedy::new(
+                "look what it holds, and bring back the backup that was made before that write, or another",
+                Action::RestoreVars { vars: text(path) },
+            )
+            .then(Action::ListBackups { vars: text(path) }),
+            Self::HalfWritten { .. } => {
+                "see to the disk, then run it again: what is next to write to it finishes or undoes this first".into()
             }
             Self::NoBackup { .. } => Remedy::give("name one", [Input::Backup]),
             Self::UnknownCode { .. } => Remedy::give("name a CODE file, or the layout", [Input::Layout]),

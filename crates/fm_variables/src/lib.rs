@@ -3,6 +3,7 @@
 //! Every writing verb parses what it read, changes a list of variables, emits a fresh store, writes it to a
 //! new file, reads that back and compares, and only then puts it in place; the old file stays as a backup.
 
+mod backups;
 mod certdb;
 mod certificate;
 mod change;
@@ -12,6 +13,7 @@ mod document;
 mod error;
 mod forecast;
 mod hex;
+mod journal;
 mod json;
 mod limits;
 mod mend;
@@ -22,11 +24,13 @@ mod report;
 mod save;
 mod secure_boot;
 mod source;
+mod target;
 mod trust;
 
 /// What this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+pub use backups::{BackupsRequest, backups};
 pub use change::{DeleteRequest, ImportRequest, SetRequest, StoreTarget, delete, import, set};
 pub use convert::{ConvertRequest, ConvertTarget, ExportRequest, FileFormat, convert, export};
 pub use document::{
@@ -34,6 +38,7 @@ pub use document::{
 };
 pub use error::Error;
 pub use forecast::{DbxForecast, forecast};
+pub use journal::{Journal, PendingWrite, Settled, SettledDevice};
 pub use hex::decode as hex_bytes;
 pub use mend::{RestoreRequest, compact, repair, restore};
 pub use read::{Selection, Shown, diff, get, list, show};

@@ -2,17 +2,20 @@
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use fm_files::{Place, Replace, backup, copy_sparse};
+use fm_files::{Place, backup};
 use fm_formats::varstore::{ActiveCopy, Checks, Format, Ftw, State, VarStore};
 
+use crate::Error;
 use crate::change::StoreTarget;
 use crate::document::VarsChange;
+use crate::journal::MAX_IMAGE_BYTES;
 use crate::report::Report;
 use crate::save::Edit;
 use crate::source::{self, Source};
-use crate::{Error, replace};
+use crate::target::{Interrupted, NewContent, Target};
 
 /// Writes whatever can be saved of a damaged store as a sound one. Without `apply` it only says what it
 /// would do.
@@ -20,7 +23,7 @@ use crate::{Error, replace};
 /// # Errors
 /// If there is nothing of a store left, or what is left cannot be written.
 pub fn repair(write: &StoreTarget, apply: bool) -> Result<VarsChange, Error> {
-    let edit = Edit::open(&write.path, write.even_if_in_use || !apply)?;
+    let edit = Edit::open(&looked_at(write, apply))?;
     let mut report = Report::default();
     if let Some(view) = edit.source.view()? {
         for damage in view.damage_found() {
@@ -82,7 +85,7 @@ pub fn repair(write: &StoreTarget, apply: bool) -> Result<VarsChange, Error> {
 /// # Errors
 /// If the store is damaged or cannot be written.
 pub fn compact(write: &StoreTarget, apply: bool) -> Result<VarsChange, Error> {
-    let edit = Edit::open(&write.path, write.even_if_in_use || !apply)?;
+    let edit = Edit::open(&looked_at(write, apply))?;
     edit.source.refuse_damage()?;
     let mut report = Report::default();
     if let Some(view) = edit.source.view()? {
@@ -105,6 +108,14 @@ pub fn compact(write: &StoreTarget, apply: bool) -> Result<VarsChange, Error> {
         edit.commit(Checks::Representable, report)
     } else {
         plan(&edit, report)
+    }
+}
+
+/// A plan touches nothing, and so takes what is in use as well.
+fn looked_at(write: &StoreTarget, apply: bool) -> StoreTarget {
+    StoreTarget {
+        even_if_in_use: write.even_if_in_use || !apply,
+        ..write.clone()
     }
 }
 
@@ -138,9 +149,9 @@ pub struct RestoreRequest {
 pub fn restore(request: &RestoreRequest) -> Result<VarsChange, Error> {
     let path = &request.write.path;
     let target = if path.exists() {
-        replace::existing(path, request.write.even_if_in_use)?
+        Target::existing(&request.write, Interrupted::Supersede)?
     } else {
-        replace::output(path, false, false)?
+        Target::output(&request.write, false)?
     };
     let Backup {
         path: backup,
@@ -157,20 +168,48 @@ pub fn restore(request: &RestoreRequest) -> Result<VarsChange, Error> {
     if !is_ours {
         refuse_other_kind(&target, &source)?;
     }
-    let kept = target.replace(
-        |new| copy_sparse(&mut file, new, 0),
-        |new| match Source::from_file(path, new).and_then(|source| source.variables()) {
+    report.notes.extend(target.note());
+    let bytes = read_whole(&backup, &mut file)?;
+    // Of what lies behind the store on a device nothing was kept, and nothing is changed.
+    let is_device = matches!(target, Target::Device(_));
+    let content = match source.flash_bytes().filter(|_| is_device) {
+        Some(len) => NewContent {
+            bytes: bytes.get(..len).unwrap_or(&bytes),
+            len_bytes: len as u64,
+            keeps_rest: true,
+        },
+        None => NewContent::whole(&bytes),
+    };
+    let kept = target.replace(&content, |new| {
+        match Source::from_file(path, new).and_then(|source| source.variables()) {
             Ok(read) if read == variables => Ok(()),
             Err(error @ Error::File { .. }) => Err(error),
             _ => Err(Error::Verify { path: path.clone() }),
-        },
-    )?;
+        }
+    })?;
     Ok(VarsChange {
         written: true,
         backup: kept.map(|path| path.display().to_string()),
         free_bytes: source.view()?.map(|view| view.free_bytes()),
         ..VarsChange::new(path, source.layout()?, variables.len(), report)
     })
+}
+
+/// All of a backup; no store is larger than its flash chip.
+fn read_whole(path: &Path, file: &mut File) -> Result<Vec<u8>, Error> {
+    let failed = |source| Error::File {
+        action: "read",
+        path: path.to_path_buf(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))
+        .and_then(|_| file.take(MAX_IMAGE_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    if bytes.len() as u64 > MAX_IMAGE_BYTES {
+        return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
+    }
+    Ok(bytes)
 }
 
 /// The file that comes back.
@@ -184,19 +223,23 @@ struct Backup {
 impl Backup {
     /// The one that was named, or the newest that was kept of the file. What bears a backup's name and is a link, or
     /// belongs to another user than the file, was not made by us: who may write to the folder put it there.
-    fn find(target: &Replace, path: &Path, named: Option<&Path>) -> Result<Self, Error> {
-        let (place, owner_uid) = (target.place(), target.owner_uid());
-        let own = match named {
-            None => Some(
-                backup::list(place, owner_uid)?
-                    .pop()
-                    .ok_or_else(|| Error::NoBackup { path: path.into() })?,
-            ),
-            Some(named) => own_name(place, named),
+    fn find(target: &Target, path: &Path, named: Option<&Path>) -> Result<Self, Error> {
+        let no_backup = || Error::NoBackup { path: path.into() };
+        let kept = target.backups()?;
+        let own = match (&kept, named) {
+            (None, None) => return Err(no_backup()),
+            (Some((place, owner_uid)), None) => {
+                let newest = backup::list(place, *owner_uid)?.pop().ok_or_else(no_backup)?;
+                Some((place, owner_uid, newest))
+            }
+            (Some((place, owner_uid)), Some(named)) => {
+                own_name(place, named).map(|name| (place, owner_uid, name))
+            }
+            (None, Some(_)) => None,
         };
-        if let Some(name) = own {
+        if let Some((place, owner_uid, name)) = own {
             return Ok(Self {
-                file: backup::open(place, &name, owner_uid)?,
+                file: backup::open(place, &name, *owner_uid)?,
                 path: named.map_or_else(|| place.folder().join(&name), Path::to_path_buf),
                 is_ours: true,
             });
@@ -226,12 +269,12 @@ fn own_name(place: &Place, named: &Path) -> Option<OsString> {
 
 /// A backup that flashmoor made of this very file may be of another layout: converting replaced it. Any other
 /// file must be of the kind that the guest is set up for.
-fn refuse_other_kind(target: &Replace, backup: &Source) -> Result<(), Error> {
+fn refuse_other_kind(target: &Target, backup: &Source) -> Result<(), Error> {
     let Some(old) = target.old().and_then(|old| old.try_clone().ok()) else {
         return Ok(());
     };
     // What cannot be read any more has no kind.
-    let Ok(present) = Source::from_file(&target.path(), &mut { old }) else {
+    let Ok(present) = Source::from_sized(&target.path(), &mut { old }, target.size_bytes()) else {
         return Ok(());
     };
     let (is, was) = (present.kind()?, backup.kind()?);

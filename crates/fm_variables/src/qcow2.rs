@@ -124,6 +124,6 @@ fn own_path(file: &File) -> String {
     format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd())
 }
 
-fn memory_file() -> io::Result<File> {
+pub(super) fn memory_file() -> io::Result<File> {
     Ok(rustix::fs::memfd_create("flashmoor", rustix::fs::MemfdFlags::CLOEXEC)?.into())
 }

@@ -1,19 +1,19 @@
 //! Put variables back where they came from, or somewhere new, and make sure that they are there.
 
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use fm_files::{Replace, copy_sparse};
 use fm_formats::image::Layout;
 use fm_formats::varstore::{Checks, Format, Geometry, VarStore, Variable, Writer};
 
+use crate::change::StoreTarget;
 use crate::document::VarsChange;
 use crate::json::{self, Digests};
 use crate::qcow2::{self, Qcow2};
 use crate::report::Report;
 use crate::source::{self, Content, Source};
-use crate::{Error, limits, replace};
+use crate::target::{Interrupted, NewContent, Target};
+use crate::{Error, limits};
 
 /// A volume to write, and what is to be said of it.
 struct Emitted {
@@ -24,7 +24,7 @@ struct Emitted {
 /// A file that is being changed: held, read, its variables in hand.
 #[derive(Debug)]
 pub(super) struct Edit {
-    target: Replace,
+    target: Target,
     pub(super) source: Source,
     pub(super) variables: Vec<Variable>,
     /// Of JSON: who may change which of them.
@@ -32,18 +32,19 @@ pub(super) struct Edit {
 }
 
 impl Edit {
-    pub(super) fn open(path: &Path, even_if_in_use: bool) -> Result<Self, Error> {
-        let target = replace::existing(path, even_if_in_use)?;
+    pub(super) fn open(write: &StoreTarget) -> Result<Self, Error> {
+        let path = &write.path;
+        let target = Target::existing(write, Interrupted::Refuse)?;
         let mut file = match target.old() {
             Some(old) => old.try_clone(),
             None => source::open(path),
         }
         .map_err(|source| Error::File {
             action: "read",
-            path: path.to_path_buf(),
+            path: path.clone(),
             source,
         })?;
-        let source = Source::from_file(path, &mut file)?;
+        let source = Source::from_sized(path, &mut file, write.size_bytes)?;
         if matches!(
             source.content,
             Content::Flash {
@@ -55,7 +56,7 @@ impl Edit {
             }
         ) {
             return Err(Error::ReadOnlyKind {
-                path: path.to_path_buf(),
+                path: path.clone(),
                 why: "it is a qcow2 with snapshots, which a new file would not have",
             });
         }
@@ -116,6 +117,8 @@ impl Edit {
             return self.commit(checks, report);
         }
         self.check(checks)?;
+        let mut report = report;
+        report.notes.extend(self.target.note());
         let view = self.source.view()?;
         Ok(VarsChange {
             up_to_date: true,
@@ -131,6 +134,7 @@ impl Edit {
 
     /// Writes, keeping a backup.
     pub(super) fn commit(self, checks: Checks, mut report: Report) -> Result<VarsChange, Error> {
+        report.notes.extend(self.target.note());
         let volume = self.volume(checks)?.map(|emitted| {
             report.notes.extend(emitted.notes);
             emitted.volume
@@ -181,7 +185,7 @@ pub(super) enum Tail {
 }
 
 pub(super) fn write_flash(
-    target: Replace,
+    target: Target,
     image: &Image,
     layout: Option<Layout>,
     variables: &[Variable],
@@ -200,13 +204,16 @@ pub(super) fn write_flash(
         Some(qcow2) => Some(pack(&path, image, qcow2, old.as_ref())?),
         None => None,
     };
-    let backup = target.replace(
-        |file| match packed {
-            Some(bytes) => file.write_all(&bytes),
-            None => write_raw(file, image, old),
-        },
-        |file| verify(&path, file, variables),
-    )?;
+    let with_code;
+    let content = match (&packed, &image.tail) {
+        (Some(packed), _) => NewContent::whole(packed),
+        (None, Tail::Code(code)) => {
+            with_code = [image.volume.as_slice(), code].concat();
+            image.content(&with_code)
+        }
+        (None, _) => image.content(&image.volume),
+    };
+    let backup = target.replace(&content, |file| verify(&path, file, variables))?;
     let view = VarStore::parse_file(&image.volume, image.len_bytes).map_err(|source| Error::Parse {
         path: path.clone(),
         source,
@@ -219,18 +226,14 @@ pub(super) fn write_flash(
     })
 }
 
-fn write_raw(file: &mut File, image: &Image, old: Option<File>) -> io::Result<()> {
-    match (&image.tail, old) {
-        (Tail::Kept, Some(mut old)) => copy_sparse(&mut old, file, image.volume.len() as u64)?,
-        (Tail::Code(code), _) => {
-            file.seek(SeekFrom::Start(image.volume.len() as u64))?;
-            file.write_all(code)?;
+impl Image {
+    fn content<'a>(&self, bytes: &'a [u8]) -> NewContent<'a> {
+        NewContent {
+            bytes,
+            len_bytes: self.len_bytes,
+            keeps_rest: matches!(self.tail, Tail::Kept),
         }
-        _ => {}
     }
-    file.set_len(image.len_bytes.max(image.volume.len() as u64))?;
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&image.volume)
 }
 
 fn pack(path: &Path, image: &Image, qcow2: Qcow2, old: Option<&File>) -> Result<Vec<u8>, Error> {
@@ -263,7 +266,7 @@ fn reads_as(path: &Path, file: &mut File, meant: &[Variable]) -> Result<bool, Er
 }
 
 pub(super) fn write_json(
-    target: Replace,
+    target: Target,
     variables: &[Variable],
     digests: &Digests,
     mut report: Report,
@@ -280,7 +283,7 @@ pub(super) fn write_json(
             ..variable.clone()
         })
         .collect();
-    let backup = target.replace(|file| file.write_all(&text), |file| verify(&path, file, &meant))?;
+    let backup = target.replace(&NewContent::whole(&text), |file| verify(&path, file, &meant))?;
     Ok(VarsChange {
         written: true,
         backup: backup.map(|path| path.display().to_string()),

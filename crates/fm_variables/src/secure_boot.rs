@@ -72,7 +72,7 @@ pub struct Enrolment {
 /// # Errors
 /// If nothing was named, a file is no key material, or the store has no room; then nothing is changed.
 pub fn enroll(write: &StoreTarget, enrolment: &Enrolment) -> Result<VarsChange, Error> {
-    let mut edit = open(&write.path, write.even_if_in_use)?;
+    let mut edit = open(write)?;
     let layout = edit.source.layout()?;
     let mut wanted: [KeyMaterial; 4] = Default::default();
     let [pk, kek, db, dbx] = &mut wanted;
@@ -185,7 +185,7 @@ fn switch_on(variables: &mut Vec<Variable>, enrolment: &Enrolment, report: &mut 
 /// # Errors
 /// If the store cannot be changed.
 pub fn unenroll(write: &StoreTarget, all: bool) -> Result<VarsChange, Error> {
-    let mut edit = open(&write.path, write.even_if_in_use)?;
+    let mut edit = open(write)?;
     let mut report = Report::default();
     let keys = [(GLOBAL, "PK"), (SECURE_BOOT_ENABLE, "SecureBootEnable")];
     let more = [

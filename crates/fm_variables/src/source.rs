@@ -5,8 +5,10 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
+use fm_formats::Reader;
 use fm_formats::image::Layout;
 use fm_formats::varstore::{ActiveCopy, State, VarStore, Variable};
+use fm_formats::volume::VolumeHeader;
 use fm_host::Guest;
 use rustix::fs::{Mode, OFlags};
 
@@ -93,6 +95,11 @@ impl Source {
 
     /// From a file that is open already: what an edit locked is what it reads.
     pub(super) fn from_file(path: &Path, file: &mut File) -> Result<Self, Error> {
+        Self::from_sized(path, file, None)
+    }
+
+    /// The same where it is known how much of a device is the guest's flash.
+    pub(super) fn from_sized(path: &Path, file: &mut File, size_bytes: Option<u64>) -> Result<Self, Error> {
         let failed = |source| Error::File {
             action: "read",
             path: path.to_path_buf(),
@@ -107,6 +114,7 @@ impl Source {
             .take(VarStore::PREFIX_BYTES as u64)
             .read_to_end(&mut prefix)
             .map_err(failed)?;
+        let is_device = file.metadata().map_err(failed)?.file_type().is_block_device();
         let content = if prefix.starts_with(qcow2::MAGIC) {
             let flash = qcow2::unpack(path, file)?;
             Content::Flash {
@@ -120,6 +128,13 @@ impl Source {
                 .map_err(failed)?;
             Content::Json(json::read(path, &prefix)?)
         } else {
+            // A volume is as large as its storage made it, and what lies behind the store is not the guest's.
+            let own_bytes = size_bytes.or_else(|| volume_len_bytes(&prefix));
+            let len_bytes = match own_bytes.filter(|_| is_device) {
+                Some(own_bytes) => own_bytes.min(len_bytes),
+                None => len_bytes,
+            };
+            prefix.truncate(usize::try_from(len_bytes).unwrap_or(prefix.len()));
             Content::Flash {
                 prefix,
                 len_bytes,
@@ -247,6 +262,16 @@ impl Source {
         }
     }
 
+    /// Of a raw flash image: how long the volume of variables is that it starts with.
+    pub(super) fn flash_bytes(&self) -> Option<usize> {
+        match &self.content {
+            Content::Flash {
+                prefix, qcow2: None, ..
+            } => usize::try_from(volume_len_bytes(prefix)?).ok(),
+            _ => None,
+        }
+    }
+
     /// What kind of store it is, in a few words.
     pub(super) fn kind(&self) -> Result<String, Error> {
         let Content::Flash { len_bytes, qcow2, .. } = &self.content else {
@@ -267,6 +292,14 @@ impl Source {
 /// Erased flash is all ones; blank stores are all zeros.
 pub(super) fn is_written(area: &[u8]) -> bool {
     !area.iter().all(|byte| *byte == 0xff) && !area.iter().all(|byte| *byte == 0)
+}
+
+/// How long the volume is that starts with `prefix`, as its header says, if it is one of variables.
+pub(super) fn volume_len_bytes(prefix: &[u8]) -> Option<u64> {
+    VolumeHeader::parse(&mut Reader::new(prefix))
+        .ok()
+        .filter(|header| header.file_system == VolumeHeader::NV_DATA)
+        .map(|header| header.volume_len_bytes)
 }
 
 /// JSON starts with a brace; an empty file is a store of QEMU's that nothing was written to yet.

@@ -129,6 +129,7 @@ pub fn convert(input: &Path, into: ConvertTarget, output: &Path) {
         output: output.to_owned(),
         replace: false,
         even_if_in_use: false,
+        journal: None,
         cache: None,
     })
     .unwrap_or_else(|error| panic!("{}: {error}", input.display()));
@@ -166,10 +167,7 @@ pub fn lives_on(from: Layout, build: &Build, folder: &Path) {
     let (input, output) = (store_with_keys(from, folder), folder.join("converted.fd"));
     let about = format!("{from} on {}", build.code);
     vars::enroll(
-        &StoreTarget {
-            path: input.clone(),
-            even_if_in_use: false,
-        },
+        &StoreTarget::file(input.clone()),
         &Enrolment {
             db: vec![speaker.hash().to_owned()],
             ..Enrolment::default()

@@ -14,10 +14,7 @@ const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
 const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
 
 fn write(path: &Path) -> StoreTarget {
-    StoreTarget {
-        path: path.to_owned(),
-        even_if_in_use: false,
-    }
+    StoreTarget::file(path.to_owned())
 }
 
 fn set(path: &Path, name: &str, guid: &str, data: Vec<u8>) {
@@ -47,6 +44,7 @@ fn convert(input: &Path, code: &str, output: &Path) {
         output: output.to_owned(),
         replace: false,
         even_if_in_use: false,
+        journal: None,
         cache: None,
     })
     .unwrap();

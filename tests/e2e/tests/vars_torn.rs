@@ -18,10 +18,7 @@ const MOST_MOMENTS: u64 = 1200;
 
 fn set(path: &Path, name: &str, data: Vec<u8>) {
     vars::set(SetRequest {
-        write: StoreTarget {
-            path: path.to_owned(),
-            even_if_in_use: false,
-        },
+        write: StoreTarget::file(path.to_owned()),
         which: Selection {
             name: name.into(),
             guid: Some(OWN),
@@ -112,10 +109,7 @@ fn every_moment_is_sound(code: &str, template: &str) {
         convert(&torn, ConvertTarget::ForCode(fm_fixtures::path(code)), &mended);
         // Without the wish to write, the guest only speaks.
         vars::delete(&vars::DeleteRequest {
-            write: StoreTarget {
-                path: mended.clone(),
-                even_if_in_use: false,
-            },
+            write: StoreTarget::file(mended.clone()),
             which: Selection {
                 name: "Write".into(),
                 guid: Some(OWN),
@@ -156,10 +150,7 @@ fn a_store_that_is_nearly_full_after_conversion_serves_its_firmware() {
     std::fs::write(&large, fm_fixtures::bytes("bookworm/OVMF_VARS_4M.ms.fd")).unwrap();
     // With keys, Secure Boot is on, and the speaker has to be let in.
     vars::enroll(
-        &StoreTarget {
-            path: large.clone(),
-            even_if_in_use: false,
-        },
+        &StoreTarget::file(large.clone()),
         &vars::Enrolment {
             db: vec![speaker.hash().to_owned()],
             ..vars::Enrolment::default()

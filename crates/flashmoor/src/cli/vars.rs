@@ -1,5 +1,6 @@
 //! `flashmoor vars`.
 
+mod backups;
 mod change;
 mod changed;
 mod look;
@@ -12,7 +13,7 @@ use clap::{Args, Subcommand};
 use fm_remedy::Remedy;
 
 use crate::Error;
-use fm_variables::{Selection, StoreTarget};
+use fm_variables::{Journal, Selection, StoreTarget};
 
 use super::{Context, Result, Status};
 use changed::changed;
@@ -23,9 +24,10 @@ use changed::changed;
 /// virt-firmware. What only reads takes a running guest as well: its variables are read from its memory, and
 /// it is neither paused nor asked. Where a file and a guest have one name, the file is meant.
 ///
-/// Nothing is written in place: a new file takes the old one's name, and the old one stays
-/// beside it as FILE.flashmoor-backup-TIME, which `flashmoor vars restore` brings back. Of a file's backups the
-/// oldest and the nine newest are kept.
+/// No file is written in place: a new one takes its name, and the old one stays beside it as
+/// FILE.flashmoor-backup-TIME, which `flashmoor vars restore` brings back. Of a file's backups the oldest and the nine
+/// newest are kept. A block device is written where it lies, with its backup in the store first; a write that is
+/// interrupted is finished or undone by the next command that changes the device.
 #[derive(Debug, Args)]
 pub(crate) struct Vars {
     #[command(subcommand)]
@@ -47,6 +49,7 @@ enum Verb {
     Compact(mend::Compact),
     Restore(mend::Restore),
     SecureBoot(secure_boot::SecureBoot),
+    Backups(backups::Backups),
 }
 
 impl Vars {
@@ -65,6 +68,7 @@ impl Vars {
             Verb::Compact(verb) => verb.run(context),
             Verb::Restore(verb) => verb.run(context),
             Verb::SecureBoot(verb) => verb.run(context),
+            Verb::Backups(verb) => verb.run(context),
         }
     }
 }
@@ -81,12 +85,22 @@ struct Store {
 }
 
 impl Store {
-    fn write(&self) -> StoreTarget {
+    fn write(&self, context: &Context) -> StoreTarget {
         StoreTarget {
             path: self.file.clone(),
             even_if_in_use: self.even_if_in_use,
+            size_bytes: None,
+            journal: journal(context),
         }
     }
+}
+
+/// Where backups of block devices are kept; nothing if the store cannot be used, which does not matter to files.
+fn journal(context: &Context) -> Option<Journal> {
+    context
+        .store()
+        .ok()
+        .map(|store| Journal::in_store(store.path()))
 }
 
 /// Which variable.

@@ -98,6 +98,8 @@ fn command(action: &Action) -> String {
             format!("flashmoor vars convert {} {into} --output NEW", vars(of))
         }
         Action::RepairVars { vars: of } => format!("flashmoor vars repair {}", vars(of)),
+        Action::RestoreVars { vars: of } => format!("flashmoor vars restore {}", vars(of)),
+        Action::ListBackups { vars: of } => format!("flashmoor vars backups {}", vars(of)),
         Action::ListVars { vars: of } => format!("flashmoor vars list {}", vars(of)),
         Action::DeleteVars { vars: of } => format!("flashmoor vars delete {} NAME", vars(of)),
         Action::ImportVars => "flashmoor vars import VARS --from SOURCE".into(),
@@ -316,6 +318,8 @@ mod tests {
                 Action::Capture { guest: path.clone() },
                 Action::Harvest { guest: path.clone() },
                 Action::RepairVars { vars: path.clone() },
+                Action::RestoreVars { vars: path.clone() },
+                Action::ListBackups { vars: path.clone() },
                 Action::ListVars { vars: path.clone() },
                 Action::DeleteVars { vars: path.clone() },
                 Action::DiffVars {

@@ -34,6 +34,7 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
         output: converted.clone(),
         replace: false,
         even_if_in_use: false,
+        journal: None,
         cache: None,
     })?;
     there.vars = Some(converted.clone());

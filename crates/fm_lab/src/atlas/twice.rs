@@ -64,10 +64,7 @@ pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen>
 /// Repairs the store as it was at first, and boots on it.
 fn repaired(machine: &Machine, vars: &Path, before: &[u8], folder: &Path) -> Result<Option<RepairSeen>> {
     fs::write(vars, before).map_err(|source| Error::file("write", vars, source))?;
-    let write = StoreTarget {
-        path: vars.to_owned(),
-        even_if_in_use: false,
-    };
+    let write = StoreTarget::file(vars);
     if fm_variables::repair(&write, true).is_err() {
         return Ok(None);
     }

@@ -13,7 +13,7 @@ use fm_variables::{
     ConvertRequest, ConvertTarget, DeleteRequest, ExportRequest, FileFormat, ImportRequest, SetRequest,
 };
 
-use super::{Context, Result, Store, Which, changed};
+use super::{Context, Result, Store, Which, changed, journal};
 
 /// Set one variable
 #[derive(Debug, Args)]
@@ -92,7 +92,7 @@ fn attributes(text: &str) -> Result<u32, String> {
 impl Set {
     pub(super) fn run(&self, context: &Context) -> Result {
         let change = vars::set(SetRequest {
-            write: self.store.write(),
+            write: self.store.write(context),
             which: self.which.selection()?,
             attributes: self.attributes,
             data: self.data.bytes()?,
@@ -113,7 +113,7 @@ pub(super) struct Delete {
 impl Delete {
     pub(super) fn run(&self, context: &Context) -> Result {
         let change = vars::delete(&DeleteRequest {
-            write: self.store.write(),
+            write: self.store.write(context),
             which: self.which.selection()?,
         })?;
         changed(context, &change)
@@ -142,6 +142,7 @@ impl Export {
             input: self.file.clone(),
             output: self.output.clone(),
             replace: self.replace,
+            journal: journal(context),
         })?;
         changed(context, &change)
     }
@@ -163,7 +164,7 @@ pub(super) struct Import {
 impl Import {
     pub(super) fn run(&self, context: &Context) -> Result {
         let change = vars::import(&ImportRequest {
-            write: self.store.write(),
+            write: self.store.write(context),
             from: self.from.clone(),
             only: self.only,
         })?;
@@ -262,6 +263,7 @@ impl Convert {
             output: self.output.clone(),
             replace: self.replace,
             even_if_in_use: self.even_if_in_use,
+            journal: journal(context),
             cache: Cache::open(context.global.store.as_deref()),
         })?;
         changed(context, &change)
