@@ -23,6 +23,10 @@ test: packages-test tools fixtures build ## every test, those on real QEMU inclu
 	cargo nextest run --workspace
 	cargo test --workspace --doc
 
+.PHONY: soak
+soak: packages-test tools fixtures build ## every moment at which the kernel could end or hinder a command that writes
+	FLASHMOOR_SOAK=1 cargo nextest run -p fm_e2e -E 'binary(/^hostile_/)'
+
 # `make -k lint` goes on past the first that fails.
 lints := lint-format lint-scripts lint-spelling lint-licences lint-unused lint-rust lint-fuzz lint-docs lint-house
 .PHONY: lint $(lints)

@@ -33,6 +33,10 @@ fn main() {
         "keys" => contents(),
         "stream" => streams(),
         "file" => files(),
+        "qcow2" => qcow2s(),
+        "domain" => domains(),
+        "store" => stores(),
+        "document" => files(),
         other => panic!("{other} has no seeds; say in {} what they are", file!()),
     };
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(&target);
@@ -327,4 +331,61 @@ fn streams() -> Vec<Vec<u8>> {
     qcow2.resize(121, 0);
     qcow2.extend(b"1base");
     vec![pages, described, mapped, channel, image, qcow2]
+}
+
+/// Images with snapshots, without their magic, which the fuzz target writes.
+fn qcow2s() -> Vec<Vec<u8>> {
+    let whole = streams().into_iter().filter(|seed| seed[1..].starts_with(b"QFI"));
+    whole.map(|seed| seed[5..].to_vec()).collect()
+}
+
+/// Definitions as libvirt writes them, and as we do.
+fn domains() -> Vec<Vec<u8>> {
+    let plain = "<domain type='kvm'>\n  <name>web</name>\n  <uuid>00000000-0000-4000-8000-000000000001</uuid>\n  <os>\n    \
+        <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>\n    <loader readonly='yes' type='pflash'>/c.fd</loader>\n    \
+        <nvram template='/v.fd'>/n.fd</nvram>\n  </os>\n</domain>\n";
+    let chosen = "<domain><name>a</name><os firmware='efi'><type>hvm</type><firmware><feature enabled='no' \
+        name='enrolled-keys'/></firmware></os></domain>";
+    let source = plain.replace(
+        "<nvram template='/v.fd'>/n.fd</nvram>",
+        "<nvram><source file='/n.fd'/></nvram>",
+    );
+    let kept = "<domain><name>a</name><metadata><flashmoor:firmware \
+        xmlns:flashmoor='https://github.com/flashmoor/flashmoor/libvirt/1' build='sha256:00' code-bytes='1'>\
+        <flashmoor:before path='/p' nvram='none'><flashmoor:loader>&lt;loader/&gt;</flashmoor:loader>\
+        </flashmoor:before></flashmoor:firmware></metadata><os><type>hvm</type><loader type='pflash'>/c</loader></os>\
+        </domain>";
+    let strange = "<?xml version='1.0'?><!-- < --><domstatus><domain><![CDATA[x]]><os/></domain></domstatus>";
+    [plain, chosen, &source, kept, strange]
+        .map(|xml| xml.as_bytes().to_vec())
+        .to_vec()
+}
+
+/// Manifests, records and indexes, with zeros between them.
+fn stores() -> Vec<Vec<u8>> {
+    let code = fm_formats::Sha256::of(b"code");
+    let layer =
+        format!(r#"{{"mediaType":"application/vnd.flashmoor.code.v1","digest":"sha256:{code}","size":4}}"#);
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{layer},"layers":[{layer}],"annotations":{{"org.opencontainers.image.title":"a"}}}}"#
+    );
+    let landing = format!(
+        r#"{{"schema":"flashmoor/landing/1","guest_name":"a","code_sha256":"{code}","size_bytes":4,
+            "created":"2026-01-01T00:00:00Z","state":"waiting"}}"#
+    );
+    let digest = fm_formats::Sha256::of(manifest.as_bytes());
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json",
+            "digest":"sha256:{digest}","size":{},"annotations":{{"org.opencontainers.image.ref.name":"sha256-{code}",
+            "io.github.flashmoor.pins":"[\\"a\\"]"}}}}]}}"#,
+        manifest.len()
+    );
+    [
+        format!("{manifest}\0{landing}"),
+        format!("{manifest}\0{landing}\0{index}"),
+        manifest,
+        landing,
+    ]
+    .map(String::into_bytes)
+    .to_vec()
 }

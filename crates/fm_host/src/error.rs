@@ -171,15 +171,3 @@ impl Error {
         }
     }
 }
-
-/// The error with its causes, for lists in which each has one line.
-pub fn in_one_line(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(why) = cause {
-        line.push_str(": ");
-        line.push_str(&why.to_string());
-        cause = why.source();
-    }
-    line
-}

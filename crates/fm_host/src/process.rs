@@ -1,6 +1,7 @@
 //! One process as /proc shows it: what it is, told apart from a later one of the same pid, and its files.
 
 mod maps;
+mod rights;
 mod root;
 
 use std::fs::{self, File};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use crate::Error;
 
 pub use maps::Mapping;
+pub use rights::Rights;
 pub(crate) use root::Identity;
 pub use root::Root;
 
@@ -249,12 +251,27 @@ impl Process {
         )
     }
 
-    /// The file system as it sees it.
+    /// Whose it is, and so what it may see.
+    ///
+    /// # Errors
+    /// The kernel's answer, or [`Error::Malformed`].
+    pub fn rights(&self) -> Result<Rights, Error> {
+        let what = "the status";
+        let bytes = self.read_bounded("status", 1 << 20, what)?;
+        Rights::parse(&String::from_utf8_lossy(&bytes)).ok_or_else(|| Error::Malformed {
+            pid: self.pid,
+            what,
+            why: "it names no user".to_owned(),
+        })
+    }
+
+    /// The file system as it sees it, and no more of it than its user may see.
     ///
     /// # Errors
     /// The kernel's answer; it needs the right to trace the process.
     pub fn root(&self) -> io::Result<Root> {
-        Root::open_dir(&self.dir.join("root"))
+        let rights = self.rights().map_err(io::Error::other)?;
+        Root::open_dir(&self.dir.join("root"), rights)
     }
 
     /// The file system from the top of its mount namespace, as the kernel shows it the paths of open files.
@@ -300,6 +317,21 @@ impl Process {
     #[must_use]
     pub fn fd_path(&self, fd: u32) -> PathBuf {
         self.dir.join("fd").join(fd.to_string())
+    }
+
+    /// Whether the process itself may read what it holds as `fd`. Anyone may hold the place of a file that he may not
+    /// read (`O_PATH`), and what can only be written says nothing either.
+    #[must_use]
+    pub fn may_read(&self, fd: u32) -> bool {
+        const ACCESS: u32 = 0o3;
+        const WRITE_ONLY: u32 = 0o1;
+        const PATH: u32 = 0o10_000_000;
+        let info = read_bounded(&self.dir.join("fdinfo").join(fd.to_string()), 64 << 10);
+        let Ok(Some(info)) = info else { return false };
+        let info = String::from_utf8_lossy(&info);
+        let mut lines = info.lines();
+        let flags = lines.find_map(|line| u32::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
+        flags.is_some_and(|flags| flags & PATH == 0 && flags & ACCESS != WRITE_ONLY)
     }
 
     fn read_bounded(&self, entry: &str, max_bytes: u64, what: &'static str) -> Result<Vec<u8>, Error> {

@@ -18,13 +18,13 @@ use std::path::PathBuf;
 
 use fm_formats::Sha256;
 use fm_remedy::{Failure, Remedy};
-use roxmltree::{Document, Node};
+use roxmltree::Node;
 
 use crate::DomainXmlError;
 use crate::domain::Domain;
 use crate::edit::{Edits, indent, settle_choice};
 use crate::own_element::{METADATA_URI, before, ours};
-use crate::xml::{child, domain, escape, escaped, path, text};
+use crate::xml::{child, domain, escape, escaped, parse, path, text};
 
 /// The stored build that a definition shall use.
 #[derive(Debug, Clone)]
@@ -72,12 +72,6 @@ impl Failure for AdoptError {
     }
 }
 
-impl From<roxmltree::Error> for AdoptError {
-    fn from(error: roxmltree::Error) -> Self {
-        Self::Xml(error.into())
-    }
-}
-
 /// What says which firmware a domain runs, for `virsh metadata --set`: libvirt gives it its namespace. It is
 /// without what an inactive definition keeps.
 #[must_use]
@@ -112,7 +106,7 @@ fn facts(stored: &Stored) -> String {
 /// # Errors
 /// If the XML is no domain with CODE flash, or names none and libvirt's choice is not known.
 pub fn adopted(xml: &str, stored: &Stored) -> Result<String, AdoptError> {
-    let document = Document::parse(xml)?;
+    let document = parse(xml)?;
     let domain = domain(&document)?;
     let os = child(domain, "os").ok_or(DomainXmlError::NoLoader)?;
     let mut edits = Edits::default();
@@ -229,7 +223,7 @@ fn remember(xml: &str, os: Node<'_, '_>) -> String {
 /// # Errors
 /// [`AdoptError::NotAdopted`], or if the XML cannot be read.
 pub fn unadopted(xml: &str) -> Result<String, AdoptError> {
-    let document = Document::parse(xml)?;
+    let document = parse(xml)?;
     let domain = domain(&document)?;
     let ours = ours(domain).ok_or(AdoptError::NotAdopted)?;
     let mut edits = Edits::default();

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use fm_formats::Sha256;
-use roxmltree::{Document, Node};
+use roxmltree::Node;
 
 use crate::DomainXmlError;
 use crate::own_element::{before, ours};
-use crate::xml::{child, domain, nvram_file, path, text};
+use crate::xml::{child, domain, nvram_file, parse, path, text};
 
 /// A domain, as far as its firmware goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Domain {
     /// # Errors
     /// If it is none.
     pub fn parse(xml: &str) -> Result<Self, DomainXmlError> {
-        let document = Document::parse(xml)?;
+        let document = parse(xml)?;
         let domain = domain(&document)?;
         let os = child(domain, "os");
         let raw = |node: Node<'_, '_>| node.attribute("format").is_none_or(|format| format == "raw");

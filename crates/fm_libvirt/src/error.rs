@@ -11,6 +11,14 @@ pub enum DomainXmlError {
     /// No XML.
     #[error("the domain's XML cannot be read")]
     Xml(#[from] roxmltree::Error),
+    /// XML that no definition is like, and that would take long to read.
+    #[error("the domain's XML has more than {limit} {what}, which no definition has")]
+    Unreasonable {
+        /// Of what there is so much.
+        what: &'static str,
+        /// How much of it is taken.
+        limit: usize,
+    },
     /// XML of something else.
     #[error("the XML is of a <{root}>, not of a <domain>")]
     NoDomain {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use roxmltree::{Document, Node};
+use roxmltree::Node;
 
 use crate::DomainXmlError;
 use crate::edit::{self, Edits};
-use crate::xml::{child, domain, nvram_file};
+use crate::xml::{child, domain, nvram_file, parse};
 
 /// What a domain's XML says of its firmware.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct SavedDomain {
 /// # Errors
 /// [`DomainXmlError::Xml`] or [`DomainXmlError::NoDomain`].
 pub fn saved_domain(xml: &str) -> Result<SavedDomain, DomainXmlError> {
-    let document = Document::parse(xml)?;
+    let document = parse(xml)?;
     let domain = domain(&document)?;
     let text = |node: Option<Node<'_, '_>>| {
         node.and_then(|node| node.text())
@@ -66,7 +66,7 @@ pub fn saved_domain(xml: &str) -> Result<SavedDomain, DomainXmlError> {
 /// # Errors
 /// [`DomainXmlError`] if it is no domain's XML or has no `<loader>`.
 pub fn with_firmware(xml: &str, loader: &Path, template: Option<&Path>) -> Result<String, DomainXmlError> {
-    let document = Document::parse(xml)?;
+    let document = parse(xml)?;
     let domain = domain(&document)?;
     let mut edits = Edits::default();
     edit::point(domain, loader, template, &mut edits)?;

@@ -1,6 +1,7 @@
 //! `virsh`, as far as we need it: libvirt is asked and told things by its own program, which needs no library of ours.
 
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -162,6 +163,41 @@ impl Virsh {
         Some(state.trim().to_owned())
     }
 
+    /// The process in which libvirt runs a domain, as its own daemon wrote it down where nobody else writes; nothing if it
+    /// does not run, or runs on another host. What a process says of itself anybody can say.
+    #[must_use]
+    pub fn pid(&self, uuid: &str) -> Option<u32> {
+        let folder = self.state_folder()?;
+        let name = self.ask(&["domname", "--domain", uuid]).ok()?;
+        let name = name.trim_end_matches('\n');
+        if name.is_empty() || name.contains('/') {
+            return None;
+        }
+        // libvirt `src/util/virpidfile.c` (`virPidFileBuildPath`)
+        let file = File::open(folder.join(format!("{name}.pid"))).ok()?;
+        let mut pid = String::new();
+        file.take(32).read_to_string(&mut pid).ok()?;
+        pid.trim().parse().ok()
+    }
+
+    /// Where the daemon of this connection keeps what runs (libvirt `src/qemu/qemu_conf.c`, `virQEMUDriverConfigNew`);
+    /// nothing for one on another host.
+    fn state_folder(&self) -> Option<PathBuf> {
+        let (scheme, rest) = self.uri.split_once("://")?;
+        if !matches!(scheme, "qemu" | "qemu+unix") {
+            return None;
+        }
+        let (host, path) = rest.split_once('/')?;
+        match path.split('?').next() {
+            Some("system") if host.is_empty() => Some("/run/libvirt/qemu".into()),
+            Some("session") if host.is_empty() => {
+                let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from)?;
+                Some(runtime.join("libvirt/qemu/run"))
+            }
+            _ => None,
+        }
+    }
+
     /// What libvirt knows of a domain, by name or UUID.
     ///
     /// # Errors
@@ -280,4 +316,25 @@ fn identity(uuid: &str, xml: &str) -> Result<Option<Identity>, VirshError> {
         source,
     })?;
     Ok(domain.identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_daemon_of_this_host_says_which_process_is_whose() {
+        let folder = |uri: &str| Virsh::new(Some(uri)).state_folder();
+        let system = Some(PathBuf::from("/run/libvirt/qemu"));
+        assert_eq!(Virsh::new(None).state_folder(), system);
+        assert_eq!(folder("qemu+unix:///system?socket=/a/b"), system);
+        for elsewhere in [
+            "qemu+tls://host/system",
+            "qemu+ssh://root@host/system",
+            "test:///default",
+            "qemu://host/system",
+        ] {
+            assert_eq!(folder(elsewhere), None, "{elsewhere}");
+        }
+    }
 }

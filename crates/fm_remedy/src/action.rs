@@ -49,6 +49,10 @@ pub enum Action {
     },
     /// Migrate a guest together with its firmware.
     Migrate,
+    /// Migrate a guest and give it another build on the way.
+    MigrateWithUpdate,
+    /// See which updates of running guests are known.
+    UpdateStatus,
     /// Convert a variable store.
     ConvertVars {
         /// The store.
@@ -221,6 +225,8 @@ pub enum Setting {
     FileFormat(&'static str),
     /// The file that a device's option ROM is loaded from.
     RomFile,
+    /// Where on its bus a device sits.
+    DeviceAddress(String),
     /// That QEMU waits for a migration.
     AwaitMigration,
 }

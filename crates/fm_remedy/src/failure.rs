@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::error::Error;
 
-use crate::Remedy;
+use crate::{Foreign, Remedy};
 
 /// How a failure ends a command; the program maps each class to its exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,7 +46,8 @@ pub trait Failure: Error {
     }
 }
 
-/// The error with its causes in one line, for lists in which each has one.
+/// The error with its causes in one line, for lists in which each has one. It is one line whatever others' words in it
+/// hold.
 #[must_use]
 pub fn one_line(error: &dyn Error) -> String {
     let mut line = error.to_string();
@@ -56,5 +57,5 @@ pub fn one_line(error: &dyn Error) -> String {
         line.push_str(&why.to_string());
         cause = why.source();
     }
-    line
+    Foreign(&line).line()
 }

@@ -103,6 +103,8 @@ pub enum Input {
     VarsTemplate,
     /// That what speaks against it is overruled.
     Force,
+    /// That the guest does not suspend to RAM before its next reset.
+    NeverSuspends,
     /// Which build of an OCI layout.
     LayoutTag,
     /// Which piece of an image, where several are meant.
@@ -182,6 +184,7 @@ impl fmt::Display for Input {
             Self::Blocking => "the refusal by the hook",
             Self::VarsTemplate => "the template of variable stores",
             Self::Force => "the overruling",
+            Self::NeverSuspends => "the word that the guest does not suspend",
             Self::LayoutTag => "the build of an OCI layout",
             Self::Piece { .. } => "the piece of an image",
         })

@@ -10,10 +10,12 @@ extern crate alloc;
 
 mod action;
 mod failure;
+mod foreign;
 mod input;
 mod remedy;
 
 pub use action::{Action, ConvertTarget, DomainSubject, PaddedSize, Setting};
 pub use failure::{Class, Failure, one_line};
+pub use foreign::{Foreign, steers};
 pub use input::{Input, PieceKey};
 pub use remedy::Remedy;

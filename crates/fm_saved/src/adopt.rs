@@ -128,8 +128,12 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
 /// stays: then this one gets a number.
 fn back_up(path: &Path, xml: &str) -> Result<PathBuf> {
     let (path, is_there) = free(path, |path| {
-        let kept = fs::read(path).map_err(failed("read", path))?;
-        Ok(kept == xml.as_bytes())
+        // Whatever else has that name, a longer file or a FIFO, is another's and stays.
+        match fm_files::read_bounded(path, xml.len() as u64) {
+            Ok(kept) => Ok(kept.as_deref() == Some(xml.as_bytes())),
+            Err(fm_files::Error::NotRegular { .. } | fm_files::Error::TooLarge { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     })?;
     if !is_there {
         let backup = NewFile::create(&path)?;
@@ -316,5 +320,28 @@ fn read_back(path: &Path, new: &File, stream_at: u64, header: &SaveImage, xml: &
     match same {
         true => Ok(()),
         false => Err(Error::ReadBack { path: path.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_ends_under_the_backups_name_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("guest.save.before-adopt.xml");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", beside(&path, ".2")).unwrap();
+        fs::write(beside(&path, ".3"), "<domain>another, and longer</domain>").unwrap();
+        fs::write(beside(&path, ".4"), "<domain>other</domain>").unwrap();
+        let kept = back_up(&path, "<domain>mine!</domain>").unwrap();
+        assert_eq!(kept, beside(&path, ".5"));
+        assert_eq!(
+            back_up(&path, "<domain>mine!</domain>").unwrap(),
+            kept,
+            "once is enough"
+        );
     }
 }

@@ -103,6 +103,15 @@ pub struct Build {
     pub pins: Vec<String>,
 }
 
+/// A record of the store that cannot be read. It can be removed: a landing by its id, a build when nothing needs it.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The landing's id, or the build's tag.
+    pub name: String,
+    /// Why.
+    pub error: Error,
+}
+
 /// One file of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
@@ -187,14 +196,32 @@ impl Store {
     /// # Errors
     /// If the index or a manifest cannot be read.
     pub fn builds(&self) -> Result<Vec<Build>> {
-        let Some(layout) = self.reader()? else {
-            return Ok(Vec::new());
-        };
-        let mut builds = Vec::new();
-        for entry in layout.index()?.manifests {
-            builds.extend(Stored::read(&layout, &entry)?.map(|stored| stored.build(&layout.root)));
+        let (builds, unreadable) = self.readable_builds()?;
+        match unreadable.into_iter().next() {
+            Some(first) => Err(first.error),
+            None => Ok(builds),
         }
-        Ok(builds)
+    }
+
+    /// The same of those that can be read, and what the others are called.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn readable_builds(&self) -> Result<(Vec<Build>, Vec<Unreadable>)> {
+        let (mut builds, mut unreadable) = (Vec::new(), Vec::new());
+        let Some(layout) = self.reader()? else {
+            return Ok((builds, unreadable));
+        };
+        for entry in layout.index()?.manifests {
+            match Stored::read(&layout, &entry) {
+                Ok(stored) => builds.extend(stored.map(|stored| stored.build(&layout.root))),
+                Err(error) => unreadable.push(Unreadable {
+                    name: entry.tag().unwrap_or("an untagged entry").to_owned(),
+                    error,
+                }),
+            }
+        }
+        Ok((builds, unreadable))
     }
 
     /// The build of that id, if it is stored.
@@ -236,7 +263,7 @@ impl Store {
                 .ok_or_else(|| Error::UnknownBuild { text: text.into() });
         }
         let is_prefix = digits.len() >= 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        let mut fitting: Vec<Build> = self.builds()?;
+        let (mut fitting, _) = self.readable_builds()?;
         fitting.retain(|build| {
             build.name.as_deref() == Some(text) || (is_prefix && build.id.to_string().starts_with(digits))
         });

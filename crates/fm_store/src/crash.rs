@@ -62,9 +62,11 @@ fn collect(store: &Store) -> Result<()> {
 }
 
 const EVERYTHING: Collect<'_> = Collect {
-    uses: &[],
+    uses: &|| Ok(Vec::new()),
     dry_run: false,
     placeholder_age: Duration::ZERO,
+    settled_age: None,
+    only: None,
 };
 
 type Step = fn(&Store) -> Result<()>;
@@ -125,9 +127,11 @@ fn keep_and_collect(store: &Store, context: &str) {
     let age = Duration::from_secs(3600);
     store
         .collect(&Collect {
-            uses: &[keep],
+            uses: &|| Ok(vec![keep.clone()]),
             dry_run: false,
             placeholder_age: age,
+            settled_age: None,
+            only: None,
         })
         .unwrap();
     let found = store.verify().unwrap();

@@ -131,6 +131,14 @@ pub enum Error {
         /// What is there instead.
         why: String,
     },
+    /// Something refers to a landing still.
+    #[error("landing {id:?} is in use by {by}")]
+    InUse {
+        /// Which.
+        id: String,
+        /// Who uses it.
+        by: String,
+    },
     /// There is no landing of that id.
     #[error("there is no landing {id:?}")]
     UnknownLanding {
@@ -157,6 +165,7 @@ impl Failure for Error {
             | Self::UnknownBuild { .. }
             | Self::AmbiguousBuild { .. }
             | Self::NoSuchTag { .. }
+            | Self::InUse { .. }
             | Self::UnknownLanding { .. } => Class::Usage,
             _ => Class::Failed,
         }
@@ -197,6 +206,7 @@ impl Failure for Error {
             Self::NoSuchTag { .. } => {
                 Remedy::give("name a build of the layout by its tag", [Input::LayoutTag])
             }
+            Self::InUse { .. } => "leave it until that is gone".into(),
             Self::UnknownLanding { .. } => Remedy::new("name a landing that is there", Action::ListLandings),
             Self::LandingMismatch { .. } => {
                 "ask the source for a new offer; the guest itself is not affected".into()

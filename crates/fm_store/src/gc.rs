@@ -4,36 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use fm_files::Folder;
 use fm_formats::Sha256;
 
+use crate::aside::Aside;
 use crate::build::Stored;
+use crate::gc_root::{GcRoot, GcRoots};
 use crate::import::link;
 use crate::landing::{self, Landing};
 use crate::layout::Layout;
 use crate::oci::{self, Descriptor, Index};
 use crate::{BUILDS, LANDINGS, Result, Store, Writer};
 
-/// What the caller knows to be in use, and how to go about it.
-#[derive(Debug, Clone)]
+/// Who is asked for what is in use, and how to go about it.
+#[derive(Clone)]
 pub struct Collect<'a> {
     /// What running guests, saved guests and configurations refer to.
-    pub uses: &'a [GcRoot],
+    pub uses: GcRoots<'a>,
     /// Say what would be removed, and remove nothing.
     pub dry_run: bool,
     /// A placeholder that no use names is kept for this long: its guest may still be on its way.
     pub placeholder_age: Duration,
-}
-
-/// Something outside the store that needs a build or a landing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GcRoot {
-    /// Who, in words: `guest web1 (pid 4711)`.
-    pub by: String,
-    /// The build whose bytes it runs.
-    pub build: Option<Sha256>,
-    /// A file that it names or has open.
-    pub path: Option<PathBuf>,
+    /// The same of a landing that has its bytes; nothing keeps it for as long as it is not forgotten.
+    pub settled_age: Option<Duration>,
+    /// The only builds that may go; nothing leaves that to their uses.
+    pub only: Option<&'a [Sha256]>,
 }
 
 /// What came of a collection.
@@ -94,64 +88,235 @@ impl Store {
         }
         let writer = self.writer()?;
         let layout = &writer.layout;
-        let mut out = Collected::default();
-        let landings = layout.root.sub_or_create(LANDINGS)?;
-        let mut staying = Vec::new();
-        for id in landing::ids(&landings)? {
-            // One that cannot be read ends the collection: nobody knows what it needs.
-            let Some(found) = landing::read(&landings, &id)? else {
-                continue;
-            };
-            if is_forgotten(&found, &landings, collect) {
-                if !collect.dry_run {
-                    landing::remove(&writer, &landings, &id)?;
-                }
-                out.removed.push(Removed::Landing { id });
-            } else {
-                staying.push(found);
-            }
-        }
-        let reasons = Reasons::gather(layout, collect.uses, &staying)?;
+        // Not before the lock is held: who waits for it may have stored what runs by now.
+        let uses = (collect.uses)()?;
+        let landings = Landings::look(layout, &uses, collect)?;
+        let reasons = Reasons::gather(layout, &uses, &landings)?;
         let mut index = layout.index()?;
         let before = layout.reachable(&index).0;
+        let mut out = Collected::default();
         let mut leaving = Vec::new();
-        index.manifests.retain(|entry| {
-            let Some((id, name)) = identify(layout, entry) else {
-                return true;
-            };
-            let reasons = reasons.of(&id, entry);
-            let stays = !reasons.is_empty();
-            if stays {
-                out.kept.push(Kept { id, name, reasons });
-            } else {
-                leaving.push(id);
-                out.removed.push(Removed::Build { id, name });
-            }
-            stays
-        });
-        if !leaving.is_empty() && !collect.dry_run {
-            layout.write_index(&writer.tmp, &index)?;
-        }
         for entry in &index.manifests {
-            if let (Ok(Some(stored)), false) = (Stored::read(layout, entry), collect.dry_run)
-                && entry.tag() == Some(&oci::tag_of(&stored.id()))
-            {
-                // An import that was cut short may have left a link that its manifest never came to name. Damage beyond
-                // that is for `verify` to name, and no reason to leave the rest uncollected.
-                let _ = link(&writer, &stored.id(), &stored.manifest);
+            let Some((id, name)) = identify(layout, entry) else {
+                continue;
+            };
+            let may_go = collect.only.is_none_or(|only| only.contains(&id));
+            let reasons = reasons.of(&id, entry);
+            if reasons.is_empty() && may_go {
+                leaving.push((id, name));
+            } else {
+                out.kept.push(Kept { id, name, reasons });
             }
         }
-        folders(&writer, &index, &reasons, &leaving, collect.dry_run, &mut out)?;
+        let unnamed = if collect.only.is_some() {
+            Vec::new()
+        } else {
+            unnamed(layout, &index, &reasons)?
+        };
+        let mut going = Going {
+            landings: landings.forgotten,
+            builds: leaving,
+            unnamed,
+        };
+        let mut aside = Aside::new(&layout.root, &writer.tmp);
+        if !collect.dry_run {
+            going.set_aside(layout, &mut aside)?;
+            // A guest that started between the two looks has its files open, or names them.
+            let late = (collect.uses)()?;
+            out.kept.extend(going.give_back(layout, &late, &mut aside)?);
+        }
+        index.manifests.retain(|entry| {
+            let id = identify(layout, entry).map(|(id, _)| id);
+            id.is_none_or(|id| !going.builds.iter().any(|(gone, _)| *gone == id))
+        });
+        if !collect.dry_run {
+            if !going.builds.is_empty() {
+                layout.write_index(&writer.tmp, &index)?;
+            }
+            aside.remove()?;
+            relink(&writer, &index);
+        }
+        going.tell(layout, &mut out);
         blobs(layout, &index, &before, collect.dry_run, &mut out)?;
         Ok(out)
     }
+}
+
+/// What is to go.
+struct Going {
+    /// Landings, with the builds that they need.
+    landings: Vec<(String, Option<Sha256>)>,
+    /// Builds of the index, with their names.
+    builds: Vec<(Sha256, Option<String>)>,
+    /// Folders of builds that are in no index.
+    unnamed: Vec<String>,
+}
+
+impl Going {
+    fn set_aside(&self, layout: &Layout, aside: &mut Aside<'_>) -> Result<()> {
+        for (id, _) in &self.landings {
+            aside.take(LANDINGS, id)?;
+        }
+        let Some(builds) = layout.root.sub(BUILDS)? else {
+            return Ok(());
+        };
+        let tags = self.builds.iter().map(|(id, _)| oci::tag_of(id));
+        for tag in tags.chain(self.unnamed.iter().cloned()) {
+            if builds.stat(&tag)?.is_some() {
+                aside.take(BUILDS, &tag)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts back what somebody came for meanwhile; tells which builds that are.
+    fn give_back(&mut self, layout: &Layout, late: &[GcRoot], aside: &mut Aside<'_>) -> Result<Vec<Kept>> {
+        let folder = layout.root.join(LANDINGS);
+        let mut reasons = Reasons::of_uses(layout, late);
+        let (back, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.landings)
+            .into_iter()
+            .partition(|(id, _)| names(late, &folder.join(id)));
+        self.landings = gone;
+        for (id, build) in &back {
+            // Of one that cannot be read nobody knows which build it needs.
+            let needed = self.builds.iter().map(|(id, _)| *id);
+            for needed in needed.filter(|id| build.is_none_or(|build| build == *id)) {
+                reasons.0.entry(needed).or_default().push(format!("landing {id}"));
+            }
+        }
+        aside.put_back(|home, name| match home {
+            BUILDS => id_of(name).is_some_and(|id| reasons.0.contains_key(&id)),
+            _ => back.iter().any(|(id, _)| id == name),
+        })?;
+        self.unnamed
+            .retain(|name| id_of(name).is_none_or(|id| !reasons.0.contains_key(&id)));
+        let mut kept = Vec::new();
+        self.builds.retain(|(id, name)| {
+            let Some(reasons) = reasons.0.get(id) else {
+                return true;
+            };
+            kept.push(Kept {
+                id: *id,
+                name: name.clone(),
+                reasons: reasons.clone(),
+            });
+            false
+        });
+        Ok(kept)
+    }
+
+    fn tell(self, layout: &Layout, out: &mut Collected) {
+        let landings = self.landings.into_iter().map(|(id, _)| Removed::Landing { id });
+        let builds = self
+            .builds
+            .into_iter()
+            .map(|(id, name)| Removed::Build { id, name });
+        let folder = layout.root.join(BUILDS);
+        let unnamed = self.unnamed.into_iter().map(|tag| Removed::Leftover {
+            path: folder.join(tag),
+        });
+        out.removed.extend(landings.chain(builds).chain(unnamed));
+    }
+}
+
+/// An import that was cut short may have left a link that its manifest never came to name. Damage beyond that is for
+/// `verify` to name, and no reason to leave the rest uncollected.
+fn relink(writer: &Writer, index: &Index) {
+    for entry in &index.manifests {
+        if let Ok(Some(stored)) = Stored::read(&writer.layout, entry)
+            && entry.tag() == Some(&oci::tag_of(&stored.id()))
+        {
+            let _ = link(writer, &stored.id(), &stored.manifest);
+        }
+    }
+}
+
+/// The landings, by what becomes of them.
+#[derive(Debug, Default)]
+struct Landings {
+    /// No use names them, and they are old; with the builds that they need.
+    forgotten: Vec<(String, Option<Sha256>)>,
+    staying: Vec<Landing>,
+    /// They stay, and nobody knows which build they need.
+    unreadable: Vec<String>,
+}
+
+impl Landings {
+    fn look(layout: &Layout, uses: &[GcRoot], collect: &Collect<'_>) -> Result<Self> {
+        let mut found = Self::default();
+        let Some(landings) = layout.root.sub(LANDINGS)? else {
+            return Ok(found);
+        };
+        for id in landing::ids(&landings)? {
+            let is_named = names(uses, &landings.join(&id));
+            match landing::read(&landings, &id) {
+                Ok(None) => {}
+                Ok(Some(landing)) => {
+                    let age = match landing.placeholder {
+                        true => Some(collect.placeholder_age),
+                        false => collect.settled_age,
+                    };
+                    // A landing without a file of its own is named by the build's path.
+                    let is_named = is_named || names(uses, &landing.path);
+                    let is_old = age.is_some_and(|age| is_older(&landing.created, age));
+                    match is_old && !is_named {
+                        true => found.forgotten.push((id, Some(landing.code))),
+                        false => found.staying.push(landing),
+                    }
+                }
+                Err(_) => {
+                    let made_s = landings.stat(&id)?.map_or(i64::MAX, |stat| stat.st_mtime);
+                    let made = jiff::Timestamp::from_second(made_s).ok();
+                    let is_old =
+                        made.is_some_and(|made| is_older(&made.to_string(), collect.placeholder_age));
+                    match is_old && !is_named {
+                        true => found.forgotten.push((id, None)),
+                        false => found.unreadable.push(id),
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn names(uses: &[GcRoot], folder: &Path) -> bool {
+    let mut paths = uses.iter().filter_map(|user| user.path.as_deref());
+    paths.any(|path| landing::is_in(path, folder))
+}
+
+fn is_older(created: &str, age: Duration) -> bool {
+    created.parse::<jiff::Timestamp>().is_ok_and(|created| {
+        let passed = jiff::Timestamp::now().duration_since(created);
+        Duration::try_from(passed).is_ok_and(|passed| passed >= age)
+    })
 }
 
 /// Who needs which build.
 struct Reasons(BTreeMap<Sha256, Vec<String>>);
 
 impl Reasons {
-    fn gather(layout: &Layout, uses: &[GcRoot], landings: &[Landing]) -> Result<Self> {
+    fn gather(layout: &Layout, uses: &[GcRoot], landings: &Landings) -> Result<Self> {
+        let mut reasons = Self::of_uses(layout, uses);
+        for landing in &landings.staying {
+            let by = format!("landing {}", landing.id);
+            reasons.0.entry(landing.code).or_default().push(by);
+        }
+        if !landings.unreadable.is_empty() {
+            for entry in layout.index()?.manifests {
+                let Some((id, _)) = identify(layout, &entry) else {
+                    continue;
+                };
+                for landing in &landings.unreadable {
+                    let by = format!("landing {landing}, whose record cannot be read");
+                    reasons.0.entry(id).or_default().push(by);
+                }
+            }
+        }
+        Ok(reasons)
+    }
+
+    fn of_uses(layout: &Layout, uses: &[GcRoot]) -> Self {
         let mut reasons: BTreeMap<Sha256, Vec<String>> = BTreeMap::new();
         for entry in uses {
             let named = entry.path.as_deref().and_then(|path| named(layout, path));
@@ -159,13 +324,7 @@ impl Reasons {
                 reasons.entry(id).or_default().push(entry.by.clone());
             }
         }
-        for landing in landings {
-            reasons
-                .entry(landing.code)
-                .or_default()
-                .push(format!("landing {}", landing.id));
-        }
-        Ok(Self(reasons))
+        Self(reasons)
     }
 
     fn of(&self, id: &Sha256, entry: &Descriptor) -> Vec<String> {
@@ -180,7 +339,7 @@ fn named(layout: &Layout, path: &Path) -> Option<Sha256> {
     let folder = |path: &Path| {
         let builds = layout.root.join(BUILDS);
         let first = path.strip_prefix(builds).ok()?.components().next()?;
-        first.as_os_str().to_str()?.strip_prefix("sha256-")?.parse().ok()
+        id_of(first.as_os_str().to_str()?)
     };
     folder(path).or_else(|| {
         let root = layout.root.path().canonicalize().ok()?;
@@ -189,68 +348,36 @@ fn named(layout: &Layout, path: &Path) -> Option<Sha256> {
     })
 }
 
-/// Whether a placeholder waits for a guest that will not come.
-fn is_forgotten(landing: &Landing, landings: &Folder, collect: &Collect<'_>) -> bool {
-    let folder = landings.join(&landing.id);
-    let is_used = collect.uses.iter().filter_map(|entry| entry.path.as_deref()).any(|path| {
-        path.starts_with(&folder)
-            || matches!((path.canonicalize(), folder.canonicalize()), (Ok(path), Ok(folder)) if path.starts_with(&folder))
-    });
-    let is_old = landing.created.parse::<jiff::Timestamp>().is_ok_and(|created| {
-        let age = jiff::Timestamp::now().duration_since(created);
-        Duration::try_from(age).is_ok_and(|age| age >= collect.placeholder_age)
-    });
-    landing.placeholder && is_old && !is_used
-}
-
 /// Which build an index entry is. One with a damaged manifest is known by its tag; what is no build of
 /// ours, or of whose tag we cannot tell, is left alone.
 fn identify(layout: &Layout, entry: &Descriptor) -> Option<(Sha256, Option<String>)> {
     match Stored::read(layout, entry) {
         Ok(Some(stored)) => Some((stored.id(), stored.manifest.annotations.get(oci::TITLE).cloned())),
         Ok(None) => None,
-        Err(_) => Some((entry.tag()?.strip_prefix("sha256-")?.parse().ok()?, None)),
+        Err(_) => Some((id_of(entry.tag()?)?, None)),
     }
 }
 
-/// Folders of builds that left, and of builds that never got into the index.
-fn folders(
-    writer: &Writer,
-    index: &Index,
-    reasons: &Reasons,
-    leaving: &[Sha256],
-    dry_run: bool,
-    out: &mut Collected,
-) -> Result<()> {
-    let Some(builds) = writer.layout.root.sub(BUILDS)? else {
-        return Ok(());
+/// Folders of builds that never got into the index, and that nobody needs.
+fn unnamed(layout: &Layout, index: &Index, reasons: &Reasons) -> Result<Vec<String>> {
+    let Some(builds) = layout.root.sub(BUILDS)? else {
+        return Ok(Vec::new());
     };
-    for entry in builds.entries()? {
-        let id = entry
-            .name
-            .to_str()
-            .and_then(|name| name.strip_prefix("sha256-"))
-            .and_then(|id| id.parse().ok());
-        let Some(id): Option<Sha256> = id.filter(|_| entry.is_folder) else {
-            continue;
-        };
-        let tag = oci::tag_of(&id);
-        let is_named = index.manifests.iter().any(|entry| entry.tag() == Some(&tag));
-        if is_named || reasons.0.contains_key(&id) {
-            continue;
-        }
-        if !leaving.contains(&id) {
-            out.removed.push(Removed::Leftover {
-                path: builds.join(&entry.name),
-            });
-        }
-        if !dry_run {
-            builds.rename(&entry.name, &writer.tmp, &entry.name)?;
-            builds.sync()?;
-            writer.tmp.remove_all(&entry)?;
-        }
-    }
-    Ok(())
+    let entries = builds.entries()?.into_iter();
+    let names = entries
+        .filter(|entry| entry.is_folder)
+        .filter_map(|entry| entry.name.into_string().ok());
+    Ok(names
+        .filter(|name| {
+            let is_indexed = index.manifests.iter().any(|entry| entry.tag() == Some(name));
+            id_of(name).is_some_and(|id| !is_indexed && !reasons.0.contains_key(&id))
+        })
+        .collect())
+}
+
+/// The id in the name of a build's folder.
+fn id_of(name: &str) -> Option<Sha256> {
+    name.strip_prefix("sha256-")?.parse().ok()
 }
 
 /// Blobs that nothing in the index leads to; none, if a document in it could not be followed. Those that

@@ -1,5 +1,7 @@
 //! Storing a build: from its bytes, or from another OCI layout.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use fm_files::Folder;
@@ -12,6 +14,9 @@ use crate::layout::{Layout, MAX_MANIFEST_BYTES, to_json, within};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, Manifest};
 use crate::pin::check_reason;
 use crate::{BUILDS, Error, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Result, Store, Writer, now};
+
+/// A build from elsewhere has CODE, a descriptor and as many templates as its guests were made from.
+const MAX_LAYER_COUNT: usize = 256;
 
 /// What to store. Only `code` is needed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -122,10 +127,7 @@ impl Store {
         let (blobs, facts) = (read_all(&source, &chosen)?, &chosen.manifest.annotations);
         let layer = |media_type| {
             let digest = chosen.manifest.layer(media_type)?.digest.0;
-            blobs
-                .iter()
-                .find(|(known, _)| *known == digest)
-                .map(|(_, bytes)| bytes.as_slice())
+            blobs.get(&digest).map(Vec::as_slice)
         };
         let fact = |key| facts.get(key).map(String::as_str);
         let import = Import {
@@ -144,11 +146,11 @@ impl Store {
         if find(&writer.layout, &index, &id).is_some() {
             drop(writer);
             let done = self.import(&import)?;
-            for other in chosen.manifest.templates().skip(1) {
-                let bytes = blobs.iter().find(|(known, _)| *known == other.digest.0);
+            let others = chosen.manifest.templates().skip(1);
+            for other in BTreeSet::from_iter(others.map(|layer| layer.digest.0)) {
                 self.import(&Import {
                     code: import.code,
-                    vars_template: bytes.map(|(_, bytes)| bytes.as_slice()),
+                    vars_template: blobs.get(&other).map(Vec::as_slice),
                     ..Import::default()
                 })?;
             }
@@ -289,17 +291,30 @@ fn choose(source: &Layout, tag: Option<&str>, none: impl Fn(String) -> Error) ->
     }
 }
 
-/// Every blob of a build, checked; all together may be as large as three images.
-fn read_all(source: &Layout, build: &Stored) -> Result<Vec<(Sha256, Vec<u8>)>> {
+/// Every blob of a build, checked; all together may be as large as three images. One that several layers name is read
+/// once.
+fn read_all(source: &Layout, build: &Stored) -> Result<BTreeMap<Sha256, Vec<u8>>> {
+    let layers = &build.manifest.layers;
+    if layers.len() > MAX_LAYER_COUNT {
+        return Err(Error::Invalid {
+            path: source.blobs.join(build.entry.digest.0.to_string()),
+            why: format!(
+                "it names {} layers, and the limit is {MAX_LAYER_COUNT}",
+                layers.len()
+            ),
+        });
+    }
     let mut left_bytes = 3 * MAX_FLASH_BYTES;
-    let descriptors = build.manifest.layers.iter().chain([&build.manifest.config]);
-    descriptors
-        .map(|descriptor| {
-            let bytes = source.blob(descriptor, left_bytes.min(MAX_FLASH_BYTES))?;
-            left_bytes -= bytes.len() as u64;
-            Ok((descriptor.digest.0, bytes))
-        })
-        .collect()
+    let mut blobs = BTreeMap::new();
+    for descriptor in layers.iter().chain([&build.manifest.config]) {
+        let Entry::Vacant(new) = blobs.entry(descriptor.digest.0) else {
+            continue;
+        };
+        let bytes = source.blob(descriptor, left_bytes.min(MAX_FLASH_BYTES))?;
+        left_bytes -= bytes.len() as u64;
+        new.insert(bytes);
+    }
+    Ok(blobs)
 }
 
 fn check(import: &Import<'_>) -> Result<()> {

@@ -6,13 +6,15 @@
 //! from. A guest whose build is stored already is given the build's own path, and a landing without a file,
 //! which keeps the build from being collected.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fm_files::Folder;
 use fm_formats::Sha256;
 use serde::{Deserialize, Serialize};
 
-use crate::build::FILES;
+use crate::aside::Aside;
+use crate::build::{FILES, Unreadable};
+use crate::gc_root::{GcRoot, GcRoots};
 use crate::layout::{to_json, within};
 use crate::{BUILDS, Error, LANDINGS, Result, Store, Writer, now, oci};
 
@@ -103,7 +105,8 @@ impl Store {
         let landings = writer.layout.root.sub_or_create(LANDINGS)?;
         let stored = self.build(&new.code)?;
         for id in ids(&landings)? {
-            let Some(landing) = read(&landings, &id)? else {
+            // One that cannot be read is another's.
+            let Ok(Some(landing)) = read(&landings, &id) else {
                 continue;
             };
             let same = landing.guest_uuid.as_deref() == new.guest_uuid
@@ -144,21 +147,33 @@ impl Store {
         known(&landings, &id)
     }
 
-    /// All landings, sorted by id.
+    /// All landings whose records can be read, sorted by id.
     ///
     /// # Errors
-    /// If one cannot be read.
+    /// If the store cannot be read.
     pub fn landings(&self) -> Result<Vec<Landing>> {
+        Ok(self.all_landings()?.0)
+    }
+
+    /// The same, and those whose records cannot be read.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn all_landings(&self) -> Result<(Vec<Landing>, Vec<Unreadable>)> {
+        let (mut found, mut unreadable) = (Vec::new(), Vec::new());
         let Some(layout) = self.reader()? else {
-            return Ok(Vec::new());
+            return Ok((found, unreadable));
         };
         let Some(landings) = layout.root.sub(LANDINGS)? else {
-            return Ok(Vec::new());
+            return Ok((found, unreadable));
         };
-        ids(&landings)?
-            .iter()
-            .filter_map(|id| read(&landings, id).transpose())
-            .collect()
+        for id in ids(&landings)? {
+            match read(&landings, &id) {
+                Ok(landing) => found.extend(landing),
+                Err(error) => unreadable.push(Unreadable { name: id, error }),
+            }
+        }
+        Ok((found, unreadable))
     }
 
     /// The landing of that id.
@@ -200,6 +215,29 @@ impl Store {
         settle(&writer, &landings, landing)
     }
 
+    /// The same where the guest was given another build on the way: the landing is for that one from now on. One that
+    /// is no placeholder any more stays what it is, since its file has a name of its own.
+    ///
+    /// # Errors
+    /// As [`Store::settle_landing`], for another size instead of other bytes.
+    pub fn settle_landing_anew(&self, id: &str, arrived: &Sha256) -> Result<Landing> {
+        let writer = self.writer()?;
+        let landings = writer.layout.root.sub_or_create(LANDINGS)?;
+        let landing = known(&landings, id)?;
+        let build = self.build(arrived)?.ok_or_else(|| Error::UnknownBuild {
+            text: arrived.to_string(),
+        })?;
+        if landing.size_bytes != build.code.size_bytes {
+            return Err(Error::LandingMismatch {
+                id: id.into(),
+                expected: landing.code,
+                found: *arrived,
+            });
+        }
+        let code = *arrived;
+        settle(&writer, &landings, Landing { code, ..landing })
+    }
+
     /// Removes a landing and its file. Nothing that a guest's configuration names may be removed; that is
     /// for the caller to know.
     ///
@@ -209,19 +247,51 @@ impl Store {
         let writer = self.writer()?;
         let landings = writer.layout.root.sub_or_create(LANDINGS)?;
         let landing = known(&landings, id)?;
-        remove(&writer, &landings, id)?;
+        let mut aside = Aside::new(&writer.layout.root, &writer.tmp);
+        aside.take(LANDINGS, id)?;
+        aside.remove()?;
         Ok(landing)
+    }
+
+    /// Removes a landing unless one of `roots` needs it, who are asked while nobody can begin to use it. Gives back what
+    /// it was, or nothing for one whose record could not be read.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLanding`], [`Error::InUse`], or if the disk refuses.
+    pub fn forget_landing(&self, id: &str, roots: GcRoots<'_>) -> Result<Option<Landing>> {
+        let writer = self.writer()?;
+        let landings = writer.layout.root.sub_or_create(LANDINGS)?;
+        if !is_id(id) || landings.stat(id)?.is_none() {
+            return Err(Error::UnknownLanding { id: id.into() });
+        }
+        let landing = read(&landings, id).ok().flatten();
+        let folder = landings.join(id);
+        let user = |roots: Vec<GcRoot>| {
+            let mut users = roots.into_iter();
+            users.find(|user| user.path.as_deref().is_some_and(|path| is_in(path, &folder)))
+        };
+        let mut used = user(roots()?);
+        if used.is_none() {
+            let mut aside = Aside::new(&writer.layout.root, &writer.tmp);
+            aside.take(LANDINGS, id)?;
+            used = user(roots()?);
+            aside.put_back(|_, _| used.is_some())?;
+            aside.remove()?;
+        }
+        match used {
+            Some(user) => Err(Error::InUse {
+                id: id.into(),
+                by: user.by,
+            }),
+            None => Ok(landing),
+        }
     }
 }
 
-/// Takes a landing away in one step, so that it is never seen without its record.
-pub(crate) fn remove(writer: &Writer, landings: &Folder, id: &str) -> Result<()> {
-    landings.rename(id, &writer.tmp, id)?;
-    landings.sync()?;
-    for entry in writer.tmp.entries()? {
-        writer.tmp.remove_all(&entry)?;
-    }
-    Ok(())
+/// Whether a path leads into `folder`, by its words or by what it reaches.
+pub(crate) fn is_in(path: &Path, folder: &Path) -> bool {
+    path.starts_with(folder)
+        || matches!((path.canonicalize(), folder.canonicalize()), (Ok(path), Ok(folder)) if path.starts_with(&folder))
 }
 
 /// The file before the record: a record that says settled always speaks the truth.
@@ -239,6 +309,7 @@ fn settle(writer: &Writer, landings: &Folder, landing: Landing) -> Result<Landin
         .blobs
         .link(landing.code.to_string(), &writer.tmp, CODE)?;
     writer.tmp.rename(CODE, &folder, CODE)?;
+    record.code_sha256 = landing.code.to_string();
     record.state = State::Settled;
     writer.tmp.create(RECORD, &to_json(&record), 0o644)?;
     folder.sync()?;

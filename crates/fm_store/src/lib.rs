@@ -16,12 +16,14 @@
 
 #![forbid(unsafe_code)]
 
+mod aside;
 mod build;
 #[cfg(test)]
 mod crash;
 mod error;
 mod export;
 mod gc;
+mod gc_root;
 mod import;
 mod landing;
 mod layout;
@@ -35,9 +37,10 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use build::{Build, Part};
+pub use build::{Build, Part, Unreadable};
 pub use error::Error;
-pub use gc::{Collect, Collected, GcRoot, Kept, Removed};
+pub use gc::{Collect, Collected, Kept, Removed};
+pub use gc_root::{GcRoot, GcRoots};
 pub use import::{Import, Imported};
 pub use landing::{Landing, NewLanding};
 pub use verify::{Finding, Severity, Verification};
@@ -59,7 +62,16 @@ pub(crate) const LANDINGS: &str = "landings";
 pub(crate) const TMP: &str = "tmp";
 /// What other rooms keep in a store's folder, maybe before there is a build: names of builds, what may be lost
 /// at any time, what the agent and the hook write down, and backups of variables that lie on block devices.
-pub(crate) const NEIGHBOURS: [&str; 5] = ["catalogue.tsv", "cache", "libvirt", "variables", GUARD_MEMORY];
+pub(crate) const NEIGHBOURS: [&str; 6] = [
+    "catalogue.tsv",
+    "cache",
+    "libvirt",
+    "variables",
+    UPDATES,
+    GUARD_MEMORY,
+];
+/// Records of updates of running guests, one file a guest.
+pub const UPDATES: &str = "updates";
 /// What the guard remembers from before an upgrade for after it.
 pub const GUARD_MEMORY: &str = "guard.json";
 
@@ -145,6 +157,7 @@ impl Store {
         };
         let lock = Lock::take(&root, self.lock_timeout)?;
         let tmp = root.sub_or_create(TMP)?;
+        aside::recover(&root, &tmp)?;
         for entry in tmp.entries()? {
             tmp.remove_all(&entry)?;
         }

@@ -42,9 +42,23 @@ impl Store {
         })
     }
 
+    /// Why a build is kept, whether its manifest can be read or not.
+    ///
+    /// # Errors
+    /// If the index cannot be read.
+    pub fn pins(&self, id: &Sha256) -> Result<Vec<String>> {
+        let Some(layout) = self.reader()? else {
+            return Ok(Vec::new());
+        };
+        let (index, tag) = (layout.index()?, oci::tag_of(id));
+        let entry = index.manifests.iter().find(|entry| entry.tag() == Some(&tag));
+        Ok(entry.map(oci::Descriptor::pins).unwrap_or_default())
+    }
+
     fn change_pins(&self, id: &Sha256, change: impl FnOnce(&mut Vec<String>)) -> Result<bool> {
         let unknown = || Error::UnknownBuild { text: id.to_string() };
-        self.build(id)?.ok_or_else(unknown)?;
+        // Its tag is enough: a build whose manifest cannot be read is let go as any other.
+        self.reader()?.ok_or_else(unknown)?;
         let writer = self.writer()?;
         let mut index = writer.layout.index()?;
         let tag = oci::tag_of(id);

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use fm_remedy::{Input, Remedy};
 
-pub use contents::{BuildEntry, File, LandingEntry, LandingList, List, Show, landings, list, show};
+pub use contents::{
+    BuildEntry, File, LandingEntry, LandingList, List, Show, UnreadableRecord, landings, list, show,
+};
 pub use exchange::{Export, ExportForm, Import, ImportFrom, Imported, export, import};
 pub use upkeep::{
     Finding, Gc, GcRequest, Kept, Pin, Removed, RemovedLanding, Severity, Verification, forget, gc, pin,

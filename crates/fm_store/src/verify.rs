@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use fm_files::Folder;
 use fm_formats::Sha256;
+use fm_remedy::one_line;
 
+use crate::aside;
 use crate::build::{FILES, Stored, names, template_name};
 use crate::import::same_file;
 use crate::layout::Layout;
@@ -141,7 +143,7 @@ impl<'a> Pass<'a> {
             }
             Err(error) => pass
                 .out
-                .damage(layout.root.join(crate::layout::INDEX), with_reason(&error)),
+                .damage(layout.root.join(crate::layout::INDEX), one_line(&error)),
         }
         pass.landings()?;
         if let Some(tmp) = layout.root.sub(TMP)? {
@@ -180,7 +182,7 @@ impl<'a> Pass<'a> {
                 Ok(None) => {}
                 Err(error) => {
                     self.damaged.insert(expected);
-                    self.out.damage(path, with_reason(&error));
+                    self.out.damage(path, one_line(&error));
                 }
             }
         }
@@ -199,7 +201,7 @@ impl<'a> Pass<'a> {
             Err(error) => {
                 self.out.damage(
                     self.layout.blobs.join(entry.digest.0.to_string()),
-                    with_reason(&error),
+                    one_line(&error),
                 );
                 return Ok(());
             }
@@ -224,6 +226,10 @@ impl<'a> Pass<'a> {
             None => None,
         };
         let Some(folder) = folder else {
+            // A collection is about to decide; that it lies there is said anyway.
+            if aside::holds(&self.layout.root, BUILDS, &own)? {
+                return Ok(());
+            }
             self.out.damage(
                 self.layout.root.join(BUILDS).join(own),
                 "the build's folder is gone",
@@ -288,7 +294,7 @@ impl<'a> Pass<'a> {
                 .out
                 .damage(path, format_args!("has the sha256 {found}, not {blob}")),
             Ok(None) => self.out.damage(path, "gone"),
-            Err(error) => self.out.damage(path, with_reason(&error)),
+            Err(error) => self.out.damage(path, one_line(&error)),
         }
     }
 
@@ -337,7 +343,7 @@ impl<'a> Pass<'a> {
                 Ok(Some(found)) => found,
                 Ok(None) => continue,
                 Err(error) => {
-                    self.out.damage(path, with_reason(&error));
+                    self.out.damage(path, one_line(&error));
                     continue;
                 }
             };
@@ -364,15 +370,4 @@ impl<'a> Pass<'a> {
         }
         Ok(())
     }
-}
-
-/// An error with its reasons, in one line.
-fn with_reason(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(why) = cause {
-        text = format!("{text}: {why}");
-        cause = why.source();
-    }
-    text
 }

@@ -61,9 +61,11 @@ fn a_child_writes_to_the_store_it_is_given() {
             store.unpin(&id, None).unwrap();
             store
                 .collect(&Collect {
-                    uses: &[],
+                    uses: &|| Ok(Vec::new()),
                     dry_run: false,
                     placeholder_age: Duration::from_secs(3600),
+                    settled_age: None,
+                    only: None,
                 })
                 .unwrap();
         }
@@ -103,9 +105,11 @@ fn a_writer_killed_at_any_moment_leaves_a_store_that_verify_calls_whole() {
     let store = Store::open(&path).unwrap();
     assert!(store.builds().unwrap().len() > 10, "the writers got somewhere");
     let all = Collect {
-        uses: &[],
+        uses: &|| Ok(Vec::new()),
         dry_run: false,
         placeholder_age: Duration::ZERO,
+        settled_age: None,
+        only: None,
     };
     store.collect(&all).unwrap();
     assert_eq!(store.verify().unwrap().findings, []);

@@ -46,9 +46,11 @@ fn overwrite(path: &Path, bytes: &[u8]) {
 fn collect(store: &Store, uses: &[GcRoot], dry_run: bool) -> Collected {
     store
         .collect(&Collect {
-            uses,
+            uses: &|| Ok(uses.to_vec()),
             dry_run,
             placeholder_age: Duration::from_secs(3600),
+            settled_age: None,
+            only: None,
         })
         .unwrap()
 }
@@ -299,9 +301,11 @@ fn gc_removes_a_placeholder_only_when_it_is_old_and_no_guest_names_it() {
     let old = |uses: &[GcRoot]| {
         store
             .collect(&Collect {
-                uses,
+                uses: &|| Ok(uses.to_vec()),
                 dry_run: false,
                 placeholder_age: Duration::ZERO,
+                settled_age: None,
+                only: None,
             })
             .unwrap()
             .removed

@@ -193,3 +193,64 @@ fn a_guest_that_somebody_elses_hook_refuses_runs_on_and_its_landing_serves_the_n
         1
     );
 }
+
+#[test]
+fn an_impostor_with_a_domains_uuid_does_not_speak_for_it() {
+    let bed = Bed::new();
+    let host = &bed.a;
+    host.install_flashmoor(false);
+    host.define(&packaged("victim", "_4M"));
+    host.ask(&["start", "--paused", "victim"]);
+    host.adopt("victim");
+    let uuid = host.ask(&["domuuid", "victim"]).trim().to_owned();
+    let theirs = fm_fixtures::path("trixie/OVMF_CODE_4M.fd");
+    // Somebody's own QEMU, which says that it is the victim's.
+    let mut impostor = host
+        .command("setpriv")
+        .args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "--pdeathsig",
+            "KILL",
+            "--",
+        ])
+        .args([
+            "qemu-system-x86_64",
+            "-S",
+            "-machine",
+            "q35",
+            "-accel",
+            "tcg",
+            "-m",
+            "16",
+            "-nodefaults",
+        ])
+        .args(["-display", "none", "-name", "victim", "-uuid", &uuid, "-drive"])
+        .arg(format!(
+            "if=pflash,unit=0,format=raw,readonly=on,file={}",
+            theirs.display()
+        ))
+        .args(["-monitor", "stdio"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = [0];
+    std::io::Read::read_exact(impostor.stdout.as_mut().unwrap(), &mut first).unwrap();
+    let said = host.agent_once(&[]);
+    let stamped = host.ask(&["dumpxml", "victim"]);
+    impostor.kill().unwrap();
+    impostor.wait().unwrap();
+    let (own, foreign) = (
+        digest("bookworm/OVMF_CODE_4M.fd"),
+        digest("trixie/OVMF_CODE_4M.fd"),
+    );
+    assert!(
+        said.contains(&foreign[..12]) || host.builds().contains(&foreign),
+        "it was seen: {said}"
+    );
+    assert!(stamped.contains(&own) && !stamped.contains(&foreign), "{said}");
+}

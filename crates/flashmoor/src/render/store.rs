@@ -2,10 +2,11 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 use fm_store::verbs::{
-    Export, Gc, Imported, LandingList, List, Pin, Removed, RemovedLanding, Severity, Show, Verification,
+    Export, Gc, Imported, LandingList, List, Pin, Removed, RemovedLanding, Severity, Show, UnreadableRecord,
+    Verification,
 };
 
-use super::{BAD, CARE, GOOD, Output, STRONG};
+use super::{BAD, CARE, GOOD, Output, STRONG, plain};
 
 /// So many digits tell builds apart for people.
 fn short(id: &str) -> &str {
@@ -13,7 +14,10 @@ fn short(id: &str) -> &str {
 }
 
 fn called(id: &str, name: Option<&str>) -> String {
-    name.map_or_else(|| short(id).to_owned(), |name| format!("{} {name}", short(id)))
+    name.map_or_else(
+        || short(id).to_owned(),
+        |name| format!("{} {}", short(id), plain(name)),
+    )
 }
 
 fn table(heads: &[&str]) -> Table {
@@ -29,7 +33,16 @@ fn print(output: &Output, table: &Table) {
     table.lines().for_each(|line| output.line(line.trim_end()));
 }
 
+/// Records that cannot be read, each with why.
+fn unreadable(output: &Output, records: &[UnreadableRecord]) {
+    for record in records {
+        let (name, why) = (plain(&record.name), plain(&record.why));
+        output.remark(format_args!("{BAD}unreadable{BAD:#}: {name}: {why}"));
+    }
+}
+
 pub(crate) fn list(output: &Output, list: &List) {
+    unreadable(output, &list.unreadable);
     if list.builds.is_empty() {
         output.remark(format_args!("{} holds no builds", list.store.display()));
         return;
@@ -40,7 +53,7 @@ pub(crate) fn list(output: &Output, list: &List) {
             short(&build.id),
             &build.size_bytes.to_string(),
             if build.pins.is_empty() { "" } else { "pinned" },
-            build.name.as_deref().unwrap_or("-"),
+            &plain(build.name.as_deref().unwrap_or("-")),
         ]);
     }
     if let Some(bytes) = rows.column_mut(1) {
@@ -51,10 +64,10 @@ pub(crate) fn list(output: &Output, list: &List) {
 
 pub(crate) fn show(output: &Output, show: &Show) {
     let build = &show.build;
-    let line = |head: &str, text: &str| output.line(format_args!("{head:<12} {text}"));
+    let line = |head: &str, text: &str| output.line(format_args!("{head:<12} {}", plain(text)));
     output.line(format_args!(
         "{STRONG}{}{STRONG:#}",
-        build.name.as_deref().unwrap_or("a build without a name")
+        plain(build.name.as_deref().unwrap_or("a build without a name"))
     ));
     line("id", &build.id);
     for (head, text) in [
@@ -109,7 +122,7 @@ pub(crate) fn verified(output: &Output, found: &Verification) {
         output.line(format_args!(
             "{style}{word}{style:#}: {}: {}",
             finding.path.display(),
-            finding.what
+            plain(&finding.what)
         ));
     }
     let (word, style) = if found.whole {
@@ -142,7 +155,7 @@ pub(crate) fn collected(output: &Output, done: &Gc) {
     }
     for kept in &done.kept {
         let (name, why) = (called(&kept.id, kept.name.as_deref()), kept.reasons.join("; "));
-        output.line(format_args!("kept build {name}: {why}"));
+        output.line(format_args!("kept build {name}: {}", plain(&why)));
     }
     output.line(format_args!("{frees} {} bytes", done.freed_bytes));
 }
@@ -154,10 +167,11 @@ pub(crate) fn pinned(output: &Output, done: &Pin) {
     }
     done.pins
         .iter()
-        .for_each(|pin| output.line(format_args!("build {name} is pinned: {pin}")));
+        .for_each(|pin| output.line(format_args!("build {name} is pinned: {}", plain(pin))));
 }
 
 pub(crate) fn landings(output: &Output, list: &LandingList) {
+    unreadable(output, &list.unreadable);
     if list.landings.is_empty() {
         output.remark(format_args!("{} holds no landings", list.store.display()));
         return;
@@ -169,12 +183,12 @@ pub(crate) fn landings(output: &Output, list: &LandingList) {
             landing.id.as_str(),
             short(&landing.code_sha256),
             state,
-            &landing.created,
+            &plain(&landing.created),
         ]);
     }
     print(output, &rows);
 }
 
 pub(crate) fn forgotten(output: &Output, done: &RemovedLanding) {
-    output.line(format_args!("removed landing {}", done.landing.id));
+    output.line(format_args!("removed landing {}", done.id));
 }

@@ -64,10 +64,23 @@ pub struct FlashUnit {
 }
 
 impl FlashUnit {
-    /// The file that its path leads to now, as the guest's next start would open it.
+    /// The file that its path leads to now, as the guest's next start would open it. What the guest's user may not read
+    /// is read only if it is what the guest holds open, as with files that a QEMU opened before it gave rights away.
     pub(super) fn open_now(&self, process: &Process) -> io::Result<File> {
         let path = self.path.as_deref().ok_or(ErrorKind::Unsupported)?;
-        self.base(process)?.open(path)
+        let base = self.base(process)?;
+        match (base.open(path), &self.opened) {
+            (Err(error), Some(opened)) if error.kind() == ErrorKind::PermissionDenied => {
+                let held = open_regular(opened)?;
+                // Nobody is told more than that it is the same.
+                let now = base.identity_unchecked(path);
+                match now {
+                    Ok(now) if Some(now) == identity(opened) => Ok(held),
+                    _ => Err(error),
+                }
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// What the kernel calls the place that its path leads to.
@@ -171,7 +184,7 @@ impl Files<'_> {
             let path = self.process.fd_path(file.fd);
             let Some(identity) = identity(&path) else { continue };
             let is_known = claimed.contains(&identity) || found.iter().any(|(known, _)| *known == identity);
-            if !is_known && is_firmware(&path, flash.unit) {
+            if !is_known && self.process.may_read(file.fd) && is_firmware(&path, flash.unit) {
                 found.push((identity, file));
             }
         }
@@ -219,7 +232,14 @@ impl Files<'_> {
                 .as_deref()
                 .and_then(identity)
                 .zip(now)
-                .and_then(|(held, (base, path))| replaced(held, base.identity(path))),
+                .and_then(|(held, (base, path))| {
+                    let now = match base.identity_unchecked(path) {
+                        // Where its user may not look, it may only learn that it is what it holds.
+                        Ok(now) if now == held => Ok(now),
+                        _ => base.identity(path),
+                    };
+                    replaced(held, now)
+                }),
             path,
             from_top,
             opened,
@@ -232,17 +252,19 @@ impl Files<'_> {
 
     /// The descriptor whose file is, or was, at `path`.
     fn fd_of(&self, base: Option<&Root>, path: &Path) -> Option<u32> {
+        let may_read = |file: &&OpenFile| self.process.may_read(file.fd);
         let mut files = self.open.iter();
         // the kernel shows paths without `.`, `..` and symbolic links
         let shown = base.and_then(|base| base.shown(path).ok());
         let shown = shown.as_deref().unwrap_or(path);
-        if let Some(file) = files.find(|file| file.target == shown) {
+        if let Some(file) = files.find(|file| file.target == shown && may_read(file)) {
             return Some(file.fd);
         }
         // the same file under another name
-        let now = base?.identity(path).ok()?;
+        let now = base?.identity_unchecked(path).ok()?;
         let mut files = self.open.iter().filter(|file| file.target.is_absolute());
-        let same = files.find(|file| identity(&self.process.fd_path(file.fd)) == Some(now));
+        let is_now = |file: &&OpenFile| identity(&self.process.fd_path(file.fd)) == Some(now);
+        let same = files.find(|file| is_now(file) && may_read(file));
         same.map(|file| file.fd)
     }
 }

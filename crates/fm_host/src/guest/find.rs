@@ -42,7 +42,7 @@ fn guests_in(proc_dir: &Path) -> Result<Listing, Error> {
         match guest(process) {
             Ok(guest) => listing.guests.push(guest),
             Err(Error::Gone { .. }) => {}
-            Err(error) => listing.remarks.push(crate::error::in_one_line(&error)),
+            Err(error) => listing.remarks.push(fm_remedy::one_line(&error)),
         }
     }
     Ok(listing)

@@ -10,6 +10,8 @@ use rustix::io::Errno;
 
 use fm_files::regular;
 
+use super::rights::Rights;
+
 const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 /// The kernel asks to try again while somebody renames folders on the way.
 const MAX_TRY_COUNT: usize = 64;
@@ -20,6 +22,8 @@ const STEPS_UP: usize = 512;
 #[derive(Debug)]
 pub struct Root {
     dir: OwnedFd,
+    /// With whose rights the way from there is gone.
+    rights: Rights,
 }
 
 /// A file, whatever its path: device and inode.
@@ -27,9 +31,10 @@ pub(crate) type Identity = (u64, u64);
 
 impl Root {
     /// `dir` is `/proc/PID/root`.
-    pub(super) fn open_dir(dir: &Path) -> io::Result<Self> {
+    pub(super) fn open_dir(dir: &Path, rights: Rights) -> io::Result<Self> {
         Ok(Self {
             dir: rustix::fs::open(dir, PLACE | OFlags::DIRECTORY, Mode::empty())?,
+            rights,
         })
     }
 
@@ -39,6 +44,7 @@ impl Root {
         let up = "../".repeat(STEPS_UP);
         Ok(Self {
             dir: rustix::fs::openat(&self.dir, up, PLACE | OFlags::DIRECTORY, Mode::empty())?,
+            rights: self.rights.clone(),
         })
     }
 
@@ -62,11 +68,17 @@ impl Root {
     /// # Errors
     /// As [`fm_files::open_regular`].
     pub fn open(&self, path: &Path) -> io::Result<File> {
-        regular(&self.place(path)?)
+        self.rights.with(|| regular(&self.place(path)?))
     }
 
     /// Which file `path` leads to.
     pub(crate) fn identity(&self, path: &Path) -> io::Result<Identity> {
+        let status = rustix::fs::fstat(self.rights.with(|| self.place(path))?)?;
+        Ok((status.st_dev, status.st_ino))
+    }
+
+    /// The same with our own rights, for a comparison with what the process holds already.
+    pub(crate) fn identity_unchecked(&self, path: &Path) -> io::Result<Identity> {
         let status = rustix::fs::fstat(self.place(path)?)?;
         Ok((status.st_dev, status.st_ino))
     }
@@ -75,9 +87,10 @@ impl Root {
     /// links, from the top.
     pub(crate) fn shown(&self, path: &Path) -> io::Result<PathBuf> {
         let text = |place: OwnedFd| fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd()));
-        match (self.place(path), path.parent(), path.file_name()) {
+        let place = |path: &Path| self.rights.with(|| self.place(path));
+        match (place(path), path.parent(), path.file_name()) {
             (Err(error), Some(folder), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(text(self.place(folder)?)?.join(name))
+                Ok(text(place(folder)?)?.join(name))
             }
             (place, ..) => text(place?),
         }
@@ -89,6 +102,10 @@ mod tests {
     use super::*;
     use std::io::Read as _;
     use std::os::unix::fs::symlink;
+
+    fn own() -> Rights {
+        Rights::parse(&fs::read_to_string("/proc/self/status").unwrap()).unwrap()
+    }
 
     fn read(root: &Root, path: &str) -> io::Result<String> {
         let mut text = String::new();
@@ -104,7 +121,7 @@ mod tests {
         symlink("/etc/hostname", dir.path().join("absolute")).unwrap();
         symlink("../../../etc/hostname", dir.path().join("upwards")).unwrap();
         symlink("/proc/self/fd/0", dir.path().join("stdin")).unwrap();
-        let root = Root::open_dir(dir.path()).unwrap();
+        let root = Root::open_dir(dir.path(), own()).unwrap();
         for path in ["/etc/hostname", "/absolute", "/upwards", "/../etc/hostname"] {
             assert_eq!(read(&root, path).unwrap(), "inside", "{path}");
         }
@@ -123,7 +140,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "x").unwrap();
-        let top = Root::open_dir(dir.path()).unwrap().top().unwrap();
+        let top = Root::open_dir(dir.path(), own()).unwrap().top().unwrap();
         assert_eq!(read(&top, file.to_str().unwrap()).unwrap(), "x");
         assert_eq!(top.shown(&file).unwrap(), fs::canonicalize(&file).unwrap());
     }

@@ -8,13 +8,20 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::input::{self, Flash};
 use crate::{Error, Result};
 
 /// As much as flash can be; an image of that has little more around it.
 const MAX_BYTES: u64 = 96 << 20;
+
+/// A real image takes some hundredths of a second.
+const MAX_CPU_SECONDS: u64 = 10;
+/// What it may have of its own: tables of an image of that size, and room.
+const MAX_MEMORY_BYTES: u64 = 1 << 30;
 
 /// Exit statuses of `qemu-img check`: nothing wrong, and clusters that nothing refers to (QEMU
 /// `docs/tools/qemu-img.rst`).
@@ -56,14 +63,11 @@ pub fn unpack(file: &File, path: &Path) -> Result<File> {
     let mut plain = memory_file(&[]).map_err(failed)?;
     let path_of = |file: &File| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     let run = |words: &[&str]| {
-        Command::new("qemu-img")
-            .args(words)
-            .output()
-            .map_err(|source| Error::Program {
-                program: "qemu-img".into(),
-                path: path.to_owned(),
-                source,
-            })
+        run_within(Command::new("qemu-img").args(words), MAX_CPU_SECONDS).map_err(|source| Error::Program {
+            program: "qemu-img".into(),
+            path: path.to_owned(),
+            source,
+        })
     };
     let refused = |why| Error::NotFirmware {
         path: path.to_owned(),
@@ -73,6 +77,11 @@ pub fn unpack(file: &File, path: &Path) -> Result<File> {
     // reference counts that is in use, the check could say nothing that is true.
     if !is_dirty {
         let checked = run(&["check", "-q", "-f", "qcow2", &path_of(&packed)])?;
+        if checked.status.code().is_none() {
+            return Err(refused(format!(
+                "it is a qcow2 image that keeps qemu-img busy for more than {MAX_CPU_SECONDS} s, or was made to harm it"
+            )));
+        }
         if !matches!(checked.status.code(), Some(CHECK_SOUND | CHECK_LEAKS)) {
             let said = String::from_utf8_lossy(&checked.stderr);
             let first = said.lines().find(|line| !line.trim().is_empty());
@@ -97,6 +106,25 @@ pub fn unpack(file: &File, path: &Path) -> Result<File> {
     }
     plain.seek(SeekFrom::Start(0)).map_err(failed)?;
     Ok(plain)
+}
+
+/// Runs a program for at most so long on a processor, after which the kernel ends it. It waits for nothing, since all
+/// that it opens is in memory.
+fn run_within(command: &mut Command, cpu_seconds: u64) -> std::io::Result<Output> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn()?;
+    let limit = |value| Rlimit {
+        current: Some(value),
+        maximum: Some(value),
+    };
+    // It may have ended already.
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let _ = prlimit(pid, Resource::Cpu, limit(cpu_seconds));
+    let _ = prlimit(pid, Resource::Data, limit(MAX_MEMORY_BYTES));
+    child.wait_with_output()
 }
 
 fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
@@ -144,6 +172,14 @@ mod tests {
         bytes[4..8].copy_from_slice(&version.to_be_bytes());
         bytes[24..32].copy_from_slice(&0x37_c000u64.to_be_bytes());
         bytes
+    }
+
+    #[test]
+    fn a_program_that_is_kept_busy_is_ended() {
+        let busy = run_within(Command::new("sh").args(["-c", "while :; do :; done"]), 1).unwrap();
+        assert_eq!(busy.status.code(), None);
+        let done = run_within(Command::new("sh").args(["-c", "echo said"]), 1).unwrap();
+        assert_eq!(done.stdout, b"said\n");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use fm_remedy::one_line;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{Build, Landing, Part, Result, Store};
+use crate::{Build, Landing, Part, Result, Store, Unreadable};
 
 /// `flashmoor/store-list/1`: every stored build, in the order in which they were stored.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -16,6 +17,19 @@ pub struct List {
     pub store: PathBuf,
     /// The builds.
     pub builds: Vec<BuildEntry>,
+    /// Builds whose manifests cannot be read. They go when nothing needs them, or are whole again when they are imported
+    /// again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableRecord>,
+}
+
+/// A record that cannot be read.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct UnreadableRecord {
+    /// The landing's name, or the build's tag.
+    pub name: String,
+    /// Why.
+    pub why: String,
 }
 
 /// `flashmoor/store-build/1`: one stored build.
@@ -82,6 +96,9 @@ pub struct LandingList {
     pub store: PathBuf,
     /// The landings.
     pub landings: Vec<LandingEntry>,
+    /// Landings whose records cannot be read. They can be forgotten.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableRecord>,
 }
 
 /// A landing.
@@ -110,10 +127,12 @@ pub struct LandingEntry {
 /// # Errors
 /// If the store cannot be read.
 pub fn list(store: &Store) -> Result<List> {
+    let (builds, unreadable) = store.readable_builds()?;
     Ok(List {
         schema: "flashmoor/store-list/1",
         store: store.path().to_owned(),
-        builds: store.builds()?.into_iter().map(BuildEntry::from).collect(),
+        builds: builds.into_iter().map(BuildEntry::from).collect(),
+        unreadable: unreadable.into_iter().map(UnreadableRecord::from).collect(),
     })
 }
 
@@ -140,11 +159,22 @@ pub fn show(store: &Store, text: &str) -> Result<Show> {
 /// # Errors
 /// If the store cannot be read.
 pub fn landings(store: &Store) -> Result<LandingList> {
+    let (landings, unreadable) = store.all_landings()?;
     Ok(LandingList {
         schema: "flashmoor/store-landings/1",
         store: store.path().to_owned(),
-        landings: store.landings()?.into_iter().map(LandingEntry::from).collect(),
+        landings: landings.into_iter().map(LandingEntry::from).collect(),
+        unreadable: unreadable.into_iter().map(UnreadableRecord::from).collect(),
     })
+}
+
+impl From<Unreadable> for UnreadableRecord {
+    fn from(record: Unreadable) -> Self {
+        Self {
+            name: record.name,
+            why: one_line(&record.error),
+        }
+    }
 }
 
 impl From<Build> for BuildEntry {

@@ -91,6 +91,7 @@ pub struct Export {
 /// # Errors
 /// If a file cannot be read, is no firmware that QEMU could be given, or the store refuses.
 pub fn import(store: &Store, request: &Import<'_>) -> Result<Imported> {
+    let _span = tracing::info_span!("store import").entered();
     let done = match &request.from {
         ImportFrom::Layout { dir, tag } => store.import_layout(dir, *tag)?,
         ImportFrom::Files {

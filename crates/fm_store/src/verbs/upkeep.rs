@@ -1,5 +1,6 @@
 //! Keeping the store in order: verify, collect, pin, forget a landing.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{LandingEntry, uses};
-use crate::{Collect, GcRoot, Result, Store};
+use crate::{Collect, Result, Store};
 
 /// `flashmoor/store-verify/1`: what reading every byte of the store found.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -134,8 +135,10 @@ pub struct Pin {
 pub struct RemovedLanding {
     /// `flashmoor/store-forget/1`.
     pub schema: &'static str,
-    /// What it was.
-    pub landing: LandingEntry,
+    /// Its name.
+    pub id: String,
+    /// What it was; nothing if its record could not be read.
+    pub landing: Option<LandingEntry>,
 }
 
 /// Reads everything in the store and compares it with what it is said to be.
@@ -167,35 +170,12 @@ pub fn verify(store: &Store) -> Result<Verification> {
 /// As [`gc`], of these builds only; what else nothing refers to is not the caller's to remove. A landing
 /// that nothing has named for `age` goes first, because it keeps its build. Returns the builds that went.
 pub fn collect_unneeded(store: &Store, builds: &[Sha256], age: Duration) -> Result<Vec<Sha256>> {
-    let mut uses = uses::gather(store)?.found;
-    let oldest = jiff::Timestamp::now().checked_sub(age).ok();
-    for landing in store.landings()? {
-        let folder = landing.path.parent();
-        let is_named = uses
-            .iter()
-            .filter_map(|by| by.path.as_deref())
-            .any(|path| path == landing.path || path.parent() == folder);
-        let is_old = landing
-            .created
-            .parse::<jiff::Timestamp>()
-            .is_ok_and(|created| oldest.is_some_and(|oldest| created < oldest));
-        if !landing.placeholder && !is_named && is_old {
-            store.remove_landing(&landing.id)?;
-        }
-    }
-    for build in store.builds()? {
-        if !builds.contains(&build.id) {
-            uses.push(GcRoot {
-                by: "somebody".into(),
-                build: Some(build.id),
-                path: None,
-            });
-        }
-    }
     let done = store.collect(&Collect {
-        uses: &uses,
+        uses: &|| Ok(uses::gather(store)?.found),
         dry_run: false,
         placeholder_age: age,
+        settled_age: Some(age),
+        only: Some(builds),
     })?;
     let removed = done.removed.iter().filter_map(|removed| match removed {
         crate::Removed::Build { id, .. } => Some(*id),
@@ -207,22 +187,23 @@ pub fn collect_unneeded(store: &Store, builds: &[Sha256], age: Duration) -> Resu
 /// Removes placeholders that are older than `age` and that no process, configuration or saved guest names. Returns
 /// the landings that went.
 pub fn forget_placeholders(store: &Store, age: Duration) -> Result<Vec<String>> {
-    let oldest = jiff::Timestamp::now().checked_sub(age).ok();
-    let is_old = |landing: &crate::Landing| {
-        let created = landing.created.parse::<jiff::Timestamp>();
-        created.is_ok_and(|created| oldest.is_some_and(|oldest| created <= oldest))
-    };
-    let mut waiting = store.landings()?;
-    waiting.retain(|landing| landing.placeholder && is_old(landing));
-    if waiting.is_empty() {
+    let (landings, unreadable) = store.all_landings()?;
+    // Nothing to look for, and no lock to take, on most hosts.
+    if unreadable.is_empty() && !landings.iter().any(|landing| landing.placeholder) {
         return Ok(Vec::new());
     }
-    let uses = uses::gather(store)?.found;
-    waiting.retain(|landing| !uses.iter().any(|by| by.path.as_ref() == Some(&landing.path)));
-    for landing in &waiting {
-        store.remove_landing(&landing.id)?;
-    }
-    Ok(waiting.into_iter().map(|landing| landing.id).collect())
+    let done = store.collect(&Collect {
+        uses: &|| Ok(uses::gather(store)?.found),
+        dry_run: false,
+        placeholder_age: age,
+        settled_age: None,
+        only: Some(&[]),
+    })?;
+    let removed = done.removed.into_iter().filter_map(|removed| match removed {
+        crate::Removed::Landing { id } => Some(id),
+        _ => None,
+    });
+    Ok(removed.collect())
 }
 
 /// Removes what no process, configuration, saved guest, landing or pin refers to.
@@ -230,11 +211,18 @@ pub fn forget_placeholders(store: &Store, age: Duration) -> Result<Vec<String>> 
 /// # Errors
 /// If the store is busy, cannot be read, or the disk refuses.
 pub fn gc(store: &Store, request: &GcRequest) -> Result<Gc> {
-    let uses = uses::gather(store)?;
+    let _span = tracing::info_span!("store gc", dry_run = request.dry_run).entered();
+    let unseen_processes = Cell::new(0);
     let done = store.collect(&Collect {
-        uses: &uses.found,
+        uses: &|| {
+            let uses = uses::gather(store)?;
+            unseen_processes.set(uses.unseen_processes);
+            Ok(uses.found)
+        },
         dry_run: request.dry_run,
         placeholder_age: request.placeholder_age,
+        settled_age: None,
+        only: None,
     })?;
     let removed = done.removed.into_iter().map(|removed| match removed {
         crate::Removed::Build { id, name } => Removed::Build {
@@ -256,7 +244,7 @@ pub fn gc(store: &Store, request: &GcRequest) -> Result<Gc> {
         removed: removed.collect(),
         kept: kept.collect(),
         freed_bytes: done.freed_bytes,
-        unseen_processes: uses.unseen_processes,
+        unseen_processes: unseen_processes.get(),
     })
 }
 
@@ -267,7 +255,7 @@ pub fn gc(store: &Store, request: &GcRequest) -> Result<Gc> {
 pub fn pin(store: &Store, text: &str, reason: &str) -> Result<Pin> {
     let id = store.find(text)?.id;
     let changed = store.pin(&id, reason)?;
-    pinned(store, text, changed)
+    pinned(store, &id, changed)
 }
 
 /// Drops one reason to keep the build that `text` means, or all.
@@ -275,43 +263,35 @@ pub fn pin(store: &Store, text: &str, reason: &str) -> Result<Pin> {
 /// # Errors
 /// If no build is meant, or the store refuses.
 pub fn unpin(store: &Store, text: &str, reason: Option<&str>) -> Result<Pin> {
-    let id = store.find(text)?.id;
+    // By its whole id also one whose manifest cannot be read.
+    let id = match text.trim_start_matches("sha256:").parse() {
+        Ok(id) => id,
+        Err(_) => store.find(text)?.id,
+    };
     let changed = store.unpin(&id, reason)?;
-    pinned(store, text, changed)
+    pinned(store, &id, changed)
 }
 
-fn pinned(store: &Store, text: &str, changed: bool) -> Result<Pin> {
-    let build = store.find(text)?;
+fn pinned(store: &Store, id: &Sha256, changed: bool) -> Result<Pin> {
+    let build = store.build(id).ok().flatten();
     Ok(Pin {
         schema: "flashmoor/store-pin/1",
-        id: build.id.to_string(),
-        name: build.name,
+        id: id.to_string(),
+        name: build.and_then(|build| build.name),
         changed,
-        pins: build.pins,
+        pins: store.pins(id)?,
     })
 }
 
-/// Removes a landing that no guest needs any more.
+/// Removes a landing that no guest needs any more, also one whose record cannot be read.
 ///
 /// # Errors
-/// [`crate::Error::Usage`] if something refers to it still, or if the store refuses.
+/// [`crate::Error::InUse`] if something refers to it still, or if the store refuses.
 pub fn forget(store: &Store, id: &str) -> Result<RemovedLanding> {
-    let unknown = || crate::Error::UnknownLanding { id: id.to_owned() };
-    let landing = store.landing(id)?.ok_or_else(unknown)?;
-    let users = uses::gather(store)?;
-    let user = users
-        .found
-        .iter()
-        .find(|user| user.path.as_ref() == Some(&landing.path));
-    if let Some(user) = user {
-        return Err(crate::Error::Usage {
-            message: format!("landing {id:?} is in use by {}", user.by),
-            remedy: "leave it until that is gone".into(),
-        });
-    }
-    let landing = store.remove_landing(id)?.into();
+    let landing = store.forget_landing(id, &|| Ok(uses::gather(store)?.found))?;
     Ok(RemovedLanding {
         schema: "flashmoor/store-forget/1",
-        landing,
+        id: id.to_owned(),
+        landing: landing.map(LandingEntry::from),
     })
 }

@@ -1,0 +1,274 @@
+//! An unprivileged user of the host against root: processes that say what is not so, and folders whose owner swaps files
+//! for links while root writes.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+use std::process::Command;
+
+use fm_e2e::hostile::{NOBODY, Running, Scene, as_nobody};
+use fm_e2e::{document, stderr};
+use fm_formats::Sha256;
+
+fn said(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &stderr(output)
+}
+
+#[test]
+fn a_file_that_a_guests_user_may_not_read_is_in_no_digest_and_no_remark() {
+    let scene = Scene::new();
+    let drive = |path: &Path| format!("if=pflash,unit=0,format=raw,readonly=on,file={}", path.display());
+    let vars = scene.theirs("VARS.fd");
+    fs::write(&vars, "theirs").unwrap();
+    let link = scene.theirs("CODE.fd");
+    symlink(scene.secret(), &link).unwrap();
+    let _named = scene.impostor(&["-name", "named", "-drive", &drive(&scene.secret())]);
+    let _linked = scene.impostor(&["-name", "linked", "-drive", &drive(&link)]);
+    let config = scene.secret();
+    let _configured = scene.impostor(&["-name", "configured", "-readconfig", config.to_str().unwrap()]);
+    // The place of a file may be held by whoever may not read it (`O_PATH`).
+    let hold = "import os,sys; fd=os.open(sys.argv[1],os.O_PATH); os.set_inheritable(fd,True); os.execv(sys.argv[2],sys.argv[2:])";
+    let drop_in = scene.theirs("qemu-system-x86_64");
+    let mut command = as_nobody("python3");
+    command.args(["-c", hold]).arg(scene.secret()).arg(&drop_in);
+    command.args([
+        "-c",
+        "echo up; read word",
+        "-name",
+        "held",
+        "-drive",
+        &drive(&scene.secret()),
+    ]);
+    let held = Running::start(command);
+
+    let metrics = scene.path("flashmoor.prom");
+    let listed = scene.run(&["--json", "ps"]);
+    let exported = scene
+        .flashmoor()
+        .args(["ps", "--long", "--prometheus"])
+        .arg(&metrics)
+        .output()
+        .unwrap();
+    let guests = document(&listed)["guests"].as_array().unwrap().clone();
+    let own: Vec<_> = guests.iter().filter(|guest| guest["pid"] == held.pid()).collect();
+    assert_eq!(own.len(), 1, "{guests:#?}");
+    let texts = [
+        said(&listed),
+        said(&exported),
+        fs::read_to_string(&metrics).unwrap(),
+    ];
+    for text in &texts {
+        assert!(!text.contains(&Scene::secret_digest()), "{text}");
+        assert!(!text.contains("root alone"), "{text}");
+    }
+    let stored = scene.run(&["capture", &held.pid().to_string()]);
+    assert!(!stored.status.success());
+    scene.is_kept("ps and capture");
+}
+
+#[test]
+fn guests_of_one_user_fill_their_share_of_the_store_and_no_more() {
+    let scene = Scene::new();
+    let base = fm_fixtures::bytes("bookworm/OVMF_CODE.fd");
+    let guests: Vec<Running> = (0..6_u8)
+        .map(|number| {
+            let mut code = base.clone();
+            *code.last_mut().unwrap() ^= number;
+            let path = scene.theirs(&format!("CODE-{number}.fd"));
+            fs::write(&path, code).unwrap();
+            scene.give(&path);
+            let monitor = scene.theirs(&format!("qmp-{number}"));
+            let mut command = as_nobody("qemu-system-x86_64");
+            command
+                .args([
+                    "-S",
+                    "-machine",
+                    "q35",
+                    "-accel",
+                    "tcg",
+                    "-m",
+                    "16",
+                    "-nodefaults",
+                    "-display",
+                    "none",
+                ])
+                .args([
+                    "-monitor",
+                    "stdio",
+                    "-qmp",
+                    &format!("unix:{},server=on,wait=off", monitor.display()),
+                ])
+                .arg("-drive")
+                .arg(format!(
+                    "if=pflash,unit=0,format=raw,readonly=on,file={}",
+                    path.display()
+                ));
+            Running::start(command)
+        })
+        .collect();
+    let agent = scene
+        .flashmoor()
+        .args([
+            "agent",
+            "--once",
+            "--connect",
+            "qemu+unix:///system?socket=/nonexistent",
+        ])
+        .output()
+        .unwrap();
+    assert!(agent.status.success(), "{}", stderr(&agent));
+    let list = document(&scene.run(&["--json", "store", "list"]));
+    let ours: Vec<String> = (0..6_u8)
+        .map(|number| Sha256::of(&fs::read(scene.theirs(&format!("CODE-{number}.fd"))).unwrap()).to_string())
+        .collect();
+    let builds = list["builds"].as_array().unwrap();
+    let stored = builds
+        .iter()
+        .filter(|build| ours.iter().any(|id| build["id"] == id.as_str()));
+    assert_eq!(stored.count(), 4, "{}", said(&agent));
+    assert!(said(&agent).contains(&NOBODY.to_string()), "{}", said(&agent));
+    // Whoever means one of them still stores it by hand.
+    let last = guests.last().unwrap().pid().to_string();
+    for guest in &guests {
+        assert!(
+            scene.run(&["capture", &guest.pid().to_string()]).status.success(),
+            "{last}"
+        );
+    }
+}
+
+/// Swaps `name` in nobody's folder between a file of his own and a link to root's, as fast as it can.
+fn swapping(scene: &Scene, name: &str, own: &Path) -> Running {
+    const SCRIPT: &str = r#"cd "$1" && while :; do cp "$4" .own; mv -fT .own "$2"; ln -sfn "$3" .link; mv -fT .link "$2"; done"#;
+    let mut command = as_nobody("sh");
+    command
+        .args(["-c", SCRIPT, "sh"])
+        .arg(scene.path("theirs"))
+        .arg(name)
+        .arg(scene.secret())
+        .arg(own);
+    Running::spawn(command)
+}
+
+#[test]
+fn whoever_swaps_files_for_links_while_root_writes_gets_nothing_and_changes_nothing() {
+    let scene = Scene::new();
+    let vars = scene.path("template.fd");
+    fs::copy(fm_fixtures::path("bookworm/OVMF_VARS_4M.fd"), &vars).unwrap();
+    fs::set_permissions(&vars, fs::Permissions::from_mode(0o644)).unwrap();
+    let code = fm_fixtures::path("bookworm/OVMF_CODE_4M.fd");
+    assert!(
+        scene
+            .run(&["store".as_ref(), "import".as_ref(), code.as_os_str()])
+            .status
+            .success()
+    );
+    let build = Sha256::of(&fm_fixtures::bytes("bookworm/OVMF_CODE_4M.fd")).to_string();
+    let target = scene.theirs("VARS.fd");
+    let target = target.to_str().unwrap();
+    let (vars, theirs) = (vars.to_str().unwrap(), scene.theirs(""));
+    let verbs: [&[&str]; 7] = [
+        &[
+            "vars",
+            "set",
+            target,
+            "Test",
+            "--guid",
+            "8be4df61-93ca-11d2-aa0d-00e098032b8c",
+            "--text",
+            "x",
+        ],
+        &["vars", "repair", target],
+        &["vars", "restore", target],
+        &["vars", "convert", vars, "--layout", "armvirt", "--output", target],
+        &["ps", "--prometheus", target],
+        &["store", "export", &build, theirs.to_str().unwrap()],
+        &["inspect", "--svg", target, vars],
+    ];
+    let _swapping = swapping(&scene, "VARS.fd", Path::new(vars));
+    for verb in verbs {
+        for _ in 0..6 {
+            let done = scene.run(verb);
+            assert!(
+                matches!(done.status.code(), Some(0..=11)),
+                "{verb:?}: {}",
+                said(&done)
+            );
+        }
+        scene.is_kept(&format!("{verb:?}"));
+    }
+}
+
+#[test]
+fn links_planted_under_names_that_root_will_write_lead_nowhere() {
+    let scene = Scene::new();
+    let target = scene.theirs("VARS.fd");
+    fs::copy(fm_fixtures::path("bookworm/OVMF_VARS_4M.fd"), &target).unwrap();
+    scene.give(&target);
+    for name in [
+        "VARS.fd.flashmoor-backup-99991231T235959Z",
+        ".VARS.fd.flashmoor-new",
+        "CODE.fd",
+        "descriptor.json",
+        "flashmoor.prom",
+        "index.json",
+        "oci-layout",
+    ] {
+        symlink(scene.secret(), scene.theirs(name)).unwrap();
+    }
+    let code = fm_fixtures::path("bookworm/OVMF_CODE_4M.fd");
+    assert!(
+        scene
+            .run(&["store".as_ref(), "import".as_ref(), code.as_os_str()])
+            .status
+            .success()
+    );
+    let build = Sha256::of(&fm_fixtures::bytes("bookworm/OVMF_CODE_4M.fd")).to_string();
+    let (target, theirs) = (target.to_str().unwrap(), scene.theirs(""));
+    let layout = format!("oci:{}", theirs.display());
+    let (theirs, metrics) = (theirs.to_str().unwrap(), scene.theirs("flashmoor.prom"));
+    for verb in [
+        &["vars", "restore", target][..],
+        &["vars", "repair", target],
+        &["store", "export", &build, theirs],
+        &["store", "export", &build, &layout],
+        &["ps", "--prometheus", metrics.to_str().unwrap()],
+    ] {
+        let done = scene.run(verb);
+        assert!(
+            !matches!(done.status.code(), Some(70) | None),
+            "{verb:?}: {}",
+            said(&done)
+        );
+        scene.is_kept(&format!("{verb:?}"));
+    }
+}
+
+#[test]
+fn a_guest_with_the_store_in_a_mount_namespace_of_its_own_keeps_its_build() {
+    let scene = Scene::new();
+    let code = fm_fixtures::path("bookworm/OVMF_CODE_4M.fd");
+    assert!(
+        scene
+            .run(&["store".as_ref(), "import".as_ref(), code.as_os_str()])
+            .status
+            .success()
+    );
+    let build = Sha256::of(&fm_fixtures::bytes("bookworm/OVMF_CODE_4M.fd")).to_string();
+    let elsewhere = scene.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let script = r#"mount --make-rprivate / && mount --bind "$1" "$2" && cd "$2" && exec 7<"$3" && umount -l "$1" 2>/dev/null; echo up; read word"#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh"]);
+    command
+        .arg(scene.path("store/builds"))
+        .arg(&elsewhere)
+        .arg(format!("sha256-{build}/CODE.fd"));
+    let guest = Running::start(command);
+    let collected = document(&scene.run(&["--json", "store", "gc"]));
+    let kept = collected["kept"].as_array().unwrap();
+    assert_eq!(kept.len(), 1, "{collected:#}");
+    drop(guest);
+    let collected = document(&scene.run(&["--json", "store", "gc"]));
+    assert_eq!(collected["kept"].as_array().unwrap().len(), 0, "{collected:#}");
+}
