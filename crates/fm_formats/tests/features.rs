@@ -340,3 +340,57 @@ fn debug_builds_show_by_the_text_of_their_assertions_and_other_builds_are_not_gu
     assert_eq!(build(b"ASSERT [%a] %a(%d): %a"), [Feature::Debug]);
     assert_eq!(build(b"nothing that says"), []);
 }
+
+#[test]
+fn network_drivers_of_builds_without_ipv6_count_too() {
+    let older = [
+        driver("3b1deab5-c75d-442e-9238-8e2ffb62b0bb"),
+        driver("4579b72d-7ec4-4dd4-8486-083c86b182a7"),
+    ];
+    let found = features([IA32, IA32, X64], &older, &[]);
+    assert!(
+        found.contains(&"pxe-boot") && found.contains(&"iscsi"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn arm_builds_without_names_of_volumes_are_known_by_what_reads_the_device_tree() {
+    let of = |names: &[&str]| {
+        let files: Vec<_> = names
+            .iter()
+            .map(|name| code(guid(name), DRIVER, AARCH64, b""))
+            .collect();
+        let facts = facts(&image([AARCH64; 3], &files, &[]));
+        (facts.platform, facts.layout.is_some())
+    };
+    const CPU: &str = "b8d9777e-d72a-451f-9bdb-bafb52a68415";
+    const FDT: &str = "9ad7dcb4-e6ec-472e-96bf-81c219a3f77e";
+    const XENIO: &str = "338695ea-ca84-4fa2-9da8-5c4bb87905c6";
+    assert_eq!(of(&[CPU, FDT]), (Some("ArmVirtQemu"), true));
+    assert_eq!(of(&[CPU, FDT, XENIO]).0, Some("ArmVirtXen"));
+    // A board's firmware for Arm has the processor's driver and not the machine's.
+    assert_eq!(of(&[CPU]), (None, false));
+    assert_eq!(of(&[FDT]), (None, false));
+}
+
+#[test]
+fn firmware_of_boards_is_none_of_a_qemu_machine() {
+    let bare = image([IA32, IA32, X64], &[], &[]);
+    assert_eq!(facts(&bare).platform, None);
+    let mut coreboot = vec![0xff; 64];
+    coreboot[..8].copy_from_slice(b"LARCHIVE");
+    coreboot.resize(0x1000, 0xff);
+    let with_coreboot = [bare.clone(), vec![0xff; 0x1000 - bare.len() % 0x1000], coreboot].concat();
+    assert_eq!(facts(&with_coreboot).platform, Some("coreboot"));
+    let mut intel = vec![0xff; 0x1000];
+    intel[0x10..0x14].copy_from_slice(&[0x5a, 0xa5, 0xf0, 0x0f]);
+    let with_descriptor = [intel.clone(), bare].concat();
+    assert!(
+        facts(&with_descriptor)
+            .platform
+            .is_some_and(|name| name.contains("Intel"))
+    );
+    let why = ImageFacts::of(&Tree::parse(&intel), intel.len() as u64).unwrap_err();
+    assert!(why.to_string().contains("Intel"), "{why}");
+}

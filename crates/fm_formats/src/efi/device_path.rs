@@ -157,7 +157,12 @@ mod tests {
                 "Dns(9.9.9.9)",
             ),
             (4, 9, &ram_disk, "VirtualDisk(0x1000,0x1fff,3)"),
-            (5, 1, &[2, 0, 0, 1, b'S', b'S', b'D', 0], "BBS(Harddrive,SSD,0x100)"),
+            (
+                5,
+                1,
+                &[2, 0, 0, 1, b'S', b'S', b'D', 0],
+                "BBS(Harddrive,SSD,0x100)",
+            ),
             (5, 1, &[0x80, 0, 0, 0, b'x'], "BBS(0x80,x,0x0)"),
             // One character of two units, and half of one.
             (4, 4, &[0x3d, 0xd8, 0xe2, 0xde, 0, 0], "🛢"),

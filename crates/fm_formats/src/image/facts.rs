@@ -284,16 +284,16 @@ fn foreign(tree: &Tree<'_>) -> Option<Error> {
 fn board(bytes: &[u8]) -> Option<&'static str> {
     /// Where flash of AMD's machines has its table: `EFS` in coreboot's `util/amdfwtool`.
     const AMD_TABLES: [usize; 6] = [0x2_0000, 0x8_2000, 0xc2_0000, 0xe2_0000, 0xf2_0000, 0xfa_0000];
-    let at = |offset: usize, magic: &[u8]| {
-        bytes
-            .get(offset..)
-            .is_some_and(|rest| rest.starts_with(magic))
-    };
+    let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
     if is_coreboot(bytes) {
         Some("coreboot")
     } else if at(0x10, &[0x5a, 0xa5, 0xf0, 0x0f]) {
         Some("a board with Intel's flash descriptor")
-    } else if bytes.len() >= 8 << 20 && AMD_TABLES.iter().any(|offset| at(*offset, &[0xaa, 0x55, 0xaa, 0x55])) {
+    } else if bytes.len() >= 8 << 20
+        && AMD_TABLES
+            .iter()
+            .any(|offset| at(*offset, &[0xaa, 0x55, 0xaa, 0x55]))
+    {
         Some("a board with AMD's firmware table")
     } else {
         None

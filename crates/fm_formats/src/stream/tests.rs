@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+mod background;
 mod channels;
 mod devices;
 mod images;
@@ -495,24 +496,6 @@ fn mapped_ram_holds_the_pages_of_its_bitmap_and_no_others() {
         assert_eq!((pages.data, pages.zero), (2, 2));
         assert!(read.facts.ram_complete);
     }
-}
-
-#[test]
-fn a_background_snapshot_ends_its_ram_without_a_last_section() {
-    let stream = Build::new()
-        .ram(&[("system.flash0", 0x2000)])
-        .end_of_section()
-        .part(2)
-        .page("system.flash0", 0, 2)
-        .zero(0x1000)
-        .end_of_section()
-        .described()
-        .0;
-    let read = read(&[&stream], false);
-    read.result.unwrap();
-    assert!(read.facts.background && read.facts.ram_complete);
-    assert_eq!(read.facts.devices.len(), 2);
-    assert_eq!(read.flash.unwrap()[..PAGE], [2; PAGE]);
 }
 
 #[test]
