@@ -10,10 +10,12 @@ use serde_json::Value;
 use fm_remedy::Remedy;
 
 use fm_agent::{capture, guard, libvirt, ps};
+use fm_api::v1::config::ConfigDocument;
 use fm_images::{catalogue, descriptors, diff, extract, inspect};
 use fm_lab::{atlas, demo};
 use fm_store::verbs as store;
 use fm_transfer::{harvest, migrate, offer, prepare};
+use fm_api::v1::update;
 use {fm_check as check, fm_saved as saved, fm_variables as vars};
 
 /// `flashmoor/error/1`: why a command failed; one line on standard error.
@@ -54,6 +56,7 @@ const SCHEMAS: &[Entry] = &[
     ("capture", || schema_for!(capture::Capture)),
     ("catalogue", || schema_for!(catalogue::CatalogueDocument)),
     ("check", || schema_for!(check::Check)),
+    ("config", || schema_for!(ConfigDocument)),
     ("demo", || schema_for!(demo::Demo)),
     ("descriptors", || schema_for!(descriptors::DescriptorsDocument)),
     ("diff", || schema_for!(diff::DiffDocument)),
@@ -89,6 +92,8 @@ const SCHEMAS: &[Entry] = &[
     ("store-pin", || schema_for!(store::Pin)),
     ("store-verify", || schema_for!(store::Verification)),
     ("vars-backups", || schema_for!(fm_api::v1::backups::VarsBackups)),
+    ("update", || schema_for!(update::Update)),
+    ("update-status", || schema_for!(update::UpdateStatus)),
     ("vars-change", || schema_for!(vars::VarsChange)),
     ("vars-dbx-forecast", || schema_for!(vars::DbxForecast)),
     ("vars-diff", || schema_for!(vars::VarsDiff)),

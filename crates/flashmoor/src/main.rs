@@ -6,8 +6,10 @@
 )]
 
 mod cli;
+mod config;
 mod documents;
 mod error;
+mod log;
 mod render;
 
 use error::Error;

@@ -7,3 +7,4 @@ pub mod enrolment;
 pub mod fleet;
 pub mod offer;
 pub mod trust;
+pub mod update;

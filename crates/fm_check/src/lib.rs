@@ -2,8 +2,10 @@
 //!
 //! Gathers what is known of both sides, lets `fm_judge` judge, and returns the verdict.
 
+mod assumptions;
 mod bios;
 mod checked;
+mod code_name;
 mod command_line;
 mod document;
 mod error;
@@ -25,17 +27,20 @@ use std::thread;
 
 use fm_remedy::{Input, Remedy};
 
+use crate::assumptions::Assumptions;
 use crate::checked::{candidate, chosen, judged};
+use crate::side::Side;
 
+pub use assumptions::{AssumedSide, AssumedSubject, Assumption};
 pub use checked::{Candidate, Checked};
+pub use code_name::template_names;
 pub use document::{Check, Evidence, FindingDocument, PhaseDocument, Phases, Wording};
 pub use error::{Error, Result};
 pub use gather::{Options, SideSpec};
 pub use guest::Images;
-pub use host::template_name;
 pub use image::{code_file, vars_file, vars_of};
 pub use machine_option::machine as machine_words;
-pub use matrix::{Cell, Matrix, matrix, pairs};
+pub use matrix::{Cell, Matrix, MatrixRequest, Reason, matrix, pairs};
 pub use reach::{Destination, cold_boot};
 
 /// Two sides, as the user named them.
@@ -49,6 +54,8 @@ pub struct Request {
     pub options: Options,
     /// The store in which build ids and names are looked up.
     pub store: Option<PathBuf>,
+    /// Whether what is not told is taken from this host: its QEMU on both sides, and that one's newest machine type.
+    pub assume: bool,
 }
 
 /// Judges the change that `request` describes.
@@ -58,19 +65,32 @@ pub struct Request {
 /// If a side cannot be read, or two sources contradict each other. Missing facts are no error: they make
 /// the outcome unknown.
 pub fn check(request: &Request) -> Result<Checked> {
+    let _span = tracing::info_span!("check").entered();
     // Files of both sides are read at once: hashing them is most of the work.
     let store = request.store.as_deref();
     let (source, sides) = thread::scope(|scope| {
         let sides = scope.spawn(|| gather::sides(&request.destination, store));
-        let source = gather::source(&request.source, &request.options, store);
+        let source = gather::sides(&request.source, store);
         let sides = sides
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (source, sides)
     });
-    let source = source?;
-    let sides = gather::adapted(sides?, &request.destination, &request.options, &source)?;
+    tracing::debug!("both sides are read");
+    let (mut sources, mut sides) = (source?, sides?);
+    let mut assumptions = Assumptions::default();
+    if request.assume {
+        assumed_qemus(&mut sources, &mut sides, request, &mut assumptions);
+    }
+    let mut source = gather::source(sources, &request.source, &request.options)?;
+    if request.assume && request.destination.machine.is_none() {
+        let oldest = sides.iter().filter_map(|side| side.facts.qemu.value().copied()).min();
+        let told = request.destination.qemu.as_deref().and_then(|text| text.parse().ok());
+        assumptions.machine(&mut source.facts, oldest.or(told))?;
+    }
+    let sides = gather::adapted(sides, &request.destination, &request.options, &source)?;
     let judged = judged(&source, sides);
+    tracing::debug!(candidates = judged.len(), "judged");
     let candidates = if judged.len() > 1 {
         judged
             .iter()
@@ -88,5 +108,24 @@ pub fn check(request: &Request) -> Result<Checked> {
             ),
         });
     };
-    Ok(Checked::new(&source, side, verdict, candidates))
+    let mut checked = Checked::new(&source, side, verdict, candidates);
+    checked.assumptions = assumptions.into_list();
+    Ok(checked)
+}
+
+/// This host's QEMU for each side that does not say its own. A side without firmware is for the other's guests.
+fn assumed_qemus(sources: &mut [Side], destinations: &mut [Side], request: &Request, assumptions: &mut Assumptions) {
+    let arch = |side: &Side| side.facts.code.arch.value().copied();
+    let of_source = sources.iter().find_map(arch);
+    let of_destination = destinations.iter().find_map(arch);
+    for side in sources {
+        let arch = arch(side).or(of_destination);
+        let told = request.source.qemu.as_deref();
+        assumptions.qemu(&mut side.facts, arch, told, AssumedSide::Source);
+    }
+    for side in destinations {
+        let arch = of_source.or(arch(side));
+        let told = request.destination.qemu.as_deref();
+        assumptions.qemu(&mut side.facts, arch, told, AssumedSide::Destination);
+    }
 }

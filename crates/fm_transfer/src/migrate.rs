@@ -14,10 +14,15 @@
 //!      |                          |<---- bytes of CODE -----|
 //!      |                     verify, store, settle landing  |
 //! ```
+//!
+//! With an update the stream goes through a relay, which gives the guest another build of the same size on the way; the
+//! digest that is verified in the end is the new one.
 
 mod address;
 mod drive;
 pub mod preflight;
+mod relay;
+mod update;
 mod variables;
 
 use std::path::{Path, PathBuf};
@@ -36,6 +41,8 @@ use self::address::Address;
 pub use self::drive::{Options, Progress};
 pub use crate::error::migrate::Error;
 pub use crate::error::refusal::Refusal;
+pub use crate::error::relay::Error as RelayError;
+pub use crate::error::unfit::Unfit;
 use crate::harvest::{self, Harvested};
 
 /// A monitor may be silent while QEMU's main loop switches a large guest over.
@@ -55,6 +62,8 @@ pub struct Request {
     pub uri: Option<String>,
     /// The digest that CODE must have at the destination, where the source cannot be read from here.
     pub expected_code: Option<Sha256>,
+    /// The CODE that the guest is to arrive with, if that is another than it left with.
+    pub update: Option<Vec<u8>>,
     /// Bandwidth, downtime and the like.
     pub options: Options,
 }
@@ -104,11 +113,25 @@ pub struct Migrated {
     pub source: End,
     /// Where it is.
     pub destination: End,
-    /// The firmware that travelled.
+    /// The firmware that it arrived with.
     pub code: Harvested,
+    /// What became of its firmware on the way; absent if it was to stay what it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updated: Option<Updated>,
     /// Why the firmware was not stored although it could be read, for who must act on it.
     #[serde(skip)]
     pub not_harvested: Option<crate::Error>,
+}
+
+/// A guest's firmware, exchanged on the way: it takes effect at the guest's next reset.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Updated {
+    /// Digest of the CODE that it left with, if that could be read; it runs on with what that loaded.
+    pub from: Option<String>,
+    /// Digest of the CODE that its next reset runs.
+    pub to: String,
+    /// How many page records were given other content.
+    pub pages_replaced: u64,
 }
 
 /// One end of a migration.
@@ -135,6 +158,8 @@ pub fn migrate(
     cancel: &AtomicBool,
     watch: &mut dyn FnMut(&Event),
 ) -> crate::Result<Migrated> {
+    let _span = tracing::info_span!("migrate").entered();
+    let preflight = tracing::info_span!("preflight").entered();
     let mut source = connect(&request.source, Client::connect)?;
     let mut destination = match request.options.postcopy {
         true => connect(&request.destination, Client::connect_out_of_band),
@@ -146,9 +171,22 @@ pub fn migrate(
     let variables = variables::Variables::open(from.pid, to.pid);
     let unwatched = variables.is_none() && from.flash_block(1).is_some() && !request.options.stop_first;
     watch(&judged(&from, &to, unwatched)?);
-    let expected = request.expected_code.or_else(|| running_code(&from));
+    let before = running_code(&from);
+    let uri = request.uri.as_deref();
+    let (expected, address, relay) = match &request.update {
+        None => {
+            let expected = request.expected_code.or(before);
+            (expected, Address::choose(uri, &from, &to)?, None)
+        }
+        Some(code) => {
+            update::expect_fit(&mut source, &mut destination, &from, &request.options, uri, code)?;
+            let address = Address::with_relay(uri, &from, &to)?;
+            let relay = start_relay(&address, code)?;
+            (Some(Sha256::of(code)), address, Some(relay))
+        }
+    };
+    drop(preflight);
 
-    let address = Address::choose(request.uri.as_deref(), &from, &to)?;
     watch(&Event::Started {
         uri: address.uri.clone(),
     });
@@ -157,19 +195,29 @@ pub fn migrate(
         destination: &mut destination,
         options: &request.options,
         uri: &address.uri,
+        source_uri: relay.as_ref().map(relay::Relay::uri),
         cancel,
         cancel_timeout: drive::CANCEL_TIMEOUT,
         was_running: from.status == RunState::Running,
         variables,
         seen: drive::Seen::default(),
     };
-    let done = driver.run(&mut |progress| watch(&Event::Progress(progress.clone())))?;
+    let done = tracing::info_span!("stream")
+        .in_scope(|| driver.run(&mut |progress| watch(&Event::Progress(progress.clone()))));
+    let exchanged = relay.map(relay::Relay::end);
+    let (done, pages_replaced) = match (done, exchanged) {
+        // Both QEMUs can say no more than that their connection broke.
+        (Err(Error::Failed { .. }), Some(Err(error))) => return Err(Error::NotExchanged(error).into()),
+        (done, exchanged) => (done?, exchanged.and_then(Result::ok)),
+    };
     watch(&Event::Arrived {
         status: done.destination_status.to_string(),
     });
 
     let (code, not_harvested) = match to.pid {
-        Some(pid) => match harvest::after_migration(store, pid, expected) {
+        Some(pid) => match tracing::info_span!("harvest", pid)
+            .in_scope(|| harvest::after_migration(store, pid, expected, request.update.is_some()))
+        {
             Ok(code) => (code, None),
             Err(error) => (Harvested::unread(expected, error.to_string()), Some(error)),
         },
@@ -189,7 +237,22 @@ pub fn migrate(
         source: end(&from, &RunState::PostMigrate),
         destination: end(&to, &done.destination_status),
         code,
+        updated: request.update.as_ref().map(|code| Updated {
+            from: before.map(|digest| digest.to_string()),
+            to: Sha256::of(code).to_string(),
+            pages_replaced: pages_replaced.unwrap_or_default(),
+        }),
     })
+}
+
+/// A relay at the address's socket, which gives the guest `code`.
+fn start_relay(address: &Address, code: &[u8]) -> Result<relay::Relay, Error> {
+    let target = relay::Target::parse(&address.uri)
+        .ok_or_else(|| Error::Unfit(Unfit::Address(address.uri.clone())))?;
+    let (socket, owner) = address.relay.clone().ok_or_else(|| Error::NoUri {
+        why: "there is no place for a relay".into(),
+    })?;
+    relay::Relay::start(socket, owner, target, code.to_owned()).map_err(Error::NotExchanged)
 }
 
 fn connect(socket: &Path, how: fn(&Path, Duration) -> Result<Client, qmp::Error>) -> Result<Client, Error> {

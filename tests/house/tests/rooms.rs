@@ -76,6 +76,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("fm_fleet", &["fm_api", "fm_files", "fm_formats", "fm_remedy"]),
     (
+        "fm_update",
+        &[
+            "fm_api",
+            "fm_check",
+            "fm_files",
+            "fm_formats",
+            "fm_host",
+            "fm_judge",
+            "fm_libvirt",
+            "fm_remedy",
+            "fm_store",
+        ],
+    ),
+    (
         "fm_agent",
         &[
             "fm_check",
@@ -89,6 +103,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_saved",
             "fm_store",
             "fm_transfer",
+            "fm_update",
             "fm_variables",
         ],
     ),
@@ -108,6 +123,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "fm_server",
+        &[
+            "fm_api",
+            "fm_client",
+            "fm_files",
+            "fm_fleet",
+            "fm_formats",
+            "fm_remedy",
+        ],
+    ),
+    (
         "flashmoor",
         &[
             "fm_agent",
@@ -123,6 +149,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_saved",
             "fm_store",
             "fm_transfer",
+            "fm_update",
             "fm_variables",
         ],
     ),

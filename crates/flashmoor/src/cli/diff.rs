@@ -18,6 +18,9 @@ pub(crate) struct Diff {
     /// List every module that differs, however many there are
     #[arg(long)]
     all: bool,
+    /// Exit with status 10 if the builds differ
+    #[arg(long)]
+    exit_code: bool,
 }
 
 impl Diff {
@@ -28,6 +31,6 @@ impl Diff {
         } else {
             render::diff::text(&context.output, &document, self.all);
         }
-        Ok(Status::Done)
+        Ok(Status::of_no(self.exit_code, !document.identical))
     }
 }

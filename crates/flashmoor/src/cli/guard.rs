@@ -4,10 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Error;
 use clap::{ArgGroup, Args, Subcommand};
 use fm_agent::guard::{self, Manager};
 
+use super::own_path::own_path;
 use super::{Context, Result, Status};
 use crate::render::{capture as render, plain, remedy};
 
@@ -46,6 +46,9 @@ struct Install {
     dnf: bool,
     #[command(flatten)]
     place: Place,
+    /// The program that the hook starts, by a path that stays [default: the one this was called by]
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
     /// Stop an upgrade when a guest that uses its files can't be captured
     #[arg(long)]
     block: bool,
@@ -115,11 +118,7 @@ impl Guard {
 
 impl Install {
     fn run(&self, context: &Context) -> Result {
-        let program = std::env::current_exe().map_err(|source| Error::File {
-            action: "find",
-            path: "flashmoor's own program".into(),
-            source,
-        })?;
+        let program = own_path(self.program.as_deref())?;
         let manager = if self.dnf { Manager::Dnf } else { Manager::Apt };
         let done = guard::install(&guard::Install {
             manager,

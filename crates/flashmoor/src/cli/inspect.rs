@@ -28,6 +28,9 @@ pub(crate) struct Inspect {
     /// List the modules with their digests
     #[arg(long)]
     modules: bool,
+    /// Of a folder too, all of each file and not a line for each
+    #[arg(long)]
+    long: bool,
     /// Draw the flash map into this file as a picture
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -37,6 +40,9 @@ pub(crate) struct Inspect {
     /// Which internal snapshot of a qcow2 image, by name or number [default: the last one]
     #[arg(long, value_name = "NAME")]
     snapshot: Option<String>,
+    /// Exit with status 10 if a file is no firmware
+    #[arg(long)]
+    exit_code: bool,
 }
 
 /// One result, in the form of its own document.
@@ -61,6 +67,8 @@ struct Plan {
     descriptors: Vec<PathBuf>,
     /// Whether there is a folder of images: their number says nothing of what was asked for.
     array: bool,
+    /// Whether a folder was named.
+    is_folder: bool,
     empty: Vec<PathBuf>,
 }
 
@@ -74,7 +82,9 @@ impl Inspect {
                 .output
                 .remark(format_args!("no files are in {}", folder.display()));
         }
-        let later = context.output.wants_json() || self.svg.is_some();
+        let is_brief = plan.is_folder && !self.long && !self.tree && !self.modules && !context.output.wants_json();
+        let later = context.output.wants_json() || self.svg.is_some() || is_brief;
+        context.output.page();
         let (mut kept, mut said) = (Vec::new(), false);
         // Text is shown as it comes; a JSON document must be whole, and a picture is of the only file.
         let mut take = |answer: Answer| {
@@ -89,6 +99,7 @@ impl Inspect {
         };
         let alone = self.files.len() == 1 && !plan.array;
         let (mut status, mut failed) = (Status::Done, None);
+        let mut is_other = false;
         for work in &plan.work {
             match work {
                 Work::Descriptors => {
@@ -101,7 +112,10 @@ impl Inspect {
                 // A file that cannot be read is no reason not to look at the others.
                 Work::Files(requests) => {
                     inspect::inspect_each(requests, &catalogue, |request, result| match result {
-                        Ok(document) => take(Answer::File(Box::new(document))),
+                        Ok(document) => {
+                            is_other |= document.kind == "not-firmware";
+                            take(Answer::File(Box::new(document)));
+                        }
                         Err(error) if alone => failed = Some(error.into()),
                         Err(error) => {
                             let document = InspectDocument::unreadable(&request.path, &error);
@@ -119,6 +133,7 @@ impl Inspect {
         match failed {
             Some(error) if alone => return Err(error),
             Some(_) => status = Status::Partly,
+            None if status == Status::Done => status = Status::of_no(self.exit_code, is_other),
             None => {}
         }
         if let Some(svg) = &self.svg {
@@ -129,6 +144,8 @@ impl Inspect {
                 [one] if !plan.array => context.output.json(one),
                 several => context.output.json(&several),
             }
+        } else if is_brief {
+            brief(&context.output, &kept);
         } else {
             kept.iter().for_each(|answer| self.text(&context.output, answer));
         }
@@ -154,6 +171,7 @@ impl Inspect {
         let mut plan = Plan::default();
         for path in &self.files {
             if path.is_dir() {
+                plan.is_folder = true;
                 let files = descriptors::files_in(path)?;
                 if files.is_empty() {
                     plan.empty.push(path.clone());
@@ -195,6 +213,20 @@ impl Inspect {
             picture.as_bytes(),
             &[Path::new(&document.path)],
         )?)
+    }
+}
+
+/// One line a file, and one a descriptor.
+fn brief(output: &Output, answers: &[Answer]) {
+    let mut files = Vec::new();
+    for answer in answers {
+        match answer {
+            Answer::File(document) => files.push(&**document),
+            Answer::Descriptors(document) => render::descriptors::brief(output, document),
+        }
+    }
+    if !files.is_empty() {
+        render::inspect::brief(output, &files);
     }
 }
 

@@ -4,10 +4,10 @@ use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Error;
 use clap::{Args, Subcommand, ValueEnum};
 use fm_agent::libvirt;
 
+use super::own_path::own_path;
 use super::{Context, Result, Status};
 use crate::render::libvirt as render;
 
@@ -41,6 +41,9 @@ struct Install {
     /// How long the hook may take; then libvirt goes on without an answer
     #[arg(long, value_name = "MS", default_value_t = 2000)]
     deadline_ms: u64,
+    /// The program that hook and unit start, by a path that stays [default: the one this was called by]
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
     /// The system to install into
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
@@ -213,11 +216,7 @@ impl Domains {
 
 impl Install {
     fn run(&self, context: &Context) -> Result {
-        let program = std::env::current_exe().map_err(|source| Error::File {
-            action: "find",
-            path: "flashmoor's own program".into(),
-            source,
-        })?;
+        let program = own_path(self.program.as_deref())?;
         let done = libvirt::install(&libvirt::Install {
             root: &self.root,
             program: &program,

@@ -10,7 +10,9 @@ use fm_store::{Import, Landing, Store};
 
 use super::AgentEvent;
 use super::arrivals::Arrivals;
-use super::records::{Process, Records, Seen};
+use super::belief::{self, Beliefs};
+use super::captured;
+use super::records::{Process, Records, Seen, Share};
 use crate::{Result, libvirt};
 
 /// A landing whose guest has not come by then is forgotten; the hook takes no longer for an arrival.
@@ -37,6 +39,9 @@ pub(super) struct Watch<'a> {
     virsh: Virsh,
     known: BTreeMap<Process, Sha256>,
     arrivals: Arrivals,
+    beliefs: Beliefs,
+    /// Those whose user's share of the store is full: they are not read again.
+    without_room: BTreeSet<Process>,
     /// When the flash of a guest that arrives is read as a whole again.
     again: BTreeMap<Process, Instant>,
     /// What failed is told once, and not at every look.
@@ -51,6 +56,8 @@ impl<'a> Watch<'a> {
             virsh: Virsh::new(uri),
             known: BTreeMap::new(),
             arrivals: Arrivals::default(),
+            beliefs: Beliefs::default(),
+            without_room: BTreeSet::new(),
             again: BTreeMap::new(),
             told: BTreeSet::new(),
         }
@@ -58,6 +65,8 @@ impl<'a> Watch<'a> {
 
     /// Looks at every guest.
     pub(super) fn look(&mut self, report: &mut dyn FnMut(&AgentEvent)) -> OnItsWay {
+        let span = tracing::debug_span!("sweep", guests = tracing::field::Empty);
+        let _in = span.enter();
         let seen = fm_host::guests()
             .map_err(crate::Error::from)
             .and_then(|listing| Ok((listing.guests, self.store.landings()?)));
@@ -68,6 +77,7 @@ impl<'a> Watch<'a> {
                 return OnItsWay::default();
             }
         };
+        span.record("guests", guests.len());
         let mut on_its_way = OnItsWay::default();
         let mut alive = BTreeSet::new();
         for guest in guests.iter().filter(|guest| guest.flash().is_ok()) {
@@ -88,6 +98,8 @@ impl<'a> Watch<'a> {
         }
         self.known.retain(|process, _| alive.contains(process));
         self.arrivals.retain(&alive);
+        self.beliefs.retain(&alive);
+        self.without_room.retain(|process| alive.contains(process));
         self.again.retain(|process, _| alive.contains(process));
         self.told
             .retain(|(process, _)| process.as_ref().is_none_or(|process| alive.contains(process)));
@@ -120,7 +132,7 @@ impl<'a> Watch<'a> {
                 unsettled: false,
             });
         }
-        if self.known.contains_key(process) {
+        if self.known.contains_key(process) || self.without_room.contains(process) {
             return Ok(OnItsWay::default());
         }
         if let Some(build) = self.records.build_of(process)? {
@@ -133,7 +145,13 @@ impl<'a> Watch<'a> {
             .arguments()?
             .iter()
             .any(|word| word == "-incoming");
-        if came && !self.arrivals.may_have_settled(guest, process, &self.virsh) {
+        let domain = self.beliefs.domain(guest, process, &self.virsh);
+        let domain = domain.as_deref();
+        if came
+            && !self
+                .arrivals
+                .may_have_settled(guest, process, domain, &self.virsh)
+        {
             return Ok(OnItsWay {
                 landing: false,
                 unsettled: true,
@@ -141,32 +159,52 @@ impl<'a> Watch<'a> {
         }
         let code = guest.read_flash(0)?;
         let build = Sha256::of(&code);
-        if came && !self.arrivals.has_settled(guest, process, &self.virsh, build) {
+        if came && !self.arrivals.has_settled(process, domain, &self.virsh, build) {
             return Ok(OnItsWay {
                 landing: false,
                 unsettled: true,
             });
         }
         if self.store.build(&build)?.is_none() {
+            let share = self.share(guest, process, code.len() as u64)?;
             self.store.import(&Import {
                 code: &code,
-                source: Some("captured from a running guest"),
+                source: Some(crate::capture::SOURCE),
                 ..Import::default()
             })?;
-            self.records.stored(&build, now_s())?;
+            self.records.stored(&build, share, now_s())?;
             report(&AgentEvent::Captured {
                 guest: guest.label(),
                 build: build.to_string(),
             });
         }
         self.saw(guest, process, build)?;
-        if self.stamp(guest, build, code.len() as u64, came)? {
+        if let Some(uuid) = domain
+            && self.stamp(guest, uuid, build, code.len() as u64, came)?
+        {
             report(&AgentEvent::Stamped {
                 guest: guest.label(),
                 build: build.to_string(),
             });
         }
         Ok(OnItsWay::default())
+    }
+
+    /// The share of the store that a build takes which a guest runs, if it is somebody's.
+    fn share(&mut self, guest: &Guest, process: &Process, size_bytes: u64) -> Result<Option<Share>> {
+        let Some(uid) = self.beliefs.user(guest, process, &self.virsh)? else {
+            return Ok(None);
+        };
+        let (count, all_bytes) = self.records.share_of(uid)?;
+        if belief::has_room(count, all_bytes, size_bytes) {
+            return Ok(Some(Share { uid, size_bytes }));
+        }
+        self.without_room.insert(process.clone());
+        Err(crate::Error::ShareFull {
+            guest: guest.label(),
+            uid,
+            count,
+        })
     }
 
     fn saw(&mut self, guest: &Guest, process: &Process, build: Sha256) -> Result<()> {
@@ -208,7 +246,7 @@ impl<'a> Watch<'a> {
         let is_new = self.store.build(&build)?.is_none();
         fm_transfer::harvest::after_migration(self.store, guest.pid(), Some(build))?;
         if is_new {
-            self.records.stored(&build, now_s())?;
+            self.records.stored(&build, None, now_s())?;
         }
         self.saw(guest, process, build)?;
         report(&AgentEvent::Harvested {
@@ -221,10 +259,7 @@ impl<'a> Watch<'a> {
     /// An adopted domain that runs another build than it says is told the truth. Who came by a stream brought along
     /// what its source knew of it, unless it was saved before its domain was adopted. Who is no domain, or whose
     /// libvirt does not answer, is left alone.
-    fn stamp(&self, guest: &Guest, build: Sha256, code_bytes: u64, came: bool) -> Result<bool> {
-        let Some(uuid) = guest.uuid() else {
-            return Ok(false);
-        };
+    fn stamp(&self, guest: &Guest, uuid: &str, build: Sha256, code_bytes: u64, came: bool) -> Result<bool> {
         let identity = match self.virsh.stamped(uuid) {
             Ok(Some(identity)) if identity.build == build || came => return Ok(false),
             Ok(Some(identity)) => identity,
@@ -274,6 +309,16 @@ impl<'a> Watch<'a> {
         if let Some(domains) = &domains {
             self.adopted(domains, now_s)?;
         }
+        let running: Vec<Sha256> = self.known.values().copied().collect();
+        let domains_known = domains.as_deref();
+        captured::let_go(
+            self.store,
+            &mut self.records,
+            &running,
+            domains_known,
+            now_s,
+            before_s,
+        )?;
         let mut unneeded = self.records.unneeded(before_s)?;
         unneeded.retain(|build| !self.known.values().any(|needed| needed == build));
         for build in domains.iter().flat_map(|_| &unneeded) {
@@ -291,7 +336,7 @@ impl<'a> Watch<'a> {
 
     /// What `adopt` stored is the agent's to remove as well, once all the domains that it is pinned for are gone.
     fn adopted(&mut self, domains: &[String], now_s: i64) -> Result<()> {
-        for build in self.store.builds()? {
+        for build in self.store.readable_builds()?.0 {
             let mut pinned_for = build
                 .pins
                 .iter()
@@ -304,7 +349,7 @@ impl<'a> Watch<'a> {
                 .source
                 .is_some_and(|source| source.starts_with(libvirt::SOURCE))
             {
-                self.records.stored(&build.id, now_s)?;
+                self.records.stored(&build.id, None, now_s)?;
             }
             if pinned_for.any(|uuid| domains.iter().any(|domain| domain == uuid)) {
                 self.records.needed(&build.id, now_s)?;

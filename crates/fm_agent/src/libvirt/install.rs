@@ -20,6 +20,15 @@ pub(super) const UNIT: &str = "etc/systemd/system/flashmoor-agent.service";
 /// Where ours goes if one of somebody else's is there: libvirt does not look here by itself.
 pub(super) const BESIDE_HOOK: &str = "etc/libvirt/hooks/flashmoor";
 
+/// What the packages' unit names, which is that of every other install but for these two.
+const PACKAGED_PROGRAM: &str = "/usr/bin/flashmoor";
+const PACKAGED_STORE: &str = "/var/lib/flashmoor";
+/// Where packages put it: below `/lib` where that is not yet the same as `/usr/lib`.
+const PACKAGED_UNITS: [&str; 2] = [
+    "usr/lib/systemd/system/flashmoor-agent.service",
+    "lib/systemd/system/flashmoor-agent.service",
+];
+
 /// What to install.
 #[derive(Debug, Clone)]
 pub struct Install<'a> {
@@ -148,12 +157,18 @@ pub fn install(request: &Install<'_>) -> Result<Setup> {
     }
     let mut files = Vec::new();
     put(&place, &script(&call, &store), 0o755, &mut files)?;
-    put(
-        &request.root.join(UNIT),
-        &unit(&program, &store),
-        0o644,
-        &mut files,
-    )?;
+    // A unit of ours would outlive the package's and hide its next version.
+    let is_packaged = program == PACKAGED_PROGRAM
+        && store == PACKAGED_STORE
+        && has_packaged_unit(request.root);
+    if !is_packaged {
+        put(
+            &request.root.join(UNIT),
+            &unit(&program, &store),
+            0o644,
+            &mut files,
+        )?;
+    }
     for (path, lines) in confine::apparmor(request.root, &program, &store) {
         put(
             &path,
@@ -244,25 +259,18 @@ fn script(call: &str, store: &str) -> String {
     )
 }
 
+/// The packages' unit, with this program and this store.
 fn unit(program: &str, store: &str) -> String {
-    format!(
-        "{MARK}\n\
-         [Unit]\n\
-         Description=Keeps the firmware of this host's guests\n\
-         Documentation=https://github.com/flashmoor/flashmoor/blob/main/docs/libvirt.md\n\
-         After=libvirtd.service virtqemud.service\n\
-         \n\
-         [Service]\n\
-         Type=notify\n\
-         ExecStart={program} --store {store} agent\n\
-         Restart=on-failure\n\
-         RestartSec=2\n\
-         WatchdogSec=120\n\
-         Nice=5\n\
-         \n\
-         [Install]\n\
-         WantedBy=multi-user.target\n"
-    )
+    let unit = include_str!("../../../../packaging/systemd/flashmoor-agent.service");
+    let text = unit
+        .replace(PACKAGED_PROGRAM, program)
+        .replace(PACKAGED_STORE, store);
+    format!("{MARK}\n{text}")
+}
+
+/// Whether a package brought the agent's unit.
+pub(super) fn has_packaged_unit(root: &Path) -> bool {
+    PACKAGED_UNITS.iter().any(|unit| root.join(unit).exists())
 }
 
 /// Somebody else's hook, as its system sees it.

@@ -12,7 +12,7 @@ use fm_store::Store;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::install::{BESIDE_HOOK, FOLDER_HOOK, PLAIN_HOOK, UNIT, calls_ours, is_ours};
+use super::install::{BESIDE_HOOK, FOLDER_HOOK, PLAIN_HOOK, UNIT, calls_ours, has_packaged_unit, is_ours};
 use super::{Hook, confine};
 use crate::Result;
 use crate::agent_lock::serving;
@@ -131,7 +131,7 @@ pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<HostStatu
         libvirt: version().map(|(major, minor)| format!("{major}.{minor}")),
         hook,
         daemons,
-        unit_installed: root.join(UNIT).exists(),
+        unit_installed: root.join(UNIT).exists() || has_packaged_unit(root),
         agent_pid: serving(store),
         confinement,
         domains,

@@ -13,12 +13,15 @@ use crate::render;
 /// List the variables of a store, what they mean, and how full it is
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// The variable store: a file, or a running guest by name, pid, uuid or QMP socket
+    /// The variable store: a file, a running guest by name, pid, uuid or QMP socket, or `-` for standard input
     #[arg(value_name = "SOURCE")]
     file: PathBuf,
     /// Deleted, superseded and unfinished variables too
     #[arg(long, short)]
     all: bool,
+    /// Namespaces as GUIDs, and meanings in full
+    #[arg(long)]
+    long: bool,
 }
 
 impl List {
@@ -27,7 +30,8 @@ impl List {
         if context.output.wants_json() {
             context.output.json(&list);
         } else {
-            render::vars::list(&context.output, &list);
+            context.output.page();
+            render::vars::list(&context.output, &list, self.long);
         }
         Ok(Status::Done)
     }
@@ -50,6 +54,7 @@ impl Show {
             let documents: Vec<_> = shown.iter().map(|shown| &shown.variable).collect();
             context.output.json(&documents);
         } else {
+            context.output.page();
             render::vars::show(&context.output, &shown);
         }
         Ok(Status::Done)
@@ -83,7 +88,7 @@ impl Get {
         } else if context.output.wants_json() {
             context.output.json(&variable);
         } else {
-            context.output.line(&variable.data);
+            context.output.whole_line(&variable.data);
         }
         Ok(Status::Done)
     }
@@ -96,6 +101,9 @@ pub(super) struct Diff {
     left: PathBuf,
     /// The second store: a file or a running guest
     right: PathBuf,
+    /// Exit with status 10 if the variables differ
+    #[arg(long)]
+    exit_code: bool,
 }
 
 impl Diff {
@@ -104,8 +112,9 @@ impl Diff {
         if context.output.wants_json() {
             context.output.json(&diff);
         } else {
+            context.output.page();
             render::vars::diff(&context.output, &diff);
         }
-        Ok(Status::Done)
+        Ok(Status::of_no(self.exit_code, !diff.identical))
     }
 }

@@ -46,18 +46,22 @@ struct StatusOf {
     /// Every guest on this host: those that run, and libvirt's that are off
     #[arg(long)]
     guests: bool,
+    /// Exit with status 10 if Secure Boot is off in any of them
+    #[arg(long)]
+    exit_code: bool,
 }
 
 impl StatusOf {
     fn run(&self, context: &Context) -> Result {
         if let ([file], false) = (self.files.as_slice(), self.guests) {
             let status = vars::status(file)?;
+            let is_off = !status.enabled;
             if context.output.wants_json() {
                 context.output.json(&status);
             } else {
                 render::vars::secure_boot(&context.output, &[status]);
             }
-            return Ok(Status::Done);
+            return Ok(Status::of_no(self.exit_code, is_off));
         }
         let (mut all, remarks) = vars::statuses(&self.files);
         let result = if remarks.is_empty() {
@@ -80,7 +84,10 @@ impl StatusOf {
         } else {
             render::vars::secure_boot(&context.output, &all);
         }
-        Ok(result)
+        if result != Status::Done {
+            return Ok(result);
+        }
+        Ok(Status::of_no(self.exit_code, all.iter().any(|status| !status.enabled)))
     }
 }
 
@@ -170,6 +177,9 @@ struct Forecast {
     /// The update: a signature list or .auth file [default: Microsoft's for the architecture]
     #[arg(long, value_name = "FILE")]
     dbx: Option<PathBuf>,
+    /// Exit with status 10 if the running operating system could not write it now
+    #[arg(long)]
+    exit_code: bool,
 }
 
 impl Forecast {
@@ -180,6 +190,6 @@ impl Forecast {
         } else {
             render::vars::forecast(&context.output, &forecast);
         }
-        Ok(Status::Done)
+        Ok(Status::of_no(self.exit_code, !forecast.fits_now))
     }
 }

@@ -218,3 +218,23 @@ fn a_path_that_the_shell_would_read_otherwise_is_refused() {
         assert!(matches!(install(&odd), Err(crate::Error::Usage { .. })), "{path}");
     }
 }
+
+#[test]
+fn the_unit_is_that_of_the_packages_with_its_own_program_and_store_and_none_where_a_package_has_one() {
+    let text = unit("/opt/bin/flashmoor", "/srv/firmware");
+    assert!(text.contains("\nExecStart=/opt/bin/flashmoor --store /srv/firmware agent\n"), "{text}");
+    assert!(text.contains("\nReadWritePaths=-/srv/firmware\n"), "{text}");
+    assert!(!text.contains(PACKAGED_PROGRAM) && !text.contains(PACKAGED_STORE), "{text}");
+    let root = tempfile::tempdir().unwrap();
+    let packaged = root.path().join(PACKAGED_UNITS[0]);
+    fs::create_dir_all(packaged.parent().unwrap()).unwrap();
+    fs::write(&packaged, "").unwrap();
+    install(&request(root.path())).unwrap();
+    assert!(!root.path().join(UNIT).exists());
+    let other = Install {
+        program: Path::new("/opt/bin/flashmoor"),
+        ..request(root.path())
+    };
+    install(&other).unwrap();
+    assert!(root.path().join(UNIT).exists());
+}

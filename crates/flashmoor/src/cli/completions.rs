@@ -1,0 +1,50 @@
+//! `flashmoor completions`.
+
+use clap::{Args, ValueEnum};
+use clap_complete::env::Shells;
+
+use super::{Context, Result, Status};
+use crate::Error;
+
+/// The variable by which a shell asks the program itself what could come next.
+pub(super) const VARIABLE: &str = "FLASHMOOR_COMPLETE";
+
+/// Print what a shell needs to complete flashmoor's commands, guests, builds and variables
+///
+/// The script asks the program at every press of the key, so that guests, domains, builds, variables and catalogue
+/// names are those of the moment. The packages put it in place by themselves.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Whose script
+    shell: Shell,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl Completions {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let name = match self.shell {
+            Shell::Bash => "bash",
+            Shell::Zsh => "zsh",
+            Shell::Fish => "fish",
+        };
+        let failed = |source| Error::File {
+            action: "write",
+            path: "standard output".into(),
+            source,
+        };
+        let mut script = Vec::new();
+        if let Some(shell) = Shells::builtins().completer(name) {
+            shell
+                .write_registration(VARIABLE, "flashmoor", "flashmoor", "flashmoor", &mut script)
+                .map_err(failed)?;
+        }
+        context.output.line(String::from_utf8_lossy(&script).trim_end());
+        Ok(Status::Done)
+    }
+}

@@ -1,0 +1,112 @@
+//! What holds for the whole command line: each command has its place, its examples are taken, settings are options.
+
+use super::*;
+
+/// Every command that people are meant to use and that has none below it.
+fn leaves(command: &clap::Command, words: &[String], found: &mut Vec<(Vec<String>, clap::Command)>) {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        let words = [words, &[below.get_name().to_owned()]].concat();
+        if below.has_subcommands() {
+            leaves(below, &words, found);
+        } else {
+            found.push((words, below.clone()));
+        }
+    }
+}
+
+fn all_leaves() -> Vec<(Vec<String>, clap::Command)> {
+    let mut found = Vec::new();
+    leaves(&Cli::command(), &[], &mut found);
+    assert!(found.len() > 50, "{}", found.len());
+    found
+}
+
+/// The words of a line up to where the shell takes over; quotes hold words together.
+fn split(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    for letter in line.chars() {
+        match letter {
+            '\'' => quoted = !quoted,
+            ' ' if !quoted => words.push(std::mem::take(&mut word)),
+            '|' | '>' | '<' if !quoted => break,
+            letter => word.push(letter),
+        }
+    }
+    words.push(word);
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    dressed(&Settings::default()).debug_assert();
+}
+
+#[test]
+fn every_command_has_its_place_on_the_first_page() {
+    for command in Cli::command().get_subcommands().filter(|sub| !sub.is_hide_set()) {
+        let name = command.get_name();
+        assert!(page::is_grouped(name), "{name} has no line in cli/page.rs");
+    }
+}
+
+#[test]
+fn every_command_has_examples_and_takes_them() {
+    for (words, _) in all_leaves() {
+        let name = words.join(" ");
+        let examples = examples::of(&words);
+        assert!(!examples.is_empty(), "{name} has no examples in cli/examples.rs");
+        for line in examples {
+            let mut parts = line
+                .split(" | ")
+                .filter(|part| part.contains(&format!("flashmoor {name}")));
+            let part = parts
+                .next()
+                .unwrap_or_else(|| panic!("{name} is not in {line:?}"));
+            if let Err(error) = Cli::try_parse_from(split(part)) {
+                panic!("{line}: {error}");
+            }
+            assert!(line.chars().count() <= 120, "{line}");
+        }
+    }
+}
+
+#[test]
+fn global_options_come_last_and_under_their_own_heading() {
+    let mut command = dressed(&Settings::default());
+    command.build();
+    for (words, _) in all_leaves() {
+        let mut below = &mut command;
+        for word in &words {
+            below = below.find_subcommand_mut(word).unwrap();
+        }
+        let help = below.clone().render_long_help().to_string();
+        let (before, after) = help
+            .split_once("\nGlobal options:\n")
+            .unwrap_or_else(|| panic!("{help}"));
+        assert!(!before.contains("--store <"), "{help}");
+        let rest = after.split("\nExamples:").next().unwrap();
+        assert!(
+            !rest
+                .lines()
+                .any(|line| line.ends_with(':') && !line.starts_with(' ')),
+            "{help}"
+        );
+    }
+}
+
+#[test]
+fn every_setting_is_the_default_of_an_option_that_there_is() {
+    let command = Cli::command();
+    let mut all = vec![(Vec::new(), command.clone())];
+    leaves(&command, &[], &mut all);
+    for key in KEYS {
+        let is_there = all.iter().any(|(words, command)| {
+            command
+                .get_arguments()
+                .filter_map(clap::Arg::get_long)
+                .any(|long| key.is_of(words, long))
+        });
+        assert!(is_there, "{} is of no option", key.name);
+    }
+}
