@@ -3,6 +3,7 @@
 pub mod bed;
 pub mod booted;
 pub mod conversion;
+pub mod hostile;
 pub mod speaker;
 
 use std::path::{Path, PathBuf};
