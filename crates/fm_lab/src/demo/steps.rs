@@ -204,6 +204,7 @@ impl<'a> Demonstration<'a> {
             output: new.clone(),
             replace: false,
             even_if_in_use: false,
+            journal: None,
             cache: None,
         })?;
         let after = vars::list(&new, false)?;
