@@ -1,0 +1,256 @@
+//! What is answered when a request is refused: RFC 9457, and the log's line for what is not the caller's fault.
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use fm_api::v1::enrolment::Problem as Document;
+use fm_fleet::Error as Fleet;
+use fm_remedy::one_line;
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: Option<String>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind,
+            title,
+            detail: Some(detail.into()),
+        }
+    }
+
+    pub(crate) fn unknown_caller(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unknown-caller",
+            "who asks is not known",
+            detail,
+        )
+    }
+
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "the role does not suffice",
+            detail,
+        )
+    }
+
+    pub(crate) fn not_yours(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "not-yours",
+            "these are another host's records",
+            detail,
+        )
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+            "the request makes no sense",
+            detail,
+        )
+    }
+
+    pub(crate) fn bad_token(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "bad-token",
+            "the token cannot be used",
+            detail,
+        )
+    }
+
+    pub(crate) fn name_taken(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "name-taken", "the name is taken", detail)
+    }
+
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "conflict",
+            "it cannot be done as things stand",
+            detail,
+        )
+    }
+
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "there is no such thing",
+            detail,
+        )
+    }
+
+    pub(crate) fn method() -> Self {
+        Self {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            kind: "method",
+            title: "that cannot be done to it",
+            detail: None,
+        }
+    }
+
+    pub(crate) fn too_large(limit_bytes: u64) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "the request is too large",
+            format!("at most {limit_bytes} bytes are taken"),
+        )
+    }
+
+    pub(crate) fn too_slow() -> Self {
+        Self {
+            status: StatusCode::REQUEST_TIMEOUT,
+            kind: "too-slow",
+            title: "the request took too long to arrive",
+            detail: None,
+        }
+    }
+
+    pub(crate) fn busy(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "the server is busy",
+            detail,
+        )
+    }
+
+    pub(crate) fn cannot_sign() -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "cannot-sign",
+            "nobody can join here",
+            "this server has no key of the CA; join at one that has, or have the certificate made by your own CA",
+        )
+    }
+
+    pub(crate) fn internal(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the server failed",
+            detail,
+        )
+    }
+
+    /// Whether the log should know: not what callers do wrong.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.status.is_server_error()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub(crate) fn detail(&self) -> &str {
+        self.detail.as_deref().unwrap_or(self.title)
+    }
+}
+
+impl From<Fleet> for Problem {
+    fn from(error: Fleet) -> Self {
+        let detail = one_line(&error);
+        match error {
+            Fleet::NoHost { .. } | Fleet::NoBuild { .. } | Fleet::NoBlob { .. } => Self::not_found(detail),
+            Fleet::Invalid { .. } | Fleet::Key { .. } | Fleet::Corrupt { .. } => Self::bad_request(detail),
+            Fleet::TooLarge { .. } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "the request is too large",
+                detail,
+            ),
+            Fleet::Changed { .. } => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "changed",
+                "it has changed meanwhile",
+                detail,
+            ),
+            Fleet::Compacted { .. } | Fleet::Future { .. } => Self::new(
+                StatusCode::GONE,
+                "cursor-gone",
+                "the list has to begin again",
+                detail,
+            ),
+            Fleet::Retired { .. } => {
+                Self::new(StatusCode::CONFLICT, "retired", "the host was retired", detail)
+            }
+            Fleet::OtherInstance { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "other-instance",
+                "two hosts have one name",
+                detail,
+            ),
+            Fleet::Stale { .. } => {
+                Self::new(StatusCode::CONFLICT, "stale", "a later report is there", detail)
+            }
+            Fleet::WrongState { .. } | Fleet::ManifestRefused { .. } => Self::conflict(detail),
+            Fleet::Records { .. }
+            | Fleet::Blobs { .. }
+            | Fleet::Contention { .. }
+            | Fleet::Deposed
+            | Fleet::InUse { .. }
+            | Fleet::TooOld { .. }
+            | Fleet::NewerSchema { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "the fleet's records or builds cannot be used now",
+                detail,
+            ),
+            _ => Self::internal(detail),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let document = Document {
+            kind: format!("urn:flashmoor:problem:{}", self.kind),
+            title: self.title.into(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+        };
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        // For the line in the log and the counter.
+        response.extensions_mut().insert(Refusal {
+            kind: self.kind,
+            detail: self.detail().to_owned(),
+            is_ours: self.is_ours(),
+        });
+        response
+    }
+}
+
+/// What the log says of a refused request.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) kind: &'static str,
+    pub(crate) detail: String,
+    pub(crate) is_ours: bool,
+}

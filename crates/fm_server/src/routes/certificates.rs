@@ -1,0 +1,30 @@
+//! Which generations of certificates guests trust, who can change that, and how many of each there are.
+
+use axum::extract::State;
+use fm_api::v1::enrolment::Role;
+use fm_api::v1::fleet::PageRequest;
+use fm_api::v1::trust::{GuestTrust, TrustPage};
+
+use crate::answer::{Answer, json};
+use crate::request::{Caller, Query};
+use crate::state::App;
+use crate::wanted::WantedGuests;
+
+pub(super) async fn list(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Query(wanted): Query<WantedGuests>,
+) -> Answer {
+    let page = PageRequest {
+        cursor: wanted.cursor.clone(),
+        limit: wanted.limit,
+    };
+    caller.require(Role::Reader)?;
+    let found = app.fleet().guests(&wanted.filter(), &page).await?;
+    json(&TrustPage {
+        schema: "flashmoor/fleet-certificates/1".into(),
+        guests: found.items.iter().map(GuestTrust::of).collect(),
+        next: found.next,
+        revision: found.revision,
+    })
+}
