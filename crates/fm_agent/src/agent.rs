@@ -5,6 +5,8 @@
 //! sees when it starts again, because guests are still there.
 
 mod arrivals;
+mod belief;
+mod captured;
 mod events;
 mod records;
 mod watch;

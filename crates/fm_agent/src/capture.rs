@@ -139,6 +139,7 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
     let done = store.import(&Import {
         code: &bytes,
         vars_template: template.as_deref(),
+        source: Some(SOURCE),
         pin: Some(&reason),
         ..Import::default()
     })?;
@@ -162,6 +163,26 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
     })
 }
 
+/// Where a build is said to come from that was stored for a guest.
+pub(crate) const SOURCE: &str = "captured from a running guest";
+/// How the pins of captures begin.
+const PIN: &str = "captured for ";
+
+/// For which guest a build is pinned, by its UUID if it had one; nothing if the pin is of another kind.
+pub(crate) fn pinned_for(pin: &str) -> Option<Option<&str>> {
+    let guest = pin.strip_prefix(PIN)?;
+    let uuid = guest
+        .rsplit_once(" (")
+        .and_then(|(_, uuid)| uuid.strip_suffix(')'))
+        // a guest without a name is called by its UUID
+        .or_else(|| guest.strip_prefix("guest ").filter(|who| is_uuid(who)));
+    Some(uuid)
+}
+
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+}
+
 /// Why the build of a guest is kept. QEMU takes names of any length, and the store takes reasons of a line.
 fn reason(name: Option<&str>, uuid: Option<&str>) -> String {
     const MAX_NAME_LETTERS: usize = 200;
@@ -170,9 +191,9 @@ fn reason(name: Option<&str>, uuid: Option<&str>) -> String {
         None => text.to_owned(),
     };
     match (name.map(short), uuid.map(short)) {
-        (Some(name), Some(uuid)) => format!("captured for guest {name} ({uuid})"),
-        (Some(who), None) | (None, Some(who)) => format!("captured for guest {who}"),
-        (None, None) => "captured for a guest without a name".into(),
+        (Some(name), Some(uuid)) => format!("{PIN}guest {name} ({uuid})"),
+        (Some(who), None) | (None, Some(who)) => format!("{PIN}guest {who}"),
+        (None, None) => format!("{PIN}a guest without a name"),
     }
 }
 
@@ -183,7 +204,7 @@ pub(crate) fn template(code: &Path) -> Option<Vec<u8>> {
 
 /// The same for the CODE of a guest, which may see other files than we do.
 fn template_of(guest: &Guest, unit: &FlashUnit) -> Option<Vec<u8>> {
-    let reader_uid = fs::metadata(format!("/proc/{}", guest.pid())).ok()?.uid();
+    let reader_uid = guest.process().rights().ok()?.uid();
     beside(&guest.shown_path(unit).ok()?, Some(reader_uid), |path| {
         guest.open_shown(path)
     })
@@ -195,11 +216,10 @@ fn beside(
     reader_uid: Option<u32>,
     open: impl Fn(&Path) -> std::io::Result<File>,
 ) -> Option<Vec<u8>> {
-    let path = code.with_file_name(fm_check::template_name(code.file_name()?.to_str()?));
-    if path == code {
-        return None;
-    }
-    let file = open(&path).ok()?;
+    let names = fm_check::template_names(code.file_name()?.to_str()?);
+    let file = names
+        .into_iter()
+        .find_map(|name| open(&code.with_file_name(name)).ok())?;
     let own = open(code).ok()?.metadata().ok()?;
     if !goes_with(own.uid(), &file.metadata().ok()?, reader_uid) {
         return None;
@@ -242,6 +262,16 @@ mod tests {
         let long = reason(Some(&"é".repeat(120_000)), None);
         assert_eq!(long, format!("captured for guest {exact}…"));
         assert_eq!(reason(None, None), "captured for a guest without a name");
+        let uuid = "00000000-0000-4000-8000-000000000001";
+        for (name, by) in [
+            (Some("web (1)"), Some(uuid)),
+            (None, Some(uuid)),
+            (Some("web"), None),
+            (None, None),
+        ] {
+            assert_eq!(pinned_for(&reason(name, by)), Some(by), "{name:?}");
+        }
+        assert_eq!(pinned_for("adopted for domain web (u)"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod records;
 
 use std::path::{Path, PathBuf};
 
-use fm_remedy::{Class, Failure, Remedy};
+use fm_remedy::{Action, Class, Failure, Remedy};
 
 pub use libvirt::LibvirtError;
 pub use records::RecordsError;
@@ -31,6 +31,16 @@ pub enum Error {
         message: String,
         /// What to say instead.
         remedy: Remedy,
+    },
+    /// A user's guests have as many builds in the store as they may have.
+    #[error("the build of {guest} is not stored: guests of user {uid} have {count} builds here, and their share is full")]
+    ShareFull {
+        /// Whose build it is.
+        guest: String,
+        /// The user.
+        uid: u32,
+        /// How many builds his guests have.
+        count: u64,
     },
     /// A guest could not be found or read.
     #[error(transparent)]
@@ -103,7 +113,7 @@ impl Failure for Error {
             Self::Check(error) => error.class(),
             Self::Libvirt(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
-            Self::Records(_) | Self::File { .. } => Class::Failed,
+            Self::Records(_) | Self::File { .. } | Self::ShareFull { .. } => Class::Failed,
         }
     }
 
@@ -119,6 +129,10 @@ impl Failure for Error {
             Self::Check(error) => error.remedy(),
             Self::Libvirt(error) => error.remedy(),
             Self::Records(_) => Some("move the file away: the agent makes a new one from what runs".into()),
+            Self::ShareFull { .. } => Some(Remedy::new(
+                "capture it by hand if it is to be kept",
+                Action::Capture { guest: None },
+            )),
             Self::File { source, .. } => fm_files::io_remedy(source),
             Self::Usage { remedy, .. } => Some(remedy.clone()),
         }

@@ -76,7 +76,7 @@ impl Atlas {
             Command::Verify(verify) => verify.run(context),
             Command::Claims(claims) => {
                 let page = atlas::claims(&atlas::read_all(&claims.folder)?);
-                context.output.line(page.trim_end());
+                context.output.block(page.trim_end());
                 Ok(Status::Done)
             }
         }
@@ -86,14 +86,23 @@ impl Atlas {
 impl Verify {
     fn run(&self, context: &Context) -> Result {
         let (mut observations, mut disagreements) = (0, 0);
+        let mut kinds = Vec::new();
         for atlas in atlas::read_all(&self.folder)? {
             let held = atlas::hold(&atlas, &self.firmware)?;
+            kinds.push(format!(
+                "{}: {} observations, {} disagreements, {} of which nothing is foretold",
+                atlas.group.name(),
+                held.observations,
+                held.disagreements.len(),
+                held.not_foretold
+            ));
             observations += held.observations;
             disagreements += held.disagreements.len();
             held.disagreements
                 .iter()
                 .for_each(|line| context.output.line(line));
         }
+        kinds.iter().for_each(|kind| context.output.line(kind));
         context.output.line(format_args!(
             "{observations} observations, {disagreements} disagreements"
         ));

@@ -36,9 +36,15 @@ impl Arrivals {
 
     /// Whether it makes sense to look at the guest's flash: not while libvirt says that it is on its way, and if
     /// libvirt does not know it, not before it runs.
-    pub(super) fn may_have_settled(&mut self, guest: &Guest, process: &Process, virsh: &Virsh) -> bool {
+    pub(super) fn may_have_settled(
+        &mut self,
+        guest: &Guest,
+        process: &Process,
+        domain: Option<&str>,
+        virsh: &Virsh,
+    ) -> bool {
         let arrival = self.0.entry(process.clone()).or_default();
-        let may = match guest.uuid().and_then(|uuid| virsh.state(uuid)) {
+        let may = match domain.and_then(|uuid| virsh.state(uuid)) {
             Some(state) => !is_on_its_way(&state),
             None => {
                 let Some(now) = guest.process().vcpu_ticks() else {
@@ -58,8 +64,8 @@ impl Arrivals {
     /// been there for a while.
     pub(super) fn has_settled(
         &mut self,
-        guest: &Guest,
         process: &Process,
+        domain: Option<&str>,
         virsh: &Virsh,
         found: Sha256,
     ) -> bool {
@@ -72,8 +78,7 @@ impl Arrivals {
             }
         };
         since.elapsed() >= SETTLE
-            || guest
-                .uuid()
+            || domain
                 .and_then(|uuid| virsh.stamped(uuid).ok()?)
                 .is_some_and(|identity| identity.build == found)
     }

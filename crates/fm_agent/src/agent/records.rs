@@ -10,7 +10,8 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use crate::error::RecordsError as Error;
 
 /// Grows by one with every change of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// The tables of version 1.
 const TABLES: &str = "
     CREATE TABLE builds (
         build      TEXT PRIMARY KEY,      -- sha256 of CODE
@@ -29,6 +30,33 @@ const TABLES: &str = "
     ) STRICT;
     PRAGMA user_version = 1;
 ";
+/// What version 2 has in addition.
+const SINCE_1: &str = "
+    ALTER TABLE builds ADD COLUMN uid INTEGER;                          -- whose share it takes; none is root's and libvirt's
+    ALTER TABLE builds ADD COLUMN size_bytes INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE pins (
+        build      TEXT NOT NULL,
+        reason     TEXT NOT NULL,
+        needed_s   INTEGER NOT NULL,      -- when the guest that it is for was last there
+        PRIMARY KEY (build, reason)
+    ) STRICT;
+    PRAGMA user_version = 2;
+";
+
+/// A pin of a capture that nobody needs any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pin {
+    pub(super) build: Sha256,
+    pub(super) reason: String,
+    pub(super) needed_s: i64,
+}
+
+/// A user's share of the store, and a build's part of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    pub(super) uid: u32,
+    pub(super) size_bytes: u64,
+}
 
 /// One process of a guest, however often pids come again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,12 +152,84 @@ impl Records {
         write().map_err(failed)
     }
 
-    /// Notes that the agent stored a build.
-    pub(super) fn stored(&mut self, build: &Sha256, now_s: i64) -> Result<(), Error> {
+    /// Notes that the agent stored a build, maybe from somebody's share.
+    pub(super) fn stored(&mut self, build: &Sha256, share: Option<Share>, now_s: i64) -> Result<(), Error> {
+        let size_bytes = share.map_or(0, |share| i64::try_from(share.size_bytes).unwrap_or(i64::MAX));
         self.connection
             .execute(
-                "INSERT INTO builds (build, stored_s, needed_s) VALUES (?1, ?2, ?2) ON CONFLICT (build) DO NOTHING",
-                params![build.to_string(), now_s],
+                "INSERT INTO builds (build, stored_s, needed_s, uid, size_bytes) VALUES (?1, ?2, ?2, ?3, ?4)
+                 ON CONFLICT (build) DO NOTHING",
+                params![build.to_string(), now_s, share.map(|share| share.uid), size_bytes],
+            )
+            .map(drop)
+            .map_err(self.failed())
+    }
+
+    /// How many builds a user's guests have, and of how many bytes.
+    pub(super) fn share_of(&self, uid: u32) -> Result<(u64, u64), Error> {
+        self.connection
+            .query_row(
+                "SELECT COUNT(*), COALESCE(SUM(size_bytes), 0) FROM builds WHERE uid = ?1",
+                params![uid],
+                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+            )
+            .map(|(count, bytes)| (count.unsigned_abs(), bytes.unsigned_abs()))
+            .map_err(self.failed())
+    }
+
+    /// Notes that a pin of a capture is there, and whether somebody needs it, now.
+    pub(super) fn pin(
+        &mut self,
+        build: &Sha256,
+        reason: &str,
+        now_s: i64,
+        is_needed: bool,
+    ) -> Result<(), Error> {
+        let then = if is_needed {
+            "DO UPDATE SET needed_s = ?3"
+        } else {
+            "DO NOTHING"
+        };
+        self.connection
+            .execute(
+                &format!(
+                    "INSERT INTO pins (build, reason, needed_s) VALUES (?1, ?2, ?3) ON CONFLICT (build, reason) {then}"
+                ),
+                params![build.to_string(), reason, now_s],
+            )
+            .map(drop)
+            .map_err(self.failed())
+    }
+
+    /// The pins of captures that nobody has needed since `before_s`.
+    pub(super) fn unneeded_pins(&self, before_s: i64) -> Result<Vec<Pin>, Error> {
+        let read = || -> rusqlite::Result<Vec<(String, String, i64)>> {
+            let mut reading = self
+                .connection
+                .prepare("SELECT build, reason, needed_s FROM pins WHERE needed_s < ?1")?;
+            let rows = reading.query_map(params![before_s], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+            rows.collect()
+        };
+        let pins = read().map_err(self.failed())?.into_iter();
+        Ok(pins
+            .filter_map(|(build, reason, needed_s)| {
+                Some(Pin {
+                    build: build.parse().ok()?,
+                    reason,
+                    needed_s,
+                })
+            })
+            .collect())
+    }
+
+    /// Forgets a pin that is gone.
+    pub(super) fn forget_pin(&mut self, build: &Sha256, reason: &str) -> Result<(), Error> {
+        self.connection
+            .execute(
+                "DELETE FROM pins WHERE build = ?1 AND reason = ?2",
+                params![build.to_string(), reason],
             )
             .map(drop)
             .map_err(self.failed())
@@ -199,6 +299,9 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<i64> {
     if found == 0 {
         writing.execute_batch(TABLES)?;
     }
+    if found <= 1 {
+        writing.execute_batch(SINCE_1)?;
+    }
     writing.commit()?;
     Ok(found.max(VERSION))
 }
@@ -229,7 +332,7 @@ mod tests {
         let build = Sha256::of(b"1");
         let process = Process { pid: 7, started: 8 };
         let mut first = Records::open(&store).unwrap();
-        first.stored(&build, 10).unwrap();
+        first.stored(&build, None, 10).unwrap();
         first.saw(&seen(&process, &build), 20).unwrap();
         let next = Records::open(&store).unwrap();
         assert_eq!(next.build_of(&process).unwrap(), Some(build));
@@ -242,8 +345,8 @@ mod tests {
         let (_folder, store) = store();
         let (old, needed, foreign) = (Sha256::of(b"1"), Sha256::of(b"2"), Sha256::of(b"3"));
         let mut records = Records::open(&store).unwrap();
-        records.stored(&old, 10).unwrap();
-        records.stored(&needed, 10).unwrap();
+        records.stored(&old, None, 10).unwrap();
+        records.stored(&needed, None, 10).unwrap();
         let process = Process { pid: 1, started: 1 };
         records.saw(&seen(&process, &needed), 100).unwrap();
         records.saw(&seen(&process, &foreign), 5).unwrap();
@@ -261,12 +364,33 @@ mod tests {
                 scope.spawn(move || {
                     let mut records = Records::open(store).unwrap();
                     for number in 0_u8..25 {
-                        records.stored(&Sha256::of(&[thread, number]), 1).unwrap();
+                        records.stored(&Sha256::of(&[thread, number]), None, 1).unwrap();
                     }
                 });
             }
         });
         assert_eq!(Records::open(&store).unwrap().unneeded(2).unwrap().len(), 100);
+    }
+
+    #[test]
+    fn records_of_the_first_version_are_taken_over_and_shares_are_counted_by_user() {
+        let (folder, store) = store();
+        let connection = Connection::open(folder.path().join("libvirt/agent.sqlite")).unwrap();
+        connection.execute_batch(TABLES).unwrap();
+        let old = Sha256::of(b"old");
+        let insert = "INSERT INTO builds (build, stored_s, needed_s) VALUES (?1, 1, 1)";
+        connection.execute(insert, params![old.to_string()]).unwrap();
+        drop(connection);
+        let mut records = Records::open(&store).unwrap();
+        assert_eq!(records.unneeded(2).unwrap(), [old]);
+        let share = |uid| Some(Share { uid, size_bytes: 100 });
+        for (code, uid) in [(b"1", 1000), (b"2", 1000), (b"3", 1001)] {
+            records.stored(&Sha256::of(code), share(uid), 5).unwrap();
+        }
+        assert_eq!(records.share_of(1000).unwrap(), (2, 200));
+        records.forget(Some(&Sha256::of(b"1")), 0).unwrap();
+        assert_eq!(records.share_of(1000).unwrap(), (1, 100));
+        assert_eq!(records.share_of(7).unwrap(), (0, 0));
     }
 
     #[test]

@@ -244,7 +244,7 @@ impl<'a> Watch<'a> {
             return Ok(true);
         }
         let is_new = self.store.build(&build)?.is_none();
-        fm_transfer::harvest::after_migration(self.store, guest.pid(), Some(build))?;
+        fm_transfer::harvest::after_migration(self.store, guest.pid(), Some(build), false)?;
         if is_new {
             self.records.stored(&build, None, now_s())?;
         }

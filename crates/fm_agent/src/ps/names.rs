@@ -23,8 +23,9 @@ impl Names {
             remarks.push(in_one_line(&error));
             Catalogue::open(None)
         });
-        let builds = fm_store::verbs::open(store).and_then(|store| store.builds());
-        let named = builds.unwrap_or_default().into_iter().filter_map(|build| {
+        let builds = fm_store::verbs::open(store).and_then(|store| store.readable_builds());
+        let builds = builds.map(|(builds, _)| builds).unwrap_or_default();
+        let named = builds.into_iter().filter_map(|build| {
             let name = build.name?;
             Some((build.id, with_version(name, build.version)))
         });

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use fm_files::Place;
+use fm_remedy::Foreign;
 
 use super::{Ps, PsGuest};
 
@@ -106,16 +107,9 @@ fn labels(guest: &PsGuest, more: &[(&str, Option<&str>)]) -> String {
     let pairs: Vec<String> = own
         .iter()
         .chain(more)
-        .filter_map(|(key, value)| Some(format!("{key}=\"{}\"", escape((*value)?))))
+        .filter_map(|(key, value)| Some(format!("{key}=\"{}\"", Foreign((*value)?).label())))
         .collect();
     format!("{{{}}}", pairs.join(","))
-}
-
-fn escape(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -139,6 +133,7 @@ mod tests {
                     format: "raw".into(),
                     size_bytes: Some(1),
                     running_sha256: Some("aa".into()),
+                    next_reset_sha256: Some("aa".into()),
                     file_sha256: None,
                     drift: Some(true),
                     build: None,
