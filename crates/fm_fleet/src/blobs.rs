@@ -1,5 +1,8 @@
 //! Manifests and blobs by digest: where the fleet's builds lie.
 
+mod layout;
+pub(crate) mod oci;
+
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,6 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use fm_api::v1::fleet::Digest;
 use tokio::io::AsyncRead;
+
+pub use layout::Layout;
 
 use crate::Result;
 

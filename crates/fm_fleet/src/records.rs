@@ -3,6 +3,7 @@
 mod key;
 mod memory;
 mod mvcc;
+mod sqlite;
 mod watch;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 
 pub use key::{check_key, end_of_prefix};
 pub use memory::Memory;
+pub use sqlite::{Sqlite, SqliteOptions};
 pub use watch::{Notice, Watch};
 
 use crate::{Error, Result};

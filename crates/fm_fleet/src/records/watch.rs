@@ -26,7 +26,7 @@ pub struct Watch {
 }
 
 /// So many notices wait for a slow reader; then the watch is cut and the reader starts over.
-pub(crate) const MAX_WAITING_COUNT: usize = 4096;
+pub(crate) const MAX_WAITING_COUNT: usize = 1 << 16;
 
 impl Watch {
     /// A watch and the end that feeds it.
