@@ -56,6 +56,9 @@ pub(crate) enum Error {
     /// A failure of `fm_transfer`.
     #[error(transparent)]
     Transfer(#[from] Box<fm_transfer::Error>),
+    /// A failure of `fm_update`.
+    #[error(transparent)]
+    Update(#[from] Box<fm_update::Error>),
     /// A failure of `fm_variables`.
     #[error(transparent)]
     Vars(#[from] Box<fm_variables::Error>),
@@ -81,6 +84,7 @@ from_rooms!(
     fm_saved::Error,
     fm_store::Error,
     fm_transfer::Error,
+    fm_update::Error,
     fm_variables::Error,
 );
 
@@ -98,6 +102,7 @@ impl Error {
             Self::Saved(error) => Some(&**error),
             Self::Store(error) => Some(&**error),
             Self::Transfer(error) => Some(&**error),
+            Self::Update(error) => Some(&**error),
             Self::Vars(error) => Some(&**error),
         }
     }

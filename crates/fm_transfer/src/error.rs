@@ -4,6 +4,8 @@ pub(crate) mod migrate;
 pub(crate) mod offer;
 pub(crate) mod prepare;
 pub(crate) mod refusal;
+pub(crate) mod relay;
+pub(crate) mod unfit;
 
 use std::path::{Path, PathBuf};
 

@@ -60,7 +60,7 @@ impl Harvested {
 /// Nothing is stored or settled unless the digest matches.
 pub fn harvest(store: &Store, selector: &str, expected: Option<Sha256>) -> crate::Result<Harvest> {
     let guest = fm_host::find(selector)?;
-    let code = of_guest(store, &guest, expected)?;
+    let code = of_guest(store, &guest, expected, false)?;
     Ok(Harvest {
         schema: "flashmoor/harvest/1".into(),
         pid: guest.pid(),
@@ -69,11 +69,24 @@ pub fn harvest(store: &Store, selector: &str, expected: Option<Sha256>) -> crate
 }
 
 /// The harvest at the end of a migration, which has succeeded whatever comes of this.
-pub fn after_migration(store: &Store, pid: u32, expected: Option<Sha256>) -> crate::Result<Harvested> {
-    of_guest(store, &fm_host::find(&pid.to_string())?, expected)
+///
+/// `updated` if its firmware was exchanged on the way: then the landing, which was made for what it left with, holds
+/// what it arrived with.
+pub fn after_migration(
+    store: &Store,
+    pid: u32,
+    expected: Option<Sha256>,
+    updated: bool,
+) -> crate::Result<Harvested> {
+    of_guest(store, &fm_host::find(&pid.to_string())?, expected, updated)
 }
 
-fn of_guest(store: &Store, guest: &Guest, expected: Option<Sha256>) -> crate::Result<Harvested> {
+fn of_guest(
+    store: &Store,
+    guest: &Guest,
+    expected: Option<Sha256>,
+    updated: bool,
+) -> crate::Result<Harvested> {
     let code = guest.read_flash(0)?;
     let found = Sha256::of(&code);
     let landing = landing_of(store, guest)?;
@@ -91,7 +104,10 @@ fn of_guest(store: &Store, guest: &Guest, expected: Option<Sha256>) -> crate::Re
         ..Import::default()
     })?;
     let settled = landing
-        .map(|landing| store.settle_landing(&landing.id, &found))
+        .map(|landing| match updated {
+            true => store.settle_landing_anew(&landing.id, &found),
+            false => store.settle_landing(&landing.id, &found),
+        })
         .transpose()?;
     Ok(Harvested {
         sha256: Some(found.to_string()),

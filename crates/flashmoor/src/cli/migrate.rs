@@ -6,10 +6,14 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Args;
 use fm_formats::Sha256;
-use fm_transfer::migrate::{self, Options, Request};
+use fm_store::Store;
+use fm_transfer::migrate::{self, Migrated, Options, Request};
+use fm_update::build::Build;
+use fm_update::decide::Vouched;
 
 use super::{Context, Result, Status};
 use crate::render::migration::Watcher;
+use crate::render::remedy::WORDING;
 
 /// Migrate a guest together with its firmware, over two QMP sockets
 ///
@@ -48,11 +52,27 @@ pub(crate) struct Migrate {
     /// Stop the guest first, let it go on at the destination: nothing that it wrote can stay behind
     #[arg(long, conflicts_with = "postcopy")]
     stop_first: bool,
+    /// Give the guest this build on the way, which its next reset runs: a raw CODE file, or a stored build
+    #[arg(long, value_name = "BUILD", conflicts_with_all = ["multifd", "postcopy", "expect"])]
+    update: Option<String>,
+    /// The guest does not suspend to RAM before its next reset, though its machine offers it (with --update)
+    #[arg(long, requires = "update")]
+    never_suspends: bool,
 }
 
 impl Migrate {
     pub(crate) fn run(&self, context: &Context) -> Result {
         let store = context.store()?;
+        let build = match &self.update {
+            None => None,
+            Some(text) => {
+                let build = Build::find(&store, text)?;
+                if let Some(refused) = self.refused(context, &store, &build)? {
+                    return Ok(refused);
+                }
+                Some(build)
+            }
+        };
         let cancel = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             // Without the handler Ctrl-C would end us and leave QEMU migrating.
@@ -64,6 +84,7 @@ impl Migrate {
             destination: self.destination.clone(),
             uri: self.uri.clone(),
             expected_code: self.expect,
+            update: build.as_ref().map(|build| build.bytes.clone()),
             options: Options {
                 max_bandwidth: self.bandwidth,
                 downtime_limit_ms: self.downtime_limit,
@@ -76,6 +97,9 @@ impl Migrate {
         let mut watcher = Watcher::new(context.output);
         let migrated = migrate::migrate(&store, &request, &cancel, &mut |event| watcher.show(event))?;
         watcher.finish();
+        if let Some(build) = &build {
+            write_down(context, &store, &migrated, build);
+        }
         if context.output.wants_json() {
             context.output.json(&migrated);
         } else {
@@ -88,6 +112,41 @@ impl Migrate {
             .into()),
             None => Ok(Status::Done),
         }
+    }
+}
+
+impl Migrate {
+    /// What stands against the update, if anything does: told before a byte is sent.
+    fn refused(&self, context: &Context, store: &Store, build: &Build) -> Result<Option<Status>> {
+        let vouched = Vouched {
+            never_suspends: self.never_suspends,
+            moves_before_reset: false,
+        };
+        let source = self.source.to_string_lossy();
+        let judged = fm_update::judge_migration(store, &source, build, vouched, WORDING)?;
+        if judged.refusals.is_empty() {
+            return Ok(None);
+        }
+        context.output.document(&judged, crate::render::update::update);
+        Ok(Some(super::update::status(&judged)))
+    }
+}
+
+/// Writes the update down where the guest is now, so that it can be followed and taken back there.
+fn write_down(context: &Context, store: &Store, migrated: &Migrated, build: &Build) {
+    let from = migrated
+        .updated
+        .as_ref()
+        .and_then(|updated| updated.from.as_deref()?.parse().ok());
+    let (Some(pid), Some(from)) = (migrated.destination.pid, from) else {
+        return;
+    };
+    if let Err(error) = fm_update::arrived(store, pid, from, build) {
+        // The guest has arrived, whatever is known of it here.
+        context.output.remark(format_args!(
+            "the update is not written down: {}",
+            fm_host::in_one_line(&error)
+        ));
     }
 }
 

@@ -286,6 +286,7 @@ impl<'a> Demonstration<'a> {
             destination: there.qmp_socket(),
             uri: None,
             expected_code: None,
+            update: None,
             options: Options::default(),
         };
         let tell = &mut self.tell;

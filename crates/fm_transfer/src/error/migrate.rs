@@ -7,6 +7,8 @@ use fm_host::qmp::{self, MigrationStatus, RunState};
 use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
 use super::refusal::Refusal;
+use super::relay;
+use super::unfit::Unfit;
 
 /// A migration's failure.
 #[derive(Debug, thiserror::Error)]
@@ -135,6 +137,14 @@ pub enum Error {
         /// Where both ends were left.
         ends: BothEnds,
     },
+    /// The guest cannot be given another build on this way.
+    #[error(
+        "the guest cannot be given another build on this way; nothing was sent and it runs on at the source"
+    )]
+    Unfit(#[source] Unfit),
+    /// The relay that was to exchange CODE broke off.
+    #[error("the guest's firmware could not be exchanged on the way; the guest is at the source")]
+    NotExchanged(#[source] relay::Error),
     /// Somebody asked for the end.
     #[error("the migration was cancelled; the guest runs on at the source")]
     Cancelled,
@@ -216,6 +226,11 @@ impl Failure for Error {
         match self {
             Self::Incompatible(_) => Class::Incompatible,
             Self::NoUri { .. } => Class::Usage,
+            Self::Unfit(unfit) => match unfit {
+                Unfit::Size { .. } => Class::Incompatible,
+                Unfit::NoCode => Class::Failed,
+                _ => Class::Usage,
+            },
             _ => Class::Failed,
         }
     }
@@ -231,6 +246,15 @@ impl Failure for Error {
                 [Input::MigrationUri],
             ),
             Self::NoUri { .. } => Remedy::give("give an address that both ends reach", [Input::MigrationUri]),
+            Self::Unfit(Unfit::Size { .. }) => {
+                "another size needs a cold boot: give the guest's definition the new files".into()
+            }
+            Self::Unfit(Unfit::NoCode) => "name a guest whose firmware lies in flash".into(),
+            Self::Unfit(_) => "send the guest plainly, in one stream, without postcopy and encryption of QEMU's own".into(),
+            Self::NotExchanged(_) => Remedy::new(
+                "start the destination's QEMU anew; without the update the guest migrates as it is",
+                Action::Migrate,
+            ),
             Self::Monitor(error) => return error.remedy(),
             Self::Failed {
                 destination_alive: false,

@@ -9,10 +9,15 @@ use tempfile::TempDir;
 
 use crate::error::migrate::Error;
 
+/// The socket of a relay, in the private folder.
+const RELAY: &str = "relay";
+
 /// Where the stream goes, and the private folder that vanishes with it.
 pub(super) struct Address {
     pub(super) uri: String,
-    _folder: Option<TempDir>,
+    /// The socket of a relay for the source, and the user and group that it is for.
+    pub(super) relay: Option<(PathBuf, (u32, u32))>,
+    folder: Option<TempDir>,
 }
 
 impl Address {
@@ -22,7 +27,8 @@ impl Address {
         if let Some(uri) = given {
             return Ok(Self {
                 uri: uri.to_owned(),
-                _folder: None,
+                relay: None,
+                folder: None,
             });
         }
         let no = |why: String| Error::NoUri { why };
@@ -46,8 +52,34 @@ impl Address {
         }
         Ok(Self {
             uri: format!("unix:{}", folder.path().join("stream").display()),
-            _folder: Some(folder),
+            relay: Some((folder.path().join(RELAY), owner)),
+            folder: Some(folder),
         })
+    }
+
+    /// The same with a socket for a relay, which the source has to see.
+    pub(super) fn with_relay(
+        given: Option<&str>,
+        from: &Description,
+        to: &Description,
+    ) -> Result<Self, Error> {
+        let mut address = Self::choose(given, from, to)?;
+        if address.folder.is_some() {
+            return Ok(address);
+        }
+        let no = |why: String| Error::NoUri { why };
+        let source = from
+            .pid
+            .ok_or_else(|| no("the relay has to run on the source's host, and this is another".into()))?;
+        let owner = fs::metadata(proc_of(source))
+            .map(|process| (process.uid(), process.gid()))
+            .map_err(|_| no("the source's QEMU has just ended".into()))?;
+        let folder =
+            private_folder(owner).map_err(|error| no(format!("no private folder can be made: {error}")))?;
+        sees(source, folder.path()).map_err(|why| no(format!("the source's QEMU (pid {source}) {why}")))?;
+        address.relay = Some((folder.path().join(RELAY), owner));
+        address.folder = Some(folder);
+        Ok(address)
     }
 }
 

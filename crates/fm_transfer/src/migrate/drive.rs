@@ -79,8 +79,10 @@ pub(super) struct MigrationDriver<'a> {
     pub(super) source: &'a mut Client,
     pub(super) destination: &'a mut Client,
     pub(super) options: &'a Options,
-    /// Where the stream goes.
+    /// Where the destination listens.
     pub(super) uri: &'a str,
+    /// Where the source sends, if that is not the same.
+    pub(super) source_uri: Option<String>,
     /// Whether somebody asks for the end.
     pub(super) cancel: &'a AtomicBool,
     /// How long the source may take to come to one then.
@@ -160,7 +162,7 @@ impl MigrationDriver<'_> {
             variables.begin();
         }
         self.source.ask(&Migrate {
-            uri: self.uri,
+            uri: self.source_uri.as_deref().unwrap_or(self.uri),
             resume: false,
         })?;
         Ok(stood_since)

@@ -85,6 +85,7 @@ fn driving<'a>(
         destination,
         options,
         uri,
+        source_uri: None,
         cancel,
         cancel_timeout: PATIENT,
         was_running: true,

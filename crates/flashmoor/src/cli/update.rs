@@ -1,0 +1,151 @@
+//! `flashmoor update`.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use clap::Args;
+use fm_agent::libvirt::{self, Which};
+use fm_store::Store;
+use fm_update::build::Build;
+use fm_update::decide::Vouched;
+use fm_update::{Options, Request, State, Update as Document};
+
+use super::{Context, Result, Status};
+use crate::render::remedy::WORDING;
+use crate::render::update as render;
+
+/// Give a running guest other firmware, which takes effect at its own next reset
+///
+/// The build is judged first, on this guest's variables, machine and devices. Then the guest is stopped for about a
+/// millisecond, the pages of its CODE flash that differ are written, read back and compared, and it goes on; on any
+/// doubt the old bytes are back before it does. Both builds are kept in the store. Exit status: 10 if it was refused,
+/// 11 if too little is known.
+#[derive(Debug, Args)]
+pub(crate) struct Update {
+    /// The guest: a pid, name, uuid, libvirt domain or QMP socket
+    #[arg(required_unless_present_any = ["status", "watch_over"])]
+    guest: Option<String>,
+    /// The build: a raw CODE file, or the id or name of a stored one
+    #[arg(long, value_name = "BUILD", required_unless_present_any = ["revert", "status", "watch_over"],
+        conflicts_with_all = ["revert", "status"])]
+    to: Option<String>,
+    /// Put back what the guest had before its last update
+    #[arg(long, conflicts_with = "status")]
+    revert: bool,
+    /// Tell where the updates of this host's guests stand
+    #[arg(long)]
+    status: bool,
+    /// Judge and decide, touch nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// A QMP socket of the guest that nobody else is connected to [default: libvirt's, or the first on its command line]
+    #[arg(long, value_name = "SOCKET")]
+    monitor: Option<PathBuf>,
+    /// The libvirt that manages the guest [default: qemu:///system]
+    #[arg(long, value_name = "URI")]
+    connect: Option<String>,
+    /// The guest does not suspend to RAM before its next reset, though its machine offers it
+    #[arg(long)]
+    never_suspends: bool,
+    /// How long the guest may stand still; after that the old bytes are put back
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    max_pause: u64,
+    /// For tests: the guest moves to another process before it resets
+    #[arg(long, hide = true)]
+    moves_before_reset: bool,
+    /// Wait for the end of standard input, and put right what an update that was killed left
+    #[arg(long, value_name = "RECORD", hide = true)]
+    watch_over: Option<String>,
+}
+
+impl Update {
+    pub(crate) fn run(&self, context: &Context) -> Result {
+        let store = context.store()?;
+        if let Some(record) = &self.watch_over {
+            // What kills the one that started us, such as Ctrl-C, must not reach us.
+            let _ = rustix::process::setsid();
+            fm_update::recover_after(&store, record, std::io::stdin())?;
+            return Ok(Status::Done);
+        }
+        if self.status {
+            let status = fm_update::status(&store, self.guest.as_deref())?;
+            context.output.document(&status, render::status);
+            return Ok(Status::Done);
+        }
+        let watcher = |record: &str| {
+            let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "flashmoor".into()));
+            command
+                .arg("--store")
+                .arg(store.path())
+                .args(["update", "--watch-over", record]);
+            command
+        };
+        let request = Request {
+            guest: self.guest.as_deref().unwrap_or_default(),
+            options: Options {
+                dry_run: self.dry_run,
+                monitor: self.monitor.as_ref(),
+                libvirt_uri: self.connect.as_deref(),
+                vouched: Vouched {
+                    never_suspends: self.never_suspends,
+                    moves_before_reset: self.moves_before_reset,
+                },
+                max_pause: Duration::from_millis(self.max_pause),
+                wording: WORDING,
+                watcher: Some(&watcher),
+            },
+        };
+        let mut done = match &self.to {
+            Some(to) => fm_update::update(&store, &request, &Build::find(&store, to)?)?,
+            None => fm_update::revert(&store, &request)?,
+        };
+        if matches!(done.state, State::PendingReset | State::Reverted) {
+            self.follow(&store, &mut done);
+        }
+        context.output.document(&done, render::update);
+        Ok(status(&done))
+    }
+
+    /// Lets the definition of an adopted domain name the build that its memory holds, so that cold boot and reset agree.
+    fn follow(&self, store: &Store, done: &mut Document) {
+        let guest = fm_host::find(&done.guest.pid.to_string()).ok();
+        let Some(uuid) = guest
+            .filter(fm_update::is_libvirts)
+            .and_then(|guest| guest.uuid().map(str::to_owned))
+        else {
+            return;
+        };
+        match libvirt::adopt(store, self.connect.as_deref(), &Which::One(uuid)) {
+            Ok(adopted) => done.remarks.extend(adopted.domains.iter().filter_map(|domain| {
+                let loader = domain.loader.as_ref()?;
+                Some(format!(
+                    "the definition of {} names {}",
+                    domain.name,
+                    loader.display()
+                ))
+            })),
+            Err(error) => done.remarks.push(format!(
+                "the guest's definition could not follow, and its next cold boot gets other firmware: {}",
+                fm_host::in_one_line(&error)
+            )),
+        }
+    }
+}
+
+/// How a refusal ends the process.
+pub(super) fn status(done: &Document) -> Status {
+    if done.state != State::Refused {
+        return Status::Done;
+    }
+    let unknown = |reason: &str| {
+        matches!(
+            reason,
+            "unknown" | "processors_unseen" | "accelerator_unknown" | "no_monitor"
+        )
+    };
+    match done.refusals.iter().all(|refusal| unknown(&refusal.reason)) {
+        true => Status::Unknown,
+        false => Status::Incompatible,
+    }
+}

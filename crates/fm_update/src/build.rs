@@ -1,0 +1,62 @@
+//! The build that a guest is to get, by its file, or by its id or name in the store.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use fm_formats::Sha256;
+use fm_store::{MAX_FLASH_BYTES, Store};
+
+use crate::{Error, Result};
+
+/// A build with its bytes.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// The sha256 of CODE.
+    pub id: Sha256,
+    /// CODE.
+    pub bytes: Vec<u8>,
+    /// Where it was read.
+    pub path: PathBuf,
+}
+
+impl Build {
+    /// What `text` means: the path of a raw CODE file, or a build of the store.
+    ///
+    /// # Errors
+    /// If there is neither, or the file is too large or no raw image.
+    pub fn find(store: &Store, text: &str) -> Result<Self> {
+        if Path::new(text).is_file() {
+            return Self::read(Path::new(text));
+        }
+        let stored = store.find(text)?;
+        Self::read(&stored.code.path)
+    }
+
+    /// The raw CODE file at `path`.
+    ///
+    /// # Errors
+    /// As [`Build::find`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let failed = |source| Error::file("read", path, source);
+        let file = fm_files::open_regular(path).map_err(failed)?;
+        let mut bytes = Vec::new();
+        file.take(MAX_FLASH_BYTES.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        let no = |why| Error::NotABuild {
+            path: path.to_owned(),
+            why,
+        };
+        if bytes.is_empty() || bytes.len() as u64 > MAX_FLASH_BYTES {
+            return Err(no("no flash device has its size"));
+        }
+        if bytes.starts_with(b"QFI\xfb") {
+            return Err(no("it is a qcow2 image, and memory takes the raw bytes"));
+        }
+        Ok(Self {
+            id: Sha256::of(&bytes),
+            bytes,
+            path: path.to_owned(),
+        })
+    }
+}

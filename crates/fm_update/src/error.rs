@@ -1,0 +1,187 @@
+//! Why an update could not be done, and what the guest holds then.
+
+use std::path::{Path, PathBuf};
+
+use fm_remedy::{Action, Class, Failure, Remedy};
+
+/// A failure to update. A refusal is none: it is what the document says.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("cannot {action} {}", path.display())]
+    File {
+        /// The verb: `read`, `write`, `open` …
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The file is no build.
+    #[error("{} is no CODE that a guest could be given: {why}", path.display())]
+    NotABuild {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A record of the journal cannot be understood.
+    #[error("the record {} cannot be understood: {why}", path.display())]
+    Record {
+        /// Which record.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// Somebody works on this guest already.
+    #[error("another process updates this guest ({id})")]
+    Busy {
+        /// The guest's record.
+        id: String,
+    },
+    /// There is nothing to take back.
+    #[error("no update of {guest} is known here")]
+    NoUpdate {
+        /// The guest.
+        guest: String,
+    },
+    /// Its flash holds neither what it held before nor what it was given.
+    #[error("the flash of {guest} holds bytes that are not of this update: sha256 {found}")]
+    Overtaken {
+        /// The guest.
+        guest: String,
+        /// What it holds.
+        found: String,
+    },
+    /// Something turned up when the guest stood still.
+    #[error("{guest} was stopped and goes on as it was: {why}")]
+    LookedAgain {
+        /// The guest.
+        guest: String,
+        /// What turned up.
+        why: String,
+    },
+    /// What was written could not be made certain.
+    #[error("what was written to {guest} is not certain; {}", held(*old_in_place))]
+    Doubt {
+        /// The guest.
+        guest: String,
+        /// Whether the old bytes are in place again.
+        old_in_place: bool,
+        /// What gave rise to it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It took longer than it may.
+    #[error("{guest} stood still for {took_us} µs, more than the {bound_us} that it may; {}", held(*old_in_place))]
+    TooLong {
+        /// The guest.
+        guest: String,
+        /// How long it took until then.
+        took_us: u64,
+        /// How long it may take.
+        bound_us: u64,
+        /// Whether the old bytes are in place again.
+        old_in_place: bool,
+    },
+    /// It stands still and could not be told to go on.
+    #[error("{guest} stands still and could not be told to go on")]
+    NotResumed {
+        /// The guest.
+        guest: String,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// A guest could not be found or read.
+    #[error(transparent)]
+    Host(#[from] fm_host::Error),
+    /// Its monitor failed.
+    #[error(transparent)]
+    Monitor(#[from] fm_host::qmp::Error),
+    /// libvirt failed.
+    #[error(transparent)]
+    Virsh(#[from] fm_libvirt::VirshError),
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] fm_store::Error),
+    /// A file could not be read, replaced or kept.
+    #[error(transparent)]
+    Files(#[from] fm_files::Error),
+    /// It could not be judged.
+    #[error(transparent)]
+    Check(#[from] Box<fm_check::Error>),
+}
+
+/// What this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+const fn held(old_in_place: bool) -> &'static str {
+    match old_in_place {
+        true => "it holds the old bytes again, and goes on",
+        false => "it stands still, and what its flash holds has to be put right before it resets",
+    }
+}
+
+impl Error {
+    /// A file could not be `action`ed.
+    pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl From<fm_check::Error> for Error {
+    fn from(error: fm_check::Error) -> Self {
+        Self::Check(Box::new(error))
+    }
+}
+
+impl Failure for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Host(error) => error.class(),
+            Self::Monitor(error) => error.class(),
+            Self::Virsh(error) => error.class(),
+            Self::Store(error) => error.class(),
+            Self::Files(error) => error.class(),
+            Self::Check(error) => error.class(),
+            _ => Class::Failed,
+        }
+    }
+
+    fn remedy(&self) -> Option<Remedy> {
+        Some(match self {
+            Self::Host(error) => return error.remedy(),
+            Self::Monitor(error) => return error.remedy(),
+            Self::Virsh(error) => return error.remedy(),
+            Self::Store(error) => return error.remedy(),
+            Self::Files(error) => return error.remedy(),
+            Self::Check(error) => return error.remedy(),
+            Self::File { source, .. } => return fm_files::io_remedy(source),
+            Self::NotABuild { .. } => Remedy::new(
+                "name a raw CODE file, or a stored build",
+                Action::ListBuilds,
+            ),
+            Self::Record { .. } => "move the record aside, after a look at what the guest's flash holds".into(),
+            Self::Busy { .. } => "wait until it is done".into(),
+            Self::NoUpdate { .. } | Self::Overtaken { .. } => Remedy::new(
+                "see which updates are known",
+                Action::UpdateStatus,
+            ),
+            Self::LookedAgain { .. } => "do it again when that is over".into(),
+            Self::TooLong { .. } => "do it again when the host has less to do".into(),
+            Self::Doubt { old_in_place: true, .. } => {
+                "look into the kernel's log of the host: memory that reads otherwise than it was written is no good sign"
+                    .into()
+            }
+            Self::Doubt { .. } => Remedy::new(
+                "the next look at updates puts it right, or says why it cannot",
+                Action::UpdateStatus,
+            ),
+            Self::NotResumed { .. } => "tell its monitor to go on (`cont`, or `virsh resume`)".into(),
+        })
+    }
+}

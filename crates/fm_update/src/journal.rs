@@ -1,0 +1,423 @@
+//! The journal: one record a guest in the store's folder, written before its memory is.
+//!
+//! A record names the process by its pid, the moment it started and the host's boot, so that it is never taken for
+//! another process's. It is replaced whole; whoever works on a guest holds the lock beside it.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use fm_api::v1::update::{Guest as GuestDocument, State, Update, Way};
+use fm_files::Folder;
+use fm_formats::Sha256;
+use fm_host::Guest;
+use fm_store::{Store, UPDATES};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+
+use crate::monitor::Place;
+use crate::{Error, Result};
+
+const MAX_RECORD_BYTES: u64 = 64 << 10;
+/// The form of the records; others are not touched.
+const VERSION: u32 = 1;
+
+/// What is written down of one update.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The form of this record.
+    pub version: u32,
+    /// The guest's process.
+    pub pid: u32,
+    /// When it started, in clock ticks since the host booted.
+    pub start_ticks: u64,
+    /// Which boot of the host that was.
+    pub boot_id: String,
+    /// The guest's name.
+    pub name: Option<String>,
+    /// Its uuid.
+    pub uuid: Option<String>,
+    /// sha256 of the CODE before.
+    pub from: String,
+    /// sha256 of the CODE that it gets.
+    pub to: String,
+    /// How far it is.
+    pub step: Step,
+    /// How the bytes get there.
+    pub way: Way,
+    /// Whether the guest ran when it was begun, and is to run when it is over.
+    pub was_running: bool,
+    /// Through which monitor it is stopped.
+    pub place: Option<Place>,
+    /// How often the guest had booted before, as its variables say.
+    pub boots: Option<u32>,
+    /// When this step was reached, in RFC 3339.
+    pub since: String,
+    /// Microseconds that the guest stood still.
+    pub pause_us: Option<u64>,
+    /// Bytes that were written.
+    pub bytes_written: u64,
+}
+
+/// How far an update is. The first and the third are intents: the guest may hold whole old bytes, whole new ones, or a
+/// part of both, and may stand still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// New bytes are about to be written.
+    Writing,
+    /// They are in place, whole.
+    Written,
+    /// The old bytes are about to be written again.
+    Reverting,
+    /// They are in place, whole.
+    Reverted,
+    /// It was interrupted, and the old bytes are in place.
+    Undone,
+    /// The guest has booted with the new bytes.
+    Done,
+}
+
+impl Step {
+    /// Whether what the guest holds is not known for certain.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Writing | Self::Reverting)
+    }
+
+    /// The state for documents.
+    #[must_use]
+    pub const fn state(self) -> State {
+        match self {
+            Self::Writing | Self::Reverting => State::Interrupted,
+            Self::Written => State::PendingReset,
+            Self::Reverted => State::Reverted,
+            Self::Undone => State::Undone,
+            Self::Done => State::Done,
+        }
+    }
+
+    /// What an interrupted step has come to, where the guest turns out to hold whole old or new bytes.
+    #[must_use]
+    pub const fn settled(self, holds_new: bool) -> Self {
+        match (self, holds_new) {
+            (Self::Writing | Self::Reverting, true) => Self::Written,
+            (Self::Writing, false) => Self::Undone,
+            (Self::Reverting, false) => Self::Reverted,
+            (other, _) => other,
+        }
+    }
+}
+
+impl Record {
+    /// The name of a guest's record.
+    #[must_use]
+    pub fn id(guest: &Guest) -> String {
+        format!("{}-{}", guest.pid(), guest.process().start_ticks())
+    }
+
+    /// Its own name.
+    #[must_use]
+    pub fn own_id(&self) -> String {
+        format!("{}-{}", self.pid, self.start_ticks)
+    }
+
+    /// The digest of the CODE before.
+    ///
+    /// # Errors
+    /// [`Error::Record`] if it is none.
+    pub(crate) fn old_code(&self) -> Result<Sha256> {
+        self.digest(&self.from)
+    }
+
+    /// The digest of the CODE that the guest gets.
+    pub(crate) fn new_code(&self) -> Result<Sha256> {
+        self.digest(&self.to)
+    }
+
+    fn digest(&self, text: &str) -> Result<Sha256> {
+        text.parse().map_err(|_| Error::Record {
+            path: PathBuf::from(self.own_id()),
+            why: format!("{text:?} is no digest"),
+        })
+    }
+
+    /// Its document, without what is only known while it is made.
+    #[must_use]
+    pub fn document(&self) -> Update {
+        Update {
+            schema: "flashmoor/update/1".into(),
+            guest: GuestDocument {
+                pid: self.pid,
+                name: self.name.clone(),
+                uuid: self.uuid.clone(),
+            },
+            from: self.from.clone(),
+            to: self.to.clone(),
+            state: self.step.state(),
+            way: self.way,
+            since: Some(self.since.clone()),
+            pause_us: self.pause_us,
+            bytes_written: self.bytes_written,
+            verdict: None,
+            refusals: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    /// The same one step further, at this moment.
+    #[must_use]
+    pub(crate) fn at(mut self, step: Step) -> Self {
+        self.step = step;
+        self.since = now();
+        self
+    }
+}
+
+/// The records of a store.
+#[derive(Debug)]
+pub struct Journal {
+    folder: Folder,
+}
+
+/// The right to work on one guest, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Journal {
+    /// The journal of `store`; nothing if there is none.
+    ///
+    /// # Errors
+    /// If its folder cannot be opened.
+    pub fn open(store: &Store) -> Result<Option<Self>> {
+        let Some(root) = Folder::open(store.path())? else {
+            return Ok(None);
+        };
+        Ok(root.sub(UPDATES)?.map(|folder| Self { folder }))
+    }
+
+    /// The same, made if need be; the store has to be there.
+    pub(crate) fn make(store: &Store) -> Result<Self> {
+        let root = Folder::open(store.path())?.ok_or_else(|| {
+            Error::file(
+                "open",
+                store.path(),
+                std::io::Error::from(std::io::ErrorKind::NotFound),
+            )
+        })?;
+        let folder = root.sub_or_create(UPDATES)?;
+        root.sync()?;
+        Ok(Self { folder })
+    }
+
+    /// The record of that name.
+    ///
+    /// # Errors
+    /// [`Error::Record`] if it cannot be understood.
+    pub fn read(&self, id: &str) -> Result<Option<Record>> {
+        let name = format!("{id}.json");
+        let Some(bytes) = self.folder.read(&name, MAX_RECORD_BYTES)? else {
+            return Ok(None);
+        };
+        let bad = |why: String| Error::Record {
+            path: self.folder.join(&name),
+            why,
+        };
+        let record: Record = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+        if record.version != VERSION {
+            return Err(bad(format!("its version is {}, not {VERSION}", record.version)));
+        }
+        if record.own_id() != id {
+            return Err(bad(format!("it is of {}", record.own_id())));
+        }
+        Ok(Some(record))
+    }
+
+    /// The names of all records.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub fn ids(&self) -> Result<Vec<String>> {
+        let names = self.folder.names()?.into_iter();
+        Ok(names
+            .filter_map(|name| name.to_str()?.strip_suffix(".json").map(str::to_owned))
+            .filter(|id| id.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
+            .collect())
+    }
+
+    /// Puts a record in place, on disk when this returns.
+    pub(crate) fn write(&self, record: &Record) -> Result<()> {
+        let id = record.own_id();
+        let bytes = serde_json::to_vec_pretty(record).map_err(|error| Error::Record {
+            path: self.folder.join(&id),
+            why: error.to_string(),
+        })?;
+        let unfinished = format!("{id}.new");
+        self.folder.remove(&unfinished, false)?;
+        self.folder.create(&unfinished, &bytes, 0o644)?;
+        self.folder
+            .rename(&unfinished, &self.folder, format!("{id}.json"))?;
+        Ok(self.folder.sync()?)
+    }
+
+    /// Takes the record of a guest that is gone away.
+    pub(crate) fn forget(&self, id: &str) -> Result<()> {
+        for name in [format!("{id}.json"), format!("{id}.new"), format!("{id}.lock")] {
+            self.folder.remove(&name, false)?;
+        }
+        Ok(self.folder.sync()?)
+    }
+
+    /// The right to work on that guest.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if another process works on it.
+    pub(crate) fn lock(&self, id: &str) -> Result<Lock> {
+        let name = format!("{id}.lock");
+        let file = self.folder.lock_file(&name)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy { id: id.to_owned() }),
+            Err(errno) => Err(Error::file("lock", &self.folder.join(&name), errno.into())),
+        }
+    }
+
+    /// The same, waiting for whoever has it.
+    pub(crate) fn wait_for_lock(&self, id: &str) -> Result<Lock> {
+        let name = format!("{id}.lock");
+        let file = self.folder.lock_file(&name)?;
+        flock(&file, FlockOperation::LockExclusive)
+            .map_err(|errno| Error::file("lock", &self.folder.join(&name), errno.into()))?;
+        Ok(Lock { _file: file })
+    }
+}
+
+/// A record of `guest`, of which nothing has been done yet.
+pub(crate) fn begun(guest: &Guest, from: Sha256, to: Sha256, way: Way) -> Record {
+    Record {
+        version: VERSION,
+        pid: guest.pid(),
+        start_ticks: guest.process().start_ticks(),
+        boot_id: boot_id(),
+        name: guest.name().map(str::to_owned),
+        uuid: guest.uuid().map(str::to_owned),
+        from: from.to_string(),
+        to: to.to_string(),
+        step: Step::Writing,
+        way,
+        was_running: true,
+        place: None,
+        boots: None,
+        since: now(),
+        pause_us: None,
+        bytes_written: 0,
+    }
+}
+
+/// Which boot of the host this is; empty where the kernel does not say.
+pub(crate) fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
+}
+
+fn now() -> String {
+    let now = jiff::Timestamp::now();
+    jiff::Timestamp::from_second(now.as_second())
+        .unwrap_or(now)
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        Record {
+            version: VERSION,
+            pid: 7,
+            start_ticks: 11,
+            boot_id: "b".into(),
+            name: Some("web".into()),
+            uuid: None,
+            from: Sha256::of(b"old").to_string(),
+            to: Sha256::of(b"new").to_string(),
+            step: Step::Writing,
+            way: Way::InPlace,
+            was_running: true,
+            place: None,
+            boots: Some(3),
+            since: "2026-01-01T00:00:00Z".into(),
+            pause_us: None,
+            bytes_written: 0,
+        }
+    }
+
+    fn journal() -> (tempfile::TempDir, Journal) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        assert!(Journal::open(&store).unwrap().is_none());
+        let journal = Journal::make(&store).unwrap();
+        (folder, journal)
+    }
+
+    #[test]
+    fn a_record_comes_back_as_it_was_written_and_is_replaced_whole() {
+        let (_folder, journal) = journal();
+        assert_eq!(journal.read("7-11").unwrap(), None);
+        journal.write(&record()).unwrap();
+        assert_eq!(journal.read("7-11").unwrap(), Some(record()));
+        let next = record().at(Step::Written);
+        journal.write(&next).unwrap();
+        assert_eq!(journal.read("7-11").unwrap(), Some(next));
+        assert_eq!(journal.ids().unwrap(), ["7-11"]);
+        journal.forget("7-11").unwrap();
+        assert!(journal.ids().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_record_that_is_none_or_another_guests_is_refused() {
+        let (folder, journal) = journal();
+        let path = folder.path().join(UPDATES).join("7-11.json");
+        let mut other = serde_json::to_value(record()).unwrap();
+        other["version"] = 2.into();
+        let mut anothers = serde_json::to_value(record()).unwrap();
+        anothers["pid"] = 8.into();
+        for text in [
+            "".to_owned(),
+            "{}".to_owned(),
+            other.to_string(),
+            anothers.to_string(),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert!(matches!(journal.read("7-11"), Err(Error::Record { .. })));
+        }
+    }
+
+    #[test]
+    fn two_do_not_work_on_one_guest() {
+        let (_folder, journal) = journal();
+        let lock = journal.lock("7-11").unwrap();
+        assert!(matches!(journal.lock("7-11"), Err(Error::Busy { .. })));
+        journal.lock("8-11").unwrap();
+        drop(lock);
+        journal.lock("7-11").unwrap();
+    }
+
+    #[test]
+    fn an_interrupted_step_comes_to_what_the_guest_holds() {
+        use Step::{Done, Reverted, Reverting, Undone, Writing, Written};
+        for (step, holds_new, settled) in [
+            (Writing, true, Written),
+            (Writing, false, Undone),
+            (Reverting, true, Written),
+            (Reverting, false, Reverted),
+            (Written, false, Written),
+            (Done, true, Done),
+        ] {
+            assert_eq!(step.settled(holds_new), settled, "{step:?}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What an interrupted update left: looked at, finished or undone, and written down.
+//!
+//! | the guest's flash holds | an update was interrupted | a way back was interrupted |
+//! |---|---|---|
+//! | whole new bytes | it is done | it has not begun |
+//! | whole old bytes | it has not begun, or was undone | it is done |
+//! | a part of both | the old bytes are put back | the old bytes are put back |
+
+use std::io::Read;
+
+use fm_host::{Guest, GuestMemory};
+use fm_store::Store;
+
+use crate::build::Build;
+use crate::exchange::{self, Flash as _};
+use crate::journal::{Journal, Record, Step, boot_id};
+use crate::memory::Code;
+use crate::monitor::Monitor;
+use crate::watch::DONE;
+use crate::{Error, Result, boots};
+
+/// Waits until whoever holds the other end of `input` has said that it is done, or is gone; then puts right what it
+/// left.
+///
+/// # Errors
+/// If that cannot be done; the next look at the guest tries again.
+pub fn recover_after(store: &Store, id: &str, mut input: impl Read) -> Result<()> {
+    let mut said = Vec::new();
+    let _ = input.read_to_end(&mut said);
+    if said == DONE {
+        return Ok(());
+    }
+    let Some(journal) = Journal::open(store)? else {
+        return Ok(());
+    };
+    let _lock = journal.wait_for_lock(id)?;
+    let Some(record) = journal.read(id)?.filter(|record| record.step.is_open()) else {
+        return Ok(());
+    };
+    match guest_of(&record) {
+        Some(guest) => recover(store, &journal, &guest, record).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// The process that a record is of, if it still runs.
+pub(crate) fn guest_of(record: &Record) -> Option<Guest> {
+    if record.boot_id != boot_id() {
+        return None;
+    }
+    let guest = fm_host::find(&record.pid.to_string()).ok()?;
+    (guest.process().start_ticks() == record.start_ticks && guest.pid() == record.pid).then_some(guest)
+}
+
+/// Puts right what an interrupted update left in this guest, if one did.
+pub(crate) fn if_open(store: &Store, guest: &Guest) -> Result<()> {
+    let Some(journal) = Journal::open(store)? else {
+        return Ok(());
+    };
+    let id = Record::id(guest);
+    let Some(record) = journal.read(&id)?.filter(|record| record.step.is_open()) else {
+        return Ok(());
+    };
+    let _lock = journal.lock(&id)?;
+    recover(store, &journal, guest, record).map(drop)
+}
+
+/// The same where the lock is held.
+pub(crate) fn recover(store: &Store, journal: &Journal, guest: &Guest, record: Record) -> Result<Record> {
+    let code = Code::find(guest)?;
+    let held = code.digest()?;
+    let (old, new) = (record.old_code()?, record.new_code()?);
+    let step = if held == new || held == old {
+        record.step.settled(held == new)
+    } else {
+        put_back(store, guest, &code, &record)?;
+        record.step.settled(false)
+    };
+    // A guest that was stopped for it goes on; whole bytes are in place now.
+    if record.was_running
+        && let Some(place) = &record.place
+    {
+        let mut monitor = Monitor::open(place)?;
+        if monitor.run_state()? == "paused" {
+            monitor.cont()?;
+        }
+    }
+    let record = record.at(step);
+    journal.write(&record)?;
+    Ok(record)
+}
+
+/// Writes the old bytes wherever they differ, while the guest stands still. What is in its flash must be of either
+/// build, page by page: anything else is not ours to overwrite.
+fn put_back(store: &Store, guest: &Guest, code: &Code, record: &Record) -> Result<()> {
+    let bytes = |digest: fm_formats::Sha256| -> Result<Vec<u8>> {
+        let unknown = || fm_store::Error::UnknownBuild {
+            text: digest.to_string(),
+        };
+        Ok(Build::read(&store.build(&digest)?.ok_or_else(unknown)?.code.path)?.bytes)
+    };
+    let (old, new) = (bytes(record.old_code()?)?, bytes(record.new_code()?)?);
+    let flash = code.open(guest)?;
+    let mut held = vec![0; old.len()];
+    flash
+        .read(0, &mut held)
+        .map_err(|source| Error::file("read", &guest.process().dir().join("mem"), source))?;
+    if !is_of_both(&held, &old, &new) {
+        return Err(Error::Overtaken {
+            guest: guest.label(),
+            found: fm_formats::Sha256::of(&held).to_string(),
+        });
+    }
+    let mut monitor = record.place.as_ref().map(Monitor::open).transpose()?;
+    let runs_now = match &mut monitor {
+        Some(monitor) => monitor.run_state()? == "running",
+        None => false,
+    };
+    if let Some(monitor) = monitor.as_mut().filter(|_| runs_now) {
+        monitor.stop()?;
+    }
+    let runs = exchange::differing(&held, &old);
+    exchange::exchange(&flash, &held, &old, &runs).map_err(|doubt| Error::Doubt {
+        guest: guest.label(),
+        old_in_place: false,
+        source: Box::new(doubt.why),
+    })?;
+    if let Some(monitor) = monitor.as_mut().filter(|_| runs_now) {
+        monitor.cont()?;
+    }
+    Ok(())
+}
+
+/// Whether each byte is the one or the other's.
+fn is_of_both(held: &[u8], old: &[u8], new: &[u8]) -> bool {
+    held.len() == old.len()
+        && held.len() == new.len()
+        && held
+            .iter()
+            .zip(old.iter().zip(new))
+            .all(|(held, (old, new))| held == old || held == new)
+}
+
+/// Whether the guest has booted since its update was written; nothing if its variables do not say.
+pub(crate) fn has_booted(guest: &Guest, memory: &GuestMemory, record: &Record) -> Option<bool> {
+    let before = record.boots?;
+    Some(boots::of_guest(guest, memory)? > before)
+}
+
+/// The record after a look at whether the guest has booted with what it was given; nothing if it holds other bytes.
+pub(crate) fn looked_at(guest: &Guest, record: Record) -> Result<Option<Record>> {
+    let code = Code::find(guest)?;
+    let holds = code.digest()?;
+    let expected = match record.step {
+        Step::Written | Step::Done => record.new_code()?,
+        _ => record.old_code()?,
+    };
+    if holds != expected {
+        return Ok(None);
+    }
+    let booted = record.step == Step::Written && has_booted(guest, &code.memory, &record) == Some(true);
+    Ok(Some(match booted {
+        true => record.at(Step::Done),
+        false => record,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_of_the_two_builds_is_ours_to_overwrite() {
+        assert!(is_of_both(b"aabb", b"aaaa", b"bbbb"));
+        assert!(is_of_both(b"aaaa", b"aaaa", b"bbbb"));
+        assert!(!is_of_both(b"aacb", b"aaaa", b"bbbb"));
+        assert!(!is_of_both(b"aab", b"aaaa", b"bbbb"));
+    }
+}

@@ -1,0 +1,214 @@
+//! Other firmware written into a running guest's memory. Under TCG translated code stays, so that each guest here moves
+//! to a fresh process before it resets; KVM translates nothing.
+
+use std::process::{Command, Output};
+
+use fm_e2e::{Bench, document, stderr};
+use fm_formats::Sha256;
+use fm_lab::{Arch, Guest, Machine};
+use serde_json::Value;
+
+const OLD: &str = "bookworm/OVMF_CODE_4M.fd";
+const NEW: &str = "trixie/OVMF_CODE_4M.fd";
+const GUID: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
+
+fn digest(fixture: &str) -> String {
+    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
+}
+
+fn guest(bench: &mut Bench) -> Guest {
+    let vars = bench.copy("bookworm/OVMF_VARS_4M.fd", "vars.fd");
+    bench.start_booted(&Machine::new(Arch::X86_64, &fm_fixtures::path(OLD), &vars))
+}
+
+fn held(guest: &Guest) -> String {
+    let guest = fm_host::find(&guest.pid().to_string()).unwrap();
+    Sha256::of(&guest.read_flash(0).unwrap()).to_string()
+}
+
+fn ask(bench: &Bench, guest: &Guest, words: &[&str]) -> Command {
+    let mut command = bench.flashmoor();
+    command
+        .args(["--json", "update", &guest.pid().to_string(), "--monitor"])
+        .arg(guest.qmp_socket())
+        .args(words);
+    command
+}
+
+/// Updates as on a host where the guest moves before it resets.
+fn update(bench: &Bench, guest: &Guest, code: &str) -> Output {
+    let mut command = ask(
+        bench,
+        guest,
+        &["--never-suspends", "--moves-before-reset", "--to"],
+    );
+    command.arg(fm_fixtures::path(code)).output().unwrap()
+}
+
+fn reasons(output: &Output) -> Vec<String> {
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["state"], "refused");
+    let refusals = document["refusals"].as_array().unwrap().iter();
+    refusals
+        .map(|one| one["reason"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn set(guest: &mut Guest, name: &str) {
+    guest
+        .shell(&format!("setvar {name} -guid {GUID} -bs -rt -nv =\"kept\""))
+        .unwrap();
+}
+
+fn has(guest: &mut Guest, name: &str) -> bool {
+    let shown = guest.shell(&format!("setvar {name} -guid {GUID}")).unwrap();
+    shown.contains("6B 65 70 74")
+}
+
+#[test]
+fn a_guest_goes_on_over_an_update_and_resets_into_it_in_a_fresh_process() {
+    let mut bench = Bench::new();
+    let mut source = guest(&mut bench);
+    set(&mut source, "Before");
+    let planned = ask(
+        &bench,
+        &source,
+        &["--never-suspends", "--moves-before-reset", "--dry-run", "--to"],
+    )
+    .arg(fm_fixtures::path(NEW))
+    .output()
+    .unwrap();
+    let planned = document(&planned);
+    assert_eq!(planned["state"], "planned");
+    assert!(!bench.path("store").exists(), "a dry run leaves nothing");
+    assert_eq!(held(&source), digest(OLD));
+
+    let done = document(&update(&bench, &source, NEW));
+    assert_eq!(done["state"], "pending_reset");
+    assert_eq!(done["from"], digest(OLD));
+    assert_eq!(done["to"], digest(NEW));
+    assert_eq!(done["bytes_written"], planned["bytes_written"]);
+    assert!(done["pause_us"].as_u64().unwrap() > 0);
+    assert_eq!(held(&source), digest(NEW));
+    assert_eq!(source.status().unwrap(), "running");
+    set(&mut source, "Between");
+    assert!(has(&mut source, "Before") && has(&mut source, "Between"));
+
+    // Both builds are kept for it.
+    let list = document(
+        &bench
+            .flashmoor()
+            .args(["--json", "store", "list"])
+            .output()
+            .unwrap(),
+    );
+    let text = list.to_string();
+    assert!(
+        text.contains(&digest(OLD)) && text.contains(&digest(NEW)),
+        "{text}"
+    );
+
+    let code = bench.zeros("blank-code.fd", 3_653_632);
+    let vars = bench.zeros("blank-vars.fd", 540_672);
+    let mut fresh = bench.start(&Machine::new(Arch::X86_64, &code, &vars).incoming());
+    let mut command = bench.flashmoor();
+    command
+        .args(["--json", "migrate"])
+        .arg(source.qmp_socket())
+        .arg(fresh.qmp_socket());
+    let migrated = document(&command.output().unwrap());
+    assert_eq!(migrated["code"]["sha256"], digest(NEW));
+    fresh.reset().unwrap();
+    fresh.boot_to_shell().unwrap();
+    assert!(has(&mut fresh, "Before") && has(&mut fresh, "Between"));
+}
+
+#[test]
+fn an_update_is_taken_back_byte_for_byte_and_the_guest_resets_in_its_own_process() {
+    let mut bench = Bench::new();
+    let mut guest = guest(&mut bench);
+    for _ in 0..3 {
+        document(&update(&bench, &guest, NEW));
+        assert_eq!(held(&guest), digest(NEW));
+        let back = document(&ask(&bench, &guest, &["--revert"]).output().unwrap());
+        assert_eq!(back["state"], "reverted");
+        assert_eq!(held(&guest), digest(OLD));
+    }
+    let again = ask(&bench, &guest, &["--revert"]).output().unwrap();
+    assert_eq!(again.status.code(), Some(1), "{}", stderr(&again));
+    // What was translated is of these very bytes.
+    guest.reset().unwrap();
+    guest.boot_to_shell().unwrap();
+}
+
+#[test]
+fn what_must_not_happen_is_refused_and_the_guest_is_not_touched() {
+    let mut bench = Bench::new();
+    let mut guest = guest(&mut bench);
+    let new = fm_fixtures::path(NEW);
+    let plain = ask(&bench, &guest, &["--never-suspends", "--to"])
+        .arg(&new)
+        .output()
+        .unwrap();
+    assert_eq!(plain.status.code(), Some(10), "{}", stderr(&plain));
+    assert_eq!(reasons(&plain), ["emulated"]);
+    let sleeps = ask(&bench, &guest, &["--moves-before-reset", "--to"])
+        .arg(&new)
+        .output()
+        .unwrap();
+    assert_eq!(reasons(&sleeps), ["may_suspend"]);
+    assert_eq!(
+        reasons(&update(&bench, &guest, "bookworm/OVMF_CODE.fd")),
+        ["size_differs", "incompatible"]
+    );
+    assert_eq!(reasons(&update(&bench, &guest, OLD)), ["same_build"]);
+
+    // Nobody is let in at a monitor that has a client.
+    let busy = bench
+        .flashmoor()
+        .args(["--json", "update", &guest.pid().to_string()])
+        .args(["--never-suspends", "--moves-before-reset", "--monitor"])
+        .arg(guest.qmp_socket().with_file_name("lab"))
+        .arg("--to")
+        .arg(&new)
+        .output()
+        .unwrap();
+    assert_eq!(busy.status.code(), Some(11), "{}", stderr(&busy));
+    assert_eq!(reasons(&busy), ["no_monitor"]);
+
+    // A guest that boots executes from flash.
+    guest.monitor().execute("stop", None).unwrap();
+    guest.reset().unwrap();
+    assert_eq!(
+        reasons(&update(&bench, &guest, NEW)),
+        ["boot_in_progress"],
+        "at its reset vector"
+    );
+    assert_eq!(held(&guest), digest(OLD));
+    assert!(!bench.path("store").exists());
+}
+
+#[test]
+fn a_pause_that_takes_too_long_ends_with_the_old_bytes() {
+    let mut bench = Bench::new();
+    let mut guest = guest(&mut bench);
+    let output = ask(
+        &bench,
+        &guest,
+        &[
+            "--never-suspends",
+            "--moves-before-reset",
+            "--max-pause",
+            "0",
+            "--to",
+        ],
+    )
+    .arg(fm_fixtures::path(NEW))
+    .output()
+    .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!(held(&guest), digest(OLD));
+    assert_eq!(guest.status().unwrap(), "running");
+    guest.reset().unwrap();
+    guest.boot_to_shell().unwrap();
+}

@@ -1,0 +1,268 @@
+//! A guest arrives on another build than it left with, and its next reset runs that.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use fm_e2e::{Bench, document, qemu_10, stderr};
+use fm_formats::Sha256;
+use fm_lab::{Arch, Guest, Machine};
+use serde_json::{Value, json};
+
+const OLD: &str = "bookworm/OVMF_CODE_4M.fd";
+const NEW: &str = "trixie/OVMF_CODE_4M.fd";
+const OLD_SMM: &str = "bookworm/OVMF_CODE_4M.secboot.fd";
+const NEW_SMM: &str = "trixie/OVMF_CODE_4M.secboot.fd";
+const VARS: &str = "bookworm/OVMF_VARS_4M.fd";
+const GUID: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
+const SIZE: u64 = 3_653_632;
+const VARS_SIZE: u64 = 540_672;
+
+fn digest(fixture: &str) -> String {
+    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
+}
+
+/// A guest in its shell.
+fn guest(bench: &mut Bench, code: &str, dress: impl FnOnce(Machine) -> Machine) -> Guest {
+    let vars = bench.copy(VARS, "vars.fd");
+    let machine = Machine::new(Arch::X86_64, &fm_fixtures::path(code), &vars);
+    bench.start_booted(&dress(machine))
+}
+
+/// A destination with blank flash.
+fn blank(bench: &mut Bench, name: &str, dress: impl FnOnce(Machine) -> Machine) -> Guest {
+    let code = bench.zeros(&format!("{name}-code.fd"), SIZE);
+    let vars = bench.zeros(&format!("{name}-vars.fd"), VARS_SIZE);
+    let machine = Machine::new(Arch::X86_64, &code, &vars);
+    bench.start(&dress(machine).incoming())
+}
+
+fn migrate(bench: &Bench, source: &Guest, destination: &Guest) -> Command {
+    let mut command = bench.flashmoor();
+    command
+        .args(["--json", "migrate"])
+        .arg(source.qmp_socket())
+        .arg(destination.qmp_socket());
+    command
+}
+
+fn update(bench: &Bench, source: &Guest, destination: &Guest, code: &str) -> Output {
+    let mut command = migrate(bench, source, destination);
+    command
+        .arg("--update")
+        .arg(fm_fixtures::path(code))
+        .arg("--never-suspends");
+    command.output().unwrap()
+}
+
+fn held(guest: &Guest) -> String {
+    let guest = fm_host::find(&guest.pid().to_string()).unwrap();
+    Sha256::of(&guest.read_flash(0).unwrap()).to_string()
+}
+
+fn state(bench: &Bench, guest: &Guest) -> Value {
+    let mut command = bench.flashmoor();
+    command.args(["--json", "update", "--status", &guest.pid().to_string()]);
+    document(&command.output().unwrap())["updates"][0].clone()
+}
+
+fn listed(bench: &Bench, guest: &Guest) -> Value {
+    let seen = document(&bench.flashmoor().args(["--json", "ps"]).output().unwrap());
+    let rows = seen["guests"].as_array().unwrap();
+    let mine = rows.iter().find(|row| row["pid"] == guest.pid());
+    mine.unwrap()["code"].clone()
+}
+
+fn set(guest: &mut Guest, name: &str) {
+    guest
+        .shell(&format!("setvar {name} -guid {GUID} -bs -rt -nv =\"kept\""))
+        .unwrap();
+}
+
+fn has(guest: &mut Guest, name: &str) -> bool {
+    let shown = guest.shell(&format!("setvar {name} -guid {GUID}")).unwrap();
+    shown.contains("6B 65 70 74")
+}
+
+/// Updates on the way, and follows the guest over its reset: it notices nothing before, and keeps its variables after.
+fn arrives(from: &str, to: &str, here: fn(Machine) -> Machine, there: fn(Machine) -> Machine) {
+    let mut bench = Bench::new();
+    let mut source = guest(&mut bench, from, here);
+    set(&mut source, "Before");
+    let mut destination = blank(&mut bench, "a", there);
+    let migrated = document(&update(&bench, &source, &destination, to));
+    assert_eq!(migrated["code"]["sha256"], digest(to));
+    assert_eq!(migrated["code"]["verified"], true);
+    assert_eq!(migrated["updated"]["from"], digest(from));
+    assert_eq!(migrated["updated"]["to"], digest(to));
+    assert!(migrated["updated"]["pages_replaced"].as_u64().unwrap() > 0);
+    drop(source);
+
+    assert_eq!(held(&destination), digest(to));
+    set(&mut destination, "Between");
+    assert!(has(&mut destination, "Before"));
+    assert_eq!(state(&bench, &destination)["state"], "pending_reset");
+    let code = listed(&bench, &destination);
+    assert_eq!(code["running_sha256"], digest(from));
+    assert_eq!(code["next_reset_sha256"], digest(to));
+
+    destination.reset().unwrap();
+    destination.boot_to_shell().unwrap();
+    assert!(has(&mut destination, "Before") && has(&mut destination, "Between"));
+    assert_eq!(state(&bench, &destination)["state"], "done");
+    assert_eq!(listed(&bench, &destination)["running_sha256"], digest(to));
+
+    // What it got goes on with it, by a plain migration too.
+    let next = blank(&mut bench, "b", there);
+    let migrated = document(&migrate(&bench, &destination, &next).output().unwrap());
+    assert_eq!(migrated["code"]["sha256"], digest(to));
+    assert_eq!(migrated.get("updated"), None);
+    assert_eq!(held(&next), digest(to));
+}
+
+fn plain(machine: Machine) -> Machine {
+    machine
+}
+
+fn on_qemu_10(machine: Machine) -> Machine {
+    Machine {
+        emulator: qemu_10(),
+        machine: "pc-q35-7.2".into(),
+        ..machine
+    }
+}
+
+fn as_7_2(machine: Machine) -> Machine {
+    Machine {
+        machine: "pc-q35-7.2".into(),
+        ..machine
+    }
+}
+
+fn smm(machine: Machine) -> Machine {
+    Machine {
+        machine: "q35,smm=on".into(),
+        ..machine
+    }
+    .with(&[
+        "-global",
+        "driver=cfi.pflash01,property=secure,value=on",
+        "-global",
+        "ICH9-LPC.disable_s3=1",
+    ])
+}
+
+#[test]
+fn a_guest_arrives_on_a_newer_build_and_resets_into_it() {
+    arrives(OLD, NEW, plain, plain);
+}
+
+#[test]
+fn a_guest_arrives_on_an_older_build_at_a_newer_qemu() {
+    arrives(NEW, OLD, as_7_2, on_qemu_10);
+}
+
+#[test]
+fn a_guest_with_system_management_mode_arrives_on_a_newer_build() {
+    arrives(OLD_SMM, NEW_SMM, smm, smm);
+}
+
+#[test]
+fn a_saved_guest_comes_back_on_what_it_was_given() {
+    let mut bench = Bench::new();
+    let source = guest(&mut bench, OLD, plain);
+    let mut destination = blank(&mut bench, "a", plain);
+    document(&update(&bench, &source, &destination, NEW));
+    drop(source);
+    let stream = bench.path("saved");
+    let uri = |how: &str| json!({ "uri": format!("exec:cat {how} {}", stream.display()) });
+    destination.monitor().execute("stop", None).unwrap();
+    destination.monitor().execute("migrate", Some(uri(">"))).unwrap();
+    completed(&mut destination);
+    destination.quit().unwrap();
+    let mut back = blank(&mut bench, "b", plain);
+    back.monitor().execute("migrate-incoming", Some(uri(""))).unwrap();
+    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    while back.status().unwrap() == "inmigrate" {
+        assert!(std::time::Instant::now() < deadline);
+    }
+    assert_eq!(held(&back), digest(NEW));
+    back.monitor().execute("cont", None).unwrap();
+    back.reset().unwrap();
+    back.boot_to_shell().unwrap();
+}
+
+fn completed(guest: &mut Guest) {
+    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    loop {
+        let state = guest.monitor().execute("query-migrate", None).unwrap();
+        match state["status"].as_str() {
+            Some("completed") => return,
+            Some("failed") => panic!("{state}"),
+            _ => assert!(std::time::Instant::now() < deadline, "{state}"),
+        }
+    }
+}
+
+#[test]
+fn what_does_not_go_with_the_guest_or_the_way_is_refused_before_a_byte_is_sent() {
+    let mut bench = Bench::new();
+    let mut source = guest(&mut bench, OLD, plain);
+    let mut destination = blank(&mut bench, "a", plain);
+    let ask = |more: &[&str], code: &Path| {
+        let mut command = migrate(&bench, &source, &destination);
+        command.arg("--update").arg(code).args(more).output().unwrap()
+    };
+    let new = fm_fixtures::path(NEW);
+    for (output, status, reason) in [
+        (ask(&[], &new), 10, "may_suspend"),
+        (
+            ask(&["--never-suspends"], &fm_fixtures::path("bookworm/OVMF_CODE.fd")),
+            10,
+            "size_differs",
+        ),
+        (
+            ask(&["--never-suspends"], &fm_fixtures::path(OLD)),
+            10,
+            "same_build",
+        ),
+        (
+            ask(&["--never-suspends"], &fm_fixtures::path(NEW_SMM)),
+            10,
+            "incompatible",
+        ),
+    ] {
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{reason}: {}",
+            stderr(&output)
+        );
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(document["state"], "refused");
+        let reasons = document["refusals"].as_array().unwrap();
+        assert!(
+            reasons.iter().any(|one| one["reason"] == reason),
+            "{reason}: {reasons:?}"
+        );
+    }
+    for more in [
+        &["--multifd", "2"][..],
+        &["--postcopy"],
+        &["--uri", "exec:cat"],
+        &["--uri", "fd:7"],
+    ] {
+        let words = [&["--never-suspends"], more].concat();
+        let output = ask(&words, &new);
+        assert_eq!(output.status.code(), Some(2), "{more:?}: {}", stderr(&output));
+    }
+    let on = json!({"capabilities": [{"capability": "xbzrle", "state": true}]});
+    source
+        .monitor()
+        .execute("migrate-set-capabilities", Some(on))
+        .unwrap();
+    let output = update(&bench, &source, &destination, NEW);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(source.status().unwrap(), "running");
+    assert_eq!(destination.status().unwrap(), "inmigrate");
+    assert_eq!(held(&source), digest(OLD));
+}
