@@ -13,6 +13,7 @@ pub(crate) mod remedy;
 pub(crate) mod saved;
 pub(crate) mod store;
 pub(crate) mod svg;
+pub(crate) mod update;
 pub(crate) mod vars;
 pub(crate) mod vars_backups;
 

@@ -18,6 +18,7 @@ use fm_files::open_regular;
 use fm_formats::Sha256;
 use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line};
 use fm_judge::Phase;
+use fm_store::Store;
 
 use contents::{Contents, MAX_KEPT_BYTES};
 use names::Names;
@@ -49,6 +50,7 @@ struct PsContext {
     builds: Builds,
     destination: Option<Destination>,
     wording: Wording,
+    store: Option<Store>,
 }
 
 /// Lists the guests.
@@ -67,6 +69,7 @@ pub fn ps(request: &Request) -> crate::Result<Ps> {
         builds: Builds::default(),
         destination: destination.transpose()?,
         wording: request.wording,
+        store: fm_store::verbs::open(store).ok(),
     };
     let next = AtomicUsize::new(0);
     let rows = Mutex::new(Vec::with_capacity(listing.guests.len()));
@@ -218,18 +221,26 @@ impl PsContext {
             Err(Absent::Unknown(why)) => remarks.push(why),
             Ok(_) => {}
         }
+        // What it booted with is told apart from what its flash holds only by who wrote there.
+        let updated = self
+            .store
+            .as_ref()
+            .and_then(|store| fm_update::next_reset(store, guest))
+            .filter(|(_, next)| Some(*next) == running);
+        let booted = updated.map(|(booted, _)| booted).or(running);
         PsCode {
             path: flash.path.clone(),
             format: flash.format.name().to_owned(),
             size_bytes: region.map(|(_, region)| region.len_bytes).or(flash.size_bytes),
-            running_sha256: running.map(|digest| digest.to_string()),
+            running_sha256: booted.map(|digest| digest.to_string()),
+            next_reset_sha256: running.map(|digest| digest.to_string()),
             file_sha256: file.map(|digest| digest.to_string()),
             drift: match (running, file) {
                 _ if gone => Some(true),
                 (Some(running), Some(file)) => Some(running != file),
                 _ => None,
             },
-            build: running.and_then(|digest| self.names.of(&digest)),
+            build: booted.and_then(|digest| self.names.of(&digest)),
         }
     }
 }

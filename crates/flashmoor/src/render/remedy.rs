@@ -89,6 +89,8 @@ fn command(action: &Action) -> String {
         Action::Capture { guest: of } => format!("flashmoor capture {}", guest(of)),
         Action::Harvest { guest: of } => format!("flashmoor harvest {}", guest(of)),
         Action::Migrate => "flashmoor migrate SOURCE DESTINATION".into(),
+        Action::MigrateWithUpdate => "flashmoor migrate SOURCE DESTINATION --update BUILD".into(),
+        Action::UpdateStatus => "flashmoor update --status".into(),
         Action::ConvertVars { vars: of, target } => {
             let into = match target {
                 None => "--layout LAYOUT".into(),
@@ -237,6 +239,7 @@ fn option(input: &Input) -> String {
         Input::Blocking => "--block".into(),
         Input::VarsTemplate => "--vars-template FILE".into(),
         Input::Force => "--force".into(),
+        Input::NeverSuspends => "--never-suspends".into(),
         Input::LayoutTag => "DIR:TAG".into(),
         Input::Piece { by, value, about } => {
             let name = match by {

@@ -58,8 +58,11 @@ pub struct PsCode {
     pub format: String,
     /// Its length in the guest.
     pub size_bytes: Option<u64>,
-    /// Digest of the bytes in the guest's memory.
+    /// Digest of the CODE that the guest has booted with.
     pub running_sha256: Option<String>,
+    /// Digest of the bytes in the guest's memory, which its next reset runs: another than it has booted with where an
+    /// update waits for that.
+    pub next_reset_sha256: Option<String>,
     /// Digest of what the path holds now: what a cold boot would get.
     pub file_sha256: Option<String>,
     /// Whether a cold boot would get something else, or nothing; absent if that is not known.
