@@ -22,6 +22,16 @@ pub(super) fn command_line(guest: &Guest, facts: &mut Facts) {
         };
         facts.vars.access = Known::new(access, at("its VARS drive"));
     }
+    // With flash for them variables are there, whatever else the guest has.
+    if let Some(device) = &command.uefi_vars
+        && !command.flash.iter().any(|flash| flash.unit == 1)
+    {
+        facts.vars.in_device = Known::new(true, at("-device uefi-vars"));
+        facts.vars.present = Known::new(false, at("-device uefi-vars"));
+        if let Some(json) = &device.json {
+            facts.vars.path = Known::new(json.clone(), at("jsonfile="));
+        }
+    }
     facts.secure_flash = Known::new(command.secure_flash, at("-global cfi.pflash01.secure="));
     facts.s3 = Known::new(!command.s3_off, at("-global ICH9-LPC.disable_s3="));
     facts.tpm = Known::new(command.tpm, at("-tpmdev"));

@@ -5,6 +5,7 @@ use fm_remedy::{Action, Remedy};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::assumptions::Assumption;
 use crate::checked::{Candidate, Checked};
 
 /// How an interface puts into words what the judge gives as data. By default no command and no option is named.
@@ -25,6 +26,13 @@ impl Default for Wording {
     }
 }
 
+/// What no file and no memory of firmware shows.
+const NOT_JUDGED: [&str; 3] = [
+    "the state of devices, but for breaks that are known",
+    "processor models",
+    "disks, networks and rights on the destination",
+];
+
 /// What a firmware change does to a guest, phase by phase.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Check {
@@ -38,6 +46,10 @@ pub struct Check {
     pub outcome: String,
     /// The phases.
     pub phases: Phases,
+    /// What was not told, and taken to be so; the verdict holds where it is.
+    pub assumptions: Vec<Assumption>,
+    /// What is not looked at, and may stand against it all the same.
+    pub not_judged: Vec<&'static str>,
     /// Other firmware that the destination has, each with its outcome over all phases; empty unless the
     /// destination is a folder with a choice.
     pub candidates: Vec<Candidate>,
@@ -116,6 +128,8 @@ impl Check {
                 warm_reset: phase(Phase::WarmReset),
                 cold_boot: phase(Phase::ColdBoot),
             },
+            assumptions: checked.assumptions.clone(),
+            not_judged: NOT_JUDGED.to_vec(),
             candidates: checked.candidates.clone(),
         }
     }

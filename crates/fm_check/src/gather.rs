@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fm_formats::image::Role as FileRole;
 use fm_images::inspect::Cache;
 use fm_judge::{Confidential, Evidence, Facts, Known, QemuVersion, VarsUnit};
 use fm_remedy::{Input, Remedy};
@@ -62,9 +63,8 @@ pub struct Options {
     pub confidential: Option<Confidential>,
 }
 
-/// Facts of the source.
-pub(super) fn source(spec: &SideSpec, options: &Options, store: Option<&Path>) -> Result<Side> {
-    let mut sides = sides(spec, store)?;
+/// Facts of the source, of which `sides` are what it can be.
+pub(super) fn source(mut sides: Vec<Side>, spec: &SideSpec, options: &Options) -> Result<Side> {
     if sides.len() > 1 {
         return Err(Error::Usage {
             message: "the source is a folder with several builds, so it does not say which the guest has"
@@ -179,6 +179,7 @@ fn own_store(side: &mut Side, source: &Facts) {
 pub(super) fn sides(spec: &SideSpec, store: Option<&Path>) -> Result<Vec<Side>> {
     let cache = Cache::open(store);
     let cache = cache.as_ref();
+    refuse_swapped(spec, cache)?;
     let mut sides = match (
         &spec.guest,
         &spec.offer,
@@ -217,6 +218,27 @@ pub(super) fn sides(spec: &SideSpec, store: Option<&Path>) -> Result<Vec<Side>> 
         }
     }
     Ok(sides)
+}
+
+/// Two files that are there, and each is what the other should be.
+fn refuse_swapped(spec: &SideSpec, cache: Option<&Cache>) -> Result<()> {
+    let (Some(code), Some(vars)) = (spec.code.as_ref().map(Path::new), &spec.vars) else {
+        return Ok(());
+    };
+    let swapped = code.is_file()
+        && image::role(code, cache) == Some(FileRole::Vars)
+        && image::role(vars, cache) == Some(FileRole::Code);
+    match swapped {
+        false => Ok(()),
+        true => Err(Error::Usage {
+            message: format!(
+                "CODE and VARS are swapped: {} holds variables, and {} firmware",
+                code.display(),
+                vars.display()
+            ),
+            remedy: "name them the other way round".into(),
+        }),
+    }
 }
 
 /// What the request says of a side; it must not contradict what was found.

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::image::Feature;
 use fm_images::inspect::Cache;
-use fm_judge::{CodeUnit, Evidence, Facts, Features, Firmware, Format, Known, VarsUnit};
+use fm_judge::{Evidence, Facts, Features, Firmware, Format, Known, VarsUnit};
 use fm_remedy::{Action, Input, Remedy};
 use serde_json::Value;
 
 use crate::remedy_target::RemedyTarget;
-use crate::side::{Side, from_bios, from_file, of_code};
-use crate::{Error, Result, image};
+use crate::side::{Side, from_bios, from_file};
+use crate::{Error, Result, code_name, image};
 
 /// A descriptor has a few hundred bytes.
 const MAX_DESCRIPTOR_BYTES: u64 = 1 << 20;
@@ -39,23 +39,16 @@ pub(super) fn sides(path: &Path, cache: Option<&Cache>) -> Result<Vec<Side>> {
         files.push(entry.map_err(failed)?.path());
     }
     files.sort();
-    let with_ending = |ending: &str| {
-        files
-            .iter()
-            .filter(move |file| file.extension().is_some_and(|found| found == ending))
-            .cloned()
-            .collect::<Vec<_>>()
-    };
     let mut sides = Vec::new();
-    for file in with_ending("json") {
-        if is_descriptor(&file)? {
-            sides.extend(from_descriptor(&file, cache)?);
+    let is_json = |file: &&PathBuf| file.extension().is_some_and(|found| found == "json");
+    for file in files.iter().filter(is_json) {
+        if is_descriptor(file)? {
+            sides.extend(from_descriptor(file, cache)?);
         }
     }
     if sides.is_empty() {
-        let images = with_ending("fd").into_iter().chain(with_ending("qcow2"));
-        for file in images.filter(|file| is_code_name(file)) {
-            let mut side = with_template(&file, image::code_file(&file, cache)?)?;
+        for file in files.iter().filter(|file| code_name::is_code(file, cache)) {
+            let mut side = code_name::with_template(file, image::code_file(file, cache)?)?;
             // A guest brings its own variables: of the template only its size counts.
             side.facts.vars = VarsUnit {
                 size_bytes: side.facts.vars.size_bytes,
@@ -99,36 +92,6 @@ fn read(path: &Path) -> Result<Option<Value>> {
             message: format!("{} is no JSON: {error}", path.display()),
             remedy: "mend or remove it, or name one descriptor or CODE file instead of the folder".into(),
         })
-}
-
-/// Whether packages give this name to CODE.
-pub(super) fn is_code_name(path: &Path) -> bool {
-    let name = name_of(path);
-    name.contains("CODE") && (name.ends_with(".fd") || name.ends_with(".qcow2"))
-}
-
-/// CODE in a file, with the template that lies beside it as its store.
-pub(super) fn with_template(path: &Path, code: CodeUnit) -> Result<Side> {
-    let mut side = of_code(path, code);
-    let template = path.with_file_name(template_name(&name_of(path)));
-    if template.is_file() {
-        side.facts.vars = image::vars_file(&template)?;
-    }
-    Ok(side)
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
-}
-
-/// `OVMF_CODE_4M.secboot.fd` comes with `OVMF_VARS_4M.fd`.
-pub fn template_name(code: &str) -> String {
-    code.replace("CODE", "VARS")
-        .replace(".secboot", "")
-        .replace(".strictnx", "")
-        .replace(".no-secboot", "")
 }
 
 /// A descriptor's firmware, whether its file is there or not; nothing if it is for neither flash nor `-bios`.
@@ -253,18 +216,4 @@ fn feature_of(word: &str) -> Option<Feature> {
         "requires-smm" => Feature::Smm,
         _ => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::template_name;
-
-    #[test]
-    fn secure_boot_builds_share_the_template_of_their_layout() {
-        assert_eq!(
-            template_name("OVMF_CODE_4M.secboot.strictnx.fd"),
-            "OVMF_VARS_4M.fd"
-        );
-        assert_eq!(template_name("AAVMF_CODE.no-secboot.fd"), "AAVMF_VARS.fd");
-    }
 }

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use fm_formats::image::{Arch, CpuMode, Role};
+use fm_formats::image::{Arch, CpuMode, Layout, Role};
 use fm_formats::varstore::{DamageKind, Format as StoreFormat, State, VarStore};
 use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
 use fm_images::inspect::{self, Cache, Flash, Found, ImageDocument, Kind};
+use fm_images::json_store;
 use fm_judge::{CodeUnit, Evidence, Features, Format, Known, Soundness, StoreState, VarsUnit};
 use fm_remedy::{Action, Remedy};
 
@@ -69,6 +70,27 @@ fn format_of(flash: &Flash) -> Format {
     } else {
         Format::Raw
     }
+}
+
+/// What a file is for, if it is flash.
+pub(super) fn role(path: &Path, cache: Option<&Cache>) -> Option<Role> {
+    let (found, ..) = look(path, None, cache).ok()?;
+    [Role::Code, Role::Vars, Role::Combined]
+        .into_iter()
+        .find(|role| role.name() == found.kind)
+}
+
+/// Whether a file holds CODE for a flash chip: Arm's and RISC-V's have one size, and what is shorter is for `-bios`.
+pub(super) fn is_flash_code(path: &Path, cache: Option<&Cache>) -> bool {
+    let Ok((found, len_bytes, _)) = look(path, None, cache) else {
+        return false;
+    };
+    let layout = found.image.and_then(|image| image.layout);
+    let chip = match layout.and_then(|name| name.parse().ok()) {
+        Some(layout @ (Layout::ArmVirt | Layout::Riscv)) => Some(layout.code_size_bytes()),
+        _ => None,
+    };
+    found.kind == Role::Code.name() && chip.is_none_or(|chip| chip == len_bytes)
 }
 
 /// What the firmware binary in `path` shows; what was found in the same bytes before is taken from `cache`.
@@ -240,7 +262,9 @@ fn soundness(ends_in_code: bool, image: &ImageDocument, arch: Option<Arch>, has_
 ///
 /// If it cannot be read, or is no store and never was one.
 pub fn vars_file(path: &Path) -> Result<VarsUnit> {
-    kind(path)?;
+    if kind(path)? == Kind::Json {
+        return json_vars(path);
+    }
     let flash = inspect::flash(path)?;
     let evidence = Evidence::File(path.display().to_string());
     let mut unit = vars_in(&flash, &evidence).map_err(|source| Error::NotStore {
@@ -250,6 +274,39 @@ pub fn vars_file(path: &Path) -> Result<VarsUnit> {
     unit.format = Known::new(format_of(&flash), evidence.part("its first bytes"));
     unit.path = Known::new(path.display().to_string(), "the path that was named");
     Ok(unit)
+}
+
+/// What JSON of QEMU's `uefi-vars` device holds, which is no flash and has no layout.
+fn json_vars(path: &Path) -> Result<VarsUnit> {
+    let failed = |why: String| Error::NotFirmware {
+        path: path.to_owned(),
+        why,
+    };
+    let text = std::fs::read(path).map_err(|source| Error::file("read", path, source))?;
+    let found = json_store::parse(&text).map_err(|error| failed(error.to_string()))?;
+    let evidence = Evidence::File(path.display().to_string());
+    let value = |guid, name: &str| {
+        found
+            .variables
+            .iter()
+            .find(|variable| variable.guid == guid && variable.name.to_string() == name)
+            .map(|variable| variable.data.as_slice())
+    };
+    Ok(VarsUnit {
+        path: Known::new(path.display().to_string(), "the path that was named"),
+        in_device: Known::new(true, evidence.part("its form")),
+        present: Known::new(false, evidence.part("its form: it is no flash")),
+        sha256: Known::new(Sha256::of(&text), evidence.part("its bytes")),
+        keys: Known::new(
+            value(GLOBAL, "PK").is_some_and(|data| !data.is_empty()),
+            evidence.part("its variable PK"),
+        ),
+        secure_boot: Known::new(
+            measured_keys(value),
+            evidence.part("its variables PK, KEK, db and dbx"),
+        ),
+        ..VarsUnit::default()
+    })
 }
 
 /// What a store in memory holds; `evidence` says where it came from.
@@ -336,6 +393,15 @@ fn vars_in(flash: &Flash, evidence: &Evidence) -> Result<VarsUnit, fm_formats::E
 
 /// Digest of what firmware measures of Secure Boot, in the order in which it does.
 fn secure_boot(store: &VarStore<'_>) -> Sha256 {
+    measured_keys(|guid, name| {
+        let mut entries = store.variables();
+        entries
+            .find(|entry| entry.guid == guid && entry.name.to_string() == name)
+            .map(|entry| entry.data)
+    })
+}
+
+fn measured_keys<'v>(value: impl Fn(Guid, &str) -> Option<&'v [u8]>) -> Sha256 {
     let mut measured = Vec::new();
     for (guid, name) in [
         (GLOBAL, "PK"),
@@ -343,10 +409,7 @@ fn secure_boot(store: &VarStore<'_>) -> Sha256 {
         (SECURITY_DATABASE, "db"),
         (SECURITY_DATABASE, "dbx"),
     ] {
-        let entry = store
-            .variables()
-            .find(|entry| entry.guid == guid && entry.name.to_string() == name);
-        let data = entry.map(|entry| entry.data).unwrap_or_default();
+        let data = value(guid, name).unwrap_or_default();
         measured.extend((data.len() as u64).to_le_bytes());
         measured.extend_from_slice(data);
     }

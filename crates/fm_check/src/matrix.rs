@@ -5,13 +5,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fm_images::inspect::Cache;
-use fm_judge::{CodeUnit, Facts, Known, Outcome, arrival, cold_boot};
+use fm_judge::{CodeUnit, Facts, Finding, Known, Outcome, Phase, QemuVersion, arrival, cold_boot, judge};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::assumptions::{AssumedSide, Assumption, Assumptions};
 use crate::gather::{self, Options, Role, SideSpec};
 use crate::side::Side;
-use crate::{Error, Result, host, image};
+use crate::{Error, Result, code_name, image};
 
 /// `flashmoor/matrix/1`: every pair of builds.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -20,6 +21,10 @@ pub struct Matrix {
     pub schema: String,
     /// The builds, by file.
     pub builds: Vec<String>,
+    /// The sha256 of each build's CODE, in the order of `builds`: those with the same one differ at most in their template.
+    pub digests: Vec<Option<String>>,
+    /// What was not told, and taken to be so.
+    pub assumptions: Vec<Assumption>,
     /// One for each pair, by source and then by destination; a build beside itself is left out.
     pub cells: Vec<Cell>,
 }
@@ -37,26 +42,54 @@ pub struct Cell {
     pub warm_reset: &'static str,
     /// Outcome of a cold boot on the destination's build with the source's variables.
     pub cold_boot: &'static str,
+    /// What decides each outcome that is not `compatible`, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
 }
 
-/// Judges every pair of builds in `folders`: each as the source that `from` describes, and as the destination
+/// One of the findings that decide a phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Reason {
+    /// The phase.
+    pub phase: &'static str,
+    /// The finding's code.
+    pub code: &'static str,
+    /// What was compared.
+    pub subject: String,
+}
+
+/// What a matrix is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct MatrixRequest<'a> {
+    /// Where the builds are.
+    pub folders: &'a [PathBuf],
+    /// What holds for both sides.
+    pub options: &'a Options,
+    /// Machine and QEMU of the sources.
+    pub from: &'a SideSpec,
+    /// Machine and QEMU of the destinations.
+    pub to: &'a SideSpec,
+    /// The store beside which what was found in files is kept.
+    pub store: Option<&'a Path>,
+    /// Whether what is not told is taken from this host.
+    pub assume: bool,
+    /// Whether each pair says what decides it.
+    pub reasons: bool,
+}
+
+/// Judges every pair of builds in the folders: each as the source that `from` describes, and as the destination
 /// that `to` does. Of both, only machine and QEMU are read, and what one leaves out is as the other has it.
 ///
 /// # Errors
 ///
 /// If a folder holds no firmware, a file cannot be read, or an option contradicts another.
-pub fn matrix(
-    folders: &[PathBuf],
-    options: &Options,
-    from: &SideSpec,
-    to: &SideSpec,
-    store: Option<&Path>,
-) -> Result<(Matrix, Option<Outcome>)> {
+pub fn matrix(request: &MatrixRequest<'_>) -> Result<(Matrix, Option<Outcome>)> {
+    let (options, from, to) = (request.options, request.from, request.to);
     let mut builds = BuildSet {
-        cache: Cache::open(store),
+        cache: Cache::open(request.store),
         ..BuildSet::default()
     };
-    for folder in folders {
+    for folder in request.folders {
         builds.add_folder(folder)?;
     }
     if builds.sides.is_empty() {
@@ -79,20 +112,78 @@ pub fn matrix(
         }),
         ..SideSpec::default()
     };
+    let (from, to) = (spec(from, to), spec(to, from));
+    let mut assumptions = Assumptions::default();
     for facts in &mut sources {
-        gather::apply_overrides(facts, &spec(from, to), options, Role::Source)?;
+        if request.assume {
+            let arch = facts.code.arch.value().copied();
+            assumptions.qemu(facts, arch, from.qemu.as_deref(), AssumedSide::Source);
+        }
+        gather::apply_overrides(facts, &from, options, Role::Source)?;
+        if request.assume {
+            let there: Option<QemuVersion> = to.qemu.as_deref().and_then(|text| text.parse().ok());
+            assumptions.machine(facts, there)?;
+        }
     }
-    for facts in &mut destinations {
-        gather::apply_overrides(facts, &spec(to, from), options, Role::Destination)?;
+    for (facts, source) in destinations.iter_mut().zip(&sources) {
+        if request.assume {
+            let arch = facts.code.arch.value().copied();
+            assumptions.qemu(facts, arch, to.qemu.as_deref(), AssumedSide::Destination);
+        }
+        gather::apply_overrides(facts, &to, options, Role::Destination)?;
+        // The guest's own goes along, and there is one of each architecture.
+        if request.assume && !facts.machine.is_known() {
+            facts.machine.clone_from(&source.machine);
+        }
     }
-    let cells = pairs(&sources, &mut destinations);
+    let mut cells = pairs(&sources, &mut destinations);
+    if request.reasons {
+        give_reasons(&mut cells, &sources, &mut destinations);
+    }
     let worst = cells.iter().flat_map(Cell::outcomes).max();
+    let digest = |facts: &Facts| facts.code.sha256.value().map(ToString::to_string);
     let matrix = Matrix {
         schema: "flashmoor/matrix/1".into(),
         builds: names,
+        digests: sources.iter().map(digest).collect(),
+        assumptions: assumptions.into_list(),
         cells,
     };
     Ok((matrix, worst))
+}
+
+/// Judges again those pairs that are not simply compatible, and keeps what decides them.
+fn give_reasons(cells: &mut [Cell], sources: &[Facts], destinations: &mut [Facts]) {
+    for cell in cells {
+        if cell.outcomes().all(|outcome| outcome == Outcome::Compatible) {
+            continue;
+        }
+        let (Some(source), Some(destination)) = (sources.get(cell.from), destinations.get_mut(cell.to)) else {
+            continue;
+        };
+        let arrives = judge(source, destination);
+        let mut brought = source.vars.clone();
+        std::mem::swap(&mut destination.vars, &mut brought);
+        let boots = judge(source, destination);
+        std::mem::swap(&mut destination.vars, &mut brought);
+        for (phase, verdict) in [
+            (Phase::LiveMigration, &arrives),
+            (Phase::WarmReset, &arrives),
+            (Phase::ColdBoot, &boots),
+        ] {
+            let verdict = verdict.phase(phase);
+            let worst = verdict.outcome();
+            if worst == Outcome::Compatible {
+                continue;
+            }
+            let decides = |finding: &&Finding| finding.outcome == worst;
+            cell.reasons.extend(verdict.findings().iter().filter(decides).map(|finding| Reason {
+                phase: phase.name(),
+                code: finding.code,
+                subject: finding.subject.clone(),
+            }));
+        }
+    }
 }
 
 /// Every pair: `sources` and `destinations` are the same builds in the same order. A destination is changed
@@ -119,6 +210,7 @@ pub fn pairs(sources: &[Facts], destinations: &mut [Facts]) -> Vec<Cell> {
                 live_migration: live_migration.name(),
                 warm_reset: warm_reset.name(),
                 cold_boot: cold_boot.name(),
+                reasons: Vec::new(),
             });
         }
     }
@@ -154,9 +246,9 @@ impl BuildSet {
             // The same folder by a link is not walked twice.
             if path.is_dir() && !path.is_symlink() {
                 self.add_folder(&path)?;
-            } else if path.is_file() && host::is_code_name(&path) {
+            } else if code_name::is_code(&path, self.cache.as_ref()) {
                 let code = self.code(&path)?;
-                self.sides.push(host::with_template(&path, code)?);
+                self.sides.push(code_name::with_template(&path, code)?);
             }
         }
         Ok(())

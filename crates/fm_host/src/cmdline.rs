@@ -7,11 +7,13 @@ mod config;
 mod encryption;
 mod flash;
 mod keyval;
+mod uefi_vars;
 
 use keyval::Options;
 
 pub use encryption::Encryption;
 pub use flash::FlashArgument;
+pub use uefi_vars::UefiVars;
 
 /// Options that stand alone; every other one takes the argument behind it.
 const FLAGS: &[&str] = &[
@@ -85,6 +87,8 @@ pub struct CommandLine {
     pub accels: Vec<String>,
     /// `-bios`.
     pub bios: Option<String>,
+    /// The device that keeps variables outside of flash.
+    pub uefi_vars: Option<UefiVars>,
     /// The flash units, ascending.
     pub flash: Vec<FlashArgument>,
     /// Whether flash answers to system management mode only (`cfi.pflash01.secure=on`).
@@ -196,6 +200,10 @@ impl Gathered {
             "incoming" => self.found.incoming = Some(value.to_owned()),
             "readconfig" => self.config(value, read_config),
             "tpmdev" => self.found.tpm = true,
+            "device" => {
+                let device = uefi_vars::of(value);
+                self.found.uefi_vars = device.or_else(|| self.found.uefi_vars.take());
+            }
             _ => {}
         }
     }
@@ -296,6 +304,10 @@ impl Gathered {
                 "chardev" => self.chardev(options),
                 "object" => self.objects.push(options),
                 "tpmdev" => self.found.tpm = true,
+                "device" => {
+                    let device = uefi_vars::of_options(&options);
+                    self.found.uefi_vars = device.or_else(|| self.found.uefi_vars.take());
+                }
                 "global" => {
                     self.property(
                         options.get("driver"),

@@ -272,6 +272,16 @@ impl Guest {
         self.process.top()?.open(path)
     }
 
+    /// The file in which QEMU's `uefi-vars` device keeps the guest's variables: its path, and the file itself. Nothing
+    /// for a guest without the device, or whose device keeps them nowhere.
+    #[must_use]
+    pub fn uefi_vars_file(&self) -> Option<(PathBuf, io::Result<File>)> {
+        let written = self.command.uefi_vars.as_ref()?.json.as_deref()?;
+        let path = self.process.absolute(Path::new(written));
+        let file = open_config(&self.process, self.command.chroot, Path::new(written));
+        Some((path, file))
+    }
+
     /// Opens its memory.
     ///
     /// # Errors
@@ -355,6 +365,9 @@ fn open_config(process: &Process, chroot: bool, path: &Path) -> io::Result<File>
             .find_map(|folder| text.strip_prefix(folder)),
     };
     if let Some(fd) = number.and_then(|number| number.parse().ok()) {
+        if !process.may_read(fd) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         return open_regular(&process.fd_path(fd));
     }
     let from_top = chroot || path.is_relative();

@@ -147,7 +147,7 @@ pub fn lint(paths: &[PathBuf]) -> Result<DescriptorsDocument> {
     files.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     let hiding = hiding(paths, &descriptor::folders())?;
     let mut winners: BTreeMap<Option<&OsStr>, &PathBuf> = BTreeMap::new();
-    for file in files.iter().chain(&hiding) {
+    for file in files.iter().chain(&hiding).filter(|file| judge::hides(file)) {
         winners.insert(file.file_name(), file);
     }
     let mut seen = BTreeMap::new();

@@ -271,7 +271,10 @@ mod tests {
             ),
             (r#"{"name":"A","guid":"x","attr":7,"data":""}"#.to_owned(), "guid"),
         ] {
-            let JsonStoreError::Field { field: found, why, .. } = store(&entry).unwrap_err() else {
+            let JsonStoreError::Field {
+                field: found, why, ..
+            } = store(&entry).unwrap_err()
+            else {
                 panic!("{entry}");
             };
             assert_eq!(found, field, "{entry}");

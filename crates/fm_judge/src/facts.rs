@@ -236,6 +236,8 @@ pub struct VarsUnit {
     pub largest_bytes: Known<u64>,
     /// Whether Secure Boot keys are enrolled (`PK` is there).
     pub keys: Known<bool>,
+    /// Whether the variables are in QEMU's `uefi-vars` device, and so in JSON, instead of in flash.
+    pub in_device: Known<bool>,
     /// Whether there is a second flash device at all.
     pub present: Known<bool>,
     /// Size of the flash device.

@@ -71,6 +71,8 @@ pub(crate) const AT_START: u8 = 0;
 pub(crate) const AT_CONFIGURATION: u8 = 1;
 /// QEMU reports these on the stream's block table.
 pub(crate) const AT_BLOCK_TABLE: u8 = 2;
+/// Behind all memory, where devices load their state.
+pub(crate) const AT_DEVICES: u8 = 3;
 
 impl FindingDraft {
     pub(crate) fn about(subject: impl Into<String>, why: impl Into<String>) -> Self {

@@ -105,6 +105,9 @@ pub fn no_such_device(name: &str) -> String {
     format!("'{name}' is not a valid device model name")
 }
 
+/// A queue of a virtio device that is longer than the destination's.
+pub const VIRTIO_QUEUE_TOO_LARGE: &str = "VQ 0 vring.num 1024 exceeds allocated max 256";
+
 /// A board without flash that is given a flash drive; the option is printed before these words.
 #[must_use]
 pub fn no_flash(unit: u8) -> String {

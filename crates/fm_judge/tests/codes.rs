@@ -25,6 +25,7 @@ const OUTCOMES: &[(&str, &[Outcome])] = &[
     ("FM-CONFIDENTIAL", &[Caution, Unknown, Incompatible]),
     ("FM-CPU-MODE", &[Incompatible]),
     ("FM-DESCRIPTOR", &[Caution]),
+    ("FM-DEVICE-STATE", &[Caution, Incompatible]),
     ("FM-DRIFT", &[Caution]),
     ("FM-FEATURE-LOST", &[Caution, Unknown]),
     ("FM-FIRMWARE-KIND", &[Caution, Unknown, Incompatible]),
@@ -147,6 +148,12 @@ fn scenarios() -> Vec<(Facts, Facts)> {
         list.push((on(from), on(to)));
     }
     list.push((with(&base, |facts| facts.qemu = qemu(10, 0, 2)), base.clone()));
+    for guest in [base.clone(), running(0x4_0000)] {
+        list.push((
+            with(&guest, |facts| facts.qemu = qemu(10, 0, 13)),
+            with(&guest, |facts| facts.qemu = qemu(11, 1, 3)),
+        ));
+    }
     let no_blocks = with(&running(0x4_0000), |facts| {
         facts.blocks = Known::new(Vec::new(), "QMP")
     });
@@ -437,6 +444,18 @@ fn known_troubles_begin_and_end_with_their_releases() {
     ] {
         assert_eq!(says((7, 2, 22), to, "FM-QEMU-ROMD"), loses_mode, "{to:?}");
     }
+    for (from, to, breaks) in [
+        ((10, 0, 12), (11, 1, 0), false),
+        ((10, 0, 13), (11, 1, 0), true),
+        ((10, 0, 99), (11, 1, 9), true),
+        ((10, 1, 0), (11, 1, 0), false),
+        ((10, 0, 13), (11, 0, 9), false),
+        ((10, 0, 13), (11, 2, 0), false),
+        ((11, 1, 3), (10, 0, 13), false),
+        ((7, 2, 22), (11, 1, 3), false),
+    ] {
+        assert_eq!(says(from, to, "FM-DEVICE-STATE"), breaks, "{from:?} {to:?}");
+    }
     for (from, to, refuses) in [
         ((9, 0, 0), (8, 2, 9), true),
         ((8, 2, 9), (8, 2, 9), false),
@@ -445,4 +464,31 @@ fn known_troubles_begin_and_end_with_their_releases() {
     ] {
         assert_eq!(says(from, to, "FM-QEMU-MIDWRITE"), refuses, "{from:?} {to:?}");
     }
+}
+
+#[test]
+fn a_device_at_another_address_is_moved_and_gets_no_other_file() {
+    let from = running(0x4_0000);
+    let to = with(&from, |facts| {
+        let mut blocks = facts.blocks.value().unwrap().clone();
+        for block in &mut blocks {
+            block.name = block.name.replace("0000:00:02.0", "0000:00:03.0");
+        }
+        facts.blocks = Known::new(blocks, "QMP");
+    });
+    let verdict = judge(&from, &to);
+    let finding = verdict
+        .phase(Phase::LiveMigration)
+        .findings()
+        .iter()
+        .find(|finding| finding.code == "FM-ROM-SIZE" && finding.outcome == Outcome::Incompatible)
+        .unwrap();
+    assert_eq!(
+        finding.remedy.as_ref().unwrap().actions,
+        [Action::Configure(Setting::DeviceAddress("02.0".into()))]
+    );
+    assert_eq!(
+        finding.qemu_message.as_deref(),
+        Some("Unknown ramblock \"0000:00:02.0/virtio-net-pci.rom\", cannot accept migration")
+    );
 }

@@ -259,6 +259,35 @@ fn variables_in_the_uefi_vars_device_need_no_flash() {
 }
 
 #[test]
+fn variables_in_json_go_with_builds_that_read_them_and_no_others() {
+    let flash = known(Layout::X86Size4M);
+    let brought = with(&flash, |facts| {
+        facts.vars = fm_judge::VarsUnit {
+            in_device: Known::new(true, "JSON"),
+            present: Known::new(false, "JSON"),
+            ..fm_judge::VarsUnit::default()
+        };
+    });
+    says(
+        &brought,
+        &flash,
+        Phase::ColdBoot,
+        "FM-PV-VARS",
+        Outcome::Incompatible,
+    );
+    let device = with(&brought, |facts| {
+        facts.code.features = features(&[Feature::PvVars])
+    });
+    says(
+        &brought,
+        &device,
+        Phase::ColdBoot,
+        "FM-PV-VARS",
+        Outcome::Compatible,
+    );
+}
+
+#[test]
 fn a_descriptor_is_held_to_its_keys_and_machines() {
     let from = known(Layout::X86Size4M);
     let keys = with(&from, |facts| {

@@ -41,6 +41,8 @@ pub struct RestorePlan {
     pub memory: Vec<PlannedMemory>,
     /// The guest's devices, which the new QEMU must have as well; empty where the stream does not list them.
     pub devices: Vec<PlannedDevice>,
+    /// The option ROMs that arrive: the new QEMU's must have these sizes, at these places.
+    pub roms: Vec<PlannedRom>,
     /// What to run, in order.
     pub steps: Vec<String>,
 }
@@ -51,6 +53,15 @@ pub struct PlannedMemory {
     /// QEMU's name of it: of a memory backend, its id.
     pub name: String,
     /// Its length.
+    pub size_bytes: u64,
+}
+
+/// A device's option ROM.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct PlannedRom {
+    /// QEMU's name of the block: where the device is, and what.
+    pub block: String,
+    /// Its length in the device's memory: that of its file, rounded up to a power of two.
     pub size_bytes: u64,
 }
 
@@ -74,7 +85,7 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
         return Err(Error::NoSecondRead);
     }
     let gathered = stream::gather(&request.input)?;
-    let code = restorable(&gathered)?;
+    let code = firmware(&gathered)?;
     let vars = match gathered.first_of(BlockKind::Vars) {
         Some(index) => Some(whole(&gathered, Some(index), "VARS flash")?),
         None => None,
@@ -116,6 +127,7 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
         schema: "flashmoor/saved-restore-plan/1".into(),
         machine: gathered.facts.machine.clone(),
         build: build.id.to_string(),
+        roms: roms(&gathered),
         steps: steps(&gathered, &path, &build.path, vars.as_deref()),
         code: build.path,
         vars: vars.or(own.map(|_| path)),
@@ -124,8 +136,8 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
     })
 }
 
-/// The block of CODE, unless QEMU would refuse the stream later, or would not find the firmware where it was.
-pub(super) fn restorable(gathered: &Gathered) -> Result<usize> {
+/// Refuses what QEMU would refuse later.
+fn readable(gathered: &Gathered) -> Result<()> {
     let path = gathered.path.clone();
     if let Some(source) = gathered.stopped.clone() {
         return Err(Error::Unrestorable { path, source });
@@ -133,6 +145,24 @@ pub(super) fn restorable(gathered: &Gathered) -> Result<usize> {
     if gathered.facts.commands.contains(&"packaged") {
         return Err(Error::Postcopy { path });
     }
+    Ok(())
+}
+
+/// The block of firmware: CODE, or what was given with `-bios`.
+fn firmware(gathered: &Gathered) -> Result<usize> {
+    match (gathered.first_of(BlockKind::Code), bios(gathered)) {
+        (None, Some(bios)) => {
+            readable(gathered)?;
+            whole(gathered, Some(bios), "-bios firmware")
+        }
+        _ => restorable(gathered),
+    }
+}
+
+/// The block of CODE, unless QEMU would refuse the stream later, or would not find the firmware where it was.
+pub(super) fn restorable(gathered: &Gathered) -> Result<usize> {
+    let path = gathered.path.clone();
+    readable(gathered)?;
     let code = whole(gathered, gathered.first_of(BlockKind::Code), "CODE flash")?;
     if holds_variables(gathered, code) {
         return Err(Error::Combined { path });
@@ -145,6 +175,17 @@ pub(super) fn restorable(gathered: &Gathered) -> Result<usize> {
     Ok(code)
 }
 
+/// The block of firmware that was given with `-bios`; `isa-bios` is a copy of its end.
+fn bios(gathered: &Gathered) -> Option<usize> {
+    gathered.index_of("pc.bios").or_else(|| {
+        gathered
+            .facts
+            .blocks
+            .iter()
+            .position(|block| block.kind == BlockKind::Bios && block.name != "isa-bios")
+    })
+}
+
 /// Whether the file at `path` holds just what the block does.
 pub(super) fn holds(gathered: &Gathered, index: usize, path: &Path) -> Result<bool> {
     let size_bytes = gathered.facts.blocks[index].size_bytes;
@@ -154,7 +195,7 @@ pub(super) fn holds(gathered: &Gathered, index: usize, path: &Path) -> Result<bo
     {
         return Ok(false);
     }
-    let bytes = std::fs::read(path).map_err(failed("read", path))?;
+    let bytes = fm_files::read_bounded(path, size_bytes)?.unwrap_or_default();
     Ok(gathered.sha256(index) == Some(Sha256::of(&bytes)))
 }
 
@@ -165,6 +206,17 @@ fn memory(gathered: &Gathered) -> Vec<PlannedMemory> {
         .filter(|block| block.kind == BlockKind::Memory && !block.name.contains('/'))
         .map(|block| PlannedMemory {
             name: block.name.clone(),
+            size_bytes: block.size_bytes,
+        })
+        .collect()
+}
+
+fn roms(gathered: &Gathered) -> Vec<PlannedRom> {
+    let blocks = gathered.facts.blocks.iter();
+    blocks
+        .filter(|block| block.kind == BlockKind::OptionRom && block.name != "pc.rom")
+        .map(|block| PlannedRom {
+            block: block.name.clone(),
             size_bytes: block.size_bytes,
         })
         .collect()

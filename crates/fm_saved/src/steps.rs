@@ -131,10 +131,15 @@ fn words(gathered: &Gathered, code: &Path, vars: Option<String>, last: &str) -> 
             _ => format!("-m {}B", memory.size_bytes),
         });
     }
-    let code = quote(&doubled(&code.display().to_string()));
-    words.push(format!(
-        "-drive if=pflash,format=raw,unit=0,readonly=on,file={code}"
-    ));
+    match facts.blocks.iter().any(|block| block.kind == BlockKind::Code) {
+        true => {
+            let code = quote(&doubled(&code.display().to_string()));
+            words.push(format!(
+                "-drive if=pflash,format=raw,unit=0,readonly=on,file={code}"
+            ));
+        }
+        false => words.push(format!("-bios {}", quote(&code.display().to_string()))),
+    }
     words.extend(vars);
     words.push(last.to_owned());
     words.join(" ")

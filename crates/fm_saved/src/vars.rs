@@ -1,20 +1,21 @@
 //! `saved vars`: the variables that a saved guest had.
 
-use fm_formats::stream::BlockKind;
-use fm_formats::varstore::VarStore;
+use fm_formats::Sha256;
+use fm_formats::stream::{BlockKind, uefi_variables};
+use fm_formats::varstore::{VarStore, Variable};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::extract::whole;
-use crate::stream::{self, Request};
+use crate::stream::{self, Gathered, Request};
 use crate::{Error, Result};
 
-/// `flashmoor/saved-vars/1`: the live variables in a saved guest's VARS flash.
+/// `flashmoor/saved-vars/1`: the live variables in a saved guest's VARS flash, or in its `uefi-vars` device.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SavedVars {
     /// `flashmoor/saved-vars/1`.
     pub schema: String,
-    /// The digest of the VARS flash.
+    /// The digest of the VARS flash, or of the device's state.
     pub sha256: String,
     /// The variables, in the order of the store.
     pub variables: Vec<SavedVariable>,
@@ -35,24 +36,51 @@ pub struct SavedVariable {
     pub size_bytes: u64,
 }
 
+fn saved(variable: Variable) -> SavedVariable {
+    SavedVariable {
+        name: variable.name.to_string(),
+        guid: variable.guid.to_string(),
+        attributes: variable.attributes,
+        size_bytes: variable.data.len() as u64,
+    }
+}
+
+/// Those that last in QEMU's `uefi-vars` device, if the guest has one.
+fn of_device(gathered: &Gathered) -> Result<Option<SavedVars>> {
+    let mut devices = gathered.facts.devices.iter();
+    let Some((device, state)) = devices.find_map(|device| Some((device, device.state.as_ref()?))) else {
+        return Ok(None);
+    };
+    let variables = uefi_variables(state, device.offset).map_err(|source| Error::Vars {
+        path: gathered.path.clone(),
+        source,
+    })?;
+    Ok(Some(SavedVars {
+        schema: "flashmoor/saved-vars/1".into(),
+        sha256: Sha256::of(state).to_string(),
+        variables: variables.into_iter().map(saved).collect(),
+        damage: Vec::new(),
+    }))
+}
+
 /// Lists the live variables of a saved guest.
 ///
 /// # Errors
 /// If the input holds no whole VARS flash, or that is no variable store.
 pub fn vars(input: &Request) -> Result<SavedVars> {
     let gathered = stream::gather(input)?;
+    if gathered.first_of(BlockKind::Vars).is_none()
+        && let Some(found) = of_device(&gathered)?
+    {
+        return Ok(found);
+    }
     let index = whole(&gathered, gathered.first_of(BlockKind::Vars), "VARS flash")?;
     let bytes = gathered.bytes(index).unwrap_or_default();
     let store = VarStore::parse(&bytes).map_err(|source| Error::Vars {
         path: gathered.path.clone(),
         source,
     })?;
-    let variables = store.to_variables().into_iter().map(|variable| SavedVariable {
-        name: variable.name.to_string(),
-        guid: variable.guid.to_string(),
-        attributes: variable.attributes,
-        size_bytes: variable.data.len() as u64,
-    });
+    let variables = store.to_variables().into_iter().map(saved);
     Ok(SavedVars {
         schema: "flashmoor/saved-vars/1".into(),
         sha256: gathered

@@ -176,6 +176,7 @@ fn qemu_options(setting: &Setting) -> String {
         Setting::Bios => "-bios FILE".into(),
         Setting::FileFormat(format) => format!("format={format}"),
         Setting::RomFile => "-device …,romfile=FILE".into(),
+        Setting::DeviceAddress(address) => format!("-device …,addr={address}"),
         Setting::AwaitMigration => "-incoming defer".into(),
     }
 }

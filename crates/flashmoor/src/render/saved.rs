@@ -46,6 +46,9 @@ pub(crate) fn plan(output: &Output, plan: &RestorePlan) {
             memory.name, memory.size_bytes
         ));
     }
+    for rom in &plan.roms {
+        output.line(format_args!("ROM  {}  {} bytes", rom.block, rom.size_bytes));
+    }
     for device in &plan.devices {
         output.line(format_args!(
             "device  {} {}, version {}",

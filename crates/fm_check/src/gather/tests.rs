@@ -321,3 +321,41 @@ fn a_side_is_named_in_one_way_and_a_store_alone_is_one() {
         Known::new(false, Evidence::Input(Input::NoVars))
     );
 }
+
+#[test]
+fn files_that_are_swapped_are_told_so() {
+    let (code, vars) = (
+        fm_fixtures::path("bookworm/OVMF_CODE_4M.fd"),
+        fm_fixtures::path("bookworm/OVMF_VARS_4M.fd"),
+    );
+    let spec = |code: &Path, vars: &Path| SideSpec {
+        code: Some(code.display().to_string()),
+        vars: Some(vars.to_owned()),
+        ..SideSpec::default()
+    };
+    assert!(sides(&spec(&code, &vars), None).is_ok());
+    let Err(Error::Usage { message, .. }) = sides(&spec(&vars, &code), None) else {
+        panic!("swapped files are taken");
+    };
+    assert!(message.contains("swapped"), "{message}");
+}
+
+#[test]
+fn a_store_in_json_is_taken_for_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("guest.json");
+    let text = r#"{"version":2,"variables":[
+        {"name":"PK","guid":"8be4df61-93ca-11d2-aa0d-00e098032b8c","attr":39,"data":"00"}]}"#;
+    std::fs::write(&json, text).unwrap();
+    let spec = SideSpec {
+        vars: Some(json),
+        ..SideSpec::default()
+    };
+    let found = sides(&spec, None).unwrap();
+    let vars = &found[0].facts.vars;
+    assert_eq!(vars.in_device.value(), Some(&true));
+    assert_eq!(
+        (vars.present.value(), vars.keys.value()),
+        (Some(&false), Some(&true))
+    );
+}

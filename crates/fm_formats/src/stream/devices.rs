@@ -38,6 +38,8 @@ pub struct Device {
     pub size_bytes: u64,
     /// Where its section starts.
     pub offset: u64,
+    /// Its state, of a device that is looked into: [`uefi_variables`](super::uefi_variables) reads those of `uefi-vars`.
+    pub state: Option<Vec<u8>>,
 }
 
 /// The bytes from the first device section on.
@@ -205,7 +207,8 @@ fn walk(bytes: &[u8], offset: u64, description: &Description, devices: &mut Vec<
             );
         };
         let size_bytes = device.size_bytes;
-        reader.bytes(usize::try_from(size_bytes).unwrap_or(usize::MAX), "device state")?;
+        let state = reader.bytes(usize::try_from(size_bytes).unwrap_or(usize::MAX), "device state")?;
+        let state = name.starts_with(super::uefi_vars::NAME).then(|| state.to_vec());
         let footer_at = reader.offset();
         let footer = *reader.raw::<u8>("section footer")?;
         let footer_id = reader.raw::<U32>("section id in footer")?.get();
@@ -223,6 +226,7 @@ fn walk(bytes: &[u8], offset: u64, description: &Description, devices: &mut Vec<
             version,
             size_bytes,
             offset: at,
+            state,
         });
     }
     Ok(())

@@ -28,6 +28,7 @@ pub mod save_image;
 mod replace;
 mod section;
 mod sparse;
+mod uefi_vars;
 mod xbzrle;
 
 pub use block::BlockKind;
@@ -37,6 +38,7 @@ pub use facts::{Block, Facts, Note, Pages};
 pub use parser::{Event, MAGIC, Parser};
 pub use replace::{Insert, Ready, Replacer};
 pub use sparse::Sparse;
+pub use uefi_vars::variables as uefi_variables;
 
 #[cfg(test)]
 mod tests;

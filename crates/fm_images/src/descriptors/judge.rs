@@ -20,6 +20,12 @@ pub(super) fn is_empty(path: &Path) -> bool {
     path.is_file() && path.metadata().is_ok_and(|file| file.len() == 0)
 }
 
+/// Whether libvirt takes the file for one of its name, and not those in more general folders: what is no regular file,
+/// such as a link to /dev/null, it passes over.
+pub(super) fn hides(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.is_file())
+}
+
 /// What keeps a file from being read as a descriptor. libvirt `src/qemu/qemu_interop_config.c`,
 /// `qemuBuildFileList`: a link that leads nowhere fails the whole list, and what is no regular file is
 /// passed over.
@@ -124,6 +130,17 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
             }
             Err(error) => document.problems.push(problem("unreadable", error.clone())),
         }
+    }
+    if let Mapping::Memory {
+        uefi_vars: Some(vars),
+        ..
+    } = &descriptor.mapping
+        && vars.template.exists()
+    {
+        let looked = look(&vars.template, catalogue).map_err(|error| fm_host::in_one_line(&error));
+        document
+            .problems
+            .extend(template_against(&descriptor, &vars.template, looked));
     }
     if let [code, vars] = &sizes[..] {
         // The stores of 1M and 2M are the same.
@@ -274,6 +291,28 @@ fn keys_against(descriptor: &Descriptor, file: &Path, found: &InspectDocument) -
         _ => return None,
     };
     Some(problem("feature-contradicted", message))
+}
+
+/// The template of QEMU's `uefi-vars` device is JSON, and its keys are what the guest gets.
+fn template_against(
+    descriptor: &Descriptor,
+    file: &Path,
+    looked: Result<InspectDocument, String>,
+) -> Option<Problem> {
+    let name = file.display();
+    match looked {
+        Ok(found) if found.store.is_some() && found.format.as_deref() == Some("json") => {
+            keys_against(descriptor, file, &found)
+        }
+        Ok(found) => {
+            let is = found.reason.unwrap_or(found.kind);
+            Some(problem(
+                "wrong-format",
+                format!("{name} holds no variables in JSON, which the uefi-vars device reads: {is}"),
+            ))
+        }
+        Err(error) => Some(problem("unreadable", error)),
+    }
 }
 
 fn arch_of(found: &InspectDocument) -> Option<Arch> {

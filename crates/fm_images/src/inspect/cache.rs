@@ -243,7 +243,11 @@ mod tests {
         write(format!("{}\n{marked}", head(marked.as_bytes()).unwrap()).as_bytes());
         assert_eq!(json(&request(&path, false, &cache))["kind"], "mark");
 
-        let outdated = text.replacen("flashmoor-inspect 2 ", "flashmoor-inspect 1 ", 1);
+        let outdated = text.replacen(
+            &format!("flashmoor-inspect {FORMAT} "),
+            &format!("flashmoor-inspect {} ", FORMAT - 1),
+            1,
+        );
         let foreign = text.replacen(&format!(" {} ", env!("CARGO_PKG_VERSION")), " 99.0.0 ", 1);
         let (headless, flipped) = (body.to_owned(), text.replacen("\"vars\"", "\"mark\"", 1));
         for wrong in [outdated, foreign, headless, flipped] {

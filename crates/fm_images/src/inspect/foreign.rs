@@ -25,7 +25,9 @@ pub fn named(head: &[u8]) -> Option<String> {
     }
     if head.get(257..262) == Some(b"ustar") {
         return Some(match is_virtual_box(head) {
-            true => format!("it is VirtualBox's archive of variables (tar): {UNPACK}, it is called efi/nvram"),
+            true => {
+                format!("it is VirtualBox's archive of variables (tar): {UNPACK}, it is called efi/nvram")
+            }
             false => format!("it is a tar archive: {UNPACK}"),
         });
     }
@@ -53,7 +55,11 @@ fn dump(head: &[u8]) -> Option<String> {
         && head.get(16..18).is_some_and(|kind| {
             // Byte 5 says the order of bytes.
             let little = head.get(5) == Some(&1);
-            kind == if little { CORE.to_le_bytes() } else { CORE.to_be_bytes() }
+            kind == if little {
+                CORE.to_le_bytes()
+            } else {
+                CORE.to_be_bytes()
+            }
         });
     let what = if is_core {
         "an ELF core, such as a dump of a guest's memory"
@@ -64,7 +70,9 @@ fn dump(head: &[u8]) -> Option<String> {
     } else {
         return None;
     };
-    Some(format!("it is {what}: what looks like firmware in it is a copy in memory"))
+    Some(format!(
+        "it is {what}: what looks like firmware in it is a copy in memory"
+    ))
 }
 
 fn is_virtual_box(head: &[u8]) -> bool {

@@ -11,6 +11,7 @@ mod code_damaged;
 mod confidential;
 mod cpu_mode;
 mod descriptor;
+mod device_state;
 mod drift;
 mod feature_lost;
 mod flash_file;
@@ -75,6 +76,7 @@ pub(crate) const ALL: &[Rule] = &[
     rule!(confidential, "FM-CONFIDENTIAL", BOTH),
     rule!(cpu_mode, "FM-CPU-MODE", COLD),
     rule!(descriptor, "FM-DESCRIPTOR", COLD),
+    rule!(device_state, "FM-DEVICE-STATE", LIVE),
     rule!(drift, "FM-DRIFT", COLD),
     rule!(feature_lost, "FM-FEATURE-LOST", COLD),
     rule!(kind, "FM-FIRMWARE-KIND", BOTH),

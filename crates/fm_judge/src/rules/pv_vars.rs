@@ -53,6 +53,27 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             draft
         });
     }
+    // A store in JSON says it by itself, whichever build wrote it.
+    if let (Some(json), Some(new)) = (from.vars.in_device.fact().filter(|fact| fact.value), new) {
+        let outcome = if has {
+            Outcome::Compatible
+        } else {
+            Outcome::Incompatible
+        };
+        report.find(Phase::ColdBoot, outcome, || {
+            let draft = FindingDraft::about(
+                "where variables are kept",
+                match has {
+                    true => "the build reads the variables of QEMU's uefi-vars device, and that is what is brought",
+                    false => "the build reads variables from flash, and what is brought is JSON of QEMU's uefi-vars device",
+                },
+            )
+            .source(Some(json), |_| "JSON".into())
+            .destination(Some(new), text);
+            if has { draft } else { draft.remedy(convert(pair)) }
+        });
+        return;
+    }
     if let (Some(old), Some(new)) = (old, new)
         && had != has
     {
@@ -63,13 +84,17 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             )
             .source(Some(old), text)
             .destination(Some(new), text)
-            .remedy(Remedy::new(
-                "convert the store between the two forms",
-                Action::ConvertVars {
-                    vars: subject(&from.vars.path),
-                    target: Some(ConvertTarget::For(subject(&to.code.path))),
-                },
-            ))
+            .remedy(convert(pair))
         });
     }
+}
+
+fn convert(pair: &Pair<'_>) -> Remedy {
+    Remedy::new(
+        "convert the store between the two forms",
+        Action::ConvertVars {
+            vars: subject(&pair.source.vars.path),
+            target: Some(ConvertTarget::For(subject(&pair.destination.code.path))),
+        },
+    )
 }

@@ -108,6 +108,34 @@ fn give_rom() -> Remedy {
     )
 }
 
+/// `0000:00:02.0/virtio-net-pci.rom`: where the device sits, and what its memory is called there.
+fn split(name: &str) -> Option<(&str, &str)> {
+    let (place, memory) = name.rsplit_once('/')?;
+    (!place.is_empty() && !name.starts_with('/')).then_some((place, memory))
+}
+
+/// Whether both are the same device's at different places.
+fn is_same_device(one: &str, other: &str) -> bool {
+    match (split(one), split(other)) {
+        (Some((here, one)), Some((there, other))) => one == other && here != there,
+        _ => false,
+    }
+}
+
+/// A device that sits elsewhere needs no other file.
+fn at_address(arriving: &str, local: &str) -> Remedy {
+    let place = split(arriving).map_or(arriving, |(place, _)| place);
+    let there = split(local).map_or(local, |(place, _)| place);
+    // `0000:00:02.0`: domain, bus, slot, function. Only the latter two are the option's.
+    let address = place.rsplit(':').next().unwrap_or(place);
+    Remedy::new(
+        alloc::format!(
+            "put the device where it is at the source: it arrives for {place}, and there it sits at {there}"
+        ),
+        Action::Configure(Setting::DeviceAddress(address.into())),
+    )
+}
+
 /// Whether a block is a device's option ROM, loaded from a file of the host.
 fn is_option_rom(name: &str) -> bool {
     name.ends_with(".rom") && name != "pc.rom"
@@ -164,7 +192,13 @@ pub(super) fn compare(pair: &Pair<'_>, report: &mut Report, wanted: fn(&str) -> 
                     Some(local) => messages::size_mismatch(&block.name, block.size_bytes, local.size_bytes),
                     None => messages::unknown_block(&block.name),
                 };
-                let remedy = if is_rom(&block.name) {
+                let elsewhere = to
+                    .value
+                    .iter()
+                    .find(|other| is_same_device(&other.name, &block.name));
+                let remedy = if let (None, Some(other)) = (local, elsewhere) {
+                    at_address(&block.name, &other.name)
+                } else if is_rom(&block.name) {
                     give_rom()
                 } else {
                     "give the destination the same devices and memory sizes as the source".into()

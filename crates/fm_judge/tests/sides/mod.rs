@@ -51,6 +51,7 @@ pub(crate) fn known(layout: Layout) -> Facts {
             path: Known::new("/var/lib/guest_VARS.fd".into(), "the command line"),
             landing: Known::default(),
             secure_boot: Known::new(Sha256::of(b"no keys"), "VARS"),
+            in_device: Known::new(false, "VARS"),
             present: Known::new(true, "the command line"),
             size_bytes: Known::new(layout.vars_size_bytes(), "VARS"),
             format: Known::new(Format::Raw, "VARS"),

@@ -14,8 +14,10 @@ use crate::{Error, Result};
 /// The judge against observations: what it says other than what was seen.
 #[derive(Debug, Default)]
 pub struct Held {
-    /// How many observations were compared.
+    /// How many observations there are.
     pub observations: usize,
+    /// Of how many nothing is foretold: no rule speaks of them, or the answer is that nobody knows.
+    pub not_foretold: usize,
     /// Where they differ, with the observation's name.
     pub disagreements: Vec<String>,
 }
@@ -33,7 +35,8 @@ pub fn hold(atlas: &Atlas, firmware: &Path) -> Result<Held> {
     };
     for observation in &atlas.observations {
         held.observations += 1;
-        let wrong = compare(observation, &mut files)?;
+        let (wrong, foretold) = compare(observation, &mut files)?;
+        held.not_foretold += usize::from(!foretold);
         held.disagreements.extend(
             wrong
                 .into_iter()
@@ -61,7 +64,8 @@ fn expect(verdict: &Verdict, phase: Phase, works: bool) -> Option<String> {
     })
 }
 
-fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<String>> {
+/// What is said other than what was seen, and whether anything is said at all.
+fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<(Vec<String>, bool)> {
     let with_card = |side: &Side| side.rom_bytes.is_some();
     let source_side = &observation.source;
     let destination_side = observation.destination.as_ref().unwrap_or(source_side);
@@ -69,7 +73,7 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
     let source = files.facts(source_side, blocks)?;
     let destination = files.facts(destination_side, blocks)?;
     let verdict = judge(&source, &destination);
-    let mut wrong = Vec::new();
+    let (mut wrong, mut foretold) = (Vec::new(), true);
     match &observation.seen {
         Seen::ColdBoot {
             reached,
@@ -80,13 +84,13 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
             let works = keeps_variables(*reached, *persistent, *store);
             wrong.extend(expect(&verdict, Phase::ColdBoot, works));
             // What is said of the guest and its variables must be what was seen, and not only that it failed.
-            let (seen, foretold) = (
+            let (seen, said) = (
                 effect(*reached, *persistent, *store),
                 verdict.phase(Phase::ColdBoot).effect(),
             );
-            if foretold != Some(seen) {
-                let foretold = foretold.map_or("nothing", Effect::name);
-                wrong.push(format!("the effect was {seen}, foretold was {foretold}"));
+            if said != Some(seen) {
+                let said = said.map_or("nothing", Effect::name);
+                wrong.push(format!("the effect was {seen}, foretold was {said}"));
             }
         }
         Seen::Converted {
@@ -107,18 +111,19 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
             let seen = effect_of_two(*held, boots, *reads_first);
             let cold = verdict.phase(Phase::ColdBoot);
             // Where nobody foretells what a build does, it says so: `unknown` is no disagreement.
-            if cold.outcome() != Outcome::Unknown {
+            foretold = cold.outcome() != Outcome::Unknown;
+            if foretold {
                 let works = seen <= Effect::FirstBootLost
                     || (seen == Effect::Volatile && source_side.vars_access.is_some());
                 wrong.extend(expect(&verdict, Phase::ColdBoot, works));
                 if cold.effect() != Some(seen) {
-                    let foretold = cold.effect().map_or("nothing", Effect::name);
-                    wrong.push(format!("the effect was {seen}, foretold was {foretold}"));
+                    let said = cold.effect().map_or("nothing", Effect::name);
+                    wrong.push(format!("the effect was {seen}, foretold was {said}"));
                 }
             }
         }
         // No rule speaks of flash that is written from outside, or at which moment.
-        Seen::Overwritten { .. } | Seen::WrittenLate { .. } => {}
+        Seen::Overwritten { .. } | Seen::WrittenLate { .. } => foretold = false,
         Seen::Migration {
             completed,
             message,
@@ -149,7 +154,7 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<Vec<Strin
             }
         }
     }
-    Ok(wrong)
+    Ok((wrong, foretold))
 }
 
 /// Whether a cold boot went well for the guest: it came up, and what it sets is kept.

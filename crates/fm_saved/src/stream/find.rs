@@ -9,9 +9,9 @@ use rustix::io::Errno;
 
 /// How every stream of a machine type since 2.4 starts: magic, version, and the section of its configuration.
 const START: &[u8] = b"QEVM\0\0\0\x03\x07";
-/// Who puts something before a stream puts a header there; zeros may be more, and holes of any length.
+/// Who puts something before a stream puts a header there; zeros may be more, and holes, which cost nothing, of any length.
 const MAX_HEADER_BYTES: usize = 64 << 10;
-const MAX_ZERO_BYTES: u64 = 64 << 20;
+const MAX_ZERO_BYTES: u64 = 1 << 20;
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Where in the file, `base` or further on, a stream starts: behind zeros, or within what a header may take.
