@@ -27,6 +27,11 @@ test: packages-test tools fixtures build ## every test, those on real QEMU inclu
 soak: packages-test tools fixtures build ## every moment at which the kernel could end or hinder a command that writes
 	FLASHMOOR_SOAK=1 cargo nextest run -p fm_e2e -E 'binary(/^hostile_/)'
 
+SUITE ?= trixie
+.PHONY: platforms
+platforms: packages-platforms tools fixtures ## the core of the tests on another release's QEMU and libvirt; SUITE=trixie
+	scripts/platforms $(SUITE)
+
 # `make -k lint` goes on past the first that fails.
 lints := lint-format lint-scripts lint-spelling lint-licences lint-unused lint-rust lint-fuzz lint-docs lint-house
 .PHONY: lint $(lints)
@@ -99,6 +104,10 @@ fixtures: packages-fixtures ## the real firmware images and a second QEMU, from 
 fixtures-update: packages-fixtures ## the same from the newest packages, and the checked-in list with them
 	@scripts/fixtures --update
 
+.PHONY: book
+book: tools ## the documentation as pages, in target/book
+	mdbook build
+
 .PHONY: build
 build: packages-build
 	cargo build --workspace --bins --tests
@@ -107,6 +116,6 @@ build: packages-build
 tools: packages-lint ## the lint and test tools, into .tools/
 	@scripts/tools
 
-.PHONY: packages-build packages-fixtures packages-demo packages-lint packages-test packages-fuzz
-packages-build packages-fixtures packages-demo packages-lint packages-test packages-fuzz: packages-%:
+.PHONY: packages-build packages-fixtures packages-demo packages-lint packages-test packages-platforms packages-fuzz
+packages-build packages-fixtures packages-demo packages-lint packages-test packages-platforms packages-fuzz: packages-%:
 	@scripts/packages $*
