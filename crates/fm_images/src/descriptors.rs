@@ -156,7 +156,7 @@ pub fn lint(paths: &[PathBuf]) -> Result<DescriptorsDocument> {
         .map(|file| {
             let mut document = judge::descriptor(file, &catalogue, &mut seen);
             let winner = winners.get(&file.file_name());
-            if let Some(winner) = winner.filter(|winner| place(winner) != place(file)) {
+            if let Some(winner) = winner.filter(|winner| judge::hides(file) && place(winner) != place(file)) {
                 let message = if judge::is_empty(winner) {
                     format!("{} is empty and hides it", winner.display())
                 } else {
