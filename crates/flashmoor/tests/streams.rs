@@ -385,3 +385,142 @@ fn guest_memory_of_any_size_goes_straight_to_its_file() {
         "{left:?}"
     );
 }
+
+/// The same guest saved by a background snapshot: RAM has no last section.
+fn background() -> Vec<u8> {
+    let mut bytes = described();
+    // The last section of RAM starts behind the table.
+    let at = bytes
+        .windows(5)
+        .position(|start| start == b"\x03\0\0\0\x02")
+        .unwrap();
+    bytes[at] = 2;
+    bytes
+}
+
+#[test]
+fn a_background_snapshot_is_whole_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "guest.mig", &background());
+    let document = json(flashmoor().arg("inspect").arg(&file));
+    assert_eq!(document["stream"]["complete"], true, "{document}");
+    assert_eq!(document["stream"]["blocks"][2]["sha256"], digest(VARS));
+    let vars = folder.path().join("vars.fd");
+    text(
+        flashmoor()
+            .args(["saved", "extract"])
+            .arg(&file)
+            .arg("--vars")
+            .arg(&vars),
+    );
+    assert_eq!(std::fs::read(&vars).unwrap(), fm_fixtures::bytes(VARS));
+    let plan = json(
+        with_store(folder.path())
+            .args(["saved", "restore-plan"])
+            .arg(&file)
+            .arg("--vars")
+            .arg(&vars),
+    );
+    assert!(plan["steps"][0].as_str().unwrap().contains("-incoming"), "{plan}");
+}
+
+#[test]
+fn a_background_snapshot_without_a_page_is_whole_for_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = background();
+    let at = bytes
+        .windows(13)
+        .rposition(|end| end == b"\0\0\0\0\0\0\0\x10\x7e\0\0\0\x02")
+        .unwrap();
+    // The last page of VARS, which is data: its record and its bytes.
+    bytes.drain(at - 4104..at);
+    let file = write(folder.path(), "guest.mig", &bytes);
+    let document = json(flashmoor().arg("inspect").arg(&file));
+    let stopped = &document["stream"]["stopped"];
+    assert_eq!(document["stream"]["complete"], false, "{document}");
+    assert!(
+        stopped["why"].as_str().unwrap().contains("system.flash1"),
+        "{stopped}"
+    );
+    let vars = folder.path().join("vars.fd");
+    refused(
+        flashmoor()
+            .args(["saved", "extract"])
+            .arg(&file)
+            .arg("--vars")
+            .arg(&vars),
+        1,
+    );
+}
+
+#[test]
+fn a_stream_at_an_offset_of_its_file_is_found_and_restored_from_there() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, before) in [("hole", vec![0u8; 1 << 20]), ("header", vec![b'x'; 4096])] {
+        let file = write(folder.path(), name, &[&before[..], &described()].concat());
+        let document = json(flashmoor().arg("inspect").arg(&file));
+        assert_eq!(document["kind"], "migration_stream", "{document}");
+        assert_eq!(document["stream"]["complete"], true, "{document}");
+        let plan = json(
+            with_store(folder.path())
+                .args(["saved", "restore-plan"])
+                .arg(&file)
+                .arg("--vars")
+                .arg(folder.path().join("vars.fd")),
+        );
+        let step = plan["steps"][0].as_str().unwrap();
+        assert!(step.contains(&format!("tail -c +{}", before.len() + 1)), "{step}");
+    }
+}
+
+#[test]
+fn variables_in_a_device_are_read_out_of_its_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = stream_of(
+        &[
+            ("pc.ram", vec![0; 64 << 10]),
+            ("pc.bios", fm_fixtures::bytes("bookworm/OVMF.fd")),
+        ],
+        false,
+    );
+    // QEMU's state of the device: no buffer, one variable.
+    let mut state = vec![0u8; 2 + 4 + 12 + 4 + 8];
+    state.push(1);
+    state.extend([0x11; 16]);
+    for number in [4u32, 2, 7] {
+        state.extend(number.to_be_bytes());
+    }
+    state.extend(b"A\0\0\0");
+    state.extend([5, 0]);
+    state.extend([0; 11]);
+    state.extend([0, 0]);
+    bytes.pop();
+    bytes.extend(b"\x04\0\0\0\x03\x10uefi-vars-sysbus\0\0\0\0\0\0\0\0");
+    bytes.extend(&state);
+    bytes.extend(b"\x7e\0\0\0\x03\0\x06");
+    let text = format!(
+        r#"{{"page_size":4096,"devices":[{{"name":"uefi-vars-sysbus","instance_id":0,"fields":[{{"size":{}}}]}}]}}"#,
+        state.len()
+    );
+    bytes.extend((text.len() as u32).to_be_bytes());
+    bytes.extend(text.as_bytes());
+    let file = write(folder.path(), "guest.mig", &bytes);
+    let found = json(flashmoor().args(["saved", "vars"]).arg(&file));
+    let variables = found["variables"].as_array().unwrap();
+    assert_eq!(
+        (
+            variables.len(),
+            &variables[0]["name"],
+            &variables[0]["size_bytes"]
+        ),
+        (1, &"A".into(), &2.into())
+    );
+    // Its firmware came with -bios, and the plan says so.
+    let plan = json(
+        with_store(folder.path())
+            .args(["saved", "restore-plan"])
+            .arg(&file),
+    );
+    let step = plan["steps"][0].as_str().unwrap();
+    assert!(step.contains("-bios ") && !step.contains("pflash"), "{step}");
+}

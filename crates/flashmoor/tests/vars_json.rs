@@ -4,11 +4,11 @@
 mod vars_case;
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json as value};
-use vars_case::{Case, SHIM, case, json, none, refused, vars};
+use vars_case::{Case, PROGRAM, SHIM, case, json, none, refused, vars};
 
 const TIME: &str = "e4070101000000000000000000000000";
 
@@ -166,9 +166,22 @@ fn what_is_exported_qemus_uefi_vars_device_reads_and_writes_again() {
             .args(["-S", "-qmp", "stdio", "-device"])
             .arg(format!("uefi-vars-x64,jsonfile={store}"))
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        // Its greeting says that it is up.
+        let mut said = BufReader::new(qemu.stdout.take().unwrap());
+        said.read_line(&mut String::new()).unwrap();
+        let pid = qemu.id().to_string();
+        let of_guest = json(&["list", &pid]);
+        assert_eq!(of_guest["format"], "json", "{of_guest}");
+        assert_eq!(of_guest["variables"], json(&["list", &store])["variables"]);
+        let listed = Command::new(PROGRAM).args(["--json", "ps"]).output().unwrap();
+        let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+        let guests = listed["guests"].as_array().unwrap();
+        let guest = guests.iter().find(|guest| guest["pid"] == qemu.id()).unwrap();
+        assert_eq!(guest["vars"]["path"], store.as_str(), "{guest}");
+        assert_eq!(guest["vars"]["secure_boot"], "enabled", "{guest}");
         let quit = br#"{"execute":"qmp_capabilities"}{"execute":"quit"}"#;
         qemu.stdin.take().unwrap().write_all(quit).unwrap();
         assert!(qemu.wait().unwrap().success());

@@ -287,3 +287,116 @@ fn guests_of_libvirt_that_are_off_are_reported_too() {
     assert_eq!(off.expect("the domain")["microsoft"], "only_2011");
     assert!(String::from_utf8_lossy(&output.stderr).contains("broken: "));
 }
+
+#[test]
+fn what_dbx_revokes_is_not_trusted_whatever_db_holds() {
+    let case = case("bookworm/OVMF_VARS_4M.ms.fd");
+    let before = status(case.name());
+    assert_eq!(before["microsoft_windows"], "only_2011", "{before}");
+    assert_eq!(before["revoked"], none());
+    // What Microsoft's DBXUpdate2024 brings: the certificate of 2011 that Windows boots by.
+    let windows = lists(&case, case.name(), "db")
+        .into_iter()
+        .find(|file| {
+            String::from_utf8_lossy(&fs::read(file).unwrap()).contains("Windows Production PCA 2011")
+        })
+        .unwrap();
+    let forecast = json(&["secure-boot", "forecast", case.name(), "--dbx", &windows]);
+    assert_eq!(forecast["nothing_trusted_for"], serde_json::json!(["Windows"]));
+    let change = enroll(&[case.name(), "--dbx", &windows]);
+    assert!(
+        change["notes"]
+            .to_string()
+            .contains("Windows Production PCA 2011"),
+        "{change}"
+    );
+    let after = status(case.name());
+    assert_eq!(after["microsoft_windows"], "none", "{after}");
+    assert_eq!(after["microsoft"], "only_2011", "third parties are trusted still");
+    assert_eq!(after["nothing_trusted_for"], serde_json::json!(["Windows"]));
+    assert_eq!(after["revoked"][0]["by"], "certificate");
+    let text = vars(&["show", case.name(), "db"]);
+    assert!(text.contains("revoked"), "{text}");
+    // The certificate of 2023 makes up for it; enrolling the revoked one again does not.
+    enroll(&[case.name(), "--microsoft", "2023"]);
+    let both = status(case.name());
+    assert_eq!(both["microsoft_windows"], "only_2023", "{both}");
+    assert_eq!(both["nothing_trusted_for"], none());
+    let again = enroll(&[case.name(), "--microsoft", "2011"]);
+    assert!(
+        again["notes"].to_string().contains("Windows Production PCA 2011"),
+        "{again}"
+    );
+}
+
+#[test]
+fn secure_versions_and_levels_of_sbat_are_revocations_too() {
+    let case = case("bookworm/OVMF_VARS_4M.ms.fd");
+    let hashes = status(case.name())["dbx_hashes"].as_u64().unwrap();
+    // Microsoft's DBXUpdateSVN: a version in the form of a hash.
+    let mut entry = vec![1];
+    entry.extend([
+        0x61, 0x2b, 0x13, 0x9d, 0xd5, 0x59, 0x88, 0x43, 0xab, 0x1c, 0x18, 0x5c, 0x3c, 0xb2, 0xeb, 0x92,
+    ]);
+    entry.extend([0, 0, 7, 0]);
+    entry.resize(32, 0);
+    let mut list = vec![
+        0x26, 0x16, 0xc4, 0xc1, 0x4c, 0x50, 0x92, 0x40, 0xac, 0xa9, 0x41, 0xf9, 0x36, 0x93, 0x43, 0x28,
+    ];
+    for number in [28 + 48u32, 0, 48] {
+        list.extend(number.to_le_bytes());
+    }
+    list.extend([0; 16]);
+    list.extend(entry);
+    let file = case.path("svn.esl");
+    fs::write(&file, list).unwrap();
+    enroll(&[case.name(), "--dbx", &file]);
+    let level = case.path("level");
+    fs::write(&level, "sbat,1,2024010900\nshim,4\ngrub,3\n").unwrap();
+    vars(&[
+        "set",
+        case.name(),
+        "SbatLevel",
+        "--guid",
+        vars_case::SHIM,
+        "--from",
+        &level,
+    ]);
+    let found = status(case.name());
+    assert_eq!(found["dbx_hashes"].as_u64(), Some(hashes), "{found}");
+    assert_eq!(found["dbx_secure_versions"][0]["major"], 7, "{found}");
+    assert!(
+        found["sbat_level"].as_str().unwrap().contains("shim,4"),
+        "{found}"
+    );
+}
+
+#[test]
+fn what_is_wrong_inside_a_signed_update_is_told_with_its_place_in_the_file() {
+    let case = case("bookworm/OVMF_VARS_4M.ms.fd");
+    let given = lists(&case, case.name(), "db");
+    let list = fs::read(&given[0]).unwrap();
+    let mut bad = list.clone();
+    // Twice the size that is there.
+    bad[16..20].copy_from_slice(&(2 * list.len() as u32).to_le_bytes());
+    let whole = signed(2024, &list);
+    let before = whole.len() - list.len();
+    for (name, update, at) in [
+        ("list", signed(2024, &bad), before),
+        ("two", [whole.clone(), whole.clone()].concat(), whole.len()),
+    ] {
+        let file = case.path(&format!("{name}.auth"));
+        fs::write(&file, update).unwrap();
+        let (error, _) = refused(&["secure-boot", "enroll", case.name(), "--db", &file]);
+        let offset = |text: &str| {
+            let digits: String = text.chars().take_while(char::is_ascii_hexdigit).collect();
+            usize::from_str_radix(&digits, 16).unwrap()
+        };
+        let told = error.split("0x").skip(1).map(offset).max().unwrap();
+        assert!(told >= before, "{error}");
+        assert!(
+            error.split("0x").skip(1).any(|text| offset(text) >= at),
+            "{at:#x}: {error}"
+        );
+    }
+}

@@ -4,16 +4,11 @@ use fm_formats::Guid;
 use fm_formats::efi::{DevicePath, LoadOption, SignatureKind, SignatureLists};
 use fm_formats::varstore::Variable;
 
-pub(super) use fm_formats::varstore::GLOBAL_VARIABLE as GLOBAL;
-
 use crate::certificate::Certificate;
+use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, SHIM, VENDOR_KEYS, find};
+use crate::revocation::{SecureVersion, certificate_digest};
 use crate::{certdb, hex};
 
-pub(super) const SECURITY: Guid = Guid::literal("d719b2cb-3d3a-4596-a3bc-dad00e67656f");
-pub(super) const SECURE_BOOT_ENABLE: Guid = Guid::literal("f0a30bc7-af08-4556-99c4-001009c93a44");
-pub(super) const CUSTOM_MODE: Guid = Guid::literal("c076ec0c-7028-4399-a072-71ee5c448b9f");
-pub(super) const SHIM: Guid = Guid::literal("605dab50-e046-4300-abb6-3dd810dd8b23");
-pub(super) const VENDOR_KEYS: Guid = Guid::literal("9073e4e0-60ec-4b6e-9903-4c223c260f3c");
 const MTC: Guid = Guid::literal("eb704011-1402-11d3-8e77-00a0c969723b");
 
 /// Namespace and attributes that the specification or edk2 gives a name.
@@ -65,7 +60,7 @@ pub(super) fn in_short(variable: &Variable) -> Option<String> {
         }
         (GLOBAL, "ConIn" | "ConOut" | "ErrOut") => Some(DevicePath::new(data).to_string()),
         (GLOBAL, "Timeout") => Some(format!("{} s", u16::from_le_bytes(data.try_into().ok()?))),
-        (GLOBAL, "Lang" | "PlatformLang") | (SHIM, "SbatLevel") => text(data),
+        (GLOBAL, "Lang" | "PlatformLang") | (SHIM, "SbatLevel" | "SbatLevelRT") => text(data),
         (GLOBAL, "PK" | "KEK") | (SECURITY, _) | (SHIM, "MokList" | "MokListX") => keys(data),
         (GLOBAL, "SetupMode" | "SecureBoot" | "AuditMode" | "DeployedMode")
         | (SECURE_BOOT_ENABLE | CUSTOM_MODE | VENDOR_KEYS, _) => match data {
@@ -95,7 +90,10 @@ pub(super) fn in_full(variable: &Variable) -> Vec<String> {
             && let Ok(option) = LoadOption::parse(&variable.data)
             && !option.optional_data.is_empty()
         {
-            lines.push(format!("its own bytes: {}", hex::encode(option.optional_data)));
+            lines.push(match own_text(option.optional_data) {
+                Some(text) => format!("its own text: {text:?}"),
+                None => format!("its own bytes: {}", hex::encode(option.optional_data)),
+            });
         }
         return lines;
     };
@@ -110,15 +108,33 @@ pub(super) fn in_full(variable: &Variable) -> Vec<String> {
                     signature.owner
                 ),
             },
-            SignatureKind::Sha256 => format!(
-                "sha256 {}, owner {}",
-                hex::encode(&signature.data),
-                signature.owner
-            ),
+            SignatureKind::Sha256 => match SecureVersion::parse(&signature.data) {
+                Some(version) => format!("secure version: {version}, owner {}", signature.owner),
+                None => format!(
+                    "sha256 {}, owner {}",
+                    hex::encode(&signature.data),
+                    signature.owner
+                ),
+            },
             SignatureKind::ExternalManagement => "keys are managed from outside".into(),
-            SignatureKind::Other(guid) => format!("{guid}: {}", hex::encode(&signature.data)),
+            SignatureKind::Other(guid) => match certificate_digest(kind, &signature.data) {
+                Some((name, digest, _)) => format!(
+                    "certificate of {name} {}, owner {}",
+                    hex::encode(digest),
+                    signature.owner
+                ),
+                None => format!("{guid}: {}", hex::encode(&signature.data)),
+            },
         })
         .collect()
+}
+
+/// Shim's own revocations: the lines of its level.
+pub(super) fn sbat_level(variables: &[Variable]) -> Option<String> {
+    ["SbatLevel", "SbatLevelRT"]
+        .into_iter()
+        .find_map(|name| find(variables, SHIM, name))
+        .and_then(|level| text(&level.data))
 }
 
 /// Text that ends at its first zero; nothing unless all of it can be shown.
@@ -148,9 +164,35 @@ fn boot_entry(data: &[u8]) -> String {
         text += ", hidden";
     }
     if !option.optional_data.is_empty() {
-        text += &format!(", with {} bytes of its own", option.optional_data.len());
+        text += &match own_text(option.optional_data) {
+            Some(own) => format!(", with {own:?}"),
+            None => format!(", with {} bytes of its own", option.optional_data.len()),
+        };
     }
     text
+}
+
+/// What a boot entry gives its program, if that is text: of two bytes a character, as the shell and Linux take it, or
+/// of one.
+fn own_text(data: &[u8]) -> Option<String> {
+    let is_text =
+        |text: &str| text.chars().count() >= 3 && text.chars().all(|character| !character.is_control());
+    let (units, rest) = data.as_chunks::<2>();
+    let units: Vec<u16> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
+    let end = units.iter().position(|unit| *unit == 0).unwrap_or(units.len());
+    let is_padding = units[end..].iter().all(|unit| *unit == 0);
+    // Text of one byte a character makes characters of far scripts here.
+    let has_plain = units[..end].iter().filter(|unit| **unit < 0x100).count() * 2 >= end;
+    if rest.is_empty() && is_padding && has_plain {
+        let wide = String::from_utf16(&units[..end]).ok();
+        if let Some(text) = wide.filter(|text| is_text(text)) {
+            return Some(text);
+        }
+    }
+    let end = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());
+    let is_padding = data[end..].iter().all(|byte| *byte == 0);
+    let narrow = std::str::from_utf8(&data[..end]).ok().filter(|_| is_padding)?;
+    is_text(narrow).then(|| narrow.to_owned())
 }
 
 /// Certificates by subject and last day, hashes by their number.
@@ -164,9 +206,15 @@ fn keys(data: &[u8]) -> Option<String> {
                 Some(certificate) => format!("{} (until {})", certificate.subject, certificate.until),
                 None => "a certificate that cannot be read".into(),
             }),
-            SignatureKind::Sha256 => hashes += 1,
+            SignatureKind::Sha256 => match SecureVersion::parse(&signature.data) {
+                Some(version) => parts.push(version.to_string()),
+                None => hashes += 1,
+            },
             SignatureKind::ExternalManagement => parts.push("managed from outside".into()),
-            SignatureKind::Other(guid) => parts.push(format!("one of {guid}")),
+            SignatureKind::Other(guid) => parts.push(match certificate_digest(kind, &signature.data) {
+                Some(_) => "a certificate by its digest".into(),
+                None => format!("one of {guid}"),
+            }),
         }
     }
     if hashes > 0 {
@@ -187,5 +235,30 @@ fn cert_db(data: &[u8]) -> String {
         "no entries".into()
     } else {
         names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_boot_entry_gives_its_program_is_shown_as_text_where_it_is_text() {
+        let wide: Vec<u8> = "root=/dev/vda1 🛢\0"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert_eq!(own_text(&wide).as_deref(), Some("root=/dev/vda1 🛢"));
+        assert_eq!(own_text(b"quiet splash\0").as_deref(), Some("quiet splash"));
+        assert_eq!(own_text(b"quiet").as_deref(), Some("quiet"));
+        for data in [
+            &b""[..],
+            &[0, 0],
+            &[1, 2, 3, 4],
+            &[0x4e, 0xac, 0x08, 0x81, 0x11, 0x9f],
+            b"ab",
+        ] {
+            assert_eq!(own_text(data), None, "{data:?}");
+        }
     }
 }

@@ -45,6 +45,14 @@ pub enum Error {
         /// Where and why.
         source: fm_formats::Error,
     },
+    /// The file is of another kind.
+    #[error("{} is no variable store: {why}", path.display())]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// What it is.
+        why: String,
+    },
     /// The file is an image that is not opened.
     #[error("cannot read variables from {}: {why}", path.display())]
     Unfit {
@@ -67,7 +75,15 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// What it says it is.
-        version: u32,
+        version: u64,
+    },
+    /// A JSON document of another kind.
+    #[error("{} holds no variables: {why}", path.display())]
+    JsonShape {
+        /// Which file.
+        path: PathBuf,
+        /// What it lacks.
+        why: String,
     },
     /// A name that JSON cannot say.
     #[error("{guid}-{name} cannot be written to {}: JSON cannot say half a surrogate pair", path.display())]
@@ -371,14 +387,17 @@ impl Failure for Error {
                 _ => return None,
             }
             .into(),
-            Self::Parse { .. } => {
+            Self::Parse { .. } | Self::Foreign { .. } => {
                 "give a VARS file, a combined image, a qcow2 of one, or a JSON of variables".into()
             }
             Self::Unfit { .. } => {
                 "flash images stand alone; `qemu-img convert -O raw` makes one of an image that you trust"
                     .into()
             }
-            Self::Json { .. } | Self::JsonField { .. } | Self::JsonVersion { .. } => {
+            Self::Json { .. }
+            | Self::JsonField { .. }
+            | Self::JsonShape { .. }
+            | Self::JsonVersion { .. } => {
                 "give a JSON of QEMU's uefi-vars device, of virt-firmware, or of a list of variables".into()
             }
             Self::JsonName { .. } => {

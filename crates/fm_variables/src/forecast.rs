@@ -8,10 +8,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::Error;
-use crate::describe::SECURITY;
-use crate::secure_boot::{
-    KEY_ATTRIBUTES, KeyMaterial, find, key_material, microsoft_updates, plain, signed_update,
-};
+use crate::names::{SECURITY, find, plain};
+use crate::revocation::{Dbx, Revoked, nothing_trusted_for};
+use crate::secure_boot::{KEY_ATTRIBUTES, KeyMaterial, key_material, microsoft_updates, signed_update};
 use crate::source::Source;
 
 /// `flashmoor/vars-dbx-forecast/1`: whether a revocation update would still fit.
@@ -38,6 +37,10 @@ pub struct DbxForecast {
     /// Whether there is room for it in place of the old one: for `vars secure-boot enroll`, or a tool that
     /// runs before the operating system does.
     pub fits_offline: bool,
+    /// What of db will not count any more.
+    pub revoked: Vec<Revoked>,
+    /// What nothing of Microsoft's will boot for.
+    pub nothing_trusted_for: Vec<&'static str>,
 }
 
 /// Whether a dbx update (a file, or Microsoft's for the architecture) would still fit.
@@ -74,6 +77,11 @@ pub fn forecast(path: &Path, update: Option<&Path>) -> Result<DbxForecast, Error
             }
         }
     }
+    let after = Dbx::of(&variables).with(dbx.lists.clone());
+    let db = find(&variables, SECURITY, "db")
+        .and_then(|db| SignatureLists::parse(&db.data).ok())
+        .unwrap_or_default();
+    let (revoked, nothing_trusted_for) = (after.revokes(&db), nothing_trusted_for(&db, &after));
     let writer = Writer {
         format: view.format(),
         ..Writer::new(layout)
@@ -96,5 +104,7 @@ pub fn forecast(path: &Path, update: Option<&Path>) -> Result<DbxForecast, Error
         fits_now: possible && needed_bytes.next_multiple_of(4) <= view.free_bytes(),
         fits_after_compact: possible && needed_bytes.next_multiple_of(4) <= free_after_compact_bytes,
         fits_offline: possible && needed_bytes.next_multiple_of(4) <= free_after_compact_bytes + old_bytes,
+        revoked,
+        nothing_trusted_for,
     })
 }

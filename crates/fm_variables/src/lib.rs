@@ -1,7 +1,8 @@
 //! Variable stores without loss: list, change, convert, mend.
 //!
 //! Every writing verb parses what it read, changes a list of variables, emits a fresh store, writes it to a
-//! new file, reads that back and compares, and only then puts it in place; the old file stays as a backup.
+//! new file, reads that back and compares, and only then puts it in place; the old file stays as a backup. A block device
+//! is written where it lies, by the [`Journal`].
 
 mod backups;
 mod certdb;
@@ -17,10 +18,11 @@ mod journal;
 mod json;
 mod limits;
 mod mend;
+mod names;
 mod qcow2;
 mod read;
-mod replace;
 mod report;
+mod revocation;
 mod save;
 mod secure_boot;
 mod source;
@@ -42,5 +44,6 @@ pub use journal::{Journal, PendingWrite, Settled, SettledDevice};
 pub use hex::decode as hex_bytes;
 pub use mend::{RestoreRequest, compact, repair, restore};
 pub use read::{Selection, Shown, diff, get, list, show};
+pub use revocation::{Revoked, RevokedBy, SecureVersion};
 pub use secure_boot::{Enrolment, Keys, enroll, unenroll};
 pub use trust::{SecureBootStatus, Trust, status, status_of_guests, statuses};

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fm_formats::Guid;
+use fm_formats::efi::SignatureLists;
 use fm_formats::varstore::{Format, Interrupted, Name, Variable};
 
 use crate::document::{self, SideDamage, VariableChange, VariableDocument, VarsDiff, VarsList};
+use crate::names::{SECURITY, plain};
+use crate::revocation::Dbx;
 use crate::source::{Content, Source, is_written};
 use crate::{Error, describe};
 
@@ -145,12 +148,23 @@ pub fn show(path: &Path, name: Option<&str>) -> Result<Vec<Shown>, Error> {
             Some(name)
         }
     };
+    let dbx = Dbx::of(&variables);
+    // What is in db and does not count is said where db is read.
+    let revoked = |variable: &Variable| -> Vec<String> {
+        let is_db = variable.guid == SECURITY && variable.name == plain("db");
+        let lists = SignatureLists::parse(&variable.data).unwrap_or_default();
+        let found = if is_db { dbx.revokes(&lists) } else { Vec::new() };
+        found
+            .iter()
+            .map(|revoked| format!("revoked, nothing boots by it: {revoked}"))
+            .collect()
+    };
     Ok(variables
         .iter()
         .filter(|variable| wanted.as_ref().is_none_or(|name| *name == variable.name))
         .map(|variable| Shown {
             variable: source.document(variable),
-            lines: describe::in_full(variable),
+            lines: [describe::in_full(variable), revoked(variable)].concat(),
         })
         .collect())
 }

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use fm_formats::Guid;
 use fm_formats::efi::{AuthenticatedUpdate, SignatureKind, SignatureList, SignatureLists};
 use fm_formats::image::Layout;
-use fm_formats::varstore::{self, Checks, Name, Time, Variable};
+use fm_formats::varstore::{self, Checks, Time, Variable};
 use virtfw_libefi::sb::{certs, dbx};
 
 use crate::Error;
 use crate::certificate::Certificate;
 use crate::change::{StoreTarget, open};
-use crate::describe::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY};
 use crate::document::VarsChange;
+use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, find, plain};
 use crate::report::Report;
+use crate::revocation::{Dbx, nothing_trusted_for};
 
 /// Microsoft's signature owner.
 const MICROSOFT: Guid = Guid::literal("77fa9abd-0359-4d32-bd60-28f4e78f784b");
@@ -25,17 +26,6 @@ const CUSTOM_OWNER: Guid = Guid::literal("a0baa8a3-041d-48a8-bc87-c36d121b5e3d")
 pub(super) const KEY_ATTRIBUTES: u32 = 0x27;
 /// Older than any signed update, so that none is refused as outdated.
 const FRESH_KEY_TIME: Time = Time::utc(2010, 1, 1, 0, 0, 0);
-
-pub(super) fn find<'v>(variables: &'v [Variable], guid: Guid, name: &str) -> Option<&'v Variable> {
-    variables
-        .iter()
-        .find(|variable| variable.guid == guid && variable.name == plain(name))
-}
-
-/// A name of plain letters.
-pub(super) fn plain(name: &str) -> Name {
-    Name::from_units(name.encode_utf16())
-}
 
 /// Which of Microsoft's generations to enrol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +144,7 @@ pub fn enroll(write: &StoreTarget, enrolment: &Enrolment) -> Result<VarsChange, 
         varstore::set(&mut edit.variables, variable);
     }
     switch_on(&mut edit.variables, enrolment, &mut report);
+    tell_revoked(&edit.variables, &mut report);
     edit.commit_changes(Checks::Sizes, report)
 }
 
@@ -178,6 +169,24 @@ fn switch_on(variables: &mut Vec<Variable>, enrolment: &Enrolment, report: &mut 
         return;
     };
     report.notes.push(stays_off.into());
+}
+
+/// What of db does not count after all: dbx is asked first.
+fn tell_revoked(variables: &[Variable], report: &mut Report) {
+    let db = find(variables, SECURITY, "db")
+        .and_then(|db| SignatureLists::parse(&db.data).ok())
+        .unwrap_or_default();
+    let dbx = Dbx::of(variables);
+    for revoked in dbx.revokes(&db) {
+        report.notes.push(format!(
+            "in db, but revoked, so that nothing boots by it: {revoked}"
+        ));
+    }
+    for what in nothing_trusted_for(&db, &dbx) {
+        report.notes.push(format!(
+            "the guest trusts nothing for {what} any more: dbx revokes every certificate of db for it"
+        ));
+    }
 }
 
 /// Takes the platform key out, which ends Secure Boot; with `all` KEK, db and dbx too.
@@ -248,7 +257,7 @@ pub(super) fn signed_update(path: &Path, bytes: &[u8]) -> Result<KeyMaterial, Er
     let read = |bytes| {
         let update = AuthenticatedUpdate::parse(bytes)?;
         Ok(KeyMaterial {
-            lists: SignatureLists::parse(update.payload)?,
+            lists: SignatureLists::parse_at(update.payload, update.payload_offset)?,
             signed: update.timestamp,
         })
     };
@@ -297,8 +306,9 @@ pub(super) fn key_material(path: &Path) -> Result<KeyMaterial, Error> {
     if Certificate::is_whole(&bytes) {
         return Ok(KeyMaterial::of(std::iter::once(bytes)));
     }
-    if let Ok(update) = signed_update(path, &bytes) {
-        return Ok(update);
+    // What is signed and holds something else is told so, with where in the file that is.
+    if AuthenticatedUpdate::parse(&bytes).is_ok() {
+        return signed_update(path, &bytes);
     }
     let why = match SignatureLists::parse(&bytes) {
         Ok(lists) if !lists.0.is_empty() => {

@@ -66,6 +66,9 @@ impl Source {
 
     /// What the guest's VARS flash holds at this moment, read from its memory; the guest is not paused.
     pub(super) fn of_guest(guest: &Guest) -> Result<Self, Error> {
+        if let Some((path, file)) = guest.uefi_vars_file() {
+            return Self::of_device(guest, &path, file);
+        }
         // A combined image is one unit that starts with the variables.
         let unit = guest.flash()?.iter().map(|flash| flash.unit).max().unwrap_or(1);
         let memory = guest.memory()?;
@@ -82,6 +85,22 @@ impl Source {
         };
         source.view()?;
         Ok(source)
+    }
+
+    /// What QEMU's `uefi-vars` device has written: it writes all of it whenever the guest sets a lasting variable.
+    fn of_device(guest: &Guest, path: &Path, file: std::io::Result<File>) -> Result<Self, Error> {
+        let mut text = Vec::new();
+        file.and_then(|file| file.take(MAX_JSON_BYTES).read_to_end(&mut text))
+            .map_err(|source| Error::File {
+                action: "read",
+                path: path.to_path_buf(),
+                source,
+            })?;
+        Ok(Self {
+            path: guest.label().into(),
+            model: None,
+            content: Content::Json(json::read(path, &text)?),
+        })
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, Error> {
@@ -127,6 +146,11 @@ impl Source {
                 .read_to_end(&mut prefix)
                 .map_err(failed)?;
             Content::Json(json::read(path, &prefix)?)
+        } else if let Some(why) = fm_images::inspect::named_foreign(&prefix).or_else(|| code(&prefix)) {
+            return Err(Error::Foreign {
+                path: path.to_path_buf(),
+                why,
+            });
         } else {
             // A volume is as large as its storage made it, and what lies behind the store is not the guest's.
             let own_bytes = size_bytes.or_else(|| volume_len_bytes(&prefix));
@@ -300,6 +324,13 @@ pub(super) fn volume_len_bytes(prefix: &[u8]) -> Option<u64> {
         .ok()
         .filter(|header| header.file_system == VolumeHeader::NV_DATA)
         .map(|header| header.volume_len_bytes)
+}
+
+/// What is said of firmware where variables are expected: a volume of files is none of variables.
+fn code(prefix: &[u8]) -> Option<String> {
+    let header = VolumeHeader::parse(&mut Reader::new(prefix)).ok()?;
+    matches!(header.file_system, VolumeHeader::FFS2 | VolumeHeader::FFS3)
+        .then(|| "it is CODE, whose variables are in another file".into())
 }
 
 /// JSON starts with a brace; an empty file is a store of QEMU's that nothing was written to yet.

@@ -10,8 +10,9 @@ use virtfw_libefi::sb::certs;
 
 use crate::Error;
 use crate::certificate::Certificate;
-use crate::describe::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY};
-use crate::secure_boot::find;
+use crate::describe::sbat_level;
+use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, find};
+use crate::revocation::{Dbx, Revoked, SecureVersion, THIRD_PARTIES, WINDOWS, nothing_trusted_for};
 use crate::source::Source;
 
 /// `flashmoor/vars-secure-boot/1`: what a guest trusts.
@@ -33,11 +34,23 @@ pub struct SecureBootStatus {
     pub kek: Vec<String>,
     /// Who may sign what boots.
     pub db: Vec<String>,
-    /// How many hashes are revoked.
+    /// How many hashes of images are revoked.
     pub dbx_hashes: u64,
     /// How many certificates are revoked.
     pub dbx_certificates: u64,
-    /// Which generations of Microsoft's certificates db holds: whose signatures boot.
+    /// Subjects of these certificates.
+    pub dbx_certificate_names: Vec<String>,
+    /// How many digests of certificates are revoked.
+    pub dbx_certificate_hashes: u64,
+    /// Lowest versions of Windows' boot managers that still start (`DBXUpdateSVN`).
+    pub dbx_secure_versions: Vec<SecureVersion>,
+    /// Shim's own revocations: generations of what it starts.
+    pub sbat_level: Option<String>,
+    /// What of db does not count, because dbx holds it too, its issuer or its digest: dbx is asked first.
+    pub revoked: Vec<Revoked>,
+    /// What nothing of Microsoft's boots for: db has certificates for it, and dbx revokes every one.
+    pub nothing_trusted_for: Vec<&'static str>,
+    /// Which generations of Microsoft's certificates db holds and dbx does not revoke: whose signatures boot.
     pub microsoft: Trust,
     /// Of these, whose signatures Windows boots by.
     pub microsoft_windows: Trust,
@@ -63,18 +76,13 @@ pub enum Trust {
     Both,
 }
 
-const WINDOWS_2011: &[&[u8]] = &[certs::MICROSOFT_DB_WINDOWS_2011];
-const WINDOWS_2023: &[&[u8]] = &[certs::MICROSOFT_DB_WINDOWS_2023];
-const THIRD_PARTY_2011: &[&[u8]] = &[certs::MICROSOFT_DB_UEFI_2011];
-const THIRD_PARTY_2023: &[&[u8]] = &[certs::MICROSOFT_DB_UEFI_2023, certs::MICROSOFT_DB_UEFI_ROM_2023];
-
 impl SecureBootStatus {
     /// What is trusted by a certificate of 2011 alone, whose successor of 2023 is missing.
     #[must_use]
     pub fn behind(&self) -> Vec<&'static str> {
         [
-            (self.microsoft_windows, "Windows"),
-            (self.microsoft_third_party, "third parties"),
+            (self.microsoft_windows, WINDOWS.name),
+            (self.microsoft_third_party, THIRD_PARTIES.name),
             (self.microsoft_kek, "updates of keys"),
         ]
         .into_iter()
@@ -167,11 +175,11 @@ fn status_of(source: &Source) -> Result<SecureBootStatus, Error> {
             .unwrap_or_default()
     };
     let (pk, kek) = (lists(GLOBAL, "PK"), lists(GLOBAL, "KEK"));
-    let (db, dbx) = (lists(SECURITY, "db"), lists(SECURITY, "dbx"));
+    let db = lists(SECURITY, "db");
+    let dbx = Dbx::of(&variables);
     let setup_mode = find(&variables, GLOBAL, "PK").is_none();
     let flag = |guid, name: &str| find(&variables, guid, name).map(|variable| variable.data == [1]);
-    let count =
-        |lists: &SignatureLists, kind| lists.signatures().filter(|(other, _)| *other == kind).count() as u64;
+    let trusted = |der: &[u8]| db.holds(SignatureKind::X509, der) && dbx.revokes_certificate(der).is_none();
     Ok(SecureBootStatus {
         schema: "flashmoor/vars-secure-boot/1",
         source: source.path.display().to_string(),
@@ -181,28 +189,34 @@ fn status_of(source: &Source) -> Result<SecureBootStatus, Error> {
         custom_mode: flag(CUSTOM_MODE, "CustomMode").unwrap_or(false),
         pk: people(&pk),
         kek: people(&kek),
-        dbx_hashes: count(&dbx, SignatureKind::Sha256),
-        dbx_certificates: count(&dbx, SignatureKind::X509),
+        dbx_hashes: dbx.hashes(),
+        dbx_certificates: dbx.certificates().len() as u64,
+        dbx_certificate_names: dbx.certificates(),
+        dbx_certificate_hashes: dbx.certificate_hashes(),
+        dbx_secure_versions: dbx.secure_versions(),
+        sbat_level: sbat_level(&variables),
+        revoked: dbx.revokes(&db),
+        nothing_trusted_for: nothing_trusted_for(&db, &dbx),
         microsoft: Trust::of(
-            &db,
-            &[WINDOWS_2011, THIRD_PARTY_2011].concat(),
-            &[WINDOWS_2023, THIRD_PARTY_2023].concat(),
+            trusted,
+            &[WINDOWS.of_2011, THIRD_PARTIES.of_2011].concat(),
+            &[WINDOWS.of_2023, THIRD_PARTIES.of_2023].concat(),
         ),
-        microsoft_windows: Trust::of(&db, WINDOWS_2011, WINDOWS_2023),
-        microsoft_third_party: Trust::of(&db, THIRD_PARTY_2011, THIRD_PARTY_2023),
-        microsoft_kek: Trust::of(&kek, &[certs::MICROSOFT_KEK_2011], &[certs::MICROSOFT_KEK_2023]),
+        microsoft_windows: Trust::of(trusted, WINDOWS.of_2011, WINDOWS.of_2023),
+        microsoft_third_party: Trust::of(trusted, THIRD_PARTIES.of_2011, THIRD_PARTIES.of_2023),
+        microsoft_kek: Trust::of(
+            |der| kek.holds(SignatureKind::X509, der),
+            &[certs::MICROSOFT_KEK_2011],
+            &[certs::MICROSOFT_KEK_2023],
+        ),
         db: people(&db),
     })
 }
 
 impl Trust {
-    fn of(lists: &SignatureLists, of_2011: &[&[u8]], of_2023: &[&[u8]]) -> Self {
-        let holds = |certificates: &[&[u8]]| {
-            certificates
-                .iter()
-                .any(|der| lists.holds(SignatureKind::X509, der))
-        };
-        match (holds(of_2011), holds(of_2023)) {
+    fn of(trusted: impl Fn(&[u8]) -> bool, of_2011: &[&[u8]], of_2023: &[&[u8]]) -> Self {
+        let any = |certificates: &[&[u8]]| certificates.iter().any(|der| trusted(der));
+        match (any(of_2011), any(of_2023)) {
             (false, false) => Self::None,
             (true, false) => Self::Only2011,
             (false, true) => Self::Only2023,
