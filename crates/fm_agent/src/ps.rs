@@ -124,6 +124,9 @@ impl PsContext {
             Err(fm_host::Error::NoFlash { .. }) => {}
             Err(error) => remarks.push(said(&error)),
         }
+        if vars.is_none() {
+            vars = vars::of_device(guest, &mut remarks);
+        }
         let mut roms = Vec::new();
         for block in memory.iter().flat_map(GuestMemory::roms) {
             let digest = memory

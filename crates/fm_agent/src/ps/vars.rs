@@ -1,11 +1,17 @@
 //! The variable store of a running guest: layout, room, Secure Boot.
 
+use std::io::Read as _;
+
 use fm_formats::Guid;
 use fm_formats::varstore::{GLOBAL_VARIABLE as GLOBAL, Name, VarStore};
 use fm_host::{FlashUnit, Guest, GuestMemory, Region};
+use fm_images::json_store;
 
 use super::PsVars;
 use super::said::said;
+
+/// The longest JSON that is read.
+const MAX_JSON_BYTES: u64 = 64 << 20;
 
 /// `gEfiSecureBootEnableDisableGuid` (edk2 `SecurityPkg/Include/Guid/AuthenticatedVariableFormat.h`).
 const SECURE_BOOT_ENABLE: Guid = Guid::literal("f0a30bc7-af08-4556-99c4-001009c93a44");
@@ -38,6 +44,43 @@ pub(super) fn look(
     vars
 }
 
+/// The variables of a guest that keeps them in QEMU's `uefi-vars` device.
+pub(super) fn of_device(guest: &Guest, remarks: &mut Vec<String>) -> Option<PsVars> {
+    let device = guest.command().uefi_vars.as_ref()?;
+    if device.json.is_none() {
+        remarks
+            .push("the uefi-vars device has no file: what the guest sets lasts as long as this QEMU".into());
+    }
+    let (path, file) = guest.uefi_vars_file().unzip();
+    let mut vars = PsVars {
+        path,
+        format: "json".into(),
+        layout: None,
+        free_bytes: None,
+        reclaimable_bytes: None,
+        secure_boot: None,
+    };
+    let mut text = Vec::new();
+    let found = match file?.and_then(|file| file.take(MAX_JSON_BYTES).read_to_end(&mut text)) {
+        Ok(_) => json_store::parse(&text).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match found {
+        Ok(found) => {
+            vars.secure_boot = Some(secure_boot(|guid, name| {
+                let name = Name::from_units(name.encode_utf16());
+                let mut all = found.variables.iter();
+                all.find(|variable| variable.guid == guid && variable.name == name)
+                    .map(|variable| variable.data.as_slice())
+            }));
+        }
+        Err(why) => remarks.push(format!(
+            "the variables of its uefi-vars device cannot be read: {why}"
+        )),
+    }
+    Some(vars)
+}
+
 /// What is to be said where QEMU does not keep what the guest writes.
 pub(super) fn not_kept(guest: &Guest, flash: &FlashUnit) -> Option<String> {
     let written = guest
@@ -68,15 +111,18 @@ fn describe(store: &VarStore<'_>, vars: &mut PsVars) {
     vars.layout = store.layout().map(|layout| layout.name().to_owned());
     vars.free_bytes = Some(store.free_bytes());
     vars.reclaimable_bytes = Some(store.reclaimable_bytes());
-    let data = |guid, name: &str| {
+    vars.secure_boot = Some(secure_boot(|guid, name| {
         let name = Name::from_units(name.encode_utf16());
         store.variable(guid, &name).map(|variable| variable.data)
-    };
+    }));
+}
+
+fn secure_boot<'v>(data: impl Fn(Guid, &str) -> Option<&'v [u8]>) -> String {
     let state = match (data(GLOBAL, "PK"), data(SECURE_BOOT_ENABLE, "SecureBootEnable")) {
         (None, _) => "setup",
         // edk2 writes the switch as 1 when a platform key is there and the switch is not
         (Some(_), None | Some([1])) => "enabled",
         (Some(_), Some(_)) => "disabled",
     };
-    vars.secure_boot = Some(state.to_owned());
+    state.to_owned()
 }
