@@ -42,7 +42,7 @@ lint-format:
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 lint-scripts:
-	shellcheck .ci/run benches/compare $(wildcard benches/areas/*) $(shell grep -l '^#!.*bash' scripts/*)
+	shellcheck -x .ci/run benches/compare $(wildcard benches/areas/*) $(shell grep -ls '^#!.*sh$$' scripts/* packaging/* packaging/*/*)
 lint-spelling:
 	typos
 lint-licences:
@@ -107,6 +107,14 @@ fixtures-update: packages-fixtures ## the same from the newest packages, and the
 .PHONY: book
 book: tools ## the documentation as pages, in target/book
 	mdbook build
+
+.PHONY: packages packages-try packages-reproducible
+packages: packages-pack ## .deb, .rpm and a static tarball, from the release build, into dist/
+	packaging/build
+packages-try: packages-pack ## install, upgrade, remove and purge what is in dist/, each in a root that is thrown away
+	packaging/try
+packages-reproducible: packages-pack ## build the packages twice, in two places, and compare every byte
+	packaging/reproducible
 
 .PHONY: build
 build: packages-build
