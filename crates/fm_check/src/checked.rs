@@ -4,6 +4,7 @@ use fm_judge::{Facts, Outcome, Phase, Verdict, judge};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::assumptions::Assumption;
 use crate::side::Side;
 
 /// A verdict, and what it is on. [`crate::Check::new`] makes its document.
@@ -17,6 +18,8 @@ pub struct Checked {
     pub verdict: Verdict,
     /// Other firmware that the destination has; empty unless the destination is a folder with a choice.
     pub candidates: Vec<Candidate>,
+    /// What was not told, and taken to be so.
+    pub assumptions: Vec<Assumption>,
 }
 
 /// A build that the destination has.
@@ -44,6 +47,7 @@ impl Checked {
             destination: destination.name.clone(),
             verdict: verdict.clone().with_remedies(|remedy| source.target.aim(remedy)),
             candidates,
+            assumptions: Vec::new(),
         }
     }
 }

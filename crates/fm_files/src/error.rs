@@ -178,5 +178,13 @@ impl Failure for Error {
 /// What to do about the system's refusal, where there is something.
 #[must_use]
 pub fn io_remedy(error: &io::Error) -> Option<Remedy> {
-    (error.kind() == ErrorKind::PermissionDenied).then(|| "run it as a user who may, or as root".into())
+    let what = match error.kind() {
+        ErrorKind::PermissionDenied => "run it as a user who may, or as root",
+        ErrorKind::NotFound => "look at the path: the file, or the folder that it is to be in, is not there",
+        ErrorKind::IsADirectory => "name a file: this is a folder",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that file system, then run it again",
+        ErrorKind::ReadOnlyFilesystem => "choose a place that can be written",
+        _ => return None,
+    };
+    Some(what.into())
 }

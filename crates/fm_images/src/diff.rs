@@ -165,6 +165,19 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
             ),
         });
     }
+    if (before.kind == "vars") != (after.kind == "vars") && before.image.is_some() && after.image.is_some() {
+        let kind = |document: &InspectDocument| if document.kind == "vars" { "a variable store" } else { "firmware" };
+        return Err(Error::Usage {
+            message: format!(
+                "{} is {} and {} is {}: they have nothing in common to compare",
+                from.display(),
+                kind(&before),
+                to.display(),
+                kind(&after)
+            ),
+            remedy: "name two builds of firmware, or compare two variable stores".into(),
+        });
+    }
     let (old, new) = (image_of(&before)?, image_of(&after)?);
     let measured_changed = measured(old, new);
     let is_same = before.sha256 == after.sha256;

@@ -13,12 +13,20 @@ pub(super) struct Certificate {
     pub(super) from: String,
     pub(super) until: String,
     pub(super) digest: Sha256,
+    /// Whether its last day is past.
+    pub(super) is_expired: bool,
 }
 
 impl Certificate {
     /// Whether `der` is a certificate and nothing behind it.
     pub(super) fn is_whole(der: &[u8]) -> bool {
         X509Certificate::from_der(der).is_ok_and(|(rest, _)| rest.is_empty())
+    }
+
+    /// Its subject and last day.
+    pub(super) fn in_short(&self) -> String {
+        let word = if self.is_expired { "expired" } else { "until" };
+        format!("{} ({word} {})", self.subject, self.until)
     }
 
     pub(super) fn parse(der: &[u8]) -> Option<Self> {
@@ -38,6 +46,7 @@ impl Certificate {
             from: day(&certificate.validity().not_before),
             until: day(&certificate.validity().not_after),
             digest: Sha256::of(der),
+            is_expired: certificate.validity().not_after < x509_parser::time::ASN1Time::now(),
         })
     }
 }
@@ -59,7 +68,9 @@ impl fmt::Display for Certificate {
             from,
             until,
             digest,
+            is_expired,
         } = self;
-        write!(f, "{subject} (by {issuer}, {from} to {until}, sha256 {digest})")
+        let expired = if *is_expired { ", expired" } else { "" };
+        write!(f, "{subject} (by {issuer}, {from} to {until}{expired}, sha256 {digest})")
     }
 }

@@ -203,7 +203,7 @@ fn keys(data: &[u8]) -> Option<String> {
     for (kind, signature) in lists.signatures() {
         match kind {
             SignatureKind::X509 => parts.push(match Certificate::parse(&signature.data) {
-                Some(certificate) => format!("{} (until {})", certificate.subject, certificate.until),
+                Some(certificate) => certificate.in_short(),
                 None => "a certificate that cannot be read".into(),
             }),
             SignatureKind::Sha256 => match SecureVersion::parse(&signature.data) {

@@ -16,6 +16,7 @@ use crate::Error;
 use crate::document::VariableDocument;
 use crate::json::{self, Digests};
 use crate::qcow2::{self, Qcow2};
+use crate::stdin;
 
 /// The longest JSON that is read.
 const MAX_JSON_BYTES: u64 = 64 << 20;
@@ -48,8 +49,19 @@ pub(super) struct Source {
 
 impl Source {
     /// The file at `named`, or the running guest that is called so: by pid, name, uuid or QMP socket. A file
-    /// comes before a guest.
+    /// comes before a guest, and `-` is standard input.
     pub(super) fn find(named: &Path) -> Result<Self, Error> {
+        if named.as_os_str() == "-" {
+            let path = Path::new("standard input");
+            let failed = |source| Error::File {
+                action: "read",
+                path: path.to_path_buf(),
+                source,
+            };
+            let mut source = Self::from_file(path, &mut stdin::file().map_err(failed)?)?;
+            source.model = None;
+            return Ok(source);
+        }
         match std::fs::metadata(named) {
             Ok(status) if status.file_type().is_socket() => {}
             Ok(_) => return Self::read(named),

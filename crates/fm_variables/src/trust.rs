@@ -230,7 +230,7 @@ fn people(lists: &SignatureLists) -> Vec<String> {
         .signatures()
         .filter(|(kind, _)| *kind == SignatureKind::X509)
         .map(|(_, signature)| match Certificate::parse(&signature.data) {
-            Some(certificate) => format!("{} (until {})", certificate.subject, certificate.until),
+            Some(certificate) => certificate.in_short(),
             None => "a certificate that cannot be read".into(),
         })
         .collect()
