@@ -2,6 +2,8 @@
 
 mod layout;
 pub(crate) mod oci;
+mod registry;
+mod source;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -12,6 +14,7 @@ use fm_api::v1::fleet::Digest;
 use tokio::io::AsyncRead;
 
 pub use layout::Layout;
+pub use registry::{Registry, RegistryOptions};
 
 use crate::Result;
 

@@ -1,5 +1,7 @@
 //! Keyed text with one revision for all of it: what every engine of the records can do, and no more.
 
+#[cfg(feature = "etcd")]
+mod etcd;
 mod key;
 mod memory;
 mod mvcc;
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "etcd")]
+pub use etcd::{Etcd, EtcdOptions, EtcdTls};
 pub use key::{check_key, end_of_prefix};
 pub use memory::Memory;
 pub use sqlite::{Sqlite, SqliteOptions};

@@ -7,46 +7,17 @@ use std::time::Duration;
 
 use fm_fleet::records::{Memory, Notice, Outcome, Records, Scan, Sqlite, SqliteOptions, Transaction};
 use fm_fleet::{Error, TestClock};
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 
-use agreement::{Step, agree, steps};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-}
-
-fn check(cases: u32, engine: &dyn Records) {
-    let runtime = runtime();
-    let mut runner = TestRunner::new(Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    });
-    let mut number = 0_u32;
-    let number = std::cell::RefCell::new(&mut number);
-    runner
-        .run(&steps(), |steps: Vec<Step>| {
-            let run = {
-                let mut number = number.borrow_mut();
-                **number += 1;
-                **number
-            };
-            runtime
-                .block_on(agree(engine, run, &steps))
-                .map_err(TestCaseError::fail)
-        })
-        .unwrap_or_else(|error| panic!("{error}"));
-}
+use agreement::check;
 
 #[test]
 fn sqlite_agrees_with_the_model_on_every_operation() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = Sqlite::open(&folder.path().join("records"), SqliteOptions::default()).expect("records");
-    check(96, &engine);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    check(96, &runtime, &engine);
 }
 
 #[tokio::test]

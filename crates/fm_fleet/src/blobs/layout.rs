@@ -19,7 +19,8 @@ use fm_files::Folder;
 use serde_json::{Value, json};
 
 use super::oci::{MANIFEST, digest_of, named_blobs};
-use super::{Blob, BlobReader, BlobSource, Blobs, FoundManifest, MAX_MANIFEST_BYTES, Reference};
+use super::source::read;
+use super::{Blob, BlobReader, Blobs, FoundManifest, MAX_MANIFEST_BYTES, Reference};
 use crate::{Error, Result};
 
 const MARK: &str = "oci-layout";
@@ -28,9 +29,6 @@ const TMP: &str = "tmp";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// An index of 16 MiB names some forty thousand builds.
 const MAX_INDEX_BYTES: u64 = 16 << 20;
-/// No blob is larger than firmware can be.
-const MAX_BLOB_BYTES: u64 = fm_formats::image::MAX_FLASH_BYTES;
-
 /// Builds in an OCI image layout, which one server has at a time.
 pub struct Layout {
     folders: Arc<Mutex<Folders>>,
@@ -233,40 +231,6 @@ fn digest(entry: &Value) -> Option<Digest> {
 
 fn tag(entry: &Value) -> Option<&str> {
     entry.get("annotations")?.get(REF_NAME)?.as_str()
-}
-
-fn read(blob: &Blob) -> Result<Vec<u8>> {
-    let limit = |size: u64| {
-        (size > MAX_BLOB_BYTES).then(|| Error::TooLarge {
-            what: "a blob (bytes)".into(),
-            size,
-            limit: MAX_BLOB_BYTES,
-        })
-    };
-    if let Some(error) = limit(blob.size_bytes) {
-        return Err(error);
-    }
-    let bytes = match &blob.source {
-        BlobSource::Bytes(bytes) => bytes.to_vec(),
-        BlobSource::File(path) => {
-            let size = std::fs::metadata(path)
-                .map_err(failed("read what is to be stored"))?
-                .len();
-            if let Some(error) = limit(size) {
-                return Err(error);
-            }
-            std::fs::read(path).map_err(failed("read what is to be stored"))?
-        }
-    };
-    let found = digest_of(&bytes)?;
-    if found == blob.digest {
-        Ok(bytes)
-    } else {
-        Err(Error::Corrupt {
-            expected: blob.digest.clone(),
-            found,
-        })
-    }
 }
 
 #[async_trait]

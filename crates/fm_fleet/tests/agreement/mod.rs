@@ -3,13 +3,14 @@
 use fm_fleet::Error;
 use fm_fleet::records::{Compare, Entry, Memory, Operation, Outcome, Records, Scan, Transaction};
 use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 
 /// Keys that are prefixes of each other, and neighbours in every order that one could sort by.
 const KEYS: [&str; 7] = ["a", "a/", "a/b", "a0", "ab", "b", "~"];
 
 /// What is done, in terms of what the model knows by then.
 #[derive(Debug, Clone)]
-pub(crate) enum Step {
+enum Step {
     Get(usize),
     Scan {
         prefix: usize,
@@ -27,14 +28,14 @@ pub(crate) enum Step {
 
 /// What a transaction relies on.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Expect {
+enum Expect {
     Absent,
     Modified,
     Created,
     ModifiedBefore,
 }
 
-pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<Step>> {
     let key = || 0..KEYS.len();
     let expect = prop_oneof![
         Just(Expect::Absent),
@@ -172,7 +173,7 @@ async fn question(model: &Memory, folder: &str, step: &Step) -> Question {
 }
 
 /// Does the steps on an engine, in a folder of its own, and on a fresh model. Nobody else may write meanwhile.
-pub(crate) async fn agree(engine: &dyn Records, run: u32, steps: &[Step]) -> Result<(), String> {
+async fn agree(engine: &dyn Records, run: u32, steps: &[Step]) -> Result<(), String> {
     let folder = format!("/run{run}/");
     let model = Memory::default();
     let base = engine
@@ -195,4 +196,21 @@ pub(crate) async fn agree(engine: &dyn Records, run: u32, steps: &[Step]) -> Res
         }
     }
     Ok(())
+}
+
+/// Does so many random runs of steps on an engine and on the model, all of `runtime`.
+pub(crate) fn check(cases: u32, runtime: &tokio::runtime::Runtime, engine: &dyn Records) {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let run = std::cell::Cell::new(0);
+    TestRunner::new(config)
+        .run(&steps(), |steps: Vec<Step>| {
+            run.set(run.get() + 1);
+            let done = runtime.block_on(agree(engine, run.get(), &steps));
+            done.map_err(TestCaseError::fail)
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
 }

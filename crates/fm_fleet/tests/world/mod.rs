@@ -28,6 +28,26 @@ pub(crate) fn code(number: u8) -> (Vec<u8>, Digest) {
     (bytes, digest)
 }
 
+/// Build number `n` as it is stored.
+pub(crate) fn stored(number: u8) -> StoredBuild {
+    let (bytes, build) = code(number);
+    StoredBuild {
+        build: build.clone(),
+        layers: vec![Layer {
+            media_type: "application/vnd.flashmoor.code.v1".into(),
+            title: "CODE.fd".into(),
+            blob: Blob {
+                digest: build,
+                size_bytes: bytes.len() as u64,
+                source: BlobSource::Bytes(bytes.into()),
+            },
+        }],
+        name: Some("ovmf".into()),
+        version: None,
+        source: None,
+    }
+}
+
 /// Manifests and blobs in memory.
 #[derive(Default)]
 pub(crate) struct Shelf {
@@ -128,24 +148,8 @@ impl World {
     }
 
     pub(crate) async fn store(&self, number: u8) -> Digest {
-        let (bytes, build) = code(number);
-        let stored = StoredBuild {
-            build: build.clone(),
-            layers: vec![Layer {
-                media_type: "application/vnd.flashmoor.code.v1".into(),
-                title: "CODE.fd".into(),
-                blob: Blob {
-                    digest: build.clone(),
-                    size_bytes: bytes.len() as u64,
-                    source: BlobSource::Bytes(bytes.into()),
-                },
-            }],
-            name: Some("ovmf".into()),
-            version: None,
-            source: None,
-        };
-        self.fleet.store(&stored, "a test").await.expect("stored");
-        build
+        self.fleet.store(&stored(number), "a test").await.expect("stored");
+        code(number).1
     }
 }
 
