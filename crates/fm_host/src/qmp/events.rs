@@ -32,9 +32,10 @@ impl Events {
     pub(super) fn keep(&mut self, mut event: Event, mut len_bytes: usize) {
         if len_bytes > MAX_EVENT_BYTES {
             event.data = json!({});
+            let whole = |at: &usize| event.name.is_char_boundary(*at);
             event
                 .name
-                .truncate(event.name.floor_char_boundary(MAX_NAME_BYTES));
+                .truncate((0..=MAX_NAME_BYTES).rev().find(whole).unwrap_or(0));
             event.name.shrink_to_fit();
             len_bytes = event.name.len();
         }
