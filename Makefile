@@ -108,12 +108,12 @@ fixtures-update: packages-fixtures ## the same from the newest packages, and the
 book: tools ## the documentation as pages, in target/book
 	mdbook build
 
-.PHONY: packages packages-try packages-reproducible
+.PHONY: packages packages-try packages-twice
 packages: packages-pack ## .deb, .rpm and a static tarball, from the release build, into dist/
 	packaging/build
 packages-try: packages-pack ## install, upgrade, remove and purge what is in dist/, each in a root that is thrown away
 	packaging/try
-packages-reproducible: packages-pack ## build the packages twice, in two places, and compare every byte
+packages-twice: packages-pack ## build the packages twice, in two places, and compare every byte
 	packaging/reproducible
 
 .PHONY: build
