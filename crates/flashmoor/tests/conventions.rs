@@ -121,7 +121,7 @@ fn a_file_decides_where_an_option_does_not() {
 #[test]
 fn a_file_with_an_unknown_word_stops_commands_and_not_help() {
     let scene = Scene::new();
-    let file = scene.write("config.toml", "\nstroe = \"/srv\"\n");
+    let file = scene.write("config.toml", "\nstores = \"/srv\"\n");
     let run = |words: &[&str]| {
         scene
             .command(words)
@@ -169,7 +169,7 @@ fn an_unknown_word_is_answered_with_the_command_that_was_meant() {
     let scene = Scene::new();
     for (word, meant) in [
         ("version", "`flashmoor --version`"),
-        ("inspcet", "`flashmoor inspect`"),
+        ("inspects", "`flashmoor inspect`"),
     ] {
         let refused = scene.run(&["--json", word]);
         let remedy = json(&refused.stderr)["remedy"].as_str().unwrap().to_owned();

@@ -146,9 +146,9 @@ mod tests {
         for (word, expected) in [
             ("version", &["flashmoor --version"][..]),
             ("verify", &["flashmoor atlas verify", "flashmoor store verify"]),
-            ("insepct", &["flashmoor inspect"]),
+            ("inspects", &["flashmoor inspect"]),
             ("pin", &["flashmoor store pin"]),
-            ("stroe", &["flashmoor store"]),
+            ("stores", &["flashmoor store"]),
             ("zzz", &[]),
             ("", &[]),
         ] {

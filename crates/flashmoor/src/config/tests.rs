@@ -48,7 +48,7 @@ fn the_users_file_wins_over_the_systems_key_by_key() {
 fn what_is_unknown_or_of_another_kind_is_refused_with_its_line() {
     let folder = folder();
     for (text, line) in [
-        ("store = \"/a\"\nstroe = \"/b\"\n", 2),
+        ("store = \"/a\"\nstores = \"/b\"\n", 2),
         ("\n[agent]\nkeep-dayz = 1\n", 3),
         ("[agent]\n\nkeep-days = \"soon\"\n", 3),
         ("store = \"relative\"\n", 1),
