@@ -6,7 +6,7 @@ use fm_formats::Error;
 use fm_formats::stream::multifd::Channel;
 use fm_formats::stream::qcow2::Image;
 use fm_formats::stream::save_image::SaveImage;
-use fm_formats::stream::{BlockKind, Collector, Event, Facts, Parser, Sparse};
+use fm_formats::stream::{BlockKind, Collector, Event, Facts, Parser, Sparse, uefi_variables};
 use libfuzzer_sys::fuzz_target;
 
 const KEPT_BYTES: u64 = 1 << 20;
@@ -50,6 +50,9 @@ fn stream(data: &[u8], size: usize) {
     let whole = read(data, data.len().max(1), false);
     let parts = read(data, size / 4 * 13 + 1, true);
     assert_eq!(whole, parts);
+    for device in &whole.0.devices {
+        let _ = device.state.as_ref().map(|state| uefi_variables(state, device.offset));
+    }
 }
 
 type Read = (Facts, Vec<Option<Sparse>>, Result<(), Error>);
