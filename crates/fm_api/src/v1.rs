@@ -5,6 +5,7 @@ pub mod build;
 pub mod config;
 pub mod enrolment;
 pub mod fleet;
+pub mod fleet_lists;
 pub mod offer;
 pub mod trust;
 pub mod update;

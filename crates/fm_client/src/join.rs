@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use fm_api::v1::enrolment::{JoinRequest, Joined};
+use fm_api::v1::enrolment::{JoinRequest, Joined, RenewRequest};
 use fm_formats::Sha256;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use crate::client::{Client, Precondition};
 use crate::http::{self, Fault, Request, Trust};
 use crate::identity::is_name;
 use crate::token::is_url;
@@ -120,4 +121,31 @@ fn pinned_ca(token: &JoinToken, url: &str) -> Result<String, Fault> {
         .find(|certificate| Sha256::of(certificate) == token.ca)
         .map(|certificate| pem::encode(&pem::Pem::new("CERTIFICATE", certificate.to_vec())));
     is_pinned.ok_or_else(|| Fault::Final(Error::WrongFleet { url: url.into() }))
+}
+
+/// The same identity with a new key and a new certificate. The old one holds until its time is over.
+///
+/// # Errors
+/// If no server answers, or the one that does refuses.
+pub fn renew(client: &Client, identity: &Identity) -> Result<Identity> {
+    let key = KeyPair::generate()?;
+    let csr = CertificateParams::default().serialize_request(&key)?.pem()?;
+    let joined: Joined = client.write("POST", "/api/v1/renew", &RenewRequest { csr }, Precondition::None)?;
+    Ok(Identity {
+        certificate: joined.certificate,
+        key: key.serialize_pem(),
+        ..identity.clone()
+    })
+}
+
+/// The digest by which a token pins a CA: that of the first certificate in this PEM.
+///
+/// # Errors
+/// If there is none.
+pub fn pin(ca: &str) -> Result<Sha256> {
+    let certificate = CertificateDer::from_pem_slice(ca.as_bytes()).map_err(|error| Error::BadIdentity {
+        path: "the CA's certificate".into(),
+        source: error.into(),
+    })?;
+    Ok(Sha256::of(&certificate))
 }

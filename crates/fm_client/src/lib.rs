@@ -18,7 +18,7 @@ pub use client::{Client, Precondition};
 pub use error::{Error, Result};
 pub use http::EventLines;
 pub use identity::{Identity, MAX_NAME_BYTES, is_name};
-pub use join::{JoinPlan, join};
+pub use join::{JoinPlan, join, pin, renew};
 pub use provider::provider;
 pub use random::random_hex;
 pub use token::{BEARER, JoinToken};

@@ -91,10 +91,7 @@ impl BlobsAt {
     /// Opens the place.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Blobs>> {
         match self {
-            Self::Layout(path) => Err(Error::Engine {
-                text: path.display().to_string(),
-                what: "builds",
-            }),
+            Self::Layout(path) => Ok(Arc::new(fm_fleet::blobs::Layout::open(path)?)),
             Self::Registry(name) => Err(Error::Engine {
                 text: format!("oci://{name}"),
                 what: "builds",

@@ -62,9 +62,11 @@ pub(crate) const LANDINGS: &str = "landings";
 pub(crate) const TMP: &str = "tmp";
 /// What other rooms keep in a store's folder, maybe before there is a build: names of builds, what may be lost
 /// at any time, what the agent and the hook write down, and backups of variables that lie on block devices.
-pub(crate) const NEIGHBOURS: [&str; 6] = [
+pub(crate) const NEIGHBOURS: [&str; 8] = [
     "catalogue.tsv",
     "cache",
+    "fleet",
+    "server",
     "libvirt",
     "variables",
     UPDATES,

@@ -42,6 +42,7 @@ const VERBS: &[&str] = &[
     "explain",
     "extract",
     "find",
+    "fleet",
     "guard",
     "harvest",
     "inspect",
@@ -52,6 +53,7 @@ const VERBS: &[&str] = &[
     "ps",
     "saved",
     "schema",
+    "serve",
     "store",
     "vars",
 ];
