@@ -10,6 +10,11 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "flashmoor agent --keep-days 90 -v",
         ],
     ),
+    (
+        "agent join",
+        &["flashmoor agent join --token fmj1.SECRET.CA.https://fleet.example:7117 --name host-1"],
+    ),
+    ("agent leave", &["flashmoor agent leave"]),
     ("atlas claims", &["flashmoor atlas claims"]),
     (
         "atlas run",
@@ -89,6 +94,80 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "fleet builds",
+        &[
+            "flashmoor fleet builds",
+            "flashmoor fleet builds --state condemned --json",
+        ],
+    ),
+    (
+        "fleet certificates",
+        &[
+            "flashmoor fleet certificates",
+            "flashmoor fleet certificates --certificate 2011 --csv",
+        ],
+    ),
+    (
+        "fleet events",
+        &[
+            "flashmoor fleet events --after 120",
+            "flashmoor fleet events --follow --host host-1",
+        ],
+    ),
+    (
+        "fleet guests",
+        &[
+            "flashmoor fleet guests",
+            "flashmoor fleet guests --host host-1 --secure-boot true --json",
+        ],
+    ),
+    (
+        "fleet hosts",
+        &["flashmoor fleet hosts", "flashmoor fleet hosts --silent"],
+    ),
+    (
+        "fleet init",
+        &["flashmoor fleet init --name fleet.example --name 192.0.2.7"],
+    ),
+    (
+        "fleet join",
+        &[
+            "flashmoor fleet join --token fmj1.SECRET.CA.https://fleet.example:7117 --name alice --to ~/.config/flashmoor/fleet",
+        ],
+    ),
+    (
+        "fleet keys",
+        &[
+            "flashmoor fleet keys",
+            "flashmoor fleet keys --revoke 4f2a91c03be1",
+        ],
+    ),
+    (
+        "fleet pin",
+        &["flashmoor fleet pin 3f2a91c0 --name golden --reason 'our tested build'"],
+    ),
+    ("fleet retire", &["flashmoor fleet retire host-3"]),
+    (
+        "fleet status",
+        &["flashmoor fleet status", "flashmoor fleet status --json"],
+    ),
+    (
+        "fleet token",
+        &[
+            "flashmoor fleet token",
+            "flashmoor fleet token --name host-1",
+            "flashmoor fleet token --bearer --minutes 525600",
+        ],
+    ),
+    ("fleet unpin", &["flashmoor fleet unpin 3f2a91c0 --name golden"]),
+    (
+        "fleet why",
+        &[
+            "flashmoor fleet why 3f2a91c0",
+            "flashmoor fleet why 3f2a91c0 --json",
+        ],
+    ),
+    (
         "guard install",
         &[
             "flashmoor guard install --apt",
@@ -148,6 +227,16 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "pve adopt",
+        &["flashmoor pve adopt 100", "flashmoor pve adopt --all"],
+    ),
+    ("pve install", &["flashmoor pve install"]),
+    (
+        "pve status",
+        &["flashmoor pve status", "flashmoor pve status --json"],
+    ),
+    ("pve unadopt", &["flashmoor pve unadopt 100"]),
+    (
         "saved adopt",
         &["flashmoor saved adopt /var/lib/libvirt/qemu/save/web-1.save"],
     ),
@@ -169,6 +258,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("schema", &["flashmoor schema", "flashmoor schema ps"]),
+    (
+        "serve",
+        &["flashmoor serve", "flashmoor serve --listen 192.0.2.7:7117"],
+    ),
     (
         "store export",
         &[
@@ -207,6 +300,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "flashmoor update web-1 --to 3f2a91c0",
             "flashmoor update --status",
             "flashmoor update web-1 --revert",
+        ],
+    ),
+    (
+        "vars backups",
+        &[
+            "flashmoor vars backups",
+            "flashmoor vars backups /dev/pve/vm-100-disk-0 --keep 3",
         ],
     ),
     (

@@ -96,6 +96,7 @@ fn pages(folder: &Path, command: &Command, words: &[String]) -> Result<usize> {
 
 fn page(to: &mut Vec<u8>, command: &Command, name: &str, words: &[String]) -> io::Result<()> {
     // The page is about what a shell is told, not about how help is laid out.
+    let has_commands = command.has_subcommands();
     let command = command.clone().after_help(None::<&str>).name(name.to_owned());
     let page = Page::new(command)
         .title(name.to_uppercase())
@@ -107,7 +108,7 @@ fn page(to: &mut Vec<u8>, command: &Command, name: &str, words: &[String]) -> io
     page.render_synopsis_section(to)?;
     page.render_description_section(to)?;
     page.render_options_section(to)?;
-    if page_has_commands(words) {
+    if has_commands {
         page.render_subcommands_section(to)?;
     }
     let examples = examples::of(words);
@@ -128,9 +129,4 @@ fn page(to: &mut Vec<u8>, command: &Command, name: &str, words: &[String]) -> io
         [_] => writeln!(to, "\\fBflashmoor\\fR(1)"),
         [first, ..] => writeln!(to, "\\fBflashmoor\\fR(1), \\fBflashmoor\\-{first}\\fR(1)"),
     }
-}
-
-/// Of the leaves there are no subcommands to list; clap would print an empty list.
-fn page_has_commands(words: &[String]) -> bool {
-    examples::of(words).is_empty()
 }

@@ -48,8 +48,27 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
         "This host",
         &[
             ("libvirt", "let firmware follow libvirt's guests"),
+            ("pve", "let firmware follow Proxmox VE's guests"),
+            ("pve", "let firmware follow Proxmox VE's guests"),
             ("guard", "capture before apt or dnf replaces firmware"),
             ("agent", "the service that watches this host's guests"),
+        ],
+    ),
+    (
+        "Fleet",
+        &[
+            (
+                "fleet",
+                "who runs which firmware cluster-wide, and why it is kept",
+            ),
+            ("serve", "run the fleet's server: API, records, builds"),
+        ],
+    ),
+    (
+        "Fleet",
+        &[
+            ("fleet", "who runs which firmware cluster-wide, and who may join"),
+            ("serve", "run the fleet's server"),
         ],
     ),
     (

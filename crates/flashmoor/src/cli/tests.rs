@@ -97,9 +97,19 @@ fn global_options_come_last_and_under_their_own_heading() {
 
 #[test]
 fn every_setting_is_the_default_of_an_option_that_there_is() {
-    let command = Cli::command();
-    let mut all = vec![(Vec::new(), command.clone())];
-    leaves(&command, &[], &mut all);
+    let mut all = vec![(Vec::new(), Cli::command())];
+    // Those with commands below them have options of their own too.
+    for at in 0.. {
+        let Some((words, command)) = all.get(at).cloned() else {
+            break;
+        };
+        for below in command.get_subcommands() {
+            all.push((
+                [words.as_slice(), &[below.get_name().to_owned()]].concat(),
+                below.clone(),
+            ));
+        }
+    }
     for key in KEYS {
         let is_there = all.iter().any(|(words, command)| {
             command

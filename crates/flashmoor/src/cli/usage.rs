@@ -165,7 +165,7 @@ mod tests {
     fn slips_are_counted_as_people_make_them() {
         for (a, b, steps) in [
             ("", "", 0),
-            ("ab", "ba", 1),
+            ("on", "no", 1),
             ("vars", "version", 4),
             ("gc", "", 2),
             ("a", "abc", 2),

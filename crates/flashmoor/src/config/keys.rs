@@ -118,6 +118,25 @@ pub(crate) const KEYS: &[Key] = &[
         "24",
         &[(&["store", "gc"], "placeholder-hours")],
     ),
+    Key {
+        env: Some("FLASHMOOR_FLEET_URL"),
+        ..key("fleet.url", Kind::Text, "the identity's", &[(&["fleet"], "url")])
+    },
+    Key {
+        env: Some("FLASHMOOR_FLEET_IDENTITY"),
+        ..key(
+            "fleet.identity",
+            Kind::Path,
+            "the administrator's, else this host's",
+            &[(&["fleet"], "identity")],
+        )
+    },
+    key(
+        "serve.listen",
+        Kind::Text,
+        "127.0.0.1:7117",
+        &[(&["serve"], "listen")],
+    ),
 ];
 
 impl Key {
