@@ -126,6 +126,7 @@ fn what_is_not_told_is_unknown_and_named() {
     let output = flashmoor(&[
         "--json",
         "check",
+        "--no-assumptions",
         "--from-code",
         &code,
         "--from-vars",
@@ -265,6 +266,7 @@ fn every_pair_of_builds_is_in_the_matrix_and_on_its_page() {
     assert!(page.contains("OVMF_CODE_4M.fd") && page.contains("class=\"incompatible\""));
     let text = flashmoor(&words).stdout;
     assert!(String::from_utf8_lossy(&text).contains("live migration"));
+    assert!(page.contains("FM-FLASH-SIZE"), "the page says why");
 }
 
 /// Names below the fixtures, so that the text is the same on every machine.
@@ -310,9 +312,10 @@ fn the_options_explain_themselves() {
 #[test]
 fn explain_lists_the_codes_and_prints_a_page() {
     let list = flashmoor(&["explain"]).stdout;
-    assert!(String::from_utf8_lossy(&list).contains("FM-FLASH-SIZE: CODE of another size"));
+    let list = String::from_utf8_lossy(&list).into_owned();
+    assert!(list.lines().any(|line| line.starts_with("FM-FLASH-SIZE ")), "{list}");
     let page = flashmoor(&["explain", "fm-flash-size"]).stdout;
-    assert!(String::from_utf8_lossy(&page).contains("## What to do"));
+    assert!(String::from_utf8_lossy(&page).contains("What to do"));
     assert_eq!(flashmoor(&["explain", "FM-NOTHING"]).status.code(), Some(2));
 }
 

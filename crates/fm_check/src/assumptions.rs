@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use fm_formats::image::Arch;
-use fm_judge::{Contradiction, Evidence, Facts, Known, MachineType, QemuVersion};
+use fm_judge::{Contradiction, Evidence, Facts, Firmware, Known, MachineType, QemuVersion};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -35,6 +35,8 @@ pub enum AssumedSubject {
     Qemu,
     /// The machine type.
     Machine,
+    /// The guest's variable store.
+    Vars,
 }
 
 /// Which side an assumption is about.
@@ -55,7 +57,13 @@ pub(super) struct Assumptions(Vec<Assumption>);
 
 impl Assumptions {
     /// Takes this host's QEMU for that of a side which does not say its own.
-    pub(super) fn qemu(&mut self, facts: &mut Facts, arch: Option<Arch>, told: Option<&str>, side: AssumedSide) {
+    pub(super) fn qemu(
+        &mut self,
+        facts: &mut Facts,
+        arch: Option<Arch>,
+        told: Option<&str>,
+        side: AssumedSide,
+    ) {
         if told.is_some() || facts.qemu.is_known() {
             return;
         }
@@ -74,7 +82,8 @@ impl Assumptions {
         source: &mut Facts,
         destination_qemu: Option<QemuVersion>,
     ) -> Result<(), Contradiction> {
-        let (Some(arch), Some(from)) = (source.code.arch.value().copied(), source.qemu.value().copied()) else {
+        let (Some(arch), Some(from)) = (source.code.arch.value().copied(), source.qemu.value().copied())
+        else {
             return Ok(());
         };
         if source.machine.is_known() {
@@ -94,9 +103,36 @@ impl Assumptions {
             ),
         };
         let why = format!("the newest {alias} of {whose}");
-        machine(source, &name, &Evidence::Assumed(format!("assumed: {why}").into()))?;
+        machine(
+            source,
+            &name,
+            &Evidence::Assumed(format!("assumed: {why}").into()),
+        )?;
         self.add(AssumedSubject::Machine, AssumedSide::Both, arch, name, why);
         Ok(())
+    }
+
+    /// Takes the guest's variables, of which nothing was told, for a store of the layout that its CODE is built for. What is
+    /// in it stays unknown.
+    pub(super) fn vars(&mut self, source: &mut Facts) {
+        let (Some(arch), Some(layout)) = (
+            source.code.arch.value().copied(),
+            source.code.layout.value().copied(),
+        ) else {
+            return;
+        };
+        if source.firmware.value() != Some(&Firmware::Flash) || source.vars.present.is_known() {
+            return;
+        }
+        let why = "the layout that CODE is built for; its content was not looked at".to_owned();
+        let evidence = || Evidence::Assumed(format!("assumed: {why}").into());
+        source.vars.present = Known::new(true, evidence());
+        source.vars.layout = Known::new(layout, evidence());
+        if !source.vars.size_bytes.is_known() {
+            source.vars.size_bytes = Known::new(layout.vars_size_bytes(), evidence());
+        }
+        let value = format!("of layout {layout}");
+        self.add(AssumedSubject::Vars, AssumedSide::Both, arch, value, why);
     }
 
     /// Adds one, or the other side to the same of the first.
@@ -109,7 +145,8 @@ impl Assumptions {
             why,
         };
         let is_same = |known: &&mut Assumption| {
-            (known.subject, &known.arch, &known.value, &known.why) == (new.subject, &new.arch, &new.value, &new.why)
+            (known.subject, &known.arch, &known.value, &known.why)
+                == (new.subject, &new.arch, &new.value, &new.why)
         };
         match self.0.iter_mut().find(is_same) {
             Some(known) if known.side != new.side => known.side = AssumedSide::Both,
@@ -179,7 +216,9 @@ fn version_in(text: &str) -> Option<QemuVersion> {
 
 /// The name behind `alias` in what QEMU prints for `-machine help` (`hw/core/machine.c`, `machine_help_func`).
 fn aliased(help: &str, alias: &str) -> Option<String> {
-    let line = help.lines().find(|line| line.split_whitespace().next() == Some(alias))?;
+    let line = help
+        .lines()
+        .find(|line| line.split_whitespace().next() == Some(alias))?;
     let (_, name) = line.rsplit_once("(alias of ")?;
     Some(name.trim_end().trim_end_matches(')').to_owned())
 }
@@ -207,10 +246,21 @@ mod tests {
             ..Facts::default()
         };
         assumptions.qemu(&mut facts, Some(Arch::X86_64), None, AssumedSide::Source);
-        assumptions.qemu(&mut Facts::default(), Some(Arch::X86_64), Some("7.2"), AssumedSide::Source);
+        assumptions.qemu(
+            &mut Facts::default(),
+            Some(Arch::X86_64),
+            Some("7.2"),
+            AssumedSide::Source,
+        );
         assert!(assumptions.0.is_empty());
         for side in [AssumedSide::Source, AssumedSide::Destination] {
-            assumptions.add(AssumedSubject::Qemu, side, Arch::X86_64, "7.2.22".into(), "this host".into());
+            assumptions.add(
+                AssumedSubject::Qemu,
+                side,
+                Arch::X86_64,
+                "7.2.22".into(),
+                "this host".into(),
+            );
         }
         assert_eq!(assumptions.0.len(), 1);
         assert_eq!(assumptions.0[0].side, AssumedSide::Both);
@@ -224,9 +274,15 @@ mod tests {
         };
         facts.code.arch = Known::new(Arch::Aarch64, "a file");
         let mut assumptions = Assumptions::default();
-        assumptions.machine(&mut facts, Some(QemuVersion::new(4, 1, 0))).unwrap();
+        assumptions
+            .machine(&mut facts, Some(QemuVersion::new(4, 1, 0)))
+            .unwrap();
         let machine = facts.machine.fact().unwrap();
         assert_eq!(machine.value.name(), "virt-4.1");
-        assert!(matches!(machine.evidence, Evidence::Assumed(_)), "{:?}", machine.evidence);
+        assert!(
+            matches!(machine.evidence, Evidence::Assumed(_)),
+            "{:?}",
+            machine.evidence
+        );
     }
 }

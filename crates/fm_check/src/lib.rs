@@ -88,6 +88,9 @@ pub fn check(request: &Request) -> Result<Checked> {
         let told = request.destination.qemu.as_deref().and_then(|text| text.parse().ok());
         assumptions.machine(&mut source.facts, oldest.or(told))?;
     }
+    if request.assume && request.destination.vars.is_none() {
+        assumptions.vars(&mut source.facts);
+    }
     let sides = gather::adapted(sides, &request.destination, &request.options, &source)?;
     let judged = judged(&source, sides);
     tracing::debug!(candidates = judged.len(), "judged");

@@ -158,7 +158,8 @@ fn give_reasons(cells: &mut [Cell], sources: &[Facts], destinations: &mut [Facts
         if cell.outcomes().all(|outcome| outcome == Outcome::Compatible) {
             continue;
         }
-        let (Some(source), Some(destination)) = (sources.get(cell.from), destinations.get_mut(cell.to)) else {
+        let (Some(source), Some(destination)) = (sources.get(cell.from), destinations.get_mut(cell.to))
+        else {
             continue;
         };
         let arrives = judge(source, destination);
@@ -177,11 +178,12 @@ fn give_reasons(cells: &mut [Cell], sources: &[Facts], destinations: &mut [Facts
                 continue;
             }
             let decides = |finding: &&Finding| finding.outcome == worst;
-            cell.reasons.extend(verdict.findings().iter().filter(decides).map(|finding| Reason {
-                phase: phase.name(),
-                code: finding.code,
-                subject: finding.subject.clone(),
-            }));
+            cell.reasons
+                .extend(verdict.findings().iter().filter(decides).map(|finding| Reason {
+                    phase: phase.name(),
+                    code: finding.code,
+                    subject: finding.subject.clone(),
+                }));
         }
     }
 }

@@ -15,7 +15,10 @@ const ALIASES: [(&str, Guid); 20] = [
     ("vendor-keys", VENDOR_KEYS),
     ("certdb", certdb::NAMESPACE),
     ("mtc", Guid::literal("eb704011-1402-11d3-8e77-00a0c969723b")),
-    ("memory-type", Guid::literal("4c19049f-4137-4dd3-9c10-8b97a83ffdfa")),
+    (
+        "memory-type",
+        Guid::literal("4c19049f-4137-4dd3-9c10-8b97a83ffdfa"),
+    ),
     ("var-error", Guid::literal("04b37fe8-f6ae-480b-bdd5-37d98c5e89aa")),
     ("rtc", Guid::literal("378d7b65-8da9-4773-b6e4-a47826a833e1")),
     ("ovmf", Guid::literal("7235c51c-0c80-4cab-87ac-3b084a6304b1")),
@@ -33,7 +36,9 @@ const ALIASES: [(&str, Guid); 20] = [
 #[must_use]
 pub fn namespace_alias(guid: &str) -> Option<&'static str> {
     let guid: Guid = guid.parse().ok()?;
-    ALIASES.iter().find_map(|(alias, known)| (*known == guid).then_some(*alias))
+    ALIASES
+        .iter()
+        .find_map(|(alias, known)| (*known == guid).then_some(*alias))
 }
 
 /// The namespace called so: a GUID or a short name.

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use fm_check as check;
-use fm_check::{Options, Request, SideSpec};
+use fm_check::{MatrixRequest, Options, Request, SideSpec};
 use fm_files::output;
 use fm_judge::Confidential;
 use fm_judge::Outcome;
 
 use super::{Context, Result, Status};
 use crate::render::check as render;
+use crate::render::matrix as matrix_text;
 use crate::render::remedy::WORDING;
 
 /// Tell what a firmware change does to a guest: while it migrates, at a reset, at a cold boot
@@ -103,12 +104,21 @@ pub(crate) struct Check {
     /// Write the matrix as a page with colours as well
     #[arg(long, value_name = "FILE", requires = "matrix")]
     html: Option<PathBuf>,
-    /// Exit with 10 for a caution too; with --matrix, exit as the worst pair says
+    /// Assume nothing: what is not told stays unknown
+    ///
+    /// Otherwise a QEMU that is not told is this host's, and a machine type that is not told is the newest q35 or virt of
+    /// it; what was assumed is said.
+    #[arg(long)]
+    no_assumptions: bool,
+    /// Assume nothing, and exit with 10 for a caution too; with --matrix, exit as the worst pair says
     #[arg(long)]
     strict: bool,
     /// Print every finding, those that are in order too
     #[arg(long, short)]
     all: bool,
+    /// Print values in full and where they were read; with --matrix, what decides each pair
+    #[arg(long)]
+    long: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -132,6 +142,9 @@ fn is_on(switch: Option<Switch>) -> Option<bool> {
 
 impl Check {
     pub(crate) fn run(&self, context: &Context) -> Result {
+        for remark in fm_agent::interrupted_writes(context.global.store.as_deref()) {
+            context.output.remark(remark);
+        }
         let options = Options {
             machine: self.machine.clone(),
             smm: is_on(self.smm),
@@ -176,15 +189,22 @@ impl Check {
             },
             options,
             store: context.global.store.clone(),
+            assume: self.assumes(),
         };
         let checked = check::check(&request)?;
         let document = check::Check::new(&checked, WORDING);
         if context.output.wants_json() {
             context.output.json(&document);
         } else {
-            render::check(&context.output, &document, self.all);
+            context.output.page();
+            let (all, long) = (self.all, self.long);
+            render::check(&context.output, &document, render::Detail { all, long });
         }
         Ok(self.status(checked.verdict.outcome()))
+    }
+
+    fn assumes(&self) -> bool {
+        !self.no_assumptions && !self.strict
     }
 
     fn status(&self, outcome: Outcome) -> Status {
@@ -203,15 +223,17 @@ impl Check {
             machine: machine.clone(),
             ..SideSpec::default()
         };
-        let (matrix, worst) = check::matrix(
-            &self.matrix,
+        let (matrix, worst) = check::matrix(&MatrixRequest {
+            folders: &self.matrix,
             options,
-            &spec(&self.qemu_from, &self.machine_from),
-            &spec(&self.qemu_to, &self.machine_to),
-            context.global.store.as_deref(),
-        )?;
+            from: &spec(&self.qemu_from, &self.machine_from),
+            to: &spec(&self.qemu_to, &self.machine_to),
+            store: context.global.store.as_deref(),
+            assume: self.assumes(),
+            reasons: self.long || self.html.is_some(),
+        })?;
         if let Some(path) = &self.html {
-            let page = render::html(&matrix);
+            let page = matrix_text::html(&matrix);
             let read: Vec<&Path> = self.matrix.iter().map(AsRef::as_ref).collect();
             output::write(path, page.as_bytes(), &read)?;
             context.output.remark(format_args!("wrote {}", path.display()));
@@ -219,7 +241,8 @@ impl Check {
         if context.output.wants_json() {
             context.output.json(&matrix);
         } else {
-            render::matrix(&context.output, &matrix);
+            context.output.page();
+            matrix_text::text(&context.output, &matrix, self.long);
         }
         // The table is the answer: among many builds some pair nearly always fails.
         Ok(match worst {

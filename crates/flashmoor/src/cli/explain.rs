@@ -6,7 +6,7 @@ use fm_check::findings;
 
 use super::{Context, Result, Status};
 use crate::render;
-use crate::render::table::{Column, Table};
+use crate::render::table::{Cell, Column, Table};
 
 /// Print why a finding of `check` matters and what to do about it, or list all codes
 #[derive(Debug, Args)]
@@ -24,7 +24,7 @@ impl Explain {
                 let page = findings::page(code).unwrap_or_default();
                 let title = page.lines().next().unwrap_or_default().trim_start_matches("# ");
                 let title = title.split_once(": ").map_or(title, |(_, title)| title);
-                codes.row([code.into(), title.into()]);
+                codes.row([code, title].map(Cell::from));
             }
             context.output.table(&codes);
             return Ok(Status::Done);
@@ -62,7 +62,9 @@ mod tests {
         let text = text.replace("\\\n", " ");
         for (at, part) in text.split("```").enumerate() {
             if at % 2 == 1 {
-                let lines = part.lines().map(|line| line.trim_start().trim_start_matches("$ "));
+                let lines = part
+                    .lines()
+                    .map(|line| line.trim_start().trim_start_matches("$ "));
                 found.extend(lines.filter_map(|line| shown(line, false)));
             } else {
                 let codes = part.split('`').skip(1).step_by(2);
@@ -73,7 +75,10 @@ mod tests {
     }
 
     fn shown(line: &str, is_spoken_of: bool) -> Option<Shown> {
-        let command = line.strip_prefix("sudo ").unwrap_or(line).strip_prefix("flashmoor ")?;
+        let command = line
+            .strip_prefix("sudo ")
+            .unwrap_or(line)
+            .strip_prefix("flashmoor ")?;
         // What comes behind is the shell's, or says what the command is for.
         let ends = [" >", " |", " <", ";", " #", "  ", ")", " &&"];
         let end = ends.iter().filter_map(|end| command.find(end)).min();
@@ -130,7 +135,11 @@ mod tests {
                         _ => false,
                     };
                     if !is_fine {
-                        wrong.push(format!("{}: flashmoor {}: {error}", path.display(), words.join(" ")));
+                        wrong.push(format!(
+                            "{}: flashmoor {}: {error}",
+                            path.display(),
+                            words.join(" ")
+                        ));
                     }
                 }
                 checked += 1;
@@ -152,7 +161,14 @@ mod tests {
         let mut there: Vec<PathBuf> = ["docs", "docs/findings"]
             .into_iter()
             .flat_map(pages)
-            .map(|path| docs.join(path.components().skip_while(|part| part.as_os_str() != "docs").skip(1).collect::<PathBuf>()))
+            .map(|path| {
+                docs.join(
+                    path.components()
+                        .skip_while(|part| part.as_os_str() != "docs")
+                        .skip(1)
+                        .collect::<PathBuf>(),
+                )
+            })
             .filter(|path| !path.ends_with("SUMMARY.md"))
             .collect();
         listed.sort();

@@ -1,6 +1,6 @@
 //! `flashmoor extract`.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::num::NonZero;
 use std::path::PathBuf;
 
@@ -34,6 +34,9 @@ pub(crate) struct Extract {
     /// Where to write it; `-` is standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     output: PathBuf,
+    /// Replace an output that is there, and write to a terminal
+    #[arg(long)]
+    force: bool,
 }
 
 impl Extract {
@@ -48,6 +51,19 @@ impl Extract {
             return Err(Error::Usage {
                 message: "the piece and the document about it cannot both go to standard output".into(),
                 remedy: "name a file for the piece with --output, or leave out --json".into(),
+            });
+        }
+        let is_output = self.output.as_os_str() == "-";
+        if !self.force && is_output && std::io::stdout().is_terminal() {
+            return Err(Error::Usage {
+                message: "the piece is bytes, and standard output is a terminal".into(),
+                remedy: "name a file with --output, or send them on: | xxd; --force writes them here".into(),
+            });
+        }
+        if !self.force && !is_output && self.output.is_file() {
+            return Err(Error::Usage {
+                message: format!("{} is there already", self.output.display()),
+                remedy: "name another file, or replace it with --force".into(),
             });
         }
         let bytes = pieces::extract(&self.file, &wanted)?;

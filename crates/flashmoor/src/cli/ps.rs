@@ -14,6 +14,9 @@ use crate::render;
 /// Everything is read from the guests' own memory: none is paused, no monitor is used, nothing is written,
 /// whatever started them. DRIFT says whether a cold boot would get other firmware than runs now. Without
 /// the right to read a guest's memory, what may be seen is shown and what may not is said.
+///
+/// Where a terminal has no room for all columns, these are left out in this order: ACCEL, VARS, FREE, CODE, MACHINE,
+/// SECURE BOOT, QEMU.
 #[derive(Debug, Args)]
 pub(crate) struct Ps {
     /// Look again every SECONDS until interrupted
@@ -23,6 +26,10 @@ pub(crate) struct Ps {
     /// All of each guest: uuid, paths and digests in full, every ROM
     #[arg(long)]
     long: bool,
+    /// These columns, however wide, such as name,runs,drift
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "long",
+        value_parser = clap::builder::PossibleValuesParser::new(render::ps::COLUMN_NAMES))]
+    columns: Vec<String>,
     /// Write the metrics for node_exporter's textfile collector to FILE
     #[arg(long, value_name = "FILE")]
     prometheus: Option<PathBuf>,
@@ -55,7 +62,15 @@ impl Ps {
             if context.output.wants_json() {
                 context.output.json(&seen);
             } else if self.prometheus.is_none() || self.watch.is_none() {
-                render::ps::show(&context.output, &seen, self.long, self.watch.is_some());
+                if self.watch.is_none() {
+                    context.output.page();
+                }
+                let view = render::ps::View {
+                    long: self.long,
+                    again: self.watch.is_some(),
+                    columns: &self.columns,
+                };
+                render::ps::show(&context.output, &seen, view);
             }
             let failing = match self.fail_on_drift {
                 true if seen.has_drift() => Some(Status::Incompatible),

@@ -7,7 +7,7 @@ mod look;
 mod mend;
 mod secure_boot;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fm_remedy::Remedy;
@@ -76,7 +76,7 @@ impl Vars {
 /// The store that a verb changes.
 #[derive(Debug, Args)]
 struct Store {
-    /// The variable store
+    /// The variable store: a file, a block device, or pve:VMID
     file: PathBuf,
     /// Change it although a program has it open: a running guest goes on with the old content, its later
     /// changes go to the backup, and the new content counts from its next start
@@ -85,13 +85,27 @@ struct Store {
 }
 
 impl Store {
-    fn write(&self, context: &Context) -> StoreTarget {
-        StoreTarget {
-            path: self.file.clone(),
+    fn write(&self, context: &Context) -> Result<StoreTarget> {
+        let (path, size_bytes) = located(&self.file)?;
+        Ok(StoreTarget {
+            path,
             even_if_in_use: self.even_if_in_use,
-            size_bytes: None,
+            size_bytes,
             journal: journal(context),
+        })
+    }
+}
+
+/// The file or device that is meant, and how much of it is a guest's flash where that is known: `pve:100` is what Proxmox
+/// guest 100 of this node has its variables on.
+fn located(named: &Path) -> Result<(PathBuf, Option<u64>)> {
+    let id = named.to_str().and_then(|text| text.strip_prefix("pve:")?.parse().ok());
+    match id {
+        Some(id) => {
+            let volume = fm_pve::vars_volume(&super::pve::cluster(), id)?;
+            Ok((volume.path, Some(volume.size_bytes)))
         }
+        None => Ok((named.to_owned(), None)),
     }
 }
 
@@ -108,17 +122,23 @@ fn journal(context: &Context) -> Option<Journal> {
 struct Which {
     /// The variable's name
     name: String,
-    /// Its namespace, where the name alone does not say it
+    /// Its namespace, where the name alone does not say it: a GUID, or a short name as `vars list` prints it
     #[arg(long)]
     guid: Option<String>,
 }
 
 impl Which {
     fn selection(&self) -> Result<Selection> {
-        let guid = self.guid.as_deref().map(str::parse).transpose();
-        let guid = guid.map_err(|error: fm_formats::ParseGuidError| Error::Usage {
-            message: format!("--guid {} is no GUID", self.guid.as_deref().unwrap_or_default()),
-            remedy: Remedy::advice(error.to_string()),
+        let guid = self.guid.as_deref().map(fm_variables::namespace).transpose();
+        let guid = guid.map_err(|error| {
+            let known: Vec<_> = fm_variables::namespace_aliases().collect();
+            Error::Usage {
+                message: format!(
+                    "--guid {} is no namespace",
+                    self.guid.as_deref().unwrap_or_default()
+                ),
+                remedy: Remedy::advice(format!("{error}, or one of {}", known.join(", "))),
+            }
         })?;
         Ok(Selection {
             name: self.name.clone(),

@@ -1,16 +1,19 @@
-//! A check as text, and a matrix of builds as text and as a page.
-
-use std::fmt::Write as _;
+//! A check as text: the answer for each phase, what is missing, then what was found.
 
 use anstyle::Style;
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
-use fm_check as check;
-use fm_check::{Check, FindingDocument, Matrix};
+use fm_check::{AssumedSide, AssumedSubject, Assumption, Check, FindingDocument, PhaseDocument};
+use fm_remedy::Action;
 
-use super::{BAD, CARE, GOOD, Output, STRONG};
+use super::table::{Cell, Column, Table};
+use super::{BAD, CARE, FAINT, GOOD, Output, STRONG, plain};
+
+/// A list of so many words is told by what differs.
+const MIN_LIST_WORDS: usize = 3;
+/// So many digits tell builds apart for people.
+const SHORT_DIGEST: usize = 12;
 
 /// The colour of an outcome.
-fn style(outcome: &str) -> Style {
+pub(super) fn style(outcome: &str) -> Style {
     match outcome {
         "compatible" => GOOD,
         "incompatible" => BAD,
@@ -18,145 +21,306 @@ fn style(outcome: &str) -> Style {
     }
 }
 
-/// Phase by phase: the outcome, then what was found.
-pub(crate) fn check(output: &Output, check: &Check, all: bool) {
-    output.line(format_args!("from  {}", check.source));
-    output.line(format_args!("to    {}", check.destination));
-    for (name, phase) in check.phases() {
-        let style = style(&phase.outcome);
-        output.line("");
-        output.line(format_args!(
-            "{STRONG}{name}{STRONG:#}: {style}{}{style:#}",
-            phase.outcome
-        ));
-        let (shown, quiet): (Vec<_>, Vec<_>) = phase
-            .findings
-            .iter()
-            .partition(|finding| all || finding.is_worth_saying());
-        for finding in shown {
-            self::finding(output, finding);
-        }
-        if !quiet.is_empty() {
-            output.line(format_args!(
-                "  {} more compared and in order (--all shows them)",
-                quiet.len()
-            ));
-        }
-    }
-    if !check.candidates.is_empty() {
-        output.line("");
-        output.line(format_args!("{STRONG}all firmware there{STRONG:#}"));
-        for candidate in &check.candidates {
-            output.line(format_args!(
-                "  {}: live migration {}, cold boot {}",
-                candidate.code, candidate.live_migration, candidate.cold_boot
-            ));
-        }
-    }
+/// How much of a check is shown.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Detail {
+    /// What is in order too.
+    pub(crate) all: bool,
+    /// Values in full and where they were read.
+    pub(crate) long: bool,
+}
+
+/// One line a phase, then what is missing, then the findings.
+pub(crate) fn check(output: &Output, check: &Check, detail: Detail) {
+    output.line(format_args!("from  {}", plain(&check.source)));
+    output.line(format_args!("to    {}", plain(&check.destination)));
+    assumptions(output, &check.assumptions);
     output.line("");
+    let mut phases = Table::new([
+        Column::new("PHASE"),
+        Column::new("OUTCOME"),
+        Column::new("REASON").flows(),
+    ]);
+    for (name, phase) in check.phases() {
+        let outcome = Cell::styled(&phase.outcome, style(&phase.outcome));
+        phases.row([Cell::styled(words(name), STRONG), outcome, reason(phase).into()]);
+    }
+    output.table(&phases);
+    let found = Found::of(check);
+    missing(output, &found);
+    let (mut quiet, mut notes) = (0, Vec::new());
+    for one in &found.0 {
+        let finding = one.finding;
+        if finding.outcome == "unknown" && !detail.long && (asks(finding) || finding.code == ARRIVAL) {
+            continue;
+        }
+        let is_note = finding.outcome == "compatible";
+        if is_note && finding.is_worth_saying() && !detail.all && !detail.long {
+            notes.push(format!("{} ({})", finding.subject, finding.code));
+        } else if detail.all || finding.is_worth_saying() {
+            output.line("");
+            self::finding(output, one, detail.long);
+        } else {
+            quiet += 1;
+        }
+    }
+    candidates(output, check);
+    output.line("");
+    if !notes.is_empty() {
+        output.line(format_args!(
+            "good to know (--long): {}",
+            plain(&notes.join("; "))
+        ));
+    }
+    if quiet > 0 {
+        output.line(format_args!(
+            "{FAINT}{quiet} more compared and in order (--all){FAINT:#}"
+        ));
+    }
+    let not_judged = check.not_judged.join("; ");
+    output.line(format_args!("{FAINT}not looked at: {not_judged}{FAINT:#}"));
     let style = style(&check.outcome);
+    let condition = match check.assumptions.is_empty() || check.outcome == "unknown" {
+        true => "",
+        false => ", if what is assumed above holds",
+    };
     output.line(format_args!(
-        "{STRONG}outcome{STRONG:#}: {style}{}{style:#}",
+        "{STRONG}outcome{STRONG:#}: {style}{}{style:#}{condition}",
         check.outcome
     ));
 }
 
-fn finding(output: &Output, finding: &FindingDocument) {
-    let style = style(&finding.outcome);
-    output.line(format_args!(
-        "  {style}{}{style:#} {}: {}",
-        finding.code, finding.subject, finding.why
-    ));
-    for (side, value, evidence) in [
-        ("source", &finding.source, &finding.evidence.source),
-        ("destination", &finding.destination, &finding.evidence.destination),
-    ] {
-        if let (Some(value), Some(evidence)) = (value, evidence) {
-            output.line(format_args!("    {side}: {value}  ({evidence})"));
+/// What was taken to be so, with what it rests on.
+pub(super) fn assumptions(output: &Output, assumptions: &[Assumption]) {
+    for (at, assumption) in assumptions.iter().enumerate() {
+        let label = if at == 0 { "assumed" } else { "" };
+        let what = match assumption.subject {
+            AssumedSubject::Qemu => "QEMU",
+            AssumedSubject::Machine => "machine",
+            AssumedSubject::Vars => "VARS",
+        };
+        let side = match assumption.side {
+            AssumedSide::Source => "at the source",
+            AssumedSide::Destination => "at the destination",
+            AssumedSide::Both => "on both sides",
+        };
+        output.line(format_args!(
+            "{CARE}{label:<7}{CARE:#}  {what} {} {side}: {}",
+            plain(&assumption.value),
+            plain(&assumption.why)
+        ));
+    }
+}
+
+/// A phase as people say it.
+fn words(phase: &str) -> String {
+    phase.replace('_', " ")
+}
+
+/// What decides a phase, in a few words.
+fn reason(phase: &PhaseDocument) -> String {
+    let decides: Vec<&FindingDocument> = phase
+        .findings
+        .iter()
+        .filter(|finding| finding.outcome == phase.outcome)
+        .collect();
+    match (phase.outcome.as_str(), decides.as_slice()) {
+        ("compatible", _) => format!("{} compared, all in order", phase.findings.len()),
+        (_, []) => "nothing is known".into(),
+        (_, [one]) => format!("{} ({})", one.subject, one.code),
+        (_, [first, others @ ..]) => format!("{} ({}), and {} more", first.subject, first.code, others.len()),
+    }
+}
+
+/// A finding with the phases that it is of.
+struct OfPhases<'a> {
+    finding: &'a FindingDocument,
+    phases: Vec<&'static str>,
+}
+
+/// Every finding once, the worst first.
+struct Found<'a>(Vec<OfPhases<'a>>);
+
+impl<'a> Found<'a> {
+    fn of(check: &'a Check) -> Self {
+        let mut all: Vec<OfPhases<'a>> = Vec::new();
+        for (name, phase) in check.phases() {
+            for finding in &phase.findings {
+                let is_same = |one: &&mut OfPhases<'_>| {
+                    let other = one.finding;
+                    (&other.code, &other.subject, &other.why, &other.outcome)
+                        == (&finding.code, &finding.subject, &finding.why, &finding.outcome)
+                };
+                match all.iter_mut().find(is_same) {
+                    Some(known) => known.phases.push(name),
+                    None => all.push(OfPhases {
+                        finding,
+                        phases: vec![name],
+                    }),
+                }
+            }
+        }
+        let rank = |outcome: &str| match outcome {
+            "incompatible" => 0,
+            "unknown" => 1,
+            "caution" => 2,
+            _ => 3,
+        };
+        all.sort_by_key(|one| (rank(&one.finding.outcome), !one.finding.is_worth_saying()));
+        Self(all)
+    }
+}
+
+/// Only says that another phase decides.
+const ARRIVAL: &str = "FM-ARRIVAL";
+
+/// Whether a finding waits for something that the user can tell.
+fn asks(finding: &FindingDocument) -> bool {
+    finding
+        .actions
+        .iter()
+        .any(|action| matches!(action, Action::Give(_)))
+}
+
+/// What was not told, each thing once, with what it leaves open.
+fn missing(output: &Output, found: &Found<'_>) {
+    let mut asked: Vec<(String, Vec<String>)> = Vec::new();
+    let unknown = |one: &&OfPhases<'_>| one.finding.outcome == "unknown" && asks(one.finding);
+    for one in found.0.iter().filter(unknown) {
+        let finding = one.finding;
+        let remedy = finding.remedy.clone().unwrap_or_else(|| finding.why.clone());
+        let open = format!("{} ({})", finding.subject, finding.code);
+        match asked.iter_mut().find(|(known, _)| *known == remedy) {
+            Some((_, opens)) if !opens.contains(&open) => opens.push(open),
+            Some(_) => {}
+            None => asked.push((remedy, vec![open])),
         }
     }
+    if asked.is_empty() {
+        return;
+    }
+    output.line(format_args!(
+        "\n{CARE}missing{CARE:#}, and without it nothing is promised"
+    ));
+    for (remedy, opens) in asked {
+        output.line(format_args!("  {}", plain(&opens.join("; "))));
+        output.line(format_args!(
+            "    {STRONG}what to do{STRONG:#}: {}",
+            plain(&remedy)
+        ));
+    }
+}
+
+fn finding(output: &Output, one: &OfPhases<'_>, long: bool) {
+    let finding = one.finding;
+    let style = style(&finding.outcome);
+    let phases: Vec<String> = one.phases.iter().map(|phase| words(phase)).collect();
+    output.line(format_args!(
+        "{style}{}{style:#} {STRONG}{}{STRONG:#}: {} ({})",
+        finding.code,
+        plain(&finding.subject),
+        finding.outcome,
+        phases.join(", ")
+    ));
+    output.line(format_args!("  {}", plain(&finding.why)));
+    values(output, finding, long);
     if let Some(message) = &finding.qemu_message {
-        output.line(format_args!("    QEMU says: {message}"));
+        output.line(format_args!("  QEMU says: {}", plain(message)));
     }
     if let Some(remedy) = &finding.remedy {
-        output.line(format_args!("    {STRONG}what to do{STRONG:#}: {remedy}"));
+        output.line(format_args!("  {STRONG}what to do{STRONG:#}: {}", plain(remedy)));
     }
 }
 
-/// One row a pair.
-pub(crate) fn matrix(output: &Output, matrix: &Matrix) {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(
-            ["from", "to", "live migration", "warm reset", "cold boot"]
-                .map(|title| Cell::new(title).add_attribute(Attribute::Bold)),
-        );
-    for cell in &matrix.cells {
-        let build = |index: usize| matrix.builds.get(index).map_or("", String::as_str);
-        let outcome = |word: &str| {
-            Cell::new(word).set_alignment(CellAlignment::Left).fg(match word {
-                "compatible" => Color::Green,
-                "incompatible" => Color::Red,
-                _ => Color::Yellow,
-            })
-        };
-        table.add_row([
-            Cell::new(build(cell.from)),
-            Cell::new(build(cell.to)),
-            outcome(cell.live_migration),
-            outcome(cell.warm_reset),
-            outcome(cell.cold_boot),
-        ]);
-    }
-    output.line(table);
-}
-
-/// A page of its own: sources down, destinations across, three marks a pair.
-pub(crate) fn html(matrix: &Matrix) -> String {
-    let mut page = String::from(
-        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Firmware matrix</title>\n<style>\n\
-         body{font:14px sans-serif}table{border-collapse:collapse}th,td{border:1px solid #ccc;padding:4px 6px}\n\
-         th{text-align:left;font-weight:normal;background:#f4f4f4}td span{display:block;padding:1px 4px}\n\
-         .compatible{background:#cfeccf}.caution{background:#fff0b3}.unknown{background:#ddd}.incompatible{background:#f6c6c6}\n\
-         </style>\n<h1>Firmware matrix</h1>\n<p>Rows: the build that a guest runs. Columns: the build at its destination. In each \
-         field: live migration, warm reset, cold boot.</p>\n<table>\n<tr><th></th>",
-    );
-    for name in &matrix.builds {
-        let _ = write!(page, "<th>{}</th>", escaped(name));
-    }
-    page.push_str("</tr>\n");
-    // Cells come by source and then by destination, as the table is written.
-    let mut cells = matrix.cells.iter().peekable();
-    for (from, name) in matrix.builds.iter().enumerate() {
-        let _ = write!(page, "<tr><th>{}</th>", escaped(name));
-        for to in 0..matrix.builds.len() {
-            page.push_str("<td>");
-            if let Some(cell) = cells.next_if(|cell| (cell.from, cell.to) == (from, to)) {
-                marks(&mut page, cell);
+/// Both values: in full with their evidence, or what tells them apart.
+fn values(output: &Output, finding: &FindingDocument, long: bool) {
+    let sides = [
+        ("source", &finding.source, &finding.evidence.source),
+        ("destination", &finding.destination, &finding.evidence.destination),
+    ];
+    if long {
+        for (side, value, evidence) in sides {
+            if let (Some(value), Some(evidence)) = (value, evidence) {
+                output.line(format_args!(
+                    "  {side:<11}  {}  ({})",
+                    plain(value),
+                    plain(evidence)
+                ));
             }
-            page.push_str("</td>");
         }
-        page.push_str("</tr>\n");
+        return;
     }
-    page.push_str("</table>\n</html>\n");
-    page
+    match (&finding.source, &finding.destination) {
+        (Some(from), Some(to)) if from == to => {}
+        (Some(from), Some(to)) => match differences(from, to) {
+            Some([only_from, only_to]) => {
+                for (side, words) in [("source", only_from), ("destination", only_to)] {
+                    if !words.is_empty() {
+                        output.line(format_args!("  only at the {side}: {}", plain(&words.join(", "))));
+                    }
+                }
+            }
+            None => output.line(format_args!("  {} -> {}", plain(short(from)), plain(short(to)))),
+        },
+        (Some(value), None) => output.line(format_args!("  at the source: {}", plain(short(value)))),
+        (None, Some(value)) => output.line(format_args!("  at the destination: {}", plain(short(value)))),
+        (None, None) => {}
+    }
 }
 
-fn marks(page: &mut String, cell: &check::Cell) {
-    for (phase, outcome) in [
-        ("live", cell.live_migration),
-        ("reset", cell.warm_reset),
-        ("cold", cell.cold_boot),
-    ] {
-        let _ = write!(page, "<span class=\"{outcome}\">{phase}: {outcome}</span>");
-    }
+/// Of two lists what each has alone; nothing if they are no lists.
+fn differences<'a>(from: &'a str, to: &'a str) -> Option<[Vec<&'a str>; 2]> {
+    let [from, to] = [from, to].map(|text| text.split(", ").collect::<Vec<_>>());
+    let are_lists = from.len().max(to.len()) >= MIN_LIST_WORDS;
+    let only = |these: &[&'a str], those: &[&'a str]| -> Vec<&'a str> {
+        these
+            .iter()
+            .filter(|word| !those.contains(word))
+            .copied()
+            .collect()
+    };
+    are_lists.then(|| [only(&from, &to), only(&to, &from)])
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+/// A digest by its first digits, anything else whole.
+fn short(value: &str) -> &str {
+    let is_digest = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_digest { &value[..SHORT_DIGEST] } else { value }
+}
+
+fn candidates(output: &Output, check: &Check) {
+    if check.candidates.is_empty() {
+        return;
+    }
+    output.line("");
+    let mut table = Table::new([
+        Column::new("ALL FIRMWARE THERE"),
+        Column::new("LIVE MIGRATION"),
+        Column::new("WARM RESET").drops(1),
+        Column::new("COLD BOOT"),
+    ]);
+    for candidate in &check.candidates {
+        let [live, reset, cold] = [
+            &candidate.live_migration,
+            &candidate.warm_reset,
+            &candidate.cold_boot,
+        ]
+        .map(|outcome| Cell::styled(outcome, style(outcome)));
+        table.row([Cell::from(&candidate.code), live, reset, cold]);
+    }
+    output.table(&table);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_told_by_what_each_has_alone_and_digests_by_their_start() {
+        let [from, to] = differences("secure-boot, sev, tls", "sev, tls, shell").unwrap();
+        assert_eq!((from, to), (vec!["secure-boot"], vec!["shell"]));
+        assert!(differences("4M", "2M").is_none());
+        assert_eq!(short(&"ab".repeat(32)).len(), SHORT_DIGEST);
+        assert_eq!(short("0x1e0000"), "0x1e0000");
+    }
 }

@@ -1,8 +1,8 @@
 //! The demo as people watch it, and its closing table.
 
-use comfy_table::{Table, presets};
 use fm_lab::demo::{Demo, DemoEvent};
 
+use super::table::{Cell, Column, Table};
 use super::{GOOD, Output, STRONG};
 
 /// One thing that the demo tells, as it happens.
@@ -20,15 +20,12 @@ pub(crate) fn told(output: Output, told: &DemoEvent) {
 
 /// What was measured, and how much was checked.
 pub(crate) fn summary(output: Output, demo: &Demo) {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+    let mut table = Table::new([Column::new("MEASURED IN THIS RUN"), Column::new("")]);
     for measurement in &demo.measured {
-        table.add_row([&measurement.what, &measurement.value]);
+        table.row([Cell::from(&measurement.what), Cell::from(&measurement.value)]);
     }
-    output.line(format_args!(
-        "\n{STRONG}measured in this run{STRONG:#}\n{}",
-        table.trim_fmt()
-    ));
+    output.line("");
+    output.table(&table);
     output.line(format_args!(
         "{GOOD}everything held{GOOD:#}: {} checks",
         demo.held.len()

@@ -2,7 +2,37 @@
 
 use fm_images::descriptors::DescriptorsDocument;
 
-use super::{BAD, GOOD, Output, STRONG};
+use super::table::{Cell, Column, Table};
+use super::{BAD, GOOD, Output, STRONG, plain};
+
+/// A folder: one line a descriptor.
+pub(crate) fn brief(output: &Output, document: &DescriptorsDocument) {
+    let mut table = Table::new([
+        Column::new("DESCRIPTOR").most(MAX_NAME_COLUMNS),
+        Column::new("ARCH").drops(1),
+        Column::new("PROBLEMS").flows(),
+    ]);
+    for descriptor in &document.descriptors {
+        let name = descriptor.path.rsplit('/').next().unwrap_or(&descriptor.path);
+        let codes: Vec<String> = descriptor
+            .problems
+            .iter()
+            .map(|problem| plain(&problem.code.to_string()))
+            .collect();
+        table.row([
+            Cell::styled(name, STRONG),
+            descriptor.architectures.join(", ").into(),
+            match codes.as_slice() {
+                [] => Cell::styled("none", GOOD),
+                codes => Cell::styled(codes.join(", "), BAD),
+            },
+        ]);
+    }
+    output.table(&table);
+}
+
+/// Longer names have a line of their own.
+const MAX_NAME_COLUMNS: usize = 40;
 
 pub(crate) fn text(output: &Output, document: &DescriptorsDocument) {
     for descriptor in &document.descriptors {

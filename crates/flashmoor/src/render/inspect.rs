@@ -4,12 +4,87 @@ use fm_images::inspect::{
     DamageDocument, ImageDocument, InspectDocument, NodeDocument, PartDocument, RegionDocument, StoreDocument,
 };
 
-use super::{BAD, GOOD, Output, STRONG};
+use super::table::{Cell, Column, Table};
+use super::{BAD, FAINT, GOOD, Output, STRONG, plain, screen, wrap};
 
-/// Cells of the map in a line.
-const WIDTH: u64 = 48;
 /// Lines of the map, unless many small regions need one each.
 const LINES: u64 = 16;
+
+/// Cells of the map in a line, with room for words beside them.
+fn cells_in_line() -> u64 {
+    match screen::columns() {
+        110.. => 48,
+        76.. => 32,
+        _ => 16,
+    }
+}
+
+/// A folder: one line a file.
+pub(crate) fn brief(output: &Output, documents: &[&InspectDocument]) {
+    let mut table = Table::new([
+        Column::new("FILE").most(MAX_NAME_COLUMNS),
+        Column::new("KIND"),
+        Column::new("ARCH").drops(2),
+        Column::new("LAYOUT").drops(3),
+        Column::new("SIZE").right().drops(1),
+        Column::new("WHAT").flows(),
+    ]);
+    let folder = |path: &str| path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let mut folders: Vec<Option<String>> = documents.iter().map(|document| folder(&document.path)).collect();
+    folders.dedup();
+    let one_folder = match folders.as_slice() {
+        [Some(one)] => Some(one.as_str()),
+        _ => None,
+    };
+    if let Some(folder) = one_folder {
+        output.line(format_args!("{STRONG}{}{STRONG:#}", plain(folder)));
+    }
+    for document in documents {
+        let name = match one_folder {
+            Some(folder) => document.path[folder.len()..].trim_start_matches('/'),
+            None => document.path.as_str(),
+        };
+        let image = document.image.as_ref();
+        let fact = |fact: Option<&String>| fact.cloned().unwrap_or_else(|| "-".into());
+        table.row([
+            Cell::styled(name, STRONG),
+            Cell::from(&document.kind),
+            fact(image.and_then(|image| image.arch.as_ref())).into(),
+            fact(image.and_then(|image| image.layout.as_ref())).into(),
+            document.size_bytes.to_string().into(),
+            Cell::ours(what(document)),
+        ]);
+    }
+    output.table(&table);
+    output.line(format_args!("{FAINT}--long says all of each{FAINT:#}"));
+}
+
+/// Longer names have a line of their own.
+const MAX_NAME_COLUMNS: usize = 32;
+
+/// What a file is, in a few words: the build, how many variables, why it is nothing.
+fn what(document: &InspectDocument) -> String {
+    let mut words = Vec::new();
+    let is_vars = document.kind == "vars";
+    if let Some(image) = document.image.as_ref().filter(|_| !is_vars) {
+        words.push(plain(&image.build.to_string()));
+    }
+    if let Some(store) = &document.store {
+        let keys = if store.secure_boot_keys {
+            ", Secure Boot keys"
+        } else {
+            ""
+        };
+        words.push(format!("{} variables{keys}", store.variables));
+    }
+    words.extend(document.reason.as_deref().map(plain));
+    let of_image = document.image.as_ref().map_or(0, |image| image.damage.len());
+    let of_store = document.store.as_ref().map_or(0, |store| store.damage.len());
+    if of_image + of_store + document.damage.len() > 0 {
+        words.push(format!("{BAD}damaged{BAD:#}"));
+    }
+    words.join(", ")
+}
 
 pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
     let heading = match &document.image {
@@ -179,7 +254,8 @@ pub(super) fn fullness(region: &RegionDocument, store: Option<&StoreDocument>) -
 
 /// Regions from the start of flash to its end; a cell is as many bytes in one as in every other.
 fn map(output: &Output, regions: &[RegionDocument], store: Option<&StoreDocument>, size_bytes: u64) {
-    let cell = size_bytes.div_ceil(LINES * WIDTH).max(1);
+    let in_line = cells_in_line();
+    let cell = size_bytes.div_ceil(LINES * in_line).max(1);
     let tenths = cell * 10 / 1024;
     let each = match cell % 1024 {
         0 => format!("{} KiB", cell / 1024),
@@ -192,36 +268,40 @@ fn map(output: &Output, regions: &[RegionDocument], store: Option<&StoreDocument
     if regions.iter().any(|region| !region.parts.is_empty()) {
         output.line("  of what is in use, F holds code that runs from flash, R code that runs from RAM");
     }
+    let width = usize::try_from(in_line).unwrap_or(0);
+    // The offset and the frame stand before the words.
+    let room = screen::columns().saturating_sub(width + 16);
     for region in regions {
         let cells = (region.size / cell).max(1);
         let used = region.used_bytes.div_ceil(cell).min(cells);
         let full = fullness(region, store).map_or_else(String::new, |full| format!(", {full}"));
-        let name = region_name(region);
         let runs = match region.runs_from.as_deref() {
             Some("flash") => ", its code runs from flash",
             Some("mixed") => ", its code runs from flash (F) and from RAM after decompression (R)",
             Some(_) => ", its code runs from RAM after decompression",
             None => "",
         };
-        for line in 0..cells.div_ceil(WIDTH) {
-            let from = line * WIDTH;
-            let drawn: String = (from..(from + WIDTH).min(cells))
+        let name = plain(region_name(region));
+        let words = format!("{name}, {} KiB{full}{runs}", region.size.div_ceil(1024));
+        let words = wrap::wrap_line(&words, room, 0);
+        let lines = usize::try_from(cells.div_ceil(in_line)).unwrap_or(0);
+        for line in 0..lines.max(words.len()) {
+            let from = line as u64 * in_line;
+            let drawn: String = (from..(from + in_line).min(cells))
                 .map(|at| match region.kind.as_str() {
                     _ if at < used => in_use(region, at * cell, cell),
                     "padding" => ' ',
                     _ => '.',
                 })
                 .collect();
-            let width = usize::try_from(WIDTH).unwrap_or(0);
-            if line == 0 {
-                output.line(format_args!(
-                    "  {:#010x} |{drawn:<width$}| {name}, {} KiB{full}{runs}",
-                    region.offset,
-                    region.size.div_ceil(1024)
-                ));
-            } else {
-                output.line(format_args!("             |{drawn:<width$}|"));
-            }
+            let offset = match line {
+                0 => format!("{:#010x}", region.offset),
+                _ => String::new(),
+            };
+            let words = words.get(line).map_or("", String::as_str);
+            let frame = if line < lines { '|' } else { ' ' };
+            let text = format!("  {offset:<10} {frame}{drawn:<width$}{frame} {words}");
+            output.whole_line(text.trim_end());
         }
     }
     output.line(format_args!("  {size_bytes:#010x}"));

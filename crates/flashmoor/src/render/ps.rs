@@ -3,45 +3,78 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use fm_agent::ps::{Ps, PsCode, PsGuest, PsMigration, PsVars};
 
-use super::{BAD, CARE, GOOD, Output, STRONG, plain};
+use super::table::{Cell, Column, Table};
+use super::{BAD, CARE, FAINT, GOOD, Output, STRONG, plain};
 
 /// Enough of a digest to tell builds apart, as `store list` takes it.
 const SHORT_DIGEST: usize = 12;
-/// Clears the screen and goes to its corner.
-const CLEAR: &str = "\x1b[2J\x1b[H";
 
-/// DRIFT stands last: its colour has a width that the table would count.
-const HEADER: [&str; 11] = [
-    "PID",
-    "NAME",
-    "MACHINE",
-    "QEMU",
-    "ACCEL",
-    "CODE",
-    "RUNS",
-    "VARS",
-    "FREE",
-    "SECURE BOOT",
-    "DRIFT",
+/// The columns, as they stand; where there is no room for all, the smallest turn is left out first. What a guest is and
+/// runs, and what stands against it, is always there.
+const COLUMNS: [Column; 12] = [
+    Column::new("PID"),
+    Column::new("NAME"),
+    Column::new("MACHINE").drops(5),
+    Column::new("QEMU").drops(7),
+    Column::new("ACCEL").drops(1),
+    Column::new("CODE").drops(4),
+    Column::new("RUNS"),
+    Column::new("VARS").drops(2),
+    Column::new("FREE").drops(3).right(),
+    Column::new("SECURE BOOT").drops(6),
+    Column::new(MIGRATION),
+    Column::new("DRIFT"),
 ];
 
-/// Stands before the last column where a destination was named.
+/// There where a destination was named.
 const MIGRATION: &str = "MIGRATION";
 
-/// Prints the guests, one a line, or in a block each if `long`; `again` over the last ones, on a terminal.
-pub(crate) fn show(output: &Output, ps: &Ps, long: bool, again: bool) {
-    if again && std::io::stdout().is_terminal() {
-        output.line(CLEAR);
+/// The columns by the names that people give them.
+pub(crate) const COLUMN_NAMES: [&str; 12] = [
+    "pid",
+    "name",
+    "machine",
+    "qemu",
+    "accel",
+    "code",
+    "runs",
+    "vars",
+    "free",
+    "secure-boot",
+    "migration",
+    "drift",
+];
+
+/// What of the guests is shown, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    /// All of each guest, in a block.
+    pub(crate) long: bool,
+    /// Over what was shown before, on a terminal.
+    pub(crate) again: bool,
+    /// These columns and no others; none if empty was said.
+    pub(crate) columns: &'a [String],
+}
+
+/// Prints the guests, one a line, or in a block each.
+pub(crate) fn show(output: &Output, ps: &Ps, view: View<'_>) {
+    if view.again && std::io::stdout().is_terminal() {
+        output.clear();
     }
     if ps.guests.is_empty() {
         output.remark("no QEMU guest runs on this host");
-    } else if long {
+    } else if view.long {
         ps.guests.iter().for_each(|guest| block(output, guest));
     } else {
-        output.line(table(ps));
+        let dropped = output.table(&table(ps, view.columns));
+        if !dropped.is_empty() {
+            let dropped = dropped.join(", ");
+            output.line(format_args!(
+                "{FAINT}no room for {dropped} (--long, --columns){FAINT:#}"
+            ));
+        }
     }
     for guest in &ps.guests {
         let who = &plain(guest.name.as_deref().unwrap_or("-"));
@@ -72,51 +105,57 @@ fn reasons(output: &Output, pid: u32, who: &str, migration: &PsMigration) {
     }
 }
 
-fn table(ps: &Ps) -> Table {
-    let mut header = HEADER.to_vec();
-    let judged = ps.guests.iter().any(|guest| guest.migration.is_some());
-    if judged {
-        header.insert(header.len() - 1, MIGRATION);
-    }
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header);
+fn table(ps: &Ps, columns: &[String]) -> Table {
+    let is_judged = ps.guests.iter().any(|guest| guest.migration.is_some());
+    let shown: Vec<usize> = match columns {
+        [] => (0..COLUMNS.len())
+            .filter(|at| is_judged || COLUMN_NAMES[*at] != "migration")
+            .collect(),
+        named => named
+            .iter()
+            .filter_map(|name| COLUMN_NAMES.iter().position(|known| known == name))
+            .collect(),
+    };
+    let column = |at: &usize| match columns {
+        [] => COLUMNS[*at],
+        // What was asked for is not left out.
+        _ => COLUMNS[*at].stays(),
+    };
+    let mut table = Table::new(shown.iter().map(column).collect::<Vec<_>>());
     for guest in &ps.guests {
-        let mut row = row(guest);
-        if judged {
-            let outcome = guest
-                .migration
-                .as_ref()
-                .map(|migration| migration.outcome.clone());
-            row.insert(row.len() - 1, outcome.unwrap_or_else(nothing));
-        }
-        table.add_row(row);
+        let row = row(guest);
+        let cell = |at: &usize| row.get(*at).cloned().unwrap_or_else(|| nothing().into());
+        table.row(shown.iter().map(cell).collect::<Vec<_>>());
     }
     table
 }
 
-fn row(guest: &PsGuest) -> Vec<String> {
+/// A field for each of [`COLUMNS`].
+fn row(guest: &PsGuest) -> Vec<Cell> {
     let code = guest.code.as_ref();
     let vars = guest.vars.as_ref();
     let number = |version: &str| version.split(' ').next().unwrap_or(version).to_owned();
-    let mut row = vec![
-        guest.pid.to_string(),
-        guest.name.clone().unwrap_or_else(nothing),
-        guest.machine.clone().unwrap_or_else(nothing),
-        guest.qemu_version.as_deref().map_or_else(nothing, number),
-        guest.accel.clone().unwrap_or_else(nothing),
-        code.map_or_else(|| "no flash".into(), |code| file_name(code.path.as_deref())),
-        code.map_or_else(|| outside_flash(guest), build),
-        vars.and_then(|vars| vars.layout.clone()).unwrap_or_else(nothing),
-        vars.map_or_else(nothing, free),
-        vars.and_then(|vars| vars.secure_boot.clone())
-            .unwrap_or_else(nothing),
-    ];
-    row.iter_mut().for_each(|cell| *cell = plain(cell));
-    row.push(code.map_or_else(nothing, drift));
-    row
+    let migration = guest.migration.as_ref();
+    let outcome = migration.map_or_else(nothing, |migration| migration.outcome.clone());
+    let known = |text: &Option<String>| Cell::from(text.clone().unwrap_or_else(nothing));
+    vec![
+        guest.pid.to_string().into(),
+        known(&guest.name),
+        known(&guest.machine),
+        known(&guest.qemu_version.as_deref().map(number)),
+        known(&guest.accel),
+        code.map_or_else(|| "no flash".into(), |code| file_name(code.path.as_deref()))
+            .into(),
+        code.map_or_else(|| outside_flash(guest), build).into(),
+        known(&vars.and_then(|vars| vars.layout.clone())),
+        vars.map_or_else(nothing, free).into(),
+        known(&vars.and_then(|vars| vars.secure_boot.clone())),
+        match outcome.as_str() {
+            "-" => outcome.into(),
+            word => Cell::styled(word, super::check::style(word)),
+        },
+        Cell::ours(code.map_or_else(nothing, drift)),
+    ]
 }
 
 /// All of one guest, what the table has no room for as well.
@@ -140,9 +179,11 @@ fn block(output: &Output, guest: &PsGuest) {
         None => line("CODE", "no flash".into()),
         Some(code) => {
             line("CODE", place(code.path.as_deref(), &code.format));
-            let named = code.build.as_deref().map(|name| format!(", {}", plain(name)));
-            let named = named.unwrap_or_default();
-            line("  runs", known(&code.running_sha256) + &named);
+            line("  build", known(&code.build));
+            line("  runs", known(&code.running_sha256));
+            if code.next_reset_sha256 != code.running_sha256 {
+                line("  next reset", known(&code.next_reset_sha256));
+            }
             line("  file now", known(&code.file_sha256));
             line("  drift", drift(code));
         }

@@ -56,7 +56,7 @@ pub(crate) fn plan(output: &Output, plan: &RestorePlan) {
         ));
     }
     for (number, step) in plan.steps.iter().enumerate() {
-        output.line(format_args!("{}. {STRONG}{step}{STRONG:#}", number + 1));
+        output.whole_line(format_args!("{}. {STRONG}{step}{STRONG:#}", number + 1));
     }
 }
 

@@ -1,11 +1,11 @@
 //! The store's documents as text.
 
-use comfy_table::{CellAlignment, Table, presets};
 use fm_store::verbs::{
     Export, Gc, Imported, LandingList, List, Pin, Removed, RemovedLanding, Severity, Show, UnreadableRecord,
     Verification,
 };
 
+use super::table::{Cell, Column, Table};
 use super::{BAD, CARE, GOOD, Output, STRONG, plain};
 
 /// So many digits tell builds apart for people.
@@ -18,19 +18,6 @@ fn called(id: &str, name: Option<&str>) -> String {
         || short(id).to_owned(),
         |name| format!("{} {}", short(id), plain(name)),
     )
-}
-
-fn table(heads: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(heads.to_vec());
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table
-}
-
-fn print(output: &Output, table: &Table) {
-    table.lines().for_each(|line| output.line(line.trim_end()));
 }
 
 /// Records that cannot be read, each with why.
@@ -47,19 +34,24 @@ pub(crate) fn list(output: &Output, list: &List) {
         output.remark(format_args!("{} holds no builds", list.store.display()));
         return;
     }
-    let mut rows = table(&["build", "bytes", "kept", "name"]);
+    let mut rows = Table::new([
+        Column::new("BUILD"),
+        Column::new("SIZE").right().drops(1),
+        Column::new("KEPT"),
+        Column::new("NAME"),
+        Column::new("VERSION"),
+    ]);
     for build in &list.builds {
-        rows.add_row([
-            short(&build.id),
-            &build.size_bytes.to_string(),
-            if build.pins.is_empty() { "" } else { "pinned" },
-            &plain(build.name.as_deref().unwrap_or("-")),
+        let known = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or("-"));
+        rows.row([
+            Cell::from(short(&build.id)),
+            build.size_bytes.to_string().into(),
+            if build.pins.is_empty() { "" } else { "pinned" }.into(),
+            known(&build.name),
+            known(&build.version),
         ]);
     }
-    if let Some(bytes) = rows.column_mut(1) {
-        bytes.set_cell_alignment(CellAlignment::Right);
-    }
-    print(output, &rows);
+    output.table(&rows);
 }
 
 pub(crate) fn show(output: &Output, show: &Show) {
@@ -176,17 +168,20 @@ pub(crate) fn landings(output: &Output, list: &LandingList) {
         output.remark(format_args!("{} holds no landings", list.store.display()));
         return;
     }
-    let mut rows = table(&["landing", "build", "state", "made"]);
+    let mut rows = Table::new(["LANDING", "BUILD", "STATE", "MADE"].map(Column::new));
     for landing in &list.landings {
         let state = if landing.placeholder { "waiting" } else { "filled" };
-        rows.add_row([
-            landing.id.as_str(),
-            short(&landing.code_sha256),
-            state,
-            &plain(&landing.created),
-        ]);
+        rows.row(
+            [
+                landing.id.as_str(),
+                short(&landing.code_sha256),
+                state,
+                landing.created.as_str(),
+            ]
+            .map(Cell::from),
+        );
     }
-    print(output, &rows);
+    output.table(&rows);
 }
 
 pub(crate) fn forgotten(output: &Output, done: &RemovedLanding) {

@@ -1,10 +1,14 @@
 //! Variable stores as text.
 
-use fm_variables::{DbxForecast, SecureBootStatus, Shown, VariableDocument, VarsChange, VarsDiff, VarsList};
+use fm_variables::{DbxForecast, SecureBootStatus, Shown, VarsChange, VarsDiff, VarsList, namespace_alias};
 
-use super::{BAD, CARE, GOOD, Output, STRONG};
+use super::table::{Cell, Column, Table};
+use super::{BAD, CARE, GOOD, Output, STRONG, plain};
 
-pub(crate) fn list(output: &Output, list: &VarsList) {
+/// Longer names have a line of their own.
+const MAX_NAME_COLUMNS: usize = 24;
+
+pub(crate) fn list(output: &Output, list: &VarsList, long: bool) {
     let layout = list.layout.as_deref().unwrap_or("no layout");
     output.line(format_args!(
         "{STRONG}{}{STRONG:#}: {layout}, {}, {} variables{}",
@@ -36,37 +40,71 @@ pub(crate) fn list(output: &Output, list: &VarsList) {
     for damage in &list.damage {
         output.line(format_args!("{CARE}damage{CARE:#}: {}", damage.message));
     }
+    if list.variables.is_empty() {
+        return;
+    }
+    let is_all_live = list.variables.iter().all(|variable| variable.state == "live");
+    let mut columns = vec![
+        Column::new("NAME").most(MAX_NAME_COLUMNS),
+        Column::new("NAMESPACE"),
+        Column::new("ATTR"),
+        Column::new("SIZE").right(),
+    ];
+    if !is_all_live {
+        columns.push(Column::new("STATE"));
+    }
+    columns.push(Column::new("MEANING").flows());
+    let mut table = Table::new(columns);
     for variable in &list.variables {
-        line(output, variable);
+        let mut row = vec![
+            Cell::styled(&variable.name, STRONG),
+            match long {
+                true => Cell::from(&variable.guid),
+                false => Cell::from(namespace(&variable.guid)),
+            },
+            variable.attribute_names.join(",").into(),
+            variable.data_bytes.to_string().into(),
+        ];
+        if !is_all_live {
+            row.push(Cell::styled(
+                match variable.state {
+                    "live" => "",
+                    state => state,
+                },
+                CARE,
+            ));
+        }
+        let meaning = variable.meaning.as_deref().unwrap_or_default();
+        row.push(Cell::ours(with_expired(&plain(&match long {
+            true => meaning.to_owned(),
+            false => shortened(meaning),
+        }))));
+        table.row(row);
+    }
+    output.table(&table);
+}
+
+/// The short name of a namespace, or the start of its GUID.
+fn namespace(guid: &str) -> String {
+    match namespace_alias(guid) {
+        Some(alias) => alias.to_owned(),
+        None => guid.split('-').next().unwrap_or(guid).to_owned(),
     }
 }
 
-fn line(output: &Output, variable: &VariableDocument) {
-    let state = match variable.state {
-        "live" => String::new(),
-        state => format!(" {CARE}[{state}]{CARE:#}"),
-    };
-    let meaning = variable
-        .meaning
-        .as_deref()
-        .map(|meaning| format!("  {}", shortened(meaning)));
-    output.line(format_args!(
-        "{}-{STRONG}{}{STRONG:#} {} {} B{state}{}",
-        variable.guid,
-        variable.name,
-        variable.attribute_names.join(","),
-        variable.data_bytes,
-        meaning.unwrap_or_default(),
-    ));
+/// Certificates whose last day is past, in red. The words stay those that `meaning` has.
+fn with_expired(meaning: &str) -> String {
+    meaning.replace("(expired ", &format!("({BAD}expired{BAD:#} "))
 }
 
-/// A list is for the eye: long meanings are cut; `vars show` has them whole.
+/// A list is for the eye: long meanings are cut between words; `vars show` has them whole.
 fn shortened(text: &str) -> String {
     const LIMIT: usize = 160;
-    match text.char_indices().nth(LIMIT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    let Some((end, _)) = text.char_indices().nth(LIMIT) else {
+        return text.to_owned();
+    };
+    let end = text[..end].rfind([' ', ',', '/']).unwrap_or(end);
+    format!("{} …", &text[..end])
 }
 
 pub(crate) fn show(output: &Output, shown: &[Shown]) {
@@ -132,22 +170,45 @@ pub(crate) fn diff(output: &Output, diff: &VarsDiff) {
             false => "the variables that can be read are identical",
         });
     }
+    let mut table = Table::new([
+        Column::new(""),
+        Column::new("NAME").most(MAX_NAME_COLUMNS),
+        Column::new("NAMESPACE"),
+        Column::new("WHAT").flows(),
+    ]);
+    let mut row = |sign: &str, style, name: &str, guid: &str, what: String| {
+        let sign = Cell::styled(sign, style);
+        table.row([
+            sign,
+            Cell::styled(name, STRONG),
+            namespace(guid).into(),
+            what.into(),
+        ]);
+    };
     for variable in &diff.only_left {
-        output.line(format_args!("{BAD}-{BAD:#} {}-{}", variable.guid, variable.name));
+        row(
+            "-",
+            BAD,
+            &variable.name,
+            &variable.guid,
+            format!("{} bytes", variable.data_bytes),
+        );
     }
     for variable in &diff.only_right {
-        output.line(format_args!(
-            "{GOOD}+{GOOD:#} {}-{}",
-            variable.guid, variable.name
-        ));
+        row(
+            "+",
+            GOOD,
+            &variable.name,
+            &variable.guid,
+            format!("{} bytes", variable.data_bytes),
+        );
     }
     for change in &diff.changed {
-        output.line(format_args!(
-            "{CARE}~{CARE:#} {}-{}: {}",
-            change.left.guid,
-            change.left.name,
-            change.fields.join(", ")
-        ));
+        let what = format!("{} differ", change.fields.join(", "));
+        row("~", CARE, &change.left.name, &change.left.guid, what);
+    }
+    if !diff.identical {
+        output.table(&table);
     }
 }
 
@@ -169,6 +230,19 @@ pub(crate) fn secure_boot(output: &Output, all: &[SecureBootStatus]) {
             if behind.is_empty() { "" } else { ": " },
             behind.join(", ")
         ));
+        let nothing: Vec<_> = all
+            .iter()
+            .filter(|status| !status.nothing_trusted_for.is_empty())
+            .map(|status| format!("{} ({})", status.source, status.nothing_trusted_for.join(", ")))
+            .collect();
+        if !nothing.is_empty() {
+            output.line(format_args!(
+                "{} of {} trust nothing any more for what is in brackets: {}",
+                nothing.len(),
+                all.len(),
+                nothing.join(", ")
+            ));
+        }
     }
 }
 
@@ -184,16 +258,41 @@ fn secure_boot_of(output: &Output, status: &SecureBootStatus) {
     ));
     for (label, keys) in [("PK", &status.pk), ("KEK", &status.kek), ("db", &status.db)] {
         for key in keys {
+            let key = plain(key).replace(", expired,", &format!(", {BAD}expired{BAD:#},"));
             output.line(format_args!("  {label:<4} {key}"));
         }
     }
     let plural =
         |count: u64, one: &str, several: &str| format!("{count} {}", if count == 1 { one } else { several });
     output.line(format_args!(
-        "  dbx  {}, {}",
+        "  dbx  {}, {}{}",
         plural(status.dbx_hashes, "hash", "hashes"),
-        plural(status.dbx_certificates, "certificate", "certificates")
+        plural(status.dbx_certificates, "certificate", "certificates"),
+        match status.dbx_certificate_hashes {
+            0 => String::new(),
+            count => format!(
+                ", {}",
+                plural(count, "digest of a certificate", "digests of certificates")
+            ),
+        }
     ));
+    for version in &status.dbx_secure_versions {
+        output.line(format_args!("  dbx  secure version: {version}"));
+    }
+    if let Some(level) = &status.sbat_level {
+        output.line(format_args!("  SBAT {level}"));
+    }
+    for revoked in &status.revoked {
+        output.line(format_args!(
+            "  {CARE}revoked{CARE:#}, so that nothing boots by it: {revoked}"
+        ));
+    }
+    if !status.nothing_trusted_for.is_empty() {
+        output.line(format_args!(
+            "  {BAD}trusts nothing for {}{BAD:#}: dbx revokes every certificate of Microsoft's in db for it",
+            status.nothing_trusted_for.join(", ")
+        ));
+    }
     let behind = status.behind();
     if !behind.is_empty() {
         output.line(format_args!(
@@ -223,4 +322,13 @@ pub(crate) fn forecast(output: &Output, forecast: &DbxForecast) {
         forecast.free_bytes,
         forecast.free_after_compact_bytes
     ));
+    for revoked in &forecast.revoked {
+        output.line(format_args!("  {CARE}revokes in db{CARE:#}: {revoked}"));
+    }
+    if !forecast.nothing_trusted_for.is_empty() {
+        output.line(format_args!(
+            "  {BAD}nothing is trusted any more{BAD:#} for {}",
+            forecast.nothing_trusted_for.join(", ")
+        ));
+    }
 }

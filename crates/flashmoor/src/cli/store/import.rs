@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fm_check::next_boot_code;
+use fm_images::inspect::Catalogue;
 use fm_store::verbs::{self as store, ImportFrom};
 
 use crate::cli::{Context, Result, Status};
@@ -10,11 +12,13 @@ use crate::render::store as render;
 
 /// Store a build: a CODE file, or one out of an OCI layout
 ///
+/// A build that the catalogue knows gets its name and version from there, unless they are given.
+///
 /// Importing a build again completes what is known of it and heals what is damaged; nothing that is stored
 /// is replaced without --replace.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// CODE, raw; or `oci:DIR[:TAG]`, an OCI layout as skopeo writes it
+    /// CODE, raw; or `oci:DIR[:TAG]`, an OCI layout as skopeo writes it; or `-`, the stream of `store export -`
     #[arg(value_name = "CODE")]
     from: PathBuf,
     /// The VARS template that belongs to it
@@ -36,13 +40,29 @@ pub(crate) struct Import {
 
 impl Import {
     pub(crate) fn run(&self, context: &Context) -> Result {
+        let kept = context.store()?;
+        if self.from.as_os_str() == "-" {
+            self.refuse_facts()?;
+            let done = kept.import_stream(&mut std::io::stdin().lock())?;
+            let done = store::Imported {
+                schema: "flashmoor/store-import/1",
+                id: done.id.to_string(),
+                path: done.path,
+                new: done.new,
+                kept: done.kept.into_iter().map(str::to_owned).collect(),
+            };
+            context.output.document(&done, render::imported);
+            return Ok(Status::Done);
+        }
+        let known = self.known(context, &kept);
+        let (name, version) = known.unwrap_or_default();
         let request = store::Import {
             from: self.source()?,
-            name: self.name.as_deref(),
-            version: self.version.as_deref(),
+            name: self.name.as_deref().or(name.as_deref()),
+            version: self.version.as_deref().or(version.as_deref()),
             replace: self.replace,
         };
-        let done = store::import(&context.store()?, &request)?;
+        let done = store::import(&kept, &request)?;
         context.output.document(&done, render::imported);
         for what in &done.kept {
             let beside = match what == "VARS template" {
@@ -54,6 +74,38 @@ impl Import {
                 .remark(format_args!("the stored build has another {what}; {beside}"));
         }
         Ok(Status::Done)
+    }
+
+    /// Name and version by the catalogue, for a build that nobody named yet.
+    fn known(&self, context: &Context, store: &fm_store::Store) -> Option<(Option<String>, Option<String>)> {
+        if self.name.is_some() || self.from.to_str().is_some_and(|from| from.starts_with("oci:")) {
+            return None;
+        }
+        let (digest, _) = next_boot_code::digest_at(&self.from)?;
+        let stored = store.build(&digest).ok()?;
+        if stored.is_some_and(|build| build.name.is_some()) {
+            return None;
+        }
+        let catalogue = Catalogue::open(crate::cli::catalogue::user_file(context).as_deref()).ok()?;
+        let build = catalogue.build(&digest.to_string())?;
+        Some((Some(build.name), build.version))
+    }
+
+    fn refuse_facts(&self) -> Result<()> {
+        let given = [
+            self.vars_template.is_some(),
+            self.descriptor.is_some(),
+            self.name.is_some(),
+            self.version.is_some(),
+            self.replace,
+        ];
+        if given.contains(&true) {
+            return Err(crate::Error::Usage {
+                message: "a build of an OCI layout brings its own files and facts".into(),
+                remedy: "leave the other options away".into(),
+            });
+        }
+        Ok(())
     }
 
     fn source(&self) -> Result<ImportFrom<'_>> {

@@ -7,7 +7,7 @@ use crate::Error;
 use clap::Args;
 use fm_variables as vars;
 
-use super::{Context, Result, Status, Which};
+use super::{Context, Result, Status, Which, located};
 use crate::render;
 
 /// List the variables of a store, what they mean, and how full it is
@@ -26,7 +26,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn run(&self, context: &Context) -> Result {
-        let list = vars::list(&self.file, self.all)?;
+        let list = vars::list(&located(&self.file)?.0, self.all)?;
         if context.output.wants_json() {
             context.output.json(&list);
         } else {
@@ -49,7 +49,7 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) fn run(&self, context: &Context) -> Result {
-        let shown = vars::show(&self.file, self.name.as_deref())?;
+        let shown = vars::show(&located(&self.file)?.0, self.name.as_deref())?;
         if context.output.wants_json() {
             let documents: Vec<_> = shown.iter().map(|shown| &shown.variable).collect();
             context.output.json(&documents);
@@ -76,7 +76,7 @@ pub(super) struct Get {
 
 impl Get {
     pub(super) fn run(&self, context: &Context) -> Result {
-        let (variable, bytes) = vars::get(&self.file, &self.which.selection()?)?;
+        let (variable, bytes) = vars::get(&located(&self.file)?.0, &self.which.selection()?)?;
         if self.raw {
             std::io::stdout()
                 .write_all(&bytes)
@@ -108,7 +108,7 @@ pub(super) struct Diff {
 
 impl Diff {
     pub(super) fn run(&self, context: &Context) -> Result {
-        let diff = vars::diff(&self.left, &self.right)?;
+        let diff = vars::diff(&located(&self.left)?.0, &located(&self.right)?.0)?;
         if context.output.wants_json() {
             context.output.json(&diff);
         } else {
