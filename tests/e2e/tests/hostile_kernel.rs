@@ -252,7 +252,7 @@ fn a_build_is_stored_or_is_not() {
                 "store",
                 "import",
                 code.to_str().unwrap(),
-                "--vars",
+                "--vars-template",
                 vars.to_str().unwrap(),
             ];
             with(folder, &words)
