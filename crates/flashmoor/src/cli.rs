@@ -14,6 +14,7 @@ mod examples;
 mod explain;
 mod extract;
 mod find;
+mod fleet;
 mod guard;
 mod harvest;
 mod inspect;
@@ -25,8 +26,10 @@ mod own_path;
 mod page;
 mod prepare;
 mod ps;
+mod pve;
 mod saved;
 mod schema;
+mod serve;
 mod store;
 mod update;
 mod usage;
@@ -98,6 +101,7 @@ enum Command {
     Explain(explain::Explain),
     Extract(extract::Extract),
     Find(find::Find),
+    Fleet(fleet::Fleet),
     Guard(guard::Guard),
     Harvest(harvest::Harvest),
     Inspect(inspect::Inspect),
@@ -108,8 +112,10 @@ enum Command {
     Offer(offer::Offer),
     Prepare(prepare::Prepare),
     Ps(ps::Ps),
+    Pve(pve::Pve),
     Saved(saved::Saved),
     Schema(schema::Schema),
+    Serve(serve::Serve),
     Store(store::Store),
     Update(update::Update),
     Vars(vars::Vars),
@@ -196,13 +202,14 @@ pub(crate) fn main() -> ExitCode {
         Command::Capture(capture) => capture.run(&context),
         Command::Catalogue(catalogue) => catalogue.run(&context),
         Command::Check(check) => check.run(&context),
-        Command::Completions(completions) => completions.run(&context),
+        Command::Completions(completions) => completions.run(),
         Command::Config(config) => config.run(&context, &settings, &given),
         Command::Demo(demo) => demo.run(&context),
         Command::Diff(diff) => diff.run(&context),
         Command::Explain(explain) => explain.run(&context),
         Command::Extract(extract) => extract.run(&context),
         Command::Find(find) => find.run(&context),
+        Command::Fleet(fleet) => fleet.run(&context),
         Command::Guard(guard) => guard.run(&context),
         Command::Harvest(harvest) => harvest.run(&context),
         Command::Inspect(inspect) => inspect.run(&context),
@@ -212,8 +219,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Offer(offer) => offer.run(&context),
         Command::Prepare(prepare) => prepare.run(&context),
         Command::Ps(ps) => ps.run(&context),
+        Command::Pve(pve) => pve.run(&context),
         Command::Saved(saved) => saved.run(&context),
         Command::Schema(schema) => schema.run(&context),
+        Command::Serve(serve) => serve.run(&context),
         Command::Store(store) => store.run(&context),
         Command::Update(update) => update.run(&context),
         Command::Vars(vars) => vars.run(&context),

@@ -291,12 +291,20 @@ fn each_shell_gets_a_script_that_calls_the_program() {
     for shell in ["bash", "zsh", "fish"] {
         let done = scene.run(&["completions", shell]);
         assert!(done.status.success());
+        let script = text(&done);
+        assert!(script.contains("FLASHMOOR_COMPLETE"), "{shell}: {script}");
         assert!(
-            text(&done).contains("FLASHMOOR_COMPLETE"),
-            "{shell}: {}",
-            text(&done)
+            !script.contains("\\n "),
+            "as a shell reads it, not as a terminal is shown it: {script}"
         );
+        fs::write(scene.path(shell), script).unwrap();
     }
+    let bash = Command::new("bash")
+        .args(["-c", ". ./bash && complete -p flashmoor"])
+        .current_dir(scene.dir.path())
+        .output()
+        .unwrap();
+    assert!(bash.status.success(), "{bash:?}");
     assert_eq!(scene.run(&["completions", "tcsh"]).status.code(), Some(2));
 }
 

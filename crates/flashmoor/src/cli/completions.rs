@@ -1,9 +1,11 @@
 //! `flashmoor completions`.
 
+use std::io::Write as _;
+
 use clap::{Args, ValueEnum};
 use clap_complete::env::Shells;
 
-use super::{Context, Result, Status};
+use super::{Result, Status};
 use crate::Error;
 
 /// The variable by which a shell asks the program itself what could come next.
@@ -27,7 +29,7 @@ enum Shell {
 }
 
 impl Completions {
-    pub(crate) fn run(&self, context: &Context) -> Result {
+    pub(crate) fn run(&self) -> Result {
         let name = match self.shell {
             Shell::Bash => "bash",
             Shell::Zsh => "zsh",
@@ -44,7 +46,8 @@ impl Completions {
                 .write_registration(VARIABLE, "flashmoor", "flashmoor", "flashmoor", &mut script)
                 .map_err(failed)?;
         }
-        context.output.line(String::from_utf8_lossy(&script).trim_end());
+        // A script is bytes for a shell: nothing in it is to be shown in another way.
+        std::io::stdout().write_all(&script).map_err(failed)?;
         Ok(Status::Done)
     }
 }
