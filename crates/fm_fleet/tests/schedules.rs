@@ -26,6 +26,8 @@ enum Event {
     /// A full scan, whose report is sent later, or never.
     Look(usize),
     Send(usize),
+    /// All three, one right after the other.
+    Answer(usize),
     /// Reports what is there, without a full scan.
     Report(usize),
     Step(usize),
@@ -39,18 +41,19 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
     let host = || 0..HOSTS;
     let build = || 0..BUILDS;
     let event = prop_oneof![
-        2 => (host(), build()).prop_map(|(host, build)| Event::Start(host, build)),
+        1 => (host(), build()).prop_map(|(host, build)| Event::Start(host, build)),
         3 => (host(), build()).prop_map(|(host, build)| Event::Stop(host, build)),
-        5 => host().prop_map(Event::Hear),
-        5 => host().prop_map(Event::Look),
-        6 => host().prop_map(Event::Send),
-        2 => host().prop_map(Event::Report),
-        7 => (0_usize..2).prop_map(Event::Step),
+        2 => host().prop_map(Event::Hear),
+        3 => host().prop_map(Event::Look),
+        4 => host().prop_map(Event::Send),
+        6 => host().prop_map(Event::Answer),
+        1 => host().prop_map(Event::Report),
+        8 => (0_usize..2).prop_map(Event::Step),
         1 => (0_usize..2).prop_map(Event::Depose),
-        2 => Just(Event::Grace),
+        3 => Just(Event::Grace),
         2 => build().prop_map(Event::Upload),
     ];
-    proptest::collection::vec(event, 20..120)
+    proptest::collection::vec(event, 40..200)
 }
 
 /// A host, and what only somebody who sees everything at once can know.
@@ -112,6 +115,18 @@ impl Run {
         }
     }
 
+    async fn hear(&mut self, number: usize) -> Result<(), String> {
+        let id = self.hosts[number].host.id.clone();
+        let answer = self.world.fleet.sign_of_life(&id).await;
+        let answer = answer.map_err(|error| format!("{error:?}"))?;
+        let watched = &mut self.hosts[number];
+        if let Some(Mark { revision, .. }) = &answer.scan {
+            watched.heard = watched.heard.max(*revision);
+        }
+        watched.host.hear(&answer);
+        Ok(())
+    }
+
     async fn event(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::Start(number, build) => {
@@ -127,20 +142,13 @@ impl Run {
                 watched.since.remove(&build);
                 watched.host.guests.retain(|_, (used, _)| *used != build);
             }
-            Event::Hear(number) => {
-                let id = self.hosts[number].host.id.clone();
-                let answer = self
-                    .world
-                    .fleet
-                    .sign_of_life(&id)
-                    .await
-                    .map_err(|error| format!("{error:?}"))?;
+            Event::Answer(number) => {
+                self.hear(number).await?;
                 let watched = &mut self.hosts[number];
-                if let Some(Mark { revision, .. }) = &answer.scan {
-                    watched.heard = watched.heard.max(*revision);
-                }
-                watched.host.hear(&answer);
+                let report = watched.host.look(watched.host.asked.clone());
+                self.send(number, &report).await?;
             }
+            Event::Hear(number) => self.hear(number).await?,
             Event::Look(number) => {
                 let watched = &mut self.hosts[number];
                 let mark = watched.host.asked.clone();
