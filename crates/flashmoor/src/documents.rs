@@ -77,6 +77,8 @@ const SCHEMAS: &[Entry] = &[
     ("offer", || schema_for!(offer::Offer)),
     ("prepare", || schema_for!(prepare::Prepared)),
     ("ps", || schema_for!(ps::Ps)),
+    ("pve-adopt", || schema_for!(fm_api::v1::pve::PveAdoption)),
+    ("pve-status", || schema_for!(fm_api::v1::pve::PveStatus)),
     ("saved-adopt", || schema_for!(saved::SavedAdoption)),
     ("saved-diff", || schema_for!(saved::SavedDiff)),
     ("saved-extract", || schema_for!(saved::Extracted)),

@@ -47,6 +47,9 @@ pub(crate) enum Error {
     /// A failure of `fm_lab`.
     #[error(transparent)]
     Lab(#[from] Box<fm_lab::Error>),
+    /// A failure of `fm_pve`.
+    #[error(transparent)]
+    Pve(#[from] Box<fm_pve::Error>),
     /// A failure of `fm_saved`.
     #[error(transparent)]
     Saved(#[from] Box<fm_saved::Error>),
@@ -81,6 +84,7 @@ from_rooms!(
     fm_host::Error,
     fm_images::Error,
     fm_lab::Error,
+    fm_pve::Error,
     fm_saved::Error,
     fm_store::Error,
     fm_transfer::Error,
@@ -99,6 +103,7 @@ impl Error {
             Self::Host(error) => Some(&**error),
             Self::Images(error) => Some(&**error),
             Self::Lab(error) => Some(&**error),
+            Self::Pve(error) => Some(&**error),
             Self::Saved(error) => Some(&**error),
             Self::Store(error) => Some(&**error),
             Self::Transfer(error) => Some(&**error),

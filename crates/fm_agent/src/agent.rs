@@ -9,6 +9,7 @@ mod belief;
 mod captured;
 mod events;
 mod records;
+mod settle;
 mod watch;
 
 use std::path::PathBuf;
@@ -76,6 +77,16 @@ pub enum AgentEvent {
         /// Which.
         landing: String,
     },
+    /// It finished a write to a block device that was interrupted.
+    WriteFinished {
+        /// The device.
+        device: PathBuf,
+    },
+    /// It undid a write to a block device that was interrupted.
+    WriteUndone {
+        /// The device.
+        device: PathBuf,
+    },
     /// Something failed; it will be tried again.
     Failed {
         /// What and why, in one line.
@@ -106,7 +117,9 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
     // Without systemd there is nobody to tell, and that is no fault.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let mut collected: Option<Instant> = None;
+    let mut told = settle::Told::default();
     loop {
+        told.settle(store, report);
         let mut on_its_way = watch.look(report);
         if request.once && on_its_way != OnItsWay::default() {
             // One look cannot tell whether something still changes.

@@ -5,7 +5,9 @@ mod agent_lock;
 pub mod capture;
 mod error;
 pub mod guard;
+mod interrupted;
 pub mod libvirt;
 pub mod ps;
 
 pub use error::{Error, Result};
+pub use interrupted::remarks as interrupted_writes;

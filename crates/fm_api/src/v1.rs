@@ -7,5 +7,6 @@ pub mod enrolment;
 pub mod fleet;
 pub mod fleet_lists;
 pub mod offer;
+pub mod pve;
 pub mod trust;
 pub mod update;

@@ -1,6 +1,6 @@
 //! What a domain's XML says of its firmware, and what Flashmoor once wrote there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
 use roxmltree::Node;
@@ -49,6 +49,8 @@ pub struct Loader {
 pub struct Nvram {
     /// The file, as text or, from libvirt 8.5 on, as `<source file=…>`; nothing if it is on a block device or network.
     pub path: Option<PathBuf>,
+    /// The block device that it is on, if it is on one.
+    pub device: Option<PathBuf>,
     /// What it is made from if it is missing.
     pub template: Option<PathBuf>,
     /// Whether the file holds the bytes themselves.
@@ -71,6 +73,17 @@ pub struct Identity {
     pub loader_before: Option<PathBuf>,
     /// Where the template was before the domain was adopted.
     pub template_before: Option<PathBuf>,
+}
+
+impl Nvram {
+    /// Whether it lies at `path`, by that name or another one.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let own = self.path.as_deref().or(self.device.as_deref());
+        own.is_some_and(|own| {
+            own == path || matches!((own.canonicalize(), path.canonicalize()), (Ok(own), Ok(path)) if own == path)
+        })
+    }
 }
 
 impl Domain {
@@ -98,6 +111,7 @@ impl Domain {
             }),
             nvram: os.and_then(|os| child(os, "nvram")).map(|nvram| Nvram {
                 path: nvram_file(nvram),
+                device: child(nvram, "source").and_then(|source| path(source, "dev")),
                 template: path(nvram, "template"),
                 is_raw: raw(nvram)
                     && nvram

@@ -20,6 +20,7 @@ use fm_formats::Sha256;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::in_flash::Step;
 
 /// The folder in the store.
 const FOLDER: &str = "variables";
@@ -293,6 +294,19 @@ impl Journal {
             Some(own) => own.settle(held),
             None => Ok(Settled::Nothing),
         }
+    }
+
+    /// Writes step by step, of which each leaves the store valid, after the first `backup_bytes` are a backup. Gives back
+    /// its path.
+    pub(super) fn step(&self, held: &InPlace, backup_bytes: u64, steps: &[Step]) -> Result<PathBuf, Error> {
+        let own = self.find_or_make(held)?;
+        let backup = own.keep(&held.read(backup_bytes)?)?;
+        for step in steps {
+            held.write_at(&step.bytes, step.offset)?;
+            held.sync()?;
+        }
+        backup::prune(&own.backups(), own_uid(), &backup);
+        Ok(own.folder.join(&backup))
     }
 
     /// Writes, so that a cut leaves the old or the new bytes. Gives back the path of the backup.

@@ -6,7 +6,7 @@ use crate::certdb;
 use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, SHIM, VENDOR_KEYS};
 
 /// UEFI 2.10 and edk2's `*.dec` files; `loader` by systemd's boot loader interface, `microsoft` by Microsoft's keys.
-const ALIASES: [(&str, Guid); 20] = [
+const ALIASES: [(&str, Guid); 21] = [
     ("global", GLOBAL),
     ("security", SECURITY),
     ("shim", SHIM),
@@ -26,6 +26,10 @@ const ALIASES: [(&str, Guid); 20] = [
     ("ip4", Guid::literal("5b446ed1-e30b-4faa-871a-3654eca36080")),
     ("ip6", Guid::literal("937fe521-95ae-4d1a-8929-48bcd90ad31a")),
     ("iscsi", Guid::literal("4b47d616-a8d6-4552-9d44-ccad2e0f4cf9")),
+    (
+        "iscsi-name",
+        Guid::literal("59324945-ec44-4c0d-b1cd-9db139df070c"),
+    ),
     ("tcg2", Guid::literal("6339d487-26ba-424b-9a5d-687e25d740bc")),
     ("tls-ca", Guid::literal("fd2340d0-3dab-4349-a6c7-3b4f12b48eae")),
     ("loader", Guid::literal("4a67b082-0a4c-41cf-b6c7-440b29bb8c4f")),

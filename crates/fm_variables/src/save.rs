@@ -8,6 +8,7 @@ use fm_formats::varstore::{Checks, Format, Geometry, VarStore, Variable, Writer}
 
 use crate::change::StoreTarget;
 use crate::document::VarsChange;
+use crate::in_flash::{self, Step};
 use crate::json::{self, Digests};
 use crate::qcow2::{self, Qcow2};
 use crate::report::Report;
@@ -114,7 +115,10 @@ impl Edit {
     /// that does.
     pub(super) fn commit_changes(self, checks: Checks, report: Report) -> Result<VarsChange, Error> {
         if self.variables != self.source.variables()? || self.digests != self.source.digests() {
-            return self.commit(checks, report);
+            return match self.steps()? {
+                Some(steps) => self.commit_steps(&steps, checks, report),
+                None => self.commit(checks, report),
+            };
         }
         self.check(checks)?;
         let mut report = report;
@@ -129,6 +133,51 @@ impl Edit {
                 self.variables.len(),
                 report,
             )
+        })
+    }
+
+    /// The writes by which firmware itself would make this change, of a device, where a whole new store has no name to
+    /// take.
+    fn steps(&self) -> Result<Option<Vec<Step>>, Error> {
+        let (
+            Some(view),
+            Content::Flash {
+                prefix, qcow2: None, ..
+            },
+        ) = (self.source.view()?, &self.source.content)
+        else {
+            return Ok(None);
+        };
+        Ok(in_flash::plan(&view, prefix, &self.variables).filter(|_| self.target.is_device()))
+    }
+
+    fn commit_steps(self, steps: &[Step], checks: Checks, mut report: Report) -> Result<VarsChange, Error> {
+        report.notes.extend(self.target.note());
+        // What a whole new store would be refused for is refused here as well.
+        report
+            .notes
+            .extend(self.volume(checks)?.into_iter().flat_map(|emitted| emitted.notes));
+        let (layout, path) = (self.source.layout()?, self.target.path());
+        let size_bytes = self.target.size_bytes();
+        let mut free_bytes = None;
+        let backup = self.target.step(steps, |file| {
+            let written = Source::from_sized(&path, file, size_bytes)?;
+            free_bytes = written.view()?.map(|view| view.free_bytes());
+            let undamaged = written.view()?.is_some_and(|view| view.damage_found().is_empty());
+            // The one that was changed lies behind the others now.
+            let found = written.variables()?;
+            let is_meant = found.len() == self.variables.len()
+                && self.variables.iter().all(|variable| found.contains(variable));
+            if undamaged && is_meant {
+                return Ok(());
+            }
+            Err(Error::Verify { path: path.clone() })
+        })?;
+        Ok(VarsChange {
+            written: true,
+            backup: backup.map(|path| path.display().to_string()),
+            free_bytes,
+            ..VarsChange::new(&path, layout, self.variables.len(), report)
         })
     }
 

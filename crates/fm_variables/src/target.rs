@@ -9,6 +9,7 @@ use fm_files::{InPlace, Place, Replace, copy_sparse};
 use fm_formats::varstore::VarStore;
 
 use crate::change::StoreTarget;
+use crate::in_flash::Step;
 use crate::journal::{self, Journal, Rewrite, Settled};
 use crate::source::{self, refuse_guest};
 use crate::{Error, qcow2};
@@ -185,6 +186,31 @@ impl Target {
                 "a write of {since} that was interrupted was undone first"
             )),
         }
+    }
+
+    /// Whether it is written where it lies.
+    pub(super) fn is_device(&self) -> bool {
+        matches!(self, Self::Device(_))
+    }
+
+    /// Writes the steps of one variable's change, and makes sure that the store is what `verify` takes it for. Gives back
+    /// the path of the backup; nothing was done of a file.
+    pub(super) fn step(
+        self,
+        steps: &[Step],
+        verify: impl FnOnce(&mut File) -> Result<(), Error>,
+    ) -> Result<Option<PathBuf>, Error> {
+        let Self::Device(device) = self else {
+            return Ok(None);
+        };
+        let backup = device.journal.step(&device.held, device.store_bytes()?, steps)?;
+        let mut file = device.held.file().try_clone().map_err(|source| Error::File {
+            action: "read back",
+            path: device.held.path().to_owned(),
+            source,
+        })?;
+        verify(&mut file)?;
+        Ok(Some(backup))
     }
 
     /// Writes, and makes sure that it is there and is what `verify` takes it for. Gives back the path of the backup.

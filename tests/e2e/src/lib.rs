@@ -3,7 +3,9 @@
 pub mod bed;
 pub mod booted;
 pub mod conversion;
+pub mod device;
 pub mod hostile;
+pub mod pve;
 pub mod speaker;
 
 use std::path::{Path, PathBuf};

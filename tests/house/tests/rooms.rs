@@ -134,6 +134,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "fm_pve",
+        &[
+            "fm_agent",
+            "fm_api",
+            "fm_files",
+            "fm_formats",
+            "fm_host",
+            "fm_remedy",
+            "fm_store",
+            "fm_variables",
+        ],
+    ),
+    (
         "flashmoor",
         &[
             "fm_agent",

@@ -62,6 +62,14 @@ impl Agent {
                 AgentEvent::Forgot { landing } => {
                     (5, format!("landing {landing} was removed: its guest never came"))
                 }
+                AgentEvent::WriteFinished { device } => (
+                    5,
+                    format!("a write to {} that was interrupted is finished", device.display()),
+                ),
+                AgentEvent::WriteUndone { device } => (
+                    5,
+                    format!("a write to {} that was interrupted is undone", device.display()),
+                ),
                 AgentEvent::Failed { why } => (4, why.clone()),
             };
             output.remark(format_args!("{}{text}", priority(number)));

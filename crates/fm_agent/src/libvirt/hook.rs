@@ -18,6 +18,8 @@ use std::time::Duration;
 use fm_libvirt::Domain;
 pub use fm_libvirt::{Operation, SubOperation};
 
+use crate::interrupted;
+
 pub use self::decide::{Decision, Outcome, PlacedCode, PlacedTemplate, Step};
 pub use self::document::{HookAnswer, HookDecision};
 pub(super) use self::marks::{ARRIVING, BLANK_VARS, has_served};
@@ -103,8 +105,32 @@ pub fn decision(store: &Path, call: &Call<'_>) -> Decision {
 /// Decides, does what was decided, and answers.
 #[must_use]
 pub fn answer(store: &Path, call: &Call<'_>) -> Answer {
+    if let Some(reason) = half_written(store, call) {
+        return match call.policy {
+            Policy::Refuse => Answer::Refuse(reason),
+            Policy::Pass => Answer::Remark(reason),
+        };
+    }
     let decision = decide::decide(facts::gather(store, call), call.policy);
     act::act(store, call, decision)
+}
+
+/// Before a start: finishes or undoes a write to a block device that the domain names and that was interrupted; the reason
+/// if that cannot be.
+fn half_written(store: &Path, call: &Call<'_>) -> Option<Reason> {
+    let is_start = matches!(call.operation, Operation::Prepare | Operation::Start)
+        && call.sub_operation == SubOperation::Begin;
+    if call.dry_run || !is_start {
+        return None;
+    }
+    let domain = Domain::parse(call.xml).ok()?;
+    let names = |path: &Path| domain.nvram.as_ref().is_some_and(|nvram| nvram.is_at(path));
+    let (path, source) = interrupted::in_the_way(store, names)?;
+    Some(Reason::HalfWritten {
+        domain: domain.name,
+        path,
+        source: Box::new(source),
+    })
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ pub(super) fn resolve(process: &Process, command: &CommandLine) -> Vec<FlashUnit
     };
     let is_inherited = |flash: &FlashArgument| {
         let path = flash.path.as_deref();
-        path.is_some_and(|path| path.starts_with("/dev/fdset/"))
+        path.is_some_and(|path| path.starts_with("/dev/fdset/") || inherited_fd(path).is_some())
     };
     let mut units = Vec::new();
     let mut claimed = Vec::new();
@@ -175,10 +175,22 @@ impl Files<'_> {
         self.made(flash, Some(path), fd, from_top)
     }
 
-    /// `/dev/fdset/N` stands for a descriptor of `-add-fd set=N`, which QEMU duplicates and closes, so its
+    /// `/dev/fd/N` is a descriptor that QEMU was started with. `/dev/fdset/N` stands for a descriptor of `-add-fd set=N`, which QEMU duplicates and closes, so its
     /// number says nothing. It is the one open file that no other unit claims and that holds a volume for
     /// this unit; if there are several or none, the unit lies in no file that is known.
     fn inherited(&self, flash: &FlashArgument, claimed: &[Identity]) -> FlashUnit {
+        let number = flash.path.as_deref().and_then(inherited_fd);
+        let by_number = self.open.iter().find(|file| Some(file.fd) == number);
+        if let Some(file) =
+            by_number.filter(|file| file.target.is_absolute() && self.process.may_read(file.fd))
+        {
+            let path = self.process.fd_path(file.fd);
+            // Closed, its number may be another file's by now.
+            let is_qcow2 = || open_regular(&path).is_ok_and(|file| qcow2_size_bytes(&file).is_some());
+            if is_firmware(&path, flash.unit) || is_qcow2() {
+                return self.made(flash, Some(file.target.clone()), Some(file.fd), true);
+            }
+        }
         let mut found: Vec<(Identity, &OpenFile)> = Vec::new();
         for file in self.open.iter().filter(|file| file.target.is_absolute()) {
             let path = self.process.fd_path(file.fd);
@@ -272,6 +284,15 @@ impl Files<'_> {
 fn identity(path: &Path) -> Option<Identity> {
     let status = fs::metadata(path).ok()?;
     Some((status.dev(), status.ino()))
+}
+
+/// The number in the path of a descriptor that QEMU was started with, which Incus gives CODE and VARS by. Opened by that
+/// path, the file is open twice, and the descriptor itself stays.
+fn inherited_fd(path: &str) -> Option<u32> {
+    let number = path
+        .strip_prefix("/dev/fd/")
+        .or_else(|| path.strip_prefix("/proc/self/fd/"))?;
+    number.parse().ok()
 }
 
 /// What is held open and ends like the relative `path`, if that is one file.

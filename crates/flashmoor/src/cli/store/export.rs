@@ -13,12 +13,17 @@ use crate::render::store as render;
 pub(crate) struct Export {
     /// The build: its id, the first digits of it, or its name
     build: String,
-    /// A folder for CODE.fd, VARS.fd and descriptor.json; or `oci:DIR[:TAG]`
+    /// A folder for CODE.fd, VARS.fd and descriptor.json; or `oci:DIR[:TAG]`; or `-`, a tar stream for `store import -`
     to: PathBuf,
 }
 
 impl Export {
     pub(crate) fn run(&self, context: &Context) -> Result {
+        if self.to.as_os_str() == "-" {
+            let store = context.store()?;
+            store.export_stream(&store.find(&self.build)?.id, &mut std::io::stdout().lock())?;
+            return Ok(Status::Done);
+        }
         let layout = self.to.to_str().and_then(|to| to.strip_prefix("oci:"));
         let (to, form) = match layout.map(|layout| {
             layout

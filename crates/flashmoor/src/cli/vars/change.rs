@@ -13,7 +13,7 @@ use fm_variables::{
     ConvertRequest, ConvertTarget, DeleteRequest, ExportRequest, FileFormat, ImportRequest, SetRequest,
 };
 
-use super::{Context, Result, Store, Which, changed, journal};
+use super::{Context, Result, Store, Which, changed, journal, located};
 
 /// Set one variable
 #[derive(Debug, Args)]
@@ -92,7 +92,7 @@ fn attributes(text: &str) -> Result<u32, String> {
 impl Set {
     pub(super) fn run(&self, context: &Context) -> Result {
         let change = vars::set(SetRequest {
-            write: self.store.write(context),
+            write: self.store.write(context)?,
             which: self.which.selection()?,
             attributes: self.attributes,
             data: self.data.bytes()?,
@@ -113,7 +113,7 @@ pub(super) struct Delete {
 impl Delete {
     pub(super) fn run(&self, context: &Context) -> Result {
         let change = vars::delete(&DeleteRequest {
-            write: self.store.write(context),
+            write: self.store.write(context)?,
             which: self.which.selection()?,
         })?;
         changed(context, &change)
@@ -139,8 +139,8 @@ pub(super) struct Export {
 impl Export {
     pub(super) fn run(&self, context: &Context) -> Result {
         let change = vars::export(&ExportRequest {
-            input: self.file.clone(),
-            output: self.output.clone(),
+            input: located(&self.file)?.0,
+            output: located(&self.output)?.0,
             replace: self.replace,
             journal: journal(context),
         })?;
@@ -164,7 +164,7 @@ pub(super) struct Import {
 impl Import {
     pub(super) fn run(&self, context: &Context) -> Result {
         let change = vars::import(&ImportRequest {
-            write: self.store.write(context),
+            write: self.store.write(context)?,
             from: self.from.clone(),
             only: self.only,
         })?;
@@ -254,13 +254,13 @@ impl Convert {
 
     pub(super) fn run(&self, context: &Context) -> Result {
         let change = vars::convert(&ConvertRequest {
-            input: self.input.clone(),
+            input: located(&self.input)?.0,
             into: self.wanted()?,
             format: self.format.map(|format| match format {
                 Format::Raw => FileFormat::Raw,
                 Format::Qcow2 => FileFormat::Qcow2,
             }),
-            output: self.output.clone(),
+            output: located(&self.output)?.0,
             replace: self.replace,
             even_if_in_use: self.even_if_in_use,
             journal: journal(context),

@@ -22,7 +22,7 @@ pub(super) struct Repair {
 
 impl Repair {
     pub(super) fn run(&self, context: &Context) -> Result {
-        changed(context, &vars::repair(&self.store.write(context), self.yes)?)
+        changed(context, &vars::repair(&self.store.write(context)?, self.yes)?)
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Compact {
 
 impl Compact {
     pub(super) fn run(&self, context: &Context) -> Result {
-        changed(context, &vars::compact(&self.store.write(context), self.yes)?)
+        changed(context, &vars::compact(&self.store.write(context)?, self.yes)?)
     }
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Restore {
 impl Restore {
     pub(super) fn run(&self, context: &Context) -> Result {
         let change = vars::restore(&RestoreRequest {
-            write: self.store.write(context),
+            write: self.store.write(context)?,
             backup: self.backup.clone(),
         })?;
         changed(context, &change)

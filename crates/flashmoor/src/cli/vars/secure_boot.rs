@@ -148,7 +148,7 @@ impl Enroll {
             microsoft_dbx: self.microsoft_dbx,
             only: self.only,
         };
-        changed(context, &vars::enroll(&self.store.write(context), &enrolment)?)
+        changed(context, &vars::enroll(&self.store.write(context)?, &enrolment)?)
     }
 }
 
@@ -164,7 +164,7 @@ struct Unenroll {
 
 impl Unenroll {
     fn run(&self, context: &Context) -> Result {
-        changed(context, &vars::unenroll(&self.store.write(context), self.all)?)
+        changed(context, &vars::unenroll(&self.store.write(context)?, self.all)?)
     }
 }
 

@@ -18,6 +18,16 @@ pub enum Reason {
         /// Why not.
         source: fm_libvirt::DomainXmlError,
     },
+    /// The variables are half written, and cannot be settled.
+    #[error("the variables of domain {domain} on {} are half written", path.display())]
+    HalfWritten {
+        /// Whose.
+        domain: String,
+        /// The device.
+        path: PathBuf,
+        /// Why the write can be neither finished nor undone.
+        source: Box<fm_variables::Error>,
+    },
     /// What `-bios` takes is not here.
     #[error(
         "{}, the firmware of domain {domain}, is not on this host, and it is a ROM image, which Flashmoor does not carry",
@@ -189,6 +199,7 @@ impl Failure for Reason {
         let unadopt = |domain: &String| Action::UnadoptDomain(DomainSubject::Named(domain.clone()));
         Some(match self {
             Self::Unreadable | Self::NotEdited { .. } | Self::StoreUnusable { .. } => return None,
+            Self::HalfWritten { source, .. } => return source.remedy(),
             Self::RomMissing { .. } => "install the package that has it".into(),
             Self::NotAdopted {
                 domain, managed_save, ..

@@ -1,0 +1,151 @@
+//! Hold a guest to the build that it runs or would boot from, and let it go again.
+
+use fm_api::v1::pve::PveAdopted;
+use fm_formats::Sha256;
+use fm_store::{Import, Store};
+
+use crate::install::VOLUME;
+use crate::record::Record;
+use crate::{Cluster, Error, Result, args, place, tools};
+
+/// CODE is never larger; QEMU's own limit is 8 MiB on x86 and 64 MiB on `virt` boards.
+const MAX_CODE_BYTES: u64 = fm_store::MAX_FLASH_BYTES;
+
+/// Why a build is kept.
+fn pin(id: u32) -> String {
+    format!("Proxmox guest {id}")
+}
+
+/// Holds guest `id` of this node to its build.
+///
+/// # Errors
+/// If it has no firmware that can be held, or Proxmox refuses.
+pub fn adopt(cluster: &Cluster, store: &Store, id: u32) -> Result<PveAdopted> {
+    let config = cluster.config(id)?;
+    if !config.is_uefi() {
+        return Err(Error::NoFlash {
+            id,
+            why: "its bios is not ovmf",
+        });
+    }
+    let command = tools::command_line(id)?;
+    if args::has_flash_drives(&command) {
+        return Err(Error::OldMachine { id });
+    }
+    let code = args::proxmox_code(&command).ok_or(Error::NoFlash {
+        id,
+        why: "Proxmox starts it without CODE in flash",
+    })?;
+    let is_running = tools::is_running(id)?;
+    let build = if is_running {
+        running(store, id)?
+    } else {
+        stored(store, &code)?
+    };
+    let build_record = store.build(&build)?.ok_or_else(|| Error::NoBuild {
+        id,
+        build: build.to_string(),
+        source: None,
+    })?;
+    store.pin(&build, &pin(id))?;
+    place::build(cluster, id, &build_record)?;
+    let before = Record::read(cluster, id)?.and_then(|record| record.hookscript);
+    let own = config
+        .at_next_start("hookscript")
+        .filter(|volume| *volume != VOLUME);
+    let hookscript = own.map(str::to_owned).or(before);
+    let code_size_bytes = std::fs::metadata(&build_record.code.path).map_or(0, |status| status.len());
+    Record::new(build.to_string(), code_size_bytes, hookscript).write(cluster, id)?;
+    let path = cluster.code(id);
+    let args = args::with_build(config.at_next_start("args"), &build, &path).ok_or(Error::Args { id })?;
+    set(id, &["--args", &args, "--hookscript", VOLUME])?;
+    Ok(PveAdopted {
+        vmid: id,
+        build: Some(build.to_string()),
+        args,
+        hookscript: Some(VOLUME.into()),
+        from_next_start: is_running,
+    })
+}
+
+/// The build that a guest runs, stored.
+fn running(store: &Store, id: u32) -> Result<Sha256> {
+    let none = || Error::NoBuild {
+        id,
+        build: "that it runs".into(),
+        source: None,
+    };
+    let captured = fm_agent::capture::one(store, &format!("/var/run/qemu-server/{id}.qmp"))?;
+    let guest = captured.guests.first().ok_or_else(none)?;
+    guest.code.running_sha256.parse().map_err(|_| none())
+}
+
+/// The build in a file, stored.
+fn stored(store: &Store, path: &str) -> Result<Sha256> {
+    let bytes = fm_files::read_bounded(path.as_ref(), MAX_CODE_BYTES)?.ok_or_else(|| {
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        fm_files::Error::io("read", path.as_ref(), missing)
+    })?;
+    let imported = store.import(&Import {
+        code: &bytes,
+        source: Some(path),
+        ..Import::default()
+    })?;
+    Ok(imported.id)
+}
+
+/// Lets guest `id` of this node go: its configuration is as it was.
+///
+/// # Errors
+/// If there is no such guest here, or Proxmox refuses.
+pub fn unadopt(cluster: &Cluster, store: &Store, id: u32) -> Result<PveAdopted> {
+    let config = cluster.config(id)?;
+    let record = Record::read(cluster, id)?;
+    let args = match config.at_next_start("args") {
+        Some(args) => args::without_build(args).ok_or(Error::Args { id })?,
+        None => String::new(),
+    };
+    let is_ours = config.at_next_start("hookscript") == Some(VOLUME);
+    let hookscript = match &record {
+        Some(record) if is_ours => record.hookscript.clone(),
+        _ => config
+            .at_next_start("hookscript")
+            .filter(|_| !is_ours)
+            .map(str::to_owned),
+    };
+    let mut words = Vec::new();
+    let mut deleted = Vec::new();
+    match args.as_str() {
+        "" => deleted.push("args"),
+        args => words.extend(["--args", args]),
+    }
+    match &hookscript {
+        None => deleted.push("hookscript"),
+        Some(volume) => words.extend(["--hookscript", volume]),
+    }
+    let deleted = deleted.join(",");
+    if !deleted.is_empty() {
+        words.extend(["--delete", &deleted]);
+    }
+    set(id, &words)?;
+    Record::remove(cluster, id)?;
+    let is_running = tools::is_running(id)?;
+    if !is_running {
+        place::clear(cluster, id);
+    }
+    if let Some(build) = record.and_then(|record| record.build.parse().ok()) {
+        store.unpin(&build, Some(&pin(id)))?;
+    }
+    Ok(PveAdopted {
+        vmid: id,
+        build: None,
+        args,
+        hookscript,
+        from_next_start: is_running,
+    })
+}
+
+fn set(id: u32, words: &[&str]) -> Result<()> {
+    let id = id.to_string();
+    tools::run("qm", &[&["set", &id], words].concat()).map(drop)
+}

@@ -1,0 +1,248 @@
+//! Guests of Proxmox VE: adopted, upgraded under, migrated to a node without their build, and given back.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Output};
+
+use fm_e2e::device::Device;
+use fm_e2e::pve::Cluster;
+use fm_e2e::{document, stderr};
+use serde_json::{Value, json};
+
+const CONFIG: &str = "\
+agent: 1
+args: -smbios 'type=1,serial=a b'
+bios: ovmf
+efidisk0: lvm:vm-100-disk-0,efitype=4m,pre-enrolled-keys=1,size=4M
+hookscript: own:snippets/own.sh
+machine: q35
+name: web
+";
+
+fn done(output: &Output) {
+    assert!(output.status.success(), "{}", stderr(output));
+}
+
+struct Bed {
+    cluster: Cluster,
+    device: Device,
+    old: Vec<u8>,
+}
+
+fn bed() -> Bed {
+    let old = fm_fixtures::bytes("bookworm/OVMF_CODE_4M.fd").to_vec();
+    let cluster = Cluster::new(&old);
+    let device = Device::new(&fm_fixtures::bytes("bookworm/OVMF_VARS_4M.ms.fd"));
+    cluster.volume("lvm:vm-100-disk-0", device.path());
+    cluster.guest(100, CONFIG);
+    let own = "#!/bin/sh\necho \"own $*\" >>\"$BED/calls\"\n";
+    cluster.script("shared/snippets/own.sh", own);
+    for node in ["a", "b"] {
+        done(&cluster.flashmoor(node, &["pve", "install", "--program", program().as_str()]));
+    }
+    Bed { cluster, device, old }
+}
+
+fn program() -> String {
+    fm_e2e::flashmoor().get_program().to_str().unwrap().to_owned()
+}
+
+/// A guest with its monitor.
+struct Running {
+    child: Child,
+    monitor: BufReader<UnixStream>,
+}
+
+impl Running {
+    fn start(cluster: &Cluster, node: &str, more: &str) -> Self {
+        let line = cluster.command_line(node, 100);
+        let socket = cluster.path(&format!("100-{node}.qmp"));
+        let mut child = cluster
+            .on(node, "sh")
+            .args([
+                "-c",
+                &format!(
+                    "exec {} -S {more} -daemonize -pidfile \"$BED/pid-{node}\"",
+                    line.trim()
+                ),
+            ])
+            .spawn()
+            .unwrap();
+        assert!(child.wait().unwrap().success());
+        let monitor = BufReader::new(UnixStream::connect(socket).unwrap());
+        let mut running = Self { child, monitor };
+        running.line();
+        running.ask(&json!({"execute": "qmp_capabilities"}));
+        running
+    }
+
+    fn pid(cluster: &Cluster, node: &str) -> u64 {
+        fs::read_to_string(cluster.path(&format!("pid-{node}")))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
+    }
+
+    fn line(&mut self) -> Value {
+        let mut line = String::new();
+        assert_ne!(self.monitor.read_line(&mut line).unwrap(), 0, "the guest is gone");
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn ask(&mut self, question: &Value) -> Value {
+        self.monitor
+            .get_mut()
+            .write_all(question.to_string().as_bytes())
+            .unwrap();
+        loop {
+            let line = self.line();
+            if line.get("return").is_some() || line.get("error").is_some() {
+                return line;
+            }
+        }
+    }
+
+    fn wait_for(&mut self, status: &str) {
+        while self.line()["data"]["status"] != status {}
+    }
+
+    fn quit(mut self) {
+        self.ask(&json!({"execute": "quit"}));
+        let _ = self.child.wait();
+        // The process is gone when its end of the monitor is.
+        let mut line = String::new();
+        while self.monitor.read_line(&mut line).is_ok_and(|len| len > 0) {}
+    }
+}
+
+fn digest_of_running(cluster: &Cluster, node: &str) -> String {
+    let pid = Running::pid(cluster, node);
+    let ps = document(&cluster.flashmoor(node, &["ps", "--json"]));
+    let guests = ps["guests"].as_array().unwrap();
+    let own = guests.iter().find(|one| one["pid"] == pid).unwrap();
+    own["code"]["running_sha256"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_adopted_guest_keeps_its_build_through_an_upgrade_and_its_own_hookscript_is_called_on() {
+    let Bed { cluster, old, .. } = bed();
+    let adopted = document(&cluster.flashmoor("a", &["pve", "adopt", "100", "--json"]));
+    let build = fm_formats::Sha256::of(&old).to_string();
+    assert_eq!(adopted["guests"][0]["build"], build.as_str());
+    cluster.upgrade(&fm_fixtures::bytes("trixie/OVMF_CODE_4M.fd"));
+    done(&cluster.pre_start("a", 100, None));
+    assert!(
+        cluster.calls().contains("own 100 pre-start"),
+        "{}",
+        cluster.calls()
+    );
+    let guest = Running::start(&cluster, "a", "");
+    assert_eq!(digest_of_running(&cluster, "a"), build);
+    guest.quit();
+    let status = document(&cluster.flashmoor("a", &["pve", "status", "--json"]));
+    assert_eq!(status["installed"], true);
+    assert_eq!(status["guests"][0]["is_stored"], true);
+    assert_eq!(status["guests"][0]["hookscript"], "own:snippets/own.sh");
+    assert_eq!(status["guests"][0]["problems"].as_array().unwrap().len(), 0);
+    // Given back, it says what it said before, in whatever order.
+    done(&cluster.flashmoor("a", &["pve", "unadopt", "100"]));
+    let lines = |text: &str| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(
+        lines(&fs::read_to_string(cluster.config(100)).unwrap()),
+        lines(CONFIG)
+    );
+    assert!(
+        !cluster.calls().contains("/etc/pve"),
+        "nobody but qm set writes configurations"
+    );
+}
+
+#[test]
+fn a_guest_that_migrates_finds_its_build_by_ssh_or_brings_it_along() {
+    let Bed { cluster, old, .. } = bed();
+    done(&cluster.flashmoor("a", &["pve", "adopt", "100"]));
+    let build = fm_formats::Sha256::of(&old).to_string();
+    cluster.upgrade(&fm_fixtures::bytes("trixie/OVMF_CODE_4M.fd"));
+    done(&cluster.pre_start("a", 100, None));
+    let mut source = Running::start(&cluster, "a", "");
+    // Node b cannot reach node a: room is made, and the stream brings the bytes.
+    fs::write(cluster.path("unreachable"), "").unwrap();
+    assert!(
+        !cluster.pre_start("b", 100, None).status.success(),
+        "a cold start without the build"
+    );
+    done(&cluster.pre_start("b", 100, Some("a")));
+    let socket = cluster.path("migration");
+    let mut target = Running::start(&cluster, "b", &format!("-incoming unix:{}", socket.display()));
+    source.ask(&json!({"execute": "migrate-set-capabilities",
+        "arguments": {"capabilities": [{"capability": "events", "state": true}]}}));
+    target.ask(&json!({"execute": "migrate-set-capabilities",
+        "arguments": {"capabilities": [{"capability": "events", "state": true}]}}));
+    let uri = format!("unix:{}", socket.display());
+    let said = source.ask(&json!({"execute": "migrate", "arguments": {"uri": uri}}));
+    assert!(said.get("return").is_some(), "{said}");
+    source.wait_for("completed");
+    assert_eq!(digest_of_running(&cluster, "b"), build);
+    source.quit();
+    target.quit();
+    // The next time node a answers, and sends the build.
+    fs::remove_file(cluster.path("unreachable")).unwrap();
+    done(&cluster.pre_start("b", 100, Some("a")));
+    let shown = cluster.flashmoor("b", &["store", "show", &build]);
+    done(&shown);
+    let config = cluster.config(100);
+    fs::rename(&config, cluster.path("shared/nodes/b/qemu-server/100.conf")).unwrap();
+    done(&cluster.pre_start("b", 100, None));
+    let guest = Running::start(&cluster, "b", "");
+    assert_eq!(digest_of_running(&cluster, "b"), build);
+    guest.quit();
+}
+
+#[test]
+fn an_old_machine_type_is_refused_and_left_as_it_is() {
+    let Bed { cluster, .. } = bed();
+    let config = CONFIG.replace("machine: q35", "machine: pc-q35-7.2");
+    cluster.guest(100, &config);
+    let refused = cluster.flashmoor("a", &["pve", "adopt", "100"]);
+    assert!(!refused.status.success());
+    assert_eq!(fs::read_to_string(cluster.config(100)).unwrap(), config);
+    assert!(!cluster.calls().contains("qm set"));
+}
+
+#[test]
+fn variables_of_a_guest_are_named_by_its_number_and_an_interrupted_write_is_settled_before_it_starts() {
+    let Bed { cluster, device, .. } = bed();
+    let set = ["vars", "set", "pve:100", "Ours", "--hex", "01", "--guid"];
+    let set = [&set[..], &["605dab50-e046-4300-abb6-3dd810dd8b23"]].concat();
+    done(&cluster.flashmoor("a", &set));
+    let new = device.content(540_672);
+    done(&cluster.flashmoor("a", &["vars", "restore", "pve:100"]));
+    let old = device.content(540_672);
+    assert_ne!(old, new);
+    // Killed when the backup and the intent are there, and the device is not written yet.
+    let mut strace = cluster.on("a", "strace");
+    let killed = strace
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64"])
+        .args(["-e", "inject=pwrite64:signal=SIGKILL:when=1"])
+        .arg(program())
+        .args(&set)
+        .output()
+        .unwrap();
+    assert!(!killed.status.success());
+    assert_eq!(device.content(540_672), old);
+    let status = document(&cluster.flashmoor("a", &["pve", "status", "--json"]));
+    assert_eq!(status["guests"][0]["problems"].as_array().unwrap().len(), 1);
+    let ps = document(&cluster.flashmoor("a", &["ps", "--json"]));
+    let remarks = ps["remarks"].to_string();
+    assert!(remarks.contains(device.path().to_str().unwrap()), "{remarks}");
+    done(&cluster.pre_start("a", 100, None));
+    assert_eq!(device.content(540_672), new);
+    assert!(device.rest_is_untouched(540_672));
+}
