@@ -80,7 +80,7 @@ mod tests {
             .unwrap_or(line)
             .strip_prefix("flashmoor ")?;
         // What comes behind is the shell's, or says what the command is for.
-        let ends = [" >", " |", " <", ";", " #", "  ", ")", " &&"];
+        let ends = [" >", " |", " <", ";", ", ", " #", "  ", ")", " &&"];
         let end = ends.iter().filter_map(|end| command.find(end)).min();
         let command = command[..end.unwrap_or(command.len())].trim();
         // A synopsis is no command.

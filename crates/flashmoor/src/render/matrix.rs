@@ -195,7 +195,7 @@ pub(crate) fn html(matrix: &Matrix) -> String {
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>Firmware matrix</title>\n<style>\n\
          body{font:15px/1.4 system-ui,sans-serif;margin:2em;color:#1b1b1b;background:#fff}\
-         table{border-collapse:collapse;margin:1em 0}th,td{border:1px solid #999;padding:3px 6px;text-align:center}\n\
+         table{border-collapse:collapse;margin:1em 0}th,td{border:1px solid #999;padding:3px 6px;text-align:center;white-space:nowrap}\n\
          th{background:#eee}td b{display:inline-block;width:1.3em;font-weight:600}\n\
          .compatible{background:#c8eac8}.caution{background:#ffe9a0}.unknown{background:#dcdcdc}.incompatible{background:#f2b8b8}\n\
          dt{font-weight:600}dd{margin:0 0 .5em 2em}summary{cursor:pointer}\n\
