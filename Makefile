@@ -20,7 +20,7 @@ demo: packages-demo fixtures ## a guest's firmware travels between two hosts, on
 
 .PHONY: test
 test: packages-test tools fixtures build ## every test, those on real QEMU included
-	cargo nextest run --workspace
+	cargo nextest run --workspace --features fm_fleet/etcd
 	cargo test --workspace --doc
 
 .PHONY: soak
@@ -54,6 +54,7 @@ lint-rust:
 lint-fuzz:
 	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --all-targets -- -D warnings
 lint-docs:
+	mdbook build
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 lint-house:
 	cargo nextest run -p fm_house
