@@ -21,13 +21,16 @@ pub fn write(path: &Path, bytes: &[u8], inputs: &[&Path]) -> Result<()> {
             path: path.to_owned(),
         });
     }
-    if path.exists() && !path.is_file() {
+    let behind = Place::behind_links(path);
+    // Whoever may put a link there shall not have us write to a device.
+    let is_led = matches!(behind, Err(Error::Foreign { .. }));
+    if !is_led && path.exists() && !path.is_file() {
         let file = OpenOptions::new().write(true).open(path);
         return file.and_then(|mut file| file.write_all(bytes)).map_err(failed);
     }
-    // Through a symbolic link: it stays, what it leads to is replaced.
+    // Through a symbolic link: it stays, what it leads to is replaced. Another's link to what is not his is replaced itself.
     let written = || {
-        let place = Place::behind_links(path).or_else(|_| Place::at(path))?;
+        let place = behind.or_else(|_| Place::at(path))?;
         let new = NewFile::create_for_user(&place)?;
         if let Some(old) = place.open().ok().flatten() {
             let _ = keep_owner_and_labels(&old, new.file());
@@ -43,6 +46,22 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn a_link_of_another_to_what_is_not_his_is_replaced_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("precious"), "precious").unwrap();
+        for (name, target) in [("file", "precious"), ("device", "/dev/full")] {
+            std::os::unix::fs::symlink(target, path(name)).unwrap();
+            if std::os::unix::fs::lchown(path(name), Some(65_534), None).is_err() {
+                return; // only root can make links of others
+            }
+            write(&path(name), b"new", &[]).unwrap();
+            assert!(!path(name).is_symlink());
+        }
+        assert_eq!(fs::read(path("precious")).unwrap(), b"precious");
+    }
 
     #[test]
     fn an_output_is_whole_and_never_an_input() {

@@ -3,7 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
 
 use crate::{Error, Folder, Identity, Result};
 
@@ -44,19 +45,32 @@ impl Place {
     }
 
     /// The place of the file that `path` leads to, through links as they are at this moment. One that is put on the
-    /// way afterwards leads nowhere.
+    /// way afterwards leads nowhere, and nobody but root leads us to a file that is not his own.
     ///
     /// # Errors
-    /// If there is no such file, or its folder cannot be opened.
+    /// [`Error::Foreign`] with the link of another; if there is no such file, or its folder cannot be opened.
     pub fn behind_links(path: &Path) -> Result<Self> {
-        let real = fs::canonicalize(path).map_err(|error| Error::io("find", path, error))?;
+        let mut links = Vec::new();
+        let real = resolve(path, &mut links).map_err(|error| Error::io("find", path, error))?;
         let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
             return Err(Error::io("open", path, io::Error::from(ErrorKind::InvalidInput)));
         };
-        Ok(Self {
+        let place = Self {
             folder: Folder::open_resolved(parent)?,
             name: name.to_owned(),
-        })
+        };
+        let Some(file) = place.identity()? else {
+            return Err(Error::io("find", path, io::Error::from(ErrorKind::NotFound)));
+        };
+        let ours = [0, rustix::process::geteuid().as_raw(), file.owner_uid];
+        match links.into_iter().find(|(_, owner_uid)| !ours.contains(owner_uid)) {
+            None => Ok(place),
+            Some((link, owner_uid)) => Err(Error::Foreign {
+                path: link,
+                owner_uid,
+                expected_uid: file.owner_uid,
+            }),
+        }
     }
 
     /// The folder.
@@ -91,5 +105,95 @@ impl Place {
     /// If the system refuses.
     pub fn identity(&self) -> Result<Option<Identity>> {
         self.folder.identity(&self.name)
+    }
+}
+
+/// As many links are followed as the kernel follows.
+const MAX_LINK_COUNT: usize = 40;
+
+/// Where `path` leads without links, and each link on the way with its owner.
+fn resolve(path: &Path, links: &mut Vec<(PathBuf, u32)>) -> io::Result<PathBuf> {
+    let mut open: Vec<PathBuf> = parts(&std::path::absolute(path)?);
+    let mut real = PathBuf::from("/");
+    while let Some(part) = open.pop() {
+        if part == Path::new("..") {
+            real.pop();
+            continue;
+        }
+        let next = real.join(&part);
+        let status = next.symlink_metadata()?;
+        if !status.is_symlink() {
+            real = next;
+            continue;
+        }
+        if links.len() == MAX_LINK_COUNT {
+            return Err(rustix::io::Errno::LOOP.into());
+        }
+        let target = fs::read_link(&next)?;
+        links.push((next, status.uid()));
+        if target.is_absolute() {
+            real = PathBuf::from("/");
+        }
+        open.extend(parts(&target));
+    }
+    Ok(real)
+}
+
+/// The names in a path, the last first.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let names = path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(PathBuf::from(name)),
+        Component::ParentDir => Some(PathBuf::from("..")),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    let mut parts: Vec<PathBuf> = names.collect();
+    parts.reverse();
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{lchown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_and_nobody_leads_us_to_what_is_not_his() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("real")).unwrap();
+        fs::write(path("real/file"), "x").unwrap();
+        symlink("real", path("dir")).unwrap();
+        symlink("../real/../dir/file", path("real/link")).unwrap();
+        let real = fs::canonicalize(path("real/file")).unwrap();
+        for way in ["real/file", "dir/file", "real/link", "dir/./link"] {
+            assert_eq!(Place::behind_links(&path(way)).unwrap().path(), real, "{way}");
+        }
+        symlink("loop", path("loop")).unwrap();
+        symlink("none", path("dangling")).unwrap();
+        for nowhere in ["loop", "dangling", "none"] {
+            assert!(Place::behind_links(&path(nowhere)).is_err(), "{nowhere}");
+        }
+        // Only root can make links of others.
+        if lchown(path("dir"), Some(65_534), None).is_err() {
+            return;
+        }
+        let error = Place::behind_links(&path("dir/file")).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Foreign {
+                    owner_uid: 65_534,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        std::os::unix::fs::chown(path("real/file"), Some(65_534), None).unwrap();
+        assert_eq!(
+            Place::behind_links(&path("dir/file")).unwrap().path(),
+            real,
+            "his own file"
+        );
     }
 }
