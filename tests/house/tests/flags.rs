@@ -37,6 +37,8 @@ const VERBS: &[&str] = &[
     "capture",
     "catalogue",
     "check",
+    "completions",
+    "config",
     "demo",
     "diff",
     "explain",
