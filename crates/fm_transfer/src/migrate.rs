@@ -130,7 +130,7 @@ pub struct Updated {
     pub from: Option<String>,
     /// Digest of the CODE that its next reset runs.
     pub to: String,
-    /// How many page records were given other content.
+    /// How many pages of CODE were given other content.
     pub pages_replaced: u64,
 }
 

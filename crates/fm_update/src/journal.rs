@@ -383,13 +383,13 @@ mod tests {
         let path = folder.path().join(UPDATES).join("7-11.json");
         let mut other = serde_json::to_value(record()).unwrap();
         other["version"] = 2.into();
-        let mut anothers = serde_json::to_value(record()).unwrap();
-        anothers["pid"] = 8.into();
+        let mut strange = serde_json::to_value(record()).unwrap();
+        strange["pid"] = 8.into();
         for text in [
             "".to_owned(),
             "{}".to_owned(),
             other.to_string(),
-            anothers.to_string(),
+            strange.to_string(),
         ] {
             std::fs::write(&path, text).unwrap();
             assert!(matches!(journal.read("7-11"), Err(Error::Record { .. })));

@@ -26,7 +26,8 @@ pub struct Replacer {
     code: Vec<u8>,
     /// Whether each page came by.
     seen: Vec<bool>,
-    pages_replaced: u64,
+    /// Whether each was given other content.
+    replaced: Vec<bool>,
     checked: bool,
     /// Whether all of RAM has passed: what follows is handed on as it is.
     done: bool,
@@ -68,7 +69,7 @@ impl Replacer {
             parser: Parser::new(0, |name| BlockKind::of(name) == BlockKind::Code),
             code,
             seen: Vec::new(),
-            pages_replaced: 0,
+            replaced: Vec::new(),
             checked: false,
             done: false,
             found: Vec::new(),
@@ -81,10 +82,10 @@ impl Replacer {
         self.done
     }
 
-    /// How many page records were given other content, those that came several times included.
+    /// How many pages were given other content.
     #[must_use]
-    pub const fn pages_replaced(&self) -> u64 {
-        self.pages_replaced
+    pub fn pages_replaced(&self) -> u64 {
+        self.replaced.iter().filter(|replaced| **replaced).count() as u64
     }
 
     /// Exchanges what is in `buffer`, whose first `held` bytes are what [`Ready::len`] left of the one before.
@@ -110,6 +111,7 @@ impl Replacer {
         let facts = self.parser.facts();
         if !self.checked && facts.blocks.iter().any(|block| block.pages != Default::default()) {
             self.seen = vec![false; check(facts, self.code.len() as u64)?];
+            self.replaced = vec![false; self.seen.len()];
             self.checked = true;
         }
         let page_bytes = facts.page_size_bytes.max(1);
@@ -117,7 +119,13 @@ impl Replacer {
         let mut inserts = Vec::new();
         for found in core::mem::take(&mut self.found) {
             let page = found.offset.checked_div(page_bytes).unwrap_or(0);
-            if let Some(seen) = self.seen.get_mut(usize::try_from(page).unwrap_or(usize::MAX)) {
+            let page = usize::try_from(page).unwrap_or(usize::MAX);
+            let is_other = |replaced: &mut Vec<bool>| {
+                if let Some(replaced) = replaced.get_mut(page) {
+                    *replaced = true;
+                }
+            };
+            if let Some(seen) = self.seen.get_mut(page) {
                 *seen = true;
             }
             let new = part(&self.code, found.offset, found.len_bytes);
@@ -138,7 +146,7 @@ impl Replacer {
                     };
                     if old != new {
                         old.copy_from_slice(new);
-                        self.pages_replaced = self.pages_replaced.saturating_add(1);
+                        is_other(&mut self.replaced);
                     }
                 }
                 Some(byte) if new.iter().all(|new| *new == byte) => {}
@@ -146,7 +154,7 @@ impl Replacer {
                     let insert = data_record(buffer, start, new, page_bytes)
                         .ok_or_else(|| unexpected("page record", found.at, "a part", "a whole record"))?;
                     inserts.push(insert);
-                    self.pages_replaced = self.pages_replaced.saturating_add(1);
+                    is_other(&mut self.replaced);
                 }
             }
         }
