@@ -35,6 +35,9 @@ pub(crate) enum Error {
     /// A failure of `fm_check`.
     #[error(transparent)]
     Check(#[from] Box<fm_check::Error>),
+    /// A failure of `fm_client`.
+    #[error(transparent)]
+    Client(#[from] Box<fm_client::Error>),
     /// A failure of `fm_files`.
     #[error(transparent)]
     Files(#[from] Box<fm_files::Error>),
@@ -53,6 +56,9 @@ pub(crate) enum Error {
     /// A failure of `fm_saved`.
     #[error(transparent)]
     Saved(#[from] Box<fm_saved::Error>),
+    /// A failure of `fm_server`.
+    #[error(transparent)]
+    Server(#[from] Box<fm_server::Error>),
     /// A failure of `fm_store`.
     #[error(transparent)]
     Store(#[from] Box<fm_store::Error>),
@@ -80,12 +86,14 @@ macro_rules! from_rooms {
 from_rooms!(
     fm_agent::Error,
     fm_check::Error,
+    fm_client::Error,
     fm_files::Error,
     fm_host::Error,
     fm_images::Error,
     fm_lab::Error,
     fm_pve::Error,
     fm_saved::Error,
+    fm_server::Error,
     fm_store::Error,
     fm_transfer::Error,
     fm_update::Error,
@@ -99,12 +107,14 @@ impl Error {
             Self::File { .. } | Self::Usage { .. } | Self::Signal { .. } => None,
             Self::Agent(error) => Some(&**error),
             Self::Check(error) => Some(&**error),
+            Self::Client(error) => Some(&**error),
             Self::Files(error) => Some(&**error),
             Self::Host(error) => Some(&**error),
             Self::Images(error) => Some(&**error),
             Self::Lab(error) => Some(&**error),
             Self::Pve(error) => Some(&**error),
             Self::Saved(error) => Some(&**error),
+            Self::Server(error) => Some(&**error),
             Self::Store(error) => Some(&**error),
             Self::Transfer(error) => Some(&**error),
             Self::Update(error) => Some(&**error),

@@ -21,6 +21,7 @@ use self::records::Records;
 use self::watch::{OnItsWay, Watch};
 use crate::Result;
 use crate::agent_lock::AgentLock;
+use crate::fleet::{self, FleetEvent};
 use crate::libvirt::wakeup;
 
 pub use crate::error::RecordsError;
@@ -77,6 +78,8 @@ pub enum AgentEvent {
         /// Which.
         landing: String,
     },
+    /// Something between this host and its fleet.
+    Fleet(FleetEvent),
     /// It finished a write to a block device that was interrupted.
     WriteFinished {
         /// The device.
@@ -118,9 +121,23 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let mut collected: Option<Instant> = None;
     let mut told = settle::Told::default();
+    let fleet_folder = fleet::folder(store.path());
+    let reporter = (!request.once).then(|| fleet::spawn(store, &fleet_folder));
     loop {
         told.settle(store, report);
-        let mut on_its_way = watch.look(report);
+        let mut did_something = false;
+        let mut on_its_way = watch.look(&mut |event| {
+            did_something = true;
+            report(event);
+        });
+        if let Some(reporter) = &reporter {
+            if did_something {
+                reporter.wake();
+            }
+            reporter
+                .events()
+                .for_each(|event| report(&AgentEvent::Fleet(event)));
+        }
         if request.once && on_its_way != OnItsWay::default() {
             // One look cannot tell whether something still changes.
             std::thread::sleep(arrivals::SETTLE);
@@ -132,6 +149,14 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
         }
         if request.once {
             drop(lock);
+            match fleet::report_once(store, &fleet_folder) {
+                Ok(events) => events
+                    .into_iter()
+                    .for_each(|event| report(&AgentEvent::Fleet(event))),
+                Err(error) => report(&AgentEvent::Failed {
+                    why: fm_remedy::one_line(&error),
+                }),
+            }
             return Ok(());
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);

@@ -66,6 +66,12 @@ pub enum Error {
     /// A change cannot be judged.
     #[error(transparent)]
     Check(#[from] fm_check::Error),
+    /// The fleet cannot be reached, or refuses.
+    #[error(transparent)]
+    Fleet(#[from] fm_client::Error),
+    /// The name of this host is none that a fleet takes.
+    #[error("the name of this host is none that a fleet takes")]
+    NotReported,
     /// The agent's records can't be used.
     #[error(transparent)]
     Records(#[from] RecordsError),
@@ -112,8 +118,9 @@ impl Failure for Error {
             Self::Transfer(error) => error.class(),
             Self::Check(error) => error.class(),
             Self::Libvirt(error) => error.class(),
+            Self::Fleet(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
-            Self::Records(_) | Self::File { .. } | Self::ShareFull { .. } => Class::Failed,
+            Self::Records(_) | Self::NotReported | Self::File { .. } | Self::ShareFull { .. } => Class::Failed,
         }
     }
 
@@ -128,6 +135,8 @@ impl Failure for Error {
             Self::Transfer(error) => error.remedy(),
             Self::Check(error) => error.remedy(),
             Self::Libvirt(error) => error.remedy(),
+            Self::Fleet(error) => error.remedy(),
+            Self::NotReported => Some("let it join under another name".into()),
             Self::Records(_) => Some("move the file away: the agent makes a new one from what runs".into()),
             Self::ShareFull { .. } => Some(Remedy::new(
                 "capture it by hand if it is to be kept",

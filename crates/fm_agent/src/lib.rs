@@ -4,6 +4,7 @@ pub mod agent;
 mod agent_lock;
 pub mod capture;
 mod error;
+pub mod fleet;
 pub mod guard;
 mod interrupted;
 pub mod libvirt;

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use fm_agent::agent::{self, AgentEvent};
+use fm_agent::fleet::{self, Joining};
+use fm_client::JoinToken;
 
 use super::{Context, Result, Status};
+use crate::render::fleet as render;
 
 /// Watch this host's guests, store the firmware that they run and bring, and collect what nobody needs
 ///
@@ -14,8 +17,13 @@ use super::{Context, Result, Status};
 /// adopted domain that runs another build than it says is told. Builds that the agent or `libvirt adopt` stored
 /// are removed when no guest has needed them for --keep-days; others never. No migration waits for the agent,
 /// and what it misses while it does not run, it sees when it starts again.
+///
+/// On a host that has joined a fleet it reports there as well, from a thread of its own.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Agent {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// How often to look at the guests when nothing happens
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     interval: u64,
@@ -30,8 +38,69 @@ pub(crate) struct Agent {
     once: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Join(Join),
+    Leave(Leave),
+}
+
+/// Let this host join a fleet, with a token that `flashmoor fleet token` made
+///
+/// The host's key is made here and stays here. The agent need not be started again.
+#[derive(Debug, Args)]
+struct Join {
+    /// The fleet's servers, as https://HOST:PORT; several are tried in turn [default: the token's]
+    url: Vec<String>,
+    /// The token
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "FLASHMOOR_FLEET_TOKEN",
+        hide_env_values = true
+    )]
+    token: String,
+    /// What the fleet is to call this host [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Give up the membership that this host has
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Forget the fleet; what it remembers of this host stays until somebody retires it
+#[derive(Debug, Args)]
+struct Leave {}
+
+impl Join {
+    fn run(&self, context: &Context) -> Result {
+        let store = context.store()?;
+        let token: JoinToken = self.token.parse()?;
+        let joining = Joining {
+            token: &token,
+            urls: &self.url,
+            name: self.name.as_deref(),
+            replace: self.replace,
+        };
+        let joined = fleet::join(&store, &fleet::folder(store.path()), &joining)?;
+        context.output.document(&joined, render::joined);
+        Ok(Status::Done)
+    }
+}
+
+impl Leave {
+    fn run(&self, context: &Context) -> Result {
+        fleet::leave(&fleet::folder(context.store()?.path()))?;
+        Ok(Status::Done)
+    }
+}
+
 impl Agent {
     pub(crate) fn run(&self, context: &Context) -> Result {
+        match &self.verb {
+            Some(Verb::Join(join)) => return join.run(context),
+            Some(Verb::Leave(leave)) => return leave.run(context),
+            None => {}
+        }
         let request = agent::Request {
             interval: Duration::from_secs(self.interval),
             uri: self.connect.clone(),
@@ -70,6 +139,7 @@ impl Agent {
                     5,
                     format!("a write to {} that was interrupted is undone", device.display()),
                 ),
+                AgentEvent::Fleet(event) => render::agent_event(event),
                 AgentEvent::Failed { why } => (4, why.clone()),
             };
             output.remark(format_args!("{}{text}", priority(number)));

@@ -1,0 +1,232 @@
+//! What was seen on a host as the rows of its report.
+
+use std::collections::BTreeSet;
+
+use fm_api::v1::fleet::{
+    Certificates, Digest, GuestRow, GuestState, HeldBuild, HostPin, LandingRow, Rest, Use, UseReason,
+};
+use fm_store::{Build, Landing};
+
+use crate::ps::PsGuest;
+
+/// Everything that a scan saw.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seen {
+    pub(super) guests: Vec<(PsGuest, Option<Certificates>)>,
+    pub(super) builds: Vec<Build>,
+    pub(super) landings: Vec<Landing>,
+    /// Whether all of every guest could be seen: only then may the scan acknowledge anything.
+    pub(super) is_complete: bool,
+}
+
+/// A guest that was here and is not any more, and may be on its way to another host.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Departing {
+    pub(super) guest: String,
+    pub(super) build: Digest,
+}
+
+/// The rows of a report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) struct Rows {
+    pub(super) guests: Vec<GuestRow>,
+    pub(super) builds: Vec<HeldBuild>,
+    pub(super) landings: Vec<LandingRow>,
+    pub(super) pins: Vec<HostPin>,
+    pub(super) uses: Vec<Use>,
+}
+
+impl Rows {
+    /// What was seen, and what left.
+    pub(super) fn of(seen: &Seen, departing: &[Departing]) -> Self {
+        let mut rows = Self::default();
+        let mut uses = BTreeSet::new();
+        for (guest, certificates) in &seen.guests {
+            let row = row(guest, certificates.clone(), &seen.landings);
+            let mut needs = |build: &Option<Digest>, reason| {
+                if let Some(build) = build {
+                    uses.insert(Use {
+                        build: build.clone(),
+                        reason,
+                        guest: Some(row.uuid.clone()),
+                    });
+                }
+            };
+            needs(&row.build, UseReason::Runs);
+            needs(&row.next_build, UseReason::NextBoot);
+            rows.guests.push(row);
+        }
+        for landing in &seen.landings {
+            let build = digest(&landing.code.to_string());
+            let guest = landing.guest_uuid.clone().or_else(|| landing.guest_name.clone());
+            if let Some(build) = build.clone() {
+                uses.insert(Use {
+                    build,
+                    reason: UseReason::Landing,
+                    guest: guest.clone(),
+                });
+            }
+            rows.landings.push(LandingRow {
+                id: landing.id.clone(),
+                build,
+                guest,
+                rest: Rest::new(),
+            });
+        }
+        for build in &seen.builds {
+            let Some(id) = digest(&build.id.to_string()) else {
+                continue;
+            };
+            if !build.pins.is_empty() {
+                uses.insert(Use {
+                    build: id.clone(),
+                    reason: UseReason::Pinned,
+                    guest: None,
+                });
+            }
+            rows.pins.extend(build.pins.iter().map(|reason| HostPin {
+                build: id.clone(),
+                reason: reason.clone(),
+            }));
+            rows.builds.push(HeldBuild {
+                build: id,
+                size_bytes: build.code.size_bytes,
+                name: build.name.clone(),
+                version: build.version.clone(),
+                rest: Rest::new(),
+            });
+        }
+        for gone in departing {
+            uses.insert(Use {
+                build: gone.build.clone(),
+                reason: UseReason::Departing,
+                guest: Some(gone.guest.clone()),
+            });
+        }
+        rows.guests.sort_by(|one, other| one.uuid.cmp(&other.uuid));
+        rows.uses = uses.into_iter().collect();
+        rows
+    }
+
+    /// Guests of `self` that are not in `next`, with what they ran.
+    pub(super) fn gone(&self, next: &Self) -> Vec<Departing> {
+        let stays = |guest: &GuestRow| next.guests.iter().any(|other| other.uuid == guest.uuid);
+        self.guests
+            .iter()
+            .filter(|guest| !stays(guest))
+            .filter_map(|guest| {
+                Some(Departing {
+                    guest: guest.uuid.clone(),
+                    build: guest.build.clone()?,
+                })
+            })
+            .collect()
+    }
+}
+
+fn row(guest: &PsGuest, certificates: Option<Certificates>, landings: &[Landing]) -> GuestRow {
+    let code = guest.code.as_ref();
+    let vars = guest.vars.as_ref();
+    let build = code.and_then(|code| digest(code.running_sha256.as_deref()?));
+    let next = code.and_then(|code| digest(code.file_sha256.as_deref()?));
+    let path = code.and_then(|code| code.path.as_ref());
+    let arrives = landings
+        .iter()
+        .any(|landing| landing.placeholder && Some(&landing.path) == path);
+    GuestRow {
+        uuid: guest
+            .uuid
+            .clone()
+            .or_else(|| guest.name.clone())
+            .unwrap_or_else(|| format!("pid-{}", guest.pid)),
+        name: guest.name.clone(),
+        next_build: next.filter(|next| build.as_ref() != Some(next)),
+        build,
+        layout: vars.and_then(|vars| vars.layout.clone()),
+        vars_free_bytes: vars.and_then(|vars| vars.free_bytes),
+        secure_boot: vars.and_then(|vars| Some(vars.secure_boot.as_deref()? == "enabled")),
+        certificates,
+        machine: guest.machine.clone(),
+        qemu: guest.qemu_version.clone(),
+        state: if arrives {
+            GuestState::Arriving
+        } else {
+            GuestState::Running
+        },
+        rest: Rest::new(),
+    }
+}
+
+fn digest(text: &str) -> Option<Digest> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ps::PsCode;
+
+    fn guest(uuid: &str, runs: &str, file: &str) -> PsGuest {
+        PsGuest {
+            pid: 1,
+            name: None,
+            uuid: Some(uuid.into()),
+            qemu_version: None,
+            machine: None,
+            arch: "x86_64".into(),
+            accel: None,
+            code: Some(PsCode {
+                path: None,
+                format: "raw".into(),
+                size_bytes: None,
+                running_sha256: Some(runs.repeat(64)),
+                next_reset_sha256: None,
+                file_sha256: Some(file.repeat(64)),
+                drift: None,
+                build: None,
+            }),
+            vars: None,
+            roms: Vec::new(),
+            migration: None,
+            remarks: Vec::new(),
+        }
+    }
+
+    fn seen(guests: Vec<PsGuest>) -> Seen {
+        Seen {
+            guests: guests.into_iter().map(|guest| (guest, None)).collect(),
+            is_complete: true,
+            ..Seen::default()
+        }
+    }
+
+    #[test]
+    fn a_guest_needs_what_it_runs_and_what_it_boots_next() {
+        let rows = Rows::of(&seen(vec![guest("u", "a", "b"), guest("v", "a", "a")]), &[]);
+        let needs: Vec<(char, UseReason)> = rows
+            .uses
+            .iter()
+            .map(|used| (used.build.as_str().chars().next().unwrap(), used.reason))
+            .collect();
+        assert_eq!(
+            needs,
+            [
+                ('a', UseReason::Runs),
+                ('a', UseReason::Runs),
+                ('b', UseReason::NextBoot)
+            ]
+        );
+        assert_eq!(rows.guests[1].next_build, None);
+    }
+
+    #[test]
+    fn a_guest_that_left_is_needed_until_somebody_says_that_it_arrived() {
+        let before = Rows::of(&seen(vec![guest("u", "a", "a")]), &[]);
+        let now = Rows::of(&seen(Vec::new()), &[]);
+        let gone = before.gone(&now);
+        assert_eq!(gone.len(), 1);
+        let told = Rows::of(&seen(Vec::new()), &gone);
+        assert_eq!(told.uses[0].reason, UseReason::Departing);
+        assert!(told.gone(&told).is_empty());
+    }
+}

@@ -1,0 +1,134 @@
+//! A server and hosts, each with a store of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+use fm_e2e::{Bench, document, flashmoor, stderr};
+
+/// A fleet with its server's process.
+pub struct Fleet {
+    pub bench: Bench,
+    pub url: String,
+    server: Child,
+}
+
+impl Fleet {
+    /// Starts a server on a free port of this machine.
+    pub fn start() -> Self {
+        let bench = Bench::new();
+        let mut server = flashmoor()
+            .arg("--store")
+            .arg(bench.path("controller"))
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the server starts");
+        let mut said = BufReader::new(server.stderr.take().expect("its log"));
+        let address = loop {
+            let mut line = String::new();
+            let read = said.read_line(&mut line).expect("its log");
+            assert!(read > 0, "the server ended");
+            if let Some(at) = line.find("https://") {
+                break line[at..].trim().to_owned();
+            }
+        };
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        Self {
+            bench,
+            url: address,
+            server,
+        }
+    }
+
+    /// The administrator's identity.
+    pub fn administrator(&self) -> PathBuf {
+        self.bench.path("controller/server/administrator")
+    }
+
+    /// A host's.
+    pub fn host_identity(&self, host: &str) -> PathBuf {
+        self.bench.path(&format!("{host}/fleet"))
+    }
+
+    /// Asks as the administrator.
+    pub fn ask(&self, words: &[&str]) -> Output {
+        self.ask_as(&self.administrator(), words)
+    }
+
+    /// Asks as somebody.
+    pub fn ask_as(&self, identity: &std::path::Path, words: &[&str]) -> Output {
+        let mut command = flashmoor();
+        command.arg("--store").arg(self.bench.path("nobody"));
+        command.arg("fleet").args(words);
+        command.arg("--identity").arg(identity).args(["--url", &self.url]);
+        command.output().expect("the program runs")
+    }
+
+    /// A token, made with these options.
+    pub fn token(&self, options: &[&str]) -> String {
+        let made = document(&self.ask(&[&["token", "--json"], options].concat()));
+        made["text"].as_str().expect("its text").to_owned()
+    }
+
+    fn host(&self, host: &str) -> Command {
+        let mut command = flashmoor();
+        command.arg("--store").arg(self.bench.path(host));
+        command
+    }
+
+    /// Lets a host join with a token of its own.
+    pub fn join(&self, host: &str) {
+        let joined = self.try_join(host, &self.token(&[]));
+        assert!(joined.status.success(), "{}", stderr(&joined));
+    }
+
+    /// Lets a host try.
+    pub fn try_join(&self, host: &str, token: &str) -> Output {
+        self.try_join_as(host, host, token)
+    }
+
+    /// The same under another name.
+    pub fn try_join_as(&self, host: &str, name: &str, token: &str) -> Output {
+        let mut command = self.host(host);
+        command.args(["agent", "join", "--token", token, "--name", name]);
+        command.output().expect("the program runs")
+    }
+
+    /// Lets a host look once and report.
+    pub fn agent(&self, host: &str) {
+        // Guests of other tests come and go, so that its status says nothing.
+        let said = stderr(&self.agent_output(host));
+        assert!(said.contains("knows this host"), "{said}");
+    }
+
+    /// The same, whatever comes of it.
+    pub fn agent_output(&self, host: &str) -> Output {
+        let mut command = self.host(host);
+        // No libvirt of this machine's has to do with it.
+        command.args(["agent", "--once", "--connect", "test:///default"]);
+        command.output().expect("the program runs")
+    }
+
+    /// A blob of the server's layout.
+    pub fn server_blob(&self, digest: &str) -> Vec<u8> {
+        let path = format!("controller/server/builds/blobs/sha256/{digest}");
+        std::fs::read(self.bench.path(&path)).expect("the blob")
+    }
+
+    /// Lets a host claim to be another one.
+    pub fn rename_identity(&self, host: &str, name: &str) {
+        let path = self.host_identity(host).join("fleet.json");
+        let text = std::fs::read_to_string(&path).expect("its identity");
+        let mut identity: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        identity["name"] = name.into();
+        std::fs::write(&path, identity.to_string()).expect("written");
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
