@@ -1,5 +1,5 @@
-//! `kill -9` of a verb at each of its system calls that change something: the device holds the old or the new store, and
-//! the next command settles what was begun.
+//! `kill -9` of a verb at each of its system calls that change something: the device holds the old or the new variables, or
+//! says that it is half written, and the next command settles what was begun.
 //!
 //! `DEVICE_KILLS` is how many kills each verb takes; without it one at each call.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
@@ -9,6 +9,7 @@ use std::process::Command;
 
 use fm_e2e::device::Device;
 use fm_e2e::{document, stderr};
+use fm_formats::varstore::{VarStore, Variable};
 
 const STORE_4M: usize = 540_672;
 /// What changes a disk, or says that it is changed.
@@ -29,6 +30,14 @@ fn killed(device: &Device, words: &[&str], at: usize) -> bool {
     !output.status.success()
 }
 
+/// What a store holds, in whatever order; nothing if it is damaged.
+fn variables(store: &[u8]) -> Option<Vec<Variable>> {
+    let view = VarStore::parse(store).ok()?;
+    let mut all = view.to_variables();
+    all.sort_by_key(|one| (one.guid.to_string(), one.name.to_string()));
+    view.first_lossy_damage().is_none().then_some(all)
+}
+
 /// Kills `words` again and again, and looks each time what the device holds, before and after the next command.
 fn kills(prepare: impl Fn(&Device), words: impl Fn(&Device) -> Vec<String>) {
     let device = Device::new(&fm_fixtures::bytes("bookworm/OVMF_VARS_4M.ms.fd"));
@@ -39,6 +48,7 @@ fn kills(prepare: impl Fn(&Device), words: impl Fn(&Device) -> Vec<String>) {
     let output = device.flashmoor(&words);
     assert!(output.status.success(), "{}", stderr(&output));
     let new = device.content(STORE_4M);
+    let (was, meant) = (variables(&old), variables(&new));
     assert_ne!(old, new);
     let wanted: Option<usize> = std::env::var("DEVICE_KILLS")
         .ok()
@@ -49,7 +59,7 @@ fn kills(prepare: impl Fn(&Device), words: impl Fn(&Device) -> Vec<String>) {
         device.write(&old);
         if !killed(&device, &words, at) {
             assert!(at > 10, "it was never killed");
-            assert_eq!(device.content(STORE_4M), new);
+            assert_eq!(variables(&device.content(STORE_4M)), meant);
             match wanted {
                 Some(wanted) if count < wanted => {
                     at = 0;
@@ -61,8 +71,8 @@ fn kills(prepare: impl Fn(&Device), words: impl Fn(&Device) -> Vec<String>) {
         count += 1;
         let backups = document(&device.flashmoor(&["vars", "backups", "--json"]));
         let pending = backups["interrupted"].as_array().unwrap().len();
-        let found = device.content(STORE_4M);
-        if found != old && found != new {
+        let found = variables(&device.content(STORE_4M));
+        if found != was && found != meant {
             halves.insert(at);
             assert_eq!(pending, 1, "half written at call {at}, and nothing says so");
         }
@@ -70,10 +80,10 @@ fn kills(prepare: impl Fn(&Device), words: impl Fn(&Device) -> Vec<String>) {
         let path = device.path().to_str().unwrap();
         let output = device.flashmoor(&["vars", "compact", path]);
         assert!(output.status.success(), "{}", stderr(&output));
-        let found = device.content(STORE_4M);
-        assert!(found == old || found == new, "call {at}: neither old nor new");
+        let found = variables(&device.content(STORE_4M));
+        assert!(found == was || found == meant, "call {at}: neither old nor new");
         if pending == 1 {
-            assert_eq!(found, new, "call {at}");
+            assert_eq!(found, meant, "call {at}");
         }
         assert!(device.rest_is_untouched(STORE_4M));
         let backups = document(&device.flashmoor(&["vars", "backups", "--keep", "1", "--json"]));
@@ -105,6 +115,14 @@ fn set_is_killed_at_every_call_and_nothing_is_lost() {
                 &["vars", "set", "DEVICE", "Ours", "--guid", GUID, "--hex", "0102"],
             )
         },
+    );
+}
+
+#[test]
+fn deletion_is_killed_at_every_call_and_nothing_is_lost() {
+    kills(
+        |_| {},
+        |device| words(device, &["vars", "delete", "DEVICE", "dbx"]),
     );
 }
 

@@ -219,8 +219,7 @@ fn an_old_machine_type_is_refused_and_left_as_it_is() {
 #[test]
 fn variables_of_a_guest_are_named_by_its_number_and_an_interrupted_write_is_settled_before_it_starts() {
     let Bed { cluster, device, .. } = bed();
-    let set = ["vars", "set", "pve:100", "Ours", "--hex", "01", "--guid"];
-    let set = [&set[..], &["605dab50-e046-4300-abb6-3dd810dd8b23"]].concat();
+    let set = ["vars", "secure-boot", "enroll", "pve:100", "--microsoft", "both"];
     done(&cluster.flashmoor("a", &set));
     let new = device.content(540_672);
     done(&cluster.flashmoor("a", &["vars", "restore", "pve:100"]));
@@ -232,7 +231,7 @@ fn variables_of_a_guest_are_named_by_its_number_and_an_interrupted_write_is_sett
         .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64"])
         .args(["-e", "inject=pwrite64:signal=SIGKILL:when=1"])
         .arg(program())
-        .args(&set)
+        .args(set)
         .output()
         .unwrap();
     assert!(!killed.status.success());
