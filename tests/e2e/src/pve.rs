@@ -38,7 +38,7 @@ showcmd)
     driver=file
     if [ -b "$path" ]; then driver=host_device; fi
     machine=$(value machine)
-    printf '%s' "qemu-system-x86_64 -id $id -name vm$id,debug-threads=on -no-shutdown"
+    printf '%s' "qemu-system-x86_64 -name vm$id,debug-threads=on -no-shutdown"
     printf '%s' " -chardev 'socket,id=qmp,path=$BED/$id-$NODE.qmp,server=on,wait=off' -mon chardev=qmp,mode=control"
     case $machine in
     *-[1-9].*)
