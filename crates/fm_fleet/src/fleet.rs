@@ -17,18 +17,22 @@ mod options;
 mod persons;
 mod planner;
 mod prepared;
+mod recent;
 mod record;
 mod refresh;
 mod report;
 mod shards;
 mod store;
+mod summary;
+mod waiting;
 mod why;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fm_api::v1::fleet::{
     BuildView, Digest, Event, GuestView, HostId, HostReport, HostTargets, HostView, Page, PageRequest,
-    ReportAnswer, StoredPin, Why,
+    ReportAnswer, StoredPin, UseReason, Why,
 };
 
 pub use filters::{BuildFilter, EventFilter, GuestFilter, HostFilter};
@@ -36,6 +40,8 @@ pub use manifest::{Layer, StoredBuild};
 pub use meta::Meta;
 pub use options::{FleetOptions, PlannerOptions};
 pub use planner::{Planner, Step};
+pub use summary::{BuildUsage, Summary};
+pub use waiting::WaitingBuild;
 
 use crate::blobs::{BlobReader, Blobs, FoundManifest};
 use crate::records::{Records, Watch};
@@ -139,6 +145,21 @@ impl Fleet {
         builds::build(&self.inner, &self.views, build).await
     }
 
+    /// The fleet in figures, with the builds that most guests run, at most so many of them.
+    pub async fn summary(&self, count: usize) -> Result<Summary> {
+        summary::summary(&self.inner, &self.views, count).await
+    }
+
+    /// For how many guests, and for what else, a build is needed.
+    pub async fn usage(&self, build: &Digest) -> Result<BTreeMap<UseReason, u64>> {
+        summary::usage(&self.inner, &self.views, build).await
+    }
+
+    /// Condemned builds, by digest, each with what still stands in the way of its removal.
+    pub async fn waiting(&self, page: &PageRequest) -> Result<Page<WaitingBuild>> {
+        waiting::waiting(&self.inner, &self.views, page).await
+    }
+
     /// Why a build is kept, or what still stands in the way of its removal.
     pub async fn why(&self, build: &Digest) -> Result<Why> {
         why::why(&self.inner, &self.views, build).await
@@ -205,6 +226,12 @@ impl Fleet {
     /// none, and still name a next one.
     pub async fn events(&self, filter: &EventFilter, page: &PageRequest) -> Result<Page<Event>> {
         self.inner.events(filter, page).await
+    }
+
+    /// What happened, newest first; the cursor leads to what is older. A page may have fewer than asked for, even none,
+    /// and still name a next one.
+    pub async fn recent_events(&self, filter: &EventFilter, page: &PageRequest) -> Result<Page<Event>> {
+        recent::events(&self.inner, filter, page).await
     }
 
     /// Wakes whoever waits for events: on each notice, ask [`Fleet::events`] for what came since.

@@ -20,8 +20,8 @@ pub mod records;
 pub use clock::{Clock, SystemClock, TestClock};
 pub use error::Error;
 pub use fleet::{
-    BuildFilter, EventFilter, Fleet, FleetOptions, GuestFilter, HostFilter, Layer, Meta, Planner,
-    PlannerOptions, Step, StoredBuild,
+    BuildFilter, BuildUsage, EventFilter, Fleet, FleetOptions, GuestFilter, HostFilter, Layer, Meta, Planner,
+    PlannerOptions, Step, StoredBuild, Summary, WaitingBuild,
 };
 
 /// What every operation of the fleet returns.

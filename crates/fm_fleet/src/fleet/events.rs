@@ -11,10 +11,10 @@ use crate::records::{MAX_OPERATION_COUNT, MAX_SCAN_COUNT, Revision, Scan, Transa
 use crate::{Error, Result};
 
 /// Which batches there are.
-const HEAD: &str = "/fm/v1/events";
+pub(super) const HEAD: &str = "/fm/v1/events";
 /// The most events of a batch; the numbers of the next begin so much higher.
 const MAX_BATCH_COUNT: usize = 256;
-const NUMBERS: u64 = 1000;
+pub(super) const NUMBERS: u64 = 1000;
 /// So many batches that are too old go with each new one.
 const MAX_TRIM_COUNT: u64 = 4;
 /// So many pages of records are read for one page of events.
@@ -203,7 +203,8 @@ impl Inner {
     }
 }
 
-fn wanted(filter: &EventFilter, event: &Event) -> bool {
+/// Whether an event is one of those that are asked for.
+pub(super) fn wanted(filter: &EventFilter, event: &Event) -> bool {
     fn fits<T: PartialEq>(wanted: Option<&T>, found: Option<&T>) -> bool {
         wanted.is_none() || wanted == found
     }

@@ -32,6 +32,8 @@ pub struct GuestFilter {
     pub state: Option<GuestState>,
     /// Only those with this generation of certificates in any of their keys.
     pub certificate: Option<String>,
+    /// Only those whose next cold boot takes another build, or takes the same.
+    pub drifts: Option<bool>,
 }
 
 /// Which builds.

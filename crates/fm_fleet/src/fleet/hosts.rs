@@ -198,6 +198,7 @@ async fn candidates(
         .filter(|host| from.is_none_or(|from| *host >= from))
         .filter(|host| filter.host.as_ref().is_none_or(|wanted| *host == wanted))
         .filter(|host| filter.build.as_ref().is_none_or(|build| index.needs(host, build)))
+        .filter(|host| filter.drifts != Some(true) || index.drifts(host))
         .filter(|host| places.as_ref().is_none_or(|places| places.contains(*host)))
         .take(MAX_HOST_COUNT.saturating_add(1))
         .cloned()
@@ -239,6 +240,9 @@ fn fits(filter: &GuestFilter, guest: &GuestRow) -> bool {
             .is_none_or(|layout| guest.layout.as_ref() == Some(layout))
         && filter.secure_boot.is_none_or(|on| guest.secure_boot == Some(on))
         && filter.state.is_none_or(|state| guest.state == state)
+        && filter
+            .drifts
+            .is_none_or(|drifts| guest.next_build.is_some() == drifts)
         && filter.certificate.as_ref().is_none_or(|wanted| {
             let found = guest.certificates.as_ref().map(generations).unwrap_or_default();
             found.contains(wanted)

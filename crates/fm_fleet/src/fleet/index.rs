@@ -4,18 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use fm_api::v1::fleet::{Digest, HostId};
+use fm_api::v1::fleet::{Digest, HostId, UseReason};
 
 use super::inner::Stored;
-use super::record::{BuildRecord, UseRecord};
+use super::record::{BuildRecord, UseRecord, Uses};
 
 /// The copy.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     pub(super) builds: BTreeMap<Digest, Stored<BuildRecord>>,
-    pub(super) uses: BTreeMap<HostId, Vec<Digest>>,
+    pub(super) uses: BTreeMap<HostId, Uses>,
     pub(super) alive: BTreeSet<HostId>,
     users: HashMap<Digest, u64>,
+    reasons: HashMap<Digest, BTreeMap<UseReason, u64>>,
 }
 
 impl Index {
@@ -29,19 +30,31 @@ impl Index {
 
     /// What a host needs now; nothing: it has no record any more.
     pub(super) fn put_uses(&mut self, host: HostId, record: Option<UseRecord>) {
-        let after = record.map(|record| record.builds.into_keys().collect::<Vec<_>>());
-        for build in after.iter().flatten() {
+        let after = record.map(|record| record.builds);
+        for (build, reasons) in after.iter().flatten() {
             *self.users.entry(build.clone()).or_default() += 1;
+            let counts = self.reasons.entry(build.clone()).or_default();
+            for (reason, count) in reasons {
+                *counts.entry(*reason).or_default() += u64::from(*count);
+            }
         }
         let before = match after {
             Some(after) => self.uses.insert(host, after),
             None => self.uses.remove(&host),
         };
-        for build in before.into_iter().flatten() {
+        for (build, reasons) in before.into_iter().flatten() {
+            if let Some(counts) = self.reasons.get_mut(&build) {
+                for (reason, count) in reasons {
+                    if let Some(known) = counts.get_mut(&reason) {
+                        *known = known.saturating_sub(u64::from(count));
+                    }
+                }
+            }
             if let Some(count) = self.users.get_mut(&build) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
                     self.users.remove(&build);
+                    self.reasons.remove(&build);
                 }
             }
         }
@@ -57,11 +70,26 @@ impl Index {
         self.users.keys()
     }
 
+    /// For how many guests, and for what else, a build is needed.
+    pub(super) fn reasons(&self, build: &Digest) -> BTreeMap<UseReason, u64> {
+        let known = self.reasons.get(build).cloned().unwrap_or_default();
+        known.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// Whether some guest of a host takes another build at its next cold boot.
+    pub(super) fn drifts(&self, host: &HostId) -> bool {
+        self.uses.get(host).is_some_and(|builds| {
+            builds
+                .values()
+                .any(|reasons| reasons.contains_key(&UseReason::NextBoot))
+        })
+    }
+
     /// Whether a host needs a build.
     pub(super) fn needs(&self, host: &HostId, build: &Digest) -> bool {
         self.uses
             .get(host)
-            .is_some_and(|builds| builds.binary_search(build).is_ok())
+            .is_some_and(|builds| builds.contains_key(build))
     }
 }
 

@@ -122,7 +122,8 @@ async fn waiting(
     Ok(())
 }
 
-fn grace(inner: &Inner, build: &Digest, condemned: Revision, obstacles: &mut Vec<Obstacle>) {
+/// The obstacle that a build's grace period is, if it lasts.
+pub(super) fn grace(inner: &Inner, build: &Digest, condemned: Revision, obstacles: &mut Vec<Obstacle>) {
     let grace = lock(&inner.grace);
     let (waiting, whole) = &*grace;
     let since = waiting

@@ -185,7 +185,7 @@ fn txn(transaction: &Transaction) -> Txn {
             Compare::Created(key, revision) => If::create_revision(key.as_bytes(), Equal, number(*revision)),
         })
         .collect();
-    let operations: Vec<TxnOp> = transaction
+    let mut operations: Vec<TxnOp> = transaction
         .operations
         .iter()
         .map(|operation| match operation {
@@ -196,6 +196,12 @@ fn txn(transaction: &Transaction) -> Txn {
             Operation::Delete { key } => TxnOp::delete(key.as_bytes(), None),
         })
         .collect();
+    if operations.is_empty() {
+        // A transaction that does nothing counts as one that may read what is old: a member that lags compares with
+        // what it has. One that reads does not.
+        // Source: etcd `etcdserver/v3_server.go`, `isTxnSerializable`.
+        operations.push(TxnOp::get("/", Some(GetOptions::new().with_count_only())));
+    }
     Txn::new().when(compares).and_then(operations)
 }
 
