@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use fm_formats::image::Arch;
-use fm_judge::{Contradiction, Evidence, Facts, Firmware, Known, MachineType, QemuVersion};
+use fm_judge::{Contradiction, Evidence, Facts, Firmware, Known, MachineType, QemuVersion, StoreState};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -112,8 +112,8 @@ impl Assumptions {
         Ok(())
     }
 
-    /// Takes the guest's variables, of which nothing was told, for a store of the layout that its CODE is built for. What is
-    /// in it stays unknown.
+    /// Takes the guest's variables, of which nothing was told, for a sound store of the layout that its CODE is built for:
+    /// where the destination has the same build, what is in them changes nothing.
     pub(super) fn vars(&mut self, source: &mut Facts) {
         let (Some(arch), Some(layout)) = (
             source.code.arch.value().copied(),
@@ -124,14 +124,15 @@ impl Assumptions {
         if source.firmware.value() != Some(&Firmware::Flash) || source.vars.present.is_known() {
             return;
         }
-        let why = "the layout that CODE is built for; its content was not looked at".to_owned();
+        let why = "both sides have the same build; the store was not looked at".to_owned();
         let evidence = || Evidence::Assumed(format!("assumed: {why}").into());
         source.vars.present = Known::new(true, evidence());
         source.vars.layout = Known::new(layout, evidence());
+        source.vars.state = Known::new(StoreState::Good, evidence());
         if !source.vars.size_bytes.is_known() {
             source.vars.size_bytes = Known::new(layout.vars_size_bytes(), evidence());
         }
-        let value = format!("of layout {layout}");
+        let value = format!("sound, of layout {layout},");
         self.add(AssumedSubject::Vars, AssumedSide::Both, arch, value, why);
     }
 

@@ -88,7 +88,11 @@ pub fn check(request: &Request) -> Result<Checked> {
         let told = request.destination.qemu.as_deref().and_then(|text| text.parse().ok());
         assumptions.machine(&mut source.facts, oldest.or(told))?;
     }
-    if request.assume && request.destination.vars.is_none() {
+    let has_same_build = |side: &Side| match (side.facts.code.sha256.value(), source.facts.code.sha256.value()) {
+        (Some(there), Some(here)) => there == here,
+        _ => false,
+    };
+    if request.assume && request.destination.vars.is_none() && sides.iter().all(has_same_build) {
         assumptions.vars(&mut source.facts);
     }
     let sides = gather::adapted(sides, &request.destination, &request.options, &source)?;
