@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use fm_api::v1::update::{Guest as GuestDocument, State, Update, Way};
 use fm_files::Folder;
@@ -12,12 +13,15 @@ use fm_formats::Sha256;
 use fm_host::Guest;
 use fm_store::{Store, UPDATES};
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::monitor::Place;
 use crate::{Error, Result};
 
 const MAX_RECORD_BYTES: u64 = 64 << 10;
+/// How long whoever comes next waits for the one who works on a guest.
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The form of the records; others are not touched.
 const VERSION: u32 = 1;
 
@@ -269,17 +273,23 @@ impl Journal {
         Ok(self.folder.sync()?)
     }
 
-    /// The right to work on that guest.
+    /// The right to work on that guest, waited for as long as `timeout`: who puts right what another left needs a moment.
     ///
     /// # Errors
-    /// [`Error::Busy`] if another process works on it.
-    pub(crate) fn lock(&self, id: &str) -> Result<Lock> {
+    /// [`Error::Busy`] if another process works on it for longer.
+    pub(crate) fn lock(&self, id: &str, timeout: Duration) -> Result<Lock> {
         let name = format!("{id}.lock");
         let file = self.folder.lock_file(&name)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Busy { id: id.to_owned() }),
-            Err(errno) => Err(Error::file("lock", &self.folder.join(&name), errno.into())),
+        let start = Instant::now();
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < timeout => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(Error::Busy { id: id.to_owned() }),
+                Err(errno) => return Err(Error::file("lock", &self.folder.join(&name), errno.into())),
+            }
         }
     }
 
@@ -399,11 +409,14 @@ mod tests {
     #[test]
     fn two_do_not_work_on_one_guest() {
         let (_folder, journal) = journal();
-        let lock = journal.lock("7-11").unwrap();
-        assert!(matches!(journal.lock("7-11"), Err(Error::Busy { .. })));
-        journal.lock("8-11").unwrap();
+        let lock = journal.lock("7-11", Duration::ZERO).unwrap();
+        assert!(matches!(
+            journal.lock("7-11", Duration::ZERO),
+            Err(Error::Busy { .. })
+        ));
+        journal.lock("8-11", Duration::ZERO).unwrap();
         drop(lock);
-        journal.lock("7-11").unwrap();
+        journal.lock("7-11", Duration::ZERO).unwrap();
     }
 
     #[test]

@@ -284,7 +284,7 @@ impl Job<'_> {
     /// Exchanges the first image for the second. The record leads to `done`.
     fn run(&mut self, record: Record, images: [&[u8]; 2], done: Step) -> Result<Record> {
         let id = record.own_id();
-        let _lock = self.journal.lock(&id)?;
+        let _lock = self.journal.lock(&id, journal::LOCK_TIMEOUT)?;
         let [old, new] = images;
         // Looked at under the lock: what it held when it was judged is what is taken away.
         if self.code.digest()? != Sha256::of(old) {

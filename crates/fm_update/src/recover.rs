@@ -13,7 +13,7 @@ use fm_store::Store;
 
 use crate::build::Build;
 use crate::exchange::{self, Flash as _};
-use crate::journal::{Journal, Record, Step, boot_id};
+use crate::journal::{Journal, LOCK_TIMEOUT, Record, Step, boot_id};
 use crate::memory::Code;
 use crate::monitor::Monitor;
 use crate::watch::DONE;
@@ -58,11 +58,15 @@ pub(crate) fn if_open(store: &Store, guest: &Guest) -> Result<()> {
         return Ok(());
     };
     let id = Record::id(guest);
-    let Some(record) = journal.read(&id)?.filter(|record| record.step.is_open()) else {
+    if !journal.read(&id)?.is_some_and(|record| record.step.is_open()) {
         return Ok(());
-    };
-    let _lock = journal.lock(&id)?;
-    recover(store, &journal, guest, record).map(drop)
+    }
+    let _lock = journal.lock(&id, LOCK_TIMEOUT)?;
+    // Whoever had the lock may have put it right.
+    match journal.read(&id)?.filter(|record| record.step.is_open()) {
+        Some(record) => recover(store, &journal, guest, record).map(drop),
+        None => Ok(()),
+    }
 }
 
 /// The same where the lock is held.

@@ -8,7 +8,7 @@ use fm_store::{Import, Store};
 
 use crate::build::Build;
 use crate::decide::{Refusal, Vouched, decide};
-use crate::journal::{self, Journal, Record, Step};
+use crate::journal::{self, Journal, LOCK_TIMEOUT, Record, Step};
 use crate::memory::Code;
 use crate::perform::{pin_of, refusal};
 use crate::{Error, Result, boots, gather, judged, recover};
@@ -54,7 +54,7 @@ pub fn status(store: &Store, selector: Option<&str>) -> Result<UpdateStatus> {
 fn one(store: &Store, journal: &Journal, guest: &Guest, record: Record) -> Result<Update> {
     let id = record.own_id();
     let mut remarks = Vec::new();
-    let record = match journal.lock(&id) {
+    let record = match journal.lock(&id, LOCK_TIMEOUT) {
         // Who works on it writes down what comes of it.
         Err(Error::Busy { .. }) => {
             remarks.push("another process works on it".into());
@@ -65,6 +65,8 @@ fn one(store: &Store, journal: &Journal, guest: &Guest, record: Record) -> Resul
         }
         Err(error) => return Err(error),
         Ok(_lock) => {
+            // It may be another by now: whoever had the lock wrote down what came of it.
+            let record = journal.read(&id)?.unwrap_or(record);
             let record = match record.step.is_open() {
                 true => recover::recover(store, journal, guest, record)?,
                 false => record,
