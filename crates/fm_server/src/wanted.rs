@@ -32,6 +32,7 @@ impl WantedGuests {
             secure_boot: self.secure_boot,
             state: self.state,
             certificate: self.certificate,
+            drifts: None,
         }
     }
 }
