@@ -22,6 +22,8 @@ fn a_guest_and_its_build_are_known_cluster_wide_and_the_build_is_brought_and_kep
     let uuid = "6d2b0f4e-33f1-4a51-9a43-2f2a3b8f1c01";
     let code = fm_fixtures::path("bookworm/OVMF_CODE.fd");
     let machine = Machine::new(Arch::X86_64, &code, &vars).with(&["-uuid", uuid]);
+    // What was there when a host joined has not appeared.
+    fleet.agent("a");
     let guest = fleet.bench.start(&machine);
     fleet.agent("a");
 
@@ -33,25 +35,49 @@ fn a_guest_and_its_build_are_known_cluster_wide_and_the_build_is_brought_and_kep
     assert!(seen.get("next_build").is_none(), "{seen}");
 
     let why = document(&fleet.ask(&["why", &build[..12], "--json"]));
-    assert_eq!(why["state"], "live", "the agent brought what the fleet lacked: {why}");
+    assert_eq!(
+        why["state"], "live",
+        "the agent brought what the fleet lacked: {why}"
+    );
     let needs = why["needed_by"].as_array().unwrap();
-    assert!(needs.iter().any(|need| need["host"] == "a" && need["guest"] == uuid && need["reason"] == "runs"));
+    assert!(
+        needs
+            .iter()
+            .any(|need| need["host"] == "a" && need["guest"] == uuid && need["reason"] == "runs")
+    );
 
     // What was brought is what the guest runs.
     let stored = fleet.server_blob(&build);
     assert_eq!(stored, std::fs::read(&code).unwrap());
 
     let events = document(&fleet.ask(&["events", "--guest", uuid, "--json"]));
-    assert!(events["events"].as_array().unwrap().iter().any(|event| event["kind"] == "guest_appeared"));
+    assert!(
+        events["events"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|event| event["kind"] == "guest_appeared")
+    );
 
     drop(guest);
     fleet.agent("a");
     let guests = document(&fleet.ask(&["guests", "--host", "a", "--json"]));
-    assert!(guests["guests"].as_array().unwrap().iter().all(|row| row["uuid"] != uuid));
+    assert!(
+        guests["guests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|row| row["uuid"] != uuid)
+    );
     // It may be on its way: nobody has said that it arrived.
     let why = document(&fleet.ask(&["why", &build, "--json"]));
     let needs = why["needed_by"].as_array().unwrap();
-    assert!(needs.iter().any(|need| need["guest"] == uuid && need["reason"] == "departing"), "{why}");
+    assert!(
+        needs
+            .iter()
+            .any(|need| need["guest"] == uuid && need["reason"] == "departing"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -104,7 +130,13 @@ fn a_host_sees_and_writes_its_own_and_cannot_rule() {
     }
     let identity = fleet.host_identity("a");
     let guests = document(&fleet.ask_as(&identity, &["guests", "--host", "b", "--json"]));
-    assert!(guests["guests"].as_array().unwrap().iter().all(|guest| guest["host"] == "a"));
+    assert!(
+        guests["guests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|guest| guest["host"] == "a")
+    );
     for verb in [&["hosts"][..], &["retire", "b"], &["token"], &["keys"]] {
         let refused = fleet.ask_as(&identity, verb);
         assert!(!refused.status.success(), "{verb:?}");

@@ -89,6 +89,10 @@ pub fn report_once(store: &Store, folder: &Path) -> Result<Vec<FleetEvent>> {
     let mut told = Vec::new();
     if let Some(mut session) = Session::open(store, folder)? {
         session.round(&mut |event| told.push(event))?;
+        if session.heard.is_none() {
+            // Nothing new to tell: whether this host is still taken is seen all the same.
+            session.greet(&mut |event| told.push(event))?;
+        }
         told.push(FleetEvent::Reached {
             host: session.host.to_string(),
         });
@@ -196,18 +200,7 @@ impl Session {
             self.seen = Some(now);
             self.full = Some(Instant::now());
         } else if self.heard.is_none_or(|last| last.elapsed() >= SIGN_OF_LIFE) {
-            let answer: ReportAnswer = self.client.write(
-                "POST",
-                &format!("/api/v1/hosts/{}/alive", self.host),
-                &serde_json::json!({}),
-                Precondition::None,
-            )?;
-            self.heard = Some(Instant::now());
-            self.outbox.answered(&answer, false)?;
-            if answer.scan.is_some() || answer.recorded.is_none() {
-                self.rounds(answer.scan.clone(), say)?;
-            }
-            self.bring(&answer, say)?;
+            self.greet(say)?;
         }
         say(FleetEvent::Reached {
             host: self.host.to_string(),
@@ -217,6 +210,22 @@ impl Session {
             self.full = None;
         }
         Ok(())
+    }
+
+    /// Says that this host is there, and does what it is asked for.
+    fn greet(&mut self, say: &mut dyn FnMut(FleetEvent)) -> Result<()> {
+        let answer: ReportAnswer = self.client.write(
+            "POST",
+            &format!("/api/v1/hosts/{}/alive", self.host),
+            &serde_json::json!({}),
+            Precondition::None,
+        )?;
+        self.heard = Some(Instant::now());
+        self.outbox.answered(&answer, false)?;
+        if answer.scan.is_some() || answer.recorded.is_none() {
+            self.rounds(answer.scan.clone(), say)?;
+        }
+        self.bring(&answer, say)
     }
 
     fn round(&mut self, say: &mut dyn FnMut(FleetEvent)) -> Result<()> {
