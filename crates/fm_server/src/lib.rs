@@ -4,6 +4,7 @@
 //! pki        the fleet's CA and the certificates that it signs
 //! admission  who asks: a certificate or a bearer token, looked up in the records at each request
 //! routes     the API, one file a noun
+//! pages      the same for people, in a browser
 //! listen     connections: TLS, limits, time
 //! serve      all of it put together, and the task that collects
 //! ```
@@ -24,6 +25,7 @@ mod listen;
 mod log;
 mod metrics;
 mod openapi;
+mod pages;
 mod patience;
 mod pieces;
 mod pki;

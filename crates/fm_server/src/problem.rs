@@ -152,6 +152,11 @@ impl Problem {
         self.status.is_server_error()
     }
 
+    /// Whether nobody knows who asks.
+    pub(crate) fn is_unknown_caller(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
     #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
         self.status

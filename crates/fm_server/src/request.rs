@@ -79,7 +79,8 @@ pub(crate) async fn document<T: DeserializeOwned>(request: Request, limit_bytes:
     serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(error.to_string()))
 }
 
-async fn body(headers: &HeaderMap, body: Body, limit_bytes: u64) -> Result<axum::body::Bytes, Problem> {
+/// The bytes of a body, in time and at most so many.
+pub(crate) async fn body(headers: &HeaderMap, body: Body, limit_bytes: u64) -> Result<axum::body::Bytes, Problem> {
     check_length(headers, limit_bytes)?;
     let limit = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
     match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, limit)).await {

@@ -54,6 +54,7 @@ pub(crate) fn router(app: App, log: Log) -> Router {
         )
         .route("/api/v1/blobs/{digest}", get(builds::blob).put(builds::put_blob))
         .route("/api/v1/events", get(events::list))
+        .merge(crate::pages::router())
         .fallback(|| async { Problem::not_found("the API has no such address") })
         .method_not_allowed_fallback(|| async { Problem::method() })
         .layer(from_fn_with_state((app.clone(), log), observe))

@@ -1,0 +1,5 @@
+//! Pages over records in memory, asked for as a browser does.
+
+mod bed;
+mod changes;
+mod reading;
