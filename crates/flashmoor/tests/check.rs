@@ -276,6 +276,7 @@ fn said(words: &[&str]) -> String {
     let output = command
         .current_dir(fm_fixtures::folder())
         .env_remove("FLASHMOOR_STORE")
+        .env("COLUMNS", "80")
         .arg("--store")
         .arg(store.path())
         .args(words)

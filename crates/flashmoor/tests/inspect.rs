@@ -6,7 +6,8 @@ use serde_json::Value;
 
 fn flashmoor(store: &std::path::Path) -> Command {
     let mut command = Command::cargo_bin("flashmoor").unwrap();
-    command.arg("--store").arg(store);
+    // Wide enough that nothing that is looked for is on two lines.
+    command.env("COLUMNS", "1000").arg("--store").arg(store);
     command
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn list(output: &Output, list: &VarsList, long: bool) {
     let mut columns = vec![
         Column::new("NAME").most(MAX_NAME_COLUMNS),
         Column::new("NAMESPACE"),
-        Column::new("ATTR"),
+        Column::new("ATTR").drops(1),
         Column::new("SIZE").right(),
     ];
     if !is_all_live {

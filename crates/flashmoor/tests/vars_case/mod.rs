@@ -11,7 +11,10 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_flashmoor");
 pub(crate) const SHIM: &str = "605dab50-e046-4300-abb6-3dd810dd8b23";
 
 pub(crate) fn flashmoor(words: &[&str]) -> std::process::Output {
-    Command::new(PROGRAM).arg("vars").args(words).output().unwrap()
+    // Wide enough that nothing that is looked for is on two lines.
+    let mut command = Command::new(PROGRAM);
+    command.env("COLUMNS", "1000").arg("vars").args(words);
+    command.output().unwrap()
 }
 
 pub(crate) fn vars(words: &[&str]) -> String {
