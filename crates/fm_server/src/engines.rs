@@ -1,12 +1,17 @@
 //! Where records and builds are: the engine that an address names.
 
-use std::path::PathBuf;
+#[cfg(feature = "etcd")]
+mod etcd;
+mod secrets;
+
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use fm_fleet::blobs::Blobs;
+use fm_fleet::blobs::{Blobs, Layout, Registry, RegistryOptions};
 use fm_fleet::records::{Records, Sqlite, SqliteOptions};
 
+use self::secrets::{optional, user};
 use crate::{Error, Result};
 
 /// Where the records are.
@@ -23,8 +28,8 @@ pub enum RecordsAt {
 pub enum BlobsAt {
     /// In an OCI layout of this server's own.
     Layout(PathBuf),
-    /// In a registry, under this name.
-    Registry(String),
+    /// In a registry.
+    Registry(RegistryOptions),
 }
 
 impl FromStr for RecordsAt {
@@ -37,7 +42,11 @@ impl FromStr for RecordsAt {
         };
         if let Some(members) = text.strip_prefix("etcd://") {
             let members: Vec<String> = members.split(',').map(str::to_owned).collect();
-            if members.iter().any(String::is_empty) {
+            let is_member = |member: &String| {
+                let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+                !member.is_empty() && member.bytes().all(is_part)
+            };
+            if !members.iter().all(is_member) {
                 return Err(bad());
             }
             return Ok(Self::Etcd(members));
@@ -57,15 +66,8 @@ impl FromStr for BlobsAt {
             text: text.into(),
             what: "builds",
         };
-        if let Some(name) = text.strip_prefix("oci://") {
-            let is_whole = name
-                .split_once('/')
-                .is_some_and(|(host, name)| !host.is_empty() && !name.is_empty());
-            return if is_whole {
-                Ok(Self::Registry(name.into()))
-            } else {
-                Err(bad())
-            };
+        if text.starts_with("oci://") || text.starts_with("oci+http://") {
+            return Ok(Self::Registry(RegistryOptions::parse(text)?));
         }
         if text.is_empty() || text.contains("://") {
             return Err(bad());
@@ -75,27 +77,32 @@ impl FromStr for BlobsAt {
 }
 
 impl RecordsAt {
-    /// Opens them.
-    pub(crate) async fn open(&self) -> Result<Arc<dyn Records>> {
+    /// Opens them. What etcd wants to see of us lies in `folder`.
+    pub(crate) async fn open(&self, folder: &Path) -> Result<Arc<dyn Records>> {
         match self {
             Self::Sqlite(path) => Ok(Arc::new(Sqlite::open(path, SqliteOptions::default())?)),
-            Self::Etcd(members) => Err(Error::Engine {
-                text: format!("etcd://{}", members.join(",")),
-                what: "records",
-            }),
+            #[cfg(feature = "etcd")]
+            Self::Etcd(members) => Ok(Arc::new(etcd::connect(members, &folder.join("etcd")).await?)),
+            #[cfg(not(feature = "etcd"))]
+            Self::Etcd(_) => Err(Error::WithoutEtcd),
         }
     }
 }
 
 impl BlobsAt {
-    /// Opens the place.
-    pub(crate) async fn open(&self) -> Result<Arc<dyn Blobs>> {
+    /// Opens the place. What a registry wants to see of us lies in `folder`.
+    pub(crate) fn open(&self, folder: &Path) -> Result<Arc<dyn Blobs>> {
         match self {
-            Self::Layout(path) => Ok(Arc::new(fm_fleet::blobs::Layout::open(path)?)),
-            Self::Registry(name) => Err(Error::Engine {
-                text: format!("oci://{name}"),
-                what: "builds",
-            }),
+            Self::Layout(path) => Ok(Arc::new(Layout::open(path)?)),
+            Self::Registry(options) => {
+                let folder = folder.join("registry");
+                let options = RegistryOptions {
+                    ca: optional(&folder.join("ca.crt"))?,
+                    user: user(&folder.join("user"))?,
+                    ..options.clone()
+                };
+                Ok(Arc::new(Registry::new(&options)?))
+            }
         }
     }
 }
@@ -110,15 +117,15 @@ mod tests {
         assert_eq!(records("/a/b").unwrap(), RecordsAt::Sqlite("/a/b".into()));
         let members = vec!["a:2379".to_owned(), "b:2379".to_owned()];
         assert_eq!(records("etcd://a:2379,b:2379").unwrap(), RecordsAt::Etcd(members));
-        for text in ["", "etcd://", "etcd://a,,b", "redis://a"] {
+        for text in ["", "etcd://", "etcd://a,,b", "etcd://a/b", "etcd://u@a", "redis://a"] {
             assert!(records(text).is_err(), "{text}");
         }
         let blobs = |text: &str| text.parse::<BlobsAt>();
-        assert_eq!(
+        assert!(matches!(
             blobs("oci://r:5000/fw").unwrap(),
-            BlobsAt::Registry("r:5000/fw".into())
-        );
-        for text in ["", "oci://r", "oci:///x", "http://a/b"] {
+            BlobsAt::Registry(options) if options.base == "https://r:5000" && options.name == "fw"
+        ));
+        for text in ["", "oci://r", "oci:///x", "oci+http://r/x", "http://a/b"] {
             assert!(blobs(text).is_err(), "{text}");
         }
     }

@@ -70,6 +70,17 @@ pub enum Error {
         /// `records` or `builds`.
         what: &'static str,
     },
+    /// Records would travel to another machine readable by whoever is in between, and changeable.
+    #[error("{member} is on another machine, and {} does not hold ca.crt, client.crt and client.key for it", folder.display())]
+    EtcdInTheClear {
+        /// The member of etcd.
+        member: String,
+        /// Where its certificates are looked for.
+        folder: PathBuf,
+    },
+    /// This program was built without a client of etcd.
+    #[error("this program was built without etcd")]
+    WithoutEtcd,
     /// The runtime could not be started.
     #[error("the server's threads cannot be started")]
     Runtime {
@@ -113,7 +124,9 @@ impl Failure for Error {
             Self::Fleet(error) => error.class(),
             Self::Client(error) => error.class(),
             Self::Files(error) => error.class(),
-            Self::Exposed { .. } | Self::Engine { .. } => Class::Usage,
+            Self::Exposed { .. } | Self::Engine { .. } | Self::EtcdInTheClear { .. } | Self::WithoutEtcd => {
+                Class::Usage
+            },
             _ => Class::Failed,
         }
     }
@@ -138,6 +151,12 @@ impl Failure for Error {
             Self::Engine { what: "records", .. } => {
                 "give the path of a database, or etcd://HOST:PORT,HOST:PORT".into()
             }
+            Self::EtcdInTheClear { .. } => {
+                "put the CA of its members and a client's certificate and key there; without them only members on this \
+                 machine are spoken to"
+                    .into()
+            }
+            Self::WithoutEtcd => "build it with the feature etcd, or keep the records in a database".into(),
             Self::Engine { .. } => "give the path of a folder, or oci://REGISTRY/NAME".into(),
             Self::Listen { .. } => "see who listens there, or take another port".into(),
             Self::BadFile { .. } | Self::Certificate(_) | Self::Tls { .. } | Self::Runtime { .. } => return None,

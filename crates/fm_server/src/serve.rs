@@ -85,8 +85,8 @@ pub fn start(options: &ServeOptions, tell: Box<dyn Fn(&ServerEvent) + Send + Syn
         let blobs_at = options.blobs.clone();
         let blobs_at = blobs_at.unwrap_or_else(|| BlobsAt::Layout(options.folder.join("builds")));
         let fleet = Fleet::open(
-            records_at.open().await?,
-            blobs_at.open().await?,
+            records_at.open(&options.folder).await?,
+            blobs_at.open(&options.folder)?,
             None,
             FleetOptions::default(),
         )

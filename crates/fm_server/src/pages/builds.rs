@@ -13,7 +13,7 @@ use super::frame::{Frame, Section};
 use super::history::Row as EventRow;
 use super::reply::{Reply, page as reply, secret_page, see};
 use super::visitor::Visitor;
-use super::words::{Word, build_state, obstacle, reason, short, shown, size};
+use super::words::{Word, build_state, obstacle, reason, short, shown, size, usage as usage_word};
 use crate::problem::Problem;
 use crate::request::part;
 use crate::state::App;
@@ -181,7 +181,7 @@ pub(super) async fn one(State(app): State<App>, visitor: Visitor, Path(digest): 
         summary: summary(view.state, !view.pins.is_empty(), proof.need_count > 0),
         usage: usage
             .into_iter()
-            .map(|(why, count)| (reason(why), count))
+            .map(|(why, count)| (usage_word(why), count))
             .collect(),
         hosts_href: of_build("/hosts"),
         guests_href: of_build("/guests"),

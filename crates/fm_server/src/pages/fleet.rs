@@ -149,7 +149,7 @@ pub(super) async fn page(State(app): State<App>, visitor: Visitor) -> Reply {
     reply(&Page {
         frame: Frame::live("Fleet", Section::Fleet, visitor.who()),
         figures,
-        most: rows.iter().map(|row| row.runs).max().unwrap_or(0).max(1),
+        most: runs.max(1),
         more: (rest > 0).then(|| count(rest, "more build", "more builds")),
         rows,
         drift: drift.iter().map(GuestRow::of).collect(),

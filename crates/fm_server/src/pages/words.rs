@@ -101,6 +101,20 @@ pub(super) fn reason(reason: UseReason) -> &'static str {
     }
 }
 
+/// The same above a number of guests or hosts.
+pub(super) fn usage(reason: UseReason) -> &'static str {
+    match reason {
+        UseReason::Runs => "Guests that run it",
+        UseReason::NextBoot => "Guests that boot it next",
+        UseReason::Saved => "Guests saved with it",
+        UseReason::Landing => "Guests arriving with it",
+        UseReason::Departing => "Guests that left with it",
+        UseReason::Pinned => "Hosts that pin it",
+        UseReason::Installed => "Hosts that have it installed",
+        UseReason::Unknown => "Other needs",
+    }
+}
+
 pub(super) fn obstacle(kind: ObstacleKind) -> &'static str {
     match kind {
         ObstacleKind::Pinned => "pinned",
@@ -138,7 +152,7 @@ pub(super) fn event(kind: EventKind) -> &'static str {
 
 pub(super) fn actor(actor: TrustActor) -> Word {
     match actor {
-        TrustActor::Nobody => word("nothing to do", "good"),
+        TrustActor::Nobody => word("it is there", "good"),
         TrustActor::Guest => word("the guest", "warn"),
         TrustActor::Host => word("the host, while it is off", "bad"),
         TrustActor::Unknown => word("unknown", "plain"),

@@ -81,6 +81,7 @@
   };
 
   const open = () => {
+    close();
     source = new EventSource("/live");
     source.onopen = () => say("The page follows what happens.", false);
     source.onmessage = (message) => {
@@ -120,6 +121,14 @@
       open();
       soon();
       say("The page follows what happens.", true);
+    }
+  });
+  // A page that a browser keeps to come back to would keep its connection as well, and a browser has six of them.
+  window.addEventListener("pagehide", close);
+  window.addEventListener("pageshow", (shown) => {
+    if (shown.persisted && pause.getAttribute("aria-pressed") === "false") {
+      open();
+      soon();
     }
   });
   // Silence makes no event: who has gone silent is seen all the same.
