@@ -314,7 +314,10 @@ fn the_options_explain_themselves() {
 fn explain_lists_the_codes_and_prints_a_page() {
     let list = flashmoor(&["explain"]).stdout;
     let list = String::from_utf8_lossy(&list).into_owned();
-    assert!(list.lines().any(|line| line.starts_with("FM-FLASH-SIZE ")), "{list}");
+    assert!(
+        list.lines().any(|line| line.starts_with("FM-FLASH-SIZE ")),
+        "{list}"
+    );
     let page = flashmoor(&["explain", "fm-flash-size"]).stdout;
     assert!(String::from_utf8_lossy(&page).contains("What to do"));
     assert_eq!(flashmoor(&["explain", "FM-NOTHING"]).status.code(), Some(2));

@@ -192,12 +192,23 @@ fn a_file_against_itself_needs_nothing_but_the_file() {
     let mut command = with_qemu(folder.path());
     command.args(["--json", "check", "--from-code", CODE, "--to-code", CODE]);
     let (document, status) = document(command);
-    assert_eq!((document["outcome"].as_str(), status), (Some("compatible"), Some(0)), "{document:#}");
+    assert_eq!(
+        (document["outcome"].as_str(), status),
+        (Some("compatible"), Some(0)),
+        "{document:#}"
+    );
     let assumed = document["assumptions"].as_array().expect("a list");
     assert!(assumed.iter().any(|one| one["subject"] == "vars"), "{assumed:#?}");
     // What a build makes of variables that nobody named depends on them.
     let mut command = with_qemu(folder.path());
-    command.args(["--json", "check", "--from-code", CODE, "--to-code", "trixie/OVMF_CODE_4M.fd"]);
+    command.args([
+        "--json",
+        "check",
+        "--from-code",
+        CODE,
+        "--to-code",
+        "trixie/OVMF_CODE_4M.fd",
+    ]);
     assert_eq!(self::document(command).1, Some(11));
 }
 

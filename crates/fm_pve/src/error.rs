@@ -126,7 +126,7 @@ impl Failure for Error {
             Self::OtherNode { .. } => "run it on that node".into(),
             Self::NoFlash { .. } => return None,
             Self::OldMachine { id } => Remedy::advice(format!(
-                "leave it as it is, or give it a later machine type at a time when it is off: `qm set {id} --machine q35` \
+                "leave it as it is, or give it a later machine type at a time when it is off: `qm set {id}` with `q35` as the machine \
                  takes the newest; what that changes for Windows is in Proxmox's documentation"
             )),
             Self::Args { id } => Remedy::advice(format!("see `qm config {id}`, and set them anew")),

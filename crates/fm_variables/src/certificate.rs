@@ -71,6 +71,9 @@ impl fmt::Display for Certificate {
             is_expired,
         } = self;
         let expired = if *is_expired { ", expired" } else { "" };
-        write!(f, "{subject} (by {issuer}, {from} to {until}{expired}, sha256 {digest})")
+        write!(
+            f,
+            "{subject} (by {issuer}, {from} to {until}{expired}, sha256 {digest})"
+        )
     }
 }

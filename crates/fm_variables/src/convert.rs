@@ -6,13 +6,13 @@ use fm_formats::image::{Feature, Layout, Role};
 use fm_formats::varstore::{Checks, Format, Variable, Writer, attribute};
 use fm_images::inspect::{self, Cache};
 
-use crate::change::StoreTarget;
 use crate::document::VarsChange;
 use crate::journal::Journal;
 use crate::qcow2::{self, Qcow2};
 use crate::report::Report;
 use crate::save::{Image, Tail, write_flash, write_json};
 use crate::source::{Content, Source, is_written};
+use crate::store_target::StoreTarget;
 use crate::target::Target;
 use crate::{Error, certdb, limits};
 

@@ -9,12 +9,12 @@ use fm_files::{Place, backup};
 use fm_formats::varstore::{ActiveCopy, Checks, Format, Ftw, State, VarStore};
 
 use crate::Error;
-use crate::change::StoreTarget;
 use crate::document::VarsChange;
 use crate::journal::MAX_IMAGE_BYTES;
 use crate::report::Report;
 use crate::save::Edit;
 use crate::source::{self, Source};
+use crate::store_target::StoreTarget;
 use crate::target::{Interrupted, NewContent, Target};
 
 /// Writes whatever can be saved of a damaged store as a sound one. Without `apply` it only says what it

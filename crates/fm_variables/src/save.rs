@@ -6,13 +6,13 @@ use std::path::Path;
 use fm_formats::image::Layout;
 use fm_formats::varstore::{Checks, Format, Geometry, VarStore, Variable, Writer};
 
-use crate::change::StoreTarget;
 use crate::document::VarsChange;
 use crate::in_flash::{self, Step};
 use crate::json::{self, Digests};
 use crate::qcow2::{self, Qcow2};
 use crate::report::Report;
 use crate::source::{self, Content, Source};
+use crate::store_target::StoreTarget;
 use crate::target::{Interrupted, NewContent, Target};
 use crate::{Error, limits};
 

@@ -12,11 +12,12 @@ use virtfw_libefi::sb::{certs, dbx};
 
 use crate::Error;
 use crate::certificate::Certificate;
-use crate::change::{StoreTarget, open};
+use crate::change::open;
 use crate::document::VarsChange;
 use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, find, plain};
 use crate::report::Report;
 use crate::revocation::{Dbx, nothing_trusted_for};
+use crate::store_target::StoreTarget;
 
 /// Microsoft's signature owner.
 const MICROSOFT: Guid = Guid::literal("77fa9abd-0359-4d32-bd60-28f4e78f784b");

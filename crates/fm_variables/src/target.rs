@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use fm_files::{InPlace, Place, Replace, copy_sparse};
 use fm_formats::varstore::VarStore;
 
-use crate::change::StoreTarget;
 use crate::in_flash::Step;
 use crate::journal::{self, Journal, Rewrite, Settled};
 use crate::source::{self, refuse_guest};
+use crate::store_target::StoreTarget;
 use crate::{Error, qcow2};
 
 /// A qcow2 does not say how much of a device it takes; no flash image takes more.

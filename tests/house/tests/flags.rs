@@ -15,6 +15,8 @@ const STARTS_OTHERS: &[&str] = &[
     "guard/packages.rs",
     "fm_libvirt/src/virsh.rs",
     "fm_lab/src/guest.rs",
+    "fm_pve/src/adopt.rs",
+    "fm_update/src/monitor.rs",
 ];
 
 /// Files whose text is a command line because that is what they make: hooks and units that call the program, the plan

@@ -82,7 +82,8 @@ impl Inspect {
                 .output
                 .remark(format_args!("no files are in {}", folder.display()));
         }
-        let is_brief = plan.is_folder && !self.long && !self.tree && !self.modules && !context.output.wants_json();
+        let is_brief =
+            plan.is_folder && !self.long && !self.tree && !self.modules && !context.output.wants_json();
         let later = context.output.wants_json() || self.svg.is_some() || is_brief;
         context.output.page();
         let (mut kept, mut said) = (Vec::new(), false);

@@ -147,7 +147,7 @@ mod tests {
             ("version", &["flashmoor --version"][..]),
             ("verify", &["flashmoor atlas verify", "flashmoor store verify"]),
             ("inspects", &["flashmoor inspect"]),
-            ("pin", &["flashmoor store pin"]),
+            ("pin", &["flashmoor fleet pin", "flashmoor store pin"]),
             ("stores", &["flashmoor store"]),
             ("zzz", &[]),
             ("", &[]),

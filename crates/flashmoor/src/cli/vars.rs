@@ -3,6 +3,7 @@
 mod backups;
 mod change;
 mod changed;
+mod located;
 mod look;
 mod mend;
 mod secure_boot;
@@ -17,6 +18,7 @@ use fm_variables::{Journal, Selection, StoreTarget};
 
 use super::{Context, Result, Status};
 use changed::changed;
+use located::{journal, located};
 
 /// Read UEFI variables of any guest; change, convert and mend those of guests that are off
 ///
@@ -94,27 +96,6 @@ impl Store {
             journal: journal(context),
         })
     }
-}
-
-/// The file or device that is meant, and how much of it is a guest's flash where that is known: `pve:100` is what Proxmox
-/// guest 100 of this node has its variables on.
-fn located(named: &Path) -> Result<(PathBuf, Option<u64>)> {
-    let id = named.to_str().and_then(|text| text.strip_prefix("pve:")?.parse().ok());
-    match id {
-        Some(id) => {
-            let volume = fm_pve::vars_volume(&super::pve::cluster(), id)?;
-            Ok((volume.path, Some(volume.size_bytes)))
-        }
-        None => Ok((named.to_owned(), None)),
-    }
-}
-
-/// Where backups of block devices are kept; nothing if the store cannot be used, which does not matter to files.
-fn journal(context: &Context) -> Option<Journal> {
-    context
-        .store()
-        .ok()
-        .map(|store| Journal::in_store(store.path()))
 }
 
 /// Which variable.

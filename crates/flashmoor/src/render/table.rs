@@ -9,7 +9,7 @@ use super::wrap;
 /// Between two columns.
 const GAP: usize = 2;
 /// A column that flows is not made narrower than this while another one can be left out.
-const MIN_FLOW_COLUMNS: usize = 20;
+const MIN_FLOW_COLUMNS: usize = 24;
 
 /// A column: its head, and what becomes of it where there is little room.
 #[derive(Debug, Clone, Copy)]
@@ -243,9 +243,9 @@ mod tests {
     fn a_table_is_as_wide_as_it_may_be_and_loses_columns_in_their_order() {
         let wide = sample().render(100);
         assert!(wide.dropped.is_empty() && wide.lines.len() == 4, "{wide:#?}");
-        let narrow = sample().render(38);
+        let narrow = sample().render(42);
         assert_eq!(narrow.dropped, ["ARCH"]);
-        let is_within = |line: &String| wrap::columns(line) <= 38;
+        let is_within = |line: &String| wrap::columns(line) <= 42;
         assert!(narrow.lines.iter().all(is_within), "{narrow:#?}");
         let bare = anstream::adapter::strip_str(&narrow.lines.join("\n")).to_string();
         assert!(bare.contains("of two makers"), "{bare}");

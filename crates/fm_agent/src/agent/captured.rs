@@ -86,8 +86,9 @@ mod tests {
         };
         let domain = ["u1".to_owned()];
         assert!(look(100, &[ours], None).is_empty());
-        assert!(
-            look(140, &[ours], Some(&domain)).is_empty(),
+        assert_eq!(
+            look(140, &[ours], Some(&domain)),
+            [nameless],
             "the nameless one has ended, and its build is due"
         );
         assert_eq!((pins(&ours), pins(&theirs), pins(&nameless)), (1, 2, 0));

@@ -103,7 +103,11 @@ impl Rows {
                 guest: Some(gone.guest.clone()),
             });
         }
-        rows.guests.sort_by(|one, other| one.uuid.cmp(&other.uuid));
+        // A guest that moves within its host is there twice, and so is one whose uuid somebody else's QEMU has too: both
+        // builds are needed, and its row is that of the process that ran first.
+        rows.guests
+            .sort_by_key(|guest| (guest.uuid.clone(), guest.state == GuestState::Arriving));
+        rows.guests.dedup_by(|next, kept| next.uuid == kept.uuid);
         rows.uses = uses.into_iter().collect();
         rows
     }
@@ -217,6 +221,15 @@ mod tests {
             ]
         );
         assert_eq!(rows.guests[1].next_build, None);
+    }
+
+    #[test]
+    fn a_guest_that_is_there_twice_is_one_row_and_needs_both_builds() {
+        let rows = Rows::of(&seen(vec![guest("u", "a", "a"), guest("u", "b", "b")]), &[]);
+        assert_eq!(rows.guests.len(), 1);
+        assert!(rows.guests[0].build.as_ref().unwrap().as_str().starts_with('a'));
+        let needed: BTreeSet<&str> = rows.uses.iter().map(|used| used.build.as_str()).collect();
+        assert_eq!(needed.len(), 2);
     }
 
     #[test]

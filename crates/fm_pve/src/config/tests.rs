@@ -1,3 +1,5 @@
+//! Configurations as Proxmox VE writes them, and as it never would.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -6,7 +6,8 @@ use clap::Args;
 use fm_variables as vars;
 use fm_variables::{BackupsRequest, Journal};
 
-use super::{Context, Result, Status, located};
+use super::located::located;
+use super::{Context, Result, Status};
 use crate::{Error, render};
 
 /// List the backups of a variable store, and writes that were interrupted
@@ -25,7 +26,11 @@ pub(super) struct Backups {
 impl Backups {
     pub(super) fn run(&self, context: &Context) -> Result {
         let found = vars::backups(&BackupsRequest {
-            of: self.file.as_deref().map(|file| Ok::<_, Error>(located(file)?.0)).transpose()?,
+            of: self
+                .file
+                .as_deref()
+                .map(|file| Ok::<_, Error>(located(file)?.0))
+                .transpose()?,
             journal: Journal::in_store(context.store()?.path()),
             keep: self.keep,
         })?;

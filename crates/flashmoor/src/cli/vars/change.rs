@@ -13,7 +13,8 @@ use fm_variables::{
     ConvertRequest, ConvertTarget, DeleteRequest, ExportRequest, FileFormat, ImportRequest, SetRequest,
 };
 
-use super::{Context, Result, Store, Which, changed, journal, located};
+use super::located::{journal, located};
+use super::{Context, Result, Store, Which, changed};
 
 /// Set one variable
 #[derive(Debug, Args)]

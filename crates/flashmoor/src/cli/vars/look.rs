@@ -7,7 +7,8 @@ use crate::Error;
 use clap::Args;
 use fm_variables as vars;
 
-use super::{Context, Result, Status, Which, located};
+use super::located::located;
+use super::{Context, Result, Status, Which};
 use crate::render;
 
 /// List the variables of a store, what they mean, and how full it is

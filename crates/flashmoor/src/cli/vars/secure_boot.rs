@@ -87,7 +87,10 @@ impl StatusOf {
         if result != Status::Done {
             return Ok(result);
         }
-        Ok(Status::of_no(self.exit_code, all.iter().any(|status| !status.enabled)))
+        Ok(Status::of_no(
+            self.exit_code,
+            all.iter().any(|status| !status.enabled),
+        ))
     }
 }
 
