@@ -20,7 +20,7 @@ demo: packages-demo fixtures ## a guest's firmware travels between two hosts, on
 
 .PHONY: test
 test: packages-test tools fixtures build ## every test, those on real QEMU included
-	cargo nextest run --workspace --features fm_fleet/etcd
+	cargo nextest run --workspace
 	cargo test --workspace --doc
 
 .PHONY: soak

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::http::{self, Answer, EventLines, Fault, Request, Trust};
+use crate::http::{self, Answer, EventLines, Fault, MAX_ANSWER_BYTES, Request, Trust};
 use crate::token::is_url;
 use crate::{Error, Identity, Result};
 
@@ -64,6 +64,7 @@ impl Client {
             headers: &[("accept", JSON.into())],
             body: None,
             content_type: JSON,
+            limit_bytes: MAX_ANSWER_BYTES,
         })?;
         read(&answer)
     }
@@ -79,6 +80,7 @@ impl Client {
             headers: &[("accept", JSON.into())],
             body: None,
             content_type: JSON,
+            limit_bytes: MAX_ANSWER_BYTES,
         })?;
         Ok((read(&answer)?, answer.etag))
     }
@@ -88,12 +90,21 @@ impl Client {
     /// # Errors
     /// As [`Self::get`].
     pub fn get_bytes(&self, path: &str) -> Result<Vec<u8>> {
+        self.get_bytes_up_to(path, MAX_ANSWER_BYTES)
+    }
+
+    /// Reads bytes, of which there are so many at most.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_bytes_up_to(&self, path: &str, limit_bytes: u64) -> Result<Vec<u8>> {
         let answer = self.send(&Request {
             method: "GET",
             path,
             headers: &[],
             body: None,
             content_type: JSON,
+            limit_bytes,
         })?;
         Ok(answer.body)
     }
@@ -123,6 +134,7 @@ impl Client {
             headers: &headers,
             body: Some(&body),
             content_type: JSON,
+            limit_bytes: MAX_ANSWER_BYTES,
         })?;
         read(&answer)
     }
@@ -138,6 +150,7 @@ impl Client {
             headers: &[],
             body: Some(bytes),
             content_type: "application/octet-stream",
+            limit_bytes: MAX_ANSWER_BYTES,
         })
         .map(drop)
     }

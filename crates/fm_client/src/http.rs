@@ -37,6 +37,8 @@ pub(crate) struct Request<'a> {
     pub(crate) headers: &'a [(&'static str, String)],
     pub(crate) body: Option<&'a [u8]>,
     pub(crate) content_type: &'static str,
+    /// The most bytes of an answer that are taken.
+    pub(crate) limit_bytes: u64,
 }
 
 /// What came back.
@@ -133,7 +135,7 @@ pub(crate) fn ask(agent: &ureq::Agent, url: &str, request: &Request<'_>) -> Resu
     let body = response
         .body_mut()
         .with_config()
-        .limit(MAX_ANSWER_BYTES)
+        .limit(request.limit_bytes)
         .read_to_vec();
     if !(200..300).contains(&status) {
         let problem = body.ok().and_then(|body| serde_json::from_slice(&body).ok());
@@ -194,6 +196,7 @@ pub(crate) fn events(agent: &ureq::Agent, url: &str, path: &str) -> Result<Event
         headers: &[("accept", "text/event-stream".into())],
         body: None,
         content_type: "",
+        limit_bytes: MAX_ANSWER_BYTES,
     };
     let mut response = send(agent, url, &request)?;
     let status = response.status().as_u16();

@@ -91,6 +91,7 @@ fn join_at(plan: &JoinPlan<'_>, url: &str) -> Result<(Joined, String, String), F
             headers: &[],
             body: Some(&body),
             content_type: "application/json",
+            limit_bytes: http::MAX_ANSWER_BYTES,
         },
     )?;
     let joined = serde_json::from_slice(&answer.body).map_err(|error| {
@@ -114,6 +115,7 @@ fn pinned_ca(token: &JoinToken, url: &str) -> Result<String, Fault> {
             headers: &[],
             body: None,
             content_type: "",
+            limit_bytes: http::MAX_ANSWER_BYTES,
         },
     )?;
     let is_pinned = CertificateDer::pem_slice_iter(&answer.body)

@@ -43,7 +43,7 @@ pub use planner::{Planner, Step};
 pub use summary::{BuildUsage, Summary};
 pub use waiting::WaitingBuild;
 
-use crate::blobs::{BlobReader, Blobs, FoundManifest};
+use crate::blobs::{BlobReader, Blobs, FoundManifest, Reference};
 use crate::records::{Records, Watch};
 use crate::{Clock, Result, SystemClock};
 use builds::Change;
@@ -258,6 +258,12 @@ impl Fleet {
     /// The manifest of a build that is live or condemned; nothing otherwise.
     pub async fn manifest(&self, build: &Digest) -> Result<Option<FoundManifest>> {
         store::read_manifest(&self.inner, build).await
+    }
+
+    /// A manifest by its digest, whatever the records say of its build; nothing if it is not there.
+    pub async fn manifest_at(&self, digest: &Digest) -> Result<Option<FoundManifest>> {
+        let reference = Reference::Digest(digest.clone());
+        self.inner.blobs.manifest(&reference).await
     }
 
     /// A blob of the store; nothing if it is not there.

@@ -2,14 +2,13 @@
 
 mod world;
 
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use fm_api::v1::fleet::{BuildState, Digest};
+use fm_fixtures::engines;
 use fm_fleet::blobs::{
     Blob, BlobReader, BlobSource, Blobs, FoundManifest, Layout, Reference, Registry, RegistryOptions,
 };
@@ -161,71 +160,17 @@ async fn a_build_under_the_tag_of_older_versions_is_taken_up() {
     assert!(!place.fleet.adopt(&code(8).1, "a test").await.expect("asked"));
 }
 
-/// Debian's docker-registry on loopback.
-struct Distribution {
-    process: Child,
-    config: PathBuf,
-    options: RegistryOptions,
-    _folder: tempfile::TempDir,
-}
-
-impl Distribution {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .expect("a port")
-            .local_addr()
-            .expect("an address")
-            .port();
-        let config = folder.path().join("config.yml");
-        let text = format!(
-            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    \
-             enabled: true\nhttp:\n  addr: 127.0.0.1:{port}\n",
-            folder.path().join("data").display()
-        );
-        std::fs::write(&config, text).expect("written");
-        let mut process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("docker-registry starts; Debian's package is docker-registry");
-        let mut lines = BufReader::new(process.stderr.take().expect("its log")).lines();
-        loop {
-            let line = lines.next().expect("it serves before it ends").expect("text");
-            if line.contains("listening on") {
-                break;
-            }
-        }
-        std::thread::spawn(move || lines.for_each(drop));
-        Self {
-            process,
-            config,
-            options: RegistryOptions::parse(&format!("oci+http://127.0.0.1:{port}/flashmoor/builds"))
-                .expect("an address"),
-            _folder: folder,
-        }
-    }
-}
-
-impl Drop for Distribution {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn client(registry: &engines::Registry) -> Registry {
+    Registry::new(&RegistryOptions::parse(&registry.address()).expect("an address")).expect("a client")
 }
 
 #[tokio::test]
 async fn a_registry_keeps_builds_that_skopeo_reads() {
-    let distribution = Distribution::start();
-    let place = place(Arc::new(Registry::new(&distribution.options).expect("a client"))).await;
+    let distribution = engines::Registry::start();
+    let place = place(Arc::new(client(&distribution))).await;
     goes_and_comes_back(&place).await;
     let (_, build) = code(7);
-    let host = distribution.options.base.trim_start_matches("http://");
-    let address = format!("docker://{host}/{}:fm-{build}", distribution.options.name);
+    let address = format!("docker://{}:fm-{build}", distribution.image());
     let skopeo = Command::new("skopeo")
         .args(["inspect", "--raw", "--tls-verify=false", &address])
         .output()
@@ -243,18 +188,9 @@ async fn a_registry_keeps_builds_that_skopeo_reads() {
 /// A registry whose own collector runs at the worst moment: after the blobs, before the manifest.
 struct Collected {
     registry: Registry,
-    config: PathBuf,
+    distribution: engines::Registry,
     times: AtomicUsize,
     refused: AtomicUsize,
-}
-
-fn collect(config: &Path) {
-    let done = Command::new("docker-registry")
-        .arg("garbage-collect")
-        .arg(config)
-        .output()
-        .expect("docker-registry runs");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[async_trait]
@@ -277,7 +213,7 @@ impl Blobs for Collected {
 
     async fn put_manifest(&self, tag: &str, manifest: &[u8]) -> Result<Digest> {
         if self.times.fetch_add(1, Ordering::SeqCst) < 2 {
-            collect(&self.config);
+            self.distribution.collect();
         }
         let done = self.registry.put_manifest(tag, manifest).await;
         if matches!(done, Err(Error::ManifestRefused { .. })) {
@@ -292,11 +228,11 @@ impl Blobs for Collected {
 }
 
 #[tokio::test]
-async fn a_build_that_the_registrys_own_collector_takes_from_below_ends_live() {
-    let distribution = Distribution::start();
+async fn a_build_that_the_own_collector_of_the_registry_takes_from_below_ends_live() {
+    let distribution = engines::Registry::start();
     let collected = Arc::new(Collected {
-        registry: Registry::new(&distribution.options).expect("a client"),
-        config: distribution.config.clone(),
+        registry: client(&distribution),
+        distribution,
         times: AtomicUsize::new(0),
         refused: AtomicUsize::new(0),
     });

@@ -2,18 +2,17 @@
 #![cfg(feature = "etcd")]
 
 mod agreement;
-mod cluster;
 mod world;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fm_api::v1::fleet::BuildState;
+use fm_fixtures::engines::Cluster;
 use fm_fleet::records::{Etcd, EtcdOptions, Notice, Outcome, Records, Scan, Transaction};
 use fm_fleet::{Error, TestClock};
 
 use agreement::check;
-use cluster::Cluster;
 use world::{GRACE, Host, World};
 
 fn runtime() -> tokio::runtime::Runtime {

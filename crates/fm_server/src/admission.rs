@@ -121,6 +121,14 @@ impl Principal {
         self.require(Role::Reader)
     }
 
+    /// Whether it may read builds: every host may, which is asked to keep and to bring them.
+    pub(crate) fn require_builds(&self) -> Result<(), Problem> {
+        match self.role {
+            Role::Host => Ok(()),
+            _ => self.require(Role::Reader),
+        }
+    }
+
     /// The host that it is, whose affairs are all that it may see.
     pub(crate) fn host(&self) -> Option<HostId> {
         (self.role == Role::Host)

@@ -1,11 +1,17 @@
 //! What goes out: JSON, and the tag by which a later write says what it relied on.
 
-use axum::http::header::{CONTENT_TYPE, ETAG};
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use fm_fleet::blobs::BlobReader;
 use serde::Serialize;
 
+use crate::pieces::Pieces;
 use crate::problem::Problem;
+
+/// The media type of a manifest.
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// What a handler returns.
 pub(crate) type Answer = Result<Response, Problem>;
@@ -31,5 +37,15 @@ pub(crate) fn typed(media_type: &'static str, bytes: impl Into<axum::body::Body>
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// A blob, piece by piece.
+pub(crate) fn streamed(blob: BlobReader) -> Response {
+    let body = Body::from_stream(Pieces::new(blob.bytes));
+    let mut response = typed("application/octet-stream", body);
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, blob.size_bytes.into());
     response
 }

@@ -117,7 +117,14 @@ mod tests {
         assert_eq!(records("/a/b").unwrap(), RecordsAt::Sqlite("/a/b".into()));
         let members = vec!["a:2379".to_owned(), "b:2379".to_owned()];
         assert_eq!(records("etcd://a:2379,b:2379").unwrap(), RecordsAt::Etcd(members));
-        for text in ["", "etcd://", "etcd://a,,b", "etcd://a/b", "etcd://u@a", "redis://a"] {
+        for text in [
+            "",
+            "etcd://",
+            "etcd://a,,b",
+            "etcd://a/b",
+            "etcd://u@a",
+            "redis://a",
+        ] {
             assert!(records(text).is_err(), "{text}");
         }
         let blobs = |text: &str| text.parse::<BlobsAt>();

@@ -126,7 +126,7 @@ impl Failure for Error {
             Self::Files(error) => error.class(),
             Self::Exposed { .. } | Self::Engine { .. } | Self::EtcdInTheClear { .. } | Self::WithoutEtcd => {
                 Class::Usage
-            },
+            }
             _ => Class::Failed,
         }
     }

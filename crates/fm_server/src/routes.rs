@@ -7,6 +7,7 @@ mod events;
 mod guests;
 mod hosts;
 mod keys;
+mod pull;
 mod system;
 
 use std::time::Instant;
@@ -54,6 +55,7 @@ pub(crate) fn router(app: App, log: Log) -> Router {
         )
         .route("/api/v1/blobs/{digest}", get(builds::blob).put(builds::put_blob))
         .route("/api/v1/events", get(events::list))
+        .merge(pull::router())
         .merge(crate::pages::router())
         .fallback(|| async { Problem::not_found("the API has no such address") })
         .method_not_allowed_fallback(|| async { Problem::method() })

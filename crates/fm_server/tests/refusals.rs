@@ -1,177 +1,54 @@
 //! What a server refuses: strangers, expired and foreign certificates, what is too much, and what is another's.
 
+mod bed;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use fm_api::v1::enrolment::{IssuedCertificate, NewToken, Role, TokenRequest};
-use fm_api::v1::fleet::{HostReport, HostView, REPORT_SCHEMA, ReportAnswer, Rest};
-use fm_client::{Client, Error, Identity, JoinPlan, JoinToken, Precondition};
-use fm_server::{InitPlan, ServeOptions, ServerEvent, Serving, init, pin_of, start};
+use fm_api::v1::enrolment::{IssuedCertificate, Role};
+use fm_api::v1::fleet::HostView;
+use fm_client::{Client, Error, Identity, JoinToken, Precondition};
+use fm_server::{InitPlan, ServeOptions, init, start};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A server on this machine, and its administrator.
-struct Bed {
-    folder: tempfile::TempDir,
-    serving: Option<Serving>,
-    url: String,
-    told: Arc<Mutex<Vec<ServerEvent>>>,
-}
+use bed::{Bed, join, refused, report, send};
 
-impl Bed {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&told);
-        let serving = start(
-            &ServeOptions {
-                listen: "127.0.0.1:0".parse().unwrap(),
-                folder: folder.path().join("server"),
-                records: None,
-                blobs: None,
-                pki: None,
-                name: "test".into(),
-                grace: Duration::from_secs(3600),
-            },
-            Box::new(move |event| log.lock().unwrap().push(event.clone())),
-        )
-        .unwrap();
-        Self {
-            folder,
-            url: format!("https://{}", serving.address),
-            serving: Some(serving),
-            told,
-        }
+/// A certificate that the fleet's CA signed beside the server.
+fn signed(bed: &Bed, name: &str, role: &str, from: (i32, u8, u8), until: (i32, u8, u8)) -> Identity {
+    let text = |file: &str| std::fs::read_to_string(bed.file(file)).unwrap();
+    let issuer = Issuer::from_ca_cert_pem(
+        &text("pki/ca.crt"),
+        KeyPair::from_pem(&text("pki/ca.key")).unwrap(),
+    )
+    .unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+        .distinguished_name
+        .push(DnType::OrganizationalUnitName, role);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
+    params.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
+    Identity {
+        certificate: params.signed_by(&key, &issuer).unwrap().pem(),
+        key: key.serialize_pem(),
+        ..bed.administrator()
     }
-
-    fn file(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join("server").join(name)
-    }
-
-    fn administrator(&self) -> Identity {
-        let mut identity = Identity::load(&self.file("administrator")).unwrap();
-        identity.urls = vec![self.url.clone()];
-        identity
-    }
-
-    fn client(&self, identity: &Identity) -> Client {
-        Client::new(identity, Duration::from_secs(30)).unwrap()
-    }
-
-    fn token(&self, role: Role, name: Option<&str>) -> JoinToken {
-        let made: NewToken = self
-            .client(&self.administrator())
-            .write(
-                "POST",
-                "/api/v1/tokens",
-                &TokenRequest {
-                    role,
-                    name: name.map(str::to_owned),
-                    lifetime_s: 60,
-                    bearer: false,
-                },
-                Precondition::None,
-            )
-            .unwrap();
-        JoinToken {
-            secret: made.secret,
-            ca: pin_of(&self.file("pki/ca.crt")).unwrap(),
-            url: self.url.clone(),
-        }
-    }
-
-    fn join(&self, role: Role, name: &str) -> Identity {
-        join(&self.token(role, None), name).unwrap()
-    }
-
-    /// A certificate that the fleet's CA signed beside the server.
-    fn signed(&self, name: &str, role: &str, from: (i32, u8, u8), until: (i32, u8, u8)) -> Identity {
-        let text = |file: &str| std::fs::read_to_string(self.file(file)).unwrap();
-        let issuer = Issuer::from_ca_cert_pem(
-            &text("pki/ca.crt"),
-            KeyPair::from_pem(&text("pki/ca.key")).unwrap(),
-        )
-        .unwrap();
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.distinguished_name.push(DnType::OrganizationalUnitName, role);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
-        params.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
-        Identity {
-            certificate: params.signed_by(&key, &issuer).unwrap().pem(),
-            key: key.serialize_pem(),
-            ..self.administrator()
-        }
-    }
-
-    fn told(&self, wanted: &str) -> usize {
-        let told = self.told.lock().unwrap();
-        told.iter()
-            .filter(|event| matches!(event, ServerEvent::Refused { kind, .. } if *kind == wanted))
-            .count()
-    }
-}
-
-impl Drop for Bed {
-    fn drop(&mut self) {
-        if let Some(serving) = self.serving.take() {
-            serving.stop();
-        }
-    }
-}
-
-fn join(token: &JoinToken, name: &str) -> fm_client::Result<Identity> {
-    fm_client::join(&JoinPlan {
-        token,
-        urls: &[],
-        name,
-    })
-}
-
-/// The status and kind of a refusal.
-fn refused<T: std::fmt::Debug>(result: fm_client::Result<T>) -> (u16, String) {
-    match result {
-        Err(Error::Refused { problem }) => (problem.status, problem.kind),
-        other => panic!("not refused: {other:?}"),
-    }
-}
-
-fn report(host: &str) -> HostReport {
-    HostReport {
-        schema: REPORT_SCHEMA.into(),
-        host: host.parse().unwrap(),
-        instance: "i".into(),
-        boot_id: "b".into(),
-        sequence: 1,
-        recorded: None,
-        acknowledged: None,
-        name: None,
-        agent_version: String::new(),
-        guests: Vec::new(),
-        builds: Vec::new(),
-        landings: Vec::new(),
-        pins: Vec::new(),
-        uses: Vec::new(),
-        rest: Rest::new(),
-    }
-}
-
-fn send(client: &Client, address: &str, report: &HostReport) -> fm_client::Result<ReportAnswer> {
-    let path = format!("/api/v1/hosts/{address}/report");
-    client.write("PUT", &path, report, Precondition::None)
 }
 
 /// A request as bytes, and the head of the answer.
 fn raw(identity: &Identity, url: &str, request: &[u8]) -> String {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(identity.ca.as_bytes()).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_slice(identity.ca.as_bytes()).unwrap())
+        .unwrap();
     let config = rustls::ClientConfig::builder_with_provider(fm_client::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -201,7 +78,10 @@ fn a_host_writes_its_own_records_and_a_person_writes_no_hosts() {
         let (status, kind) = refused(send(&host, address, &report(of)));
         assert_eq!((status, kind.as_str()), (403, "urn:flashmoor:problem:not-yours"));
     }
-    assert_eq!(refused(send(&bed.client(&bed.administrator()), "a", &report("a"))).0, 403);
+    assert_eq!(
+        refused(send(&bed.client(&bed.administrator()), "a", &report("a"))).0,
+        403
+    );
     assert_eq!(refused(host.get::<serde_json::Value>("/api/v1/hosts")).0, 403);
     let reader = bed.client(&bed.join(Role::Reader, "r"));
     let view: HostView = reader.get("/api/v1/hosts/a").unwrap();
@@ -227,17 +107,22 @@ fn certificates_that_are_foreign_expired_or_without_a_role_are_refused() {
         urls: vec![bed.url.clone()],
         ..other.administrator()
     };
-    for identity in [foreign, bed.signed("x", "administrator", (2000, 1, 1), (2001, 1, 1))] {
+    for identity in [
+        foreign,
+        signed(&bed, "x", "administrator", (2000, 1, 1), (2001, 1, 1)),
+    ] {
         let asked = bed.client(&identity).get::<serde_json::Value>("/api/v1/meta");
         assert!(matches!(asked, Err(Error::NoAnswer { .. })), "{asked:?}");
     }
     for role in ["", "root", "administrators"] {
-        let identity = bed.signed("x", role, (2020, 1, 1), (2049, 1, 1));
+        let identity = signed(&bed, "x", role, (2020, 1, 1), (2049, 1, 1));
         let asked = bed.client(&identity).get::<serde_json::Value>("/api/v1/meta");
         assert_eq!(refused(asked).0, 401, "{role}");
     }
-    let good = bed.signed("x", "reader", (2020, 1, 1), (2049, 1, 1));
-    bed.client(&good).get::<serde_json::Value>("/api/v1/meta").unwrap();
+    let good = signed(&bed, "x", "reader", (2020, 1, 1), (2049, 1, 1));
+    bed.client(&good)
+        .get::<serde_json::Value>("/api/v1/meta")
+        .unwrap();
     assert!(bed.told("handshake") >= 2);
     assert_eq!(bed.told("unknown-caller"), 1, "what is the same is told once");
 }
@@ -308,7 +193,10 @@ fn nonsense_is_answered_with_a_problem() {
     }
     let metrics = String::from_utf8(client.get_bytes("/metrics").unwrap()).unwrap();
     assert!(metrics.contains("flashmoor_fleet_requests_total{"), "{metrics}");
-    assert!(!metrics.contains("nobody"), "no label is made of what somebody sent: {metrics}");
+    assert!(
+        !metrics.contains("nobody"),
+        "no label is made of what somebody sent: {metrics}"
+    );
 }
 
 #[test]
@@ -344,7 +232,9 @@ fn bytes_that_are_not_what_they_are_called_are_no_build() {
     let path = format!("/api/v1/blobs/{digest}");
     assert_eq!(refused(client.put_bytes(&path, b"code")).0, 400);
     let code = fm_formats::Sha256::of(b"code");
-    client.put_bytes(&format!("/api/v1/blobs/{code}"), b"code").unwrap();
+    client
+        .put_bytes(&format!("/api/v1/blobs/{code}"), b"code")
+        .unwrap();
     let store = |layers: serde_json::Value| {
         client.write::<serde_json::Value>(
             "PUT",
@@ -361,5 +251,8 @@ fn bytes_that_are_not_what_they_are_called_are_no_build() {
     assert_eq!(refused(store(serde_json::json!([layer(&digest)]))).0, 409);
     let view = store(serde_json::json!([layer(&code)])).unwrap();
     assert_eq!(view["state"], "live");
-    assert_eq!(client.get_bytes(&format!("/api/v1/blobs/{code}")).unwrap(), b"code");
+    assert_eq!(
+        client.get_bytes(&format!("/api/v1/blobs/{code}")).unwrap(),
+        b"code"
+    );
 }

@@ -1,6 +1,5 @@
 //! Builds: how they stand, why they are kept, and their bytes in both directions.
 
-use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
 use fm_api::v1::enrolment::{NewPin, Role, UploadedBuild};
@@ -9,8 +8,7 @@ use fm_fleet::{BuildFilter, Layer, StoredBuild};
 use serde::Deserialize;
 
 use crate::admission::Principal;
-use crate::answer::{Answer, json, tagged, typed};
-use crate::pieces::Pieces;
+use crate::answer::{Answer, MANIFEST, json, streamed, tagged, typed};
 use crate::problem::Problem;
 use crate::request::{Caller, MAX_DOCUMENT_BYTES, Query, check_length, document, part, precondition};
 use crate::state::App;
@@ -28,20 +26,12 @@ pub(super) struct Wanted {
     state: Option<BuildState>,
 }
 
-/// A host may see every build: it is asked to keep and to bring them.
-fn require_reading(caller: &Principal) -> Result<(), Problem> {
-    match caller.role {
-        Role::Host => Ok(()),
-        _ => caller.require(Role::Reader),
-    }
-}
-
 pub(super) async fn list(
     State(app): State<App>,
     Caller(caller): Caller,
     Query(wanted): Query<Wanted>,
 ) -> Answer {
-    require_reading(&caller)?;
+    caller.require_builds()?;
     let filter = BuildFilter { state: wanted.state };
     let page = PageRequest {
         cursor: wanted.cursor,
@@ -55,7 +45,7 @@ pub(super) async fn one(
     Caller(caller): Caller,
     Path(digest): Path<String>,
 ) -> Answer {
-    require_reading(&caller)?;
+    caller.require_builds()?;
     let view = app.fleet().build(&part::<Digest>(&digest)?).await?;
     tagged(&view, view.revision)
 }
@@ -74,11 +64,11 @@ pub(super) async fn manifest(
     Caller(caller): Caller,
     Path(digest): Path<String>,
 ) -> Answer {
-    require_reading(&caller)?;
+    caller.require_builds()?;
     let digest: Digest = part(&digest)?;
     let found = app.fleet().manifest(&digest).await?;
     let found = found.ok_or_else(|| Problem::not_found(format!("the fleet does not hold build {digest}")))?;
-    Ok(typed("application/vnd.oci.image.manifest.v1+json", found.bytes))
+    Ok(typed(MANIFEST, found.bytes))
 }
 
 pub(super) async fn blob(
@@ -86,18 +76,11 @@ pub(super) async fn blob(
     Caller(caller): Caller,
     Path(digest): Path<String>,
 ) -> Answer {
-    require_reading(&caller)?;
+    caller.require_builds()?;
     let digest: Digest = part(&digest)?;
     let found = app.fleet().blob(&digest).await?;
     let found = found.ok_or_else(|| Problem::not_found(format!("the fleet does not hold {digest}")))?;
-    let mut response = typed(
-        "application/octet-stream",
-        Body::from_stream(Pieces::new(found.bytes)),
-    );
-    response
-        .headers_mut()
-        .insert(axum::http::header::CONTENT_LENGTH, found.size_bytes.into());
-    Ok(response)
+    Ok(streamed(found))
 }
 
 pub(super) async fn put_blob(
