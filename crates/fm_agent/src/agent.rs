@@ -134,9 +134,12 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
             if did_something {
                 reporter.wake();
             }
-            reporter
-                .events()
-                .for_each(|event| report(&AgentEvent::Fleet(event)));
+            for event in reporter.events() {
+                if let FleetEvent::Fetched { build } = &event {
+                    watch.fetched(build, report);
+                }
+                report(&AgentEvent::Fleet(event));
+            }
         }
         if request.once && on_its_way != OnItsWay::default() {
             // One look cannot tell whether something still changes.

@@ -33,7 +33,9 @@ pub enum Error {
         remedy: Remedy,
     },
     /// A user's guests have as many builds in the store as they may have.
-    #[error("the build of {guest} is not stored: guests of user {uid} have {count} builds here, and their share is full")]
+    #[error(
+        "the build of {guest} is not stored: guests of user {uid} have {count} builds here, and their share is full"
+    )]
     ShareFull {
         /// Whose build it is.
         guest: String,
@@ -72,6 +74,12 @@ pub enum Error {
     /// The name of this host is none that a fleet takes.
     #[error("the name of this host is none that a fleet takes")]
     NotReported,
+    /// What the fleet gave is not the build that was wanted.
+    #[error("what the fleet gave is not the build that was wanted: {why}")]
+    NotABuild {
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The agent's records can't be used.
     #[error(transparent)]
     Records(#[from] RecordsError),
@@ -120,7 +128,9 @@ impl Failure for Error {
             Self::Libvirt(error) => error.class(),
             Self::Fleet(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
-            Self::Records(_) | Self::NotReported | Self::File { .. } | Self::ShareFull { .. } => Class::Failed,
+            Self::Records(_) | Self::NotReported | Self::NotABuild { .. } | Self::File { .. } | Self::ShareFull { .. } => {
+                Class::Failed
+            }
         }
     }
 
@@ -136,6 +146,7 @@ impl Failure for Error {
             Self::Check(error) => error.remedy(),
             Self::Libvirt(error) => error.remedy(),
             Self::Fleet(error) => error.remedy(),
+            Self::NotABuild { .. } => Some("see who wrote it into the fleet's store".into()),
             Self::NotReported => Some("let it join under another name".into()),
             Self::Records(_) => Some("move the file away: the agent makes a new one from what runs".into()),
             Self::ShareFull { .. } => Some(Remedy::new(

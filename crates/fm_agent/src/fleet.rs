@@ -1,21 +1,27 @@
 //! What this host tells its fleet, and what it does for it.
 //!
-//! A thread of its own gathers, reports and uploads: nothing else of the agent, and never the hook, waits for the
-//! network. What could not be sent stays in a file that is replaced whole; only the newest state matters.
+//! A thread of its own gathers, reports, uploads and fetches: nothing else of the agent waits for the network, and the
+//! hook only for an answer of its own agent's, for a part of its deadline. What could not be sent stays in a file that is replaced whole; only the newest state matters.
 
 mod chore;
+mod event;
+mod fetch;
 mod gather;
+mod kinds;
 mod member;
+mod needs;
 mod outbox;
 mod renewal;
 mod reporter;
 mod rows;
+mod supplier;
 mod trust;
 
 use std::path::{Path, PathBuf};
 
+pub use event::FleetEvent;
 pub use member::{Joining, Membership, join, leave, membership};
-pub use reporter::{FleetEvent, Reporter, report_once, spawn};
+pub use reporter::{Reporter, report_once, spawn};
 
 /// Where a store's agent keeps its identity in the fleet, and what it has not told yet.
 #[must_use]

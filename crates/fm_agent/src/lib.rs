@@ -9,6 +9,7 @@ pub mod guard;
 mod interrupted;
 pub mod libvirt;
 pub mod ps;
+mod supply;
 
 pub use error::{Error, Result};
 pub use interrupted::remarks as interrupted_writes;

@@ -431,6 +431,10 @@ pub(crate) fn agent_event(event: &FleetEvent) -> (u8, String) {
         FleetEvent::Reached { host } => (6, format!("the fleet knows this host as {host}")),
         FleetEvent::Lost { why } => (4, format!("the fleet is not reached: {why}")),
         FleetEvent::Uploaded { build } => (5, format!("build {build} was brought to the fleet")),
+        FleetEvent::Fetched { build } => (5, format!("build {build} came from the fleet")),
+        FleetEvent::NotFetched { build, why } => {
+            (4, format!("build {build} could not be had from the fleet: {why}"))
+        }
     }
 }
 

@@ -282,6 +282,14 @@ impl<'a> Watch<'a> {
         Ok(true)
     }
 
+    /// A build that came from the fleet is the agent's to remove, as if it had come with a guest.
+    pub(super) fn fetched(&mut self, build: &str, report: &mut dyn FnMut(&AgentEvent)) {
+        let Ok(build) = build.parse() else { return };
+        if let Err(error) = self.records.stored(&build, None, now_s()) {
+            self.failed(None, &error.into(), report);
+        }
+    }
+
     /// Removes what the agent stored and nobody has needed for `keep`.
     pub(super) fn collect(&mut self, keep: Duration, report: &mut dyn FnMut(&AgentEvent)) {
         if let Err(error) = self.try_collect(keep, report) {

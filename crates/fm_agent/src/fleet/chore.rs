@@ -7,11 +7,8 @@ use fm_files::Place;
 use fm_formats::Sha256;
 use fm_store::{Build, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Part, Store};
 
+use super::kinds::{CODE, DESCRIPTOR, VARS_TEMPLATE};
 use crate::{Error, Result};
-
-const CODE: &str = "application/vnd.flashmoor.code.v1";
-const VARS_TEMPLATE: &str = "application/vnd.flashmoor.vars-template.v1";
-const DESCRIPTOR: &str = "application/vnd.flashmoor.descriptor.v1+json";
 
 /// Uploads a build: its blobs, and then what it is made of. Whether it was there to be uploaded.
 pub(super) fn upload(client: &Client, store: &Store, build: &Digest) -> Result<bool> {

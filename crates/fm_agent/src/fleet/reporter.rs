@@ -1,6 +1,8 @@
 //! The thread that reports: on change, as a sign of life in between, and in full regularly or when it is asked to.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -9,10 +11,13 @@ use fm_client::{Client, Identity, Precondition};
 use fm_remedy::one_line;
 use fm_store::Store;
 
+use super::event::FleetEvent;
 use super::gather::{Fingerprint, fingerprint, scan};
+use super::needs::needs;
 use super::outbox::Outbox;
 use super::rows::Rows;
-use super::{chore, renewal};
+use super::{chore, fetch, renewal, supplier};
+use crate::libvirt::DEFINITIONS;
 use crate::{Error, Result};
 
 /// How often it is looked whether something changed.
@@ -29,26 +34,6 @@ const DEPARTURE: Duration = Duration::from_secs(600);
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// A scan may bring the next one about; one that always does is not followed for ever.
 const MAX_ROUND_COUNT: usize = 4;
-
-/// What the reporter did, for the agent's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FleetEvent {
-    /// The fleet has everything.
-    Reached {
-        /// What it calls this host.
-        host: String,
-    },
-    /// The fleet does not answer, or refuses; it is tried again.
-    Lost {
-        /// Why, in one line.
-        why: String,
-    },
-    /// A build was brought to the fleet.
-    Uploaded {
-        /// Which.
-        build: String,
-    },
-}
 
 /// The thread's other end.
 #[derive(Debug)]
@@ -76,7 +61,14 @@ pub fn spawn(store: &Store, folder: &Path) -> Reporter {
     let (wake, woken) = mpsc::channel();
     let (tell, events) = mpsc::channel();
     let (store, folder) = (store.clone(), folder.to_owned());
-    std::thread::spawn(move || run(&store, &folder, &woken, &tell));
+    let reached = Arc::new(AtomicBool::new(true));
+    if let Err(error) = supplier::serve(&store, &folder, Arc::clone(&reached), tell.clone()) {
+        // The hook goes on without: a guest lands as it would without a fleet.
+        let _ = tell.send(FleetEvent::Lost {
+            why: one_line(&error),
+        });
+    }
+    std::thread::spawn(move || run(&store, &folder, &woken, &tell, &reached));
     Reporter { wake, events }
 }
 
@@ -89,6 +81,7 @@ pub fn report_once(store: &Store, folder: &Path) -> Result<Vec<FleetEvent>> {
     let mut told = Vec::new();
     if let Some(mut session) = Session::open(store, folder)? {
         session.round(&mut |event| told.push(event))?;
+        session.fetch(&mut |event| told.push(event))?;
         if session.heard.is_none() {
             // Nothing new to tell: whether this host is still taken is seen all the same.
             session.greet(&mut |event| told.push(event))?;
@@ -100,14 +93,14 @@ pub fn report_once(store: &Store, folder: &Path) -> Result<Vec<FleetEvent>> {
     Ok(told)
 }
 
-fn run(store: &Store, folder: &Path, woken: &Receiver<()>, tell: &Sender<FleetEvent>) {
+fn run(store: &Store, folder: &Path, woken: &Receiver<()>, tell: &Sender<FleetEvent>, reached: &AtomicBool) {
     let mut session: Option<Session> = None;
     let mut failures = 0_u32;
     let mut last: Option<FleetEvent> = None;
     let mut say = |event: FleetEvent| {
         // The same is told once; a build is told each time.
         if last.as_ref() != Some(&event) {
-            if !matches!(event, FleetEvent::Uploaded { .. }) {
+            if !matches!(event, FleetEvent::Uploaded { .. } | FleetEvent::Fetched { .. }) {
                 last = Some(event.clone());
             }
             let _ = tell.send(event);
@@ -121,6 +114,7 @@ fn run(store: &Store, folder: &Path, woken: &Receiver<()>, tell: &Sender<FleetEv
                 session.as_mut().map_or(Ok(()), |open| open.turn(&mut say))
             }),
         };
+        reached.store(done.is_ok(), Ordering::SeqCst);
         let rest = match done {
             Ok(()) => {
                 failures = 0;
@@ -197,6 +191,7 @@ impl Session {
                 self.left = None;
             }
             self.round(say)?;
+            self.fetch(say)?;
             self.seen = Some(now);
             self.full = Some(Instant::now());
         } else if self.heard.is_none_or(|last| last.elapsed() >= SIGN_OF_LIFE) {
@@ -277,6 +272,25 @@ impl Session {
         self.heard = Some(Instant::now());
         self.outbox.answered(&answer, true)?;
         Ok(answer)
+    }
+
+    /// Fetches builds that guests of this host will start from. One that cannot be had keeps no other from it.
+    fn fetch(&mut self, say: &mut dyn FnMut(FleetEvent)) -> Result<()> {
+        for wanted in needs(&self.store, Path::new(DEFINITIONS))? {
+            if fetch::has(&self.store, &wanted.build)? {
+                continue;
+            }
+            let build = wanted.build.to_string();
+            match fetch::fetch(&self.client, &self.store, &wanted) {
+                Ok(true) => say(FleetEvent::Fetched { build }),
+                Ok(false) => {}
+                Err(error) => say(FleetEvent::NotFetched {
+                    build,
+                    why: one_line(&error),
+                }),
+            }
+        }
+        Ok(())
     }
 
     /// Brings the builds that the fleet lacks. One that cannot be brought keeps no other from it.

@@ -1,13 +1,14 @@
 //! The hook's answer: what libvirt is told before a guest arrives, starts, or leaves.
 //!
 //! It is decided from the XML and from local files alone: libvirt holds locks while it waits, so that asking it anything
-//! would never end. First the facts are gathered, then it is decided what to do, which touches nothing, and then that is
+//! would never end. Only a build that this host lacks is asked for, at the agent and for half of the deadline. First the facts are gathered, then it is decided what to do, which touches nothing, and then that is
 //! done.
 
 mod act;
 mod decide;
 mod document;
 mod facts;
+mod lacks;
 mod marks;
 mod reason;
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 use fm_libvirt::Domain;
 pub use fm_libvirt::{Operation, SubOperation};
 
-use crate::interrupted;
+use crate::{interrupted, supply};
 
 pub use self::decide::{Decision, Outcome, PlacedCode, PlacedTemplate, Step};
 pub use self::document::{HookAnswer, HookDecision};
@@ -111,8 +112,15 @@ pub fn answer(store: &Path, call: &Call<'_>) -> Answer {
             Policy::Pass => Answer::Remark(reason),
         };
     }
-    let decision = decide::decide(facts::gather(store, call), call.policy);
-    act::act(store, call, decision)
+    let mut facts = facts::gather(store, call);
+    // The fleet may have what this host lacks. Whatever comes of it, there is time left for what is done without.
+    if let Some(wanted) = facts.lacks()
+        && !call.dry_run
+        && supply::ask(store, &wanted, call.deadline / 2)
+    {
+        facts = facts::gather(store, call);
+    }
+    act::act(store, call, decide::decide(facts, call.policy))
 }
 
 /// Before a start: finishes or undoes a write to a block device that the domain names and that was interrupted; the reason

@@ -1,5 +1,6 @@
 //! The textfile-collector form: what node_exporter reads from a folder.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -34,6 +35,7 @@ pub fn text(ps: &Ps) -> String {
             );
             Some((labels, 1))
         }),
+        Twice::Largest,
     );
     family(
         &mut text,
@@ -43,6 +45,7 @@ pub fn text(ps: &Ps) -> String {
             let drift = guest.code.as_ref()?.drift?;
             Some((labels(guest, &[]), u64::from(drift)))
         }),
+        Twice::Largest,
     );
     family(
         &mut text,
@@ -52,6 +55,7 @@ pub fn text(ps: &Ps) -> String {
             let free_bytes = guest.vars.as_ref()?.free_bytes?;
             Some((labels(guest, &[]), free_bytes))
         }),
+        Twice::Smallest,
     );
     let unknown = ps.unknown_drifts() as u64;
     family(
@@ -59,6 +63,7 @@ pub fn text(ps: &Ps) -> String {
         "flashmoor_guests_with_unknown_drift",
         "Guests with firmware in flash that have no flashmoor_guest_firmware_drift.",
         [(String::new(), unknown)].into_iter(),
+        Twice::Largest,
     );
     let unseen = ps.guests.iter().filter(|guest| !guest.remarks.is_empty()).count();
     family(
@@ -66,12 +71,14 @@ pub fn text(ps: &Ps) -> String {
         "flashmoor_guests",
         "QEMU guests on this host.",
         [(String::new(), ps.guests.len() as u64)].into_iter(),
+        Twice::Largest,
     );
     family(
         &mut text,
         "flashmoor_guests_with_remarks",
         "Guests of which something could not be seen.",
         [(String::new(), unseen as u64)].into_iter(),
+        Twice::Largest,
     );
     text
 }
@@ -90,26 +97,46 @@ pub fn write(ps: &Ps, path: &Path) -> crate::Result<()> {
     })
 }
 
-fn family(text: &mut String, name: &str, help: &str, samples: impl Iterator<Item = (String, u64)>) {
+/// Which value counts where two guests have the same labels: a collector takes each set of labels once. The worse one.
+#[derive(Debug, Clone, Copy)]
+enum Twice {
+    Largest,
+    Smallest,
+}
+
+fn family(
+    text: &mut String,
+    name: &str,
+    help: &str,
+    samples: impl Iterator<Item = (String, u64)>,
+    twice: Twice,
+) {
     let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
+    let mut told: BTreeMap<String, u64> = BTreeMap::new();
     for (labels, value) in samples {
+        let known = told.entry(labels).or_insert(value);
+        *known = match twice {
+            Twice::Largest => value.max(*known),
+            Twice::Smallest => value.min(*known),
+        };
+    }
+    for (labels, value) in told {
         let _ = writeln!(text, "{name}{labels} {value}");
     }
 }
 
+/// Nothing in them is new with each start of the same guest, such as a pid: a collector keeps every series that it saw.
 fn labels(guest: &PsGuest, more: &[(&str, Option<&str>)]) -> String {
-    let pid = guest.pid.to_string();
-    let own = [
-        ("pid", Some(pid.as_str())),
-        ("name", guest.name.as_deref()),
-        ("uuid", guest.uuid.as_deref()),
-    ];
+    let own = [("name", guest.name.as_deref()), ("uuid", guest.uuid.as_deref())];
     let pairs: Vec<String> = own
         .iter()
         .chain(more)
         .filter_map(|(key, value)| Some(format!("{key}=\"{}\"", Foreign((*value)?).label())))
         .collect();
-    format!("{{{}}}", pairs.join(","))
+    match pairs.is_empty() {
+        true => String::new(),
+        false => format!("{{{}}}", pairs.join(",")),
+    }
 }
 
 #[cfg(test)]
@@ -151,11 +178,33 @@ mod tests {
     fn labels_are_escaped_and_absent_facts_have_no_label() {
         let text = text(&sample());
         assert!(text.contains(
-            r#"flashmoor_guest_firmware_info{pid="7",name="a\"b\\c\nd",qemu_version="7.2",code="/c.fd",running_sha256="aa"} 1"#
+            r#"flashmoor_guest_firmware_info{name="a\"b\\c\nd",qemu_version="7.2",code="/c.fd",running_sha256="aa"} 1"#
         ));
-        assert!(text.contains(r#"flashmoor_guest_firmware_drift{pid="7",name="a\"b\\c\nd"} 1"#));
+        assert!(text.contains(r#"flashmoor_guest_firmware_drift{name="a\"b\\c\nd"} 1"#));
         assert!(text.contains("\nflashmoor_guests_with_unknown_drift 0\n"));
         assert!(text.ends_with("flashmoor_guests_with_remarks 0\n"));
+    }
+
+    #[test]
+    fn a_guest_that_starts_again_has_no_new_series_and_two_of_one_name_have_one() {
+        let mut ps = sample();
+        let before = text(&ps);
+        ps.guests[0].pid = 8;
+        assert_eq!(text(&ps), before);
+        let mut twin = ps.guests[0].clone();
+        twin.code.as_mut().unwrap().drift = Some(false);
+        ps.guests.insert(0, twin);
+        let both = text(&ps);
+        assert_eq!(both.matches("\nflashmoor_guest_firmware_drift{").count(), 1);
+        assert!(
+            both.contains(r#"flashmoor_guest_firmware_drift{name="a\"b\\c\nd"} 1"#),
+            "the worse one: {both}"
+        );
+        assert!(both.contains("\nflashmoor_guests 2\n"));
+        for guest in &mut ps.guests {
+            guest.name = None;
+        }
+        assert!(text(&ps).contains("\nflashmoor_guest_firmware_drift 1\n"));
     }
 
     #[test]

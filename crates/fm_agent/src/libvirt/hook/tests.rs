@@ -8,6 +8,7 @@ use fm_store::{Import, Store};
 use super::*;
 
 mod decisions;
+mod supplied;
 
 const CODE: &[u8] = &[7; 4096];
 

@@ -1,0 +1,126 @@
+//! Who answers the hook: builds that it needs now are fetched from the fleet, for as long as it waits.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use fm_client::{Client, Identity};
+use fm_store::Store;
+
+use super::event::FleetEvent;
+use super::fetch;
+use crate::supply::{HAVE, LACK, MAX_LINE_BYTES, SOCKET, Wanted};
+use crate::{Error, Result};
+
+/// So many are answered at once; who comes then goes on without us.
+const MAX_ASKING_COUNT: usize = 16;
+/// Nobody waits longer.
+const MAX_BUDGET: Duration = Duration::from_secs(10);
+/// A line has to be here by then.
+const LINE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What the threads share.
+#[derive(Debug)]
+struct Supplier {
+    store: Store,
+    /// Where the identity is.
+    folder: PathBuf,
+    /// Whether the fleet answered last: while it does not, nobody is let wait for it.
+    reached: Arc<AtomicBool>,
+    tell: Sender<FleetEvent>,
+    asking: AtomicUsize,
+}
+
+/// Begins to answer, on threads of its own. Only root and this process's own user are answered.
+pub(super) fn serve(
+    store: &Store,
+    folder: &Path,
+    reached: Arc<AtomicBool>,
+    tell: Sender<FleetEvent>,
+) -> Result<()> {
+    let path = store.path().join(SOCKET);
+    let failed = |source| Error::file("create", &path, source);
+    // The agent has its lock: nobody else listens there.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).map_err(failed)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    let supplier = Arc::new(Supplier {
+        store: store.clone(),
+        folder: folder.to_owned(),
+        reached,
+        tell,
+        asking: AtomicUsize::new(0),
+    });
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let supplier = Arc::clone(&supplier);
+            if supplier.asking.fetch_add(1, Ordering::SeqCst) >= MAX_ASKING_COUNT || !is_ours(&stream) {
+                supplier.asking.fetch_sub(1, Ordering::SeqCst);
+                continue;
+            }
+            std::thread::spawn(move || {
+                // Who has gone meanwhile went on without us.
+                let _ = supplier.answer(stream);
+                supplier.asking.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    Ok(())
+}
+
+fn is_ours(stream: &UnixStream) -> bool {
+    rustix::net::sockopt::socket_peercred(stream)
+        .is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
+}
+
+impl Supplier {
+    fn answer(&self, mut stream: UnixStream) -> std::io::Result<()> {
+        stream.set_read_timeout(Some(LINE_TIMEOUT))?;
+        stream.set_write_timeout(Some(LINE_TIMEOUT))?;
+        let mut line = String::new();
+        BufReader::new((&stream).take(MAX_LINE_BYTES)).read_line(&mut line)?;
+        let has =
+            Wanted::parse(&line).is_some_and(|(wanted, budget)| self.supply(&wanted, budget.min(MAX_BUDGET)));
+        let answer = if has { HAVE } else { LACK };
+        stream.write_all(format!("{answer}\n").as_bytes())
+    }
+
+    /// Whether the build is in the store now.
+    fn supply(&self, wanted: &Wanted, budget: Duration) -> bool {
+        let done = match fetch::has(&self.store, &wanted.build) {
+            Ok(false) if self.reached.load(Ordering::SeqCst) => self.fetch(wanted, budget),
+            other => other,
+        };
+        done.unwrap_or_else(|error| {
+            let _ = self.tell.send(FleetEvent::NotFetched {
+                build: wanted.build.to_string(),
+                why: fm_remedy::one_line(&error),
+            });
+            false
+        })
+    }
+
+    fn fetch(&self, wanted: &Wanted, budget: Duration) -> Result<bool> {
+        let identity = match Identity::load(&self.folder) {
+            Err(fm_client::Error::NoIdentity { .. }) => return Ok(false),
+            loaded => loaded?,
+        };
+        // What arrives late is in the store all the same, for the next time.
+        let client = Client::new(&identity, budget)?;
+        let has = fetch::fetch(&client, &self.store, wanted)?;
+        if has {
+            let _ = self.tell.send(FleetEvent::Fetched {
+                build: wanted.build.to_string(),
+            });
+        }
+        Ok(has)
+    }
+}
