@@ -18,6 +18,11 @@ demo: packages-demo fixtures ## a guest's firmware travels between two hosts, on
 	target/debug/flashmoor demo --from-code $(FLASHMOOR_FIXTURES)/bookworm/OVMF_CODE.fd --from-vars $(FLASHMOOR_FIXTURES)/bookworm/OVMF_VARS.fd \
 		--to-code $(FLASHMOOR_FIXTURES)/trixie/OVMF_CODE_4M.fd --to-vars $(FLASHMOOR_FIXTURES)/trixie/OVMF_VARS_4M.fd
 
+.PHONY: fleet-demo
+fleet-demo: packages-fleet fixtures ## a fleet of three hosts, on this machine; ENGINE=etcd for etcd and a registry; as root
+	cargo build -p flashmoor --bin flashmoor
+	scripts/fleet-demo target/debug/flashmoor
+
 .PHONY: test
 test: packages-test tools fixtures build ## every test, those on real QEMU included
 	cargo nextest run --workspace
@@ -126,6 +131,6 @@ build: packages-build
 tools: packages-lint ## the lint and test tools, into .tools/
 	@scripts/tools
 
-.PHONY: packages-build packages-fixtures packages-demo packages-lint packages-test packages-platforms packages-fuzz
-packages-build packages-fixtures packages-demo packages-lint packages-test packages-platforms packages-fuzz: packages-%:
+.PHONY: packages-build packages-fixtures packages-demo packages-lint packages-test packages-platforms packages-fuzz packages-fleet packages-pack
+packages-build packages-fixtures packages-demo packages-lint packages-test packages-platforms packages-fuzz packages-fleet packages-pack: packages-%:
 	@scripts/packages $*

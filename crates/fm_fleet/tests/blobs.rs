@@ -160,6 +160,40 @@ async fn a_build_under_the_tag_of_older_versions_is_taken_up() {
     assert!(!place.fleet.adopt(&code(8).1, "a test").await.expect("asked"));
 }
 
+#[tokio::test]
+async fn a_build_that_the_store_has_lost_is_asked_for_again_when_somebody_wants_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = place(Arc::new(
+        Layout::open(&folder.path().join("layout")).expect("a layout"),
+    ))
+    .await;
+    let (bytes, build) = code(7);
+    place.fleet.store(&stored(7), "a test").await.expect("stored");
+    let mut host = Host::new("a");
+    host.runs("g", &build);
+    host.report(&place.fleet).await;
+    let manifest = place.fleet.manifest(&build).await.expect("asked").expect("there");
+    place
+        .blobs
+        .delete_manifest(&manifest.digest)
+        .await
+        .expect("deleted");
+    assert_eq!(place.fleet.manifest(&build).await.expect("asked"), None);
+    assert_eq!(
+        place.fleet.build(&build).await.expect("known").state,
+        BuildState::Missing
+    );
+    let answer = place
+        .fleet
+        .sign_of_life(&"a".parse().expect("a host"))
+        .await
+        .expect("heard");
+    assert_eq!(answer.upload, [build.clone()]);
+    place.fleet.store(&stored(7), "host a").await.expect("stored");
+    assert_eq!(read(&place, &build).await, Some(bytes));
+    assert!(place.fleet.manifest(&build).await.expect("asked").is_some());
+}
+
 fn client(registry: &engines::Registry) -> Registry {
     Registry::new(&RegistryOptions::parse(&registry.address()).expect("an address")).expect("a client")
 }

@@ -177,6 +177,56 @@ fn who_may_what_is_one(one: &Bed, two: &Bed) {
     assert_eq!(refused(reader.get::<serde_json::Value>("/api/v1/hosts")).0, 401);
 }
 
+/// Others than us pull as well, with a certificate; and nobody without.
+fn is_pulled_by_skopeo(bed: &Bed) {
+    let host = bed.join(Role::Host, "puller");
+    let client = bed.client(&host);
+    upload(&client);
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("ca.crt", &host.ca),
+        ("client.cert", &host.certificate),
+        ("client.key", &host.key),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let code = Sha256::of(CODE);
+    let copy = |to: &str, options: &[&str]| {
+        std::process::Command::new("skopeo")
+            .args(["copy", "--quiet"])
+            .args(options)
+            .arg(format!(
+                "docker://{}/builds:fm-{code}",
+                bed.url.trim_start_matches("https://")
+            ))
+            .arg(format!("oci:{}:pulled", folder.path().join(to).display()))
+            .output()
+            .unwrap()
+    };
+    let certificates = folder.path().to_str().unwrap();
+    let pulled = copy("copy", &["--src-cert-dir", certificates]);
+    assert!(
+        pulled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&pulled.stderr)
+    );
+    let blob = folder.path().join(format!("copy/blobs/sha256/{code}"));
+    assert_eq!(std::fs::read(blob).unwrap(), CODE);
+    assert!(!copy("stranger", &["--src-tls-verify=false"]).status.success());
+    let absent = [
+        format!("manifests/fm-{}", "0".repeat(64)),
+        "manifests/latest".into(),
+        "blobs/x".into(),
+    ];
+    for path in absent {
+        assert_eq!(
+            refused(client.get_bytes(&format!("/v2/builds/{path}"))).0,
+            404,
+            "{path}"
+        );
+    }
+}
+
 #[test]
 fn one_server_with_a_database_and_a_layout() {
     let bed = Bed::start_on(&Engines {
@@ -185,6 +235,7 @@ fn one_server_with_a_database_and_a_layout() {
     });
     who_may_what_is_one(&bed, &bed);
     a_build_lives(&bed, &bed);
+    is_pulled_by_skopeo(&bed);
 }
 
 #[test]
@@ -200,6 +251,7 @@ fn two_servers_over_etcd_and_a_registry_one_member_down() {
     who_may_what_is_one(&one, &two);
     cluster.kill(0);
     a_build_lives(&one, &two);
+    is_pulled_by_skopeo(&one);
 }
 
 #[test]

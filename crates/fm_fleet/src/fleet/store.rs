@@ -202,16 +202,21 @@ pub(super) async fn verify(inner: &Inner, build: &Digest) -> Result<bool> {
     })
 }
 
-/// The manifest of a build that is there to be read.
+/// The manifest of a build that is there to be read. One that the store has lost is on record as missing from now on, so
+/// that hosts which hold it are asked for it.
 pub(super) async fn read_manifest(inner: &Inner, build: &Digest) -> Result<Option<FoundManifest>> {
     let record: Option<Stored<BuildRecord>> = inner.get(&keys::build(build)).await?;
     let manifest = record
         .filter(|record| matches!(record.value.state, BuildState::Live | BuildState::Condemned))
         .and_then(|record| record.value.manifest);
-    match manifest {
-        Some(manifest) => inner.blobs.manifest(&Reference::Digest(manifest)).await,
-        None => Ok(None),
+    let Some(manifest) = manifest else {
+        return Ok(None);
+    };
+    let found = inner.blobs.manifest(&Reference::Digest(manifest)).await?;
+    if found.is_none() {
+        verify(inner, build).await?;
     }
+    Ok(found)
 }
 
 /// A blob of the store.
