@@ -188,7 +188,7 @@ async fn a_build_that_the_store_has_lost_is_asked_for_again_when_somebody_wants_
         .sign_of_life(&"a".parse().expect("a host"))
         .await
         .expect("heard");
-    assert_eq!(answer.upload, [build.clone()]);
+    assert_eq!(answer.upload, std::slice::from_ref(&build));
     place.fleet.store(&stored(7), "host a").await.expect("stored");
     assert_eq!(read(&place, &build).await, Some(bytes));
     assert!(place.fleet.manifest(&build).await.expect("asked").is_some());
