@@ -6,15 +6,10 @@ use fm_store::{Import, Store};
 
 use crate::install::VOLUME;
 use crate::record::Record;
-use crate::{Cluster, Error, Result, args, place, tools};
+use crate::{Cluster, Error, Result, args, pins, place, tools};
 
 /// CODE is never larger; QEMU's own limit is 8 MiB on x86 and 64 MiB on `virt` boards.
 const MAX_CODE_BYTES: u64 = fm_store::MAX_FLASH_BYTES;
-
-/// Why a build is kept.
-fn pin(id: u32) -> String {
-    format!("Proxmox guest {id}")
-}
 
 /// Holds guest `id` of this node to its build.
 ///
@@ -47,18 +42,19 @@ pub fn adopt(cluster: &Cluster, store: &Store, id: u32) -> Result<PveAdopted> {
         build: build.to_string(),
         source: None,
     })?;
-    store.pin(&build, &pin(id))?;
+    store.pin(&build, &pins::reason(id))?;
     place::build(cluster, id, &build_record)?;
-    let before = Record::read(cluster, id)?.and_then(|record| record.hookscript);
-    let own = config
-        .at_next_start("hookscript")
-        .filter(|volume| *volume != VOLUME);
-    let hookscript = own.map(str::to_owned).or(before);
+    let hookscript = match config.at_next_start("hookscript") {
+        // Adopted before: the one of that time.
+        Some(VOLUME) => Record::read(cluster, id)?.and_then(|record| record.hookscript),
+        own => own.map(str::to_owned),
+    };
     let code_size_bytes = std::fs::metadata(&build_record.code.path).map_or(0, |status| status.len());
     Record::new(build.to_string(), code_size_bytes, hookscript).write(cluster, id)?;
     let path = cluster.code(id);
     let args = args::with_build(config.at_next_start("args"), &build, &path).ok_or(Error::Args { id })?;
     set(id, &["--args", &args, "--hookscript", VOLUME])?;
+    pins::keep_builds(cluster, store, id)?;
     Ok(PveAdopted {
         vmid: id,
         build: Some(build.to_string()),
@@ -94,7 +90,7 @@ fn stored(store: &Store, path: &str) -> Result<Sha256> {
     Ok(imported.id)
 }
 
-/// Lets guest `id` of this node go: its configuration is as it was.
+/// Lets guest `id` of this node go: its configuration is as it was. What its snapshots ask for is kept.
 ///
 /// # Errors
 /// If there is no such guest here, or Proxmox refuses.
@@ -128,14 +124,18 @@ pub fn unadopt(cluster: &Cluster, store: &Store, id: u32) -> Result<PveAdopted> 
         words.extend(["--delete", &deleted]);
     }
     set(id, &words)?;
-    Record::remove(cluster, id)?;
+    // A roll-back to a snapshot from before asks for both again: the hookscript that we call, and the build.
+    let is_wanted_again = config
+        .snapshots("hookscript")
+        .any(|(_, script)| script == Some(VOLUME));
+    if !is_wanted_again {
+        Record::remove(cluster, id)?;
+    }
     let is_running = tools::is_running(id)?;
     if !is_running {
         place::clear(cluster, id);
     }
-    if let Some(build) = record.and_then(|record| record.build.parse().ok()) {
-        store.unpin(&build, Some(&pin(id)))?;
-    }
+    pins::keep_builds(cluster, store, id)?;
     Ok(PveAdopted {
         vmid: id,
         build: None,

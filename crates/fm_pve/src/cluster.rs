@@ -120,6 +120,12 @@ impl Cluster {
         })
     }
 
+    /// The file with a node's ssh key, if the cluster keeps one for each node, as `PVE::SSHInfo` of pve-cluster looks for it.
+    pub(crate) fn known_hosts(&self, node: &str) -> Option<PathBuf> {
+        let path = self.etc.join("nodes").join(node).join("ssh_known_hosts");
+        path.is_file().then_some(path)
+    }
+
     /// The address of a node, if the cluster has told it.
     pub(crate) fn address(&self, node: &str) -> Option<String> {
         let bytes = read_bounded(&self.etc.join(".members"), config::MAX_BYTES).ok()??;

@@ -6,15 +6,16 @@ use std::process::{Command, Stdio};
 use fm_store::{Build, Store};
 use fm_variables::{Journal, Settled};
 
+use crate::config::VmConfig;
 use crate::record::Record;
-use crate::{Cluster, Error, Result, args, place, tools, vars_volume};
+use crate::{Cluster, Error, Result, args, pins, place, tools, vars_volume};
 
 /// When Proxmox calls a hookscript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Before QEMU starts; a failure stops the start.
     PreStart,
-    /// Any other: nothing of ours is done.
+    /// Any other: nothing is put in place.
     Other,
 }
 
@@ -50,6 +51,7 @@ pub fn pre_start(
         Some(build) => {
             place::build(cluster, id, &build)?;
             done.push(format!("guest {id} starts with build {}", build.id));
+            done.extend(kept(store, id, &config));
             return Ok(done);
         }
         None => done.push(format!(
@@ -62,6 +64,7 @@ pub fn pre_start(
             Ok(build) => {
                 place::build(cluster, id, &build)?;
                 done.push(format!("build {} came from node {node}", build.id));
+                done.extend(kept(store, id, &config));
                 return Ok(done);
             }
             Err(error) => why = Some(Box::new(error)),
@@ -80,6 +83,15 @@ pub fn pre_start(
         build: wanted,
         source: why,
     })
+}
+
+/// What the configuration names is pinned; a sentence if that cannot be done, which is no reason not to start.
+fn kept(store: &Store, id: u32, config: &VmConfig) -> Option<String> {
+    let error = pins::keep(store, id, config).err()?;
+    Some(format!(
+        "the builds of guest {id} are not pinned: {}",
+        fm_host::in_one_line(&error)
+    ))
 }
 
 /// Finishes or undoes a write to the guest's variables that was interrupted.
@@ -115,22 +127,40 @@ fn fetch(cluster: &Cluster, store: &Store, node: &str, digits: &str) -> Result<B
         program: format!("ssh {node}"),
         said,
     };
-    let mut ssh = Command::new("ssh")
-        .args(["-e", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"])
-        .args(["-o", &format!("HostKeyAlias={node}")])
+    let mut ssh = Command::new("ssh");
+    ssh.args(["-e", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"])
+        .args(["-o", &format!("HostKeyAlias={node}")]);
+    // Where the cluster keeps each node's key by itself, it is in no file that ssh looks into on its own.
+    if let Some(path) = cluster.known_hosts(node) {
+        ssh.args(["-o", &format!("UserKnownHostsFile={}", path.display())])
+            .args(["-o", "GlobalKnownHostsFile=none"]);
+    }
+    let mut ssh = ssh
         .arg(format!("root@{address}"))
         .args(["flashmoor", "store", "export", digits, "-"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| failed(error.to_string()))?;
+    let complaints = ssh
+        .stderr
+        .take()
+        .map(|pipe| std::thread::spawn(|| tools::one_line(pipe)));
     let imported = match ssh.stdout.take() {
-        Some(mut stream) => store.import_stream(&mut stream).map_err(Error::from),
-        None => Err(failed("it has no output".into())),
+        Some(mut stream) => store.import_stream(&mut stream),
+        None => return Err(failed("it has no output".into())),
     };
     // It ends by itself when nobody reads any more.
     let _ = ssh.wait();
+    let said = complaints
+        .and_then(|thread| thread.join().ok())
+        .unwrap_or_default();
+    let imported = imported.map_err(|error| match error {
+        // Nothing came: the other end says why.
+        fm_store::Error::Stream { .. } if !said.is_empty() => failed(said),
+        error => error.into(),
+    });
     let id = imported?.id;
     store
         .build(&id)?

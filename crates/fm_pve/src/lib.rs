@@ -13,6 +13,7 @@ mod config;
 mod error;
 mod hook;
 mod install;
+mod pins;
 mod place;
 mod record;
 mod status;
@@ -26,6 +27,7 @@ pub use config::{EfiDisk, VmConfig};
 pub use error::Error;
 pub use hook::{Phase, pre_start, run_previous};
 pub use install::install;
+pub use pins::keep_builds;
 pub use status::status;
 pub use volume::{VarsVolume, vars_volume};
 

@@ -70,12 +70,14 @@ fn one(cluster: &Cluster, store: &Store, vm: &Vm, config: &VmConfig, own_node: &
         ms_cert: disk.as_ref().and_then(|disk| disk.ms_cert.clone()),
         efi_disk: disk.map(|disk| disk.volume),
         machine: config.at_next_start("machine").map(str::to_owned),
-        build,
-        is_stored,
         hookscript: Record::read(cluster, vm.id)
             .ok()
             .flatten()
+            // One that is kept for a roll-back is not called now.
+            .filter(|_| build.is_some())
             .and_then(|record| record.hookscript),
+        build,
+        is_stored,
         snapshots_with_memory: config
             .snapshots("vmstate")
             .filter(|(_, state)| state.is_some())
@@ -86,11 +88,11 @@ fn one(cluster: &Cluster, store: &Store, vm: &Vm, config: &VmConfig, own_node: &
 }
 
 fn interrupted(cluster: &Cluster, store: &Store, id: u32) -> Option<String> {
-    let pending = Journal::in_store(store.path()).pending().ok()?;
-    if pending.is_empty() {
+    let journal = Journal::in_store(store.path());
+    if journal.pending().ok()?.is_empty() {
         return None;
     }
     let volume = vars_volume(cluster, id).ok()?;
-    let found = pending.into_iter().find(|pending| pending.path == volume.path)?;
+    let found = journal.pending_at(&volume.path).ok()??;
     Some(found.since)
 }

@@ -1,11 +1,12 @@
 //! Proxmox's own programs: everything that changes a guest, and where volumes lie.
 
+use std::io::{self, Read};
 use std::process::{Command, Stdio};
 
 use crate::{Error, Result, words};
 
 /// What a program says of a failure is cut behind so much.
-const MAX_SAID_BYTES: usize = 4096;
+const MAX_SAID_BYTES: u64 = 4096;
 
 /// Runs `program`, and gives back what it printed.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String> {
@@ -21,12 +22,20 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
     Err(Error::Program {
         program: named(),
-        said: said.chars().take(MAX_SAID_BYTES).collect(),
+        said: one_line(output.stderr.as_slice()),
     })
+}
+
+/// What a program says, to the end, and of that the beginning in one line.
+pub(crate) fn one_line(mut pipe: impl Read) -> String {
+    let mut beginning = Vec::new();
+    // What cannot be read was not said.
+    let _ = pipe.by_ref().take(MAX_SAID_BYTES).read_to_end(&mut beginning);
+    let _ = io::copy(&mut pipe, &mut io::sink());
+    let said = String::from_utf8_lossy(&beginning);
+    said.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Where a volume lies, as QEMU is given it.

@@ -37,6 +37,12 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// What a pipe brings cannot be stored.
+    #[error("the stream brings no stored build: {why}")]
+    Stream {
+        /// What is wrong with it.
+        why: String,
+    },
     /// The folder to export to holds other things than a layout.
     #[error("{} is not an OCI layout: it has files in it but no oci-layout", path.display())]
     NotALayout {
@@ -193,6 +199,7 @@ impl Failure for Error {
             },
             Self::NotAStore { .. } => Remedy::give("name an empty or a new folder", [Input::StoreFolder]),
             Self::NotALayout { .. } => "name an OCI layout, or an empty or a new folder".into(),
+            Self::Stream { .. } => "see what the program at the other end of the pipe says".into(),
             Self::OpenToAll { path } => Remedy::advice(format!("chmod o-w {}", path.display())),
             Self::Exists { .. } => "name another folder, or move that file away".into(),
             Self::Busy { .. } => "run it again when the other process is done".into(),

@@ -62,14 +62,16 @@ pub(crate) const BUILDS: &str = "builds";
 pub(crate) const LANDINGS: &str = "landings";
 pub(crate) const TMP: &str = "tmp";
 /// What other rooms keep in a store's folder, maybe before there is a build: names of builds, what may be lost
-/// at any time, what the agent and the hook write down, and backups of variables that lie on block devices.
-pub(crate) const NEIGHBOURS: [&str; 8] = [
+/// at any time, what the agent and the hook write down, backups of variables that lie on block devices, and CODE of
+/// Proxmox's guests, room for which a migration may need on a node that has stored nothing yet.
+pub(crate) const NEIGHBOURS: [&str; 9] = [
     "catalogue.tsv",
     "cache",
     "fleet",
     "server",
     "libvirt",
     "variables",
+    "pve",
     UPDATES,
     GUARD_MEMORY,
 ];

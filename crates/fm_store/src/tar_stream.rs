@@ -16,6 +16,8 @@ use crate::{Error, MAX_FLASH_BYTES, Result, Store};
 const BLOCK_BYTES: usize = 512;
 /// CODE, a handful of templates of half a MiB or of a sparse chip, and small records.
 const MAX_STREAM_BYTES: u64 = 4 * MAX_FLASH_BYTES;
+/// A record of tar's is 10 KiB long, if nobody wants another.
+const MAX_PADDING_BYTES: u64 = 1 << 20;
 /// CODE, templates, descriptor, manifest, configuration.
 const MAX_FILE_COUNT: usize = 64;
 const ALGORITHM: &str = "sha256";
@@ -99,17 +101,20 @@ fn append(out: &mut dyn Write, name: &str, bytes: &[u8]) -> io::Result<()> {
 
 fn unpack(input: &mut dyn Read, to: &Path) -> Result<()> {
     let stream = Path::new("standard input");
-    let invalid = |why: String| Error::Invalid {
-        path: stream.to_owned(),
-        why,
-    };
+    let invalid = |why: String| Error::Stream { why };
+    let cut = || invalid("it ends too early".into());
     let mut left_bytes = MAX_STREAM_BYTES;
     for _ in 0..MAX_FILE_COUNT {
         let mut header = [0u8; BLOCK_BYTES];
         input
             .read_exact(&mut header)
-            .map_err(|source| failed("read", stream, source))?;
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::UnexpectedEof => cut(),
+                _ => failed("read", stream, source),
+            })?;
         if header.iter().all(|byte| *byte == 0) {
+            // What tar fills its last record up with is taken as well, else its write fails.
+            let _ = io::copy(&mut input.take(MAX_PADDING_BYTES), &mut io::sink());
             return Ok(());
         }
         let (name, size_bytes) = entry(&header).ok_or_else(|| invalid("it is no tar archive".into()))?;
@@ -130,7 +135,7 @@ fn unpack(input: &mut dyn Read, to: &Path) -> Result<()> {
         let skipped = io::copy(&mut Read::take(&mut *input, padding), &mut io::sink())
             .map_err(|source| failed("read", stream, source))?;
         if (copied, skipped) != (size_bytes, padding) {
-            return Err(failed("read", stream, io::ErrorKind::UnexpectedEof.into()));
+            return Err(cut());
         }
     }
     Err(invalid(format!("it has more than {MAX_FILE_COUNT} files")))
@@ -203,7 +208,8 @@ mod tests {
         assert_eq!(build.manifest, one.build(&id).unwrap().unwrap().manifest);
         for len in (0..stream.len() - 2 * BLOCK_BYTES).step_by(509) {
             let cut = store(&folder.path().join("cut"));
-            assert!(cut.import_stream(&mut &stream[..len]).is_err(), "{len}");
+            let error = cut.import_stream(&mut &stream[..len]).unwrap_err();
+            assert!(matches!(error, Error::Stream { .. }), "{len}: {error}");
         }
     }
 
@@ -221,7 +227,7 @@ mod tests {
             let mut stream = Vec::new();
             append(&mut stream, name, b"x").unwrap();
             let error = store.import_stream(&mut stream.as_slice()).unwrap_err();
-            assert!(matches!(error, Error::Invalid { .. }), "{name}: {error}");
+            assert!(matches!(error, Error::Stream { .. }), "{name}: {error}");
         }
         let mut endless = io::repeat(b'x');
         assert!(store.import_stream(&mut endless).is_err());

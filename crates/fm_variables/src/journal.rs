@@ -236,23 +236,39 @@ impl Journal {
         Ok(pending)
     }
 
+    /// The write that was interrupted on the device at `path`, by whatever name, or is on its way there just now.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn pending_at(&self, path: &Path) -> Result<Option<PendingWrite>, Error> {
+        // A file that others can take the name of is never written in place.
+        if self.root()?.is_none() || !InPlace::is_needed(path) {
+            return Ok(None);
+        }
+        let id = InPlace::id_at(path);
+        for (own, device) in self.devices()? {
+            if device.is_at(path, id.as_deref())
+                && let Some(intent) = own.intent()?
+            {
+                return Ok(Some(PendingWrite {
+                    path: device.path,
+                    since: intent.since().to_owned(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Finishes or undoes what was interrupted on the device at `path`, if it is one that is written in place.
     ///
     /// # Errors
     /// [`Error::InUse`] if a guest runs on it, [`Error::Interrupted`] if somebody else has written to it since, or if the
     /// disk refuses.
     pub fn settle(&self, path: &Path) -> Result<Settled, Error> {
-        // A file that others can take the name of is never written in place.
-        if self.root()?.is_none() || !InPlace::is_needed(path) {
-            return Ok(Settled::Nothing);
+        match self.pending_at(path)? {
+            Some(_) => self.settle_held(&InPlace::hold(path, false)?),
+            None => Ok(Settled::Nothing),
         }
-        let id = InPlace::id_at(path);
-        for (own, device) in self.devices()? {
-            if device.is_at(path, id.as_deref()) && own.intent()?.is_some() {
-                return self.settle_held(&InPlace::hold(path, false)?);
-            }
-        }
-        Ok(Settled::Nothing)
     }
 
     /// The same for every device that is there: what became of each that a write was interrupted on.

@@ -33,7 +33,9 @@ impl Device {
         let mut bytes = vec![FOREIGN; VOLUME_BYTES];
         bytes[..store.len()].copy_from_slice(store);
         fs::write(&image, bytes).expect("the volume");
-        let said = run(Command::new("losetup").args(["--partscan", "--find", "--show"]).arg(&image));
+        let said = run(Command::new("losetup")
+            .args(["--partscan", "--find", "--show"])
+            .arg(&image));
         let path = String::from_utf8(said.stdout).expect("a path").trim().into();
         Self { folder, path }
     }

@@ -17,7 +17,7 @@ pub const NOBODY: u32 = 65_534;
 pub const SECRET: &[u8] = b"of root alone: variables, keys, whatever it is that others must not have\n";
 
 /// System calls that change something on a disk. Reading ones are none of a killer's business.
-const CHANGES: [&str; 15] = [
+const CHANGES: [&str; 16] = [
     "mkdirat",
     "mkdir",
     "rename",
@@ -31,6 +31,7 @@ const CHANGES: [&str; 15] = [
     "write",
     "pwrite64",
     "fsync",
+    "fdatasync",
     "fchmod",
     "fchown",
 ];
@@ -166,18 +167,17 @@ fn rustix_is_root() -> bool {
 /// A command of nobody's.
 #[must_use]
 pub fn as_nobody(program: impl AsRef<OsStr>) -> Command {
+    as_user(NOBODY, program)
+}
+
+/// A command of the user with this number.
+#[must_use]
+pub fn as_user(uid: u32, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
+    let uid = uid.to_string();
     command
-        .args([
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-            "--pdeathsig",
-            "KILL",
-            "--",
-        ])
+        .args(["--reuid", &uid, "--regid", &uid, "--clear-groups"])
+        .args(["--pdeathsig", "KILL", "--"])
         .arg(program);
     command
 }

@@ -1,33 +1,27 @@
 //! `kill -9` of a verb at each of its system calls that change something: the device holds the old or the new variables, or
 //! says that it is half written, and the next command settles what was begun.
 //!
-//! `DEVICE_KILLS` is how many kills each verb takes; without it one at each call.
+//! `DEVICE_KILLS` is how many kills each verb takes at least; without it one at each call.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use fm_e2e::device::Device;
+use fm_e2e::hostile::{Injection, changes, injected};
 use fm_e2e::{document, stderr};
 use fm_formats::varstore::{VarStore, Variable};
 
 const STORE_4M: usize = 540_672;
-/// What changes a disk, or says that it is changed.
-const CALLS: &str = "pwrite64,write,fsync,fdatasync,renameat2,renameat,unlinkat,linkat,mkdirat,ftruncate";
 
-/// The verb's words behind `flashmoor --store …`, killed at its call number `at`. Whether it came to that call.
-fn killed(device: &Device, words: &[&str], at: usize) -> bool {
-    let verb = device.command(words);
-    let mut strace = Command::new("strace");
-    strace
-        .args(["-f", "-qq", "-o", "/dev/null", "-e"])
-        .arg(format!("trace={CALLS}"))
-        .arg("-e")
-        .arg(format!("inject={CALLS}:signal=SIGKILL:when={at}"))
-        .arg(verb.get_program())
-        .args(verb.get_args());
-    let output = strace.output().expect("strace runs; it is in Debian's strace");
-    !output.status.success()
+/// The verb's words behind `flashmoor --store …`, killed at the `at`th of its calls of this kind. Whether it came to that.
+fn killed(device: &Device, words: &[&str], call: &str, at: usize) -> bool {
+    let step = (call.to_owned(), at);
+    let output = injected(&device.command(words), &step, Injection::Kill)
+        .output()
+        .expect("strace runs; it is in Debian's strace");
+    let code = output.status.code();
+    assert!(matches!(code, None | Some(0)), "{}", stderr(&output));
+    code.is_none()
 }
 
 /// What a store holds, in whatever order; nothing if it is damaged.
@@ -38,61 +32,83 @@ fn variables(store: &[u8]) -> Option<Vec<Variable>> {
     view.first_lossy_damage().is_none().then_some(all)
 }
 
-/// Kills `words` again and again, and looks each time what the device holds, before and after the next command.
-fn kills(prepare: impl Fn(&Device), words: impl Fn(&Device) -> Vec<String>) {
-    let device = Device::new(&fm_fixtures::bytes("bookworm/OVMF_VARS_4M.ms.fd"));
-    prepare(&device);
-    let old = device.content(STORE_4M);
-    let words = words(&device);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let output = device.flashmoor(&words);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let new = device.content(STORE_4M);
-    let (was, meant) = (variables(&old), variables(&new));
-    assert_ne!(old, new);
-    let wanted: Option<usize> = std::env::var("DEVICE_KILLS")
-        .ok()
-        .map(|count| count.parse().unwrap());
-    let (mut at, mut count, mut halves) = (0, 0, BTreeSet::new());
-    loop {
-        at += 1;
-        device.write(&old);
-        if !killed(&device, &words, at) {
-            assert!(at > 10, "it was never killed");
-            assert_eq!(variables(&device.content(STORE_4M)), meant);
-            match wanted {
-                Some(wanted) if count < wanted => {
-                    at = 0;
-                    continue;
-                }
-                _ => break,
-            }
-        }
-        count += 1;
-        let backups = document(&device.flashmoor(&["vars", "backups", "--json"]));
-        let pending = backups["interrupted"].as_array().unwrap().len();
+/// What a device may hold, and what was counted.
+struct Seen {
+    was: Option<Vec<Variable>>,
+    meant: Option<Vec<Variable>>,
+    kills: usize,
+    halves: BTreeSet<(String, usize)>,
+}
+
+impl Seen {
+    /// Looks what the device holds after a kill, before and after the next command.
+    fn look(&mut self, device: &Device, call: &str, at: usize) {
+        self.kills += 1;
+        let interrupted = |device: &Device, words: &[&str]| {
+            let backups = document(&device.flashmoor(words));
+            backups["interrupted"].as_array().unwrap().len()
+        };
+        let pending = interrupted(device, &["vars", "backups", "--json"]);
         let found = variables(&device.content(STORE_4M));
-        if found != was && found != meant {
-            halves.insert(at);
-            assert_eq!(pending, 1, "half written at call {at}, and nothing says so");
+        if found != self.was && found != self.meant {
+            self.halves.insert((call.to_owned(), at));
+            assert_eq!(pending, 1, "half written at {call} {at}, and nothing says so");
         }
         // What touches it next settles it: here a verb that has nothing to do.
         let path = device.path().to_str().unwrap();
         let output = device.flashmoor(&["vars", "compact", path]);
         assert!(output.status.success(), "{}", stderr(&output));
         let found = variables(&device.content(STORE_4M));
-        assert!(found == was || found == meant, "call {at}: neither old nor new");
+        assert!(
+            found == self.was || found == self.meant,
+            "{call} {at}: neither old nor new"
+        );
         if pending == 1 {
-            assert_eq!(found, meant, "call {at}");
+            assert_eq!(found, self.meant, "{call} {at}");
         }
         assert!(device.rest_is_untouched(STORE_4M));
-        let backups = document(&device.flashmoor(&["vars", "backups", "--keep", "1", "--json"]));
-        assert_eq!(backups["interrupted"].as_array().unwrap().len(), 0);
-        if wanted.is_some_and(|wanted| count >= wanted) {
-            break;
-        }
+        let keep = ["vars", "backups", "--keep", "1", "--json"];
+        assert_eq!(interrupted(device, &keep), 0);
     }
-    println!("{count} kills, half written at {halves:?}");
+}
+
+/// Kills `words` at each call of each kind that changes something, and looks each time what the device holds.
+fn kills(prepare: impl Fn(&Device), words: impl Fn(&Device) -> Vec<String>) {
+    let device = Device::new(&fm_fixtures::bytes("bookworm/OVMF_VARS_4M.ms.fd"));
+    prepare(&device);
+    let old = device.content(STORE_4M);
+    let words = words(&device);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (output, steps) = changes(&device.command(&words));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let new = device.content(STORE_4M);
+    assert_ne!(old, new);
+    let kinds: BTreeSet<String> = steps.into_iter().map(|(call, _)| call).collect();
+    for call in ["pwrite64", "fsync"] {
+        assert!(kinds.contains(call), "a device is written by {kinds:?}");
+    }
+    let mut seen = Seen {
+        was: variables(&old),
+        meant: variables(&new),
+        kills: 0,
+        halves: BTreeSet::new(),
+    };
+    let wanted: usize = std::env::var("DEVICE_KILLS").map_or(1, |count| count.parse().unwrap());
+    while seen.kills < wanted {
+        let before = seen.kills;
+        for call in &kinds {
+            for at in 1.. {
+                device.write(&old);
+                if !killed(&device, &words, call, at) {
+                    assert_eq!(variables(&device.content(STORE_4M)), seen.meant);
+                    break;
+                }
+                seen.look(&device, call, at);
+            }
+        }
+        assert!(seen.kills > before + 10, "it is hardly ever killed");
+    }
+    println!("{} kills, half written at {:?}", seen.kills, seen.halves);
 }
 
 fn words(device: &Device, words: &[&str]) -> Vec<String> {
@@ -113,6 +129,19 @@ fn set_is_killed_at_every_call_and_nothing_is_lost() {
             words(
                 device,
                 &["vars", "set", "DEVICE", "Ours", "--guid", GUID, "--hex", "0102"],
+            )
+        },
+    );
+}
+
+#[test]
+fn a_change_is_killed_at_every_call_and_nothing_is_lost() {
+    kills(
+        |_| {},
+        |device| {
+            words(
+                device,
+                &["vars", "set", "DEVICE", "SecureBootEnable", "--hex", "00"],
             )
         },
     );

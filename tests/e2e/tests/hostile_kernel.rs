@@ -11,6 +11,7 @@ use std::process::Command;
 use fm_e2e::hostile::{Injection, changes, injected, some};
 use fm_e2e::{Bench, document, flashmoor, stderr};
 use fm_formats::Sha256;
+use fm_formats::varstore::VarStore;
 use fm_lab::{Arch, Machine};
 use fm_variables as vars;
 
@@ -38,6 +39,8 @@ struct Verb<'a> {
     holds: &'a dyn Fn(&Path, &str),
     /// What holds only when it was done.
     is_done: &'a dyn Fn(&Path) -> bool,
+    /// It makes what must not be there yet: once it is there whole, the command refuses to make it again.
+    makes_new: bool,
 }
 
 fn every_moment(verb: &Verb<'_>) {
@@ -85,8 +88,14 @@ fn every_moment(verb: &Verb<'_>) {
                     "{context}: not done, and nothing said"
                 );
             }
+            let refuses = verb.makes_new && (verb.is_done)(folder.path());
             let again = (verb.command)(folder.path()).output().unwrap();
-            assert!(again.status.success(), "{context}: again: {}", stderr(&again));
+            assert_eq!(
+                again.status.success(),
+                !refuses,
+                "{context}: again: {}",
+                stderr(&again)
+            );
             (verb.holds)(folder.path(), &context);
             assert!((verb.is_done)(folder.path()), "{context}: not done again");
         }
@@ -145,6 +154,7 @@ fn import(folder: &Path) {
 fn a_variable_is_set_or_is_not_and_the_store_is_whole() {
     every_moment(&Verb {
         name: "vars set",
+        makes_new: false,
         prepare: &|folder| {
             fs::copy(fm_fixtures::path(VARS), folder.join("vars.fd")).unwrap();
         },
@@ -178,6 +188,7 @@ fn a_store_is_repaired_or_as_it_was_and_its_damage_is_kept_beside_it() {
     };
     every_moment(&Verb {
         name: "vars repair",
+        makes_new: false,
         prepare: &|folder| fs::write(folder.join("vars.fd"), damaged()).unwrap(),
         command: &|folder| {
             with(
@@ -207,24 +218,32 @@ fn a_store_is_repaired_or_as_it_was_and_its_damage_is_kept_beside_it() {
 
 #[test]
 fn what_is_converted_is_there_whole_or_not_at_all() {
+    let prepare = |folder: &Path| {
+        fs::copy(fm_fixtures::path(VARS), folder.join("vars.fd")).unwrap();
+    };
+    let command = |folder: &Path| {
+        let (from, to) = (folder.join("vars.fd"), folder.join("out.fd"));
+        let words = [
+            "vars",
+            "convert",
+            from.to_str().unwrap(),
+            "--layout",
+            "2M",
+            "--output",
+            to.to_str().unwrap(),
+        ];
+        with(folder, &words)
+    };
+    let undisturbed = tempfile::tempdir().unwrap();
+    prepare(undisturbed.path());
+    assert!(command(undisturbed.path()).output().unwrap().status.success());
+    let whole = fs::read(undisturbed.path().join("out.fd")).unwrap();
+    assert!(VarStore::parse(&whole).unwrap().damage_found().is_empty());
     every_moment(&Verb {
         name: "vars convert",
-        prepare: &|folder| {
-            fs::copy(fm_fixtures::path(VARS), folder.join("vars.fd")).unwrap();
-        },
-        command: &|folder| {
-            let (from, to) = (folder.join("vars.fd"), folder.join("out.fd"));
-            let words = [
-                "vars",
-                "convert",
-                from.to_str().unwrap(),
-                "--layout",
-                "2M",
-                "--output",
-                to.to_str().unwrap(),
-            ];
-            with(folder, &words)
-        },
+        makes_new: true,
+        prepare: &prepare,
+        command: &command,
         holds: &|folder, context| {
             assert_eq!(
                 fs::read(folder.join("vars.fd")).unwrap(),
@@ -233,11 +252,11 @@ fn what_is_converted_is_there_whole_or_not_at_all() {
             );
             let out = folder.join("out.fd");
             assert!(
-                !out.exists() || vars::list(&out, false).is_ok(),
+                !out.exists() || fs::read(out).unwrap() == whole,
                 "{context}: torn"
             );
         },
-        is_done: &|folder| vars::list(&folder.join("out.fd"), false).is_ok(),
+        is_done: &|folder| fs::read(folder.join("out.fd")).is_ok_and(|out| out == whole),
     });
 }
 
@@ -245,6 +264,7 @@ fn what_is_converted_is_there_whole_or_not_at_all() {
 fn a_build_is_stored_or_is_not() {
     every_moment(&Verb {
         name: "store import",
+        makes_new: false,
         prepare: &nothing,
         command: &|folder| {
             let (code, vars) = (fm_fixtures::path(CODE), fm_fixtures::path(VARS));
@@ -266,6 +286,7 @@ fn a_build_is_stored_or_is_not() {
 fn an_exported_build_is_what_it_is_called_or_is_not_there() {
     every_moment(&Verb {
         name: "store export",
+        makes_new: false,
         prepare: &import,
         command: &|folder| {
             with(
@@ -288,6 +309,7 @@ fn an_exported_build_is_what_it_is_called_or_is_not_there() {
     });
     every_moment(&Verb {
         name: "store export oci",
+        makes_new: false,
         prepare: &import,
         command: &|folder| {
             with(
@@ -317,6 +339,7 @@ fn an_exported_build_is_what_it_is_called_or_is_not_there() {
 fn a_collection_takes_what_nobody_needs_and_leaves_the_rest_whole() {
     every_moment(&Verb {
         name: "store gc",
+        makes_new: false,
         prepare: &|folder| {
             import(folder);
             let other = fm_fixtures::path("trixie/OVMF_CODE_4M.fd");
@@ -346,6 +369,7 @@ fn a_collection_takes_what_nobody_needs_and_leaves_the_rest_whole() {
 fn a_pin_is_there_or_is_not() {
     every_moment(&Verb {
         name: "store pin",
+        makes_new: false,
         prepare: &import,
         command: &|folder| with(folder, &["store", "pin", &digest(CODE), "--reason", "mine"]),
         holds: &store_is_whole,
@@ -372,6 +396,7 @@ fn a_guests_firmware_is_captured_and_its_arrival_prepared_whole_or_not_at_all() 
     let pid = guest.pid().to_string();
     every_moment(&Verb {
         name: "capture",
+        makes_new: false,
         prepare: &nothing,
         command: &|folder| with(folder, &["capture", &pid]),
         holds: &store_is_whole,
@@ -386,6 +411,7 @@ fn a_guests_firmware_is_captured_and_its_arrival_prepared_whole_or_not_at_all() 
     fs::write(&offered, &offer.stdout).unwrap();
     every_moment(&Verb {
         name: "prepare",
+        makes_new: false,
         prepare: &nothing,
         command: &|folder| {
             let vars = folder.join("vars.fd");

@@ -2,11 +2,11 @@
 //! for links while root writes.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use fm_e2e::hostile::{NOBODY, Running, Scene, as_nobody};
+use fm_e2e::hostile::{Running, Scene, as_nobody, as_user};
 use fm_e2e::{document, stderr};
 use fm_formats::Sha256;
 
@@ -69,6 +69,9 @@ fn a_file_that_a_guests_user_may_not_read_is_in_no_digest_and_no_remark() {
 #[test]
 fn guests_of_one_user_fill_their_share_of_the_store_and_no_more() {
     let scene = Scene::new();
+    // Not nobody, who has guests of other tests.
+    let user = 20_000 + std::process::id() % 40_000;
+    chown(scene.theirs(""), Some(user), Some(user)).unwrap();
     let base = fm_fixtures::bytes("bookworm/OVMF_CODE.fd");
     let guests: Vec<Running> = (0..6_u8)
         .map(|number| {
@@ -76,9 +79,8 @@ fn guests_of_one_user_fill_their_share_of_the_store_and_no_more() {
             *code.last_mut().unwrap() ^= number;
             let path = scene.theirs(&format!("CODE-{number}.fd"));
             fs::write(&path, code).unwrap();
-            scene.give(&path);
             let monitor = scene.theirs(&format!("qmp-{number}"));
-            let mut command = as_nobody("qemu-system-x86_64");
+            let mut command = as_user(user, "qemu-system-x86_64");
             command
                 .args([
                     "-S",
@@ -116,7 +118,8 @@ fn guests_of_one_user_fill_their_share_of_the_store_and_no_more() {
         ])
         .output()
         .unwrap();
-    assert!(agent.status.success(), "{}", stderr(&agent));
+    // What was not done is told by the status as well.
+    assert_eq!(agent.status.code(), Some(1), "{}", stderr(&agent));
     let list = document(&scene.run(&["--json", "store", "list"]));
     let ours: Vec<String> = (0..6_u8)
         .map(|number| Sha256::of(&fs::read(scene.theirs(&format!("CODE-{number}.fd"))).unwrap()).to_string())
@@ -126,7 +129,7 @@ fn guests_of_one_user_fill_their_share_of_the_store_and_no_more() {
         .iter()
         .filter(|build| ours.iter().any(|id| build["id"] == id.as_str()));
     assert_eq!(stored.count(), 4, "{}", said(&agent));
-    assert!(said(&agent).contains(&NOBODY.to_string()), "{}", said(&agent));
+    assert!(said(&agent).contains(&user.to_string()), "{}", said(&agent));
     // Whoever means one of them still stores it by hand.
     let last = guests.last().unwrap().pid().to_string();
     for guest in &guests {

@@ -128,7 +128,12 @@ fn digest_of_running(cluster: &Cluster, node: &str) -> String {
 
 #[test]
 fn an_adopted_guest_keeps_its_build_through_an_upgrade_and_its_own_hookscript_is_called_on() {
-    let Bed { cluster, old, .. } = bed();
+    // What is left out of a pattern is dropped at once, and the device would be gone.
+    let Bed {
+        cluster,
+        old,
+        device: _device,
+    } = bed();
     let adopted = document(&cluster.flashmoor("a", &["pve", "adopt", "100", "--json"]));
     let build = fm_formats::Sha256::of(&old).to_string();
     assert_eq!(adopted["guests"][0]["build"], build.as_str());
@@ -166,7 +171,12 @@ fn an_adopted_guest_keeps_its_build_through_an_upgrade_and_its_own_hookscript_is
 
 #[test]
 fn a_guest_that_migrates_finds_its_build_by_ssh_or_brings_it_along() {
-    let Bed { cluster, old, .. } = bed();
+    // What is left out of a pattern is dropped at once, and the device would be gone.
+    let Bed {
+        cluster,
+        old,
+        device: _device,
+    } = bed();
     done(&cluster.flashmoor("a", &["pve", "adopt", "100"]));
     let build = fm_formats::Sha256::of(&old).to_string();
     cluster.upgrade(&fm_fixtures::bytes("trixie/OVMF_CODE_4M.fd"));
@@ -190,10 +200,21 @@ fn a_guest_that_migrates_finds_its_build_by_ssh_or_brings_it_along() {
     assert!(said.get("return").is_some(), "{said}");
     source.wait_for("completed");
     assert_eq!(digest_of_running(&cluster, "b"), build);
+    // The agent stores what came, in a store that nobody wrote to before. What it says of others' guests is not asked.
+    let agent = [
+        "agent",
+        "--once",
+        "--connect",
+        "qemu+unix:///system?socket=/nonexistent",
+    ];
+    let agent = cluster.flashmoor("b", &agent);
+    let shown = cluster.flashmoor("b", &["store", "show", &build]);
+    assert!(shown.status.success(), "{}{}", stderr(&agent), stderr(&shown));
     source.quit();
     target.quit();
-    // The next time node a answers, and sends the build.
+    // The next time node a answers, and sends the build to a node that has it no more.
     fs::remove_file(cluster.path("unreachable")).unwrap();
+    fs::remove_dir_all(cluster.path("b/var/lib/flashmoor")).unwrap();
     done(&cluster.pre_start("b", 100, Some("a")));
     let shown = cluster.flashmoor("b", &["store", "show", &build]);
     done(&shown);
@@ -206,8 +227,67 @@ fn a_guest_that_migrates_finds_its_build_by_ssh_or_brings_it_along() {
 }
 
 #[test]
+fn a_snapshot_with_memory_goes_on_with_its_build_although_the_guest_has_another_by_now() {
+    let Bed {
+        cluster,
+        old,
+        device: _device,
+    } = bed();
+    let build = fm_formats::Sha256::of(&old).to_string();
+    done(&cluster.flashmoor("a", &["pve", "adopt", "100"]));
+    done(&cluster.pre_start("a", 100, None));
+    let state = cluster.path("vmstate");
+    let mut guest = Running::start(&cluster, "a", "");
+    guest.ask(&json!({"execute": "migrate-set-capabilities",
+        "arguments": {"capabilities": [{"capability": "events", "state": true}]}}));
+    let uri = format!("exec:cat >{}", state.display());
+    guest.ask(&json!({"execute": "migrate", "arguments": {"uri": uri}}));
+    guest.wait_for("completed");
+    guest.quit();
+    // The snapshot is a section behind the configuration, as Proxmox writes it.
+    let config = fs::read_to_string(cluster.config(100)).unwrap();
+    let snapshot = format!("\n[before]\n{config}vmstate: lvm:vm-100-state-before\n");
+    fs::write(cluster.config(100), format!("{config}{snapshot}")).unwrap();
+    cluster.upgrade(&fm_fixtures::bytes("trixie/OVMF_CODE_4M.fd"));
+    done(&cluster.flashmoor("a", &["pve", "unadopt", "100"]));
+    done(&cluster.flashmoor("a", &["pve", "adopt", "100"]));
+    done(&cluster.pre_start("a", 100, None));
+    let guest = Running::start(&cluster, "a", "");
+    assert_ne!(digest_of_running(&cluster, "a"), build);
+    guest.quit();
+    // Nobody runs the old build, and only the snapshot names it.
+    done(&cluster.flashmoor("a", &["store", "gc"]));
+    fs::write(cluster.config(100), format!("{config}{snapshot}")).unwrap();
+    done(&cluster.pre_start("a", 100, None));
+    assert!(
+        cluster.calls().ends_with("own 100 pre-start\n"),
+        "{}",
+        cluster.calls()
+    );
+    let incoming = format!("-incoming 'exec:cat {}'", state.display());
+    let mut guest = Running::start(&cluster, "a", &incoming);
+    while guest.ask(&json!({"execute": "query-status"}))["return"]["status"] == "inmigrate" {}
+    assert_eq!(digest_of_running(&cluster, "a"), build);
+    guest.quit();
+    // Without the snapshot nothing keeps the build of a guest that is let go.
+    fs::write(cluster.config(100), config).unwrap();
+    done(&cluster.flashmoor("a", &["pve", "unadopt", "100"]));
+    done(&cluster.flashmoor("a", &["store", "gc"]));
+    assert!(
+        !cluster
+            .flashmoor("a", &["store", "show", &build])
+            .status
+            .success()
+    );
+}
+
+#[test]
 fn an_old_machine_type_is_refused_and_left_as_it_is() {
-    let Bed { cluster, .. } = bed();
+    let Bed {
+        cluster,
+        device: _device,
+        ..
+    } = bed();
     let config = CONFIG.replace("machine: q35", "machine: pc-q35-7.2");
     cluster.guest(100, &config);
     let refused = cluster.flashmoor("a", &["pve", "adopt", "100"]);
@@ -225,22 +305,27 @@ fn variables_of_a_guest_are_named_by_its_number_and_an_interrupted_write_is_sett
     done(&cluster.flashmoor("a", &["vars", "restore", "pve:100"]));
     let old = device.content(540_672);
     assert_ne!(old, new);
-    // Killed when the backup and the intent are there, and the device is not written yet.
+    // Killed at the first write to the device: the backup and the intent are there.
     let mut strace = cluster.on("a", "strace");
     let killed = strace
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64"])
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-P"])
+        .arg(device.path())
         .args(["-e", "inject=pwrite64:signal=SIGKILL:when=1"])
         .arg(program())
         .args(set)
         .output()
         .unwrap();
-    assert!(!killed.status.success());
+    assert_eq!(killed.status.code(), None, "{}", stderr(&killed));
     assert_eq!(device.content(540_672), old);
     let status = document(&cluster.flashmoor("a", &["pve", "status", "--json"]));
     assert_eq!(status["guests"][0]["problems"].as_array().unwrap().len(), 1);
     let ps = document(&cluster.flashmoor("a", &["ps", "--json"]));
     let remarks = ps["remarks"].to_string();
     assert!(remarks.contains(device.path().to_str().unwrap()), "{remarks}");
+    // Whoever reads it is told as well.
+    let list = cluster.flashmoor("a", &["vars", "list", "pve:100"]);
+    done(&list);
+    assert!(stderr(&list).contains(device.path().to_str().unwrap()));
     done(&cluster.pre_start("a", 100, None));
     assert_eq!(device.content(540_672), new);
     assert!(device.rest_is_untouched(540_672));

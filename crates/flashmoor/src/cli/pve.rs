@@ -154,6 +154,11 @@ impl Hook {
             for line in fm_pve::pre_start(cluster, &context.store()?, self.vmid, from.as_deref())? {
                 context.output.remark(line);
             }
+        } else if let Ok(store) = context.store()
+            && let Err(error) = fm_pve::keep_builds(cluster, &store, self.vmid)
+        {
+            // No reason to hold up a guest that runs or ends.
+            context.output.remark(fm_remedy::one_line(&error));
         }
         fm_pve::run_previous(cluster, self.vmid, &self.phase)?;
         Ok(Status::Done)

@@ -8,13 +8,13 @@ mod look;
 mod mend;
 mod secure_boot;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fm_remedy::Remedy;
 
 use crate::Error;
-use fm_variables::{Journal, Selection, StoreTarget};
+use fm_variables::{Selection, StoreTarget};
 
 use super::{Context, Result, Status};
 use changed::changed;

@@ -25,3 +25,18 @@ pub(super) fn located(named: &Path) -> Result<(PathBuf, Option<u64>)> {
 pub(super) fn journal(context: &Context) -> Option<Journal> {
     context.store().ok().map(|store| Journal::in_store(store.path()))
 }
+
+/// The store to be read, and a word about a write to it that was interrupted: it holds half of that.
+pub(super) fn to_read(context: &Context, named: &Path) -> Result<PathBuf> {
+    let (path, _) = located(named)?;
+    // Who may not look into the backups' folder is not told.
+    let pending = journal(context).and_then(|journal| journal.pending_at(&path).ok()?);
+    if let Some(pending) = pending {
+        context.output.remark(format_args!(
+            "a write of {} to {} was interrupted: the next command that changes it finishes or undoes it",
+            pending.since,
+            path.display()
+        ));
+    }
+    Ok(path)
+}

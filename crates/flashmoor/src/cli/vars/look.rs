@@ -7,7 +7,7 @@ use crate::Error;
 use clap::Args;
 use fm_variables as vars;
 
-use super::located::located;
+use super::located::to_read;
 use super::{Context, Result, Status, Which};
 use crate::render;
 
@@ -27,7 +27,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn run(&self, context: &Context) -> Result {
-        let list = vars::list(&located(&self.file)?.0, self.all)?;
+        let list = vars::list(&to_read(context, &self.file)?, self.all)?;
         if context.output.wants_json() {
             context.output.json(&list);
         } else {
@@ -50,7 +50,7 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) fn run(&self, context: &Context) -> Result {
-        let shown = vars::show(&located(&self.file)?.0, self.name.as_deref())?;
+        let shown = vars::show(&to_read(context, &self.file)?, self.name.as_deref())?;
         if context.output.wants_json() {
             let documents: Vec<_> = shown.iter().map(|shown| &shown.variable).collect();
             context.output.json(&documents);
@@ -77,7 +77,7 @@ pub(super) struct Get {
 
 impl Get {
     pub(super) fn run(&self, context: &Context) -> Result {
-        let (variable, bytes) = vars::get(&located(&self.file)?.0, &self.which.selection()?)?;
+        let (variable, bytes) = vars::get(&to_read(context, &self.file)?, &self.which.selection()?)?;
         if self.raw {
             std::io::stdout()
                 .write_all(&bytes)
@@ -109,7 +109,7 @@ pub(super) struct Diff {
 
 impl Diff {
     pub(super) fn run(&self, context: &Context) -> Result {
-        let diff = vars::diff(&located(&self.left)?.0, &located(&self.right)?.0)?;
+        let diff = vars::diff(&to_read(context, &self.left)?, &to_read(context, &self.right)?)?;
         if context.output.wants_json() {
             context.output.json(&diff);
         } else {
