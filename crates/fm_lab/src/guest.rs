@@ -121,6 +121,20 @@ impl Guest {
         Err(Error::NoShell)
     }
 
+    /// Waits for the firmware's built-in shell to count down to the script on the guest's disk.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn boot_to_script(&mut self) -> Result<()> {
+        for _ in 0..MAX_BOOTS_COUNT {
+            if self.serial.script_once()? {
+                return Ok(());
+            }
+            self.reset()?;
+        }
+        Err(Error::NoShell)
+    }
+
     /// Runs one command in the UEFI shell and returns what it printed, the command's echo left out.
     ///
     /// # Errors

@@ -123,6 +123,16 @@ impl Serial {
         Ok(!seen.ends_with(BOOT_MANAGER))
     }
 
+    /// Waits for the end of a boot that begins a script on the guest's disk: whether the shell counts down to it, or the
+    /// firmware went on to its boot manager, as in [`Self::boot_once`].
+    ///
+    /// # Errors
+    /// If it does neither.
+    pub fn script_once(&mut self) -> Result<bool> {
+        let seen = self.expect(&["Press ESC in", BOOT_MANAGER])?;
+        Ok(!seen.ends_with(BOOT_MANAGER))
+    }
+
     /// Runs one command in the UEFI shell and returns what it printed, the command's echo left out.
     ///
     /// # Errors

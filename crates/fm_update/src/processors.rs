@@ -1,7 +1,9 @@
 //! Where a stopped guest's processors are: still in flash, or away from it for good until the next reset.
 //!
 //! SEC, and on Arm and RISC-V PEI as well, execute from flash; on x86 the table of segments that SEC loads lies there
-//! until DXE's processor driver makes its own (edk2 `UefiCpuPkg/ResetVector`, `UefiCpuPkg/CpuDxe`). What is read is what
+//! until DXE's processor driver makes its own (edk2 `UefiCpuPkg/ResetVector`, `UefiCpuPkg/CpuDxe`). Elsewhere PEI goes to
+//! memory to unpack DXE, for most of a boot, and comes back to flash; nothing that is printed tells that from DXE. There
+//! only a system that is seen to run says that the boot is over. What is read is what
 //! QEMU's human monitor prints for `info registers -a` (`target/*/cpu*.c`, `*_cpu_dump_state`).
 
 use std::ops::Range;
@@ -40,7 +42,7 @@ pub(crate) fn parse(arch: &str, text: &str) -> Processors {
         return Processors::Unseen;
     };
     let is_x86 = matches!(arch, "x86_64" | "i386");
-    let (mut in_flash, mut tables_in_flash) = (0, 0);
+    let (mut in_flash, mut tables_in_flash, mut in_system) = (0, 0, 0);
     // Each processor's part starts with `CPU#N`; with a single one older releases print no such line.
     let mut parts: Vec<&str> = text
         .split("CPU#")
@@ -63,6 +65,10 @@ pub(crate) fn parse(arch: &str, text: &str) -> Processors {
             // It was never started: what starts it tells it where.
             continue;
         }
+        if !is_x86 && runs_a_system(arch, pointer, part) {
+            in_system += 1;
+            continue;
+        }
         in_flash += usize::from(flash.contains(&pointer));
         if is_x86 {
             let Some(table) = hex_after(part, "GDT=") else {
@@ -71,10 +77,19 @@ pub(crate) fn parse(arch: &str, text: &str) -> Processors {
             tables_in_flash += usize::from(flash.contains(&table));
         }
     }
+    if !is_x86 && in_flash == 0 && in_system == 0 {
+        return Processors::Unseen;
+    }
     Processors::Seen {
         in_flash,
         tables_in_flash,
     }
+}
+
+/// Whether a processor that is none of a PC's is in a kernel, which has its addresses in the upper half, where firmware
+/// has none; or in a user's program, where Arm's are told by their exception level.
+fn runs_a_system(arch: &str, pointer: u64, part: &str) -> bool {
+    pointer >> 63 == 1 || (arch == "aarch64" && part.contains(" EL0t"))
 }
 
 /// Where a processor starts after a reset.
@@ -133,11 +148,30 @@ mod tests {
 
     #[test]
     fn other_boards_have_flash_elsewhere() {
-        let arm = "CPU#0\n PC=00000000474ab3c4 X00=0000\nPSTATE=600003c5\n";
-        assert_eq!(parse("aarch64", arm), seen(0, 0));
-        assert_eq!(parse("aarch64", &arm.replace("474ab3c4", "00002a10")), seen(1, 0));
+        let arm = " PC=0000000000002a10 X00=0000\nPSTATE=600003c5 -ZC- EL1h\n";
+        assert_eq!(parse("aarch64", arm), seen(1, 0));
         let riscv = "CPU#0\n pc       0000000020001000\n mhartid 0\n";
         assert_eq!(parse("riscv64", riscv), seen(1, 0));
+    }
+
+    #[test]
+    fn firmware_in_memory_may_come_back_to_flash_where_no_table_tells() {
+        // Debian's build of 2025.02 for Arm unpacks DXE here, with PEI's stack, and then goes on in flash.
+        let pei = " PC=0000000047ef4770 X00=0000\nPSTATE=600003c5 -ZC- EL1h\n";
+        assert_eq!(parse("aarch64", pei), Processors::Unseen);
+        let kernel = pei.replace("0000000047ef4770", "ffffc00080f1a2b4");
+        assert_eq!(parse("aarch64", &kernel), seen(0, 0));
+        // What a user's program calls an address of flash is none.
+        let user = pei
+            .replace("0000000047ef4770", "0000000000412a10")
+            .replace("EL1h", "EL0t");
+        assert_eq!(parse("aarch64", &user), seen(0, 0));
+        let two = format!("CPU#0\n{kernel}\nCPU#1\n{}", pei.replace("47ef4770", "00002a10"));
+        assert_eq!(parse("aarch64", &two), seen(1, 0));
+        let riscv = "CPU#0\n pc       0000000080200000\n mhartid 0\n";
+        assert_eq!(parse("riscv64", riscv), Processors::Unseen);
+        let kernel = riscv.replace("0000000080200000", "ffffffff80a1b2c4");
+        assert_eq!(parse("riscv64", &kernel), seen(0, 0));
     }
 
     #[test]

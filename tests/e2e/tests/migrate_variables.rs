@@ -65,6 +65,7 @@ fn variables_written_after_vars_was_sent_call_the_migration_off_and_a_guest_stop
     let vars = bench.copy("bookworm/OVMF_VARS_4M.fd", "vars.fd");
     let machine = machine(&bench, "source", fm_fixtures::path(CODE), vars);
     let mut source = bench.start(&machine);
+    source.boot_to_script().unwrap();
     wait_until("the guest's first count", || count(&source).is_some());
 
     // What may be left for the switchover is less than a page, and this guest dirties some all the time: the

@@ -128,7 +128,8 @@ fn an_update_is_taken_back_byte_for_byte_and_the_guest_resets_in_its_own_process
     let mut bench = Bench::new();
     let mut guest = guest(&mut bench);
     for _ in 0..3 {
-        document(&update(&bench, &guest, NEW));
+        let there = document(&update(&bench, &guest, NEW));
+        assert_eq!(there["state"], "pending_reset");
         assert_eq!(held(&guest), digest(NEW));
         let back = document(&ask(&bench, &guest, &["--revert"]).output().unwrap());
         assert_eq!(back["state"], "reverted");
@@ -176,12 +177,12 @@ fn what_must_not_happen_is_refused_and_the_guest_is_not_touched() {
     assert_eq!(busy.status.code(), Some(11), "{}", stderr(&busy));
     assert_eq!(reasons(&busy), ["no_monitor"]);
 
-    // A guest that boots executes from flash.
+    // A guest that boots executes from flash. One that was reset while it stood still is in state `prelaunch` besides.
     guest.monitor().execute("stop", None).unwrap();
     guest.reset().unwrap();
     assert_eq!(
         reasons(&update(&bench, &guest, NEW)),
-        ["boot_in_progress"],
+        ["run_state", "boot_in_progress"],
         "at its reset vector"
     );
     assert_eq!(held(&guest), digest(OLD));

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use fm_e2e::{Bench, document, qemu_10, stderr};
-use fm_formats::Sha256;
+use fm_formats::varstore::{Name, VarStore};
+use fm_formats::{Guid, Sha256};
 use fm_lab::{Arch, Guest, Machine};
 use serde_json::{Value, json};
 
@@ -83,8 +84,27 @@ fn has(guest: &mut Guest, name: &str) -> bool {
     shown.contains("6B 65 70 74")
 }
 
+/// Whether the flash of its variables holds it, which also a guest without a shell can be asked.
+fn keeps(guest: &Guest, name: &str) -> bool {
+    let guest = fm_host::find(&guest.pid().to_string()).unwrap();
+    let bytes = guest.read_flash(1).unwrap();
+    let store = VarStore::parse(&bytes).unwrap();
+    let name = Name::from_units(name.encode_utf16());
+    store
+        .variable(Guid::literal(GUID), &name)
+        .is_some_and(|variable| &variable.data[..] == b"kept")
+}
+
+/// Whether the build that the guest ends up on has a shell.
+#[derive(Clone, Copy, PartialEq)]
+enum Ends {
+    InShell,
+    /// Debian's newer builds for Secure Boot have none.
+    InBootManager,
+}
+
 /// Updates on the way, and follows the guest over its reset: it notices nothing before, and keeps its variables after.
-fn arrives(from: &str, to: &str, here: fn(Machine) -> Machine, there: fn(Machine) -> Machine) {
+fn arrives(from: &str, to: &str, here: fn(Machine) -> Machine, there: fn(Machine) -> Machine, ends: Ends) {
     let mut bench = Bench::new();
     let mut source = guest(&mut bench, from, here);
     set(&mut source, "Before");
@@ -106,8 +126,14 @@ fn arrives(from: &str, to: &str, here: fn(Machine) -> Machine, there: fn(Machine
     assert_eq!(code["next_reset_sha256"], digest(to));
 
     destination.reset().unwrap();
-    destination.boot_to_shell().unwrap();
-    assert!(has(&mut destination, "Before") && has(&mut destination, "Between"));
+    match ends {
+        Ends::InShell => {
+            destination.boot_to_shell().unwrap();
+            assert!(has(&mut destination, "Before") && has(&mut destination, "Between"));
+        }
+        Ends::InBootManager => assert!(!destination.serial.boot_once().unwrap()),
+    }
+    assert!(keeps(&destination, "Before") && keeps(&destination, "Between"));
     assert_eq!(state(&bench, &destination)["state"], "done");
     assert_eq!(listed(&bench, &destination)["running_sha256"], digest(to));
 
@@ -138,6 +164,14 @@ fn as_7_2(machine: Machine) -> Machine {
     }
 }
 
+/// Where builds that need system management mode do not come up; on a plain `q35` they do.
+fn without_smm(machine: Machine) -> Machine {
+    Machine {
+        machine: "q35,smm=off".into(),
+        ..machine
+    }
+}
+
 fn smm(machine: Machine) -> Machine {
     Machine {
         machine: "q35,smm=on".into(),
@@ -153,17 +187,17 @@ fn smm(machine: Machine) -> Machine {
 
 #[test]
 fn a_guest_arrives_on_a_newer_build_and_resets_into_it() {
-    arrives(OLD, NEW, plain, plain);
+    arrives(OLD, NEW, plain, plain, Ends::InShell);
 }
 
 #[test]
 fn a_guest_arrives_on_an_older_build_at_a_newer_qemu() {
-    arrives(NEW, OLD, as_7_2, on_qemu_10);
+    arrives(NEW, OLD, as_7_2, on_qemu_10, Ends::InShell);
 }
 
 #[test]
 fn a_guest_with_system_management_mode_arrives_on_a_newer_build() {
-    arrives(OLD_SMM, NEW_SMM, smm, smm);
+    arrives(OLD_SMM, NEW_SMM, smm, smm, Ends::InBootManager);
 }
 
 #[test]
@@ -171,7 +205,8 @@ fn a_saved_guest_comes_back_on_what_it_was_given() {
     let mut bench = Bench::new();
     let source = guest(&mut bench, OLD, plain);
     let mut destination = blank(&mut bench, "a", plain);
-    document(&update(&bench, &source, &destination, NEW));
+    let migrated = document(&update(&bench, &source, &destination, NEW));
+    assert_eq!(migrated["updated"]["to"], digest(NEW));
     drop(source);
     let stream = bench.path("saved");
     let uri = |how: &str| json!({ "uri": format!("exec:cat {how} {}", stream.display()) });
@@ -206,8 +241,8 @@ fn completed(guest: &mut Guest) {
 #[test]
 fn what_does_not_go_with_the_guest_or_the_way_is_refused_before_a_byte_is_sent() {
     let mut bench = Bench::new();
-    let mut source = guest(&mut bench, OLD, plain);
-    let mut destination = blank(&mut bench, "a", plain);
+    let mut source = guest(&mut bench, OLD, without_smm);
+    let mut destination = blank(&mut bench, "a", without_smm);
     let ask = |more: &[&str], code: &Path| {
         let mut command = migrate(&bench, &source, &destination);
         command.arg("--update").arg(code).args(more).output().unwrap()
