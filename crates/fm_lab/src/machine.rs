@@ -84,6 +84,8 @@ pub struct Machine {
     pub incoming: bool,
     /// Whether it starts stopped (`-S`).
     pub stopped: bool,
+    /// Whether KVM runs it; emulation does otherwise.
+    pub kvm: bool,
     /// More words, at the end.
     pub extra: Vec<OsString>,
 }
@@ -118,6 +120,7 @@ impl Machine {
             vars: None,
             incoming: false,
             stopped: false,
+            kvm: false,
             extra,
         }
     }
@@ -151,7 +154,7 @@ impl Machine {
         for data_dir in &self.emulator.data_dirs {
             option("-L", data_dir.into());
         }
-        option("-accel", "tcg".into());
+        option("-accel", if self.kvm { "kvm" } else { "tcg" }.into());
         option("-machine", (&self.machine).into());
         option("-m", self.memory_mib.to_string().into());
         option("-display", "none".into());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use fm_lab::atlas::{self, Group};
 
 use super::{Context, Result, Status};
@@ -40,7 +40,7 @@ struct Claims {
     folder: PathBuf,
 }
 
-/// Boot and migrate real guests under TCG and record what happens
+/// Boot and migrate real guests and record what happens
 ///
 /// Needs no KVM and touches no guest of yours. What is recorded already is not done again, so an interrupted run
 /// goes on where it ended. Says of each group how much of it your files and QEMU programs let it try, and why
@@ -55,6 +55,9 @@ struct Run {
     /// [default: qemu-system-x86_64, -aarch64, -riscv64 and -loongarch64, where installed]
     #[arg(long, value_name = "PROGRAM")]
     qemu: Vec<PathBuf>,
+    /// What runs the guests; kvm adds to group `updated` what emulation cannot do, and plans nothing else
+    #[arg(long, value_name = "NAME", value_enum, default_value_t = Accelerator::Tcg)]
+    accel: Accelerator,
     /// Folder of the observations
     #[arg(long, value_name = "DIR", default_value = "atlas")]
     output: PathBuf,
@@ -67,6 +70,12 @@ struct Run {
     /// Start no guest: only say what would be tried
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Accelerator {
+    Tcg,
+    Kvm,
 }
 
 impl Atlas {
@@ -133,6 +142,7 @@ impl Run {
         let request = atlas::Request {
             firmware: self.firmware.clone(),
             qemu: self.qemu.clone(),
+            kvm: self.accel == Accelerator::Kvm,
             output: self.output.clone(),
             groups,
             budget_s: self.budget,

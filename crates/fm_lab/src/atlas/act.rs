@@ -4,7 +4,7 @@ use std::fs;
 
 use super::bench::Bench;
 use super::step::{Act, Step};
-use super::{Observation, boot, convert, late, migrate, overwrite, twice};
+use super::{Observation, boot, convert, late, migrate, overwrite, twice, updated};
 use crate::Result;
 
 /// Does on the bench what `step` says.
@@ -22,6 +22,7 @@ pub(super) fn observe(bench: &Bench, step: &Step) -> Result<Observation> {
             overwrite::observe(bench, step, destination, from_start, &folder)
         }
         (Some(destination), Act::WriteLate) => late::observe(bench, step, destination, &folder),
+        (Some(destination), Act::Update(way)) => updated::observe(bench, step, destination, way, &folder),
     }?;
     let _ = fs::remove_dir_all(&folder);
     Ok(Observation {

@@ -17,6 +17,8 @@ pub(super) struct Bench {
     work: PathBuf,
     pub(super) programs: Vec<Program>,
     pub(super) files: Files,
+    /// Whether guests run under KVM.
+    pub(super) kvm: bool,
     count: AtomicU32,
 }
 
@@ -28,7 +30,9 @@ impl Drop for Bench {
 
 impl Bench {
     pub(super) fn new(request: &Request) -> Result<Self> {
-        Self::with(programs::named(&request.qemu)?, &request.firmware)
+        let mut bench = Self::with(programs::named(&request.qemu)?, &request.firmware)?;
+        bench.kvm = request.kvm;
+        Ok(bench)
     }
 
     /// A bench with programs that have been asked already.
@@ -38,6 +42,7 @@ impl Bench {
             work: std::env::temp_dir().join(format!("flashmoor-atlas-{}", std::process::id())),
             programs,
             files: Files::of(firmware)?,
+            kvm: false,
             count: AtomicU32::new(0),
         })
     }
@@ -77,6 +82,11 @@ impl Bench {
         let program = self.programs.get(qemu);
         let mut machine = Machine::bare(self.arch(qemu));
         machine.machine.clone_from(&side.machine);
+        machine.kvm = side.kvm;
+        if side.kvm {
+            // The one processor that KVM makes everywhere; the last word counts.
+            machine = machine.with(&["-cpu", "host"]);
+        }
         if let Some(program) = program {
             machine.emulator = Emulator {
                 program: program.path.clone(),

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use self::board::is_virt;
 use super::hold::keeps_variables;
 use super::words::outcome;
-use super::{Atlas, Change, Group, Observation, Seen, StoreFate};
+use super::{Atlas, Change, Group, Observation, Seen, StoreFate, UpdateWay};
 
 /// A statement, and which observations speak of it and agree.
 struct Claim {
@@ -94,6 +94,24 @@ const CLAIMS: &[Claim] = &[
                 written,
                 late_arrived,
             } => Some(early_arrived && written && !late_arrived),
+            _ => None,
+        },
+    },
+    Claim {
+        title: "A guest that is given another build on the way of its migration boots it at its reset",
+        text: "The pages of CODE are exchanged in the stream. The guest arrives with the new build in its flash and runs on: its shell sets a variable. Its reset boots the new build, which has the variables that were set before the migration and after it; so does the reset after that.",
+        group: Group::Updated,
+        speaks: |observation| match &observation.seen {
+            Seen::Updated(seen) if seen.way == UpdateWay::Migration => Some(seen.works()),
+            _ => None,
+        },
+    },
+    Claim {
+        title: "A guest whose CODE flash is exchanged in its memory runs on, and boots the new build at its reset",
+        text: "The guest stood still for that. It ran on and set a variable. What was translated from flash stays under emulation, so that it moved to a fresh process before it was reset; under KVM it is reset where it is.",
+        group: Group::Updated,
+        speaks: |observation| match &observation.seen {
+            Seen::Updated(seen) if seen.way == UpdateWay::InPlace => Some(seen.works()),
             _ => None,
         },
     },

@@ -122,6 +122,8 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<(Vec<Stri
                 }
             }
         }
+        // For the firmware that reset is a cold boot on what its variables are then.
+        Seen::Updated(seen) => wrong.extend(expect(&verdict, Phase::ColdBoot, seen.works())),
         // No rule speaks of flash that is written from outside, or at which moment.
         Seen::Overwritten { .. } | Seen::WrittenLate { .. } => foretold = false,
         Seen::Migration {

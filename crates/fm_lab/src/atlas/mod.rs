@@ -21,6 +21,7 @@ mod reached;
 mod step;
 mod stores;
 mod twice;
+mod updated;
 mod words;
 
 use std::fs;
@@ -37,6 +38,7 @@ use crate::{Error, Result};
 pub use claims::{claims, unproven};
 pub use hold::{Held, hold};
 pub use plan::Group;
+pub use updated::{UpdateSeen, UpdateWay};
 
 /// A file of observations: `flashmoor/atlas/1`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +98,9 @@ pub struct Side {
     /// Size of the option ROM of a network card; without one there is no card.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rom_bytes: Option<u64>,
+    /// Whether the processor's own virtualization ran it, and not emulation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kvm: bool,
 }
 
 /// A file that was used.
@@ -275,6 +280,8 @@ pub enum Seen {
         /// Whether the late one is in the destination's flash.
         late_arrived: bool,
     },
+    /// The guest was given another build while it ran, and reset.
+    Updated(UpdateSeen),
 }
 
 /// One of two boots.
@@ -351,6 +358,8 @@ pub struct Request {
     pub firmware: PathBuf,
     /// QEMU programs for x86-64, aarch64, riscv64 and loongarch64; those of the system if there are none here.
     pub qemu: Vec<PathBuf>,
+    /// Run guests under KVM; only what that adds to a record is planned then.
+    pub kvm: bool,
     /// The folder of the observations.
     pub output: PathBuf,
     /// Which groups.

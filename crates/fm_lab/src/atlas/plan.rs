@@ -7,6 +7,7 @@ mod odd;
 mod sides;
 #[cfg(test)]
 mod tests;
+mod updates;
 mod words;
 
 use schemars::JsonSchema;
@@ -44,11 +45,13 @@ pub enum Group {
     PaddedFile,
     /// Files that QEMU may not write to.
     NotWritten,
+    /// Guests that are given another build while they run.
+    Updated,
 }
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::InterruptedWrite,
         Self::DamagedList,
         Self::OddHeader,
@@ -57,6 +60,7 @@ impl Group {
         Self::Conversion,
         Self::Overwritten,
         Self::LateWrite,
+        Self::Updated,
         Self::DamagedStore,
         Self::MachineMigration,
         Self::BuildMigration,
@@ -79,6 +83,7 @@ impl Group {
             Self::OddHeader => "odd_header",
             Self::PaddedFile => "padded_file",
             Self::NotWritten => "not_written",
+            Self::Updated => "updated",
         }
     }
 }
@@ -93,6 +98,10 @@ pub(super) struct Plan {
 /// The plan of a group for what this bench has.
 pub(super) fn plan(group: Group, bench: &Bench) -> Plan {
     let mut plan = Plan::default();
+    if bench.kvm && group != Group::Updated {
+        plan.lack("it is recorded under emulation, which any host can repeat");
+        return plan;
+    }
     for arch in Arch::ALL {
         match group {
             Group::ColdBoot => boots::cold_boots(bench, arch, &mut plan),
@@ -102,6 +111,7 @@ pub(super) fn plan(group: Group, bench: &Bench) -> Plan {
             Group::Conversion => boots::conversions(bench, arch, &mut plan),
             Group::Overwritten => migrations::overwritten(bench, arch, &mut plan),
             Group::LateWrite => migrations::late_writes(bench, arch, &mut plan),
+            Group::Updated => updates::updates(bench, arch, &mut plan),
             Group::InterruptedWrite
             | Group::DamagedList
             | Group::OddHeader

@@ -1,6 +1,6 @@
 //! One thing to try: which guest on which programs, and what is done with it.
 
-use super::Side;
+use super::{Side, UpdateWay};
 
 /// One thing to try.
 #[derive(Debug, Clone)]
@@ -28,4 +28,6 @@ pub(super) enum Act {
     Overwrite { from_start: bool },
     /// It sets a variable when the pages of its VARS have been sent.
     WriteLate,
+    /// It is given the destination's build while it runs, and reset.
+    Update(UpdateWay),
 }

@@ -40,6 +40,14 @@ impl Seen {
             } => format!(
                 "set before: arrived {early_arrived}; set late: written {written}, arrived {late_arrived}"
             ),
+            Self::Updated(seen) => format!(
+                "arrived {}, after reset {:?}, again {:?}, kept {} and {}",
+                seen.arrived,
+                seen.reached_after_reset,
+                seen.reached_again,
+                seen.keeps_before,
+                seen.keeps_between
+            ),
             Self::Overwritten {
                 in_flash, reached, ..
             } => format!("{in_flash} times in flash, reached {reached:?}"),
@@ -117,6 +125,19 @@ pub(super) fn outcome(seen: &Seen) -> String {
                 place(*late_arrived)
             )
         }
+        Seen::Updated(seen) => format!(
+            "the flash held {}; after a reset {}, after another {}; what was set before the update {}, and between it and \
+             the reset {}",
+            if seen.arrived {
+                "the new build"
+            } else {
+                "something else"
+            },
+            format!("{:?}", seen.reached_after_reset).to_lowercase(),
+            format!("{:?}", seen.reached_again).to_lowercase(),
+            if seen.keeps_before { "is kept" } else { "is lost" },
+            if seen.keeps_between { "is kept" } else { "is lost" },
+        ),
         Seen::Overwritten {
             in_flash,
             in_memory,

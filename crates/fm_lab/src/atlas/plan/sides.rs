@@ -49,6 +49,7 @@ pub(super) fn side(bench: &Bench, program: usize, machine: &str, code: &Code, va
         vars_access: None,
         bios: None,
         rom_bytes: None,
+        kvm: false,
     }
 }
 
