@@ -2,7 +2,7 @@
 
 mod fleet_bed;
 
-use fleet_bed::Fleet;
+use fleet_bed::{Fleet, arrival};
 use fm_e2e::{document, stderr};
 use fm_lab::{Arch, Machine};
 
@@ -78,6 +78,51 @@ fn a_guest_and_its_build_are_known_cluster_wide_and_the_build_is_brought_and_kep
             .any(|need| need["guest"] == uuid && need["reason"] == "departing"),
         "{why}"
     );
+}
+
+#[test]
+fn a_guest_that_reaches_a_host_without_its_build_gets_it_from_the_fleet_and_lands_when_that_is_down() {
+    let mut fleet = Fleet::start();
+    fleet.join("a");
+    fleet.join("b");
+    let vars = fleet.bench.copy("bookworm/OVMF_VARS.fd", "vars.fd");
+    let code = fm_fixtures::path("bookworm/OVMF_CODE.fd");
+    let uuid = "6d2b0f4e-33f1-4a51-9a43-2f2a3b8f1c02";
+    let machine = Machine::new(Arch::X86_64, &code, &vars).with(&["-uuid", uuid]);
+    let guest = fleet.bench.start(&machine);
+    fleet.agent("a");
+    let guests = document(&fleet.ask(&["guests", "--host", "a", "--json"]));
+    let build = row(&guests, uuid)["build"].as_str().unwrap().to_owned();
+    let bytes = std::fs::read(&code).unwrap();
+    // All hosts of this test see the processes of this machine; from now on there is none to capture it from.
+    drop(guest);
+    let stored = fleet.bench.path(&format!("b/builds/sha256-{build}/CODE.fd"));
+    assert!(!stored.exists());
+
+    let agent = fleet.running_agent("b");
+    let xml = arrival(&build, bytes.len(), std::path::Path::new("/nowhere/CODE.fd"));
+    let answer = fleet.hook("b", "migrate", &xml);
+    assert!(answer.contains(stored.to_str().unwrap()), "{answer}");
+    assert_eq!(std::fs::read(&stored).unwrap(), bytes);
+
+    // A cold boot of a domain whose build has gone from the store.
+    std::fs::remove_dir_all(stored.parent().unwrap()).unwrap();
+    let starts = fleet.hook("b", "prepare", &arrival(&build, bytes.len(), &stored));
+    assert_eq!(starts, "", "libvirt goes on as it is");
+    assert_eq!(std::fs::read(&stored).unwrap(), bytes);
+
+    // What the fleet does not have, and without the server, and without the agent: it is as it was without a fleet.
+    let xml = arrival(&"5".repeat(64), 4096, std::path::Path::new("/nowhere/CODE.fd"));
+    let answer = fleet.hook("b", "migrate", &xml);
+    assert!(answer.contains("/b/landings/"), "{answer}");
+    fleet.end_server();
+    for _ in 0..2 {
+        let answer = fleet.hook("b", "migrate", &xml);
+        assert!(answer.contains("/b/landings/"), "{answer}");
+    }
+    drop(agent);
+    let answer = fleet.hook("b", "migrate", &xml);
+    assert!(answer.contains("/b/landings/"), "{answer}");
 }
 
 #[test]

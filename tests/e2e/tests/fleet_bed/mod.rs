@@ -7,15 +7,15 @@ use std::process::{Child, Command, Output, Stdio};
 use fm_e2e::{Bench, document, flashmoor, stderr};
 
 /// A fleet with its server's process.
-pub struct Fleet {
-    pub bench: Bench,
-    pub url: String,
+pub(crate) struct Fleet {
+    pub(crate) bench: Bench,
+    pub(crate) url: String,
     server: Child,
 }
 
 impl Fleet {
     /// Starts a server on a free port of this machine.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let bench = Bench::new();
         let mut server = flashmoor()
             .arg("--store")
@@ -42,22 +42,22 @@ impl Fleet {
     }
 
     /// The administrator's identity.
-    pub fn administrator(&self) -> PathBuf {
+    pub(crate) fn administrator(&self) -> PathBuf {
         self.bench.path("controller/server/administrator")
     }
 
     /// A host's.
-    pub fn host_identity(&self, host: &str) -> PathBuf {
+    pub(crate) fn host_identity(&self, host: &str) -> PathBuf {
         self.bench.path(&format!("{host}/fleet"))
     }
 
     /// Asks as the administrator.
-    pub fn ask(&self, words: &[&str]) -> Output {
+    pub(crate) fn ask(&self, words: &[&str]) -> Output {
         self.ask_as(&self.administrator(), words)
     }
 
     /// Asks as somebody.
-    pub fn ask_as(&self, identity: &std::path::Path, words: &[&str]) -> Output {
+    pub(crate) fn ask_as(&self, identity: &std::path::Path, words: &[&str]) -> Output {
         let mut command = flashmoor();
         command.arg("--store").arg(self.bench.path("nobody"));
         command.arg("fleet").args(words);
@@ -66,7 +66,7 @@ impl Fleet {
     }
 
     /// A token, made with these options.
-    pub fn token(&self, options: &[&str]) -> String {
+    pub(crate) fn token(&self, options: &[&str]) -> String {
         let made = document(&self.ask(&[&["token", "--json"], options].concat()));
         made["text"].as_str().expect("its text").to_owned()
     }
@@ -78,52 +78,116 @@ impl Fleet {
     }
 
     /// Lets a host join with a token of its own.
-    pub fn join(&self, host: &str) {
+    pub(crate) fn join(&self, host: &str) {
         let joined = self.try_join(host, &self.token(&[]));
         assert!(joined.status.success(), "{}", stderr(&joined));
     }
 
     /// Lets a host try.
-    pub fn try_join(&self, host: &str, token: &str) -> Output {
+    pub(crate) fn try_join(&self, host: &str, token: &str) -> Output {
         self.try_join_as(host, host, token)
     }
 
     /// The same under another name.
-    pub fn try_join_as(&self, host: &str, name: &str, token: &str) -> Output {
+    pub(crate) fn try_join_as(&self, host: &str, name: &str, token: &str) -> Output {
         let mut command = self.host(host);
         command.args(["agent", "join", "--token", token, "--name", name]);
         command.output().expect("the program runs")
     }
 
     /// Lets a host look once and report.
-    pub fn agent(&self, host: &str) {
+    pub(crate) fn agent(&self, host: &str) {
         // Guests of other tests come and go, so that its status says nothing.
         let said = stderr(&self.agent_output(host));
         assert!(said.contains("knows this host"), "{said}");
     }
 
     /// The same, whatever comes of it.
-    pub fn agent_output(&self, host: &str) -> Output {
+    pub(crate) fn agent_output(&self, host: &str) -> Output {
         let mut command = self.host(host);
         // No libvirt of this machine's has to do with it.
         command.args(["agent", "--once", "--connect", "test:///default"]);
         command.output().expect("the program runs")
     }
 
+    /// An agent of a host that goes on until it is dropped; the fleet has heard of it.
+    pub(crate) fn running_agent(&self, host: &str) -> Agent {
+        let mut command = self.host(host);
+        command.args(["agent", "--connect", "test:///default", "--interval", "1"]);
+        let mut agent = Agent(command.stderr(Stdio::piped()).spawn().expect("the agent starts"));
+        let mut said = BufReader::new(agent.0.stderr.take().expect("its log"));
+        let mut line = String::new();
+        while !line.contains("knows this host") {
+            line.clear();
+            let read = said.read_line(&mut line).expect("its log");
+            assert!(read > 0, "the agent ended");
+        }
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        agent
+    }
+
+    /// What libvirt's hook answers on a host.
+    pub(crate) fn hook(&self, host: &str, operation: &str, xml: &str) -> String {
+        let file = self.bench.path("domain.xml");
+        std::fs::write(&file, xml).expect("written");
+        let mut command = self.host(host);
+        command.args([
+            "libvirt",
+            "hook",
+            "--deadline-ms",
+            "60000",
+            "web",
+            operation,
+            "begin",
+            "-",
+        ]);
+        let done = command.stdin(std::fs::File::open(file).expect("read")).output();
+        let done = done.expect("the program runs");
+        assert!(done.status.success(), "{}", stderr(&done));
+        String::from_utf8(done.stdout).expect("text")
+    }
+
+    /// Ends the server, as a power cut would.
+    pub(crate) fn end_server(&mut self) {
+        self.server.kill().expect("killed");
+        self.server.wait().expect("ended");
+    }
+
     /// A blob of the server's layout.
-    pub fn server_blob(&self, digest: &str) -> Vec<u8> {
+    pub(crate) fn server_blob(&self, digest: &str) -> Vec<u8> {
         let path = format!("controller/server/builds/blobs/sha256/{digest}");
         std::fs::read(self.bench.path(&path)).expect("the blob")
     }
 
     /// Lets a host claim to be another one.
-    pub fn rename_identity(&self, host: &str, name: &str) {
+    pub(crate) fn rename_identity(&self, host: &str, name: &str) {
         let path = self.host_identity(host).join("fleet.json");
         let text = std::fs::read_to_string(&path).expect("its identity");
         let mut identity: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         identity["name"] = name.into();
         std::fs::write(&path, identity.to_string()).expect("written");
     }
+}
+
+/// An agent that runs.
+pub(crate) struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The XML of an adopted domain with this build.
+pub(crate) fn arrival(build: &str, code_bytes: usize, loader: &std::path::Path) -> String {
+    format!(
+        "<domain><name>web</name><uuid>6d2b0f4e-33f1-4a51-9a43-2f2a3b8f1c03</uuid><metadata><f:firmware \
+         xmlns:f='https://github.com/flashmoor/flashmoor/libvirt/1' build='sha256:{build}' \
+         code-bytes='{code_bytes}'/></metadata><resource><partition>/machine</partition></resource><os>\
+         <loader type='pflash'>{}</loader></os></domain>",
+        loader.display()
+    )
 }
 
 impl Drop for Fleet {
