@@ -124,3 +124,55 @@ impl Supplier {
         Ok(has)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use fm_formats::Sha256;
+    use fm_store::Import;
+
+    use super::*;
+    use crate::supply::ask;
+
+    /// Longer than anybody waits.
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn what_is_here_is_said_to_be_so_and_a_fleet_that_does_not_answer_is_not_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("libvirt")).unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let import = Import {
+            code: b"a build",
+            ..Import::default()
+        };
+        let stored = store.import(&import).unwrap();
+        let (tell, told) = mpsc::channel();
+        let reached = Arc::new(AtomicBool::new(false));
+        let member = folder.path().join("fleet");
+        serve(&store, &member, Arc::clone(&reached), tell).unwrap();
+        let has = |build: Sha256| {
+            let wanted = Wanted {
+                build,
+                code_bytes: None,
+            };
+            ask(folder.path(), &wanted, LONG)
+        };
+        assert!(has(stored.id));
+        assert!(!has(Sha256::of(b"another")));
+        // An identity that cannot be read would be told of, if anybody looked at it.
+        std::fs::create_dir(&member).unwrap();
+        std::fs::write(member.join("fleet.json"), "nonsense").unwrap();
+        assert!(!has(Sha256::of(b"another")));
+        assert!(told.try_recv().is_err(), "nobody looked");
+        reached.store(true, Ordering::SeqCst);
+        assert!(!has(Sha256::of(b"another")));
+        assert!(matches!(told.recv(), Ok(FleetEvent::NotFetched { .. })));
+        let mut nonsense = UnixStream::connect(folder.path().join(SOCKET)).unwrap();
+        nonsense.write_all(b"have\n").unwrap();
+        let mut answer = String::new();
+        nonsense.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "lack\n");
+    }
+}
