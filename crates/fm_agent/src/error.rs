@@ -128,9 +128,11 @@ impl Failure for Error {
             Self::Libvirt(error) => error.class(),
             Self::Fleet(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
-            Self::Records(_) | Self::NotReported | Self::NotABuild { .. } | Self::File { .. } | Self::ShareFull { .. } => {
-                Class::Failed
-            }
+            Self::Records(_)
+            | Self::NotReported
+            | Self::NotABuild { .. }
+            | Self::File { .. }
+            | Self::ShareFull { .. } => Class::Failed,
         }
     }
 

@@ -120,7 +120,7 @@ mod tests {
             "nobody answers"
         );
         let agent = std::thread::spawn(move || {
-            for answer in ["lack\n", "hav\n", "have\n"] {
+            for answer in ["lack\n", "had\n", "have\n"] {
                 let mut line = String::new();
                 while Wanted::parse(&line).is_none_or(|(_, budget)| budget != long) {
                     line.clear();
