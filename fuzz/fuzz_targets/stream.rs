@@ -51,7 +51,10 @@ fn stream(data: &[u8], size: usize) {
     let parts = read(data, size / 4 * 13 + 1, true);
     assert_eq!(whole, parts);
     for device in &whole.0.devices {
-        let _ = device.state.as_ref().map(|state| uefi_variables(state, device.offset));
+        let _ = device
+            .state
+            .as_ref()
+            .map(|state| uefi_variables(state, device.offset));
     }
 }
 

@@ -84,14 +84,22 @@ pub fn check(request: &Request) -> Result<Checked> {
     }
     let mut source = gather::source(sources, &request.source, &request.options)?;
     if request.assume && request.destination.machine.is_none() {
-        let oldest = sides.iter().filter_map(|side| side.facts.qemu.value().copied()).min();
-        let told = request.destination.qemu.as_deref().and_then(|text| text.parse().ok());
+        let oldest = sides
+            .iter()
+            .filter_map(|side| side.facts.qemu.value().copied())
+            .min();
+        let told = request
+            .destination
+            .qemu
+            .as_deref()
+            .and_then(|text| text.parse().ok());
         assumptions.machine(&mut source.facts, oldest.or(told))?;
     }
-    let has_same_build = |side: &Side| match (side.facts.code.sha256.value(), source.facts.code.sha256.value()) {
-        (Some(there), Some(here)) => there == here,
-        _ => false,
-    };
+    let has_same_build =
+        |side: &Side| match (side.facts.code.sha256.value(), source.facts.code.sha256.value()) {
+            (Some(there), Some(here)) => there == here,
+            _ => false,
+        };
     if request.assume && request.destination.vars.is_none() && sides.iter().all(has_same_build) {
         assumptions.vars(&mut source.facts);
     }
@@ -121,7 +129,12 @@ pub fn check(request: &Request) -> Result<Checked> {
 }
 
 /// This host's QEMU for each side that does not say its own. A side without firmware is for the other's guests.
-fn assumed_qemus(sources: &mut [Side], destinations: &mut [Side], request: &Request, assumptions: &mut Assumptions) {
+fn assumed_qemus(
+    sources: &mut [Side],
+    destinations: &mut [Side],
+    request: &Request,
+    assumptions: &mut Assumptions,
+) {
     let arch = |side: &Side| side.facts.code.arch.value().copied();
     let of_source = sources.iter().find_map(arch);
     let of_destination = destinations.iter().find_map(arch);

@@ -182,7 +182,9 @@ pub fn io_remedy(error: &io::Error) -> Option<Remedy> {
         ErrorKind::PermissionDenied => "run it as a user who may, or as root",
         ErrorKind::NotFound => "look at the path: the file, or the folder that it is to be in, is not there",
         ErrorKind::IsADirectory => "name a file: this is a folder",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on that file system, then run it again",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "make room on that file system, then run it again"
+        }
         ErrorKind::ReadOnlyFilesystem => "choose a place that can be written",
         _ => return None,
     };

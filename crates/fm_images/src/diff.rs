@@ -166,7 +166,13 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
         });
     }
     if (before.kind == "vars") != (after.kind == "vars") && before.image.is_some() && after.image.is_some() {
-        let kind = |document: &InspectDocument| if document.kind == "vars" { "a variable store" } else { "firmware" };
+        let kind = |document: &InspectDocument| {
+            if document.kind == "vars" {
+                "a variable store"
+            } else {
+                "firmware"
+            }
+        };
         return Err(Error::Usage {
             message: format!(
                 "{} is {} and {} is {}: they have nothing in common to compare",

@@ -81,7 +81,8 @@ impl Nvram {
     pub fn is_at(&self, path: &Path) -> bool {
         let own = self.path.as_deref().or(self.device.as_deref());
         own.is_some_and(|own| {
-            own == path || matches!((own.canonicalize(), path.canonicalize()), (Ok(own), Ok(path)) if own == path)
+            own == path
+                || matches!((own.canonicalize(), path.canonicalize()), (Ok(own), Ok(path)) if own == path)
         })
     }
 }

@@ -80,7 +80,11 @@ pub(crate) async fn document<T: DeserializeOwned>(request: Request, limit_bytes:
 }
 
 /// The bytes of a body, in time and at most so many.
-pub(crate) async fn body(headers: &HeaderMap, body: Body, limit_bytes: u64) -> Result<axum::body::Bytes, Problem> {
+pub(crate) async fn body(
+    headers: &HeaderMap,
+    body: Body,
+    limit_bytes: u64,
+) -> Result<axum::body::Bytes, Problem> {
     check_length(headers, limit_bytes)?;
     let limit = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
     match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, limit)).await {

@@ -158,9 +158,8 @@ pub fn install(request: &Install<'_>) -> Result<Setup> {
     let mut files = Vec::new();
     put(&place, &script(&call, &store), 0o755, &mut files)?;
     // A unit of ours would outlive the package's and hide its next version.
-    let is_packaged = program == PACKAGED_PROGRAM
-        && store == PACKAGED_STORE
-        && has_packaged_unit(request.root);
+    let is_packaged =
+        program == PACKAGED_PROGRAM && store == PACKAGED_STORE && has_packaged_unit(request.root);
     if !is_packaged {
         put(
             &request.root.join(UNIT),

@@ -222,9 +222,15 @@ fn a_path_that_the_shell_would_read_otherwise_is_refused() {
 #[test]
 fn the_unit_is_that_of_the_packages_with_its_own_program_and_store_and_none_where_a_package_has_one() {
     let text = unit("/opt/bin/flashmoor", "/srv/firmware");
-    assert!(text.contains("\nExecStart=/opt/bin/flashmoor --store /srv/firmware agent\n"), "{text}");
+    assert!(
+        text.contains("\nExecStart=/opt/bin/flashmoor --store /srv/firmware agent\n"),
+        "{text}"
+    );
     assert!(text.contains("\nReadWritePaths=-/srv/firmware\n"), "{text}");
-    assert!(!text.contains(PACKAGED_PROGRAM) && !text.contains(PACKAGED_STORE), "{text}");
+    assert!(
+        !text.contains(PACKAGED_PROGRAM) && !text.contains(PACKAGED_STORE),
+        "{text}"
+    );
     let root = tempfile::tempdir().unwrap();
     let packaged = root.path().join(PACKAGED_UNITS[0]);
     fs::create_dir_all(packaged.parent().unwrap()).unwrap();
