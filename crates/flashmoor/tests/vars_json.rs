@@ -169,9 +169,15 @@ fn what_is_exported_qemus_uefi_vars_device_reads_and_writes_again() {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // Its greeting says that it is up.
+        // It greets before it has devices, and answers when it has them.
         let mut said = BufReader::new(qemu.stdout.take().unwrap());
-        said.read_line(&mut String::new()).unwrap();
+        let mut asked = qemu.stdin.take().unwrap();
+        asked.write_all(br#"{"execute":"qmp_capabilities"}"#).unwrap();
+        for expected in ["QMP", "return"] {
+            let mut line = String::new();
+            said.read_line(&mut line).unwrap();
+            assert!(line.contains(expected), "{line}");
+        }
         let pid = qemu.id().to_string();
         let of_guest = json(&["list", &pid]);
         assert_eq!(of_guest["format"], "json", "{of_guest}");
@@ -182,8 +188,7 @@ fn what_is_exported_qemus_uefi_vars_device_reads_and_writes_again() {
         let guest = guests.iter().find(|guest| guest["pid"] == qemu.id()).unwrap();
         assert_eq!(guest["vars"]["path"], store.as_str(), "{guest}");
         assert_eq!(guest["vars"]["secure_boot"], "enabled", "{guest}");
-        let quit = br#"{"execute":"qmp_capabilities"}{"execute":"quit"}"#;
-        qemu.stdin.take().unwrap().write_all(quit).unwrap();
+        asked.write_all(br#"{"execute":"quit"}"#).unwrap();
         assert!(qemu.wait().unwrap().success());
         assert_ne!(
             fs::read(&store).unwrap(),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -221,11 +222,15 @@ fn a_real_qemu_that_has_the_device_as_proxmox_gives_it_keeps_it() {
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    // The greeting comes when the machine stands.
-    let mut greeting = String::new();
-    let mut said = std::io::BufReader::new(guest.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut said, &mut greeting).unwrap();
-    assert!(greeting.contains("QMP"), "{greeting}");
+    // It greets before the machine stands, and answers when it does.
+    let mut asked = guest.stdin.take().unwrap();
+    asked.write_all(br#"{"execute":"qmp_capabilities"}"#).unwrap();
+    let mut said = BufReader::new(guest.stdout.take().unwrap());
+    for expected in ["QMP", "return"] {
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains(expected), "{line}");
+    }
     let refused = set(&device, "Ours");
     assert!(!refused.status.success());
     assert!(stderr(&refused).contains("qemu"), "{}", stderr(&refused));

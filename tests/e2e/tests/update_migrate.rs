@@ -92,7 +92,7 @@ fn keeps(guest: &Guest, name: &str) -> bool {
     let name = Name::from_units(name.encode_utf16());
     store
         .variable(Guid::literal(GUID), &name)
-        .is_some_and(|variable| &variable.data[..] == b"kept")
+        .is_some_and(|variable| variable.data == b"kept")
 }
 
 /// Whether the build that the guest ends up on has a shell.

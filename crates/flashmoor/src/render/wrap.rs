@@ -10,7 +10,6 @@ const MAX_LABEL_COLUMNS: usize = 30;
 /// The columns that a text takes on a terminal, in which colours take none.
 pub(super) fn columns(text: &str) -> usize {
     anstream::adapter::strip_str(text)
-        .into_iter()
         .flat_map(str::chars)
         .filter_map(unicode_width::UnicodeWidthChar::width)
         .sum()

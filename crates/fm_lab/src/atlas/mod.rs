@@ -38,7 +38,8 @@ use crate::{Error, Result};
 pub use claims::{claims, unproven};
 pub use hold::{Held, hold};
 pub use plan::Group;
-pub use updated::{UpdateSeen, UpdateWay};
+pub use step::UpdateWay;
+pub use updated::UpdateSeen;
 
 /// A file of observations: `flashmoor/atlas/1`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

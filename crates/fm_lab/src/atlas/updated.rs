@@ -15,20 +15,9 @@ use super::bench::Bench;
 use super::boot::{GUID, NAME, holds};
 use super::migrate::command;
 use super::reached::reached;
-use super::step::Step;
+use super::step::{Step, UpdateWay};
 use super::{Reached, Seen, Side};
 use crate::{Error, Guest, Result};
-
-/// How the guest is given it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UpdateWay {
-    /// On the way to another process, in the stream.
-    Migration,
-    /// In the memory of its process, while it stands still. Under emulation it then moves to a fresh process, since
-    /// what was translated from flash stays in the first one.
-    InPlace,
-}
 
 /// What became of a guest that was given another build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,3 +1,5 @@
+//! Writes in place that are cut, refused or overtaken at each of their steps.
+
 use fm_files::fault::{self, Fault};
 
 use super::*;
