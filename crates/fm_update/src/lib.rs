@@ -10,7 +10,7 @@
 //! ```
 //!
 //! [`decide`] has every reason against it, as a function of facts alone. [`journal`] is written before memory is, so
-//! that whoever comes after a `kill -9` knows what was meant, and finishes or undoes it ([`recover`]).
+//! that whoever comes after a `kill -9` knows what was meant, and finishes or undoes it (the module `recover`).
 
 #![forbid(unsafe_code)]
 

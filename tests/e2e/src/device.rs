@@ -1,6 +1,6 @@
 //! Block devices for tests: loop devices with a variable store in front and foreign bytes behind.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -33,9 +33,13 @@ impl Device {
         let mut bytes = vec![FOREIGN; VOLUME_BYTES];
         bytes[..store.len()].copy_from_slice(store);
         fs::write(&image, bytes).expect("the volume");
+        // One at a time: while it looks for a free device, `losetup` has another test's open for writing.
+        let turn = File::create(std::env::temp_dir().join("flashmoor-e2e-losetup")).expect("a file");
+        turn.lock().expect("a turn");
         let said = run(Command::new("losetup")
             .args(["--partscan", "--find", "--show"])
             .arg(&image));
+        drop(turn);
         let path = String::from_utf8(said.stdout).expect("a path").trim().into();
         Self { folder, path }
     }
