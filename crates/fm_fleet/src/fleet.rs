@@ -135,6 +135,12 @@ impl Fleet {
         hosts::guests(&self.inner, &self.views, filter, page).await
     }
 
+    /// Reads where every guest is, so that nobody waits who asks for one: it takes seconds for a million.
+    pub async fn locate_guests(&self) -> Result<()> {
+        let mut places = self.views.places.lock().await;
+        places.refresh(&self.inner).await
+    }
+
     /// Builds, by digest.
     pub async fn builds(&self, filter: &BuildFilter, page: &PageRequest) -> Result<Page<BuildView>> {
         builds::builds(&self.inner, &self.views, filter, page).await

@@ -111,6 +111,9 @@ pub fn start(options: &ServeOptions, tell: Box<dyn Fn(&ServerEvent) + Send + Syn
             log.clone(),
             stopped.clone(),
         );
+        let located = fleet.clone();
+        // If that fails, whoever asks for a guest tries again.
+        tokio::spawn(async move { drop(located.locate_guests().await) });
         let app = App::new(fleet, signer, ca, metrics.clone(), uploads);
         let router = routes::router(app, log.clone());
         let door = Door::new(config, router, metrics, log.clone());

@@ -49,7 +49,6 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("libvirt", "let firmware follow libvirt's guests"),
             ("pve", "let firmware follow Proxmox VE's guests"),
-            ("pve", "let firmware follow Proxmox VE's guests"),
             ("guard", "capture before apt or dnf replaces firmware"),
             ("agent", "the service that watches this host's guests"),
         ],
@@ -62,13 +61,6 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
                 "who runs which firmware cluster-wide, and why it is kept",
             ),
             ("serve", "run the fleet's server: API, records, builds"),
-        ],
-    ),
-    (
-        "Fleet",
-        &[
-            ("fleet", "who runs which firmware cluster-wide, and who may join"),
-            ("serve", "run the fleet's server"),
         ],
     ),
     (
@@ -117,7 +109,7 @@ pub(super) fn template(command: &Command) -> String {
     }
     let others = command
         .get_subcommands()
-        .filter(|sub| !sub.is_hide_set() && !is_grouped(sub.get_name()));
+        .filter(|sub| !sub.is_hide_set() && lines_of(sub.get_name()) == 0);
     group(
         "Others",
         &mut others.map(|sub| {
@@ -129,9 +121,8 @@ pub(super) fn template(command: &Command) -> String {
     page
 }
 
-/// Whether a command has its place in a group.
-pub(super) fn is_grouped(name: &str) -> bool {
-    GROUPS
-        .iter()
-        .any(|(_, commands)| commands.iter().any(|(known, _)| *known == name))
+/// How many lines of the page are this command's: one.
+pub(super) fn lines_of(name: &str) -> usize {
+    let commands = GROUPS.iter().flat_map(|(_, commands)| *commands);
+    commands.filter(|(known, _)| *known == name).count()
 }

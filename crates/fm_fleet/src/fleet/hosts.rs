@@ -11,7 +11,7 @@ use crate::records::{MAX_SCAN_COUNT, Revision, Scan};
 use crate::{Error, Result};
 
 /// So many hosts are looked at for one page of guests; then it ends, however few there are on it.
-const MAX_HOST_COUNT: usize = 512;
+const MAX_HOST_COUNT: usize = 256;
 
 fn view(host: HostId, record: Stored<HostRecord>, ack: Option<AckRecord>, alive: bool) -> HostView {
     let Stored { value, modified } = record;
