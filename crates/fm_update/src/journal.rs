@@ -285,6 +285,7 @@ impl Journal {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Lock { _file: file }),
                 Err(Errno::WOULDBLOCK | Errno::INTR) if start.elapsed() < timeout => {
+                    // `flock` waits without an end or not at all: what bounds the wait is a look now and then.
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(Error::Busy { id: id.to_owned() }),
