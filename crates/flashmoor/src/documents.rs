@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use fm_remedy::Remedy;
 
-use fm_agent::{capture, guard, libvirt, ps};
+use fm_adopt::{capture, libvirt};
+use fm_agent::{guard, ps};
 use fm_api::v1::config::ConfigDocument;
 use fm_api::v1::update;
 use fm_images::{catalogue, descriptors, diff, extract, inspect};

@@ -29,6 +29,9 @@ pub(crate) enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A failure of `fm_adopt`.
+    #[error(transparent)]
+    Adopt(#[from] Box<fm_adopt::Error>),
     /// A failure of `fm_agent`.
     #[error(transparent)]
     Agent(#[from] Box<fm_agent::Error>),
@@ -84,6 +87,7 @@ macro_rules! from_rooms {
 }
 
 from_rooms!(
+    fm_adopt::Error,
     fm_agent::Error,
     fm_check::Error,
     fm_client::Error,
@@ -105,6 +109,7 @@ impl Error {
     fn failure(&self) -> Option<&dyn Failure> {
         match self {
             Self::File { .. } | Self::Usage { .. } | Self::Signal { .. } => None,
+            Self::Adopt(error) => Some(&**error),
             Self::Agent(error) => Some(&**error),
             Self::Check(error) => Some(&**error),
             Self::Client(error) => Some(&**error),

@@ -20,9 +20,9 @@ use fm_store::Store;
 use self::records::Records;
 use self::watch::{OnItsWay, Watch};
 use crate::Result;
-use crate::agent_lock::AgentLock;
 use crate::fleet::{self, FleetEvent};
-use crate::libvirt::wakeup;
+use fm_adopt::agent_lock::AgentLock;
+use fm_adopt::libvirt::wakeup;
 
 pub use crate::error::RecordsError;
 

@@ -1,13 +1,11 @@
 //! Why a guest could not be watched, captured or adopted.
 
-mod libvirt;
 mod records;
 
 use std::path::{Path, PathBuf};
 
 use fm_remedy::{Action, Class, Failure, Remedy};
 
-pub use libvirt::LibvirtError;
 pub use records::RecordsError;
 
 /// A failure of what watches over this host.
@@ -83,9 +81,9 @@ pub enum Error {
     /// The agent's records can't be used.
     #[error(transparent)]
     Records(#[from] RecordsError),
-    /// Something between libvirt and us failed.
+    /// A guest could not be captured or adopted.
     #[error(transparent)]
-    Libvirt(#[from] LibvirtError),
+    Adopt(#[from] fm_adopt::Error),
 }
 
 /// What this crate returns.
@@ -110,7 +108,7 @@ impl Error {
 
 impl From<fm_libvirt::VirshError> for Error {
     fn from(error: fm_libvirt::VirshError) -> Self {
-        Self::Libvirt(error.into())
+        Self::Adopt(error.into())
     }
 }
 
@@ -125,7 +123,7 @@ impl Failure for Error {
             Self::Vars(error) => error.class(),
             Self::Transfer(error) => error.class(),
             Self::Check(error) => error.class(),
-            Self::Libvirt(error) => error.class(),
+            Self::Adopt(error) => error.class(),
             Self::Fleet(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
             Self::Records(_)
@@ -146,7 +144,7 @@ impl Failure for Error {
             Self::Vars(error) => error.remedy(),
             Self::Transfer(error) => error.remedy(),
             Self::Check(error) => error.remedy(),
-            Self::Libvirt(error) => error.remedy(),
+            Self::Adopt(error) => error.remedy(),
             Self::Fleet(error) => error.remedy(),
             Self::NotABuild { .. } => Some("see who wrote it into the fleet's store".into()),
             Self::NotReported => Some("let it join under another name".into()),

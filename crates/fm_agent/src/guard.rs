@@ -18,8 +18,8 @@ use fm_store::Store;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::capture::{self, Capture, Captured};
 use crate::{Error, Result};
+use fm_adopt::capture::{self, Capture, Captured};
 
 pub use hook::{Hook, Install, Manager, Status, install, status, uninstall};
 pub use packages::{Leaving, read_apt, read_files};

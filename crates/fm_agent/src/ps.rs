@@ -63,7 +63,7 @@ pub fn ps(request: &Request) -> crate::Result<Ps> {
     let to = request.to.as_deref();
     let destination = to.map(|path| Destination::open(path, request.to_qemu.as_deref(), store));
     let mut listing = fm_host::guests()?;
-    listing.remarks.extend(crate::interrupted::remarks(store));
+    listing.remarks.extend(fm_adopt::interrupted::remarks(store));
     let scene = PsContext {
         contents: Contents::default(),
         names: Names::open(store, &mut listing.remarks),

@@ -11,11 +11,11 @@ use fm_api::v1::fleet::{
     UseReason,
 };
 use fm_fleet::blobs::{Blob, BlobSource, Layout};
-use fm_fleet::records::{Sqlite, SqliteOptions};
 use fm_fleet::{
     BuildFilter, Fleet, FleetOptions, GuestFilter, HostFilter, Layer, PlannerOptions, StoredBuild,
 };
 use fm_formats::Sha256;
+use fm_records::{Sqlite, SqliteOptions};
 
 /// Builds of the fleet; the last one is nobody's.
 const BUILDS: u32 = 20;

@@ -9,22 +9,19 @@ use fm_remedy::{Class, Failure, Remedy};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine of the records does not answer, or refuses.
-    #[error("the fleet's records cannot be reached while trying to {action}")]
-    Records {
-        /// What was tried.
-        action: &'static str,
-        /// What the engine said.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The engine works, and another process has it.
-    #[error("the records in {} are in use by another server", .path.display())]
+    /// The records cannot be read or changed.
+    #[error(transparent)]
+    Records(#[from] fm_records::Error),
+    /// Another process has the folder of the builds.
+    #[error("the builds in {} are in use by another server", .path.display())]
     InUse {
-        /// The database.
+        /// The folder.
         path: PathBuf,
     },
-    /// A transaction or a record is larger than every engine takes.
+    /// The system gives no random bytes.
+    #[error("no name can be made up: the system gives no random bytes")]
+    Random(#[source] getrandom::Error),
+    /// A document or a blob is larger than may be.
     #[error("{what} has {size}, and at most {limit} are allowed")]
     TooLarge {
         /// What.
@@ -33,28 +30,6 @@ pub enum Error {
         size: u64,
         /// How large it may be.
         limit: u64,
-    },
-    /// A text that cannot be a key.
-    #[error("{key:?} cannot be the key of a record")]
-    Key {
-        /// The text.
-        key: String,
-    },
-    /// A revision that the engine does not have any more.
-    #[error("revision {revision} of the records is no longer kept; the oldest is {oldest}")]
-    Compacted {
-        /// The revision.
-        revision: u64,
-        /// The oldest that can be read.
-        oldest: u64,
-    },
-    /// A revision that the engine has not reached.
-    #[error("revision {revision} of the records does not exist yet; the newest is {newest}")]
-    Future {
-        /// The revision.
-        revision: u64,
-        /// The newest.
-        newest: u64,
     },
     /// A record that cannot be read.
     #[error("the record {key} cannot be read")]
@@ -194,17 +169,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// Something went wrong in the engine of the records.
-    pub(crate) fn records(
-        action: &'static str,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Records {
-            action,
-            source: source.into(),
-        }
-    }
-
     /// Something went wrong in the store of blobs.
     pub fn blobs(action: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Blobs {
@@ -225,20 +189,16 @@ impl Error {
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Invalid { .. } | Self::Key { .. } | Self::NoHost { .. } | Self::NoBuild { .. } => {
-                Class::Usage
-            }
+            Self::Records(error) => error.class(),
+            Self::Invalid { .. } | Self::NoHost { .. } | Self::NoBuild { .. } => Class::Usage,
             _ => Class::Failed,
         }
     }
 
     fn remedy(&self) -> Option<Remedy> {
         let advice = match self {
-            Self::Records { .. } => {
-                "look whether the engine of the records runs and has a quorum; hosts go on without it"
-            }
-            Self::InUse { .. } => "stop the other server, or give this one records of its own",
-            Self::Compacted { .. } => "begin the list again from its first page",
+            Self::Records(error) => return error.remedy(),
+            Self::InUse { .. } => "stop the other server, or give this one a folder of its own",
             Self::NewerSchema { .. } | Self::TooOld { .. } => {
                 "upgrade this program; until then it only reads"
             }

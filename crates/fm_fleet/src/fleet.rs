@@ -43,10 +43,10 @@ pub use planner::{Planner, Step};
 pub use summary::{BuildUsage, Summary};
 pub use waiting::WaitingBuild;
 
+use crate::Result;
 use crate::blobs::{BlobReader, Blobs, FoundManifest, Reference};
-use crate::records::{Records, Watch};
-use crate::{Clock, Result, SystemClock};
 use builds::Change;
+use fm_records::{Clock, Records, SystemClock, Watch};
 use inner::Inner;
 use refresh::Views;
 
@@ -242,7 +242,7 @@ impl Fleet {
 
     /// Wakes whoever waits for events: on each notice, ask [`Fleet::events`] for what came since.
     pub async fn watch_events(&self) -> Result<Watch> {
-        self.inner.records.watch(keys::EVENTS).await
+        Ok(self.inner.records.watch(keys::EVENTS).await?)
     }
 
     /// Stores a build: blobs, manifest, both looked at again, and only then is it live. One that is live already is

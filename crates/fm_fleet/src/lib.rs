@@ -3,7 +3,6 @@
 //! ```text
 //! Fleet        what the API asks for: report, hosts, guests, builds, why, retire, pin, events, targets
 //! Planner      the elected one: condemns, waits for every host, deletes
-//! records::    keyed text with one revision: SQLite, etcd, and a model in memory
 //! blobs::      manifests and blobs by digest: an OCI layout in a folder, a registry
 //! ```
 //!
@@ -12,12 +11,9 @@
 #![forbid(unsafe_code)]
 
 pub mod blobs;
-mod clock;
 mod error;
 mod fleet;
-pub mod records;
 
-pub use clock::{Clock, SystemClock, TestClock};
 pub use error::Error;
 pub use fleet::{
     BuildFilter, BuildUsage, EventFilter, Fleet, FleetOptions, GuestFilter, HostFilter, Layer, Meta, Planner,

@@ -12,8 +12,8 @@ use fm_fixtures::engines;
 use fm_fleet::blobs::{
     Blob, BlobReader, BlobSource, Blobs, FoundManifest, Layout, Reference, Registry, RegistryOptions,
 };
-use fm_fleet::records::Memory;
-use fm_fleet::{Error, Fleet, FleetOptions, PlannerOptions, Result, TestClock};
+use fm_fleet::{Error, Fleet, FleetOptions, PlannerOptions, Result};
+use fm_records::{Memory, TestClock};
 use tokio::io::AsyncReadExt as _;
 
 use world::{GRACE, Host, code, digest, stored};

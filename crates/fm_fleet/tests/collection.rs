@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fm_api::v1::fleet::{BuildState, Digest, EventKind, ObstacleKind, PageRequest, StoredPin, UseReason};
-use fm_fleet::records::{Sqlite, SqliteOptions};
-use fm_fleet::{Error, EventFilter, GuestFilter, TestClock};
+use fm_fleet::{Error, EventFilter, GuestFilter};
+use fm_records::{Sqlite, SqliteOptions, TestClock};
 
 use world::{GRACE, Host, Shelf, World, code};
 

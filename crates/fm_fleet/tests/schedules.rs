@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fm_api::v1::fleet::{BuildState, Digest, HostReport, Mark};
-use fm_fleet::records::{Memory, Records, Sqlite, SqliteOptions};
-use fm_fleet::{Error, Planner, Step, TestClock};
+use fm_fleet::{Error, Planner, Step};
+use fm_records::{Memory, Records, Sqlite, SqliteOptions, TestClock};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 

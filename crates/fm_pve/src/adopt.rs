@@ -71,7 +71,7 @@ fn running(store: &Store, id: u32) -> Result<Sha256> {
         build: "that it runs".into(),
         source: None,
     };
-    let captured = fm_agent::capture::one(store, &format!("/var/run/qemu-server/{id}.qmp"))?;
+    let captured = fm_adopt::capture::one(store, &format!("/var/run/qemu-server/{id}.qmp"))?;
     let guest = captured.guests.first().ok_or_else(none)?;
     guest.code.running_sha256.parse().map_err(|_| none())
 }

@@ -105,7 +105,7 @@ pub enum Error {
     Vars(#[from] fm_variables::Error),
     /// A guest that runs cannot be read.
     #[error(transparent)]
-    Agent(#[from] fm_agent::Error),
+    Adopt(#[from] fm_adopt::Error),
 }
 
 impl Failure for Error {
@@ -114,7 +114,7 @@ impl Failure for Error {
             Self::Files(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Vars(error) => error.class(),
-            Self::Agent(error) => error.class(),
+            Self::Adopt(error) => error.class(),
             _ => fm_remedy::Class::Failed,
         }
     }
@@ -140,7 +140,7 @@ impl Failure for Error {
             Self::Files(error) => return error.remedy(),
             Self::Store(error) => return error.remedy(),
             Self::Vars(error) => return error.remedy(),
-            Self::Agent(error) => return error.remedy(),
+            Self::Adopt(error) => return error.remedy(),
         })
     }
 }

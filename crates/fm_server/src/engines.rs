@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use fm_fleet::blobs::{Blobs, Layout, Registry, RegistryOptions};
-use fm_fleet::records::{Records, Sqlite, SqliteOptions};
+use fm_records::{Records, Sqlite, SqliteOptions};
 
 use self::secrets::{optional, user};
 use crate::{Error, Result};

@@ -90,6 +90,9 @@ pub enum Error {
     /// The fleet itself.
     #[error(transparent)]
     Fleet(#[from] fm_fleet::Error),
+    /// The records.
+    #[error(transparent)]
+    Records(#[from] fm_records::Error),
     /// An identity, or random bytes.
     #[error(transparent)]
     Client(#[from] fm_client::Error),
@@ -122,6 +125,7 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Fleet(error) => error.class(),
+            Self::Records(error) => error.class(),
             Self::Client(error) => error.class(),
             Self::Files(error) => error.class(),
             Self::Exposed { .. } | Self::Engine { .. } | Self::EtcdInTheClear { .. } | Self::WithoutEtcd => {
@@ -134,6 +138,7 @@ impl Failure for Error {
     fn remedy(&self) -> Option<Remedy> {
         Some(match self {
             Self::Fleet(error) => return error.remedy(),
+            Self::Records(error) => return error.remedy(),
             Self::Client(error) => return error.remedy(),
             Self::Files(error) => return error.remedy(),
             Self::File { source, .. } => return fm_files::io_remedy(source),

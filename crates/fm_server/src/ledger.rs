@@ -5,8 +5,8 @@ use std::sync::Arc;
 use fm_api::v1::enrolment::{IssuedCertificate, Role};
 use fm_client::random_hex;
 use fm_fleet::Error;
-use fm_fleet::records::{Outcome, Records, Scan, Transaction};
 use fm_formats::Sha256;
+use fm_records::{Outcome, Records, Scan, Transaction};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{display, now_s};

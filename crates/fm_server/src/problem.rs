@@ -147,6 +147,42 @@ impl Problem {
         )
     }
 
+    fn large(detail: String) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "the request is too large",
+            detail,
+        )
+    }
+
+    fn unavailable(detail: String) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "the fleet's records or builds cannot be used now",
+            detail,
+        )
+    }
+
+    fn of_records(error: &fm_records::Error, detail: String) -> Self {
+        use fm_records::Error;
+        match error {
+            Error::Key { .. } | Error::WrittenTwice { .. } => Self::bad_request(detail),
+            Error::TooLarge { .. } => Self::large(detail),
+            Error::Compacted { .. } | Error::Future { .. } => Self::new(
+                StatusCode::GONE,
+                "cursor-gone",
+                "the list has to begin again",
+                detail,
+            ),
+            Error::Engine { .. } | Error::InUse { .. } | Error::TooOld { .. } | Error::LeaseGone => {
+                Self::unavailable(detail)
+            }
+            _ => Self::internal(detail),
+        }
+    }
+
     /// Whether the log should know: not what callers do wrong.
     pub(crate) fn is_ours(&self) -> bool {
         self.status.is_server_error()
@@ -171,24 +207,14 @@ impl From<Fleet> for Problem {
     fn from(error: Fleet) -> Self {
         let detail = one_line(&error);
         match error {
+            Fleet::Records(error) => Self::of_records(&error, detail),
             Fleet::NoHost { .. } | Fleet::NoBuild { .. } | Fleet::NoBlob { .. } => Self::not_found(detail),
-            Fleet::Invalid { .. } | Fleet::Key { .. } | Fleet::Corrupt { .. } => Self::bad_request(detail),
-            Fleet::TooLarge { .. } => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too-large",
-                "the request is too large",
-                detail,
-            ),
+            Fleet::Invalid { .. } | Fleet::Corrupt { .. } => Self::bad_request(detail),
+            Fleet::TooLarge { .. } => Self::large(detail),
             Fleet::Changed { .. } => Self::new(
                 StatusCode::PRECONDITION_FAILED,
                 "changed",
                 "it has changed meanwhile",
-                detail,
-            ),
-            Fleet::Compacted { .. } | Fleet::Future { .. } => Self::new(
-                StatusCode::GONE,
-                "cursor-gone",
-                "the list has to begin again",
                 detail,
             ),
             Fleet::Retired { .. } => {
@@ -204,18 +230,12 @@ impl From<Fleet> for Problem {
                 Self::new(StatusCode::CONFLICT, "stale", "a later report is there", detail)
             }
             Fleet::WrongState { .. } | Fleet::ManifestRefused { .. } => Self::conflict(detail),
-            Fleet::Records { .. }
-            | Fleet::Blobs { .. }
+            Fleet::Blobs { .. }
             | Fleet::Contention { .. }
             | Fleet::Deposed
             | Fleet::InUse { .. }
             | Fleet::TooOld { .. }
-            | Fleet::NewerSchema { .. } => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "the fleet's records or builds cannot be used now",
-                detail,
-            ),
+            | Fleet::NewerSchema { .. } => Self::unavailable(detail),
             _ => Self::internal(detail),
         }
     }

@@ -22,7 +22,7 @@ const STARTS_OTHERS: &[&str] = &[
 /// Files whose text is a command line because that is what they make: hooks and units that call the program, the plan
 /// that is typed by hand, the demo, and the page of claims.
 const MAKES_COMMANDS: &[&str] = &[
-    "fm_agent/src/libvirt/install.rs",
+    "fm_adopt/src/libvirt/install.rs",
     "fm_agent/src/guard/hook.rs",
     "fm_agent/src/guard/hook/apt.rs",
     "fm_agent/src/guard/hook/words.rs",

@@ -74,7 +74,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_variables",
         ],
     ),
-    ("fm_fleet", &["fm_api", "fm_files", "fm_formats", "fm_remedy"]),
+    ("fm_records", &["fm_remedy"]),
+    (
+        "fm_fleet",
+        &["fm_api", "fm_files", "fm_formats", "fm_records", "fm_remedy"],
+    ),
     (
         "fm_update",
         &[
@@ -90,8 +94,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "fm_adopt",
+        &[
+            "fm_check",
+            "fm_files",
+            "fm_formats",
+            "fm_host",
+            "fm_libvirt",
+            "fm_remedy",
+            "fm_saved",
+            "fm_store",
+            "fm_variables",
+        ],
+    ),
+    (
         "fm_agent",
         &[
+            "fm_adopt",
             "fm_api",
             "fm_check",
             "fm_client",
@@ -132,13 +151,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_files",
             "fm_fleet",
             "fm_formats",
+            "fm_records",
             "fm_remedy",
         ],
     ),
     (
         "fm_pve",
         &[
-            "fm_agent",
+            "fm_adopt",
             "fm_api",
             "fm_files",
             "fm_formats",
@@ -151,6 +171,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "flashmoor",
         &[
+            "fm_adopt",
             "fm_agent",
             "fm_api",
             "fm_check",

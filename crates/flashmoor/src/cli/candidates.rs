@@ -74,7 +74,7 @@ fn guests_and_files(current: &OsStr) -> Candidates {
 
 /// The domains that libvirt has definitions of, and those of running guests: nobody waits for a daemon at a key press.
 fn domains(current: &OsStr) -> Candidates {
-    let folder = fs::read_dir(fm_agent::libvirt::DEFINITIONS)
+    let folder = fs::read_dir(fm_adopt::libvirt::DEFINITIONS)
         .into_iter()
         .flatten()
         .flatten();

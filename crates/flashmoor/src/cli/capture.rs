@@ -1,7 +1,7 @@
 //! `flashmoor capture`.
 
 use clap::Args;
-use fm_agent::capture;
+use fm_adopt::capture;
 
 use super::{Context, Result, Status};
 use crate::render::capture as render;

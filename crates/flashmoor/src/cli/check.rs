@@ -142,7 +142,7 @@ fn is_on(switch: Option<Switch>) -> Option<bool> {
 
 impl Check {
     pub(crate) fn run(&self, context: &Context) -> Result {
-        for remark in fm_agent::interrupted_writes(context.global.store.as_deref()) {
+        for remark in fm_adopt::interrupted::remarks(context.global.store.as_deref()) {
             context.output.remark(remark);
         }
         let options = Options {

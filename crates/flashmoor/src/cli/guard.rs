@@ -170,7 +170,7 @@ impl Before {
         })
     }
 
-    fn capture(&self, context: &Context) -> Result<fm_agent::capture::Capture> {
+    fn capture(&self, context: &Context) -> Result<fm_adopt::capture::Capture> {
         // Without a list that we understand, whatever runs may be affected.
         let leaving = match (self.apt, self.files) {
             (true, _) => guard::read_apt(io::stdin().lock()),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use fm_agent::libvirt;
+use fm_adopt::libvirt;
 
 use super::own_path::own_path;
 use super::{Context, Result, Status};

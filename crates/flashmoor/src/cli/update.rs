@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
-use fm_agent::libvirt::{self, Which};
+use fm_adopt::libvirt::{self, Which};
 use fm_store::Store;
 use fm_update::build::Build;
 use fm_update::decide::Vouched;

@@ -1,6 +1,6 @@
 //! What was captured, and what the guard has to say, as text.
 
-use fm_agent::capture::Capture;
+use fm_adopt::capture::Capture;
 use fm_agent::guard::{After, Drift, Status};
 
 use super::{BAD, CARE, GOOD, Output, plain};

@@ -1,6 +1,6 @@
 //! `libvirt install`, `status`, `adopt`: as text.
 
-use fm_agent::libvirt::{
+use fm_adopt::libvirt::{
     AdoptedDomain, HookDecision, Installed, LibvirtAdoption, NextStep, Outcome, PlacedCode, PlacedTemplate,
     Problem, Reason, Status, Step,
 };

@@ -5,7 +5,7 @@ use fm_store::Store;
 
 use super::records::{Pin, Records};
 use crate::Result;
-use crate::capture;
+use fm_adopt::capture;
 
 /// Notes which pins of captures are needed, and takes those away that nobody has needed since `before_s`.
 ///

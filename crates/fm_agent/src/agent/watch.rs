@@ -13,7 +13,9 @@ use super::arrivals::Arrivals;
 use super::belief::{self, Beliefs};
 use super::captured;
 use super::records::{Process, Records, Seen, Share};
-use crate::{Result, libvirt};
+use fm_adopt::libvirt;
+
+use crate::Result;
 
 /// A landing whose guest has not come by then is forgotten; the hook takes no longer for an arrival.
 const NEVER_CAME: Duration = Duration::from_secs(900);
@@ -169,7 +171,7 @@ impl<'a> Watch<'a> {
             let share = self.share(guest, process, code.len() as u64)?;
             self.store.import(&Import {
                 code: &code,
-                source: Some(crate::capture::SOURCE),
+                source: Some(fm_adopt::capture::SOURCE),
                 ..Import::default()
             })?;
             self.records.stored(&build, share, now_s())?;

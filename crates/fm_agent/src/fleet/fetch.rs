@@ -7,8 +7,8 @@ use fm_store::{Build, Import, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Store};
 use serde::Deserialize;
 
 use super::kinds::{CODE, DESCRIPTOR, VARS_TEMPLATE};
-use crate::supply::Wanted;
 use crate::{Error, Result};
+use fm_adopt::supply::Wanted;
 
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 /// A build is CODE, a descriptor and templates of VARS.

@@ -8,7 +8,7 @@ use fm_libvirt::Domain;
 use fm_store::Store;
 
 use crate::Result;
-use crate::supply::Wanted;
+use fm_adopt::supply::Wanted;
 
 /// A definition of libvirt's is some kilobytes.
 const MAX_DEFINITION_BYTES: u64 = 4 << 20;

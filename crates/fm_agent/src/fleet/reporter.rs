@@ -17,8 +17,8 @@ use super::needs::needs;
 use super::outbox::Outbox;
 use super::rows::Rows;
 use super::{chore, fetch, renewal, supplier};
-use crate::libvirt::DEFINITIONS;
 use crate::{Error, Result};
+use fm_adopt::libvirt::DEFINITIONS;
 
 /// How often it is looked whether something changed.
 const LOOK: Duration = Duration::from_secs(5);

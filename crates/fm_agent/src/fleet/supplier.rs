@@ -14,8 +14,8 @@ use fm_store::Store;
 
 use super::event::FleetEvent;
 use super::fetch;
-use crate::supply::{HAVE, LACK, MAX_LINE_BYTES, SOCKET, Wanted};
 use crate::{Error, Result};
+use fm_adopt::supply::{HAVE, LACK, MAX_LINE_BYTES, SOCKET, Wanted};
 
 /// So many are answered at once; who comes then goes on without us.
 const MAX_ASKING_COUNT: usize = 16;
@@ -133,7 +133,7 @@ mod tests {
     use fm_store::Import;
 
     use super::*;
-    use crate::supply::ask;
+    use fm_adopt::supply::ask;
 
     /// Longer than anybody waits.
     const LONG: Duration = Duration::from_secs(3600);

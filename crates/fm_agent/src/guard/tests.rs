@@ -1,7 +1,7 @@
 //! What the first half of the guard leaves for the second, and for everybody else.
 
 use super::*;
-use crate::capture::Code;
+use fm_adopt::capture::Code;
 
 fn memory() -> Memory {
     Memory {

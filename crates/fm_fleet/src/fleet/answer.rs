@@ -14,8 +14,8 @@ use super::record::{
 };
 use super::refresh::Views;
 use super::report::{Reported, is_elsewhere};
-use crate::records::{Outcome, Transaction};
 use crate::{Error, Result};
+use fm_records::{Outcome, Transaction};
 
 /// So many builds are asked for at once.
 const MAX_UPLOAD_COUNT: usize = 32;

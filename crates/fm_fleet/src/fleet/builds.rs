@@ -10,8 +10,8 @@ use super::inner::{Inner, MAX_ATTEMPT_COUNT, Stored, write};
 use super::keys;
 use super::record::BuildRecord;
 use super::refresh::Views;
-use crate::records::Transaction;
 use crate::{Error, Result};
+use fm_records::Transaction;
 
 /// The most pins of one build.
 const MAX_PIN_COUNT: usize = 64;

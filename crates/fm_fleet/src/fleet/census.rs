@@ -8,7 +8,7 @@ use super::inner::{Inner, Stored};
 use super::keys;
 use super::record::{AckRecord, HostRecord, UseRecord};
 use crate::Result;
-use crate::records::Revision;
+use fm_records::Revision;
 
 /// Every host's word.
 pub(super) struct Census {

@@ -7,8 +7,8 @@ use super::filters::EventFilter;
 use super::inner::{History, Inner, MAX_ATTEMPT_COUNT, Stored, lock, read, write};
 use super::keys;
 use super::record::{EventsRecord, HeadRecord, Record as _};
-use crate::records::{MAX_OPERATION_COUNT, MAX_SCAN_COUNT, Revision, Scan, Transaction};
 use crate::{Error, Result};
+use fm_records::{MAX_OPERATION_COUNT, MAX_SCAN_COUNT, Revision, Scan, Transaction};
 
 /// Which batches there are.
 pub(super) const HEAD: &str = "/fm/v1/events";

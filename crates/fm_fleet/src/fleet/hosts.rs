@@ -7,8 +7,8 @@ use super::inner::{Inner, Stored};
 use super::keys;
 use super::record::{AckRecord, GuestsRecord, HostRecord};
 use super::refresh::Views;
-use crate::records::{MAX_SCAN_COUNT, Revision, Scan};
 use crate::{Error, Result};
+use fm_records::{MAX_SCAN_COUNT, Revision, Scan};
 
 /// So many hosts are looked at for one page of guests; then it ends, however few there are on it.
 const MAX_HOST_COUNT: usize = 256;

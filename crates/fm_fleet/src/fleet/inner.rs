@@ -9,8 +9,9 @@ use fm_api::v1::fleet::{Digest, Event, HostId};
 use super::options::FleetOptions;
 use super::record::{HeadRecord, Record};
 use crate::blobs::Blobs;
-use crate::records::{LeaseId, MAX_SCAN_COUNT, Outcome, Records, Revision, Scan, Transaction};
-use crate::{Clock, Error, Result};
+use crate::{Error, Result};
+use fm_records::Clock;
+use fm_records::{LeaseId, MAX_SCAN_COUNT, Outcome, Records, Revision, Scan, Transaction};
 
 /// A build that only the grace period keeps: the revision that condemned it, and when that was found.
 pub(super) type Grace = BTreeMap<Digest, (Revision, Duration)>;
@@ -169,7 +170,7 @@ pub(super) fn write<T: Record>(key: &str, record: &T) -> Result<Vec<u8>> {
 /// A name that nobody else makes up: 128 bits from the system.
 pub(super) fn random_name() -> Result<String> {
     let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::records("make up a name", error.to_string()))?;
+    getrandom::fill(&mut bytes).map_err(Error::Random)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

@@ -6,8 +6,8 @@ use super::events::event;
 use super::inner::{Inner, MAX_ATTEMPT_COUNT, Stored, random_name, write};
 use super::keys;
 use super::record::{HostRecord, MetaRecord, PROGRAM, Record as _};
-use crate::records::Transaction;
 use crate::{Error, Result};
+use fm_records::Transaction;
 
 /// The fleet as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]

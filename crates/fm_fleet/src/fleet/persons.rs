@@ -9,8 +9,8 @@ use super::events::event;
 use super::inner::{Inner, MAX_ATTEMPT_COUNT, Stored, write};
 use super::keys;
 use super::record::{HostRecord, Record as _, TargetRecord};
-use crate::records::Transaction;
 use crate::{Error, Result};
+use fm_records::Transaction;
 
 /// The most installations of one host that are remembered as retired.
 const MAX_RETIRED_COUNT: usize = 32;

@@ -15,8 +15,8 @@ use super::keys;
 use super::options::PlannerOptions;
 use super::record::{BuildRecord, CollectionRecord, PlannerRecord, Record as _};
 use super::refresh::Views;
-use crate::records::{LeaseId, Outcome, Revision, Transaction};
 use crate::{Error, Result};
+use fm_records::{LeaseId, Outcome, Revision, Transaction};
 
 /// Wants to be the one that collects; any number may want it.
 pub struct Planner {
@@ -83,7 +83,7 @@ impl Planner {
     /// Gives the election up, so that another need not wait for the lease to run out.
     pub async fn resign(&mut self) -> Result<()> {
         match self.term.take() {
-            Some(term) => self.inner.records.revoke(term.lease).await,
+            Some(term) => Ok(self.inner.records.revoke(term.lease).await?),
             None => Ok(()),
         }
     }

@@ -7,8 +7,8 @@ use super::filters::EventFilter;
 use super::inner::{Inner, Stored, read};
 use super::keys;
 use super::record::{EventsRecord, HeadRecord};
-use crate::records::Scan;
 use crate::{Error, Result};
+use fm_records::Scan;
 
 /// So many batches are read at once.
 const STEP: u64 = 64;

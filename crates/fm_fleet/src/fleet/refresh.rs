@@ -10,7 +10,7 @@ use super::inner::{Inner, Stored};
 use super::keys;
 use super::record::{BuildRecord, GuestsRecord, UseRecord};
 use crate::Result;
-use crate::records::{Notice, Records, Watch};
+use fm_records::{Notice, Records, Watch};
 
 /// What lists are made from, for all requests of this server.
 #[derive(Default)]

@@ -17,8 +17,8 @@ use super::record::{
     Uses,
 };
 use super::shards::{Shard, short_digest};
-use crate::records::{Revision, Transaction};
 use crate::{Error, Result};
+use fm_records::{Revision, Transaction};
 
 /// So many builds are newly needed in one transaction; more are announced before.
 const MAX_ADDED_COUNT: usize = 24;

@@ -10,8 +10,8 @@ use super::manifest::{self, StoredBuild};
 use super::record::BuildRecord;
 use crate::blobs::oci::{digest_of, named_blobs};
 use crate::blobs::{Blob, BlobReader, FoundManifest, Reference};
-use crate::records::Transaction;
 use crate::{Error, Result};
+use fm_records::Transaction;
 
 /// So often blobs are put in place again because the manifest was refused or something is gone.
 const MAX_PUSH_COUNT: usize = 4;

@@ -9,7 +9,7 @@ use super::inner::Inner;
 use super::keys;
 use super::refresh::Views;
 use crate::Result;
-use crate::records::Revision;
+use fm_records::Revision;
 
 /// The fleet in figures.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::keys;
 use super::record::{BuildRecord, DetailRecord, DetailRow, PlannerRecord};
 use super::refresh::Views;
 use crate::Result;
-use crate::records::Revision;
+use fm_records::Revision;
 
 /// So many needs and obstacles are shown.
 const MAX_SHOWN_COUNT: usize = 1000;

@@ -11,9 +11,9 @@ use fm_api::v1::fleet::{
     UseReason,
 };
 use fm_fleet::blobs::{Blob, BlobReader, BlobSource, Blobs, FoundManifest, Reference};
-use fm_fleet::records::{Memory, Records};
-use fm_fleet::{Error, Fleet, FleetOptions, Layer, Planner, PlannerOptions, Result, StoredBuild, TestClock};
+use fm_fleet::{Error, Fleet, FleetOptions, Layer, Planner, PlannerOptions, Result, StoredBuild};
 use fm_formats::Sha256;
+use fm_records::{Memory, Records, TestClock};
 
 pub(crate) const GRACE: Duration = Duration::from_secs(3600);
 

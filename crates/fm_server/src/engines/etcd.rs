@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fm_fleet::records::{Etcd, EtcdOptions, EtcdTls};
+use fm_records::{Etcd, EtcdOptions, EtcdTls};
 
 use super::secrets::{optional, user};
 use crate::{Error, Result};

@@ -10,9 +10,9 @@ use fm_api::v1::fleet::{
     UseReason,
 };
 use fm_fleet::blobs::{Blob, BlobSource, Layout};
-use fm_fleet::records::{Sqlite, SqliteOptions};
 use fm_fleet::{Fleet, FleetOptions, Layer, StoredBuild};
 use fm_formats::Sha256;
+use fm_records::{Sqlite, SqliteOptions};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

@@ -12,9 +12,9 @@ use fm_api::v1::fleet::{
     UseReason,
 };
 use fm_fleet::blobs::Layout;
-use fm_fleet::records::Memory;
 use fm_fleet::{Fleet, FleetOptions};
 use fm_formats::Sha256;
+use fm_records::Memory;
 use tower_service::Service as _;
 
 use crate::admission::{Shown, ShownCertificate};

@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::{Error, Result};
 
 /// The pid of the agent that serves this store, if one does.
-pub(crate) fn serving(store: &Store) -> Option<u32> {
+pub fn serving(store: &Store) -> Option<u32> {
     let mut file = File::open(lock_path(store)).ok()?;
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => None,
@@ -30,10 +30,14 @@ fn lock_path(store: &Store) -> PathBuf {
 
 /// One agent a store; the kernel lets go of it however the agent ends.
 #[derive(Debug)]
-pub(crate) struct AgentLock(#[expect(dead_code, reason = "held, and closed at the end")] File);
+pub struct AgentLock(#[expect(dead_code, reason = "held, and closed at the end")] File);
 
 impl AgentLock {
-    pub(crate) fn take(store: &Store) -> Result<Self> {
+    /// Takes the lock of this store.
+    ///
+    /// # Errors
+    /// If another agent has it, or its file cannot be written.
+    pub fn take(store: &Store) -> Result<Self> {
         let path = lock_path(store);
         let failed = |source| Error::file("write", &path, source);
         if let Some(folder) = path.parent() {

@@ -12,7 +12,7 @@ use crate::Result;
 
 /// Removes placeholders that are older than `age` and that nothing names, and marks and unfinished files of that
 /// age. Returns the landings that went.
-pub(crate) fn forget_stale_landings(store: &Store, age: Duration) -> Result<Vec<String>> {
+pub fn forget_stale_landings(store: &Store, age: Duration) -> Result<Vec<String>> {
     let folder = store.path().join(FOLDER);
     let arriving = store.path().join(hook::ARRIVING);
     for folder in [&arriving, &folder] {

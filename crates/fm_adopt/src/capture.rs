@@ -98,7 +98,7 @@ pub fn all(store: &Store) -> Result<Capture> {
 
 /// Stores the CODE of these guests, and tells of each that failed.
 /// `stored` hears of each that succeeded, at once.
-pub(crate) fn each(
+pub fn each(
     store: &Store,
     guests: &[Guest],
     mut remarks: Vec<String>,
@@ -164,12 +164,12 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
 }
 
 /// Where a build is said to come from that was stored for a guest.
-pub(crate) const SOURCE: &str = "captured from a running guest";
+pub const SOURCE: &str = "captured from a running guest";
 /// How the pins of captures begin.
 const PIN: &str = "captured for ";
 
 /// For which guest a build is pinned, by its UUID if it had one; nothing if the pin is of another kind.
-pub(crate) fn pinned_for(pin: &str) -> Option<Option<&str>> {
+pub fn pinned_for(pin: &str) -> Option<Option<&str>> {
     let guest = pin.strip_prefix(PIN)?;
     let uuid = guest
         .rsplit_once(" (")

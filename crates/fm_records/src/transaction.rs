@@ -115,7 +115,8 @@ impl Transaction {
     /// Whether every engine takes it.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] or [`Error::Key`]; [`Error::Invalid`] if a key is written twice.
+    /// [`Error::TooLarge`] or [`Error::Key`]; [`Error::WrittenTwice`] or
+    /// [`Error::RevisionZero`].
     pub fn check(&self) -> Result<()> {
         let count = self.compares.len().saturating_add(self.operations.len());
         check_size("a transaction (operations)", count, MAX_OPERATION_COUNT)?;
@@ -125,10 +126,7 @@ impl Transaction {
             let (Compare::Absent(key) | Compare::Modified(key, _) | Compare::Created(key, _)) = compare;
             check_key(key)?;
             if matches!(compare, Compare::Modified(_, 0) | Compare::Created(_, 0)) {
-                return Err(Error::invalid(
-                    "a transaction",
-                    "no record was written at revision 0",
-                ));
+                return Err(Error::RevisionZero { key: key.clone() });
             }
             size = size.saturating_add(key.len());
         }
@@ -140,7 +138,7 @@ impl Transaction {
             check_key(key)?;
             size = size.saturating_add(key.len()).saturating_add(value_len);
             if !written.insert(key) {
-                return Err(Error::invalid("a transaction", format!("it writes {key} twice")));
+                return Err(Error::WrittenTwice { key: key.clone() });
             }
         }
         check_size("a transaction (bytes)", size, MAX_TRANSACTION_BYTES)

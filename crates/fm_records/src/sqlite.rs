@@ -90,7 +90,7 @@ impl Sqlite {
         job: impl FnOnce(oneshot::Sender<Result<T>>) -> WriteJob,
     ) -> Result<T> {
         let (sender, answer) = oneshot::channel();
-        let gone = || Error::records(action, "the thread that writes has ended");
+        let gone = || Error::engine(action, "the thread that writes has ended");
         let writes = self.writes.as_ref().ok_or_else(gone)?;
         writes.send(job(sender)).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
@@ -102,7 +102,7 @@ impl Sqlite {
         job: impl FnOnce(oneshot::Sender<Result<T>>) -> ReadJob,
     ) -> Result<T> {
         let (sender, answer) = oneshot::channel();
-        let gone = || Error::records(action, "the threads that read have ended");
+        let gone = || Error::engine(action, "the threads that read have ended");
         let reads = self.reads.as_ref().ok_or_else(gone)?;
         reads.send(job(sender)).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
@@ -124,7 +124,7 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandl
     std::thread::Builder::new()
         .name(name)
         .spawn(work)
-        .map_err(|source| Error::records("start a thread", source))
+        .map_err(|source| Error::engine("start a thread", source))
 }
 
 fn lock(path: &Path) -> Result<File> {
@@ -135,11 +135,11 @@ fn lock(path: &Path) -> Result<File> {
         .truncate(false)
         .write(true)
         .open(PathBuf::from(name))
-        .map_err(|source| Error::records("open their lock", source))?;
+        .map_err(|source| Error::engine("open their lock", source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(Error::InUse { path: path.into() }),
-        Err(std::fs::TryLockError::Error(source)) => Err(Error::records("lock them", source)),
+        Err(std::fs::TryLockError::Error(source)) => Err(Error::engine("lock them", source)),
     }
 }
 

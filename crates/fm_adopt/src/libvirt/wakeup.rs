@@ -25,13 +25,13 @@ pub(super) fn notify_agent(store: &Path) {
 
 /// The agent's end.
 #[derive(Debug)]
-pub(crate) struct Wakeup {
+pub struct Wakeup {
     /// Nothing if the system has no more of these: then the agent looks when it would look anyway.
     inotify: Option<OwnedFd>,
 }
 
 /// Listens for notes to the agent of `store`.
-pub(crate) fn wakeup(store: &Store) -> crate::Result<Wakeup> {
+pub fn wakeup(store: &Store) -> crate::Result<Wakeup> {
     let path: PathBuf = store.path().join(NOTES);
     let failed = |source| crate::Error::file("write", &path, source);
     std::fs::create_dir_all(store.path().join(FOLDER)).map_err(failed)?;
@@ -49,7 +49,7 @@ pub(crate) fn wakeup(store: &Store) -> crate::Result<Wakeup> {
 
 impl Wakeup {
     /// Waits for a note, at most that long; whether one came. Many notes count as one.
-    pub(crate) fn wait(&self, most: Duration) -> bool {
+    pub fn wait(&self, most: Duration) -> bool {
         let Some(inotify) = &self.inotify else {
             std::thread::sleep(most);
             return false;
@@ -64,7 +64,7 @@ impl Wakeup {
     }
 
     /// A second end, to wake the agent from a thread of its own.
-    pub(crate) fn waker(&self, store: &Store) -> impl Fn() + Send + 'static {
+    pub fn waker(&self, store: &Store) -> impl Fn() + Send + 'static {
         let store = store.path().to_owned();
         move || notify_agent(&store)
     }

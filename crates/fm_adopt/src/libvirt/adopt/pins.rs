@@ -3,7 +3,7 @@
 use fm_libvirt::DomainInfo;
 
 /// How the origin of a build begins that `adopt` was the first to store.
-pub(crate) const SOURCE: &str = "libvirt domain ";
+pub const SOURCE: &str = "libvirt domain ";
 /// How the pins of adopted domains begin.
 const PIN: &str = "adopted for domain ";
 
@@ -13,7 +13,7 @@ pub(super) fn pin(info: &DomainInfo) -> String {
 }
 
 /// The UUID of the domain that a pin of ours is for.
-pub(crate) fn pinned_for(pin: &str) -> Option<&str> {
+pub fn pinned_for(pin: &str) -> Option<&str> {
     let (_, uuid) = pin.strip_prefix(PIN)?.rsplit_once(" (")?;
     uuid.strip_suffix(')')
 }

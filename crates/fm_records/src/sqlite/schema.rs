@@ -29,7 +29,7 @@ const TABLES: &str = "
 ";
 
 pub(super) fn failed(action: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
-    move |source| Error::records(action, source)
+    move |source| Error::engine(action, source)
 }
 
 /// A connection as every thread of ours has it.
@@ -57,14 +57,13 @@ pub(super) fn prepare(connection: &Connection) -> Result<()> {
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(failed("open them"))?;
     if !is_ours && tables > 0 {
-        return Err(Error::records(
+        return Err(Error::engine(
             "open them",
             "the file is a database of another program",
         ));
     }
     if version > i64::from(VERSION) {
         return Err(Error::TooOld {
-            role: "writer of the records' file",
             wanted: u32::try_from(version).unwrap_or(u32::MAX),
             known: VERSION,
         });

@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use super::SqliteOptions;
 use super::schema::{connect, failed, number, prepare, set_state, state};
-use crate::records::watch::Watchers;
-use crate::records::{Compare, LeaseId, Operation, Outcome, Revision, Transaction, Watch};
+use crate::watch::Watchers;
 use crate::{Clock, Error, Result};
+use crate::{Compare, LeaseId, Operation, Outcome, Revision, Transaction, Watch};
 
 /// So many jobs share one commit, and the wait for the disk.
 const MAX_BATCH_COUNT: usize = 128;
@@ -165,7 +165,7 @@ impl Writer {
                 (self.revision, self.last_lease, self.oldest) = (revision, last_lease, oldest);
                 let source = Arc::new(source);
                 for answer in answers {
-                    let failed = || Error::records("change records", Arc::clone(&source));
+                    let failed = || Error::engine("change records", Arc::clone(&source));
                     match answer {
                         Answer::Transact(sender, _) => drop(sender.send(Err(failed()))),
                         Answer::Lease(sender, _) => drop(sender.send(Err(failed()))),
@@ -295,7 +295,7 @@ impl Writer {
             |operation| matches!(operation, Operation::Put { lease: Some(lease), .. } if is_gone(lease)),
         );
         if relies_on_gone {
-            return Ok(Err(Error::invalid("a transaction", "its lease is gone")));
+            return Ok(Err(Error::LeaseGone));
         }
         let next = self.revision.saturating_add(1);
         let before = std::mem::replace(&mut self.revision, next);

@@ -28,10 +28,7 @@ pub fn remarks(store: Option<&Path>) -> Vec<String> {
 
 /// Why a guest must not start whose definition names one of the devices: it holds half a store, and that can be neither
 /// finished nor undone now.
-pub(crate) fn in_the_way(
-    store: &Path,
-    names: impl Fn(&Path) -> bool,
-) -> Option<(PathBuf, fm_variables::Error)> {
+pub fn in_the_way(store: &Path, names: impl Fn(&Path) -> bool) -> Option<(PathBuf, fm_variables::Error)> {
     let journal = Journal::in_store(store);
     let pending = journal.pending().unwrap_or_default().into_iter();
     pending

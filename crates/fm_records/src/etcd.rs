@@ -65,7 +65,7 @@ impl Etcd {
     /// The records of an etcd cluster.
     ///
     /// # Errors
-    /// [`Error::Records`] if the endpoints are malformed or none answers in time.
+    /// [`Error::Engine`] if the endpoints are malformed or none answers in time.
     pub async fn connect(options: &EtcdOptions) -> Result<Self> {
         let action = "connect to etcd";
         let mut connect = ConnectOptions::new()
@@ -314,7 +314,7 @@ impl Records for Etcd {
     async fn revoke(&self, lease: LeaseId) -> Result<()> {
         let revoke = |mut client: Client| async move { client.lease_revoke(lease.0).await };
         match self.retried("end a lease", true, revoke).await {
-            Ok(_) | Err(Error::Invalid { .. }) => Ok(()),
+            Ok(_) | Err(Error::LeaseGone) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use tokio::sync::oneshot;
 
 use super::schema::{connect, failed, number, state};
-use crate::records::{Entry, Found, MAX_SCAN_BYTES, MAX_SCAN_COUNT, Scan, ScanPage, end_of_prefix};
+use crate::{Entry, Found, MAX_SCAN_BYTES, MAX_SCAN_COUNT, Scan, ScanPage, end_of_prefix};
 use crate::{Error, Result};
 
 /// Something to be read.

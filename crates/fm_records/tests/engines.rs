@@ -5,8 +5,9 @@ mod agreement;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fm_fleet::records::{Memory, Notice, Outcome, Records, Scan, Sqlite, SqliteOptions, Transaction};
-use fm_fleet::{Error, TestClock};
+use fm_records::{
+    Error, Memory, Notice, Outcome, Records, Scan, Sqlite, SqliteOptions, TestClock, Transaction,
+};
 
 use agreement::check;
 
@@ -113,7 +114,10 @@ async fn a_record_goes_with_its_lease_and_stays_while_that_is_renewed() {
 async fn what_no_engine_takes_is_refused_before_it_is_tried() {
     let engine = Memory::default();
     let twice = Transaction::new().put("/t/a", "1").delete("/t/a");
-    assert!(matches!(engine.transact(twice).await, Err(Error::Invalid { .. })));
+    assert!(matches!(
+        engine.transact(twice).await,
+        Err(Error::WrittenTwice { .. })
+    ));
     let mut many = Transaction::new();
     for number in 0..129 {
         many = many.put(format!("/t/{number}"), "");

@@ -19,9 +19,9 @@ pub use status::{Confinement, Daemon, HostStatus, Problem, Status, StatusDomain,
 
 pub use crate::error::LibvirtError as Error;
 
-pub(crate) use adopt::{SOURCE, pinned_for};
-pub(crate) use stale_landings::forget_stale_landings;
-pub(crate) use wakeup::wakeup;
+pub use adopt::{SOURCE, pinned_for};
+pub use stale_landings::forget_stale_landings;
+pub use wakeup::wakeup;
 
 /// What is ours of libvirt's affairs, in the store's folder.
 const FOLDER: &str = "libvirt";

@@ -17,18 +17,21 @@ use std::time::Duration;
 use fm_formats::Sha256;
 
 /// The socket, in the folder of a store.
-pub(crate) const SOCKET: &str = "libvirt/agent.sock";
+pub const SOCKET: &str = "libvirt/agent.sock";
 /// No line is longer.
-pub(crate) const MAX_LINE_BYTES: u64 = 128;
-pub(crate) const HAVE: &str = "have";
-pub(crate) const LACK: &str = "lack";
+pub const MAX_LINE_BYTES: u64 = 128;
+/// The answer that the build is there.
+pub const HAVE: &str = "have";
+/// The answer that it is not, and will not be.
+pub const LACK: &str = "lack";
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub(crate) build: Sha256,
+pub struct Wanted {
+    /// The digest of CODE.
+    pub build: Sha256,
     /// How many bytes CODE has, where that is known: no more are fetched.
-    pub(crate) code_bytes: Option<u64>,
+    pub code_bytes: Option<u64>,
 }
 
 impl Wanted {
@@ -41,7 +44,7 @@ impl Wanted {
     }
 
     /// Reads such a line: what is wanted, and how long it is waited for.
-    pub(crate) fn parse(line: &str) -> Option<(Self, Duration)> {
+    pub fn parse(line: &str) -> Option<(Self, Duration)> {
         let mut words = line.strip_suffix('\n')?.split(' ');
         let wanted = match (words.next()?, words.next()?, words.next()?) {
             ("want", build, "-") => Self {
@@ -60,7 +63,7 @@ impl Wanted {
 }
 
 /// Asks the agent of `store` for a build. Whether it is there now; without an agent that is known at once.
-pub(crate) fn ask(store: &Path, wanted: &Wanted, budget: Duration) -> bool {
+pub fn ask(store: &Path, wanted: &Wanted, budget: Duration) -> bool {
     let (tell, told) = mpsc::channel();
     let (path, line) = (store.join(SOCKET), wanted.line(budget));
     // On a thread: an agent that is stopped takes no connection, and nothing bounds the wait for it.

@@ -74,7 +74,7 @@ pub(super) fn failed(action: &'static str) -> impl FnOnce(etcd_client::Error) ->
                     };
                 }
                 NOT_FOUND if text.contains(NO_LEASE) => {
-                    return Error::invalid("a transaction", "its lease is gone");
+                    return Error::LeaseGone;
                 }
                 OUT_OF_RANGE | RESOURCE_EXHAUSTED if text.contains("message") => {
                     return Error::TooLarge {
@@ -86,6 +86,6 @@ pub(super) fn failed(action: &'static str) -> impl FnOnce(etcd_client::Error) ->
                 _ => {}
             }
         }
-        Error::records(action, error)
+        Error::engine(action, error)
     }
 }

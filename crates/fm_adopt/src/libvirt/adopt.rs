@@ -22,7 +22,7 @@ use super::Error;
 use crate::Result;
 
 pub(super) use self::firmware::is_qcow2;
-pub(crate) use self::pins::{SOURCE, pinned_for};
+pub use self::pins::{SOURCE, pinned_for};
 
 /// Which domains are meant.
 #[derive(Debug, Clone)]

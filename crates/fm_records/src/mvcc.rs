@@ -119,7 +119,7 @@ impl Mvcc {
             } = operation
                 && !self.leases.contains_key(lease)
             {
-                return Err(Error::invalid("a transaction", "its lease is gone"));
+                return Err(Error::LeaseGone);
             }
         }
         let next = self.revision.saturating_add(1);

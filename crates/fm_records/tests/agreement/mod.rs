@@ -1,7 +1,6 @@
 //! One step after the other on an engine and on the model, and what either said.
 
-use fm_fleet::Error;
-use fm_fleet::records::{Compare, Entry, Memory, Operation, Outcome, Records, Scan, Transaction};
+use fm_records::{Compare, Entry, Error, Memory, Operation, Outcome, Records, Scan, Transaction};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -186,7 +185,7 @@ async fn agree(engine: &dyn Records, run: u32, steps: &[Step]) -> Result<(), Str
         let failed = |error: Error| Answer::Failed(std::mem::discriminant(&error));
         let expected = ask(&model, 0, &question).await.unwrap_or_else(failed);
         let found = match ask(engine, base, &question).await {
-            Err(error @ Error::Records { .. }) => return Err(format!("{error:?}")),
+            Err(error @ Error::Engine { .. }) => return Err(format!("{error:?}")),
             other => other.unwrap_or_else(failed),
         };
         if expected != found {

@@ -1,5 +1,9 @@
 //! Keyed text with one revision for all of it: what every engine of the records can do, and no more.
 
+#![forbid(unsafe_code)]
+
+mod clock;
+mod error;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod key;
@@ -13,6 +17,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use clock::{Clock, SystemClock, TestClock};
+pub use error::{Error, Result};
 #[cfg(feature = "etcd")]
 pub use etcd::{Etcd, EtcdOptions, EtcdTls};
 pub use key::{check_key, end_of_prefix};
@@ -20,8 +26,6 @@ pub use memory::Memory;
 pub use sqlite::{Sqlite, SqliteOptions};
 pub use transaction::{Compare, Operation, Outcome, Transaction};
 pub use watch::{Notice, Watch};
-
-use crate::Result;
 
 /// Counts the transactions that changed something. Grows; the first change makes it 1 or more.
 pub type Revision = u64;
@@ -98,13 +102,13 @@ pub trait Records: Send + Sync {
     /// Records whose keys begin alike, a page of them, at one revision.
     ///
     /// # Errors
-    /// [`crate::Error::Compacted`] if the revision is no longer kept: the scan has to begin again.
+    /// [`Error::Compacted`] if the revision is no longer kept: the scan has to begin again.
     async fn scan(&self, scan: &Scan) -> Result<ScanPage>;
 
     /// Does all operations if every compare holds.
     ///
     /// # Errors
-    /// [`crate::Error::Records`] may mean that it was done all the same: read before trying again.
+    /// [`Error::Engine`] may mean that it was done all the same: read before trying again.
     async fn transact(&self, transaction: Transaction) -> Result<Outcome>;
 
     /// Tells which keys below a prefix change from now on. It may lose some, and says so where it knows.
