@@ -302,7 +302,7 @@ fn skopeo(scene: &Scene, words: &[&str]) -> Vec<u8> {
 fn skopeo_reads_and_copies_a_stored_build_and_it_comes_back_with_the_same_id() {
     let scene = Scene::new();
     let id = scene.import()["id"].as_str().unwrap().to_owned();
-    let tag = format!("oci:store:sha256-{id}");
+    let tag = format!("oci:store:fm-{id}");
     let manifest: Value = serde_json::from_slice(&skopeo(&scene, &["inspect", "--raw", &tag])).unwrap();
     assert_eq!(manifest["artifactType"], "application/vnd.flashmoor.build.v1");
     assert_eq!(manifest["layers"][0]["digest"], format!("sha256:{id}"));

@@ -150,7 +150,7 @@ impl Stored {
     }
 
     fn build(&self, root: &Folder) -> Build {
-        let folder = root.join(BUILDS).join(oci::tag_of(&self.id()));
+        let folder = root.join(BUILDS).join(oci::folder_of(&self.id()));
         let part = |at: usize| {
             let (file, media_type) = FILES[at];
             let layer = self.manifest.layer(media_type)?;
@@ -164,7 +164,7 @@ impl Stored {
         Build {
             id: self.id(),
             manifest: self.entry.digest.0,
-            tag: oci::tag_of(&self.id()),
+            tag: self.entry.tag().unwrap_or_default().to_owned(),
             code: Part {
                 path: folder.join(FILES[0].0),
                 sha256: self.id(),
@@ -232,12 +232,11 @@ impl Store {
         let Some(layout) = self.reader()? else {
             return Ok(None);
         };
-        let tag = oci::tag_of(id);
         for entry in layout
             .index()?
             .manifests
             .iter()
-            .filter(|entry| entry.tag() == Some(&tag))
+            .filter(|entry| entry.is_tagged_for(id))
         {
             if let Some(stored) = Stored::read(&layout, entry)?
                 && stored.id() == *id

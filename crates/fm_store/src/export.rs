@@ -97,12 +97,11 @@ impl Store {
     fn stored(&self, id: &Sha256) -> Result<(Layout, Stored)> {
         let unknown = || Error::UnknownBuild { text: id.to_string() };
         let layout = self.reader()?.ok_or_else(unknown)?;
-        let tag = oci::tag_of(id);
         for entry in layout
             .index()?
             .manifests
             .iter()
-            .filter(|entry| entry.tag() == Some(&tag))
+            .filter(|entry| entry.is_tagged_for(id))
         {
             if let Some(stored) = Stored::read(&layout, entry)? {
                 return Ok((layout, stored));

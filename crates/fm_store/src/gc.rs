@@ -160,10 +160,10 @@ impl Going {
         let Some(builds) = layout.root.sub(BUILDS)? else {
             return Ok(());
         };
-        let tags = self.builds.iter().map(|(id, _)| oci::tag_of(id));
-        for tag in tags.chain(self.unnamed.iter().cloned()) {
-            if builds.stat(&tag)?.is_some() {
-                aside.take(BUILDS, &tag)?;
+        let folders = self.builds.iter().map(|(id, _)| oci::folder_of(id));
+        for folder in folders.chain(self.unnamed.iter().cloned()) {
+            if builds.stat(&folder)?.is_some() {
+                aside.take(BUILDS, &folder)?;
             }
         }
         Ok(())
@@ -212,8 +212,8 @@ impl Going {
             .into_iter()
             .map(|(id, name)| Removed::Build { id, name });
         let folder = layout.root.join(BUILDS);
-        let unnamed = self.unnamed.into_iter().map(|tag| Removed::Leftover {
-            path: folder.join(tag),
+        let unnamed = self.unnamed.into_iter().map(|name| Removed::Leftover {
+            path: folder.join(name),
         });
         out.removed.extend(landings.chain(builds).chain(unnamed));
     }
@@ -224,7 +224,7 @@ impl Going {
 fn relink(writer: &Writer, index: &Index) {
     for entry in &index.manifests {
         if let Ok(Some(stored)) = Stored::read(&writer.layout, entry)
-            && entry.tag() == Some(&oci::tag_of(&stored.id()))
+            && entry.is_tagged_for(&stored.id())
         {
             let _ = link(writer, &stored.id(), &stored.manifest);
         }
@@ -354,7 +354,7 @@ fn identify(layout: &Layout, entry: &Descriptor) -> Option<(Sha256, Option<Strin
     match Stored::read(layout, entry) {
         Ok(Some(stored)) => Some((stored.id(), stored.manifest.annotations.get(oci::TITLE).cloned())),
         Ok(None) => None,
-        Err(_) => Some((id_of(entry.tag()?)?, None)),
+        Err(_) => Some((entry.tagged_id()?, None)),
     }
 }
 
@@ -369,8 +369,8 @@ fn unnamed(layout: &Layout, index: &Index, reasons: &Reasons) -> Result<Vec<Stri
         .filter_map(|entry| entry.name.into_string().ok());
     Ok(names
         .filter(|name| {
-            let is_indexed = index.manifests.iter().any(|entry| entry.tag() == Some(name));
-            id_of(name).is_some_and(|id| !is_indexed && !reasons.0.contains_key(&id))
+            let is_indexed = |id: &Sha256| index.manifests.iter().any(|entry| entry.is_tagged_for(id));
+            id_of(name).is_some_and(|id| !is_indexed(&id) && !reasons.0.contains_key(&id))
         })
         .collect())
 }

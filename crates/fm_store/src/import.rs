@@ -185,11 +185,10 @@ fn publish(
     }
     layout.blobs.sync()?;
     let folder = link(writer, id, manifest)?;
-    let tag = oci::tag_of(id);
     let mut entry = Descriptor::of(oci::MANIFEST, bytes);
     entry.rest.insert("artifactType".into(), oci::BUILD.into());
-    entry.annotations.insert(oci::REF_NAME.into(), tag.clone());
-    let old = index.manifests.iter().position(|entry| entry.tag() == Some(&tag));
+    entry.annotations.insert(oci::REF_NAME.into(), oci::tag_of(id));
+    let old = index.manifests.iter().position(|entry| entry.is_tagged_for(id));
     let mut pins = old.map_or_else(Vec::new, |at| index.manifests[at].pins());
     pins.extend(
         pin.filter(|pin| !pins.iter().any(|known| known == pin))
@@ -209,7 +208,7 @@ fn publish(
 pub(crate) fn link(writer: &Writer, id: &Sha256, manifest: &Manifest) -> Result<PathBuf> {
     let (layout, tmp) = (&writer.layout, &writer.tmp);
     let builds = layout.root.sub_or_create(BUILDS)?;
-    let name = oci::tag_of(id);
+    let name = oci::folder_of(id);
     let wanted = names(manifest)
         .into_iter()
         .map(|(file, blob)| (file, blob.to_string()));
@@ -247,8 +246,7 @@ pub(crate) fn same_file(one: Option<Stat>, other: Option<Stat>) -> bool {
 
 /// The stored build of that id. One whose manifest is damaged counts as not stored, so that it is healed.
 fn find(layout: &Layout, index: &Index, id: &Sha256) -> Option<Stored> {
-    let tag = oci::tag_of(id);
-    let entry = index.manifests.iter().find(|entry| entry.tag() == Some(&tag))?;
+    let entry = index.manifests.iter().find(|entry| entry.is_tagged_for(id))?;
     Stored::read(layout, entry)
         .ok()
         .flatten()

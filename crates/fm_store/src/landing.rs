@@ -355,7 +355,7 @@ pub(crate) fn read(landings: &Folder, id: &str) -> Result<Option<Landing>> {
             // STORE/landings/<id> → STORE/builds/sha256-<hex>/CODE.fd
             State::Stored => {
                 let root = landings.path().parent().unwrap_or(landings.path());
-                root.join(BUILDS).join(oci::tag_of(&code)).join(CODE)
+                root.join(BUILDS).join(oci::folder_of(&code)).join(CODE)
             }
         },
         placeholder: record.state == State::Waiting,

@@ -30,6 +30,7 @@ mod layout;
 mod lock;
 mod oci;
 mod pin;
+mod pull;
 mod tar_stream;
 pub mod verbs;
 mod verify;

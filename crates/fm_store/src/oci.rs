@@ -147,6 +147,20 @@ impl Descriptor {
         self.annotations.get(REF_NAME).map(String::as_str)
     }
 
+    /// Whether its tag is that of this build, as it is written today or as it was.
+    pub(crate) fn is_tagged_for(&self, id: &Sha256) -> bool {
+        self.tagged_id() == Some(*id)
+    }
+
+    /// The build that its tag is for.
+    pub(crate) fn tagged_id(&self) -> Option<Sha256> {
+        let tag = self.tag()?;
+        tag.strip_prefix("fm-")
+            .or_else(|| tag.strip_prefix("sha256-"))?
+            .parse()
+            .ok()
+    }
+
     /// Why this build is to be kept.
     pub(crate) fn pins(&self) -> Vec<String> {
         // A foreign tool's idea of the annotation keeps the build as well: unread is not unpinned.
@@ -165,7 +179,15 @@ impl Descriptor {
     }
 }
 
-/// The tag of a build in a layout: its id, in the form that tags allow.
+/// The tag of a build in a layout.
 pub(crate) fn tag_of(id: &Sha256) -> String {
+    format!("fm-{id}")
+}
+
+/// The folder of a build in `builds/`, where definitions of guests find it; and its tag in layouts of the first
+/// versions: registries take a tag of that form for the list of a manifest's referrers.
+///
+/// Source: OCI distribution-spec v1.1, "Referrers Tag Schema".
+pub(crate) fn folder_of(id: &Sha256) -> String {
     format!("sha256-{id}")
 }

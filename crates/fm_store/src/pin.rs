@@ -50,8 +50,8 @@ impl Store {
         let Some(layout) = self.reader()? else {
             return Ok(Vec::new());
         };
-        let (index, tag) = (layout.index()?, oci::tag_of(id));
-        let entry = index.manifests.iter().find(|entry| entry.tag() == Some(&tag));
+        let index = layout.index()?;
+        let entry = index.manifests.iter().find(|entry| entry.is_tagged_for(id));
         Ok(entry.map(oci::Descriptor::pins).unwrap_or_default())
     }
 
@@ -61,11 +61,10 @@ impl Store {
         self.reader()?.ok_or_else(unknown)?;
         let writer = self.writer()?;
         let mut index = writer.layout.index()?;
-        let tag = oci::tag_of(id);
         let entry = index
             .manifests
             .iter_mut()
-            .find(|entry| entry.tag() == Some(&tag))
+            .find(|entry| entry.is_tagged_for(id))
             .ok_or_else(unknown)?;
         let before = entry.pins();
         let mut pins = before.clone();

@@ -210,8 +210,8 @@ impl<'a> Pass<'a> {
         for blob in stored.manifest.layers.iter().chain([&stored.manifest.config]) {
             self.names(blob, &tag);
         }
-        let own = oci::tag_of(&stored.id());
-        if tag != own {
+        let own = oci::folder_of(&stored.id());
+        if !entry.is_tagged_for(&stored.id()) {
             let what = format!(
                 "not linked: importing {}:{tag} again links it",
                 self.layout.root.path().display()

@@ -379,7 +379,7 @@ fn an_exported_build_comes_back_with_the_same_id_and_manifest() {
     let out = dir.path().join("out");
     assert_eq!(store.export_layout(&id, &out, Some("v1")).unwrap(), "v1");
     let tag = store.export_layout(&second, &out, None).unwrap();
-    assert_eq!(tag, format!("sha256-{second}"));
+    assert_eq!(tag, format!("fm-{second}"));
     store.export_layout(&second, &out, None).unwrap();
     let mut names: Vec<PathBuf> = fs::read_dir(&out)
         .unwrap()
@@ -449,6 +449,39 @@ fn an_export_that_was_killed_at_its_start_is_made_again() {
     assert!(!out.join(".flashmoor-1").exists());
     let names = fs::read_dir(&out).unwrap().count();
     assert_eq!(names, 3, "oci-layout, index.json and blobs");
+}
+
+#[test]
+fn a_store_whose_builds_have_the_tags_of_the_first_versions_is_read_changed_and_collected_as_any() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let import = |code: &[u8], pin| {
+        let import = Import {
+            code,
+            pin,
+            ..Import::default()
+        };
+        store.import(&import).unwrap()
+    };
+    let (kept, goes) = (import(b"kept", Some("why")).id, import(b"goes", None).id);
+    let index = dir.path().join("index.json");
+    let text = fs::read_to_string(&index).unwrap();
+    let old = text
+        .replace(&format!("fm-{kept}"), &format!("sha256-{kept}"))
+        .replace(&format!("fm-{goes}"), &format!("sha256-{goes}"));
+    assert_eq!(old.matches("sha256-").count(), 2);
+    fs::write(&index, old).unwrap();
+
+    assert_eq!(store.build(&kept).unwrap().unwrap().tag, format!("sha256-{kept}"));
+    assert_eq!(store.pins(&kept).unwrap(), ["why"]);
+    assert!(store.verify().unwrap().is_whole());
+    assert!(!import(b"kept", Some("another")).new);
+    assert_eq!(store.pins(&kept).unwrap(), ["why", "another"]);
+    assert_eq!(store.build(&kept).unwrap().unwrap().tag, format!("fm-{kept}"));
+    assert_eq!(store.builds().unwrap().len(), 2, "none stands there twice");
+    fm_store::verbs::collect_unneeded(&store, &[goes], std::time::Duration::ZERO).unwrap();
+    assert!(store.build(&goes).unwrap().is_none());
+    assert!(store.build(&kept).unwrap().is_some());
 }
 
 #[test]
