@@ -276,3 +276,56 @@ fn a_guest_with_the_store_in_a_mount_namespace_of_its_own_keeps_its_build() {
     let collected = document(&scene.run(&["--json", "store", "gc"]));
     assert_eq!(collected["kept"].as_array().unwrap().len(), 0, "{collected:#}");
 }
+
+#[test]
+fn the_socket_of_the_agent_answers_root_and_no_other_user() {
+    let scene = Scene::new();
+    let code = scene.path("CODE.fd");
+    fs::write(&code, fm_fixtures::bytes("bookworm/OVMF_CODE.fd")).unwrap();
+    assert!(
+        scene
+            .run(&["store", "import", code.to_str().unwrap()])
+            .status
+            .success()
+    );
+    let mut agent = scene.flashmoor();
+    agent.args(["agent", "--connect", "test:///default"]);
+    let agent = Running::spawn(agent);
+    let socket = scene.path("store/libvirt/agent.sock");
+    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    while !socket.exists() {
+        assert!(std::time::Instant::now() < deadline, "the agent does not listen");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    const ASK: &str = "import socket,sys\n\
+        s=socket.socket(socket.AF_UNIX)\n\
+        try: s.connect(sys.argv[1]); s.sendall(sys.argv[2].encode()+b'\\n'); print('said', s.recv(64))\n\
+        except OSError as error: print('refused', error.__class__.__name__)\n";
+    let want = format!("want {} - 1000", Sha256::of(&fs::read(&code).unwrap()));
+    let ask = |mut command: Command| {
+        let asked = command
+            .args(["-c", ASK])
+            .arg(&socket)
+            .arg(&want)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&asked.stdout).trim().to_owned()
+    };
+    assert_eq!(ask(Command::new("python3")), "said b'have\\n'");
+    assert_eq!(ask(as_nobody("python3")), "refused PermissionError");
+    // Whoever widens its mode opens it to nobody all the same.
+    for path in [scene.path("store"), scene.path("store/libvirt"), socket.clone()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let answer = ask(as_nobody("python3"));
+    assert!(
+        [
+            "said b''",
+            "refused BrokenPipeError",
+            "refused ConnectionResetError"
+        ]
+        .contains(&answer.as_str()),
+        "{answer}"
+    );
+    drop(agent);
+}
