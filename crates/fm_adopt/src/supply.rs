@@ -4,7 +4,7 @@
 //! longer than he said, and goes on as if there were no agent.
 //!
 //! ```text
-//! want DIGEST SIZE MILLISECONDS      SIZE is - where it is not known
+//! want DIGEST SIZE MILLISECONDS [PEER]      SIZE is - where it is not known
 //! have | lack
 //! ```
 
@@ -16,10 +16,12 @@ use std::time::Duration;
 
 use fm_formats::Sha256;
 
+pub use fm_libvirt::is_address;
+
 /// The socket, in the folder of a store.
 pub const SOCKET: &str = "libvirt/agent.sock";
 /// No line is longer.
-pub const MAX_LINE_BYTES: u64 = 128;
+pub const MAX_LINE_BYTES: u64 = 256;
 /// The answer that the build is there.
 pub const HAVE: &str = "have";
 /// The answer that it is not, and will not be.
@@ -32,6 +34,8 @@ pub struct Wanted {
     pub build: Sha256,
     /// How many bytes CODE has, where that is known: no more are fetched.
     pub code_bytes: Option<u64>,
+    /// The agent of the host that the guest comes from, as `HOST:PORT`, where it says so.
+    pub peer: Option<String>,
 }
 
 impl Wanted {
@@ -40,24 +44,35 @@ impl Wanted {
         let size = self
             .code_bytes
             .map_or_else(|| "-".to_owned(), |size| size.to_string());
-        format!("want {} {size} {}\n", self.build, budget.as_millis())
+        let peer = self
+            .peer
+            .as_deref()
+            .map(|peer| format!(" {peer}"))
+            .unwrap_or_default();
+        format!("want {} {size} {}{peer}\n", self.build, budget.as_millis())
     }
 
     /// Reads such a line: what is wanted, and how long it is waited for.
     pub fn parse(line: &str) -> Option<(Self, Duration)> {
         let mut words = line.strip_suffix('\n')?.split(' ');
-        let wanted = match (words.next()?, words.next()?, words.next()?) {
+        let mut wanted = match (words.next()?, words.next()?, words.next()?) {
             ("want", build, "-") => Self {
                 build: build.parse().ok()?,
                 code_bytes: None,
+                peer: None,
             },
             ("want", build, size) => Self {
                 build: build.parse().ok()?,
                 code_bytes: Some(size.parse().ok()?),
+                peer: None,
             },
             _ => return None,
         };
         let budget = Duration::from_millis(words.next()?.parse().ok()?);
+        if let Some(peer) = words.next() {
+            wanted.peer = Some(peer.to_owned()).filter(|peer| is_address(peer));
+            wanted.peer.as_ref()?;
+        }
         words.next().is_none().then_some((wanted, budget))
     }
 }
@@ -94,6 +109,7 @@ mod tests {
         Wanted {
             build: Sha256::of(b"a build"),
             code_bytes,
+            peer: None,
         }
     }
 
@@ -105,6 +121,19 @@ mod tests {
             assert_eq!(Wanted::parse(&line), Some((wanted(size), budget)));
             assert!(line.len() as u64 <= MAX_LINE_BYTES, "{line}");
             assert_eq!(Wanted::parse(line.trim_end()), None, "it broke off");
+        }
+        let named = Wanted {
+            peer: Some("node-a:7118".into()),
+            ..wanted(None)
+        };
+        assert_eq!(Wanted::parse(&named.line(budget)), Some((named, budget)));
+        let digest = Sha256::of(b"a build");
+        for odd in ["node-a", "a:1 b:1", "a/b:1"] {
+            assert_eq!(
+                Wanted::parse(&format!("want {digest} - 1 {odd}\n")),
+                None,
+                "{odd}"
+            );
         }
         for nonsense in ["", "\n", "want\n", "want x - 1\n", "want - - -\n", "have\n"] {
             assert_eq!(Wanted::parse(nonsense), None, "{nonsense:?}");

@@ -35,6 +35,8 @@ pub struct Request {
     pub uri: Option<String>,
     /// How long a build that the agent stored stays after the last guest that needed it.
     pub keep: Duration,
+    /// Where other hosts of the fleet get builds from this one, as `HOST:PORT`; nothing if they do not.
+    pub peer: Option<String>,
     /// Look once, do what is to be done, and end.
     pub once: bool,
 }
@@ -113,7 +115,7 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
     if !request.once {
         events::listen(request.uri.as_deref(), wakeup.waker(store));
     }
-    let mut watch = Watch::new(store, records, request.uri.as_deref());
+    let mut watch = Watch::new(store, records, request.uri.as_deref(), request.peer.clone());
     report(&AgentEvent::Began {
         store: store.path().to_owned(),
     });
@@ -135,7 +137,7 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
                 reporter.wake();
             }
             for event in reporter.events() {
-                if let FleetEvent::Fetched { build } = &event {
+                if let FleetEvent::Fetched { build, .. } = &event {
                     watch.fetched(build, report);
                 }
                 report(&AgentEvent::Fleet(event));

@@ -14,6 +14,7 @@ mod outbox;
 mod renewal;
 mod reporter;
 mod rows;
+mod shelf;
 mod supplier;
 mod trust;
 
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 pub use event::FleetEvent;
 pub use member::{Joining, Membership, join, leave, membership};
 pub use reporter::{Reporter, report_once, spawn};
+pub use shelf::Shelf;
 
 /// Where a store's agent keeps its identity in the fleet, and what it has not told yet.
 #[must_use]

@@ -10,6 +10,9 @@ use crate::http::{self, Answer, EventLines, Fault, MAX_ANSWER_BYTES, Request, Tr
 use crate::token::is_url;
 use crate::{Error, Identity, Result};
 
+/// The name in the certificate of every host: who connects to a peer takes any host of the fleet, and no server.
+pub const PEER_NAME: &str = "host.flashmoor.internal";
+
 const JSON: &str = "application/json";
 
 /// A client of one fleet.
@@ -49,6 +52,26 @@ impl Client {
             urls: identity.urls.clone(),
             agent: http::agent(&trust, Some(timeout))?,
             streams: http::agent(&trust, None)?,
+            last: AtomicUsize::new(0),
+        })
+    }
+
+    /// A client of another host's agent, which gives builds to hosts of the same fleet, at `address` (`HOST:PORT`). Which
+    /// host it is does not matter: what it gives is checked by its digest.
+    ///
+    /// # Errors
+    /// If the certificates can't be read, or the address is none.
+    pub fn of_peer(identity: &Identity, address: &str, timeout: Duration) -> Result<Self> {
+        let trust = Trust::Mutual {
+            ca: &identity.ca,
+            certificate: &identity.certificate,
+            key: &identity.key,
+        };
+        let agent = http::agent_at(&trust, timeout, address)?;
+        Ok(Self {
+            urls: vec![format!("https://{PEER_NAME}")],
+            streams: agent.clone(),
+            agent,
             last: AtomicUsize::new(0),
         })
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use fm_api::v1::enrolment::Problem;
 use ureq::http;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::provider::provider;
 use crate::{Error, Result};
@@ -56,7 +58,39 @@ pub(crate) enum Fault {
     Final(Error),
 }
 
+/// Whatever name is asked for is at this address: a certificate is held against the name, a connection goes to the address.
+#[derive(Debug)]
+struct At(http::Uri);
+
+impl Resolver for At {
+    fn resolve(
+        &self,
+        _uri: &http::Uri,
+        config: &ureq::config::Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        DefaultResolver::default().resolve(&self.0, config, timeout)
+    }
+}
+
 pub(crate) fn agent(trust: &Trust<'_>, timeout: Option<Duration>) -> Result<ureq::Agent> {
+    Ok(config(trust, timeout)?.new_agent())
+}
+
+/// The same for one address, whatever the name in a URL.
+pub(crate) fn agent_at(trust: &Trust<'_>, timeout: Duration, address: &str) -> Result<ureq::Agent> {
+    let url = format!("https://{address}");
+    let at = url.parse().map_err(|_| Error::BadUrl {
+        url: address.to_owned(),
+    })?;
+    Ok(ureq::Agent::with_parts(
+        config(trust, Some(timeout))?,
+        DefaultConnector::default(),
+        At(at),
+    ))
+}
+
+fn config(trust: &Trust<'_>, timeout: Option<Duration>) -> Result<ureq::config::Config> {
     let bad = |error: ureq::Error| Error::BadIdentity {
         path: "the certificate".into(),
         source: error.into(),
@@ -92,8 +126,7 @@ pub(crate) fn agent(trust: &Trust<'_>, timeout: Option<Duration>) -> Result<ureq
         .timeout_connect(Some(CONNECT))
         .timeout_global(timeout)
         .user_agent(concat!("flashmoor/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .new_agent())
+        .build())
 }
 
 fn send(agent: &ureq::Agent, url: &str, request: &Request<'_>) -> Result<http::Response<ureq::Body>, Fault> {

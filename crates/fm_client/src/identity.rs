@@ -34,6 +34,17 @@ pub struct Identity {
     pub key: String,
 }
 
+/// Where the parts of an identity are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityFiles {
+    /// The fleet's CA.
+    pub ca: PathBuf,
+    /// The certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+}
+
 /// `fleet.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
@@ -80,6 +91,16 @@ impl Identity {
             certificate: text(CERTIFICATE)?,
             key: text(KEY)?,
         })
+    }
+
+    /// Where its parts are in a folder.
+    #[must_use]
+    pub fn files(folder: &Path) -> IdentityFiles {
+        IdentityFiles {
+            ca: folder.join(CA),
+            certificate: folder.join(CERTIFICATE),
+            key: folder.join(KEY),
+        }
     }
 
     /// Writes it into a folder, which only its owner may enter. `fleet.json` comes last: with it, all is there.

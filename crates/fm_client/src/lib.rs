@@ -14,10 +14,10 @@ mod provider;
 mod random;
 mod token;
 
-pub use client::{Client, Precondition};
+pub use client::{Client, PEER_NAME, Precondition};
 pub use error::{Error, Result};
 pub use http::EventLines;
-pub use identity::{Identity, MAX_NAME_BYTES, is_name};
+pub use identity::{Identity, IdentityFiles, MAX_NAME_BYTES, is_name};
 pub use join::{JoinPlan, join, pin, renew};
 pub use provider::provider;
 pub use random::random_hex;

@@ -23,7 +23,7 @@ use roxmltree::Node;
 use crate::DomainXmlError;
 use crate::domain::Domain;
 use crate::edit::{Edits, indent, settle_choice};
-use crate::own_element::{METADATA_URI, before, ours};
+use crate::own_element::{METADATA_URI, before, is_address, ours};
 use crate::xml::{child, domain, escape, escaped, parse, path, text};
 
 /// The stored build that a definition shall use.
@@ -39,6 +39,8 @@ pub struct Stored {
     pub code: PathBuf,
     /// The sha256 of the template that the domain's VARS are made from, if it is known.
     pub vars_template: Option<Sha256>,
+    /// The agent that gives the build to other hosts, as `HOST:PORT`: in what a running domain says of itself only.
+    pub peer: Option<String>,
     /// Where that template is stored; nothing leaves what the definition says of it.
     pub template: Option<PathBuf>,
     /// What a definition without paths gets: the domain's VARS file, and whether only SMM may write it.
@@ -76,7 +78,10 @@ impl Failure for AdoptError {
 /// without what an inactive definition keeps.
 #[must_use]
 pub fn metadata(stored: &Stored) -> String {
-    format!("<firmware {}/>", facts(stored))
+    // An address has no character that XML would want escaped.
+    let peer = stored.peer.as_deref().filter(|peer| is_address(peer));
+    let peer = peer.map(|peer| format!(" peer='{peer}'")).unwrap_or_default();
+    format!("<firmware {}{peer}/>", facts(stored))
 }
 
 fn element(stored: &Stored, before: &str) -> String {

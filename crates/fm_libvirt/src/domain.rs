@@ -6,7 +6,7 @@ use fm_formats::Sha256;
 use roxmltree::Node;
 
 use crate::DomainXmlError;
-use crate::own_element::{before, ours};
+use crate::own_element::{before, is_address, ours};
 use crate::xml::{child, domain, nvram_file, parse, path, text};
 
 /// A domain, as far as its firmware goes.
@@ -69,6 +69,8 @@ pub struct Identity {
     /// The sha256 of the template that its VARS were made from; who was adopted by an older Flashmoor does not
     /// say.
     pub vars_template: Option<Sha256>,
+    /// The agent of the host that runs it, as `HOST:PORT`: it gives the build to hosts of its fleet.
+    pub peer: Option<String>,
     /// Where CODE was before the domain was adopted.
     pub loader_before: Option<PathBuf>,
     /// Where the template was before the domain was adopted.
@@ -146,6 +148,10 @@ fn identity(ours: Node<'_, '_>) -> Option<Identity> {
             None => None,
         },
         vars_template: digest("vars-template"),
+        peer: ours
+            .attribute("peer")
+            .filter(|peer| is_address(peer))
+            .map(str::to_owned),
         loader_before: before.and_then(|before| path(before, "path")),
         template_before: before.and_then(|before| path(before, "template")),
     })

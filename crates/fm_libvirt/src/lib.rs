@@ -14,6 +14,6 @@ pub use adopt::{AdoptError, Stored, adopted, metadata, unadopted};
 pub use domain::{Domain, Identity, Loader, Nvram};
 pub use error::DomainXmlError;
 pub use hook::{Operation, SubOperation};
-pub use own_element::METADATA_URI;
+pub use own_element::{METADATA_URI, is_address};
 pub use saved::{SavedDomain, saved_domain, with_firmware};
 pub use virsh::{DomainInfo, Virsh, VirshError, managed_save};

@@ -6,6 +6,7 @@
 //! routes     the API, one file a noun
 //! pages      the same for people, in a browser
 //! listen     connections: TLS, limits, time
+//! peer       the small server of a host, from which other hosts pull builds
 //! serve      all of it put together, and the task that collects
 //! ```
 //!
@@ -18,6 +19,7 @@ mod admission;
 mod answer;
 mod clock;
 mod collection;
+mod distribution;
 mod engines;
 mod error;
 mod ledger;
@@ -27,6 +29,7 @@ mod metrics;
 mod openapi;
 mod pages;
 mod patience;
+mod peer;
 mod pieces;
 mod pki;
 mod problem;
@@ -41,5 +44,6 @@ pub use engines::{BlobsAt, RecordsAt};
 pub use error::{Error, Result};
 pub use log::ServerEvent;
 pub use openapi::openapi;
+pub use peer::{PeerBuilds, PeerOptions, serve_peers};
 pub use pki::{InitPlan, Initialised, PkiFiles, init, pin_of};
 pub use serve::{ServeOptions, Serving, start};

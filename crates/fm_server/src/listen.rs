@@ -80,7 +80,8 @@ pub(crate) fn tls(files: &PkiFiles) -> Result<Arc<ServerConfig>> {
 /// What every connection needs.
 #[derive(Clone)]
 pub(crate) struct Door {
-    pub(crate) tls: TlsAcceptor,
+    /// How connections are encrypted, from now on: certificates are renewed.
+    pub(crate) tls: watch::Receiver<Arc<ServerConfig>>,
     pub(crate) router: Router,
     pub(crate) metrics: Metrics,
     pub(crate) log: Log,
@@ -90,9 +91,14 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(tls: Arc<ServerConfig>, router: Router, metrics: Metrics, log: Log) -> Self {
+    pub(crate) fn new(
+        tls: watch::Receiver<Arc<ServerConfig>>,
+        router: Router,
+        metrics: Metrics,
+        log: Log,
+    ) -> Self {
         Self {
-            tls: TlsAcceptor::from(tls),
+            tls,
             router,
             metrics,
             log,
@@ -180,7 +186,8 @@ impl Door {
         from: SocketAddr,
     ) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Shown)> {
         let _slot = Arc::clone(&self.handshakes).acquire_owned().await.ok()?;
-        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, self.tls.accept(stream)).await {
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.borrow()));
+        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
             Err(_) => {
                 let why = "the handshake took too long".into();
                 self.log.refused_connection("too-slow", from, why);

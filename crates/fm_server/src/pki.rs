@@ -5,7 +5,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use fm_api::v1::enrolment::Role;
-use fm_client::{Identity, is_name, random_hex};
+use fm_client::{Identity, PEER_NAME, is_name, random_hex};
 use fm_files::{Folder, Place};
 use fm_formats::Sha256;
 use rcgen::{
@@ -50,6 +50,17 @@ impl PkiFiles {
             key: file("server.key"),
             client_ca: file("ca.crt"),
             ca_key: Some(file("ca.key")),
+        }
+    }
+
+    /// Those of a host that has joined, in its agent's folder.
+    pub(crate) fn of_host(folder: &Path) -> Self {
+        let files = Identity::files(folder);
+        Self {
+            certificate: files.certificate,
+            key: files.key,
+            client_ca: files.ca,
+            ca_key: None,
         }
     }
 
@@ -244,6 +255,15 @@ impl Signer {
             .push(DnType::OrganizationalUnitName, role.name());
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if role == Role::Host {
+            // Hosts give builds to each other. The name is none that a server of the fleet is reached by.
+            params
+                .extended_key_usages
+                .push(ExtendedKeyUsagePurpose::ServerAuth);
+            params
+                .subject_alt_names
+                .push(SanType::DnsName(PEER_NAME.try_into()?));
+        }
         let number = serial()?;
         let text = hex(&number.to_bytes());
         params.serial_number = Some(number);

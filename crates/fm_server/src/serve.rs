@@ -46,9 +46,9 @@ pub struct ServeOptions {
 pub struct Serving {
     /// Where; with the port that the system chose, if it was to.
     pub address: SocketAddr,
-    stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
-    runtime: Runtime,
+    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) tasks: Vec<JoinHandle<()>>,
+    pub(crate) runtime: Runtime,
 }
 
 /// Starts a server. A fleet that is not there yet is made, unless others than this machine could reach it: then
@@ -116,7 +116,7 @@ pub fn start(options: &ServeOptions, tell: Box<dyn Fn(&ServerEvent) + Send + Syn
         tokio::spawn(async move { drop(located.locate_guests().await) });
         let app = App::new(fleet, signer, ca, metrics.clone(), uploads);
         let router = routes::router(app, log.clone());
-        let door = Door::new(config, router, metrics, log.clone());
+        let door = Door::new(watch::channel(config).1, router, metrics, log.clone());
         let tasks = vec![
             tokio::spawn(collecting),
             tokio::spawn(door.serve(listener, stopped)),

@@ -126,6 +126,46 @@ fn a_guest_that_reaches_a_host_without_its_build_gets_it_from_the_fleet_and_land
 }
 
 #[test]
+fn a_guest_gets_its_build_from_the_host_that_it_comes_from_also_when_no_server_answers() {
+    let mut fleet = Fleet::start();
+    fleet.join("a");
+    fleet.join("b");
+    let code = fm_fixtures::bytes("bookworm/OVMF_CODE.fd");
+    let build = fm_formats::Sha256::of(&code).to_string();
+    let import = fleet.flashmoor(
+        "a",
+        &[
+            "store",
+            "import",
+            fm_fixtures::path("bookworm/OVMF_CODE.fd").to_str().unwrap(),
+        ],
+    );
+    assert!(import.status.success(), "{}", stderr(&import));
+    let (giver, address) = fleet.giving_agent("a");
+    let taker = fleet.running_agent("b");
+    fleet.end_server();
+    let nowhere = std::path::Path::new("/nowhere/CODE.fd");
+    let xml = arrival(&build, code.len(), nowhere);
+    let from = xml.replace("code-bytes=", &format!("peer='{address}' code-bytes="));
+    let stored = fleet.bench.path(&format!("b/builds/sha256-{build}/CODE.fd"));
+    let answer = fleet.hook("b", "migrate", &from);
+    assert!(answer.contains(stored.to_str().unwrap()), "{answer}");
+    assert_eq!(std::fs::read(&stored).unwrap(), code);
+
+    // Without the server and without that host it lands.
+    drop(giver);
+    for what in ["builds", "blobs"] {
+        std::fs::remove_dir_all(fleet.bench.path(&format!("b/{what}"))).unwrap();
+    }
+    for what in ["index.json", "oci-layout"] {
+        std::fs::remove_file(fleet.bench.path(&format!("b/{what}"))).unwrap();
+    }
+    let answer = fleet.hook("b", "migrate", &from);
+    assert!(answer.contains("/b/landings/"), "{answer}");
+    drop(taker);
+}
+
+#[test]
 fn a_token_is_used_once_and_a_name_is_nobody_elses() {
     let fleet = Fleet::start();
     let token = fleet.token(&[]);

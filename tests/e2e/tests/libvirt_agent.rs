@@ -117,6 +117,38 @@ fn what_guests_run_is_stored_and_said_and_goes_when_nobody_is_left_who_needs_it(
 }
 
 #[test]
+fn a_running_domain_says_where_other_hosts_get_its_build_and_its_definition_does_not() {
+    let bed = Bed::new();
+    let host = &bed.a;
+    host.install_flashmoor(false);
+    host.define(&packaged("gives", ""));
+    host.ask(&["start", "--paused", "gives"]);
+    host.adopt("gives");
+    let mut agent = host.flashmoor();
+    agent.args([
+        "agent",
+        "--connect",
+        &host.uri(),
+        "--interval",
+        "1",
+        "--peers-listen",
+        "127.0.0.1:0",
+    ]);
+    agent.args(["--peers-address", "node-a.example:7118"]);
+    let mut agent = agent.spawn().unwrap();
+    wait_until(host, "it does not say so", || {
+        host.ask(&["dumpxml", "gives"]).contains("peer=")
+    });
+    let says = |xml: &str| {
+        xml.contains("peer='node-a.example:7118'") || xml.contains("peer=\"node-a.example:7118\"")
+    };
+    assert!(says(&host.ask(&["dumpxml", "gives"])));
+    assert!(!host.ask(&["dumpxml", "--inactive", "gives"]).contains("peer="));
+    host.kill_agent();
+    agent.wait().unwrap();
+}
+
+#[test]
 fn a_build_that_somebody_imported_stays_whatever_becomes_of_its_domains() {
     let bed = Bed::new();
     let host = &bed.a;

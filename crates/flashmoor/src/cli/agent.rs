@@ -1,11 +1,17 @@
 //! `flashmoor agent`.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use fm_adopt::supply::is_address;
 use fm_agent::agent::{self, AgentEvent};
-use fm_agent::fleet::{self, Joining};
+use fm_agent::fleet::{self, Joining, Shelf};
+use fm_api::v1::fleet::Digest;
 use fm_client::JoinToken;
+use fm_formats::Sha256;
+use fm_server::{PeerBuilds, PeerOptions, serve_peers};
 
 use super::{Context, Result, Status};
 use crate::render::fleet as render;
@@ -36,6 +42,44 @@ pub(crate) struct Agent {
     /// Look once, do what is to be done, and end
     #[arg(long)]
     once: bool,
+    /// Give builds to other hosts of the fleet: a guest that arrives there gets its own from here, also when no server of
+    /// the fleet answers
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with = "once")]
+    peers_listen: Option<SocketAddr>,
+    /// Where other hosts reach that address [default: the address, or this host's name]
+    #[arg(long, value_name = "HOST:PORT", requires = "peers_listen", value_parser = peer_address)]
+    peers_address: Option<String>,
+}
+
+fn peer_address(text: &str) -> Result<String, String> {
+    match is_address(text) {
+        true => Ok(text.to_owned()),
+        false => Err("it is to be a host's name or address, a colon and a port".into()),
+    }
+}
+
+/// This host's builds, in the server's words.
+#[derive(Debug)]
+struct Builds(Shelf);
+
+impl PeerBuilds for Builds {
+    fn manifest(&self, build: &Digest) -> Result<Option<Vec<u8>>, String> {
+        read(build, |build| self.0.manifest(build))
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
+        read(digest, |digest| self.0.blob(digest))
+    }
+}
+
+fn read(
+    digest: &Digest,
+    read: impl FnOnce(&Sha256) -> fm_agent::Result<Option<Vec<u8>>>,
+) -> Result<Option<Vec<u8>>, String> {
+    let Ok(digest) = digest.as_str().parse() else {
+        return Ok(None);
+    };
+    read(&digest).map_err(|error| fm_remedy::one_line(&error))
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,20 +145,40 @@ impl Agent {
             Some(Verb::Leave(leave)) => return leave.run(context),
             None => {}
         }
+        let store = context.store()?;
+        let output = context.output;
+        let (_peers, peer) = match self.peers_listen {
+            Some(listen) => {
+                let serving = serve_peers(
+                    PeerOptions {
+                        listen,
+                        identity: fleet::folder(store.path()),
+                        builds: Arc::new(Builds(Shelf::new(&store))),
+                    },
+                    Box::new(move |event| render::server_event(&output, event)),
+                )?;
+                let peer = self
+                    .peers_address
+                    .clone()
+                    .unwrap_or_else(|| reached_at(serving.address));
+                (Some(serving), Some(peer))
+            }
+            None => (None, None),
+        };
         let request = agent::Request {
             interval: Duration::from_secs(self.interval),
             uri: self.connect.clone(),
             keep: Duration::from_secs(self.keep_days.saturating_mul(24 * 3600)),
+            peer,
             once: self.once,
         };
-        let output = context.output;
         // The journal takes a line's priority from its first characters.
         let priority = |number: u8| match std::env::var_os("JOURNAL_STREAM") {
             Some(_) => format!("<{number}>"),
             None => String::new(),
         };
         let mut has_failed = false;
-        agent::run(&context.store()?, &request, &mut |did| {
+        agent::run(&store, &request, &mut |did| {
             has_failed |= matches!(did, AgentEvent::Failed { .. });
             let (number, text) = match did {
                 AgentEvent::Began { store } => (6, format!("serving {}", store.display())),
@@ -146,4 +210,13 @@ impl Agent {
         })?;
         Ok(if has_failed { Status::Partly } else { Status::Done })
     }
+}
+
+/// Where others reach what listens at an address.
+fn reached_at(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        let name = rustix::system::uname();
+        return format!("{}:{}", name.nodename().to_string_lossy(), address.port());
+    }
+    address.to_string()
 }

@@ -431,7 +431,14 @@ pub(crate) fn agent_event(event: &FleetEvent) -> (u8, String) {
         FleetEvent::Reached { host } => (6, format!("the fleet knows this host as {host}")),
         FleetEvent::Lost { why } => (4, format!("the fleet is not reached: {why}")),
         FleetEvent::Uploaded { build } => (5, format!("build {build} was brought to the fleet")),
-        FleetEvent::Fetched { build } => (5, format!("build {build} came from the fleet")),
+        FleetEvent::Fetched { build, peer: None } => (5, format!("build {build} came from the fleet")),
+        FleetEvent::Fetched {
+            build,
+            peer: Some(peer),
+        } => (
+            5,
+            format!("build {build} came from {peer}, the guest's host before"),
+        ),
         FleetEvent::NotFetched { build, why } => {
             (4, format!("build {build} could not be had from the fleet: {why}"))
         }

@@ -256,6 +256,7 @@ fn stored(
         code: build.code.path,
         vars_template: template.sha256,
         template: stored.map(|part| part.path),
+        peer: None,
         chosen: now
             .flash()
             .map(|_| (nvram, now.loader.as_ref().is_some_and(|loader| loader.secure))),

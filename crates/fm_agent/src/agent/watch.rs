@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fm_formats::Sha256;
 use fm_host::{Guest, in_one_line};
-use fm_libvirt::{Stored, Virsh};
+use fm_libvirt::{Identity, Stored, Virsh};
 use fm_store::{Import, Landing, Store};
 
 use super::AgentEvent;
@@ -39,6 +39,8 @@ pub(super) struct Watch<'a> {
     store: &'a Store,
     records: Records,
     virsh: Virsh,
+    /// Where other hosts of the fleet get builds from this one; running domains say so.
+    peer: Option<String>,
     known: BTreeMap<Process, Sha256>,
     arrivals: Arrivals,
     beliefs: Beliefs,
@@ -51,11 +53,12 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    pub(super) fn new(store: &'a Store, records: Records, uri: Option<&str>) -> Self {
+    pub(super) fn new(store: &'a Store, records: Records, uri: Option<&str>, peer: Option<String>) -> Self {
         Self {
             store,
             records,
             virsh: Virsh::new(uri),
+            peer,
             known: BTreeMap::new(),
             arrivals: Arrivals::default(),
             beliefs: Beliefs::default(),
@@ -263,7 +266,9 @@ impl<'a> Watch<'a> {
     /// libvirt does not answer, is left alone.
     fn stamp(&self, guest: &Guest, uuid: &str, build: Sha256, code_bytes: u64, came: bool) -> Result<bool> {
         let identity = match self.virsh.stamped(uuid) {
-            Ok(Some(identity)) if identity.build == build || came => return Ok(false),
+            Ok(Some(identity)) if came || (identity.build == build && self.is_told(&identity)) => {
+                return Ok(false);
+            }
             Ok(Some(identity)) => identity,
             Ok(None) => match self.virsh.defined(uuid) {
                 Ok(Some(identity)) => identity,
@@ -278,10 +283,16 @@ impl<'a> Watch<'a> {
             vars_template: identity.vars_template,
             code: Default::default(),
             template: None,
+            peer: self.peer.clone(),
             chosen: None,
         };
         self.virsh.stamp(uuid, &fm_libvirt::metadata(&stored))?;
         Ok(true)
+    }
+
+    /// Whether a running domain says where its build is to be had; where nobody gives builds away, it need not.
+    fn is_told(&self, identity: &Identity) -> bool {
+        self.peer.is_none() || self.peer == identity.peer
     }
 
     /// A build that came from the fleet is the agent's to remove, as if it had come with a guest.

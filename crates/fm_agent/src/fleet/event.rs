@@ -22,6 +22,8 @@ pub enum FleetEvent {
     Fetched {
         /// Which.
         build: String,
+        /// The host that gave it, if that was no server of the fleet.
+        peer: Option<String>,
     },
     /// Such a build could not be had.
     NotFetched {

@@ -150,6 +150,7 @@ mod tests {
         let wanted = Wanted {
             build: Sha256::of(BYTES),
             code_bytes: Some(BYTES.len() as u64),
+            peer: None,
         };
         read(json!({ "layers": layers }).to_string().as_bytes(), &wanted)
     }

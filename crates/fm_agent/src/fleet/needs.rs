@@ -36,7 +36,11 @@ pub(super) fn needs(store: &Store, definitions: &Path) -> Result<Vec<Wanted>> {
     }
     Ok(needs
         .into_iter()
-        .map(|(build, code_bytes)| Wanted { build, code_bytes })
+        .map(|(build, code_bytes)| Wanted {
+            build,
+            code_bytes,
+            peer: None,
+        })
         .collect())
 }
 

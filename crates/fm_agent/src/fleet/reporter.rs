@@ -282,7 +282,7 @@ impl Session {
             }
             let build = wanted.build.to_string();
             match fetch::fetch(&self.client, &self.store, &wanted) {
-                Ok(true) => say(FleetEvent::Fetched { build }),
+                Ok(true) => say(FleetEvent::Fetched { build, peer: None }),
                 Ok(false) => {}
                 Err(error) => say(FleetEvent::NotFetched {
                     build,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fm_client::{Client, Identity};
 use fm_store::Store;
@@ -96,32 +96,60 @@ impl Supplier {
     /// Whether the build is in the store now.
     fn supply(&self, wanted: &Wanted, budget: Duration) -> bool {
         let done = match fetch::has(&self.store, &wanted.build) {
-            Ok(false) if self.reached.load(Ordering::SeqCst) => self.fetch(wanted, budget),
+            Ok(false) => self.fetch(wanted, budget),
             other => other,
         };
         done.unwrap_or_else(|error| {
-            let _ = self.tell.send(FleetEvent::NotFetched {
-                build: wanted.build.to_string(),
-                why: fm_remedy::one_line(&error),
-            });
+            self.not_fetched(wanted, &error);
             false
         })
     }
 
+    /// The host that the guest comes from has the build; else the fleet may. Each gets its part of the time, and a fleet
+    /// that did not answer last is not waited for.
     fn fetch(&self, wanted: &Wanted, budget: Duration) -> Result<bool> {
+        let reached = self.reached.load(Ordering::SeqCst);
+        if wanted.peer.is_none() && !reached {
+            return Ok(false);
+        }
         let identity = match Identity::load(&self.folder) {
             Err(fm_client::Error::NoIdentity { .. }) => return Ok(false),
             loaded => loaded?,
         };
-        // What arrives late is in the store all the same, for the next time.
-        let client = Client::new(&identity, budget)?;
-        let has = fetch::fetch(&client, &self.store, wanted)?;
-        if has {
-            let _ = self.tell.send(FleetEvent::Fetched {
-                build: wanted.build.to_string(),
-            });
+        let until = Instant::now() + budget;
+        if let Some(peer) = &wanted.peer {
+            let part = if reached { budget / 2 } else { budget };
+            // What arrives late is in the store all the same, for the next time.
+            let asked = Client::of_peer(&identity, peer, part)
+                .map_err(Error::from)
+                .and_then(|client| fetch::fetch(&client, &self.store, wanted));
+            match asked {
+                Ok(true) => return Ok(self.fetched(wanted, Some(peer))),
+                Ok(false) => {}
+                Err(error) if reached => self.not_fetched(wanted, &error),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(has)
+        let client = match until.saturating_duration_since(Instant::now()) {
+            left if reached && !left.is_zero() => Client::new(&identity, left)?,
+            _ => return Ok(false),
+        };
+        Ok(fetch::fetch(&client, &self.store, wanted)? && self.fetched(wanted, None))
+    }
+
+    fn fetched(&self, wanted: &Wanted, peer: Option<&str>) -> bool {
+        let _ = self.tell.send(FleetEvent::Fetched {
+            build: wanted.build.to_string(),
+            peer: peer.map(str::to_owned),
+        });
+        true
+    }
+
+    fn not_fetched(&self, wanted: &Wanted, error: &Error) {
+        let _ = self.tell.send(FleetEvent::NotFetched {
+            build: wanted.build.to_string(),
+            why: fm_remedy::one_line(error),
+        });
     }
 }
 
@@ -156,6 +184,7 @@ mod tests {
             let wanted = Wanted {
                 build,
                 code_bytes: None,
+                peer: None,
             };
             ask(folder.path(), &wanted, LONG)
         };

@@ -32,6 +32,7 @@ fn stored() -> Stored {
         code: "/s/builds/sha256-1/CODE.fd".into(),
         vars_template: Some(Sha256::of(b"template")),
         template: Some("/s/builds/sha256-1/VARS.fd".into()),
+        peer: None,
         chosen: Some((Some("/n/web.fd".into()), false)),
     }
 }
@@ -143,6 +144,7 @@ fn changes_by_others_survive_the_way_back() {
 #[test]
 fn what_cannot_be_adopted_says_why() {
     let off = Stored {
+        peer: None,
         chosen: None,
         ..stored()
     };
@@ -150,6 +152,28 @@ fn what_cannot_be_adopted_says_why() {
     assert!(matches!(unadopted(PLAIN), Err(AdoptError::NotAdopted)));
     assert!(adopted("<network/>", &stored()).is_err());
     assert!(adopted("<domain><name>x</name></domain>", &stored()).is_err());
+}
+
+#[test]
+fn a_running_domain_says_which_agent_gives_its_build_and_its_definition_does_not() {
+    let stored = Stored {
+        peer: Some("node-a:7118".into()),
+        ..stored()
+    };
+    let live = format!(
+        "<domain><name>n</name><metadata>{}</metadata></domain>",
+        metadata(&stored).replacen("<firmware", &format!("<firmware xmlns='{METADATA_URI}'"), 1)
+    );
+    let identity = Domain::parse(&live).unwrap().identity.unwrap();
+    assert_eq!(identity.peer.as_deref(), Some("node-a:7118"));
+    let strange = live.replace("node-a:7118", "node-a:7118 x");
+    assert_eq!(Domain::parse(&strange).unwrap().identity.unwrap().peer, None);
+    assert!(!adopted(PLAIN, &stored).unwrap().contains("peer="));
+    let strange = Stored {
+        peer: Some("a' b='c:1".into()),
+        ..stored
+    };
+    assert!(!metadata(&strange).contains("peer="));
 }
 
 #[test]

@@ -126,6 +126,35 @@ impl Fleet {
         agent
     }
 
+    /// The same of an agent that gives builds to other hosts, and where.
+    pub(crate) fn giving_agent(&self, host: &str) -> (Agent, String) {
+        let mut command = self.host(host);
+        command.args([
+            "agent",
+            "--connect",
+            "test:///default",
+            "--peers-listen",
+            "127.0.0.1:0",
+        ]);
+        let mut agent = Agent(command.stderr(Stdio::piped()).spawn().expect("the agent starts"));
+        let mut said = BufReader::new(agent.0.stderr.take().expect("its log"));
+        let address = loop {
+            let mut line = String::new();
+            let read = said.read_line(&mut line).expect("its log");
+            assert!(read > 0, "the agent ended");
+            if let Some((_, at)) = line.split_once("https://") {
+                break at.trim().to_owned();
+            }
+        };
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        (agent, address)
+    }
+
+    /// Runs the program with a host's store.
+    pub(crate) fn flashmoor(&self, host: &str, words: &[&str]) -> Output {
+        self.host(host).args(words).output().expect("the program runs")
+    }
+
     /// What libvirt's hook answers on a host.
     pub(crate) fn hook(&self, host: &str, operation: &str, xml: &str) -> String {
         let file = self.bench.path("domain.xml");

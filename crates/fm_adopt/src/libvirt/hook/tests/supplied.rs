@@ -52,6 +52,7 @@ fn a_guest_that_arrives_runs_what_the_agent_fetched_and_lands_if_it_could_not() 
         let wanted = Wanted {
             build: Sha256::of(CODE),
             code_bytes: Some(4096),
+            peer: None,
         };
         assert_eq!(supplier.join().unwrap(), wanted);
         assert_eq!(loader.starts_with(host.store().join("builds")), has, "{loader:?}");
