@@ -1,6 +1,6 @@
 //! Stored builds: what is known of each, and finding one by id, digits or name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fm_files::Folder;
 use fm_formats::Sha256;
@@ -188,6 +188,14 @@ impl Stored {
             pins: self.entry.pins(),
         }
     }
+}
+
+/// The build in whose folder in a store's `builds` a path lies, there or not: `STORE/builds/sha256-<hex>/CODE.fd`.
+#[must_use]
+pub fn build_of_path(store: &Path, path: &Path) -> Option<Sha256> {
+    let inside = path.strip_prefix(store.join(BUILDS)).ok()?;
+    let folder = inside.iter().next()?.to_str()?;
+    folder.strip_prefix("sha256-")?.parse().ok()
 }
 
 impl Store {

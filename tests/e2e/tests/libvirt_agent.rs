@@ -149,6 +149,33 @@ fn a_running_domain_says_where_other_hosts_get_its_build_and_its_definition_does
 }
 
 #[test]
+fn a_domain_whose_metadata_somebody_wrote_anew_is_told_again_what_it_runs() {
+    let bed = Bed::new();
+    let host = &bed.a;
+    host.install_flashmoor(false);
+    host.define(&packaged("instance", ""));
+    host.ask(&["start", "--paused", "instance"]);
+    host.adopt("instance");
+    host.ask(&["destroy", "instance"]);
+    // As OpenStack's compute service defines its instances: everything but its own metadata is gone.
+    let xml = host.ask(&["dumpxml", "--inactive", "instance"]);
+    let (head, rest) = xml.split_once("<metadata>").unwrap();
+    let (_, tail) = rest.split_once("</metadata>").unwrap();
+    host.define(&format!("{head}{tail}"));
+    host.ask(&["start", "--paused", "instance"]);
+    let own = format!("build=\"sha256:{}\"", digest("bookworm/OVMF_CODE.fd"));
+    let says = || host.ask(&["dumpxml", "instance"]).replace('\'', "\"").contains(&own);
+    assert!(!says());
+    let said = host.agent_once(&[]);
+    assert!(says(), "{said}");
+    // Who never was adopted is none of ours.
+    host.define(&packaged("plain", ""));
+    host.ask(&["start", "--paused", "plain"]);
+    host.agent_once(&[]);
+    assert!(!host.ask(&["dumpxml", "plain"]).contains("sha256:"));
+}
+
+#[test]
 fn a_build_that_somebody_imported_stays_whatever_becomes_of_its_domains() {
     let bed = Bed::new();
     let host = &bed.a;

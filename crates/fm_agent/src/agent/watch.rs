@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use fm_formats::Sha256;
 use fm_host::{Guest, in_one_line};
 use fm_libvirt::{Identity, Stored, Virsh};
-use fm_store::{Import, Landing, Store};
+use fm_store::{Import, Landing, Store, build_of_path};
 
 use super::AgentEvent;
 use super::arrivals::Arrivals;
@@ -262,17 +262,19 @@ impl<'a> Watch<'a> {
     }
 
     /// An adopted domain that runs another build than it says is told the truth. Who came by a stream brought along
-    /// what its source knew of it, unless it was saved before its domain was adopted. Who is no domain, or whose
-    /// libvirt does not answer, is left alone.
+    /// what its source knew of it, unless it was saved before its domain was adopted. A domain that starts from the store
+    /// and says nothing was adopted, and whoever manages it wrote its metadata anew (OpenStack does so at a hard reboot).
+    /// Who is no domain, or whose libvirt does not answer, is left alone.
     fn stamp(&self, guest: &Guest, uuid: &str, build: Sha256, code_bytes: u64, came: bool) -> Result<bool> {
         let identity = match self.virsh.stamped(uuid) {
             Ok(Some(identity)) if came || (identity.build == build && self.is_told(&identity)) => {
                 return Ok(false);
             }
-            Ok(Some(identity)) => identity,
+            Ok(Some(identity)) => Some(identity),
             Ok(None) => match self.virsh.defined(uuid) {
-                Ok(Some(identity)) => identity,
-                _ => return Ok(false),
+                Ok(None) if !self.starts_from_store(guest) => return Ok(false),
+                Ok(identity) => identity,
+                Err(_) => return Ok(false),
             },
             Err(_) => return Ok(false),
         };
@@ -280,7 +282,7 @@ impl<'a> Watch<'a> {
             build,
             code_bytes,
             vars_bytes: guest.flash_unit(1).ok().and_then(|unit| unit.size_bytes),
-            vars_template: identity.vars_template,
+            vars_template: identity.and_then(|identity| identity.vars_template),
             code: Default::default(),
             template: None,
             peer: self.peer.clone(),
@@ -288,6 +290,12 @@ impl<'a> Watch<'a> {
         };
         self.virsh.stamp(uuid, &fm_libvirt::metadata(&stored))?;
         Ok(true)
+    }
+
+    fn starts_from_store(&self, guest: &Guest) -> bool {
+        let unit = guest.flash_unit(0).ok();
+        let path = unit.as_ref().and_then(|unit| unit.path.as_deref());
+        path.and_then(|path| build_of_path(self.store.path(), path)).is_some()
     }
 
     /// Whether a running domain says where its build is to be had; where nobody gives builds away, it need not.

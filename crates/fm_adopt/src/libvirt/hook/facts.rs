@@ -6,7 +6,7 @@ use fm_check::next_boot_code::digest_at;
 use fm_files::digest_cache;
 use fm_formats::Sha256;
 use fm_libvirt::{Domain, Identity, Operation, SubOperation, managed_save};
-use fm_store::Store;
+use fm_store::{Store, build_of_path};
 
 use super::Call;
 use super::marks::{self, definition, is_arriving, mark};
@@ -398,7 +398,7 @@ impl Look<'_> {
             };
             return Facts::StartsOnLanding(domain, loader, facts);
         }
-        let code = match named(self.folder, &loader) {
+        let code = match build_of_path(self.folder, &loader) {
             Some(build) => self.code_at(&domain, &loader, build),
             None => CodeFacts::NotOurs,
         };
@@ -466,7 +466,7 @@ impl Look<'_> {
         let identity = domain.identity.as_ref();
         let own = identity.and_then(|ours| ours.vars_template);
         let is_own = || own.as_ref().is_some_and(|own| self.holds(path, own));
-        let Some(build) = named(self.folder, path) else {
+        let Some(build) = build_of_path(self.folder, path) else {
             // The empty one was for the arrival alone; libvirt may have kept it in what it calls the definition.
             let is_blank = own.is_some() && path.starts_with(self.folder.join(FOLDER));
             return match (is_blank, is_own()) {
@@ -534,13 +534,6 @@ fn vars_state(path: &Path, identity: &Identity) -> VarsState {
         Some(_) if blank::is_leftover(path, identity) => VarsState::Leftover,
         Some(len_bytes) => VarsState::Present { len_bytes },
     }
-}
-
-/// The digest in `STORE/builds/sha256-<hex>/CODE.fd`.
-fn named(store: &Path, path: &Path) -> Option<Sha256> {
-    let inside = path.strip_prefix(store.join("builds")).ok()?;
-    let folder = inside.iter().next()?.to_str()?;
-    folder.strip_prefix("sha256-")?.parse().ok()
 }
 
 /// What is known of a definition that arrives alone.
