@@ -17,6 +17,7 @@ mod find;
 mod fleet;
 mod guard;
 mod harvest;
+mod incus;
 mod inspect;
 mod libvirt;
 mod man;
@@ -104,6 +105,7 @@ enum Command {
     Fleet(fleet::Fleet),
     Guard(guard::Guard),
     Harvest(harvest::Harvest),
+    Incus(incus::Incus),
     Inspect(inspect::Inspect),
     Libvirt(libvirt::Libvirt),
     #[command(hide = true)]
@@ -212,6 +214,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Fleet(fleet) => fleet.run(&context),
         Command::Guard(guard) => guard.run(&context),
         Command::Harvest(harvest) => harvest.run(&context),
+        Command::Incus(incus) => incus.run(&context),
         Command::Inspect(inspect) => inspect.run(&context),
         Command::Libvirt(libvirt) => libvirt.run(&context),
         Command::Man(man) => man.run(&context, dressed(&Settings::default())),

@@ -97,6 +97,7 @@ const SCHEMAS: &[Entry] = &[
         schema_for!(fm_api::v1::fleet::ReportAnswer)
     }),
     ("host-targets", || schema_for!(fm_api::v1::fleet::HostTargets)),
+    ("incus-adopt", || schema_for!(fm_api::v1::incus::IncusAdoption)),
     ("inspect", || schema_for!(inspect::InspectDocument)),
     ("libvirt-adopt", || schema_for!(libvirt::LibvirtAdoption)),
     ("libvirt-hook", || schema_for!(libvirt::HookDecision)),

@@ -50,6 +50,9 @@ pub(crate) enum Error {
     /// A failure of `fm_images`.
     #[error(transparent)]
     Images(#[from] Box<fm_images::Error>),
+    /// A failure of `fm_incus`.
+    #[error(transparent)]
+    Incus(#[from] Box<fm_incus::Error>),
     /// A failure of `fm_lab`.
     #[error(transparent)]
     Lab(#[from] Box<fm_lab::Error>),
@@ -94,6 +97,7 @@ from_rooms!(
     fm_files::Error,
     fm_host::Error,
     fm_images::Error,
+    fm_incus::Error,
     fm_lab::Error,
     fm_pve::Error,
     fm_saved::Error,
@@ -116,6 +120,7 @@ impl Error {
             Self::Files(error) => Some(&**error),
             Self::Host(error) => Some(&**error),
             Self::Images(error) => Some(&**error),
+            Self::Incus(error) => Some(&**error),
             Self::Lab(error) => Some(&**error),
             Self::Pve(error) => Some(&**error),
             Self::Saved(error) => Some(&**error),

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod descriptors;
 pub(crate) mod diff;
 pub(crate) mod fleet;
+pub(crate) mod incus;
 pub(crate) mod inspect;
 pub(crate) mod libvirt;
 pub(crate) mod markdown;

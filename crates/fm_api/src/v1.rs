@@ -6,6 +6,7 @@ pub mod config;
 pub mod enrolment;
 pub mod fleet;
 pub mod fleet_lists;
+pub mod incus;
 pub mod offer;
 pub mod pve;
 pub mod trust;

@@ -164,7 +164,11 @@ fn a_domain_whose_metadata_somebody_wrote_anew_is_told_again_what_it_runs() {
     host.define(&format!("{head}{tail}"));
     host.ask(&["start", "--paused", "instance"]);
     let own = format!("build=\"sha256:{}\"", digest("bookworm/OVMF_CODE.fd"));
-    let says = || host.ask(&["dumpxml", "instance"]).replace('\'', "\"").contains(&own);
+    let says = || {
+        host.ask(&["dumpxml", "instance"])
+            .replace('\'', "\"")
+            .contains(&own)
+    };
     assert!(!says());
     let said = host.agent_once(&[]);
     assert!(says(), "{said}");

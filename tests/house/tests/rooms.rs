@@ -169,6 +169,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "fm_incus",
+        &["fm_adopt", "fm_api", "fm_formats", "fm_remedy", "fm_store"],
+    ),
+    (
         "flashmoor",
         &[
             "fm_adopt",
@@ -180,6 +184,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_formats",
             "fm_host",
             "fm_images",
+            "fm_incus",
             "fm_judge",
             "fm_lab",
             "fm_pve",

@@ -178,6 +178,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("guard uninstall", &["flashmoor guard uninstall"]),
     ("harvest", &["flashmoor harvest web-1"]),
     (
+        "incus adopt",
+        &[
+            "flashmoor incus adopt web",
+            "flashmoor incus adopt web --project customers",
+        ],
+    ),
+    ("incus unadopt", &["flashmoor incus unadopt web"]),
+    (
         "inspect",
         &[
             "flashmoor inspect /usr/share/OVMF/OVMF_CODE_4M.fd",

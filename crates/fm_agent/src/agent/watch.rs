@@ -295,7 +295,8 @@ impl<'a> Watch<'a> {
     fn starts_from_store(&self, guest: &Guest) -> bool {
         let unit = guest.flash_unit(0).ok();
         let path = unit.as_ref().and_then(|unit| unit.path.as_deref());
-        path.and_then(|path| build_of_path(self.store.path(), path)).is_some()
+        path.and_then(|path| build_of_path(self.store.path(), path))
+            .is_some()
     }
 
     /// Whether a running domain says where its build is to be had; where nobody gives builds away, it need not.

@@ -1,0 +1,18 @@
+//! Incus's instances as text.
+
+use fm_api::v1::incus::IncusAdoption;
+
+use super::{Output, STRONG};
+
+pub(crate) fn adoption(output: &Output, done: &IncusAdoption) {
+    match &done.build {
+        Some(build) => output.line(format_args!(
+            "{STRONG}{}{STRONG:#} is held to build {build}, from its next start on",
+            done.instance
+        )),
+        None => output.line(format_args!(
+            "{STRONG}{}{STRONG:#} has its settings back, from its next start on",
+            done.instance
+        )),
+    }
+}
