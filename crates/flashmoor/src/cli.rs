@@ -19,6 +19,7 @@ mod guard;
 mod harvest;
 mod incus;
 mod inspect;
+mod kubevirt;
 mod libvirt;
 mod man;
 mod migrate;
@@ -107,6 +108,7 @@ enum Command {
     Harvest(harvest::Harvest),
     Incus(incus::Incus),
     Inspect(inspect::Inspect),
+    Kubevirt(kubevirt::Kubevirt),
     Libvirt(libvirt::Libvirt),
     #[command(hide = true)]
     Man(man::Man),
@@ -216,6 +218,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Harvest(harvest) => harvest.run(&context),
         Command::Incus(incus) => incus.run(&context),
         Command::Inspect(inspect) => inspect.run(&context),
+        Command::Kubevirt(kubevirt) => kubevirt.run(&context),
         Command::Libvirt(libvirt) => libvirt.run(&context),
         Command::Man(man) => man.run(&context, dressed(&Settings::default())),
         Command::Migrate(migrate) => migrate.run(&context),

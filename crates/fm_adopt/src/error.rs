@@ -1,11 +1,13 @@
 //! Why a guest could not be captured or adopted.
 
+mod kubevirt;
 mod libvirt;
 
 use std::path::{Path, PathBuf};
 
 use fm_remedy::{Class, Failure, Remedy};
 
+pub use kubevirt::KubevirtError;
 pub use libvirt::LibvirtError;
 
 /// A failure of what binds guests to the store.
@@ -51,6 +53,9 @@ pub enum Error {
     /// Something between libvirt and us failed.
     #[error(transparent)]
     Libvirt(#[from] LibvirtError),
+    /// An instance of KubeVirt's does not get its build.
+    #[error(transparent)]
+    Kubevirt(#[from] KubevirtError),
 }
 
 /// What this crate returns.
@@ -90,7 +95,7 @@ impl Failure for Error {
             Self::Check(error) => error.class(),
             Self::Libvirt(error) => error.class(),
             Self::Usage { .. } => Class::Usage,
-            Self::File { .. } => Class::Failed,
+            Self::Kubevirt(_) | Self::File { .. } => Class::Failed,
         }
     }
 
@@ -103,6 +108,8 @@ impl Failure for Error {
             Self::Vars(error) => error.remedy(),
             Self::Check(error) => error.remedy(),
             Self::Libvirt(error) => error.remedy(),
+            Self::Kubevirt(KubevirtError::Definition(error)) => error.remedy(),
+            Self::Kubevirt(_) => None,
             Self::File { source, .. } => fm_files::io_remedy(source),
             Self::Usage { remedy, .. } => Some(remedy.clone()),
         }

@@ -5,7 +5,8 @@ pub mod agent_lock;
 pub mod capture;
 mod error;
 pub mod interrupted;
+pub mod kubevirt;
 pub mod libvirt;
 pub mod supply;
 
-pub use error::{Error, Result};
+pub use error::{Error, KubevirtError, Result};

@@ -1,5 +1,6 @@
 //! What facts and effects are called: in documents, in messages and in the evidence of a finding.
 
+#[expect(dead_code, reason = "a part of it is enough here")]
 mod sides;
 
 use fm_formats::image::{Feature, Layout};

@@ -52,6 +52,7 @@ const VERBS: &[&str] = &[
     "harvest",
     "incus",
     "inspect",
+    "kubevirt",
     "libvirt",
     "migrate",
     "offer",

@@ -194,6 +194,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "kubevirt on-define-domain",
+        &["flashmoor kubevirt on-define-domain --vmi \"$VMI\" --domain \"$XML\""],
+    ),
+    (
         "libvirt adopt",
         &["flashmoor libvirt adopt web-1", "flashmoor libvirt adopt --all"],
     ),

@@ -49,6 +49,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("libvirt", "let firmware follow libvirt's guests"),
             ("pve", "let firmware follow Proxmox VE's guests"),
+            ("kubevirt", "let KubeVirt's machines name their build"),
             ("incus", "let Incus's virtual machines keep their firmware"),
             ("guard", "capture before apt or dnf replaces firmware"),
             ("agent", "the service that watches this host's guests"),
