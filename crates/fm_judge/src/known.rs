@@ -142,6 +142,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_sources_that_agree_the_same_one_is_named_whichever_spoke_first() {
+        for order in [["a", "b"], ["b", "a"]] {
+            let mut size = Known::default();
+            for evidence in order {
+                size.learn("the size of CODE", 4096_u64, evidence).unwrap();
+            }
+            assert_eq!(size.fact().unwrap().evidence, Evidence::from("a"));
+        }
+        let mut smm = Known::new(true, "-machine");
+        let error = smm.learn("SMM", false, "descriptor").unwrap_err();
+        assert_eq!((error.one.as_str(), error.other.as_str()), ("on", "off"));
+    }
+
+    #[test]
     fn a_contradiction_speaks_as_documents_do() {
         let mut machine = Known::new(MachineType::new("pc-q35-7.2", None), "the guest");
         let error = machine

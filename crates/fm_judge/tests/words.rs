@@ -81,6 +81,12 @@ fn facts_are_called_as_people_call_them() {
 }
 
 #[test]
+fn qemus_words_are_its_own() {
+    let said = fm_judge::messages::no_such_file("/srv/CODE.fd");
+    assert_eq!(said, "Could not open '/srv/CODE.fd': No such file or directory");
+}
+
+#[test]
 fn sets_of_features_do_what_sets_do() {
     let set = |features: &[Feature]| features.iter().copied().collect::<Features>();
     let one = set(&[Feature::Smm, Feature::SecureBoot]);
