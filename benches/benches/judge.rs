@@ -25,7 +25,7 @@ fn judge_builds(criterion: &mut Criterion) {
             let cells = pairs(black_box(&builds), &mut builds.clone());
             let arrive = cells
                 .iter()
-                .filter(|cell| cell.live_migration == "compatible")
+                .filter(|cell| cell.live_migration == fm_judge::Outcome::Compatible)
                 .count();
             // 334 builds of 2M and 666 of 4M, each to the others of its kind.
             assert_eq!(arrive, 334 * 333 + 666 * 665);

@@ -29,7 +29,7 @@ mod wrap;
 use std::io::Write as _;
 
 use crate::Error;
-use crate::documents::Failure;
+use crate::documents;
 use anstyle::{AnsiColor, Style};
 use fm_remedy::Foreign;
 use serde::Serialize;
@@ -162,7 +162,7 @@ impl Output {
 
     /// What failed, why, what to do: as text, or with `--json` as a document.
     pub(crate) fn error(&self, error: &Error) {
-        let failure = Failure::of(error, remedy::causes(error), remedy::text);
+        let failure = documents::error(error, remedy::causes(error), remedy::text);
         let mut err = anstream::stderr();
         if self.json {
             match serde_json::to_string(&failure) {

@@ -78,7 +78,7 @@ fn the_json_of_inspect_has_the_promised_fields() {
         flashmoor(store.path()).arg("inspect").arg(&code).arg("--json"),
     ))
     .unwrap();
-    assert_eq!(document["schema"], "flashmoor/inspect/1");
+    assert_eq!(document["schema"], "flashmoor/inspect/2");
     assert_eq!(document["kind"], "code");
     assert_eq!(document["size_bytes"], 0x37_c000);
     let image = &document["image"];

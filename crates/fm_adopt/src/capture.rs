@@ -8,33 +8,32 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use fm_api::Schema;
+use fm_api::v1::capture::{self as api, CaptureFailure};
 use fm_check::next_boot_code::{self, Absent};
 use fm_formats::Sha256;
 use fm_formats::varstore::VarStore;
-use fm_host::{FlashUnit, Guest, in_one_line};
+use fm_host::{FlashUnit, Guest};
+use fm_remedy::one_line;
 use fm_store::{Import, MAX_FLASH_BYTES, Store};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// `flashmoor/capture/1`: what running guests use, and where it is stored now.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+/// What running guests use, and where it is stored now.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capture {
-    /// `flashmoor/capture/1`.
-    pub schema: &'static str,
     /// The store's folder.
     pub store: PathBuf,
     /// The guests whose CODE is stored now.
     pub guests: Vec<Captured>,
     /// Guests whose CODE could not be stored.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<CaptureFailure>,
     /// Guests that have no CODE to store, and processes that only look like guests: one line each.
     pub remarks: Vec<String>,
 }
 
 /// A guest whose CODE is stored.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Captured {
     /// Its pid.
     pub pid: u32,
@@ -43,7 +42,7 @@ pub struct Captured {
     /// Its UUID.
     pub uuid: Option<String>,
     /// Its CODE.
-    pub code: Code,
+    pub code: CapturedCode,
     /// Where the build is stored: a guest started with this path gets the very same CODE.
     pub stored: PathBuf,
     /// Whether the store did not have it before.
@@ -51,30 +50,50 @@ pub struct Captured {
 }
 
 /// A guest's CODE, in its memory and in its file.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Code {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CapturedCode {
     /// Its file, as the guest's command line has it.
     pub path: Option<PathBuf>,
     /// Its size in the guest's memory.
     pub size_bytes: u64,
     /// What the guest runs.
-    pub running_sha256: String,
+    pub running: Sha256,
     /// What the file holds now: what a cold boot would get. Nothing if that can't be told.
-    pub file_sha256: Option<String>,
-    /// Whether a cold boot would get something else, or nothing where the file is gone; absent if that can't
-    /// be told.
+    pub in_file: Option<Sha256>,
+    /// Whether a cold boot would get something else, or nothing where the file is gone; nothing if that can't be told.
     pub drift: Option<bool>,
 }
 
-/// A guest whose CODE could not be stored.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Failure {
-    /// Its pid.
-    pub pid: u32,
-    /// Its name.
-    pub name: Option<String>,
-    /// Why, with what lies behind it.
-    pub why: String,
+impl From<&Capture> for api::Capture {
+    fn from(capture: &Capture) -> Self {
+        Self {
+            schema: Schema::default(),
+            store: capture.store.clone(),
+            guests: capture.guests.iter().map(Into::into).collect(),
+            failures: capture.failures.clone(),
+            remarks: capture.remarks.clone(),
+        }
+    }
+}
+
+impl From<&Captured> for api::CapturedGuest {
+    fn from(captured: &Captured) -> Self {
+        let code = &captured.code;
+        Self {
+            pid: captured.pid,
+            name: captured.name.clone(),
+            uuid: captured.uuid.clone(),
+            code: api::CapturedCode {
+                path: code.path.clone(),
+                size_bytes: code.size_bytes,
+                running_sha256: code.running.to_string(),
+                file_sha256: code.in_file.map(|digest| digest.to_string()),
+                drift: code.drift,
+            },
+            stored: captured.stored.clone(),
+            new: captured.new,
+        }
+    }
 }
 
 /// Stores the CODE of one guest: a pid, a name, a UUID or a QMP socket.
@@ -84,7 +103,12 @@ pub struct Failure {
 pub fn one(store: &Store, selector: &str) -> Result<Capture> {
     let guest = fm_host::find(selector)?;
     let captured = capture(store, &guest)?;
-    Ok(document(store, vec![captured], Vec::new(), Vec::new()))
+    Ok(Capture {
+        store: store.path().to_owned(),
+        guests: vec![captured],
+        failures: Vec::new(),
+        remarks: Vec::new(),
+    })
 }
 
 /// Stores the CODE of every guest of this host.
@@ -107,7 +131,7 @@ pub fn each(
     let (mut captured, mut failures) = (Vec::new(), Vec::new());
     for guest in guests {
         if let Err(error @ fm_host::Error::NoFlash { .. }) = guest.flash() {
-            remarks.push(in_one_line(&error));
+            remarks.push(one_line(&error));
             continue;
         }
         match capture(store, guest) {
@@ -117,14 +141,19 @@ pub fn each(
             }
             // Who ended meanwhile needs nothing any more.
             Err(_) if !guest.is_alive() => {}
-            Err(error) => failures.push(Failure {
+            Err(error) => failures.push(CaptureFailure {
                 pid: guest.pid(),
                 name: guest.name().map(str::to_owned),
-                why: in_one_line(&error),
+                why: one_line(&error),
             }),
         }
     }
-    document(store, captured, failures, remarks)
+    Capture {
+        store: store.path().to_owned(),
+        guests: captured,
+        failures,
+        remarks,
+    }
 }
 
 fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
@@ -147,11 +176,11 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
         pid: guest.pid(),
         name: guest.name().map(str::to_owned),
         uuid: guest.uuid().map(str::to_owned),
-        code: Code {
+        code: CapturedCode {
             path: unit.path.clone(),
             size_bytes: bytes.len() as u64,
-            running_sha256: done.id.to_string(),
-            file_sha256: file.map(|file| file.to_string()),
+            running: done.id,
+            in_file: file,
             drift: match now {
                 Ok((file, _)) => Some(file != done.id),
                 Err(Absent::Gone) => Some(true),
@@ -236,16 +265,6 @@ fn goes_with(code_uid: u32, template: &fs::Metadata, reader_uid: Option<u32>) ->
     const READABLE_BY_ALL: u32 = 0o004;
     let may_read = template.mode() & READABLE_BY_ALL != 0 || reader_uid == Some(template.uid());
     template.uid() == code_uid && may_read
-}
-
-fn document(store: &Store, guests: Vec<Captured>, failures: Vec<Failure>, remarks: Vec<String>) -> Capture {
-    Capture {
-        schema: "flashmoor/capture/1",
-        store: store.path().to_owned(),
-        guests,
-        failures,
-        remarks,
-    }
 }
 
 #[cfg(test)]

@@ -3,19 +3,21 @@
 mod adopt;
 mod blank;
 mod confine;
+mod document;
 mod hook;
 mod install;
 mod stale_landings;
 mod status;
 mod wakeup;
 
-pub use adopt::{AdoptedDomain, DomainFailure, LibvirtAdoption, Which, adopt, unadopt};
+pub use adopt::{Adoption, FailedDomain, Which, adopt, unadopt};
+pub use document::{adoption_document, setup_document, status_document};
 pub use hook::{
-    Answer, Call, DEFINITIONS, Decision, HookAnswer, HookDecision, Operation, Outcome, PlacedCode,
-    PlacedTemplate, Policy, Reason, Step, SubOperation, answer, decision,
+    Answer, Call, DEFINITIONS, Decision, Operation, Outcome, PlacedCode, PlacedTemplate, Policy, Reason,
+    Step, SubOperation, answer, decision, decision_document,
 };
-pub use install::{Hook, Install, Installed, NextStep, Setup, install, uninstall};
-pub use status::{Confinement, Daemon, HostStatus, Problem, Status, StatusDomain, status, version};
+pub use install::{Install, NextStep, Setup, install, uninstall};
+pub use status::{Problem, problems, status, version};
 
 pub use crate::error::LibvirtError as Error;
 

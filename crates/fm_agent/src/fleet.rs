@@ -21,7 +21,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 
 pub use event::FleetEvent;
-pub use member::{Joining, Membership, join, leave, membership};
+pub use member::{Joining, join, leave, membership};
 pub use reporter::{Reporter, report_once, spawn};
 pub use shelf::Shelf;
 

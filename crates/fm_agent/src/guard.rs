@@ -10,18 +10,20 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use fm_api::v1::capture::CapturedGuest;
+use fm_api::v1::guard::{DriftingGuest, GuardReport};
 use fm_check::next_boot_code::{self, Absent};
-use fm_check::{Images, PhaseDocument, Wording};
+use fm_check::{Images, Wording, phase_document};
 use fm_files::Place;
-use fm_host::{Guest, in_one_line};
+use fm_host::Guest;
+use fm_remedy::one_line;
 use fm_store::Store;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
-use fm_adopt::capture::{self, Capture, Captured};
+use fm_adopt::capture::{self, Capture};
 
-pub use hook::{Hook, Install, Manager, Status, install, status, uninstall};
+pub use hook::{Install, install, status, uninstall};
 pub use packages::{Leaving, read_apt, read_files};
 
 /// What the first half remembers for the second, in the store's folder.
@@ -30,42 +32,6 @@ const MEMORY: &str = fm_store::GUARD_MEMORY;
 /// one that was itself replaced between the two halves.
 const MEMORY_VERSION: u32 = 1;
 const MAX_MEMORY_BYTES: u64 = 4 << 20;
-
-/// `flashmoor/guard/1`: which guests drift after an upgrade.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct After {
-    /// `flashmoor/guard/1`.
-    pub schema: &'static str,
-    /// The guests whose CODE file now holds something else than they run, or nothing that can be read.
-    pub guests: Vec<Drift>,
-}
-
-/// A guest that drifts.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Drift {
-    /// Its pid.
-    pub pid: u32,
-    /// Its name.
-    pub name: Option<String>,
-    /// Its CODE file.
-    pub path: PathBuf,
-    /// What it runs.
-    pub running_sha256: String,
-    /// The size of that.
-    pub running_size_bytes: u64,
-    /// What the file holds now; nothing if it is gone, or not known.
-    pub file_sha256: Option<String>,
-    /// The size of that.
-    pub file_size_bytes: Option<u64>,
-    /// Why it is not known what the file holds now, and so whether the guest drifts.
-    pub file_unknown: Option<String>,
-    /// Where the build that it runs is stored.
-    pub stored: PathBuf,
-    /// What the next cold boot brings, by the judge; nothing if that could not be judged.
-    pub cold_boot: Option<PhaseDocument>,
-    /// Why it could not be judged.
-    pub not_judged: Option<String>,
-}
 
 /// The captured guests of an upgrade that is under way.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -82,7 +48,7 @@ struct Remembered {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start_ticks: Option<u64>,
     #[serde(flatten)]
-    captured: Captured,
+    captured: CapturedGuest,
 }
 
 impl Remembered {
@@ -120,7 +86,7 @@ pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<C
         let guest = listing.guests.iter().find(|guest| guest.pid() == captured.pid);
         memory.guests.push(Remembered {
             start_ticks: guest.map(|guest| guest.process().start_ticks()),
-            captured: captured.clone(),
+            captured: captured.into(),
         });
         remembered = Some(remember(store, &mut memory));
     });
@@ -128,14 +94,14 @@ pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<C
     Ok(done)
 }
 
-/// After packages were replaced: which of the captured guests drift now. Each is told once.
+/// GuardReport packages were replaced: which of the captured guests drift now. Each is told once.
 ///
 /// # Errors
 /// If what [`before`] remembered can't be read.
-pub fn after(store: &Store, wording: Wording) -> Result<After> {
+pub fn after(store: &Store, wording: Wording) -> Result<GuardReport> {
     let Some(mut memory) = recall(store)? else {
-        return Ok(After {
-            schema: "flashmoor/guard/1",
+        return Ok(GuardReport {
+            schema: fm_api::Schema::default(),
             guests: Vec::new(),
         });
     };
@@ -152,18 +118,23 @@ pub fn after(store: &Store, wording: Wording) -> Result<After> {
         !is_told
     });
     remember(store, &mut memory)?;
-    Ok(After {
-        schema: "flashmoor/guard/1",
+    Ok(GuardReport {
+        schema: fm_api::Schema::default(),
         guests: drifting,
     })
 }
 
-fn drift(captured: &Captured, guest: &Guest, images: &Images, wording: Wording) -> Option<Drift> {
+fn drift(
+    captured: &CapturedGuest,
+    guest: &Guest,
+    images: &Images,
+    wording: Wording,
+) -> Option<DriftingGuest> {
     let path = captured.code.path.clone()?;
     let unit = guest.flash_unit(0).ok()?;
     let (mut file_sha256, mut file_size_bytes, mut file_unknown) = (None, None, None);
     match next_boot_code::digest(guest, unit) {
-        Ok((digest, _)) if digest.to_string() == captured.code.running_sha256 => return None,
+        Ok((digest, _)) if captured.code.running_sha256.parse() == Ok(digest) => return None,
         Ok((digest, size_bytes)) => {
             file_sha256 = Some(digest.to_string());
             file_size_bytes = Some(size_bytes);
@@ -173,10 +144,10 @@ fn drift(captured: &Captured, guest: &Guest, images: &Images, wording: Wording) 
     }
     let (cold_boot, not_judged) = match (&file_unknown, fm_check::cold_boot(guest, images)) {
         (Some(why), _) => (None, Some(why.clone())),
-        (None, Ok(phase)) => (phase.map(|phase| PhaseDocument::new(&phase, wording)), None),
-        (None, Err(error)) => (None, Some(in_one_line(&error))),
+        (None, Ok(phase)) => (phase.map(|phase| phase_document(&phase, wording)), None),
+        (None, Err(error)) => (None, Some(one_line(&error))),
     };
-    Some(Drift {
+    Some(DriftingGuest {
         pid: captured.pid,
         name: captured.name.clone(),
         path,

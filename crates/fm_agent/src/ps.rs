@@ -1,7 +1,6 @@
 //! `ps`: what every guest on this host runs, read from the guests themselves.
 
 mod contents;
-mod document;
 mod names;
 pub mod prometheus;
 mod said;
@@ -12,20 +11,23 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use fm_api::Schema;
+use fm_api::v1::check::Outcome;
+use fm_api::v1::fleet::Digest;
+use fm_api::v1::ps::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars, SecureBootState};
 use fm_check::next_boot_code::{self, Absent};
-use fm_check::{Destination, PhaseDocument, Wording};
+use fm_check::{Destination, Wording, phase_document};
 use fm_files::open_regular;
 use fm_formats::Sha256;
-use fm_host::{FlashUnit, Guest, GuestMemory, in_one_line};
+use fm_host::{FlashUnit, Guest, GuestMemory};
 use fm_judge::Phase;
+use fm_remedy::one_line;
 use fm_store::Store;
 
 use contents::{Contents, MAX_KEPT_BYTES};
 use names::Names;
 use said::said;
 use secure_boot::Builds;
-
-pub use document::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars};
 
 /// Guests are looked at side by side, but not by more threads than this.
 const MAX_THREAD_COUNT: usize = 4;
@@ -93,7 +95,7 @@ pub fn ps(request: &Request) -> crate::Result<Ps> {
     let mut guests = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
     guests.sort_by_key(|guest| guest.pid);
     Ok(Ps {
-        schema: document::SCHEMA.into(),
+        schema: Schema::default(),
         guests,
         remarks: listing.remarks,
     })
@@ -105,20 +107,22 @@ impl PsContext {
         let mut remarks = guest.command().remarks.clone();
         let memory = guest
             .memory()
-            .map_err(|error| remarks.push(in_one_line(&error)))
+            .map_err(|error| remarks.push(one_line(&error)))
             .ok();
         let mut code = None;
         let mut vars = None;
         match guest.flash() {
             Ok(units) => {
                 let unit = |number| units.iter().find(|flash| flash.unit == number);
-                code = unit(0).map(|flash| self.code(guest, flash, memory.as_ref(), &mut remarks));
+                let booted;
+                (code, booted) = unit(0)
+                    .map(|flash| self.code(guest, flash, memory.as_ref(), &mut remarks))
+                    .unzip();
                 // a combined image holds its variables in front of the code
                 if let Some(flash) = unit(1).or_else(|| unit(0).filter(|flash| !flash.read_only)) {
                     remarks.extend(vars::not_kept(guest, flash));
                     let mut seen = vars::look(guest, flash, memory.as_ref(), &mut remarks);
-                    let runs = code.as_ref().and_then(|code| code.running_sha256.as_deref());
-                    self.secure_boot(guest, memory.as_ref(), runs, &mut seen, &mut remarks);
+                    self.secure_boot(guest, memory.as_ref(), booted.flatten(), &mut seen, &mut remarks);
                     vars = Some(seen);
                 }
             }
@@ -137,7 +141,7 @@ impl PsContext {
                 name: block.name.clone(),
                 size_bytes: block.used_bytes,
                 build: digest.and_then(|digest| self.names.of(&digest)),
-                sha256: digest.map(|digest| digest.to_string()),
+                sha256: digest.map(|digest| Digest::from(digest.to_bytes())),
             });
         }
         let migration = self
@@ -166,20 +170,22 @@ impl PsContext {
         &self,
         guest: &Guest,
         memory: Option<&GuestMemory>,
-        runs: Option<&str>,
+        runs: Option<Sha256>,
         vars: &mut PsVars,
         remarks: &mut Vec<String>,
     ) {
-        if !matches!(vars.secure_boot.as_deref(), Some("enabled" | "disabled")) {
+        if !matches!(
+            vars.secure_boot,
+            Some(SecureBootState::Enabled | SecureBootState::Disabled)
+        ) {
             return;
         }
-        let digest = runs.and_then(|digest| digest.parse().ok());
         let verifies = memory
-            .zip(digest)
+            .zip(runs)
             .and_then(|(memory, digest)| self.builds.verify(&digest, guest, memory));
         match verifies {
             Some(true) => {}
-            Some(false) => vars.secure_boot = Some("unsupported".to_owned()),
+            Some(false) => vars.secure_boot = Some(SecureBootState::Unsupported),
             None => {
                 vars.secure_boot = None;
                 remarks
@@ -188,13 +194,14 @@ impl PsContext {
         }
     }
 
+    /// CODE, and the build that the guest has booted with.
     fn code(
         &self,
         guest: &Guest,
         flash: &FlashUnit,
         memory: Option<&GuestMemory>,
         remarks: &mut Vec<String>,
-    ) -> PsCode {
+    ) -> (PsCode, Option<Sha256>) {
         let mut remark = |error: fm_host::Error| remarks.push(said(&error));
         let region = memory
             .and_then(|memory| Some((memory, guest.flash_region(memory, 0).map_err(&mut remark).ok()?)));
@@ -232,20 +239,22 @@ impl PsContext {
             .and_then(|store| fm_update::next_reset(store, guest))
             .filter(|(_, next)| Some(*next) == running);
         let booted = updated.map(|(booted, _)| booted).or(running);
-        PsCode {
+        let digest = |digest: Sha256| Digest::from(digest.to_bytes());
+        let code = PsCode {
             path: flash.path.clone(),
             format: flash.format.name().to_owned(),
             size_bytes: region.map(|(_, region)| region.len_bytes).or(flash.size_bytes),
-            running_sha256: booted.map(|digest| digest.to_string()),
-            next_reset_sha256: running.map(|digest| digest.to_string()),
-            file_sha256: file.map(|digest| digest.to_string()),
+            running_sha256: booted.map(digest),
+            next_reset_sha256: running.map(digest),
+            file_sha256: file.map(digest),
             drift: match (running, file) {
                 _ if gone => Some(true),
                 (Some(running), Some(file)) => Some(running != file),
                 _ => None,
             },
             build: booted.and_then(|digest| self.names.of(&digest)),
-        }
+        };
+        (code, booted)
     }
 }
 
@@ -280,12 +289,14 @@ fn migration(
     let checked = match destination.judge(guest) {
         Ok(checked) => checked?,
         Err(error) => {
-            remarks.push(format!("a migration is not judged: {}", in_one_line(&error)));
+            remarks.push(format!("a migration is not judged: {}", one_line(&error)));
             return None;
         }
     };
-    let mut phase = PhaseDocument::new(checked.verdict.phase(Phase::LiveMigration), wording);
-    phase.findings.retain(|finding| finding.outcome != "compatible");
+    let mut phase = phase_document(checked.verdict.phase(Phase::LiveMigration), wording);
+    phase
+        .findings
+        .retain(|finding| finding.outcome != Outcome::Compatible);
     Some(PsMigration {
         to: checked.destination,
         outcome: phase.outcome,

@@ -5,4 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+mod components;
+mod described;
+mod schema;
 pub mod v1;
+mod words;
+
+pub use components::{Components, Wire};
+pub use described::{Described, documents};
+pub(crate) use schema::document;
+pub use schema::{Document, Schema};
+pub(crate) use words::words;

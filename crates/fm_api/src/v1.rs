@@ -1,13 +1,35 @@
-//! The first version of every document.
+//! The first version of the API: every document, and what the fleet's routes take and give besides.
 
+pub mod atlas;
 pub mod backups;
 pub mod build;
+pub mod capture;
+pub mod catalogue;
+pub mod check;
 pub mod config;
+pub mod demo;
+pub mod descriptors;
+pub mod diff;
 pub mod enrolment;
+pub mod error;
+pub mod extract;
+pub mod firmware;
 pub mod fleet;
 pub mod fleet_lists;
+pub mod guard;
 pub mod incus;
+pub mod inspect;
+pub mod libvirt;
+pub mod membership;
 pub mod offer;
+pub mod ps;
 pub mod pve;
+pub mod remedy;
+pub mod saved;
+pub mod secure_boot;
+pub mod store;
+pub mod stream;
+pub mod transfer;
 pub mod trust;
 pub mod update;
+pub mod vars;

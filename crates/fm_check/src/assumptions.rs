@@ -5,51 +5,12 @@
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use fm_api::v1::check::{AssumedSide, AssumedSubject, Assumption};
 use fm_formats::image::Arch;
+use fm_images::words;
 use fm_judge::{Contradiction, Evidence, Facts, Firmware, Known, MachineType, QemuVersion, StoreState};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::machine_option::machine;
-
-/// Something that was not told, and is taken to be so.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Assumption {
-    /// What it is about.
-    pub subject: AssumedSubject,
-    /// Which sides it holds for.
-    pub side: AssumedSide,
-    /// The architecture whose guests it is about.
-    pub arch: String,
-    /// What is assumed.
-    pub value: String,
-    /// Why this, in words.
-    pub why: String,
-}
-
-/// What an assumption is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AssumedSubject {
-    /// The version of QEMU.
-    Qemu,
-    /// The machine type.
-    Machine,
-    /// The guest's variable store.
-    Vars,
-}
-
-/// Which side an assumption is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AssumedSide {
-    /// Where the guest is.
-    Source,
-    /// Where it shall go.
-    Destination,
-    /// Both.
-    Both,
-}
 
 /// The assumptions of one judgement, each once.
 #[derive(Debug, Default)]
@@ -141,13 +102,13 @@ impl Assumptions {
         let new = Assumption {
             subject,
             side,
-            arch: arch.name().to_owned(),
+            arch: words::arch(arch),
             value,
             why,
         };
         let is_same = |known: &&mut Assumption| {
-            (known.subject, &known.arch, &known.value, &known.why)
-                == (new.subject, &new.arch, &new.value, &new.why)
+            (known.subject, known.arch, &known.value, &known.why)
+                == (new.subject, new.arch, &new.value, &new.why)
         };
         match self.0.iter_mut().find(is_same) {
             Some(known) if known.side != new.side => known.side = AssumedSide::Both,

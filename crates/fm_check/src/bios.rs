@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use fm_api::v1::inspect::ImageFormat;
 use fm_host::Guest;
 use fm_images::inspect::Flash;
 use fm_judge::{Block, CodeUnit, Evidence, Facts, Firmware, Known};
@@ -64,5 +65,5 @@ fn code_in(guest: &Guest, path: &Path) -> Option<CodeUnit> {
     let mut bytes = Vec::new();
     file.take(MAX_FLASH_BYTES).read_to_end(&mut bytes).ok()?;
     let evidence = Evidence::File(path.display().to_string());
-    image::code_of(&Flash::from_bytes(&bytes, "raw"), &evidence, None).ok()?
+    image::code_of(&Flash::from_bytes(&bytes, ImageFormat::Raw), &evidence, None).ok()?
 }

@@ -1,13 +1,11 @@
 //! A verdict on two sides, and which of a destination's firmware it is on.
 
+use fm_api::v1::check::Assumption;
 use fm_judge::{Facts, Outcome, Phase, Verdict, judge};
-use schemars::JsonSchema;
-use serde::Serialize;
 
-use crate::assumptions::Assumption;
 use crate::side::Side;
 
-/// A verdict, and what it is on. [`crate::Check::new`] makes its document.
+/// A verdict, and what it is on. [`crate::check_document`] makes its document.
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// What was taken for the source, in words.
@@ -23,16 +21,16 @@ pub struct Checked {
 }
 
 /// A build that the destination has.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// Its file.
     pub code: String,
     /// The outcome of a live migration.
-    pub live_migration: String,
+    pub live_migration: Outcome,
     /// The outcome of a warm reset after it.
-    pub warm_reset: String,
+    pub warm_reset: Outcome,
     /// The outcome of a cold boot.
-    pub cold_boot: String,
+    pub cold_boot: Outcome,
 }
 
 impl Checked {
@@ -88,11 +86,11 @@ fn rank(verdict: &Verdict) -> (Outcome, Outcome) {
 
 /// One of several that the destination has.
 pub(crate) fn candidate(name: &str, verdict: &Verdict) -> Candidate {
-    let word = |phase| verdict.phase(phase).outcome().to_string();
+    let outcome = |phase| verdict.phase(phase).outcome();
     Candidate {
         code: name.to_owned(),
-        live_migration: word(Phase::LiveMigration),
-        warm_reset: word(Phase::WarmReset),
-        cold_boot: word(Phase::ColdBoot),
+        live_migration: outcome(Phase::LiveMigration),
+        warm_reset: outcome(Phase::WarmReset),
+        cold_boot: outcome(Phase::ColdBoot),
     }
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use fm_api::v1::inspect::ImageFormat;
 use fm_formats::Sha256;
+use fm_formats::image::CpuMode;
 use fm_host::{Guest, GuestMemory};
 use fm_images::inspect::{Cache, Flash};
 use fm_judge::{Block, CodeUnit, Evidence, Facts, Firmware, Format, Known, VarsUnit};
@@ -61,9 +63,13 @@ fn of_offered(
     let code = images.unit(&digest, || {
         let short: String = offer.build.chars().take(12).collect();
         let bytes = flash(guest, memory, 0)?;
-        image::code_of(&Flash::from_bytes(&bytes, "raw"), &Evidence::Build(short), None)
-            .ok()
-            .flatten()
+        image::code_of(
+            &Flash::from_bytes(&bytes, ImageFormat::Raw),
+            &Evidence::Build(short),
+            None,
+        )
+        .ok()
+        .flatten()
     });
     let mut side = from_offer(offer, evidence, code)?;
     if offer.vars.is_some()
@@ -173,7 +179,8 @@ fn offered_code(offer: &Offer, at: &dyn Fn(&'static str) -> Evidence) -> CodeUni
     };
     let arch = firmware.arch.as_deref().and_then(|name| name.parse().ok());
     let evidence = ["firmware.arch", "firmware.cpu_mode"].map(at);
-    image::arches(&mut unit, arch, firmware.cpu_mode.as_deref(), evidence);
+    let cpu_mode = firmware.cpu_mode.as_deref().and_then(CpuMode::named);
+    image::arches(&mut unit, arch, cpu_mode, evidence);
     if let Some(layout) = firmware.layout.as_deref().and_then(|name| name.parse().ok()) {
         unit.layout = Known::new(layout, at("firmware.layout"));
     }

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use fm_api::v1::inspect::{FileType, ImageDocument, ImageFormat, RegionKind};
 use fm_formats::image::{Arch, CpuMode, Layout, Role};
 use fm_formats::varstore::{DamageKind, Format as StoreFormat, State, VarStore};
-use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
-use fm_images::inspect::{self, Cache, Flash, Found, ImageDocument, Kind};
-use fm_images::json_store;
+use fm_images::inspect::{self, Cache, Flash, Found, Kind};
+use fm_images::{json_store, words};
 use fm_judge::{CodeUnit, Evidence, Features, Format, Known, Soundness, StoreState, VarsUnit};
 use fm_remedy::{Action, Remedy};
 
@@ -65,7 +65,7 @@ fn look(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<(F
 }
 
 fn format_of(flash: &Flash) -> Format {
-    if flash.format == "qcow2" {
+    if flash.format == ImageFormat::Qcow2 {
         Format::Qcow2
     } else {
         Format::Raw
@@ -75,9 +75,7 @@ fn format_of(flash: &Flash) -> Format {
 /// What a file is for, if it is flash.
 pub(super) fn role(path: &Path, cache: Option<&Cache>) -> Option<Role> {
     let (found, ..) = look(path, None, cache).ok()?;
-    [Role::Code, Role::Vars, Role::Combined]
-        .into_iter()
-        .find(|role| role.name() == found.kind)
+    words::role_of(found.kind)
 }
 
 /// Whether a file holds CODE for a flash chip: Arm's and RISC-V's have one size, and what is shorter is for `-bios`.
@@ -86,11 +84,11 @@ pub(super) fn is_flash_code(path: &Path, cache: Option<&Cache>) -> bool {
         return false;
     };
     let layout = found.image.and_then(|image| image.layout);
-    let chip = match layout.and_then(|name| name.parse().ok()) {
+    let chip = match layout.map(words::layout_of) {
         Some(layout @ (Layout::ArmVirt | Layout::Riscv)) => Some(layout.code_size_bytes()),
         _ => None,
     };
-    found.kind == Role::Code.name() && chip.is_none_or(|chip| chip == len_bytes)
+    words::role_of(found.kind) == Some(Role::Code) && chip.is_none_or(|chip| chip == len_bytes)
 }
 
 /// What the firmware binary in `path` shows; what was found in the same bytes before is taken from `cache`.
@@ -133,14 +131,16 @@ fn code_in(found: Found, len_bytes: u64, evidence: &Evidence) -> Result<Option<C
     let Some(image) = &found.image else {
         return Err(found.reason.unwrap_or_default());
     };
-    if found.kind == Role::Vars.name() {
+    if words::role_of(found.kind) == Some(Role::Vars) {
         return Ok(None);
     }
     let at = |what: &'static str| evidence.part(what);
-    let arch: Option<Arch> = image.arch.as_deref().and_then(|name| name.parse().ok());
+    let arch = image.arch.map(words::arch_of);
     // Every edk2 build has one, in the volume that holds nearly all of it.
-    let core = FileKind::DxeCore.to_string();
-    let has_core = image.modules.iter().any(|module| module.kind == core);
+    let has_core = image
+        .modules
+        .iter()
+        .any(|module| module.kind == FileType::DxeCore);
     let soundness = soundness(found.ends_in_code, image, arch, has_core);
     let mut unit = CodeUnit {
         size_bytes: Known::new(len_bytes, at("its length")),
@@ -150,7 +150,7 @@ fn code_in(found: Found, len_bytes: u64, evidence: &Evidence) -> Result<Option<C
     if let Ok(digest) = found.sha256.parse() {
         unit.sha256 = Known::new(digest, at("its bytes"));
     }
-    if let Some(layout) = image.layout.as_deref().and_then(|name| name.parse().ok()) {
+    if let Some(layout) = image.layout.map(words::layout_of) {
         unit.layout = Known::new(layout, at("its length and platform"));
     }
     if !has_core {
@@ -159,7 +159,7 @@ fn code_in(found: Found, len_bytes: u64, evidence: &Evidence) -> Result<Option<C
     }
     unit.features = features(&image.features, at("its modules and reset vector"));
     let evidence = ["the machine of its DXE core", "the machine of its PEI core"].map(at);
-    arches(&mut unit, arch, image.cpu_mode.as_deref(), evidence);
+    arches(&mut unit, arch, image.cpu_mode.map(words::cpu_mode_of), evidence);
     let guids = image.modules.iter().filter_map(|module| module.guid.parse().ok());
     let [finishes_reclaim, checks_list, is_recent] = habits(guids, arch, at("its modules"));
     (unit.finishes_reclaim, unit.checks_list, unit.is_recent) = (finishes_reclaim, checks_list, is_recent);
@@ -220,13 +220,12 @@ pub(super) fn features(names: &[String], evidence: Evidence) -> Known<Features> 
 pub(super) fn arches(
     unit: &mut CodeUnit,
     arch: Option<Arch>,
-    cpu_mode: Option<&str>,
+    cpu_mode: Option<CpuMode>,
     evidence: [Evidence; 2],
 ) {
     let Some(arch) = arch else { return };
-    let modes = [CpuMode::Ia32, CpuMode::Ia32X64].map(CpuMode::name);
     let early = match cpu_mode {
-        Some(mode) if modes.contains(&mode) => Arch::Ia32,
+        Some(CpuMode::Ia32 | CpuMode::Ia32X64) => Arch::Ia32,
         _ => arch,
     };
     let [of_dxe, of_pei] = evidence;
@@ -242,7 +241,7 @@ fn soundness(ends_in_code: bool, image: &ImageDocument, arch: Option<Arch>, has_
         && image
             .map
             .first()
-            .is_some_and(|first| first.kind == "padding" && first.used_bytes > 0);
+            .is_some_and(|first| first.kind == RegionKind::Padding && first.used_bytes > 0);
     if x86 && !ends_in_code {
         Soundness::NoResetVector
     } else if !image.damage.is_empty() && !has_core {
@@ -311,7 +310,7 @@ fn json_vars(path: &Path) -> Result<VarsUnit> {
 
 /// What a store in memory holds; `evidence` says where it came from.
 pub fn vars_of(bytes: &[u8], evidence: &Evidence) -> Result<VarsUnit, fm_formats::Error> {
-    vars_in(&Flash::from_bytes(bytes, "raw"), evidence)
+    vars_in(&Flash::from_bytes(bytes, ImageFormat::Raw), evidence)
 }
 
 fn vars_in(flash: &Flash, evidence: &Evidence) -> Result<VarsUnit, fm_formats::Error> {

@@ -2,6 +2,7 @@
 //!
 //! Gathers what is known of both sides, lets `fm_judge` judge, and returns the verdict.
 
+mod actions;
 mod assumptions;
 mod bios;
 mod checked;
@@ -17,6 +18,7 @@ mod image;
 mod machine_option;
 mod matrix;
 pub mod next_boot_code;
+mod pairs;
 mod reach;
 mod remedy_target;
 mod roms;
@@ -25,22 +27,23 @@ mod side;
 use std::path::PathBuf;
 use std::thread;
 
+use fm_api::v1::check::AssumedSide;
 use fm_remedy::{Input, Remedy};
 
 use crate::assumptions::Assumptions;
 use crate::checked::{candidate, chosen, judged};
 use crate::side::Side;
 
-pub use assumptions::{AssumedSide, AssumedSubject, Assumption};
 pub use checked::{Candidate, Checked};
 pub use code_name::template_names;
-pub use document::{Check, Evidence, FindingDocument, PhaseDocument, Phases, Wording};
+pub use document::{Wording, check_document, phase_document};
 pub use error::{Error, Result};
 pub use gather::{Options, SideSpec};
 pub use guest::Images;
 pub use image::{code_file, vars_file, vars_of};
 pub use machine_option::machine as machine_words;
-pub use matrix::{Cell, Matrix, MatrixRequest, Reason, matrix, pairs};
+pub use matrix::{MatrixRequest, matrix};
+pub use pairs::{Cell, Reason, pairs};
 pub use reach::{Destination, cold_boot};
 
 /// Two sides, as the user named them.

@@ -4,59 +4,16 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use fm_api::Schema;
+use fm_api::v1::check::{AssumedSide, Matrix};
 use fm_images::inspect::Cache;
-use fm_judge::{CodeUnit, Facts, Finding, Known, Outcome, Phase, QemuVersion, arrival, cold_boot, judge};
-use schemars::JsonSchema;
-use serde::Serialize;
+use fm_judge::{CodeUnit, Facts, Known, Outcome, QemuVersion};
 
-use crate::assumptions::{AssumedSide, Assumption, Assumptions};
+use crate::assumptions::Assumptions;
 use crate::gather::{self, Options, Role, SideSpec};
+use crate::pairs::{Cell, give_reasons, pairs};
 use crate::side::Side;
 use crate::{Error, Result, code_name, image};
-
-/// `flashmoor/matrix/1`: every pair of builds.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Matrix {
-    /// `flashmoor/matrix/1`.
-    pub schema: String,
-    /// The builds, by file.
-    pub builds: Vec<String>,
-    /// The sha256 of each build's CODE, in the order of `builds`: those with the same one differ at most in their template.
-    pub digests: Vec<Option<String>>,
-    /// What was not told, and taken to be so.
-    pub assumptions: Vec<Assumption>,
-    /// One for each pair, by source and then by destination; a build beside itself is left out.
-    pub cells: Vec<Cell>,
-}
-
-/// A pair of builds.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Cell {
-    /// The source, as an index into `builds`.
-    pub from: usize,
-    /// The destination.
-    pub to: usize,
-    /// Outcome of a live migration.
-    pub live_migration: &'static str,
-    /// Outcome of a reset after it.
-    pub warm_reset: &'static str,
-    /// Outcome of a cold boot on the destination's build with the source's variables.
-    pub cold_boot: &'static str,
-    /// What decides each outcome that is not `compatible`, where that was asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<Reason>,
-}
-
-/// One of the findings that decide a phase.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Reason {
-    /// The phase.
-    pub phase: &'static str,
-    /// The finding's code.
-    pub code: &'static str,
-    /// What was compared.
-    pub subject: String,
-}
 
 /// What a matrix is made of.
 #[derive(Debug, Clone, Copy)]
@@ -143,88 +100,13 @@ pub fn matrix(request: &MatrixRequest<'_>) -> Result<(Matrix, Option<Outcome>)> 
     let worst = cells.iter().flat_map(Cell::outcomes).max();
     let digest = |facts: &Facts| facts.code.sha256.value().map(ToString::to_string);
     let matrix = Matrix {
-        schema: "flashmoor/matrix/1".into(),
+        schema: Schema::default(),
         builds: names,
         digests: sources.iter().map(digest).collect(),
         assumptions: assumptions.into_list(),
-        cells,
+        cells: cells.iter().map(Into::into).collect(),
     };
     Ok((matrix, worst))
-}
-
-/// Judges again those pairs that are not simply compatible, and keeps what decides them.
-fn give_reasons(cells: &mut [Cell], sources: &[Facts], destinations: &mut [Facts]) {
-    for cell in cells {
-        if cell.outcomes().all(|outcome| outcome == Outcome::Compatible) {
-            continue;
-        }
-        let (Some(source), Some(destination)) = (sources.get(cell.from), destinations.get_mut(cell.to))
-        else {
-            continue;
-        };
-        let arrives = judge(source, destination);
-        let mut brought = source.vars.clone();
-        std::mem::swap(&mut destination.vars, &mut brought);
-        let boots = judge(source, destination);
-        std::mem::swap(&mut destination.vars, &mut brought);
-        for (phase, verdict) in [
-            (Phase::LiveMigration, &arrives),
-            (Phase::WarmReset, &arrives),
-            (Phase::ColdBoot, &boots),
-        ] {
-            let verdict = verdict.phase(phase);
-            let worst = verdict.outcome();
-            if worst == Outcome::Compatible {
-                continue;
-            }
-            let decides = |finding: &&Finding| finding.outcome == worst;
-            cell.reasons
-                .extend(verdict.findings().iter().filter(decides).map(|finding| Reason {
-                    phase: phase.name(),
-                    code: finding.code,
-                    subject: finding.subject.clone(),
-                }));
-        }
-    }
-}
-
-/// Every pair: `sources` and `destinations` are the same builds in the same order. A destination is changed
-/// while it is looked at, and is afterwards as it was.
-///
-/// A migration needs the destination's own VARS size; a cold boot reads the variables that the guest brings.
-#[must_use]
-pub fn pairs(sources: &[Facts], destinations: &mut [Facts]) -> Vec<Cell> {
-    let mut cells = Vec::with_capacity(sources.len() * destinations.len().saturating_sub(1));
-    for (from, source) in sources.iter().enumerate() {
-        // Lent to one destination after the other: a copy for each pair would take longer than judging it.
-        let mut brought = source.vars.clone();
-        for (to, destination) in destinations.iter_mut().enumerate() {
-            if to == from {
-                continue;
-            }
-            let [live_migration, warm_reset] = arrival(source, destination);
-            std::mem::swap(&mut destination.vars, &mut brought);
-            let cold_boot = cold_boot(source, destination);
-            std::mem::swap(&mut destination.vars, &mut brought);
-            cells.push(Cell {
-                from,
-                to,
-                live_migration: live_migration.name(),
-                warm_reset: warm_reset.name(),
-                cold_boot: cold_boot.name(),
-                reasons: Vec::new(),
-            });
-        }
-    }
-    cells
-}
-
-impl Cell {
-    fn outcomes(&self) -> impl Iterator<Item = Outcome> {
-        [self.live_migration, self.warm_reset, self.cold_boot]
-            .into_iter()
-            .filter_map(|word| Outcome::ALL.into_iter().find(|outcome| outcome.name() == word))
-    }
 }
 
 /// The builds of folders, each file read once however many names it has.

@@ -6,8 +6,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use fm_formats::Sha256;
-use fm_host::{FlashFormat, FlashUnit, Guest, in_one_line};
+use fm_host::{FlashFormat, FlashUnit, Guest};
 use fm_images::inspect;
+use fm_remedy::one_line;
 use fm_store::MAX_FLASH_BYTES;
 use sha2::Digest as _;
 
@@ -49,7 +50,7 @@ pub fn unpacked(file: File, unit: &FlashUnit) -> Result<File, Absent> {
     match &unit.format {
         FlashFormat::Raw => Ok(file),
         FlashFormat::Qcow2 => inspect::unpack_qcow2(&file, unit.location.as_ref())
-            .map_err(|error| Absent::Unknown(in_one_line(&error))),
+            .map_err(|error| Absent::Unknown(one_line(&error))),
         FlashFormat::Other(format) => Err(Absent::Unknown(format!(
             "flash unit {} is in a {format} file, whose content is not compared",
             unit.unit

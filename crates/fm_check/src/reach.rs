@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fm_api::v1::inspect::ImageFormat;
 use fm_host::{FlashFormat, FlashUnit, Guest};
 use fm_images::inspect::Flash;
 use fm_judge::{CodeUnit, Evidence, Facts, Firmware, Format, Known, Phase, PhaseVerdict};
@@ -87,7 +88,7 @@ pub fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseVerdict>>
 fn code_of(bytes: &[u8], unit: &FlashUnit) -> Result<CodeUnit> {
     let path = || unit.location.clone().into();
     let file = Evidence::File(unit.location.clone());
-    let code = image::code_of(&Flash::from_bytes(bytes, "raw"), &file, None)
+    let code = image::code_of(&Flash::from_bytes(bytes, ImageFormat::Raw), &file, None)
         .map_err(|why| Error::NotFirmware { path: path(), why })?;
     let mut code = code.ok_or_else(|| Error::NoCode { path: path() })?;
     let format = match unit.format {

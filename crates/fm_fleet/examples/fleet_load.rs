@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fm_api::v1::fleet::{
-    Certificates, Digest, GuestRow, GuestState, HeldBuild, HostReport, PageRequest, REPORT_SCHEMA, Use,
-    UseReason,
+    Certificates, Digest, GuestRow, GuestState, HeldBuild, HostReport, PageRequest, Use, UseReason,
 };
 use fm_fleet::blobs::{Blob, BlobSource, Layout};
 use fm_fleet::{
@@ -74,7 +73,7 @@ fn report(host: u32, guests: u32, turn: u64, builds: &[Digest]) -> Result<HostRe
         })
     });
     Ok(HostReport {
-        schema: REPORT_SCHEMA.into(),
+        schema: fm_api::Schema::default(),
         host: format!("host-{host:05}").parse()?,
         instance: format!("instance-{host}"),
         boot_id: "4c5d1b7a-9c1b-4f0e-8f6e-2f1d1c0b9a88".into(),

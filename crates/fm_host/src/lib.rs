@@ -13,7 +13,6 @@ mod version;
 
 pub use cmdline::{CommandLine, Encryption, FlashArgument, QmpArgument, UefiVars};
 pub use error::Error;
-pub use fm_remedy::one_line as in_one_line;
 pub use guest::{FlashFormat, FlashUnit, Guest, Listing, MachineSource, MachineType, find, guests};
 pub use memory::{GuestMemory, RamBlock, Region};
 pub use process::{Mapping, OpenFile, Process, Rights, Root};

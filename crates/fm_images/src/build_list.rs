@@ -2,26 +2,12 @@
 
 use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use fm_api::v1::catalogue::CatalogueEntry;
 
 use crate::{Error, Result};
 
-/// One known build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Entry {
-    /// Digest of the whole file.
-    pub sha256: String,
-    /// The package, or what the user calls it.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// The file's name.
-    pub file: String,
-}
-
 /// Reads entries, one a line: digest, name, version, file, separated by tabs; `#` starts a remark.
-pub(crate) fn parse(text: &str, path: &Path) -> Result<Vec<Entry>> {
+pub(crate) fn parse(text: &str, path: &Path) -> Result<Vec<CatalogueEntry>> {
     let lines = text
         .lines()
         .enumerate()
@@ -30,7 +16,7 @@ pub(crate) fn parse(text: &str, path: &Path) -> Result<Vec<Entry>> {
         .map(|(at, line)| {
             let fields: Vec<&str> = line.split('\t').collect();
             match fields[..] {
-                [sha256, name, version, file] if sha256.len() == 64 => Ok(Entry {
+                [sha256, name, version, file] if sha256.len() == 64 => Ok(CatalogueEntry {
                     sha256: sha256.into(),
                     name: name.into(),
                     version: version.into(),

@@ -6,27 +6,14 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fm_api::Schema;
+use fm_api::v1::catalogue::{CatalogueDocument, CatalogueEntry};
 use fm_files::{Keep, Replace};
 use fm_remedy::{Action, Input, Remedy};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-pub use crate::build_list::Entry;
 use crate::build_list::parse;
 use crate::inspect::{self, Catalogue};
 use crate::{Error, Result, descriptors};
-
-/// What changed in the catalogue, or all of it.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct CatalogueDocument {
-    /// `flashmoor/catalogue/1`.
-    pub schema: String,
-    /// Listed, newly added, or removed.
-    pub entries: Vec<Entry>,
-    /// Firmware that no package owns, or that is not as its package brought it, which therefore has no name to add.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub unnamed: Vec<String>,
-}
 
 /// The file that the user's entries are kept in, inside a store's folder.
 #[must_use]
@@ -43,9 +30,9 @@ pub fn list(user: &Path) -> Result<CatalogueDocument> {
     Ok(document(catalogue.entries().into_iter().cloned().collect()))
 }
 
-fn document(entries: Vec<Entry>) -> CatalogueDocument {
+fn document(entries: Vec<CatalogueEntry>) -> CatalogueDocument {
     CatalogueDocument {
-        schema: "flashmoor/catalogue/1".into(),
+        schema: Schema::default(),
         entries,
         unnamed: Vec::new(),
     }
@@ -64,7 +51,7 @@ pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<Catalo
         });
     }
     let entry = |file: &Path| {
-        Ok::<_, Error>(Entry {
+        Ok::<_, Error>(CatalogueEntry {
             sha256: digest(file)?,
             name: name.into(),
             version: version.into(),
@@ -79,7 +66,7 @@ pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<Catalo
     collect(path, &mut files)?;
     files.sort();
     files.dedup();
-    let entries: Vec<Entry> = files.iter().filter_map(|file| entry(file).ok()).collect();
+    let entries: Vec<CatalogueEntry> = files.iter().filter_map(|file| entry(file).ok()).collect();
     if entries.is_empty() {
         return Err(Error::NotFirmware {
             path: path.to_owned(),
@@ -102,10 +89,11 @@ pub fn remove(user: &Path, what: &str) -> Result<CatalogueDocument> {
         Err(source) => return Err(Error::file("read", user, source)),
     };
     let digits = what.len() >= 8 && what.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let meant = |entry: &Entry| {
+    let meant = |entry: &CatalogueEntry| {
         entry.name == what || (digits && entry.sha256.starts_with(&what.to_ascii_lowercase()))
     };
-    let (gone, kept): (Vec<Entry>, Vec<Entry>) = parse(&text, user)?.into_iter().partition(meant);
+    let (gone, kept): (Vec<CatalogueEntry>, Vec<CatalogueEntry>) =
+        parse(&text, user)?.into_iter().partition(meant);
     if gone.is_empty() {
         return Err(Error::Usage {
             message: format!("no entry of yours has the name or digest {what:?}"),
@@ -137,9 +125,9 @@ fn lock(user: &Path) -> Result<std::fs::File> {
     Ok(folder)
 }
 
-fn lines(entries: &[Entry]) -> String {
-    let line = |entry: &Entry| {
-        let Entry {
+fn lines(entries: &[CatalogueEntry]) -> String {
+    let line = |entry: &CatalogueEntry| {
+        let CatalogueEntry {
             sha256,
             name,
             version,
@@ -173,7 +161,7 @@ pub fn update(user: &Path, paths: &[PathBuf]) -> Result<CatalogueDocument> {
             continue;
         }
         match owner(&path).filter(|owner| !changed.holds(owner, &path)) {
-            Some(Owner { name, version, .. }) => entries.push(Entry {
+            Some(Owner { name, version, .. }) => entries.push(CatalogueEntry {
                 sha256,
                 name,
                 version,
@@ -348,10 +336,10 @@ fn file_name(path: &Path) -> String {
 }
 
 /// Appends what is not known yet.
-fn append(user: &Path, entries: Vec<Entry>) -> Result<CatalogueDocument> {
+fn append(user: &Path, entries: Vec<CatalogueEntry>) -> Result<CatalogueDocument> {
     let _lock = lock(user)?;
     let known = Catalogue::open(Some(user))?;
-    let mut new: Vec<Entry> = entries
+    let mut new: Vec<CatalogueEntry> = entries
         .into_iter()
         .filter(|entry| match known.own_name(&entry.sha256) {
             Some(own) => (&own.name, &own.version) != (&entry.name, &entry.version),

@@ -8,55 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use fm_api::Schema;
+use fm_api::v1::descriptors::{DescriptorProblemCode as Code, DescriptorsDocument};
 use fm_host::descriptor;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-pub use problem::Problem;
 
 use self::problem::problem;
 use crate::inspect::{self, Catalogue};
 use crate::{Error, Result};
-
-/// What is wrong with firmware descriptors.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct DescriptorsDocument {
-    /// `flashmoor/descriptors/1`.
-    pub schema: String,
-    /// Each descriptor, in the order in which a management stack tries them.
-    pub descriptors: Vec<DescriptorDocument>,
-}
-
-/// One descriptor.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct DescriptorDocument {
-    /// Its file.
-    pub path: String,
-    /// What it says it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    /// Architectures it is for.
-    pub architectures: Vec<String>,
-    /// Features it claims.
-    pub features: Vec<String>,
-    /// Digest of the code that it names, where that exists.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code_sha256: Option<String>,
-    /// What is wrong with it; empty if nothing is.
-    pub problems: Vec<Problem>,
-}
-
-impl DescriptorsDocument {
-    /// Whether something is wrong with one. That one hides another is how folders are meant to work.
-    #[must_use]
-    pub fn has_problems(&self) -> bool {
-        let mut problems = self
-            .descriptors
-            .iter()
-            .flat_map(|descriptor| &descriptor.problems);
-        problems.any(|problem| problem.code != "hidden")
-    }
-}
 
 /// Whether a path has the name of a descriptor, or is taken for one whatever its name: in the folders that libvirt looks
 /// into it reads every file (`src/qemu/qemu_interop_config.c`, `qemuBuildFileList`).
@@ -162,13 +120,13 @@ pub fn lint(paths: &[PathBuf]) -> Result<DescriptorsDocument> {
                 } else {
                     format!("{} takes its place", winner.display())
                 };
-                document.problems.push(problem("hidden", message));
+                document.problems.push(problem(Code::Hidden, message));
             }
             document
         })
         .collect();
     Ok(DescriptorsDocument {
-        schema: "flashmoor/descriptors/1".into(),
+        schema: Schema::default(),
         descriptors,
     })
 }

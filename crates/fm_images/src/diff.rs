@@ -5,135 +5,16 @@ mod modules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use fm_remedy::{Action, Remedy};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::inspect::{
-    self, Build, Catalogue, ImageDocument, InspectDocument, RangeDocument, Request, VolumeDocument,
+use fm_api::Schema;
+use fm_api::v1::diff::{DiffDamage, DiffDocument, DiffFact, DiffSide, DiffVolume, DiffedBuild, Measured};
+use fm_api::v1::inspect::{
+    ImageDocument, InspectDocument, InspectKind, RangeDocument, RangeTechnology, VolumeDocument,
 };
+use fm_formats::image::Feature;
+use fm_remedy::{Action, Remedy};
+
+use crate::inspect::{self, Catalogue, Request};
 use crate::{Error, Result};
-
-/// The difference between two builds.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct DiffDocument {
-    /// `flashmoor/diff/1`.
-    pub schema: String,
-    /// The build before.
-    pub from: Side,
-    /// The build after.
-    pub to: Side,
-    /// Whether the two are the same, byte for byte.
-    pub identical: bool,
-    /// Facts that differ: kind, format, size, architecture, CPU mode, platform, layout.
-    pub facts: Vec<Changed>,
-    /// Features that only the build after has.
-    pub features_gained: Vec<String>,
-    /// Features that only the build before has.
-    pub features_lost: Vec<String>,
-    /// Whether the volumes that PCR 0 measures are the `same`, `changed`, `none` because neither build measures any, or
-    /// `unknown` because nothing tells which ones the firmware measures.
-    pub measured: String,
-    /// Volumes that PCR 0 measures and whose content differs: sealed secrets may not open any more.
-    pub measured_changed: Vec<String>,
-    /// Technologies whose launch measurement changes, because it covers the bytes of the firmware.
-    pub launch_measurement_changed: Vec<String>,
-    /// Technologies whose memory ranges in the reset-vector table differ.
-    pub ranges_changed: Vec<String>,
-    /// How full the volumes are, before and after.
-    pub volumes: Vec<DiffVolume>,
-    /// Damage in one of the two. What could not be read of it counts as removed or lost.
-    pub damage: Vec<DiffDamage>,
-    /// Modules that only the build after has.
-    pub added: Vec<DiffModule>,
-    /// Modules that only the build before has.
-    pub removed: Vec<DiffModule>,
-    /// Modules with other content.
-    pub changed: Vec<DiffModule>,
-    /// Modules with the same content in another volume.
-    pub moved: Vec<DiffModule>,
-    /// How many modules are the same in the same place.
-    pub unchanged: usize,
-}
-
-/// One of the two builds.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Side {
-    /// Its file.
-    pub path: String,
-    /// Its digest.
-    pub sha256: Option<String>,
-    /// Its name.
-    pub build: Build,
-}
-
-/// A fact with two values.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Changed {
-    /// Which.
-    pub fact: String,
-    /// In the build before; absent if it is unknown there.
-    pub from: Option<String>,
-    /// In the build after.
-    pub to: Option<String>,
-}
-
-/// A volume's size and use in both builds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DiffVolume {
-    /// Its name, or its GUID.
-    pub name: String,
-    /// Its size before; absent if it is new.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_bytes: Option<u64>,
-    /// How much of it was in use; absent of variables.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_used_bytes: Option<u64>,
-    /// Its size after; absent if it is gone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to_bytes: Option<u64>,
-    /// How much of it is in use; absent of variables.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to_used_bytes: Option<u64>,
-}
-
-/// Something that is not as it should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DiffDamage {
-    /// `from` or `to`.
-    pub side: String,
-    /// What, with its offset.
-    pub message: String,
-}
-
-/// A module that differs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-pub struct DiffModule {
-    /// Its name as a GUID.
-    pub guid: String,
-    /// Its name for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its type.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// When it runs: `SEC`, `PEI`, `DXE`, `MM`, `application`; `container` for a file that holds volumes, and
-    /// `data`.
-    #[serde(default)]
-    pub phase: String,
-    /// Its digest before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_sha256: Option<String>,
-    /// Its digest after.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to_sha256: Option<String>,
-    /// Its size before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_bytes: Option<u64>,
-    /// Its size after.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to_bytes: Option<u64>,
-}
 
 /// Compares two builds.
 ///
@@ -153,7 +34,7 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
         inspect::inspect_with(&request, &catalogue)
     };
     let (before, after) = (look(from)?, look(to)?);
-    if before.kind == "vars" && after.kind == "vars" {
+    if before.kind == InspectKind::Vars && after.kind == InspectKind::Vars {
         return Err(Error::Usage {
             message: "both files are variable stores, which hold no modules to compare".into(),
             remedy: Remedy::new(
@@ -165,9 +46,12 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
             ),
         });
     }
-    if (before.kind == "vars") != (after.kind == "vars") && before.image.is_some() && after.image.is_some() {
+    if (before.kind == InspectKind::Vars) != (after.kind == InspectKind::Vars)
+        && before.image.is_some()
+        && after.image.is_some()
+    {
         let kind = |document: &InspectDocument| {
-            if document.kind == "vars" {
+            if document.kind == InspectKind::Vars {
                 "a variable store"
             } else {
                 "firmware"
@@ -188,7 +72,7 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
     let measured_changed = measured(old, new);
     let is_same = before.sha256 == after.sha256;
     let mut document = DiffDocument {
-        schema: "flashmoor/diff/1".into(),
+        schema: Schema::default(),
         from: side(&before, old),
         to: side(&after, new),
         identical: is_same,
@@ -196,12 +80,11 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
         features_gained: without(&new.features, &old.features),
         features_lost: without(&old.features, &new.features),
         measured: match &measured_changed {
-            _ if measures_nothing(old) && measures_nothing(new) => "none",
-            None if !is_same => "unknown",
-            Some(changed) if !changed.is_empty() => "changed",
-            _ => "same",
-        }
-        .into(),
+            _ if measures_nothing(old) && measures_nothing(new) => Measured::None,
+            None if !is_same => Measured::Unknown,
+            Some(changed) if !changed.is_empty() => Measured::Changed,
+            _ => Measured::Same,
+        },
         measured_changed: measured_changed.unwrap_or_default(),
         launch_measurement_changed: if is_same {
             Vec::new()
@@ -210,8 +93,8 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
         },
         ranges_changed: ranges(old, new),
         volumes: volumes(old, new),
-        damage: damage("from", &before, old)
-            .chain(damage("to", &after, new))
+        damage: damage(DiffSide::From, &before, old)
+            .chain(damage(DiffSide::To, &after, new))
             .collect(),
         added: Vec::new(),
         removed: Vec::new(),
@@ -225,14 +108,14 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
 
 /// Of the image, then of the variable store in it.
 fn damage<'a>(
-    side: &'a str,
+    side: DiffSide,
     document: &'a InspectDocument,
     image: &'a ImageDocument,
 ) -> impl Iterator<Item = DiffDamage> + 'a {
     let of_store = document.store.iter().flat_map(|store| &store.damage);
     let messages = image.damage.iter().map(|damage| &damage.message);
     messages.chain(of_store).map(move |message| DiffDamage {
-        side: side.into(),
+        side,
         message: message.clone(),
     })
 }
@@ -240,12 +123,15 @@ fn damage<'a>(
 fn image_of(document: &InspectDocument) -> Result<&ImageDocument> {
     document.image.as_ref().ok_or_else(|| Error::NotFirmware {
         path: document.path.clone().into(),
-        why: document.reason.clone().unwrap_or_else(|| document.kind.clone()),
+        why: document
+            .reason
+            .clone()
+            .unwrap_or_else(|| document.kind.to_string()),
     })
 }
 
-fn side(document: &InspectDocument, image: &ImageDocument) -> Side {
-    Side {
+fn side(document: &InspectDocument, image: &ImageDocument) -> DiffedBuild {
+    DiffedBuild {
         path: document.path.clone(),
         sha256: document.sha256.clone(),
         build: image.build.clone(),
@@ -259,25 +145,33 @@ fn without(all: &[String], other: &[String]) -> Vec<String> {
         .collect()
 }
 
+fn word(word: Option<impl ToString>) -> Option<String> {
+    word.map(|word| word.to_string())
+}
+
 fn facts(
     before: &InspectDocument,
     old: &ImageDocument,
     after: &InspectDocument,
     new: &ImageDocument,
-) -> Vec<Changed> {
+) -> Vec<DiffFact> {
     let text = |value: u64| Some(value.to_string());
     [
-        ("kind", Some(before.kind.clone()), Some(after.kind.clone())),
-        ("format", before.format.clone(), after.format.clone()),
+        (
+            "kind",
+            Some(before.kind.to_string()),
+            Some(after.kind.to_string()),
+        ),
+        ("format", word(before.format), word(after.format)),
         ("size in bytes", text(before.size_bytes), text(after.size_bytes)),
-        ("architecture", old.arch.clone(), new.arch.clone()),
-        ("CPU mode", old.cpu_mode.clone(), new.cpu_mode.clone()),
+        ("architecture", word(old.arch), word(new.arch)),
+        ("CPU mode", word(old.cpu_mode), word(new.cpu_mode)),
         ("platform", old.platform.clone(), new.platform.clone()),
-        ("layout", old.layout.clone(), new.layout.clone()),
+        ("layout", word(old.layout), word(new.layout)),
     ]
     .into_iter()
     .filter(|(_, from, to)| from != to)
-    .map(|(fact, from, to)| Changed {
+    .map(|(fact, from, to)| DiffFact {
         fact: fact.into(),
         from,
         to,
@@ -287,7 +181,11 @@ fn facts(
 
 /// Whether nothing in it, as far as it can be read, could extend a PCR.
 fn measures_nothing(image: &ImageDocument) -> bool {
-    let for_tpm = |feature: &String| feature == "tpm1" || feature == "tpm2";
+    let for_tpm = |name: &String| {
+        [Feature::Tpm1, Feature::Tpm2]
+            .iter()
+            .any(|feature| name == feature.name())
+    };
     image.damage.is_empty() && !image.modules.is_empty() && !image.features.iter().any(for_tpm)
 }
 
@@ -316,25 +214,31 @@ fn launched(
     after: &InspectDocument,
     new: &ImageDocument,
 ) -> Vec<String> {
-    let technologies = ["sev", "sev-es", "sev-snp", "tdx"].into_iter();
+    let technologies = [
+        (Feature::Sev, Some(RangeTechnology::Sev)),
+        (Feature::SevEs, None),
+        (Feature::SevSnp, Some(RangeTechnology::SevSnp)),
+        (Feature::Tdx, Some(RangeTechnology::Tdx)),
+    ];
     // What lies outside of volumes is known to be padding only where nothing is damaged.
     let whole = old.damage.is_empty() && new.damage.is_empty();
-    let of_either = |technology: &&str| {
+    let of_either = |(feature, technology): &(Feature, Option<RangeTechnology>)| {
         let mut features = old.features.iter().chain(&new.features);
         let mut ranges = [old, new]
             .into_iter()
             .filter_map(|image| image.reset_vector.as_ref())
             .flat_map(|table| &table.ranges);
         // The driver that shows the feature may be in what cannot be read.
-        features.any(|feature| feature == technology)
-            || (!whole && ranges.any(|range| range.technology == *technology))
+        features.any(|name| name == feature.name())
+            || (!whole && ranges.any(|range| Some(range.technology) == *technology))
     };
     let of_tdx = || launched_code(before, old) != launched_code(after, new);
-    let changes = |technology: &&str| *technology != "tdx" || !whole || of_tdx();
+    let changes = |(feature, _): &(Feature, _)| *feature != Feature::Tdx || !whole || of_tdx();
     technologies
+        .into_iter()
         .filter(of_either)
         .filter(changes)
-        .map(Into::into)
+        .map(|(feature, _)| feature.name().to_owned())
         .collect()
 }
 
@@ -350,8 +254,10 @@ fn launched_code<'a>(
     let flash_start = FLASH_END.saturating_sub(document.size_bytes);
     let ranges = image.reset_vector.iter().flat_map(|table| &table.ranges);
     let unmeasured: Vec<_> = ranges
-        .filter(|range| range.technology == "tdx" && !range.measured && range.flash_offset.is_some())
-        .map(|range| range.base..range.base.saturating_add(range.size))
+        .filter(|range| {
+            range.technology == RangeTechnology::Tdx && !range.measured && range.flash_offset.is_some()
+        })
+        .map(|range| range.base..range.base.saturating_add(range.size_bytes))
         .collect();
     let is_measured = |offset: u64| {
         let address = flash_start.saturating_add(offset);
@@ -370,25 +276,26 @@ fn ranges(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
         table.map(|table| table.ranges.clone()).unwrap_or_default()
     };
     let (old, new) = (all(old), all(new));
-    let names: BTreeSet<&String> = old.iter().chain(&new).map(|range| &range.technology).collect();
-    let of = |ranges: &[RangeDocument], name: &str| -> Vec<(u32, u64, u64, Option<u32>, bool)> {
-        let ranges = ranges.iter().filter(|range| range.technology == name);
+    let technologies: BTreeSet<RangeTechnology> =
+        old.iter().chain(&new).map(|range| range.technology).collect();
+    let of = |ranges: &[RangeDocument], technology| -> Vec<(u32, u64, u64, Option<u32>, bool)> {
+        let ranges = ranges.iter().filter(|range| range.technology == technology);
         ranges
             .map(|range| {
                 (
                     range.kind,
                     range.base,
-                    range.size,
+                    range.size_bytes,
                     range.flash_offset,
                     range.measured,
                 )
             })
             .collect()
     };
-    names
+    technologies
         .into_iter()
-        .filter(|name| of(&old, name) != of(&new, name))
-        .cloned()
+        .filter(|technology| of(&old, *technology) != of(&new, *technology))
+        .map(|technology| technology.to_string())
         .collect()
 }
 
@@ -404,7 +311,7 @@ fn volumes(old: &ImageDocument, new: &ImageDocument) -> Vec<DiffVolume> {
         .iter()
         .map(|volume| DiffVolume {
             name: volume.label().to_owned(),
-            from_bytes: Some(volume.size),
+            from_bytes: Some(volume.size_bytes),
             from_used_bytes: used(volume),
             to_bytes: None,
             to_used_bytes: None,
@@ -415,7 +322,7 @@ fn volumes(old: &ImageDocument, new: &ImageDocument) -> Vec<DiffVolume> {
         let pair = all
             .iter_mut()
             .find(|known| known.name == name && known.to_bytes.is_none());
-        let (size, used) = (Some(volume.size), used(volume));
+        let (size, used) = (Some(volume.size_bytes), used(volume));
         match pair {
             Some(pair) => (pair.to_bytes, pair.to_used_bytes) = (size, used),
             None => all.push(DiffVolume {

@@ -7,12 +7,12 @@ mod names;
 use std::num::NonZero;
 use std::path::Path;
 
+use fm_api::Schema;
+use fm_api::v1::extract::{ExtractDocument, FindDocument, FoundPlace, FoundWhat, TextEncoding};
 use fm_formats::image::{self, ImageFacts};
 use fm_formats::volume::{NodeId, NodeKind, Tree};
 use fm_formats::{Guid, Sha256};
 use fm_remedy::{Input, Remedy};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use self::advice::{tree_of, unread};
 use self::names::{name, own_name};
@@ -34,67 +34,16 @@ pub struct Wanted {
     pub nth: Option<NonZero<usize>>,
 }
 
-/// What was taken out.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct ExtractDocument {
-    /// `flashmoor/extract/1`.
-    pub schema: String,
-    /// The image.
-    pub path: String,
-    /// The file that the piece is in now.
-    pub output: String,
-    /// Length of the piece.
-    pub size_bytes: u64,
-    /// Its digest.
-    pub sha256: String,
-}
-
-impl ExtractDocument {
-    /// The document of a piece that was written.
-    #[must_use]
-    pub fn of(path: &Path, output: &Path, bytes: &[u8]) -> Self {
-        Self {
-            schema: "flashmoor/extract/1".into(),
-            path: path.display().to_string(),
-            output: output.display().to_string(),
-            size_bytes: bytes.len() as u64,
-            sha256: Sha256::of(bytes).to_string(),
-        }
+/// The document of a piece that was written.
+#[must_use]
+pub fn written(path: &Path, output: &Path, bytes: &[u8]) -> ExtractDocument {
+    ExtractDocument {
+        schema: Schema::default(),
+        path: path.display().to_string(),
+        output: output.display().to_string(),
+        size_bytes: bytes.len() as u64,
+        sha256: Sha256::of(bytes).to_string(),
     }
-}
-
-/// What was found.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct FindDocument {
-    /// `flashmoor/find/1`.
-    pub schema: String,
-    /// What was looked for.
-    pub query: String,
-    /// Where it is.
-    pub matches: Vec<Match>,
-    /// In how many places it is, those that are not listed included.
-    pub total: u64,
-    /// Whether there are more than are listed.
-    pub truncated: bool,
-    /// Damage in the image: what could not be read of it was not searched.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub damage: Vec<String>,
-}
-
-/// One place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Match {
-    /// `name` (a volume, file or section is called that) or `content` (the bytes are in it).
-    pub what: String,
-    /// `guid`, `ascii` or `utf-16`, of content.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub encoding: Option<String>,
-    /// From the outermost volume to the innermost section.
-    pub place: Vec<String>,
-    /// In the image, or in the decoded bytes that it lies in.
-    pub offset: u64,
-    /// Whether the offset counts in decoded bytes.
-    pub compressed: bool,
 }
 
 /// Most places that are listed; the rest is counted.
@@ -172,33 +121,33 @@ pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
     check_firmware(&flash, &tree, path)?;
     let braces = |text: &'_ str| Some(text.strip_prefix('{')?.strip_suffix('}')?.to_owned());
     let guid: Option<Guid> = braces(query).as_deref().unwrap_or(query).parse().ok();
-    let patterns: Vec<(&str, Vec<u8>)> = match guid {
-        Some(guid) => vec![("guid", guid.to_bytes().to_vec())],
+    let patterns: Vec<(TextEncoding, Vec<u8>)> = match guid {
+        Some(guid) => vec![(TextEncoding::Guid, guid.to_bytes().to_vec())],
         None => vec![
-            ("ascii", query.bytes().collect()),
+            (TextEncoding::Ascii, query.bytes().collect()),
             (
-                "utf-16",
+                TextEncoding::Utf16,
                 query.encode_utf16().flat_map(u16::to_le_bytes).collect(),
             ),
         ],
     };
     let (mut matches, mut total) = (Vec::new(), 0);
-    let mut take = |found: &dyn Fn() -> Match| {
+    let mut take = |found: &dyn Fn() -> FoundPlace| {
         total += 1;
         if matches.len() < MAX_MATCH_COUNT {
             matches.push(found());
         }
     };
     for (id, node) in tree.nodes().iter().enumerate() {
-        let at = |what: &str, encoding: Option<&str>, offset: usize| Match {
-            what: what.into(),
-            encoding: encoding.map(Into::into),
+        let at = |what: FoundWhat, encoding: Option<TextEncoding>, offset: usize| FoundPlace {
+            what,
+            encoding,
             place: place(&tree, id),
             offset: offset as u64,
             compressed: node.buffer != 0,
         };
         if is_called(&tree, id, query, guid) {
-            take(&|| at("name", None, node.start));
+            take(&|| at(FoundWhat::Name, None, node.start));
         }
         // Of what holds pieces only the header, or each place would be listed at every level above it. A GUID in a
         // header is a name.
@@ -216,13 +165,13 @@ pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
         for (encoding, pattern) in &patterns {
             for (offset, window) in bytes.windows(pattern.len()).enumerate() {
                 if window == pattern {
-                    take(&|| at("content", Some(encoding), start + offset));
+                    take(&|| at(FoundWhat::Content, Some(*encoding), start + offset));
                 }
             }
         }
     }
     Ok(FindDocument {
-        schema: "flashmoor/find/1".into(),
+        schema: Schema::default(),
         query: query.into(),
         truncated: total > matches.len() as u64,
         matches,

@@ -21,19 +21,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
+use fm_api::v1::inspect::{ImageFormat, InspectDocument, InspectKind};
+use fm_api::v1::stream::StreamBlockKind;
 use fm_files::digest_cache;
 use fm_formats::Sha256;
 use fm_formats::volume::Tree;
 use fm_remedy::{Input, Remedy};
-use fm_saved::stream::{self, Streamed};
+use fm_saved::stream;
 
 pub use build::Catalogue;
 pub use cache::Cache;
 pub use contents::Found;
-pub use document::{
-    Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, NodeDocument, PartDocument,
-    RangeDocument, RegionDocument, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
-};
+use document::document;
+pub use document::unreadable;
 pub use foreign::named as named_foreign;
 pub(crate) use input::is_json as is_json_store;
 pub use input::{Flash, sniff};
@@ -122,7 +122,7 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
                     Err(Error::Saved(saved))
                         if request.snapshot.is_none() && matches!(*saved, fm_saved::Error::Usage { .. }) => {}
                     Err(error) if request.snapshot.is_some() => return Err(error),
-                    Err(error) => document.stream_unreadable = Some(fm_host::in_one_line(&error)),
+                    Err(error) => document.stream_unreadable = Some(fm_remedy::one_line(&error)),
                 }
                 Ok(document)
             }
@@ -135,13 +135,19 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
         Kind::Raw => {
             if let Some(what) = foreign::named(&head) {
                 let len = request.path.metadata().map_or(0, |file| file.len());
-                let mut document = InspectDocument::new(&request.path, "not-firmware", len);
+                let mut document = document(&request.path, InspectKind::NotFirmware, len);
                 document.reason = Some(what);
                 return Ok(document);
             }
             let seen = facts::seen(&request.path, request.cache.as_ref(), request.tree)?;
             if let Some((found, len_bytes)) = seen {
-                return Ok(facts::told(request, found, len_bytes, "raw", catalogue));
+                return Ok(facts::told(
+                    request,
+                    found,
+                    len_bytes,
+                    ImageFormat::Raw,
+                    catalogue,
+                ));
             }
             match Flash::read(&request.path)? {
                 Ok(flash) => {
@@ -180,7 +186,7 @@ fn packed(request: &Request, head: &[u8], error: Error) -> Result<InspectDocumen
         return Err(error);
     };
     let len = request.path.metadata().map_or(0, |file| file.len());
-    let mut document = InspectDocument::new(&request.path, "not-firmware", len);
+    let mut document = document(&request.path, InspectKind::NotFirmware, len);
     document.reason = Some(format!(
         "it is compressed ({program}), and what is in it is no migration stream; undo that to look into it"
     ));
@@ -194,8 +200,8 @@ fn not_firmware(request: &Request, error: Error) -> Result<InspectDocument> {
         return Err(error);
     };
     let len = request.path.metadata().map_or(0, |file| file.len());
-    let mut document = InspectDocument::new(&request.path, "not-firmware", len);
-    document.format = Some("qcow2".into());
+    let mut document = document(&request.path, InspectKind::NotFirmware, len);
+    document.format = Some(ImageFormat::Qcow2);
     document.reason = Some(why);
     Ok(document)
 }
@@ -250,7 +256,7 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument>
         channels: request.channels.clone(),
         snapshot: request.snapshot.clone(),
     })?;
-    let mut streamed = Streamed::new(&gathered);
+    let mut streamed = stream::streamed(&gathered);
     for snapshot in streamed.snapshots.iter_mut().filter(|snapshot| !snapshot.chosen) {
         let other = stream::gather(&stream::Request {
             path: path.to_owned(),
@@ -258,15 +264,15 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument>
             snapshot: Some(snapshot.id.clone()),
         });
         match other {
-            Ok(other) => snapshot.stream = Some(Box::new(Streamed::new(&other).stream)),
-            Err(error) => snapshot.unreadable = Some(fm_host::in_one_line(&error)),
+            Ok(other) => snapshot.stream = Some(Box::new(stream::document(&other))),
+            Err(error) => snapshot.unreadable = Some(fm_remedy::one_line(&error)),
         }
     }
     for (index, block) in streamed.stream.blocks.iter_mut().enumerate() {
         // `-bios` puts CODE and VARS into this one.
-        if block.kind == "code" || block.name == "pc.bios" {
+        if block.kind == StreamBlockKind::Code || block.name == "pc.bios" {
             block.build = gathered.pieces(index).and_then(|pieces| {
-                let flash = Flash::from_pieces(pieces, "raw");
+                let flash = Flash::from_pieces(pieces, ImageFormat::Raw);
                 let named = |sha256: &String| catalogue.build(sha256);
                 block.sha256.as_ref().and_then(named).or_else(|| {
                     let image = facts::document(request, &flash, catalogue).image;
@@ -277,7 +283,7 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument>
     }
     let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
     let size_bytes = file.map_or(gathered.read_bytes, |file| file.len());
-    let mut document = InspectDocument::new(path, &streamed.kind, size_bytes);
+    let mut document = document(path, stream::kind(&gathered), size_bytes);
     document.streamed = Some(streamed);
     Ok(document)
 }

@@ -8,5 +8,6 @@ mod error;
 pub mod extract;
 pub mod inspect;
 pub mod json_store;
+pub mod words;
 
 pub use error::{Error, Result};

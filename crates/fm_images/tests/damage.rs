@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use fm_api::v1::inspect::{InspectDocument, RegionRunsFrom};
 use fm_fixtures::{Kind, path};
 use fm_images::extract::{Wanted, extract};
-use fm_images::inspect::{InspectDocument, Request, inspect};
+use fm_images::inspect::{Request, inspect};
 
 fn look(path: &Path) -> InspectDocument {
     inspect(&Request {
@@ -30,7 +31,7 @@ fn cut_and_flipped_images_are_named_with_their_damage() {
     // Cut in its compressed payload: nothing of the code is left, and yet it is known what it was.
     for (name, kind) in [("trixie/OVMF_CODE_4M.fd", "code"), ("trixie/OVMF.fd", "combined")] {
         let cut = changed(folder.path(), name, |bytes| bytes.truncate(1 << 20));
-        assert_eq!(cut.kind, kind, "{name}");
+        assert_eq!(cut.kind.name(), kind, "{name}");
         assert!(
             cut.reason
                 .as_deref()
@@ -55,7 +56,7 @@ fn cut_and_flipped_images_are_named_with_their_damage() {
         bytes.truncate(0x1000 + 0x60);
     });
     assert_eq!(
-        (nameless.kind.as_str(), nameless.image.is_none()),
+        (nameless.kind.name(), nameless.image.is_none()),
         ("not-firmware", true)
     );
     assert!(
@@ -100,7 +101,7 @@ fn a_deleted_module_is_shown_and_not_listed() {
     let sec = before
         .modules
         .iter()
-        .find(|module| module.kind == "sec-core")
+        .find(|module| module.kind.name() == "sec-core")
         .unwrap();
     let volume = &before.volumes[sec.volume];
     let at = usize::try_from(volume.offset + sec.volume_offset).unwrap() + 23;
@@ -121,19 +122,22 @@ fn a_deleted_module_is_shown_and_not_listed() {
 #[test]
 fn the_map_tells_code_in_flash_from_code_that_is_decompressed() {
     let arm = look(&path("bookworm/AAVMF_CODE.fd")).image.unwrap();
-    let main = arm.map.iter().find(|region| region.kind == "volume").unwrap();
+    let main = arm
+        .map
+        .iter()
+        .find(|region| region.kind.name() == "volume")
+        .unwrap();
     assert_eq!(
-        (main.runs_from.as_deref(), main.name.as_deref()),
+        (main.runs_from.map(RegionRunsFrom::name), main.name.as_deref()),
         (Some("mixed"), None)
     );
-    let parts: Vec<&str> = main.parts.iter().map(|part| part.runs_from.as_str()).collect();
+    let parts: Vec<&str> = main.parts.iter().map(|part| part.runs_from.name()).collect();
     assert_eq!(parts, ["flash", "ram-after-decompression"]);
     assert!(
-        main.parts.iter().all(
-            |part| part.offset >= main.offset && part.offset + part.size <= main.offset + main.used_bytes
-        )
+        main.parts.iter().all(|part| part.offset >= main.offset
+            && part.offset + part.size_bytes <= main.offset + main.used_bytes)
     );
-    assert!(main.parts[1].size > main.parts[0].size);
+    assert!(main.parts[1].size_bytes > main.parts[0].size_bytes);
     // On Arm the firmware measures the volume that its PEI core lies in.
     let measured: Vec<u64> = arm
         .volumes
@@ -143,14 +147,18 @@ fn the_map_tells_code_in_flash_from_code_that_is_decompressed() {
         .collect();
     assert_eq!(measured, [main.offset]);
     let x86 = look(&path("trixie/OVMF_CODE_4M.fd")).image.unwrap();
-    let runs: Vec<Option<&str>> = x86.map.iter().map(|region| region.runs_from.as_deref()).collect();
+    let runs: Vec<Option<&str>> = x86
+        .map
+        .iter()
+        .map(|region| region.runs_from.map(RegionRunsFrom::name))
+        .collect();
     assert_eq!(runs, [Some("ram-after-decompression"), Some("flash")]);
     let nameless = Wanted {
         volume: Some(format!("{:#x}", main.offset)),
         ..Wanted::default()
     };
     let by_offset = extract(&path("bookworm/AAVMF_CODE.fd"), &nameless).unwrap();
-    assert_eq!(by_offset.len() as u64, main.size);
+    assert_eq!(by_offset.len() as u64, main.size_bytes);
     let stores = Wanted {
         volume: Some("gEfiSystemNvDataFvGuid".into()),
         ..Wanted::default()
@@ -172,7 +180,7 @@ fn tree_and_map_reach_from_the_start_of_every_image_to_its_end() {
             let map: Vec<(u64, u64)> = image
                 .map
                 .iter()
-                .map(|region| (region.offset, region.size))
+                .map(|region| (region.offset, region.size_bytes))
                 .collect();
             for pieces in [tree, map] {
                 let end = pieces.iter().fold(0, |end, (offset, size)| {
@@ -205,8 +213,8 @@ fn content_outside_of_volumes_is_told_with_its_place_and_its_length() {
     let content: Vec<(u64, u64)> = image
         .map
         .iter()
-        .filter(|region| region.kind == "padding" && region.used_bytes > 0)
-        .map(|region| (region.offset, region.size))
+        .filter(|region| region.kind.name() == "padding" && region.used_bytes > 0)
+        .map(|region| (region.offset, region.size_bytes))
         .collect();
     // The jump to the first volume is there as well.
     assert_eq!(content, [(0, 0x1000), (0x3f0_0000, 1)]);
@@ -260,7 +268,7 @@ fn damage_in_a_store_of_variables_is_told_in_words_and_once() {
     let told: Vec<(&str, &str)> = diff
         .damage
         .iter()
-        .map(|damage| (damage.side.as_str(), damage.message.as_str()))
+        .map(|damage| (damage.side.name(), damage.message.as_str()))
         .collect();
     assert_eq!(told, [("to", "no variable store header at 0x48")]);
     // How full the volume is says nothing of the room for variables.

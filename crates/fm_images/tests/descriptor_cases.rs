@@ -19,11 +19,7 @@ fn a_descriptor_without_description_and_tags_is_judged_like_any_other() {
     let found = &document.descriptors[0];
     assert_eq!(found.description, None);
     assert_eq!(found.architectures, ["x86_64"]);
-    let codes: Vec<&str> = found
-        .problems
-        .iter()
-        .map(|problem| problem.code.as_str())
-        .collect();
+    let codes: Vec<&str> = found.problems.iter().map(|problem| problem.code.name()).collect();
     assert_eq!(codes, ["size-mismatch"]);
 }
 
@@ -39,7 +35,7 @@ fn a_link_to_dev_null_hides_nothing_and_is_told_so_once() {
         .iter()
         .map(|descriptor| {
             let problems = descriptor.problems.iter();
-            problems.map(|problem| problem.code.as_str()).collect()
+            problems.map(|problem| problem.code.name()).collect()
         })
         .collect();
     assert!(codes.contains(&vec!["unreadable"]), "{codes:?}");
@@ -87,7 +83,7 @@ fn keys_are_held_against_a_template_in_json() {
             .problems
             .iter()
             .filter(|problem| problem.message.contains(&*template.to_string_lossy()))
-            .map(|problem| problem.code.as_str())
+            .map(|problem| problem.code.name())
             .collect();
         assert_eq!(about_template, expected.into_iter().collect::<Vec<_>>(), "{name}");
     }

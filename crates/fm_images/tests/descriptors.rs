@@ -3,11 +3,17 @@
 use std::path::Path;
 use std::process::Command;
 
+use fm_api::v1::descriptors::DescriptorProblem;
 use fm_fixtures::path;
-use fm_images::descriptors::{self, Problem};
+use fm_images::descriptors;
 
 /// What is wrong with a descriptor of flash for these architectures and machines.
-fn problems_of(code: &Path, vars: Option<&Path>, targets: &[(&str, &str)], features: &str) -> Vec<Problem> {
+fn problems_of(
+    code: &Path,
+    vars: Option<&Path>,
+    targets: &[(&str, &str)],
+    features: &str,
+) -> Vec<DescriptorProblem> {
     let folder = tempfile::tempdir().unwrap();
     let (mode, template) = match vars {
         Some(vars) => (
@@ -33,8 +39,8 @@ fn problems_of(code: &Path, vars: Option<&Path>, targets: &[(&str, &str)], featu
     document.descriptors[0].problems.clone()
 }
 
-fn codes(problems: &[Problem]) -> Vec<&str> {
-    problems.iter().map(|problem| problem.code.as_str()).collect()
+fn codes(problems: &[DescriptorProblem]) -> Vec<&str> {
+    problems.iter().map(|problem| problem.code.name()).collect()
 }
 
 const Q35: &[(&str, &str)] = &[("x86_64", "pc-q35-*")];
@@ -88,7 +94,7 @@ fn descriptors_that_lie_are_told_how() {
     let passed_over = folder.path().join(".99-draft.json");
     std::fs::write(&passed_over, "{").unwrap();
     let named = descriptors::lint(std::slice::from_ref(&passed_over)).unwrap();
-    assert_eq!(named.descriptors[0].problems[0].code, "malformed");
+    assert_eq!(named.descriptors[0].problems[0].code.name(), "malformed");
     let document = descriptors::lint(&[folder.path().to_owned()]).unwrap();
     let codes: Vec<Vec<&str>> = document
         .descriptors
@@ -97,7 +103,7 @@ fn descriptors_that_lie_are_told_how() {
             descriptor
                 .problems
                 .iter()
-                .map(|problem| problem.code.as_str())
+                .map(|problem| problem.code.name())
                 .collect()
         })
         .collect();
@@ -133,7 +139,10 @@ fn descriptors_that_lie_are_told_how() {
         .find(|descriptor| descriptor.path.ends_with("20-missing.json"))
         .unwrap();
     assert!(
-        hidden.problems.iter().any(|problem| problem.code == "hidden"),
+        hidden
+            .problems
+            .iter()
+            .any(|problem| problem.code.name() == "hidden"),
         "{hidden:?}"
     );
 }
@@ -306,7 +315,7 @@ fn descriptors_are_held_against_keys_formats_machines_and_their_own_rules() {
         std::fs::write(&path, text).unwrap();
         let document = descriptors::lint(&[path]).unwrap();
         let problems = &document.descriptors[0].problems;
-        let codes: Vec<&str> = problems.iter().map(|problem| problem.code.as_str()).collect();
+        let codes: Vec<&str> = problems.iter().map(|problem| problem.code.name()).collect();
         assert_eq!(codes, *expected, "{name}: {problems:?}");
     }
     // What a folder holds under a descriptor's name is not passed over: libvirt stumbles over the one and does
@@ -319,7 +328,7 @@ fn descriptors_are_held_against_keys_formats_machines_and_their_own_rules() {
         .descriptors
         .iter()
         .map(|descriptor| {
-            assert_eq!(descriptor.problems[0].code, "unreadable");
+            assert_eq!(descriptor.problems[0].code.name(), "unreadable");
             descriptor.problems[0].message.as_str()
         })
         .collect();
@@ -419,7 +428,7 @@ fn what_flash_does_not_take_and_what_libvirt_does_not_read_is_told() {
         );
         let document = descriptors::lint(&[file("one.json", text.as_bytes())]).unwrap();
         let problems = document.descriptors[0].problems.iter();
-        let codes: Vec<&str> = problems.map(|problem| problem.code.as_str()).collect();
+        let codes: Vec<&str> = problems.map(|problem| problem.code.name()).collect();
         assert_eq!(
             codes,
             Vec::from_iter(problem),
@@ -428,7 +437,7 @@ fn what_flash_does_not_take_and_what_libvirt_does_not_read_is_told() {
     }
     let large = file("large.json", &vec![b' '; (1 << 20) + 1]);
     let document = descriptors::lint(&[large]).unwrap();
-    assert_eq!(document.descriptors[0].problems[0].code, "unreadable");
+    assert_eq!(document.descriptors[0].problems[0].code.name(), "unreadable");
 }
 
 #[test]
@@ -457,7 +466,7 @@ fn what_is_no_regular_file_is_never_waited_for_and_told_for_what_it_is() {
     std::fs::write(&igvm, text).unwrap();
     let document = descriptors::lint(&[igvm]).unwrap();
     let problem = &document.descriptors[0].problems[0];
-    assert_eq!(problem.code, "unreadable");
+    assert_eq!(problem.code.name(), "unreadable");
     assert!(problem.message.contains("it is a FIFO"), "{problem:?}");
 }
 

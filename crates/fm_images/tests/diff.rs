@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use fm_api::v1::diff::DiffModule;
+use fm_api::v1::inspect::InspectDocument;
 use fm_fixtures::path;
 use fm_images::diff;
-use fm_images::inspect::{InspectDocument, Request, inspect};
+use fm_images::inspect::{Request, inspect};
 use fm_remedy::{Action, Failure as _};
 
 fn look(path: &Path) -> InspectDocument {
@@ -27,9 +29,8 @@ fn a_diff_names_features_volumes_and_modules() {
     assert!(document.features_gained.contains(&"secure-boot".to_owned()));
     assert!(document.features_gained.contains(&"smm".to_owned()));
     assert!(document.measured_changed.contains(&"DXEFV".to_owned()));
-    let named = |name: &str, list: &[diff::DiffModule]| {
-        list.iter().any(|module| module.name.as_deref() == Some(name))
-    };
+    let named =
+        |name: &str, list: &[DiffModule]| list.iter().any(|module| module.name.as_deref() == Some(name));
     assert!(
         named("SecureBootConfigDxe", &document.added),
         "{:?}",
@@ -46,7 +47,7 @@ fn a_diff_names_features_volumes_and_modules() {
     let same = diff::diff(&plain, &plain, None).unwrap();
     assert!(same.identical && same.facts.is_empty() && same.changed.is_empty() && same.added.is_empty());
     assert_eq!(
-        (document.measured.as_str(), same.measured.as_str()),
+        (document.measured.name(), same.measured.name()),
         ("changed", "same")
     );
     assert!(document.launch_measurement_changed.contains(&"tdx".to_owned()));
@@ -77,10 +78,7 @@ fn a_diff_says_nothing_that_it_does_not_know() {
         None,
     )
     .unwrap();
-    assert_eq!(
-        (arm.measured.as_str(), arm.measured_changed.len()),
-        ("changed", 1)
-    );
+    assert_eq!((arm.measured.name(), arm.measured_changed.len()), ("changed", 1));
     // It is damaged now, and nobody told us what RISC-V firmware measures.
     let folder = tempfile::tempdir().unwrap();
     let riscv = path("trixie/RISCV_VIRT_CODE.fd");
@@ -90,7 +88,7 @@ fn a_diff_says_nothing_that_it_does_not_know() {
     std::fs::write(&other, bytes).unwrap();
     let riscv = diff::diff(&riscv, &other, None).unwrap();
     assert_eq!(
-        (riscv.measured.as_str(), riscv.measured_changed.len()),
+        (riscv.measured.name(), riscv.measured_changed.len()),
         ("unknown", 0)
     );
     let without_tpm = diff::diff(
@@ -98,7 +96,7 @@ fn a_diff_says_nothing_that_it_does_not_know() {
         &path("trixie/QEMU_EFI.fd"),
         None,
     );
-    assert_eq!(without_tpm.unwrap().measured, "none");
+    assert_eq!(without_tpm.unwrap().measured.name(), "none");
     // Stores hold no modules; another command compares them.
     let stores = diff::diff(
         &path("trixie/OVMF_VARS_4M.fd"),
@@ -117,9 +115,9 @@ fn a_diff_says_nothing_that_it_does_not_know() {
     let damaged = folder.path().join("damaged.fd");
     std::fs::write(&damaged, bytes).unwrap();
     let damaged = diff::diff(&path("trixie/OVMF_CODE_4M.fd"), &damaged, None).unwrap();
-    assert!(!damaged.features_lost.is_empty() && damaged.measured == "unknown");
+    assert!(!damaged.features_lost.is_empty() && damaged.measured.name() == "unknown");
     assert!(
-        matches!(&damaged.damage[..], [one] if one.side == "to" && one.message.contains("lzma")),
+        matches!(&damaged.damage[..], [one] if one.side.name() == "to" && one.message.contains("lzma")),
         "{:?}",
         damaged.damage
     );

@@ -4,17 +4,19 @@ use std::fs::OpenOptions;
 use std::num::NonZero;
 use std::path::Path;
 
+use fm_api::v1::extract::FoundPlace;
+use fm_api::v1::inspect::VolumeDocument;
 use fm_fixtures::path;
 use fm_images::Error;
 use fm_images::catalogue;
 use fm_images::diff;
 use fm_images::extract as pieces;
-use fm_images::extract::{Match, Wanted};
-use fm_images::inspect::{Request, VolumeDocument, inspect};
+use fm_images::extract::Wanted;
+use fm_images::inspect::{Request, inspect};
 use fm_remedy::{Action, Class, Failure as _, Input, PieceKey};
 use rustix::fs::{FileType, Mode};
 
-fn found(name: &str, query: &str) -> Vec<Match> {
+fn found(name: &str, query: &str) -> Vec<FoundPlace> {
     pieces::find(&path(name), query).unwrap().matches
 }
 
@@ -58,8 +60,8 @@ fn a_container_is_not_called_what_is_in_it() {
         ("trixie/OVMF_CODE_4M.fd", "PeiCore"),
         ("trixie/AAVMF_CODE.secboot.fd", "DxeCore"),
     ] {
-        let named: Vec<Match> = found(image, module);
-        let named: Vec<&Match> = named.iter().filter(|found| found.what == "name").collect();
+        let named: Vec<FoundPlace> = found(image, module);
+        let named: Vec<&FoundPlace> = named.iter().filter(|found| found.what.name() == "name").collect();
         assert!(!named.is_empty());
         let all = named
             .iter()
@@ -124,7 +126,7 @@ fn a_name_that_two_modules_have_is_refused_with_their_guids_and_found_twice() {
         ),
     ] {
         let named = found(image, name);
-        let named = named.iter().filter(|found| found.what == "name");
+        let named = named.iter().filter(|found| found.what.name() == "name");
         let called: Vec<&str> = named
             .filter_map(|found| Some(found.place.last()?.as_str()))
             .collect();
@@ -283,7 +285,7 @@ fn whoever_looks_into_images_refuses_what_is_no_regular_file() {
             pieces::find(&fifo, "DxeCore").unwrap_err(),
             pieces::extract(&fifo, &file("DxeCore")).unwrap_err(),
         ] {
-            let said = fm_host::in_one_line(&error);
+            let said = fm_remedy::one_line(&error);
             assert!(said.contains("it is a FIFO and no regular file"), "{said}");
         }
     }

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
+use fm_api::v1::extract::TextEncoding;
+use fm_api::v1::inspect::{ImageFormat, InspectDocument};
 use fm_fixtures::{Kind, of_kind, path};
 use fm_images::Error;
 use fm_images::catalogue;
 use fm_images::extract::{Wanted, extract, find};
-use fm_images::inspect::{InspectDocument, Request, inspect};
+use fm_images::inspect::{Request, inspect};
 use fm_remedy::{Action, Failure as _, Input};
 
 fn look(path: &Path) -> InspectDocument {
@@ -45,7 +47,7 @@ fn every_fixture_has_its_digest_size_and_package_as_listed() {
                 "{}",
                 fixture.name
             );
-            let mapped: u64 = image.map.iter().map(|region| region.size).sum();
+            let mapped: u64 = image.map.iter().map(|region| region.size_bytes).sum();
             assert_eq!(
                 mapped, fixture.size_bytes,
                 "{}: the map covers the flash",
@@ -64,12 +66,12 @@ fn every_fixture_has_its_digest_size_and_package_as_listed() {
 #[test]
 fn stores_are_recognised_and_counted() {
     let document = look(&path("trixie/OVMF_VARS_4M.ms.fd"));
-    assert_eq!(document.kind, "vars");
+    assert_eq!(document.kind.name(), "vars");
     let store = document.store.unwrap();
     assert!(store.secure_boot_keys && store.variables > 3, "{store:?}");
     let blank = look(&path("bookworm/AAVMF_VARS.fd"));
     assert_eq!(
-        (blank.kind.as_str(), blank.store.unwrap().format.as_str()),
+        (blank.kind.name(), blank.store.unwrap().format.name()),
         ("vars", "blank")
     );
 }
@@ -84,7 +86,7 @@ fn a_version_comes_from_the_image_only_when_the_catalogue_does_not_know_it() {
     std::fs::write(&changed, &bytes).unwrap();
     let build = look(&changed).image.unwrap().build;
     assert_eq!(
-        (build.source.as_str(), build.version.as_deref()),
+        (build.source.name(), build.version.as_deref()),
         ("image", Some("2025.02-8+deb13u1"))
     );
     assert_eq!(build.to_string(), "edk2 2025.02-8+deb13u1");
@@ -93,7 +95,7 @@ fn a_version_comes_from_the_image_only_when_the_catalogue_does_not_know_it() {
     std::fs::write(&changed, &bytes).unwrap();
     let build = look(&changed).image.unwrap().build;
     assert_eq!(
-        (build.name.as_str(), build.source.as_str()),
+        (build.name.as_str(), build.source.name()),
         ("unknown build", "none")
     );
     assert_eq!(
@@ -208,11 +210,11 @@ fn qcow2_holds_the_same_image_and_one_with_a_backing_file_is_refused() {
     let words = ["create", "-f", "qcow2", "-F", "raw", "-b"].map(std::ffi::OsStr::new);
     run(&[&words[..], &[raw.as_ref(), backed.as_ref()]].concat());
     let (of_raw, of_qcow2) = (look(&raw), look(&plain));
-    assert_eq!(of_qcow2.format.as_deref(), Some("qcow2"));
+    assert_eq!(of_qcow2.format, Some(ImageFormat::Qcow2));
     assert_eq!(of_raw.sha256, of_qcow2.sha256);
     let refused = look(&backed);
     assert_eq!(
-        (refused.kind.as_str(), refused.image.is_none()),
+        (refused.kind.name(), refused.image.is_none()),
         ("not-firmware", true)
     );
     assert!(refused.reason.unwrap().contains("backing file"));
@@ -223,7 +225,7 @@ fn qcow2_holds_the_same_image_and_one_with_a_backing_file_is_refused() {
         std::fs::write(&cut, &bytes[..len]).unwrap();
         let document = look(&cut);
         assert_eq!(
-            (document.kind.as_str(), document.sha256),
+            (document.kind.name(), document.sha256),
             ("not-firmware", None),
             "{len}"
         );
@@ -234,7 +236,7 @@ fn qcow2_holds_the_same_image_and_one_with_a_backing_file_is_refused() {
 #[test]
 fn what_is_no_firmware_is_said_with_the_reason() {
     let document = look(&path("trixie/shellx64.efi"));
-    assert_eq!(document.kind, "not-firmware");
+    assert_eq!(document.kind.name(), "not-firmware");
     assert!(document.reason.unwrap().contains("no firmware volume"));
     // What was asked for of a stream is not passed over where there is none.
     let asked = inspect(&Request {
@@ -257,7 +259,7 @@ fn what_is_no_firmware_is_said_with_the_reason() {
         .status();
     assert!(made.unwrap().success());
     let document = look(&packed);
-    assert_eq!(document.kind, "not-firmware");
+    assert_eq!(document.kind.name(), "not-firmware");
     assert!(document.reason.unwrap().contains("compressed (gzip)"));
     assert!(matches!(
         inspect(&Request {
@@ -355,7 +357,7 @@ fn free_space_behind_the_first_4_mib_is_not_taken_for_a_cut() {
         let image = document.image.unwrap();
         assert!(image.damage.is_empty(), "{:?}", image.damage);
         let own = image.volumes.iter().find(|volume| volume.offset == 0).unwrap();
-        assert_eq!(own.size, bytes.len() as u64);
+        assert_eq!(own.size_bytes, bytes.len() as u64);
     }
     assert!(extract(&file, &wanted).unwrap() == bytes);
 }
@@ -365,7 +367,7 @@ fn texts_and_guids_are_found_inside_of_what_is_compressed() {
     let code = path("trixie/OVMF_CODE_4M.fd");
     let by_text = find(&code, "2025.02-8+deb13u1").unwrap();
     assert!(by_text.matches.iter().any(|found| {
-        found.encoding.as_deref() == Some("utf-16")
+        found.encoding == Some(TextEncoding::Utf16)
             && found.compressed
             && found.place.contains(&"SmbiosPlatformDxe".to_owned())
     }));
@@ -374,7 +376,7 @@ fn texts_and_guids_are_found_inside_of_what_is_compressed() {
         by_guid
             .matches
             .iter()
-            .filter(|found| found.what == "name")
+            .filter(|found| found.what.name() == "name")
             .count(),
         1
     );
@@ -405,6 +407,6 @@ fn a_wrong_checksum_is_no_cut_and_one_letter_throughout_no_blank_store() {
     );
     let len = fm_fixtures::bytes("trixie/OVMF_VARS_4M.fd").len();
     for (fill, kind) in [(0, "vars"), (0xff, "vars"), (b'Z', "not-firmware")] {
-        assert_eq!(file("blank.fd", &vec![fill; len]).kind, kind, "{fill:#x}");
+        assert_eq!(file("blank.fd", &vec![fill; len]).kind.name(), kind, "{fill:#x}");
     }
 }

@@ -8,7 +8,6 @@ use crate::conf::{self, Refusal};
 use crate::instance::Instance;
 use crate::{Error, Result, tool};
 
-const SCHEMA: &str = "flashmoor/incus-adopt/1";
 const CONF: &str = "raw.qemu.conf";
 const APPARMOR: &str = "raw.apparmor";
 
@@ -30,7 +29,7 @@ pub fn adopt(store: &Store, instance: &Instance<'_>) -> Result<IncusAdoption> {
     let captured = fm_adopt::capture::one(store, &pid.to_string())?;
     let none = || Error::NoFlash { instance: name() };
     let guest = captured.guests.first().ok_or_else(none)?;
-    let build: Sha256 = guest.code.running_sha256.parse().map_err(|_| none())?;
+    let build = guest.code.running;
     let value = |key: &str| described.config.get(key).map_or("", String::as_str);
     let file = guest.stored.display().to_string();
     let conf = conf::with_code(value(CONF), &file, |file| is_ours(store, file)).map_err(refused(instance))?;
@@ -43,7 +42,7 @@ pub fn adopt(store: &Store, instance: &Instance<'_>) -> Result<IncusAdoption> {
     )?;
     tool::set(instance, CONF, &conf)?;
     Ok(IncusAdoption {
-        schema: SCHEMA.into(),
+        schema: fm_api::Schema::default(),
         instance: name(),
         project: instance.project.to_owned(),
         build: Some(build.to_string()),
@@ -72,7 +71,7 @@ pub fn unadopt(store: &Store, instance: &Instance<'_>) -> Result<IncusAdoption> 
         }
     }
     Ok(IncusAdoption {
-        schema: SCHEMA.into(),
+        schema: fm_api::Schema::default(),
         instance: instance.name.to_owned(),
         project: instance.project.to_owned(),
         build: None,

@@ -8,8 +8,7 @@ mod steps;
 
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::Serialize;
+use fm_api::v1::demo::Demo;
 
 pub use crate::error::DemoError as Error;
 
@@ -43,26 +42,6 @@ pub enum DemoEvent {
     Line(String),
     /// What was checked, and held.
     Held(String),
-}
-
-/// `flashmoor/demo/1`: everything that was checked and measured, from this run.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Demo {
-    /// `flashmoor/demo/1`.
-    pub schema: String,
-    /// What was checked; all of it held.
-    pub held: Vec<String>,
-    /// What was measured.
-    pub measured: Vec<Measurement>,
-}
-
-/// One figure of this run.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Measurement {
-    /// What it is.
-    pub what: String,
-    /// Its value with its unit.
-    pub value: String,
 }
 
 /// Runs the demo in a temporary folder, telling `tell` what happens.

@@ -90,7 +90,7 @@ fn kept(store: &Store, id: u32, config: &VmConfig) -> Option<String> {
     let error = pins::keep(store, id, config).err()?;
     Some(format!(
         "the builds of guest {id} are not pinned: {}",
-        fm_host::in_one_line(&error)
+        fm_remedy::one_line(&error)
     ))
 }
 

@@ -18,7 +18,7 @@ pub fn status(cluster: &Cluster, store: &Store) -> Result<PveStatus> {
     let node = cluster.node()?;
     let script = tools::path(VOLUME).map(std::path::PathBuf::from);
     let mut status = PveStatus {
-        schema: "flashmoor/pve-status/1".into(),
+        schema: fm_api::Schema::default(),
         installed: script.is_ok_and(|path| path.is_file()),
         guests: Vec::new(),
         remarks: Vec::new(),
@@ -31,7 +31,7 @@ pub fn status(cluster: &Cluster, store: &Store) -> Result<PveStatus> {
                 status.guests.push(guest);
             }
             Ok(_) => {}
-            Err(error) => status.remarks.push(fm_host::in_one_line(&error)),
+            Err(error) => status.remarks.push(fm_remedy::one_line(&error)),
         }
     }
     Ok(status)

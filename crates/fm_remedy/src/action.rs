@@ -6,8 +6,6 @@ use crate::Input;
 
 /// One thing to do. A subject that is `None` is not known where the remedy was made; an interface asks for it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
-#[cfg_attr(feature = "documents", serde(tag = "action", rename_all = "snake_case"))]
 pub enum Action {
     /// Repeat the request with this input.
     Give(Input),
@@ -201,11 +199,6 @@ pub enum Action {
 
 /// How QEMU starts a guest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
-#[cfg_attr(
-    feature = "documents",
-    serde(tag = "setting", content = "value", rename_all = "snake_case")
-)]
 pub enum Setting {
     /// The machine type by its full name, or `q35`.
     MachineType(String),
@@ -233,11 +226,6 @@ pub enum Setting {
 
 /// What a file is padded to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
-#[cfg_attr(
-    feature = "documents",
-    serde(tag = "to", content = "size_bytes", rename_all = "snake_case")
-)]
 pub enum PaddedSize {
     /// This many bytes.
     Bytes(u64),
@@ -247,8 +235,6 @@ pub enum PaddedSize {
 
 /// What a variable store is converted to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
-#[cfg_attr(feature = "documents", serde(rename_all = "snake_case"))]
 pub enum ConvertTarget {
     /// A layout by its name, or `json`.
     Layout(String),
@@ -258,11 +244,6 @@ pub enum ConvertTarget {
 
 /// Which libvirt domains.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
-#[cfg_attr(
-    feature = "documents",
-    serde(tag = "domain", content = "name", rename_all = "snake_case")
-)]
 pub enum DomainSubject {
     /// One, by name.
     Named(String),

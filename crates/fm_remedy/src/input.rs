@@ -5,11 +5,6 @@ use core::fmt;
 
 /// Something that the user may say with a request. Each interface has its own name for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "documents", derive(serde::Serialize, schemars::JsonSchema))]
-#[cfg_attr(
-    feature = "documents",
-    serde(tag = "input", content = "value", rename_all = "snake_case")
-)]
 pub enum Input {
     /// The guest: pid, name, uuid or QMP socket.
     Guest,
@@ -120,11 +115,6 @@ pub enum Input {
 
 /// What one piece of an image is told apart from others by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(
-    feature = "documents",
-    derive(serde::Serialize, schemars::JsonSchema),
-    serde(rename_all = "snake_case")
-)]
 pub enum PieceKey {
     /// The GUID of its file.
     File,

@@ -10,13 +10,13 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use fm_api::Schema;
+use fm_api::v1::saved::SavedAdoption;
 use fm_formats::stream::BlockKind;
 use fm_formats::stream::save_image::{Compression, HEADER_BYTES, SaveImage};
 use fm_store::{Import, Store};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::extract::{whole, write};
 use crate::file::{NewFile, failed};
@@ -29,31 +29,6 @@ use crate::{Error, Result};
 pub struct AdoptRequest {
     /// The save image.
     pub path: PathBuf,
-}
-
-/// `flashmoor/saved-adopt/1`: what the image uses now.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct SavedAdoption {
-    /// `flashmoor/saved-adopt/1`.
-    pub schema: String,
-    /// The domain's name.
-    pub domain: String,
-    /// The build that the saved guest runs.
-    pub build: String,
-    /// CODE before and now.
-    pub loader_before: Option<PathBuf>,
-    /// CODE now: a path of the store.
-    pub loader: PathBuf,
-    /// What VARS is made from before, if it is missing at the restore.
-    pub template_before: Option<PathBuf>,
-    /// The same now.
-    pub template: Option<PathBuf>,
-    /// The XML as it was; `virsh save-image-define FILE XML` puts it back.
-    pub xml_before: PathBuf,
-    /// Whether the image was changed; not if it used the stored build already.
-    pub changed: bool,
-    /// The step that restores the guest.
-    pub restore: String,
 }
 
 /// Stores the build that the saved guest runs and points its image to it.
@@ -109,7 +84,7 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
         head.rewrite(&old, &image_before, path, header, &edited)?;
     }
     Ok(SavedAdoption {
-        schema: "flashmoor/saved-adopt/1".into(),
+        schema: Schema::default(),
         domain: before.name,
         build: build.id.to_string(),
         loader_before: before.loader,

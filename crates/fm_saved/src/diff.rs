@@ -2,77 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use fm_api::Schema;
+use fm_api::v1::saved::{SavedBlockDiff, SavedChange, SavedDeviceDiff, SavedDiff, SavedPair, VariableFate};
+use fm_api::v1::stream::StreamBlock;
 use fm_formats::stream::BlockKind;
 use fm_formats::varstore::{Time, VarStore};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::Result;
-use crate::stream::{self, Gathered, Request, StreamBlock, Streamed};
-
-/// `flashmoor/saved-diff/1`: two saved states, and what is not the same in them. Guest memory and the
-/// content of device sections are not compared.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct SavedDiff {
-    /// `flashmoor/saved-diff/1`.
-    pub schema: String,
-    /// Whether everything could be compared and nothing of it differs.
-    pub same: bool,
-    /// Whether each stream is whole.
-    pub complete: Endpoint<bool>,
-    /// What could not be compared, because it is not whole or not there in one of them.
-    pub unknown: Vec<String>,
-    /// The machine types, if they differ.
-    pub machine: Option<Endpoint<Option<String>>>,
-    /// Page sizes, if they differ.
-    pub page_size_bytes: Option<Endpoint<u64>>,
-    /// Blocks that only one has, or that differ in length or, for flash and ROM, in content.
-    pub blocks: Vec<BlockDiff>,
-    /// Variables that only one has, or whose content, attributes or time differ: `NAME-GUID`.
-    pub variables: Vec<Changed>,
-    /// Device sections that only one has, or that differ in version.
-    pub devices: Vec<DeviceDiff>,
-}
-
-/// One value on each side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Endpoint<T> {
-    /// In the first file.
-    pub a: T,
-    /// In the second file.
-    pub b: T,
-}
-
-/// A block that is not the same.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct BlockDiff {
-    /// Its name.
-    pub name: String,
-    /// Its length; null where it is not.
-    pub size_bytes: Endpoint<Option<u64>>,
-    /// Its digest, for flash and ROM.
-    pub sha256: Endpoint<Option<String>>,
-}
-
-/// A variable that is not the same.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Changed {
-    /// `NAME-GUID`.
-    pub name: String,
-    /// `added`, `removed` or `changed`, seen from the first file.
-    pub change: &'static str,
-}
-
-/// A device section that is not the same.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct DeviceDiff {
-    /// Its name.
-    pub name: String,
-    /// Which of several.
-    pub instance: u32,
-    /// Version of its state; null where it is not.
-    pub version: Endpoint<Option<u32>>,
-}
+use crate::stream::{self, Gathered, Request};
 
 /// Compares two saved states.
 ///
@@ -80,9 +17,9 @@ pub struct DeviceDiff {
 /// If one of them cannot be read.
 pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
     let (a, b) = (stream::gather(a)?, stream::gather(b)?);
-    let (left, right) = (Streamed::new(&a).stream, Streamed::new(&b).stream);
+    let (left, right) = (stream::document(&a), stream::document(&b));
     let mut unknown = Vec::new();
-    let differing = |a: Option<String>, b: Option<String>| (a != b).then_some(Endpoint { a, b });
+    let differing = |a: Option<String>, b: Option<String>| (a != b).then_some(SavedPair { a, b });
     let table = |blocks: Vec<StreamBlock>| {
         let blocks = blocks.into_iter();
         blocks.map(|block| (block.name, (block.size_bytes, block.sha256)))
@@ -101,7 +38,7 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
                 }
             }
             if a != b {
-                blocks.push(BlockDiff::new(name, a, b));
+                blocks.push(block_diff(name, a, b));
             }
         }
     }
@@ -117,10 +54,10 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
             .into_iter()
             .map(|device| ((device.name, device.instance), device.version)),
     )
-    .map(|((name, instance), a, b)| DeviceDiff {
+    .map(|((name, instance), a, b)| SavedDeviceDiff {
         name,
         instance,
-        version: Endpoint { a, b },
+        version: SavedPair { a, b },
     })
     .filter(|_| !unknown.iter().any(|part| part == "device versions"))
     .collect();
@@ -136,25 +73,25 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
     let variables = variables
         .into_iter()
         .flatten()
-        .map(|(name, a, b)| Changed {
+        .map(|(name, a, b)| SavedChange {
             name,
             change: match (a.is_some(), b.is_some()) {
-                (true, false) => "removed",
-                (false, true) => "added",
-                _ => "changed",
+                (true, false) => VariableFate::Removed,
+                (false, true) => VariableFate::Added,
+                _ => VariableFate::Changed,
             },
         })
         .collect();
     let mut diff = SavedDiff {
-        schema: "flashmoor/saved-diff/1".into(),
+        schema: Schema::default(),
         same: false,
-        complete: Endpoint {
+        complete: SavedPair {
             a: a.stopped.is_none(),
             b: b.stopped.is_none(),
         },
         unknown,
         machine: differing(left.machine, right.machine),
-        page_size_bytes: (left.page_size_bytes != right.page_size_bytes).then_some(Endpoint {
+        page_size_bytes: (left.page_size_bytes != right.page_size_bytes).then_some(SavedPair {
             a: left.page_size_bytes,
             b: right.page_size_bytes,
         }),
@@ -171,18 +108,20 @@ pub fn diff(a: &Request, b: &Request) -> Result<SavedDiff> {
     Ok(diff)
 }
 
-impl BlockDiff {
-    fn new(name: String, a: Option<(u64, Option<String>)>, b: Option<(u64, Option<String>)>) -> Self {
-        let (size_a, sha256_a) = a.unzip();
-        let (size_b, sha256_b) = b.unzip();
-        Self {
-            name,
-            size_bytes: Endpoint { a: size_a, b: size_b },
-            sha256: Endpoint {
-                a: sha256_a.flatten(),
-                b: sha256_b.flatten(),
-            },
-        }
+/// The length of a block and, of flash and ROM, its digest.
+type Content = (u64, Option<String>);
+
+/// A block that is not the same: its length and, of flash and ROM, its digest on each side.
+fn block_diff(name: String, a: Option<Content>, b: Option<Content>) -> SavedBlockDiff {
+    let (size_a, sha256_a) = a.unzip();
+    let (size_b, sha256_b) = b.unzip();
+    SavedBlockDiff {
+        name,
+        size_bytes: SavedPair { a: size_a, b: size_b },
+        sha256: SavedPair {
+            a: sha256_a.flatten(),
+            b: sha256_b.flatten(),
+        },
     }
 }
 

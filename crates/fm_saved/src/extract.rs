@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use fm_api::Schema;
+use fm_api::v1::saved::{ExtractedBlock, SavedExtract};
 use fm_formats::stream::{Block, BlockKind};
 use fm_formats::volume::VolumeHeader;
 use fm_formats::{Reader, Sha256};
-use schemars::JsonSchema;
-use serde::Serialize;
 use sha2::Digest as _;
 
 use crate::file::{NewFile, failed};
@@ -28,36 +28,12 @@ pub struct Extract {
     pub blocks: Vec<(String, PathBuf)>,
 }
 
-/// `flashmoor/saved-extract/1`: what was taken out.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Extracted {
-    /// `flashmoor/saved-extract/1`.
-    pub schema: String,
-    /// Whether the stream is whole; every file written is, in any case.
-    pub stream_complete: bool,
-    /// The files, in the order in which they were asked for.
-    pub files: Vec<ExtractedFile>,
-}
-
-/// A block that is a file now.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct ExtractedFile {
-    /// QEMU's name of the block.
-    pub block: String,
-    /// The file.
-    pub path: PathBuf,
-    /// Its length; zeros take no room on disk.
-    pub size_bytes: u64,
-    /// Its digest; of CODE, the build's id.
-    pub sha256: String,
-}
-
 /// Writes the blocks that were asked for to new files.
 ///
 /// # Errors
 /// If the input holds no stream or not all of a block, a file exists already, or the disk refuses.
 /// Nothing is written unless every block is there and every file can be made.
-pub fn extract(request: &Extract) -> Result<Extracted> {
+pub fn extract(request: &Extract) -> Result<SavedExtract> {
     let outputs = request.code.iter().chain(&request.vars);
     for path in outputs.chain(request.blocks.iter().map(|(_, path)| path)) {
         if path.symlink_metadata().is_ok() {
@@ -106,8 +82,8 @@ pub fn extract(request: &Extract) -> Result<Extracted> {
         .into_iter()
         .map(|(new, file)| new.place().map(|()| file))
         .collect::<Result<_>>()?;
-    Ok(Extracted {
-        schema: "flashmoor/saved-extract/1".into(),
+    Ok(SavedExtract {
+        schema: Schema::default(),
         stream_complete: gathered.stopped.is_none(),
         files,
     })
@@ -119,7 +95,7 @@ fn is_kept(name: &str) -> bool {
 }
 
 /// Gives a block that went straight to its file its length and its digest.
-fn finish(gathered: &Gathered, index: usize, path: &Path, new: NewFile) -> Result<(NewFile, ExtractedFile)> {
+fn finish(gathered: &Gathered, index: usize, path: &Path, new: NewFile) -> Result<(NewFile, ExtractedBlock)> {
     let block = &gathered.facts.blocks[index];
     let mut hasher = sha2::Sha256::new();
     new.file
@@ -136,17 +112,16 @@ fn finish(gathered: &Gathered, index: usize, path: &Path, new: NewFile) -> Resul
         at += read as u64;
     }
     let digest = Sha256::from_bytes(hasher.finalize().into());
-    Ok((new, ExtractedFile::new(block, path, digest)))
+    Ok((new, extracted(block, path, digest)))
 }
 
-impl ExtractedFile {
-    fn new(block: &Block, path: &Path, digest: Sha256) -> Self {
-        Self {
-            block: block.name.clone(),
-            path: path.to_owned(),
-            size_bytes: block.size_bytes,
-            sha256: digest.to_string(),
-        }
+/// A block that is a file now.
+fn extracted(block: &Block, path: &Path, digest: Sha256) -> ExtractedBlock {
+    ExtractedBlock {
+        block: block.name.clone(),
+        path: path.to_owned(),
+        size_bytes: block.size_bytes,
+        sha256: digest.to_string(),
     }
 }
 
@@ -188,7 +163,7 @@ pub(super) fn holds_variables(gathered: &Gathered, index: usize) -> bool {
 }
 
 /// Writes a whole block to a new file for `path`, which is not placed yet.
-pub(super) fn write(gathered: &Gathered, index: usize, path: &Path) -> Result<(NewFile, ExtractedFile)> {
+pub(super) fn write(gathered: &Gathered, index: usize, path: &Path) -> Result<(NewFile, ExtractedBlock)> {
     let block = &gathered.facts.blocks[index];
     let new = NewFile::create(path)?;
     let mut hasher = sha2::Sha256::new();
@@ -213,5 +188,5 @@ pub(super) fn write(gathered: &Gathered, index: usize, path: &Path) -> Result<(N
             .map_err(failed("write", path))?;
     }
     let digest = Sha256::from_bytes(hasher.finalize().into());
-    Ok((new, ExtractedFile::new(block, path, digest)))
+    Ok((new, extracted(block, path, digest)))
 }

@@ -12,13 +12,13 @@ mod steps;
 pub mod stream;
 mod vars;
 
-pub use adopt::{AdoptRequest, SavedAdoption, adopt};
-pub use diff::{BlockDiff, Changed, DeviceDiff, Endpoint, SavedDiff, diff};
+pub use adopt::{AdoptRequest, adopt};
+pub use diff::diff;
 pub use error::Error;
 /// What this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-pub use extract::{Extract, Extracted, ExtractedFile, extract};
+pub use extract::{Extract, extract};
 pub use offer::offer;
-pub use plan::{Plan, PlannedDevice, PlannedMemory, RestorePlan, restore_plan};
-pub use vars::{SavedVariable, SavedVars, vars};
+pub use plan::{Plan, restore_plan};
+pub use vars::vars;

@@ -1,5 +1,6 @@
 //! `saved offer`: a saved guest speaks for itself as a running one does, so that a host can prepare for it.
 
+use fm_api::Schema;
 use fm_api::v1::offer::{Offer, OfferedBlock, OfferedFirmware, OfferedFlash, OfferedGuest};
 use fm_formats::image::ImageFacts;
 use fm_formats::stream::BlockKind;
@@ -7,7 +8,7 @@ use fm_formats::volume::Tree;
 
 use crate::Result;
 use crate::extract::whole;
-use crate::stream::{self, Container, Gathered, Request, Streamed};
+use crate::stream::{self, Container, Gathered, Request};
 
 /// The offer of a saved guest. The version of its QEMU is not in a stream, so that is `unknown`.
 ///
@@ -26,9 +27,9 @@ pub fn offer(input: &Request) -> Result<Offer> {
     };
     let firmware = gathered.bytes(code).and_then(|bytes| firmware(&bytes));
     let code = flash(&gathered, code);
-    let streamed = Streamed::new(&gathered).stream;
+    let streamed = stream::document(&gathered);
     Ok(Offer {
-        schema: fm_api::v1::offer::SCHEMA.into(),
+        schema: Schema::default(),
         qemu_version: "unknown".into(),
         machine: streamed.machine,
         guest: OfferedGuest {

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use fm_api::Schema;
+use fm_api::v1::saved::{PlannedDevice, PlannedMemory, PlannedRom, RestorePlan};
 use fm_formats::Sha256;
 use fm_formats::stream::BlockKind;
 use fm_store::{Import, Store};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::extract::{holds_variables, whole, write};
 use crate::file::failed;
@@ -22,58 +22,6 @@ pub struct Plan {
     pub input: Request,
     /// Where the guest's variables go; a file that exists must hold the same ones.
     pub vars: Option<PathBuf>,
-}
-
-/// `flashmoor/saved-restore-plan/1`: what is in place now, and what to run.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct RestorePlan {
-    /// `flashmoor/saved-restore-plan/1`.
-    pub schema: String,
-    /// The machine type that the destination must have.
-    pub machine: Option<String>,
-    /// The build that the saved guest runs: it is in the store now, and pinned.
-    pub build: String,
-    /// Its CODE file.
-    pub code: PathBuf,
-    /// The file for flash unit 1, if the guest has one.
-    pub vars: Option<PathBuf>,
-    /// The guest's memory, which the new QEMU must have as well: the first is what `-m` says, if it is alone.
-    pub memory: Vec<PlannedMemory>,
-    /// The guest's devices, which the new QEMU must have as well; empty where the stream does not list them.
-    pub devices: Vec<PlannedDevice>,
-    /// The option ROMs that arrive: the new QEMU's must have these sizes, at these places.
-    pub roms: Vec<PlannedRom>,
-    /// What to run, in order.
-    pub steps: Vec<String>,
-}
-
-/// A block of memory.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct PlannedMemory {
-    /// QEMU's name of it: of a memory backend, its id.
-    pub name: String,
-    /// Its length.
-    pub size_bytes: u64,
-}
-
-/// A device's option ROM.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct PlannedRom {
-    /// QEMU's name of the block: where the device is, and what.
-    pub block: String,
-    /// Its length in the device's memory: that of its file, rounded up to a power of two.
-    pub size_bytes: u64,
-}
-
-/// A device.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct PlannedDevice {
-    /// QEMU's name of it: where it is, and what.
-    pub name: String,
-    /// Which of several.
-    pub instance: u32,
-    /// Version of its state.
-    pub version: u32,
 }
 
 /// Stores the saved guest's build, puts its variables in place and says how to restore it.
@@ -124,7 +72,7 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
         .filter(|index| holds_vars(&gathered, *index));
     let vars = vars.map(|(_, out)| out);
     Ok(RestorePlan {
-        schema: "flashmoor/saved-restore-plan/1".into(),
+        schema: Schema::default(),
         machine: gathered.facts.machine.clone(),
         build: build.id.to_string(),
         roms: roms(&gathered),

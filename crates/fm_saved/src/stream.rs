@@ -10,10 +10,7 @@ mod input;
 mod program;
 mod vmstate;
 
-pub use document::{
-    SavedDomainDocument, StreamBlock, StreamChannel, StreamDevice, StreamDocument, StreamNote,
-    StreamSnapshot, StreamStop, Streamed,
-};
+pub use document::{document, kind, streamed};
 pub use find::offset as find_offset;
 pub(crate) use gather::gather_into;
 pub use gather::{Gathered, gather};

@@ -1,40 +1,14 @@
 //! `saved vars`: the variables that a saved guest had.
 
+use fm_api::Schema;
+use fm_api::v1::saved::{SavedVariable, SavedVars};
 use fm_formats::Sha256;
 use fm_formats::stream::{BlockKind, uefi_variables};
 use fm_formats::varstore::{VarStore, Variable};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::extract::whole;
 use crate::stream::{self, Gathered, Request};
 use crate::{Error, Result};
-
-/// `flashmoor/saved-vars/1`: the live variables in a saved guest's VARS flash, or in its `uefi-vars` device.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct SavedVars {
-    /// `flashmoor/saved-vars/1`.
-    pub schema: String,
-    /// The digest of the VARS flash, or of the device's state.
-    pub sha256: String,
-    /// The variables, in the order of the store.
-    pub variables: Vec<SavedVariable>,
-    /// Damage of the store, with its offset in the VARS flash: variables may be lost in it.
-    pub damage: Vec<String>,
-}
-
-/// A variable.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct SavedVariable {
-    /// Its name.
-    pub name: String,
-    /// Its namespace.
-    pub guid: String,
-    /// Its attributes, as UEFI numbers them.
-    pub attributes: u32,
-    /// How much data it holds.
-    pub size_bytes: u64,
-}
 
 fn saved(variable: Variable) -> SavedVariable {
     SavedVariable {
@@ -56,7 +30,7 @@ fn of_device(gathered: &Gathered) -> Result<Option<SavedVars>> {
         source,
     })?;
     Ok(Some(SavedVars {
-        schema: "flashmoor/saved-vars/1".into(),
+        schema: Schema::default(),
         sha256: Sha256::of(state).to_string(),
         variables: variables.into_iter().map(saved).collect(),
         damage: Vec::new(),
@@ -82,7 +56,7 @@ pub fn vars(input: &Request) -> Result<SavedVars> {
     })?;
     let variables = store.to_variables().into_iter().map(saved);
     Ok(SavedVars {
-        schema: "flashmoor/saved-vars/1".into(),
+        schema: Schema::default(),
         sha256: gathered
             .sha256(index)
             .map(|digest| digest.to_string())

@@ -14,7 +14,6 @@ use crate::pki::Issued;
 
 const TOKEN: &str = "/fm/server/v1/token/";
 const CERTIFICATE: &str = "/fm/server/v1/certificate/";
-const SCHEMA: &str = "flashmoor/fleet-certificate/1";
 /// So many certificates of one name are remembered.
 const MAX_NAMED_COUNT: usize = 32;
 /// Whoever loses so many races in a row is in nobody's normal fleet.
@@ -176,7 +175,7 @@ impl Ledger {
             let mut record = match &entry {
                 Some(entry) => from_json(&key, &entry.value)?,
                 None => IssuedCertificate {
-                    schema: SCHEMA.into(),
+                    schema: fm_api::Schema::default(),
                     serial: serial.into(),
                     name: "unknown".into(),
                     role: Role::Reader,
@@ -260,7 +259,7 @@ impl Ledger {
 
 fn record_of(name: &str, role: Role, issued: &Issued) -> IssuedCertificate {
     IssuedCertificate {
-        schema: SCHEMA.into(),
+        schema: fm_api::Schema::default(),
         serial: issued.serial.clone(),
         name: name.into(),
         role,

@@ -3,12 +3,11 @@
 use fm_api::v1::enrolment as enrol;
 use fm_api::v1::fleet as api;
 use fm_api::v1::trust::TrustPage;
-use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, SchemaGenerator};
+use fm_api::{Components, Wire};
 use serde_json::{Map, Value, json};
 
 /// What takes or gives a document.
-type Schema = fn(&mut SchemaGenerator) -> Value;
+type Schema = fn(&mut Components) -> Value;
 
 /// One operation.
 struct Operation {
@@ -23,8 +22,8 @@ struct Operation {
     is_conditional: bool,
 }
 
-fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
-    generator.subschema_for::<T>().to_value()
+fn of<T: Wire>(components: &mut Components) -> Value {
+    components.of::<T>()
 }
 
 const fn read(path: &'static str, role: &'static str, summary: &'static str, answer: Schema) -> Operation {
@@ -255,13 +254,11 @@ fn operations() -> Vec<Operation> {
 /// The document, OpenAPI 3.1.
 #[must_use]
 pub fn openapi() -> Value {
-    let mut generator = SchemaSettings::draft2020_12()
-        .with(|settings| settings.definitions_path = "/components/schemas".into())
-        .into_generator();
-    let problem = of::<enrol::Problem>(&mut generator);
+    let mut components = Components::below("/components/schemas");
+    let problem = of::<enrol::Problem>(&mut components);
     let mut paths = Map::new();
     for operation in operations() {
-        let entry = describe(&operation, &mut generator);
+        let entry = describe(&operation, &mut components);
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         if let Some(path) = path.as_object_mut() {
             path.insert(operation.method.into(), entry);
@@ -277,7 +274,7 @@ pub fn openapi() -> Value {
         },
         "paths": paths,
         "components": {
-            "schemas": generator.take_definitions(true),
+            "schemas": components.into_schemas(),
             "responses": {
                 "problem": {
                     "description": "Refused",
@@ -293,7 +290,7 @@ pub fn openapi() -> Value {
     })
 }
 
-fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
+fn describe(operation: &Operation, components: &mut Components) -> Value {
     let in_path =
         operation.path.split(['{', '}']).skip(1).step_by(2).map(
             |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
@@ -312,7 +309,7 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let answer = match operation.answer {
         Some(schema) => json!({
             "description": "Done",
-            "content": { "application/json": { "schema": schema(generator) } },
+            "content": { "application/json": { "schema": schema(components) } },
         }),
         None => json!({ "description": "Done" }),
     };
@@ -330,7 +327,7 @@ fn describe(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
             None => entry.insert("security".into(), json!([])),
         };
         if let Some(body) = operation.body {
-            let content = json!({ "application/json": { "schema": body(generator) } });
+            let content = json!({ "application/json": { "schema": body(components) } });
             entry.insert(
                 "requestBody".into(),
                 json!({ "required": true, "content": content }),

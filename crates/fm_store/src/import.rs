@@ -4,6 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use fm_api::v1::store::BuildFact;
 use fm_files::Folder;
 use fm_formats::Sha256;
 use rustix::fs::Stat;
@@ -51,7 +52,7 @@ pub struct Imported {
     /// Whether the store did not have it before.
     pub new: bool,
     /// What was given but differs from what the store says, and was left as the store has it.
-    pub kept: Vec<&'static str>,
+    pub kept: Vec<BuildFact>,
 }
 
 impl Store {
@@ -73,9 +74,9 @@ impl Store {
         };
         let mut kept = Vec::new();
         let given = [
-            ("CODE", Some(import.code)),
-            ("VARS template", import.vars_template),
-            ("descriptor", import.descriptor),
+            (BuildFact::Code, Some(import.code)),
+            (BuildFact::VarsTemplate, import.vars_template),
+            (BuildFact::Descriptor, import.descriptor),
         ];
         let mut blobs = vec![(Sha256::of(oci::EMPTY_CONFIG), oci::EMPTY_CONFIG)];
         for ((what, bytes), (file, media_type)) in given.into_iter().zip(FILES) {
@@ -91,9 +92,9 @@ impl Store {
             blobs.push((digest, bytes));
         }
         let facts = [
-            ("name", oci::TITLE, import.name),
-            ("version", oci::VERSION, import.version),
-            ("source", oci::SOURCE, import.source),
+            (BuildFact::Name, oci::TITLE, import.name),
+            (BuildFact::Version, oci::VERSION, import.version),
+            (BuildFact::Source, oci::SOURCE, import.source),
         ];
         for (what, key, value) in facts {
             let Some(value) = value else { continue };

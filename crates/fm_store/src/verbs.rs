@@ -10,14 +10,9 @@ use std::path::{Path, PathBuf};
 
 use fm_remedy::{Input, Remedy};
 
-pub use contents::{
-    BuildEntry, File, LandingEntry, LandingList, List, Show, UnreadableRecord, landings, list, show,
-};
-pub use exchange::{Export, ExportForm, Import, ImportFrom, Imported, export, import};
-pub use upkeep::{
-    Finding, Gc, GcRequest, Kept, Pin, Removed, RemovedLanding, Severity, Verification, forget, gc, pin,
-    unpin, verify,
-};
+pub use contents::{landings, list, show};
+pub use exchange::{ExportForm, Import, ImportFrom, export, import};
+pub use upkeep::{GcRequest, forget, gc, pin, unpin, verify};
 pub use upkeep::{collect_unneeded, forget_placeholders};
 
 use crate::{Error, Result, Store};

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::time::Duration;
 
+use fm_api::v1::store::BuildFact;
 use fm_formats::Sha256;
 use fm_store::{Error, Import, Landing, NewLanding, Store};
 
@@ -113,13 +114,16 @@ fn importing_again_changes_nothing_and_completes_what_was_missing() {
         name: Some("n"),
         ..Import::default()
     };
-    assert_eq!(store.import(&more).unwrap().kept, Vec::<&str>::new());
+    assert_eq!(store.import(&more).unwrap().kept, []);
     let other = Import {
         vars_template: Some(b"two"),
         name: Some("m"),
         ..more
     };
-    assert_eq!(store.import(&other).unwrap().kept, ["VARS template", "name"]);
+    assert_eq!(
+        store.import(&other).unwrap().kept,
+        [BuildFact::VarsTemplate, BuildFact::Name]
+    );
     let build = store.build(&id).unwrap().unwrap();
     assert_eq!(fs::read(build.vars_template.unwrap().path).unwrap(), b"one");
     assert_eq!(
@@ -130,7 +134,7 @@ fn importing_again_changes_nothing_and_completes_what_was_missing() {
             })
             .unwrap()
             .kept,
-        Vec::<&str>::new()
+        []
     );
     let build = store.build(&id).unwrap().unwrap();
     assert_eq!(fs::read(build.vars_template.unwrap().path).unwrap(), b"two");

@@ -5,18 +5,16 @@ use std::path::{Path, PathBuf};
 use fm_formats::Sha256;
 use fm_host::Guest;
 use fm_store::{Import, Landing, Store};
-use schemars::JsonSchema;
-use serde::Serialize;
 
-/// What a harvest brought in; also the `code` of `flashmoor/migrate/1`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+/// What a harvest brought in.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Harvested {
-    /// Digest of the CODE that the guest runs; absent if it could not be read.
-    pub sha256: Option<String>,
+    /// Digest of the CODE that the guest runs; nothing if it could not be read.
+    pub sha256: Option<Sha256>,
     /// Its length.
     pub size_bytes: Option<u64>,
     /// The digest it should have, as the source or the landing said.
-    pub expected_sha256: Option<String>,
+    pub expected_sha256: Option<Sha256>,
     /// Whether both are known and equal.
     pub verified: bool,
     /// The stored build's CODE file.
@@ -27,11 +25,9 @@ pub struct Harvested {
     pub remark: Option<String>,
 }
 
-/// `flashmoor/harvest/1`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+/// The harvest of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Harvest {
-    /// `flashmoor/harvest/1`.
-    pub schema: String,
     /// The guest's process.
     pub pid: u32,
     /// The firmware it runs.
@@ -44,7 +40,7 @@ impl Harvested {
         Self {
             sha256: None,
             size_bytes: None,
-            expected_sha256: expected.map(|digest| digest.to_string()),
+            expected_sha256: expected,
             verified: false,
             path: None,
             landing: None,
@@ -62,7 +58,6 @@ pub fn harvest(store: &Store, selector: &str, expected: Option<Sha256>) -> crate
     let guest = fm_host::find(selector)?;
     let code = of_guest(store, &guest, expected, false)?;
     Ok(Harvest {
-        schema: "flashmoor/harvest/1".into(),
         pid: guest.pid(),
         code,
     })
@@ -110,9 +105,9 @@ fn of_guest(
         })
         .transpose()?;
     Ok(Harvested {
-        sha256: Some(found.to_string()),
+        sha256: Some(found),
         size_bytes: Some(code.len() as u64),
-        expected_sha256: expected.map(|digest| digest.to_string()),
+        expected_sha256: expected,
         verified: expected.is_some(),
         path: Some(stored.path),
         landing: settled.map(|landing| landing.id),

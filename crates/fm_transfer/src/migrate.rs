@@ -34,8 +34,6 @@ use fm_host::monitor::{self, Description};
 use fm_host::qmp::{self, Client, RunState};
 use fm_judge::{Outcome, Phase};
 use fm_store::Store;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use self::address::Address;
 pub use self::drive::{Options, Progress};
@@ -69,14 +67,13 @@ pub struct Request {
 }
 
 /// What happens on the way, for whoever watches.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-#[serde(tag = "event", rename_all = "snake_case")]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
     /// Both ends were described and judged; QEMU will accept.
     Preflight {
-        /// `compatible`, `caution` or `unknown`.
-        outcome: String,
+        /// The worst of what was found; incompatible is an error.
+        outcome: Outcome,
         /// What to know before, if anything.
         remarks: Vec<String>,
     },
@@ -90,17 +87,13 @@ pub enum Event {
     /// The guest is at the destination.
     Arrived {
         /// The destination's run state.
-        status: String,
+        status: RunState,
     },
 }
 
-/// `flashmoor/migrate/1`: a migration that came to its end.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Migrated {
-    /// `flashmoor/migrate/1`.
-    pub schema: String,
-    /// `completed`; every other end is an error.
-    pub outcome: String,
+/// A migration that came to its end; every other end is an error.
+#[derive(Debug)]
+pub struct Migration {
     /// Milliseconds from start to end, by QEMU's account.
     pub total_time_ms: u64,
     /// Milliseconds that the guest stood still, by QEMU's account.
@@ -115,27 +108,25 @@ pub struct Migrated {
     pub destination: End,
     /// The firmware that it arrived with.
     pub code: Harvested,
-    /// What became of its firmware on the way; absent if it was to stay what it was.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What became of its firmware on the way; nothing if it was to stay what it was.
     pub updated: Option<Updated>,
     /// Why the firmware was not stored although it could be read, for who must act on it.
-    #[serde(skip)]
     pub not_harvested: Option<crate::Error>,
 }
 
 /// A guest's firmware, exchanged on the way: it takes effect at the guest's next reset.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone)]
 pub struct Updated {
     /// Digest of the CODE that it left with, if that could be read; it runs on with what that loaded.
-    pub from: Option<String>,
+    pub from: Option<Sha256>,
     /// Digest of the CODE that its next reset runs.
-    pub to: String,
+    pub to: Sha256,
     /// How many pages of CODE were given other content.
     pub pages_replaced: u64,
 }
 
 /// One end of a migration.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone)]
 pub struct End {
     /// QEMU's version.
     pub qemu_version: String,
@@ -144,20 +135,20 @@ pub struct End {
     /// The process, if it is one of this host's.
     pub pid: Option<u32>,
     /// The run state afterwards; the source keeps a stopped copy in `postmigrate` until it is ended.
-    pub status: String,
+    pub status: RunState,
 }
 
 /// Migrates a guest and harvests its firmware. Setting `cancel` ends the attempt with the guest at the source.
 ///
 /// # Errors
 /// [`Error`] inside [`crate::Error::Migrate`]; unless it says otherwise the guest runs on at the source.
-/// Once the guest has arrived, a harvest that fails is told in [`Migrated::not_harvested`] and not as an error.
+/// Once the guest has arrived, a harvest that fails is told in [`Migration::not_harvested`] and not as an error.
 pub fn migrate(
     store: &Store,
     request: &Request,
     cancel: &AtomicBool,
     watch: &mut dyn FnMut(&Event),
-) -> crate::Result<Migrated> {
+) -> crate::Result<Migration> {
     let _span = tracing::info_span!("migrate").entered();
     let preflight = tracing::info_span!("preflight").entered();
     let mut source = connect(&request.source, Client::connect)?;
@@ -211,7 +202,7 @@ pub fn migrate(
         (done, exchanged) => (done?, exchanged.and_then(Result::ok)),
     };
     watch(&Event::Arrived {
-        status: done.destination_status.to_string(),
+        status: done.destination_status.clone(),
     });
 
     let (code, not_harvested) = match to.pid {
@@ -226,10 +217,8 @@ pub fn migrate(
             (Harvested::unread(expected, elsewhere), None)
         }
     };
-    Ok(Migrated {
+    Ok(Migration {
         not_harvested,
-        schema: "flashmoor/migrate/1".into(),
-        outcome: "completed".into(),
         total_time_ms: done.total_time_ms,
         downtime_ms: done.downtime_ms,
         bytes: done.bytes,
@@ -238,8 +227,8 @@ pub fn migrate(
         destination: end(&to, &done.destination_status),
         code,
         updated: request.update.as_ref().map(|code| Updated {
-            from: before.map(|digest| digest.to_string()),
-            to: Sha256::of(code).to_string(),
+            from: before,
+            to: Sha256::of(code),
             pages_replaced: pages_replaced.unwrap_or_default(),
         }),
     })
@@ -297,7 +286,7 @@ fn judged(from: &Description, to: &Description, unwatched: bool) -> crate::Resul
     let remark = "the source's memory cannot be read from here: a variable that the guest writes meanwhile may stay \
                   behind; a guest that stands still meanwhile (stop first) writes none";
     Ok(Event::Preflight {
-        outcome: phase.outcome().name().into(),
+        outcome: phase.outcome(),
         remarks: findings.chain(unwatched.then(|| remark.into())).collect(),
     })
 }
@@ -313,6 +302,6 @@ fn end(seen: &Description, status: &RunState) -> End {
         qemu_version: seen.version.to_string(),
         machine: seen.machine.clone(),
         pid: seen.pid,
-        status: status.to_string(),
+        status: status.clone(),
     }
 }

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use fm_api::v1::offer::{MAX_OFFER_BYTES, SCHEMA};
+use fm_api::v1::offer::MAX_OFFER_BYTES;
 pub use fm_api::v1::offer::{Offer, OfferedBlock, OfferedFirmware, OfferedFlash, OfferedGuest};
+use fm_api::{Document as _, Schema};
 use fm_formats::Sha256;
 use fm_host::monitor::{self, Description};
 use fm_host::qmp::Client;
@@ -87,7 +88,7 @@ pub fn of_guest(
         blocks.extend(asked.blocks.iter().map(told));
     }
     Ok(Offer {
-        schema: SCHEMA.into(),
+        schema: Schema::default(),
         qemu_version: guest.qemu_version()?.text,
         machine,
         guest: OfferedGuest {
@@ -156,7 +157,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Offer, Error> {
         .get("schema")
         .and_then(|schema| schema.as_str())
         .unwrap_or_default();
-    if schema != SCHEMA {
+    if schema != Offer::SCHEMA {
         return Err(Error::Schema {
             path: path.to_owned(),
             found: schema.into(),
@@ -175,7 +176,7 @@ mod tests {
     fn sample() -> serde_json::Value {
         let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let flash = json!({"path": "/a", "size_bytes": 4096, "sha256": digest, "format": "raw", "node": "n"});
-        json!({"schema": SCHEMA, "qemu_version": "7.2", "machine": "pc-q35-7.2", "guest": {"name": "g"},
+        json!({"schema": Offer::SCHEMA, "qemu_version": "7.2", "machine": "pc-q35-7.2", "guest": {"name": "g"},
             "blocks": [], "blocks_complete": false, "code": flash, "vars": flash, "build": digest})
     }
 

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use fm_api::Schema;
+use fm_api::v1::transfer::{Prepared, PreparedFile};
 use fm_files::{Keep, Place, Replace, in_use};
 use fm_store::{MAX_FLASH_BYTES, NewLanding, Store};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 pub use crate::error::prepare::Error;
 use crate::offer::{Offer, code_digest};
@@ -21,32 +21,6 @@ pub struct Request {
     pub vars: Option<PathBuf>,
     /// Set a VARS file with content aside, as a backup, instead of refusing.
     pub replace: bool,
-}
-
-/// `flashmoor/prepare/1`: what to start the destination's QEMU with.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Prepared {
-    /// `flashmoor/prepare/1`.
-    pub schema: String,
-    /// The landing's name, for `flashmoor harvest` and `flashmoor store gc`.
-    pub landing: String,
-    /// Flash unit 0, read-only.
-    pub code: PreparedFile,
-    /// Flash unit 1, writable, if the guest has one.
-    pub vars: Option<PreparedFile>,
-    /// The VARS file that was there before, if it was set aside.
-    pub vars_backup: Option<PathBuf>,
-}
-
-/// One flash file.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct PreparedFile {
-    /// Its path.
-    pub path: PathBuf,
-    /// Its length.
-    pub size_bytes: u64,
-    /// Whether it holds nothing yet and waits for the stream to bring the bytes.
-    pub placeholder: bool,
 }
 
 /// Makes the landing for CODE and the file for VARS. Nothing is left behind if it fails.
@@ -96,7 +70,7 @@ pub fn prepare(store: &Store, request: &Request) -> crate::Result<Prepared> {
         }
     };
     Ok(Prepared {
-        schema: "flashmoor/prepare/1".into(),
+        schema: Schema::default(),
         landing: landing.id,
         code: PreparedFile {
             path: landing.path,

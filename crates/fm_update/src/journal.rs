@@ -149,7 +149,7 @@ impl Record {
     #[must_use]
     pub fn document(&self) -> Update {
         Update {
-            schema: "flashmoor/update/1".into(),
+            schema: fm_api::Schema::default(),
             guest: GuestDocument {
                 pid: self.pid,
                 name: self.name.clone(),

@@ -238,7 +238,7 @@ pub(crate) fn refused(
     wording: Wording,
 ) -> Update {
     Update {
-        schema: "flashmoor/update/1".into(),
+        schema: fm_api::Schema::default(),
         guest: GuestDocument {
             pid: guest.pid(),
             name: guest.name().map(str::to_owned),

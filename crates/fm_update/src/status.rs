@@ -45,7 +45,7 @@ pub fn status(store: &Store, selector: Option<&str>) -> Result<UpdateStatus> {
     match wanted {
         Some(guest) if updates.is_empty() => Err(Error::NoUpdate { guest: guest.label() }),
         _ => Ok(UpdateStatus {
-            schema: "flashmoor/update-status/1".into(),
+            schema: fm_api::Schema::default(),
             updates,
         }),
     }

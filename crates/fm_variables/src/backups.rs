@@ -38,7 +38,7 @@ pub fn backups(request: &BackupsRequest) -> Result<VarsBackups, Error> {
         )],
     };
     let mut found = VarsBackups {
-        schema: "flashmoor/vars-backups/1".into(),
+        schema: fm_api::Schema::default(),
         backups: Vec::new(),
         removed: Vec::new(),
         interrupted: journal

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use fm_api::v1::vars::VarsChange;
 use fm_formats::varstore::{self, Checks, Variable, Writer};
 
-use crate::document::VarsChange;
 use crate::read::Selection;
 use crate::report::Report;
 use crate::save::Edit;

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use fm_api::v1::vars::VarsChange;
 use fm_formats::image::{Feature, Layout, Role};
 use fm_formats::varstore::{Checks, Format, Variable, Writer, attribute};
 use fm_images::inspect::{self, Cache};
+use fm_images::words;
 
-use crate::document::VarsChange;
 use crate::journal::Journal;
 use crate::qcow2::{self, Qcow2};
 use crate::report::Report;
@@ -274,7 +275,7 @@ fn code_layout(path: &Path, cache: Option<&Cache>) -> Result<(Layout, bool), Err
             inspect::found(&qcow2::unpack(path, &file)?, cache)
         }
     };
-    if found.kind == Role::Vars.name() {
+    if words::role_of(found.kind) == Some(Role::Vars) {
         return Err(unfit("it holds variables, no firmware"));
     }
     let Some(image) = found.image else {
@@ -291,8 +292,12 @@ fn code_layout(path: &Path, cache: Option<&Cache>) -> Result<(Layout, bool), Err
     }
     image
         .layout
-        .and_then(|layout| layout.parse().ok())
-        .map(|layout| (layout, found.kind == Role::Combined.name()))
+        .map(|layout| {
+            (
+                words::layout_of(layout),
+                words::role_of(found.kind) == Some(Role::Combined),
+            )
+        })
         .ok_or_else(|| unfit("its size is no known layout's"))
 }
 

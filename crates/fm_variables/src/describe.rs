@@ -6,7 +6,7 @@ use fm_formats::varstore::Variable;
 
 use crate::certificate::Certificate;
 use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, SHIM, VENDOR_KEYS, find};
-use crate::revocation::{SecureVersion, certificate_digest};
+use crate::revocation::{certificate_digest, secure_version};
 use crate::{certdb, hex};
 
 const MTC: Guid = Guid::literal("eb704011-1402-11d3-8e77-00a0c969723b");
@@ -108,7 +108,7 @@ pub(super) fn in_full(variable: &Variable) -> Vec<String> {
                     signature.owner
                 ),
             },
-            SignatureKind::Sha256 => match SecureVersion::parse(&signature.data) {
+            SignatureKind::Sha256 => match secure_version(&signature.data) {
                 Some(version) => format!("secure version: {version}, owner {}", signature.owner),
                 None => format!(
                     "sha256 {}, owner {}",
@@ -206,7 +206,7 @@ fn keys(data: &[u8]) -> Option<String> {
                 Some(certificate) => certificate.in_short(),
                 None => "a certificate that cannot be read".into(),
             }),
-            SignatureKind::Sha256 => match SecureVersion::parse(&signature.data) {
+            SignatureKind::Sha256 => match secure_version(&signature.data) {
                 Some(version) => parts.push(version.to_string()),
                 None => hashes += 1,
             },

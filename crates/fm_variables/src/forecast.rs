@@ -2,46 +2,16 @@
 
 use std::path::Path;
 
+use fm_api::Schema;
+use fm_api::v1::secure_boot::DbxForecast;
 use fm_formats::efi::SignatureLists;
 use fm_formats::varstore::{Geometry, Variable, Writer};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::Error;
 use crate::names::{SECURITY, find, plain};
-use crate::revocation::{Dbx, Revoked, nothing_trusted_for};
+use crate::revocation::{Dbx, nothing_trusted_for};
 use crate::secure_boot::{KEY_ATTRIBUTES, KeyMaterial, key_material, microsoft_updates, signed_update};
 use crate::source::Source;
-
-/// `flashmoor/vars-dbx-forecast/1`: whether a revocation update would still fit.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct DbxForecast {
-    /// `flashmoor/vars-dbx-forecast/1`.
-    pub schema: &'static str,
-    /// Which store.
-    pub source: String,
-    /// Signatures in the update that the store has not.
-    pub new_signatures: u64,
-    /// Size of dbx after it, header and name included.
-    pub needed_bytes: u64,
-    /// What firmware of the layout accepts for one variable.
-    pub limit_bytes: u64,
-    /// What is free now.
-    pub free_bytes: u64,
-    /// What would be free after a reclaim or `vars compact`.
-    pub free_after_compact_bytes: u64,
-    /// Whether the running operating system can write it: firmware does not reclaim once the system runs.
-    pub fits_now: bool,
-    /// Whether the running operating system can write it after `vars compact` or the firmware's own reclaim.
-    pub fits_after_compact: bool,
-    /// Whether there is room for it in place of the old one: for `vars secure-boot enroll`, or a tool that
-    /// runs before the operating system does.
-    pub fits_offline: bool,
-    /// What of db will not count any more.
-    pub revoked: Vec<Revoked>,
-    /// What nothing of Microsoft's will boot for.
-    pub nothing_trusted_for: Vec<&'static str>,
-}
 
 /// Whether a dbx update (a file, or Microsoft's for the architecture) would still fit.
 ///
@@ -93,7 +63,7 @@ pub fn forecast(path: &Path, update: Option<&Path>) -> Result<DbxForecast, Error
     let free_after_compact_bytes = view.free_bytes() + view.reclaimable_bytes();
     let possible = needed_bytes <= limit_bytes;
     Ok(DbxForecast {
-        schema: "flashmoor/vars-dbx-forecast/1",
+        schema: Schema::default(),
         source: source.path.display().to_string(),
         new_signatures: new_signatures as u64,
         needed_bytes,

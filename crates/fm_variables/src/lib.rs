@@ -39,17 +39,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub use backups::{BackupsRequest, backups};
 pub use change::{DeleteRequest, ImportRequest, SetRequest, delete, import, set};
 pub use convert::{ConvertRequest, ConvertTarget, ExportRequest, FileFormat, convert, export};
-pub use document::{
-    DamageFound, Timestamp, VariableChange, VariableDocument, VarsChange, VarsDiff, VarsList, attribute_names,
-};
+pub use document::attribute_names;
 pub use error::Error;
-pub use forecast::{DbxForecast, forecast};
+pub use forecast::forecast;
 pub use hex::decode as hex_bytes;
 pub use journal::{Journal, PendingWrite, Settled, SettledDevice};
 pub use mend::{RestoreRequest, compact, repair, restore};
 pub use namespaces::{namespace, namespace_alias, namespace_aliases};
 pub use read::{Selection, Shown, diff, get, list, show};
-pub use revocation::{Revoked, RevokedBy, SecureVersion};
 pub use secure_boot::{Enrolment, Keys, enroll, unenroll};
 pub use store_target::StoreTarget;
-pub use trust::{SecureBootStatus, Trust, status, status_of_guests, statuses};
+pub use trust::{status, status_of_guests, statuses};

@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use fm_api::v1::vars::VarsChange;
 use fm_files::{Place, backup};
 use fm_formats::varstore::{ActiveCopy, Checks, Format, Ftw, State, VarStore};
 
 use crate::Error;
-use crate::document::VarsChange;
+use crate::document;
 use crate::journal::MAX_IMAGE_BYTES;
 use crate::report::Report;
 use crate::save::Edit;
@@ -124,7 +125,7 @@ fn plan(edit: &Edit, report: Report) -> Result<VarsChange, Error> {
     let view = edit.source.view()?;
     Ok(VarsChange {
         free_bytes: view.as_ref().map(VarStore::free_bytes),
-        ..VarsChange::new(
+        ..document::change(
             &edit.source.path,
             edit.source.layout()?,
             edit.variables.len(),
@@ -191,7 +192,7 @@ pub fn restore(request: &RestoreRequest) -> Result<VarsChange, Error> {
         written: true,
         backup: kept.map(|path| path.display().to_string()),
         free_bytes: source.view()?.map(|view| view.free_bytes()),
-        ..VarsChange::new(path, source.layout()?, variables.len(), report)
+        ..document::change(path, source.layout()?, variables.len(), report)
     })
 }
 

@@ -98,7 +98,7 @@ pub(super) fn unpack(about: &Path, file: &File) -> Result<Flash, Error> {
         },
         other => Error::Unfit {
             path: about.to_path_buf(),
-            why: fm_host::in_one_line(&other),
+            why: fm_remedy::one_line(&other),
         },
     })
 }

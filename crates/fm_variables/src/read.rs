@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use fm_api::Schema;
+use fm_api::v1::firmware::StoreFormat;
+use fm_api::v1::vars::{DiffedStore, VariableChange, VariableDocument, VarsDiff, VarsList};
 use fm_formats::Guid;
 use fm_formats::efi::SignatureLists;
-use fm_formats::varstore::{Format, Interrupted, Name, Variable};
+use fm_formats::varstore::{Format, Name, Variable};
 
-use crate::document::{self, SideDamage, VariableChange, VariableDocument, VarsDiff, VarsList};
+use fm_images::words;
+
+use crate::document;
 use crate::names::{SECURITY, plain};
 use crate::revocation::Dbx;
 use crate::source::{Content, Source, is_written};
@@ -66,10 +71,10 @@ fn list_source(source: &Source, all: bool) -> Result<VarsList, Error> {
     let label = source.path.display().to_string();
     if let Content::Json(found) = &source.content {
         return Ok(VarsList {
-            schema: "flashmoor/vars-list/1",
+            schema: Schema::default(),
             source: label,
             layout: None,
-            format: "json",
+            format: StoreFormat::Json,
             size_bytes: None,
             used_bytes: None,
             free_bytes: None,
@@ -92,16 +97,16 @@ fn list_source(source: &Source, all: bool) -> Result<VarsList, Error> {
         });
     };
     Ok(VarsList {
-        schema: "flashmoor/vars-list/1",
+        schema: Schema::default(),
         source: label,
-        layout: view.layout().map(|layout| layout.name().to_owned()),
-        format: view.format().name(),
+        layout: view.layout().map(words::layout),
+        format: words::store_format(view.format()),
         size_bytes: Some(view.size_bytes()),
         used_bytes: Some(view.used_bytes()),
         free_bytes: Some(view.free_bytes()),
         reclaimable_bytes: Some(view.reclaimable_bytes()),
-        truth: Some(view.active_copy().name()),
-        interrupted: view.interrupted().map(Interrupted::name),
+        truth: Some(document::active_copy(view.active_copy())),
+        interrupted: view.interrupted().map(document::interrupted),
         firmware_finds: source.firmware_finds()?,
         event_log: Some(view.event_log().is_some_and(is_written)),
         damage: document::damage(&view),
@@ -109,7 +114,7 @@ fn list_source(source: &Source, all: bool) -> Result<VarsList, Error> {
             .entries()
             .iter()
             .filter(|entry| all || entry.state.is_live())
-            .map(VariableDocument::of_entry)
+            .map(document::entry)
             .collect(),
     })
 }
@@ -190,9 +195,9 @@ pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
     let mut read = |source: &Source, side| -> Result<BTreeMap<(Guid, Name), Variable>, Error> {
         let found = source
             .view()?
-            .map(|view| document::damage(&view))
+            .map(|view| document::damage_of(side, &view))
             .unwrap_or_default();
-        damage.extend(found.into_iter().map(|found| SideDamage { side, found }));
+        damage.extend(found);
         // A blank store differs from none only in what it is.
         debug_assert!(
             source
@@ -205,7 +210,10 @@ pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
             .map(|variable| ((variable.guid, variable.name.clone()), variable))
             .collect())
     };
-    let (lefts, mut rights) = (read(&sources.0, "left")?, read(&sources.1, "right")?);
+    let (lefts, mut rights) = (
+        read(&sources.0, DiffedStore::Left)?,
+        read(&sources.1, DiffedStore::Right)?,
+    );
     // Of flash it is not known who may change what.
     let is_json = |source: &Source| matches!(source.content, Content::Json(_));
     let both_know = is_json(&sources.0) && is_json(&sources.1);
@@ -217,7 +225,7 @@ pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
                 let mut fields = differing(one, &other);
                 let (left, right) = (sources.0.document(one), sources.1.document(&other));
                 if both_know && left.digest != right.digest {
-                    fields.push("digest");
+                    fields.push("digest".into());
                 }
                 if !fields.is_empty() {
                     changed.push(VariableChange { fields, left, right });
@@ -230,7 +238,7 @@ pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
         .map(|variable| sources.1.document(variable))
         .collect();
     Ok(VarsDiff {
-        schema: "flashmoor/vars-diff/1",
+        schema: Schema::default(),
         left: left.display().to_string(),
         right: right.display().to_string(),
         identical: only_left.is_empty() && only_right.is_empty() && changed.is_empty(),
@@ -241,7 +249,7 @@ pub fn diff(left: &Path, right: &Path) -> Result<VarsDiff, Error> {
     })
 }
 
-fn differing(one: &Variable, other: &Variable) -> Vec<&'static str> {
+fn differing(one: &Variable, other: &Variable) -> Vec<String> {
     [
         ("attributes", one.attributes != other.attributes),
         ("data", one.data != other.data),
@@ -251,6 +259,6 @@ fn differing(one: &Variable, other: &Variable) -> Vec<&'static str> {
     ]
     .into_iter()
     .filter(|(_, differs)| *differs)
-    .map(|(field, _)| field)
+    .map(|(field, _)| field.to_owned())
     .collect()
 }

@@ -3,13 +3,10 @@
 //! Source: edk2 `SecurityPkg/Library/DxeImageVerificationLib`: dbx is asked first (`IsForbiddenByDbx`,
 //! `IsCertHashFoundInDbx`), and what it names does not boot whatever db says.
 
-use std::fmt;
-
+use fm_api::v1::secure_boot::{Revoked, RevokedBy, SecureVersion};
 use fm_formats::efi::{SignatureKind, SignatureLists};
 use fm_formats::varstore::Variable;
 use fm_formats::{Guid, Sha256};
-use schemars::JsonSchema;
-use serde::Serialize;
 use sha2::{Digest as _, Sha384, Sha512};
 use virtfw_libefi::sb::certs;
 use x509_parser::extensions::ParsedExtension;
@@ -55,81 +52,21 @@ const APPLICATIONS: [(Guid, &str); 3] = [
     ),
 ];
 
-/// Something in db that dbx takes back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Revoked {
-    /// A certificate's subject, or a hash.
-    pub signature: String,
-    /// What in dbx counts against it.
-    pub by: RevokedBy,
-    /// Subject of the issuer in dbx, if that is what counts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<String>,
-}
-
-/// What in dbx counts against something in db.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RevokedBy {
-    /// The same certificate.
-    Certificate,
-    /// Another certificate of the same subject and key.
-    SameKey,
-    /// The certificate that signed it.
-    Issuer,
-    /// The digest of the certificate.
-    CertificateHash,
-    /// The same hash of an image.
-    Hash,
-}
-
-impl fmt::Display for Revoked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: dbx holds ", self.signature)?;
-        match self.by {
-            RevokedBy::Certificate => f.write_str("the same certificate"),
-            RevokedBy::SameKey => f.write_str("another certificate of the same key"),
-            RevokedBy::Issuer => write!(f, "its issuer {}", self.issuer.as_deref().unwrap_or_default()),
-            RevokedBy::CertificateHash => f.write_str("the certificate's digest"),
-            RevokedBy::Hash => f.write_str("the same hash"),
-        }
+/// Reads an entry that Microsoft writes in the form of a hash: a version of the form, GUID, two numbers, zeros.
+pub(super) fn secure_version(data: &[u8]) -> Option<SecureVersion> {
+    let (&form, rest) = data.split_first()?;
+    let (guid, rest) = rest.split_first_chunk::<16>()?;
+    let ([minor_low, minor_high, major_low, major_high], reserved) = rest.split_first_chunk::<4>()?;
+    if form != 1 || reserved.len() != 11 || reserved.iter().any(|byte| *byte != 0) {
+        return None;
     }
-}
-
-/// The lowest version of a boot manager that still starts. The boot manager itself looks at it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct SecureVersion {
-    /// Whose: its name, or the GUID of one that has none.
-    pub application: String,
-    /// Before the point.
-    pub major: u16,
-    /// Behind the point.
-    pub minor: u16,
-}
-
-impl SecureVersion {
-    /// Reads an entry that Microsoft writes in the form of a hash: a version of the form, GUID, two numbers, zeros.
-    pub(super) fn parse(data: &[u8]) -> Option<Self> {
-        let (&form, rest) = data.split_first()?;
-        let (guid, rest) = rest.split_first_chunk::<16>()?;
-        let ([minor_low, minor_high, major_low, major_high], reserved) = rest.split_first_chunk::<4>()?;
-        if form != 1 || reserved.len() != 11 || reserved.iter().any(|byte| *byte != 0) {
-            return None;
-        }
-        let guid = Guid::from_bytes(*guid);
-        let known = APPLICATIONS.iter().find(|(known, _)| *known == guid);
-        Some(Self {
-            application: known.map_or_else(|| guid.to_string(), |(_, name)| (*name).to_owned()),
-            major: u16::from_le_bytes([*major_low, *major_high]),
-            minor: u16::from_le_bytes([*minor_low, *minor_high]),
-        })
-    }
-}
-
-impl fmt::Display for SecureVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}.{} or later", self.application, self.major, self.minor)
-    }
+    let guid = Guid::from_bytes(*guid);
+    let known = APPLICATIONS.iter().find(|(known, _)| *known == guid);
+    Some(SecureVersion {
+        application: known.map_or_else(|| guid.to_string(), |(_, name)| (*name).to_owned()),
+        major: u16::from_le_bytes([*major_low, *major_high]),
+        minor: u16::from_le_bytes([*minor_low, *minor_high]),
+    })
 }
 
 /// The digest of a certificate that a dbx entry of another kind names, and from when on; nothing for other kinds.
@@ -171,7 +108,7 @@ impl Dbx {
     /// How many hashes of images it holds: no secure versions, which are written as hashes.
     pub(super) fn hashes(&self) -> u64 {
         let is_hash = |(kind, data): (SignatureKind, &[u8])| {
-            kind == SignatureKind::Sha256 && SecureVersion::parse(data).is_none()
+            kind == SignatureKind::Sha256 && secure_version(data).is_none()
         };
         self.entries().filter(|entry| is_hash(*entry)).count() as u64
     }
@@ -195,7 +132,7 @@ impl Dbx {
     pub(super) fn secure_versions(&self) -> Vec<SecureVersion> {
         let mut found: Vec<SecureVersion> = Vec::new();
         for (kind, data) in self.entries() {
-            let Some(version) = SecureVersion::parse(data).filter(|_| kind == SignatureKind::Sha256) else {
+            let Some(version) = secure_version(data).filter(|_| kind == SignatureKind::Sha256) else {
                 continue;
             };
             match found
@@ -294,7 +231,7 @@ pub(super) const THIRD_PARTIES: Use = Use {
 };
 
 /// What nothing boots for any more: db has Microsoft's certificates for it, and dbx revokes every one.
-pub(super) fn nothing_trusted_for(db: &SignatureLists, dbx: &Dbx) -> Vec<&'static str> {
+pub(super) fn nothing_trusted_for(db: &SignatureLists, dbx: &Dbx) -> Vec<String> {
     let nothing = |one: &Use| {
         let mut held = one
             .of_2011
@@ -307,7 +244,7 @@ pub(super) fn nothing_trusted_for(db: &SignatureLists, dbx: &Dbx) -> Vec<&'stati
     [WINDOWS, THIRD_PARTIES]
         .iter()
         .filter(|one| nothing(one))
-        .map(|one| one.name)
+        .map(|one| one.name.to_owned())
         .collect()
 }
 
@@ -442,8 +379,8 @@ mod tests {
             .collect();
         assert_eq!(found, [(7, 1), (3, 0)]);
         assert_eq!(dbx.hashes(), 1);
-        assert_eq!(SecureVersion::parse(&[1; 31]), None);
-        assert_eq!(SecureVersion::parse(&[]), None);
+        assert_eq!(secure_version(&[1; 31]), None);
+        assert_eq!(secure_version(&[]), None);
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::path::Path;
 
+use fm_api::v1::vars::VarsChange;
 use fm_formats::image::Layout;
 use fm_formats::varstore::{Checks, Format, Geometry, VarStore, Variable, Writer};
 
-use crate::document::VarsChange;
+use crate::document;
 use crate::in_flash::{self, Step};
 use crate::json::{self, Digests};
 use crate::qcow2::{self, Qcow2};
@@ -127,7 +128,7 @@ impl Edit {
         Ok(VarsChange {
             up_to_date: true,
             free_bytes: view.as_ref().map(VarStore::free_bytes),
-            ..VarsChange::new(
+            ..document::change(
                 &self.source.path,
                 self.source.layout()?,
                 self.variables.len(),
@@ -177,7 +178,7 @@ impl Edit {
             written: true,
             backup: backup.map(|path| path.display().to_string()),
             free_bytes,
-            ..VarsChange::new(&path, layout, self.variables.len(), report)
+            ..document::change(&path, layout, self.variables.len(), report)
         })
     }
 
@@ -271,7 +272,7 @@ pub(super) fn write_flash(
         written: true,
         backup: backup.map(|path| path.display().to_string()),
         free_bytes: Some(view.free_bytes()),
-        ..VarsChange::new(&path, layout, variables.len(), report)
+        ..document::change(&path, layout, variables.len(), report)
     })
 }
 
@@ -336,7 +337,7 @@ pub(super) fn write_json(
     Ok(VarsChange {
         written: true,
         backup: backup.map(|path| path.display().to_string()),
-        ..VarsChange::new(&path, None, variables.len(), report)
+        ..document::change(&path, None, variables.len(), report)
     })
 }
 

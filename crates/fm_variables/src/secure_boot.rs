@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use fm_api::v1::vars::VarsChange;
 use fm_formats::Guid;
 use fm_formats::efi::{AuthenticatedUpdate, SignatureKind, SignatureList, SignatureLists};
 use fm_formats::image::Layout;
@@ -13,7 +14,6 @@ use virtfw_libefi::sb::{certs, dbx};
 use crate::Error;
 use crate::certificate::Certificate;
 use crate::change::open;
-use crate::document::VarsChange;
 use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, find, plain};
 use crate::report::Report;
 use crate::revocation::{Dbx, nothing_trusted_for};

@@ -5,6 +5,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
+use fm_api::v1::vars::VariableDocument;
 use fm_formats::Reader;
 use fm_formats::image::Layout;
 use fm_formats::varstore::{ActiveCopy, State, VarStore, Variable};
@@ -13,7 +14,7 @@ use fm_host::Guest;
 use rustix::fs::{Mode, OFlags};
 
 use crate::Error;
-use crate::document::VariableDocument;
+use crate::document;
 use crate::json::{self, Digests};
 use crate::qcow2::{self, Qcow2};
 use crate::stdin;
@@ -275,7 +276,7 @@ impl Source {
         };
         VariableDocument {
             digest: digest.cloned(),
-            ..VariableDocument::of(variable, State::Live, None)
+            ..document::variable(variable, State::Live, None)
         }
     }
 

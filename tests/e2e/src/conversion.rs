@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use fm_api::v1::vars::VarsList;
 use fm_formats::image::Layout;
 use fm_images::inspect::{Request, inspect};
 use fm_lab::{Arch, Guest, Machine};
 use fm_variables as vars;
-use fm_variables::{ConvertRequest, ConvertTarget, Enrolment, StoreTarget, VarsList};
+use fm_variables::{ConvertRequest, ConvertTarget, Enrolment, StoreTarget};
 
 use crate::speaker::{OWN, Said, SaidVariable, Speaker};
 

@@ -4,7 +4,10 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use fm_agent::ps::{self, Ps, PsCode};
+use fm_agent::ps;
+use fm_api::v1::firmware::Layout;
+use fm_api::v1::fleet::Digest;
+use fm_api::v1::ps::{Ps, PsCode};
 use fm_formats::Sha256;
 use fm_lab::{Arch, Emulator, Guest, Machine};
 use tempfile::TempDir;
@@ -44,8 +47,8 @@ fn code_of(seen: &Ps, guest: &Guest) -> PsCode {
     row.code.clone().unwrap()
 }
 
-fn digest(fixture: &str) -> Option<String> {
-    Some(Sha256::of(&fm_fixtures::bytes(fixture)).to_string())
+fn digest(fixture: &str) -> Option<Digest> {
+    Some(Sha256::of(&fm_fixtures::bytes(fixture)).to_bytes().into())
 }
 
 /// What a package manager does: a new file under the old name.
@@ -124,7 +127,7 @@ fn a_deleted_file_is_drift_and_what_runs_is_still_read() {
     assert_eq!((code.running_sha256, code.file_sha256), (digest(CODE), None));
     assert_eq!(code.drift, Some(true));
     let row = seen.guests.iter().find(|row| row.pid == guest.pid()).unwrap();
-    assert_eq!(row.vars.as_ref().unwrap().layout.as_deref(), Some("4M"));
+    assert_eq!(row.vars.as_ref().unwrap().layout, Some(Layout::X86Size4M));
     assert!(
         row.remarks.iter().any(|remark| remark.contains("is gone")),
         "{:?}",

@@ -5,7 +5,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fm_agent::ps::{self, PsGuest};
+use fm_agent::ps;
+use fm_api::v1::fleet::Digest;
+use fm_api::v1::ps::PsGuest;
 use fm_e2e::Bench;
 use fm_formats::Sha256;
 use fm_lab::{Arch, Emulator, Guest, Machine};
@@ -21,8 +23,8 @@ fn row(guest: &Guest) -> PsGuest {
     mine.unwrap_or_else(|| panic!("pid {} is not listed; {:?}", guest.pid(), seen.remarks))
 }
 
-fn digest(fixture: &str) -> Option<String> {
-    Some(Sha256::of(&fm_fixtures::bytes(fixture)).to_string())
+fn digest(fixture: &str) -> Option<Digest> {
+    Some(Sha256::of(&fm_fixtures::bytes(fixture)).to_bytes().into())
 }
 
 /// What a cold boot would get is what runs, which is `fixture`.
@@ -124,7 +126,10 @@ fn code_in_qcow2_is_unpacked_and_compared_by_everybody() {
     let newer = qcow2(&bench, NEWER_CODE, "newer.qcow2");
     let after = guard(&bench, || replace(&code, &fs::read(&newer).unwrap()));
     let told = told(&after, &guest).unwrap();
-    assert_eq!(told["file_sha256"].as_str(), digest(NEWER_CODE).as_deref());
+    assert_eq!(
+        told["file_sha256"].as_str(),
+        digest(NEWER_CODE).as_ref().map(Digest::as_str)
+    );
     assert_eq!(told["cold_boot"]["outcome"], "caution", "{told:#}");
     assert_eq!(row(&guest).code.unwrap().drift, Some(true));
 }
@@ -302,7 +307,7 @@ fn a_guest_whose_configuration_is_gone_is_known_by_its_memory() {
     let row = rows.find(|row| row["pid"] == pid).unwrap();
     assert_eq!(
         row["code"]["running_sha256"].as_str(),
-        digest(CODE).as_deref(),
+        digest(CODE).as_ref().map(Digest::as_str),
         "{row:#}"
     );
     assert_eq!(row["code"]["path"], Value::Null);
@@ -337,12 +342,15 @@ fn flash_is_found_without_qemus_list_of_blocks() {
         assert_eq!(memory.blocks(), []);
         let region = found.flash_region(&memory, 0).unwrap();
         assert_eq!(region, listed[0], "{code}");
-        assert_eq!(memory.digest(region).unwrap().to_string(), digest(code).unwrap());
+        assert_eq!(
+            Digest::from(memory.digest(region).unwrap().to_bytes()),
+            digest(code).unwrap()
+        );
         match found.flash_region(&memory, 1) {
             Ok(region) => assert_eq!(region, listed[1], "{vars}"),
             // blank, and the guest's memory is blank as well: it is not guessed
             Err(error) => assert!(
-                fm_host::in_one_line(&error).contains("look like it and differ") && arch == Arch::Aarch64,
+                fm_remedy::one_line(&error).contains("look like it and differ") && arch == Arch::Aarch64,
                 "{error}"
             ),
         }

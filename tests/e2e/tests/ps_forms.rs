@@ -3,7 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fm_agent::ps::{self, PsGuest};
+use fm_agent::ps;
+use fm_api::v1::firmware::Layout;
+use fm_api::v1::fleet::Digest;
+use fm_api::v1::ps::{PsGuest, SecureBootState};
 use fm_formats::Sha256;
 use fm_lab::{Arch, Guest, Machine};
 use tempfile::TempDir;
@@ -47,8 +50,8 @@ fn row(guest: &Guest) -> PsGuest {
     mine.unwrap_or_else(|| panic!("pid {} is not listed; {:?}", guest.pid(), seen.remarks))
 }
 
-fn digest(path: &Path) -> Option<String> {
-    Some(Sha256::of(&fs::read(path).unwrap()).to_string())
+fn digest(path: &Path) -> Option<Digest> {
+    Some(Sha256::of(&fs::read(path).unwrap()).to_bytes().into())
 }
 
 /// The guest runs what `code` holds, and its store is `vars` in `layout`.
@@ -60,7 +63,7 @@ fn check(row: &PsGuest, code: &Path, vars: &Path, layout: &str) {
     assert_eq!(seen.drift, Some(false));
     let seen = row.vars.as_ref().unwrap();
     assert_eq!(seen.path.as_deref(), Some(vars));
-    assert_eq!(seen.layout.as_deref(), Some(layout), "{:?}", row.remarks);
+    assert_eq!(seen.layout.map(Layout::name), Some(layout), "{:?}", row.remarks);
     assert!(seen.free_bytes.unwrap() > 0);
     assert_eq!(row.remarks, Vec::<String>::new());
     assert!(row.qemu_version.as_deref().unwrap().starts_with("7.2."));
@@ -206,7 +209,7 @@ fn secure_boot_with_its_keys_enrolled() {
     let guest = home.start(machine.with(&["-global", "driver=cfi.pflash01,property=secure,value=on"]));
     let row = row(&guest);
     check(&row, &code, &vars, "4M");
-    assert_eq!(row.vars.unwrap().secure_boot.as_deref(), Some("enabled"));
+    assert_eq!(row.vars.unwrap().secure_boot, Some(SecureBootState::Enabled));
 }
 
 /// What `ps` says of Secure Boot for a guest on this build with this store.
@@ -216,7 +219,8 @@ fn secure_boot(home: &Home, code: &str, vars: &Path) -> Option<String> {
         ..Machine::new(Arch::X86_64, &fm_fixtures::path(code), vars)
     };
     let guest = home.start(machine.with(&["-global", "driver=cfi.pflash01,property=secure,value=on"]));
-    row(&guest).vars.unwrap().secure_boot
+    let state = row(&guest).vars.unwrap().secure_boot;
+    state.map(|state| state.to_string())
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn halted(dir: &std::path::Path) -> Guest {
 fn running_digest(pid: u32) -> Option<String> {
     let seen = fm_agent::ps::ps(&fm_agent::ps::Request::default()).unwrap();
     let row = seen.guests.into_iter().find(|row| row.pid == pid).unwrap();
-    row.code.unwrap().running_sha256
+    row.code.unwrap().running_sha256.map(String::from)
 }
 
 #[test]

@@ -7,12 +7,13 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fm_api::v1::saved::RestorePlan;
 use fm_e2e::booted::booted;
 use fm_e2e::qemu_10;
 use fm_lab::{Arch, Emulator, Guest, Machine, PATIENCE};
 use fm_saved as saved;
 use fm_saved::stream::Request;
-use fm_saved::{Extract, Plan, RestorePlan};
+use fm_saved::{Extract, Plan};
 use serde_json::{Value, json};
 
 const CODE_2M: &str = "bookworm/OVMF_CODE.fd";

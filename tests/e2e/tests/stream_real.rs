@@ -9,11 +9,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fm_api::v1::stream::StreamDocument;
 use fm_formats::stream::BlockKind;
 use fm_lab::{Arch, Emulator, Guest, Machine, PATIENCE};
 use fm_saved as saved;
 use fm_saved::Extract;
-use fm_saved::stream::{Gathered, Request, Stopped, StreamDocument, Streamed, gather};
+use fm_saved::stream::{self, Gathered, Request, Stopped, gather};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -81,7 +82,7 @@ fn read(path: &Path, channels: Vec<PathBuf>) -> (Gathered, StreamDocument) {
         ..Request::default()
     })
     .unwrap_or_else(|error| panic!("{error}: {:?}", std::error::Error::source(&error)));
-    let document = Streamed::new(&gathered).stream;
+    let document = stream::document(&gathered);
     assert!(document.complete, "{:?}", document.stopped);
     (gathered, document)
 }
@@ -198,7 +199,7 @@ fn assert_multifd(guest: &mut Guest, dir: &Path, compression: &str, is_exact: bo
         document
             .channels
             .iter()
-            .all(|channel| channel.compression == compression)
+            .all(|channel| channel.compression.name() == compression)
     );
     if is_exact {
         assert_counters(&document, &counters);
@@ -241,7 +242,7 @@ fn assert_multifd(guest: &mut Guest, dir: &Path, compression: &str, is_exact: bo
     let stopped = cut.stopped.as_ref().unwrap();
     assert!(matches!(stopped, Stopped::Channel { .. }), "{stopped}");
     assert!(stopped.offset() > bytes.len() as u64 - 600_000, "{stopped}");
-    assert_eq!(Streamed::new(&cut).stream.blocks.len(), document.blocks.len());
+    assert_eq!(stream::document(&cut).blocks.len(), document.blocks.len());
 }
 
 /// A plain channel in which whole packets of pages are missing. Source: QEMU `migration/multifd.h`.
@@ -396,7 +397,7 @@ fn streams_of_qemu_10_are_what_it_says_they_are() {
         assert_table(&mut guest, &document);
         assert_flash(&mut guest, &gathered);
         for block in &document.blocks {
-            let is_firmware = ["code", "vars", "bios", "option_rom"].contains(&block.kind.as_str());
+            let is_firmware = ["code", "vars", "bios", "option_rom"].contains(&block.kind.name());
             assert_eq!(block.sha256.is_some(), is_firmware, "{}", block.name);
         }
         // The guest is stopped: every page is there or it is zero.
@@ -468,7 +469,7 @@ fn a_guest_of_many_devices_and_several_memory_blocks_is_read_block_by_block() {
     let roms: Vec<_> = document
         .blocks
         .iter()
-        .filter(|block| block.kind == "option_rom")
+        .filter(|block| block.kind.name() == "option_rom")
         .collect();
     assert!(
         roms.iter().any(|rom| rom.name.ends_with("/virtio-net-pci.rom")),

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fm_api::v1::vars::{ActiveCopy, VariableState};
 use fm_e2e::conversion::{Build, dumped, lives_on};
 use fm_e2e::speaker::{Said, Speaker};
 use fm_formats::image::Layout;
@@ -210,7 +211,7 @@ fn an_interrupted_change_reads_the_same_to_us_and_to_the_firmware() {
     let ours = vars::list(&input, false).unwrap();
     assert_eq!(
         (ours.truth, ours.variables[0].state),
-        (Some("spare"), "in_deleted_transition")
+        (Some(ActiveCopy::Spare), VariableState::InDeletedTransition)
     );
     // The boot that finds the interrupted reclaim finishes it; this build of OVMF goes no further then.
     let machine = Machine::new(
@@ -220,7 +221,7 @@ fn an_interrupted_change_reads_the_same_to_us_and_to_the_firmware() {
     );
     let first = Guest::start(&machine, &dir.path().join("run1")).unwrap();
     let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
-    while vars::list(&input, false).unwrap().truth != Some("main") {
+    while vars::list(&input, false).unwrap().truth != Some(ActiveCopy::Main) {
         assert!(
             std::time::Instant::now() < deadline,
             "the firmware did not finish the reclaim"

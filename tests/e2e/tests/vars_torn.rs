@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use fm_api::v1::vars::{ActiveCopy, VarsList};
 use fm_e2e::conversion::{Build, convert, in_guests_words};
 use fm_e2e::speaker::{OWN, Said, Speaker};
 use fm_variables as vars;
@@ -30,7 +31,7 @@ fn set(path: &Path, name: &str, data: Vec<u8>) {
 }
 
 /// The number that `Number` is full of: a change of it is there or is not, and never in part.
-fn number(list: &vars::VarsList) -> u32 {
+fn number(list: &VarsList) -> u32 {
     let Some(found) = list.variables.iter().find(|variable| variable.name == "Number") else {
         return 0;
     };
@@ -86,14 +87,20 @@ fn every_moment_is_sound(code: &str, template: &str) {
             );
         }
         // One of each kind of moment is enough to boot.
-        let torn = list.variables.iter().any(|entry| entry.state == "header_only");
+        let torn = list
+            .variables
+            .iter()
+            .any(|entry| entry.state.name() == "header_only");
         let replaced = live
             .variables
             .iter()
-            .any(|entry| entry.state == "in_deleted_transition");
-        let abandoned = list.damage.iter().any(|damage| damage.kind == "ftw_abandoned");
+            .any(|entry| entry.state.name() == "in_deleted_transition");
+        let abandoned = list
+            .damage
+            .iter()
+            .any(|damage| damage.kind.name() == "ftw_abandoned");
         // Of a reclaim the queue of fault-tolerant writes tells: begun, or whole in the spare.
-        reclaims += u32::from(abandoned || list.truth == Some("spare"));
+        reclaims += u32::from(abandoned || list.truth == Some(ActiveCopy::Spare));
         kept.entry((list.truth, torn, replaced, abandoned))
             .or_insert((now, bytes));
     }

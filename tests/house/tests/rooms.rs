@@ -13,7 +13,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fm_client", &["fm_api", "fm_files", "fm_formats", "fm_remedy"]),
     ("fm_libvirt", &["fm_formats", "fm_remedy"]),
     ("fm_host", &["fm_files", "fm_formats", "fm_remedy"]),
-    ("fm_store", &["fm_files", "fm_formats", "fm_host", "fm_remedy"]),
+    (
+        "fm_store",
+        &["fm_api", "fm_files", "fm_formats", "fm_host", "fm_remedy"],
+    ),
     (
         "fm_saved",
         &[
@@ -63,6 +66,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "fm_check",
         &[
+            "fm_api",
             "fm_files",
             "fm_formats",
             "fm_host",
@@ -96,6 +100,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "fm_adopt",
         &[
+            "fm_api",
             "fm_check",
             "fm_files",
             "fm_formats",
@@ -131,6 +136,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "fm_lab",
         &[
+            "fm_api",
             "fm_check",
             "fm_files",
             "fm_formats",
@@ -202,8 +208,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Crates that exist for tests only: nothing of the product is built on them.
 const FOR_TESTS: &[&str] = &["fm_bench", "fm_e2e", "fm_fixtures", "fm_house"];
 
-/// Name of each workspace crate, with the workspace crates that its normal and build dependencies name.
-fn ours() -> BTreeMap<String, Vec<String>> {
+/// The rooms that may be built on a library, where that is not everybody's to choose.
+const ONLY_IN: &[(&str, &[&str])] = &[
+    // What has a JSON schema is a document, and documents have a room of their own.
+    ("schemars", &["fm_api"]),
+];
+
+/// Name of each workspace crate, with all that its normal and build dependencies name.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
     let answer = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -217,20 +229,40 @@ fn ours() -> BTreeMap<String, Vec<String>> {
     let metadata: serde_json::Value = serde_json::from_slice(&answer.stdout).expect("cargo answers in JSON");
     let packages = metadata["packages"].as_array().expect("packages");
     let name = |value: &serde_json::Value| value["name"].as_str().expect("a name").to_owned();
-    let members: Vec<String> = packages.iter().map(name).collect();
     let uses = |package: &serde_json::Value| {
         let all = package["dependencies"].as_array().expect("dependencies").iter();
-        let built_on = all
-            .filter(|dependency| dependency["kind"].as_str() != Some("dev"))
-            .map(name);
-        built_on
-            .filter(|dependency| members.contains(dependency))
+        all.filter(|dependency| dependency["kind"].as_str() != Some("dev"))
+            .map(name)
             .collect()
     };
     packages
         .iter()
         .map(|package| (name(package), uses(package)))
         .collect()
+}
+
+/// The same of workspace crates alone.
+fn ours() -> BTreeMap<String, Vec<String>> {
+    let mut all = dependencies();
+    let members: Vec<String> = all.keys().cloned().collect();
+    for uses in all.values_mut() {
+        uses.retain(|used| members.contains(used));
+    }
+    all
+}
+
+#[test]
+fn some_libraries_are_for_some_rooms_only() {
+    for (name, uses) in dependencies() {
+        for (library, rooms) in ONLY_IN {
+            let may = rooms.contains(&name.as_str());
+            assert!(
+                may || !uses.iter().any(|used| used == library),
+                "{name} must not be built on {library}, which is for {}",
+                rooms.join(", ")
+            );
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use fm_adopt::capture;
+use fm_api::v1::capture as api;
 
 use super::{Context, Result, Status};
 use crate::render::capture as render;
@@ -23,10 +24,10 @@ pub(crate) struct Capture {
 impl Capture {
     pub(crate) fn run(&self, context: &Context) -> Result {
         let store = context.store()?;
-        let done = match &self.guest {
+        let done = api::Capture::from(&match &self.guest {
             Some(guest) => capture::one(&store, guest)?,
             None => capture::all(&store)?,
-        };
+        });
         context.output.document(&done, render::capture);
         done.remarks
             .iter()

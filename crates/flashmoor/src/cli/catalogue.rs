@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fm_images::catalogue::{self, CatalogueDocument};
+use fm_api::v1::catalogue::CatalogueDocument;
+use fm_images::catalogue;
 use fm_store::verbs as store;
 
 use super::{Context, Result, Status};

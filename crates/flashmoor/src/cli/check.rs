@@ -192,7 +192,7 @@ impl Check {
             assume: self.assumes(),
         };
         let checked = check::check(&request)?;
-        let document = check::Check::new(&checked, WORDING);
+        let document = check::check_document(&checked, WORDING);
         if context.output.wants_json() {
             context.output.json(&document);
         } else {

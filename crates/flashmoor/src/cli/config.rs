@@ -53,7 +53,7 @@ fn document(settings: &Settings, given: &ArgMatches) -> ConfigDocument {
         }
     };
     ConfigDocument {
-        schema: ConfigDocument::SCHEMA.to_owned(),
+        schema: fm_api::Schema::default(),
         files: settings.files.iter().map(file).collect(),
         settings: KEYS.iter().map(|key| setting(key, settings, given)).collect(),
     }

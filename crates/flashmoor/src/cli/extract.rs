@@ -79,7 +79,7 @@ impl Extract {
             if context.output.wants_json() {
                 context
                     .output
-                    .json(&pieces::ExtractDocument::of(&self.file, &self.output, &bytes));
+                    .json(&pieces::written(&self.file, &self.output, &bytes));
             } else {
                 context
                     .output

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use fm_api::v1::extract::TextEncoding;
 use fm_images::extract as pieces;
 
 use super::{Context, Result, Status};
@@ -28,7 +29,7 @@ impl Find {
         }
         for found in &document.matches {
             let inside = if found.compressed { " (decoded)" } else { "" };
-            let encoding = found.encoding.as_deref().unwrap_or("name");
+            let encoding = found.encoding.map_or("name", TextEncoding::name);
             context.output.line(format_args!(
                 "{:#010x}{inside} {encoding:<6} {}",
                 found.offset,

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
-use fm_agent::guard::{self, Manager};
+use fm_agent::guard;
+use fm_api::v1::guard::PackageManager;
 
 use super::own_path::own_path;
 use super::{Context, Result, Status};
@@ -119,7 +120,11 @@ impl Guard {
 impl Install {
     fn run(&self, context: &Context) -> Result {
         let program = own_path(self.program.as_deref())?;
-        let manager = if self.dnf { Manager::Dnf } else { Manager::Apt };
+        let manager = if self.dnf {
+            PackageManager::Dnf
+        } else {
+            PackageManager::Apt
+        };
         let done = guard::install(&guard::Install {
             manager,
             root: &self.place.root,

@@ -1,6 +1,7 @@
 //! `flashmoor harvest`.
 
 use clap::Args;
+use fm_api::v1::transfer;
 use fm_formats::Sha256;
 use fm_transfer::harvest;
 
@@ -21,7 +22,8 @@ pub(crate) struct Harvest {
 
 impl Harvest {
     pub(crate) fn run(&self, context: &Context) -> Result {
-        let harvest = harvest::harvest(&context.store()?, &self.guest, self.expect)?;
+        let harvest =
+            transfer::Harvest::from(&harvest::harvest(&context.store()?, &self.guest, self.expect)?);
         if context.output.wants_json() {
             context.output.json(&harvest);
         } else {

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use crate::Error;
 use clap::Args;
+use fm_api::v1::descriptors::DescriptorsDocument;
+use fm_api::v1::inspect::{InspectDocument, InspectKind};
 use fm_files::output;
 use fm_images::descriptors;
-use fm_images::inspect::{self, Cache, Catalogue, InspectDocument, Request};
+use fm_images::inspect::{self, Cache, Catalogue, Request};
 use serde::Serialize;
 
 use super::{Context, Result, Status};
@@ -50,7 +52,7 @@ pub(crate) struct Inspect {
 #[serde(untagged)]
 enum Answer {
     File(Box<InspectDocument>),
-    Descriptors(descriptors::DescriptorsDocument),
+    Descriptors(DescriptorsDocument),
 }
 
 /// What is to be looked at, in order; runs of files are looked at together.
@@ -114,12 +116,12 @@ impl Inspect {
                 Work::Files(requests) => {
                     inspect::inspect_each(requests, &catalogue, |request, result| match result {
                         Ok(document) => {
-                            is_other |= document.kind == "not-firmware";
+                            is_other |= document.kind == InspectKind::NotFirmware;
                             take(Answer::File(Box::new(document)));
                         }
                         Err(error) if alone => failed = Some(error.into()),
                         Err(error) => {
-                            let document = InspectDocument::unreadable(&request.path, &error);
+                            let document = inspect::unreadable(&request.path, &error);
                             let error = Error::from(error);
                             context.output.error(&error);
                             if context.output.wants_json() {
@@ -206,7 +208,10 @@ impl Inspect {
             .as_ref()
             .ok_or_else(|| fm_images::Error::NotFirmware {
                 path: document.path.clone().into(),
-                why: document.reason.clone().unwrap_or_else(|| document.kind.clone()),
+                why: document
+                    .reason
+                    .clone()
+                    .unwrap_or_else(|| document.kind.to_string()),
             })?;
         let picture = render::svg::flash_map(document, image);
         Ok(output::write(

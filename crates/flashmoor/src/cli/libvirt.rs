@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use fm_adopt::libvirt;
+use fm_api::v1::libvirt::{HookAnswer, LibvirtAdoption};
 
 use super::own_path::own_path;
 use super::{Context, Result, Status};
-use crate::render::libvirt as render;
+use crate::render::{libvirt as render, remedy};
 
 /// Let the firmware of libvirt's guests follow them, whoever migrates them
 ///
@@ -155,13 +156,13 @@ impl Libvirt {
             Verb::Install(install) => install.run(context),
             Verb::Uninstall(uninstall) => {
                 let done = libvirt::uninstall(&uninstall.root)?;
-                let done = libvirt::Installed::new(done, render::next_step);
+                let done = libvirt::setup_document(done, render::next_step);
                 context.output.document(&done, render::uninstalled);
                 Ok(Status::Done)
             }
             Verb::Status(status) => {
                 let found = libvirt::status(&context.store()?, &status.root, status.connect.as_deref())?;
-                let found = libvirt::Status::new(found, render::problem);
+                let found = libvirt::status_document(found, render::problem);
                 context.output.document(&found, render::status);
                 Ok(if found.problems.is_empty() {
                     Status::Done
@@ -171,24 +172,24 @@ impl Libvirt {
             }
             Verb::Adopt(adopt) => {
                 let which = &adopt.which;
-                let mut done = libvirt::adopt(
+                let done = libvirt::adopt(
                     &context.store()?,
                     which.connect.as_deref(),
                     &which.domains.meant(),
                 )?;
-                render::advise(&mut done);
+                let done = libvirt::adoption_document(done, remedy::text);
                 context.output.document(&done, render::adopted);
                 Ok(all_or_partly(&done))
             }
             Verb::Unadopt(unadopt) => {
                 let which = &unadopt.which;
-                let mut done = libvirt::unadopt(
+                let done = libvirt::unadopt(
                     &context.store()?,
                     which.connect.as_deref(),
                     &which.domains.meant(),
                     unadopt.force,
                 )?;
-                render::advise(&mut done);
+                let done = libvirt::adoption_document(done, remedy::text);
                 context.output.document(&done, render::unadopted);
                 Ok(all_or_partly(&done))
             }
@@ -197,7 +198,7 @@ impl Libvirt {
     }
 }
 
-fn all_or_partly(done: &libvirt::LibvirtAdoption) -> Status {
+fn all_or_partly(done: &LibvirtAdoption) -> Status {
     if done.failures.is_empty() {
         Status::Done
     } else {
@@ -225,7 +226,7 @@ impl Install {
             deadline_ms: self.deadline_ms,
             libvirt: libvirt::version(),
         })?;
-        let done = libvirt::Installed::new(done, render::next_step);
+        let done = libvirt::setup_document(done, render::next_step);
         context.output.document(&done, render::installed);
         Ok(Status::Done)
     }
@@ -265,12 +266,12 @@ impl Hook {
         };
         if self.dry_run {
             let decision = libvirt::decision(&store, &call);
-            let document = libvirt::HookDecision::new(&decision, render::step, render::reason);
+            let document = libvirt::decision_document(&decision, render::step, render::reason);
             output.document(&document, |output, document| {
                 render::decision(output, document, &decision.outcome);
             });
             return Ok(match document.answer {
-                libvirt::HookAnswer::Refuse => Status::Incompatible,
+                HookAnswer::Refuse => Status::Incompatible,
                 _ => Status::Done,
             });
         }

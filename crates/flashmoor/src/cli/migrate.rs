@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::Args;
+use fm_api::v1::transfer::Migrated;
 use fm_formats::Sha256;
 use fm_store::Store;
-use fm_transfer::migrate::{self, Migrated, Options, Request};
+use fm_transfer::migrate::{self, Migration, Options, Request};
 use fm_update::build::Build;
 use fm_update::decide::Vouched;
 
@@ -101,9 +102,9 @@ impl Migrate {
             write_down(context, &store, &migrated, build);
         }
         if context.output.wants_json() {
-            context.output.json(&migrated);
+            context.output.json(&Migrated::from(&migrated));
         } else {
-            crate::render::migration::summary(context.output, &migrated);
+            crate::render::migration::summary(context.output, &Migrated::from(&migrated));
         }
         match migrated.not_harvested {
             Some(error) => Err(fm_transfer::Error::NotHarvested {
@@ -133,11 +134,8 @@ impl Migrate {
 }
 
 /// Writes the update down where the guest is now, so that it can be followed and taken back there.
-fn write_down(context: &Context, store: &Store, migrated: &Migrated, build: &Build) {
-    let from = migrated
-        .updated
-        .as_ref()
-        .and_then(|updated| updated.from.as_deref()?.parse().ok());
+fn write_down(context: &Context, store: &Store, migrated: &Migration, build: &Build) {
+    let from = migrated.updated.as_ref().and_then(|updated| updated.from);
     let (Some(pid), Some(from)) = (migrated.destination.pid, from) else {
         return;
     };
@@ -145,7 +143,7 @@ fn write_down(context: &Context, store: &Store, migrated: &Migrated, build: &Bui
         // The guest has arrived, whatever is known of it here.
         context.output.remark(format_args!(
             "the update is not written down: {}",
-            fm_host::in_one_line(&error)
+            fm_remedy::one_line(&error)
         ));
     }
 }

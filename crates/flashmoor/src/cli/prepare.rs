@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use fm_transfer::prepare::{self, Prepared, Request};
+use fm_api::v1::transfer::Prepared;
+use fm_transfer::prepare::{self, Request};
 
 use super::{Context, Result, Status};
 

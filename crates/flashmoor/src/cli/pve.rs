@@ -115,7 +115,7 @@ type Job = fn(&Cluster, &fm_store::Store, u32) -> fm_pve::Result<PveAdopted>;
 fn each(context: &Context, cluster: &Cluster, which: &Which, job: Job) -> Result {
     let store = context.store()?;
     let mut done = PveAdoption {
-        schema: "flashmoor/pve-adopt/1".into(),
+        schema: fm_api::Schema::default(),
         guests: Vec::new(),
         failures: Vec::new(),
     };

@@ -127,7 +127,7 @@ impl Update {
             })),
             Err(error) => done.remarks.push(format!(
                 "the guest's definition could not follow, and its next cold boot gets other firmware: {}",
-                fm_host::in_one_line(&error)
+                fm_remedy::one_line(&error)
             )),
         }
     }

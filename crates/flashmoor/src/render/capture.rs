@@ -1,7 +1,8 @@
 //! What was captured, and what the guard has to say, as text.
 
-use fm_adopt::capture::Capture;
-use fm_agent::guard::{After, Drift, Status};
+use fm_api::v1::capture::Capture;
+use fm_api::v1::check::Outcome;
+use fm_api::v1::guard::{DriftingGuest, GuardReport, GuardStatus};
 
 use super::{BAD, CARE, GOOD, Output, plain};
 
@@ -52,7 +53,7 @@ pub(crate) fn capture(output: &Output, done: &Capture) {
 }
 
 /// A package manager's output is no place for colours or long words.
-pub(crate) fn drift(output: &Output, after: &After) {
+pub(crate) fn drift(output: &Output, after: &GuardReport) {
     for drift in &after.guests {
         let who = guest(drift.name.as_deref(), drift.pid);
         let path = plain(&drift.path.to_string_lossy());
@@ -85,7 +86,7 @@ pub(crate) fn drift(output: &Output, after: &After) {
 }
 
 /// The judge's outcome, and what it found that is not simply in order.
-fn cold_boot(output: &Output, drift: &Drift) {
+fn cold_boot(output: &Output, drift: &DriftingGuest) {
     let Some(phase) = &drift.cold_boot else {
         let why = drift.not_judged.as_deref().unwrap_or("no reason is known");
         output.line(format_args!("  cold boot: not judged: {}", plain(why)));
@@ -95,7 +96,7 @@ fn cold_boot(output: &Output, drift: &Drift) {
     for finding in phase
         .findings
         .iter()
-        .filter(|finding| finding.outcome != "compatible")
+        .filter(|finding| finding.outcome != Outcome::Compatible)
     {
         output.line(format_args!(
             "    {} {}: {}",
@@ -107,7 +108,7 @@ fn cold_boot(output: &Output, drift: &Drift) {
     }
 }
 
-pub(crate) fn status(output: &Output, status: &Status) {
+pub(crate) fn status(output: &Output, status: &GuardStatus) {
     for hook in &status.hooks {
         let (manager, path) = (hook.manager, hook.path.display());
         match (hook.installed, hook.blocks) {

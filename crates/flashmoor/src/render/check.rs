@@ -1,8 +1,12 @@
 //! A check as text: the answer for each phase, what is missing, then what was found.
 
+use std::cmp::Reverse;
+
 use anstyle::Style;
-use fm_check::{AssumedSide, AssumedSubject, Assumption, Check, FindingDocument, PhaseDocument};
-use fm_remedy::Action;
+use fm_api::v1::check::{
+    AssumedSide, AssumedSubject, Assumption, Check, FindingDocument, Outcome, Phase, PhaseDocument,
+};
+use fm_api::v1::remedy::Action;
 
 use super::table::{Cell, Column, Table};
 use super::{BAD, CARE, FAINT, GOOD, Output, STRONG, plain};
@@ -13,11 +17,11 @@ const MIN_LIST_WORDS: usize = 3;
 const SHORT_DIGEST: usize = 12;
 
 /// The colour of an outcome.
-pub(super) fn style(outcome: &str) -> Style {
+pub(super) const fn style(outcome: Outcome) -> Style {
     match outcome {
-        "compatible" => GOOD,
-        "incompatible" => BAD,
-        _ => CARE,
+        Outcome::Compatible => GOOD,
+        Outcome::Incompatible => BAD,
+        Outcome::Caution | Outcome::Unknown => CARE,
     }
 }
 
@@ -41,9 +45,9 @@ pub(crate) fn check(output: &Output, check: &Check, detail: Detail) {
         Column::new("OUTCOME"),
         Column::new("REASON").flows(),
     ]);
-    for (name, phase) in check.phases() {
-        let outcome = Cell::styled(&phase.outcome, style(&phase.outcome));
-        phases.row([Cell::styled(words(name), STRONG), outcome, reason(phase).into()]);
+    for (moment, phase) in check.phases() {
+        let outcome = Cell::styled(phase.outcome, style(phase.outcome));
+        phases.row([Cell::styled(words(moment), STRONG), outcome, reason(phase).into()]);
     }
     output.table(&phases);
     let found = Found::of(check);
@@ -51,10 +55,10 @@ pub(crate) fn check(output: &Output, check: &Check, detail: Detail) {
     let (mut quiet, mut notes) = (0, Vec::new());
     for one in &found.0 {
         let finding = one.finding;
-        if finding.outcome == "unknown" && !detail.long && (asks(finding) || finding.code == ARRIVAL) {
+        if finding.outcome == Outcome::Unknown && !detail.long && (asks(finding) || finding.code == ARRIVAL) {
             continue;
         }
-        let is_note = finding.outcome == "compatible";
+        let is_note = finding.outcome == Outcome::Compatible;
         if is_note && finding.is_worth_saying() && !detail.all && !detail.long {
             notes.push(format!("{} ({})", finding.subject, finding.code));
         } else if detail.all || finding.is_worth_saying() {
@@ -79,8 +83,8 @@ pub(crate) fn check(output: &Output, check: &Check, detail: Detail) {
     }
     let not_judged = check.not_judged.join("; ");
     output.line(format_args!("{FAINT}not looked at: {not_judged}{FAINT:#}"));
-    let style = style(&check.outcome);
-    let condition = match check.assumptions.is_empty() || check.outcome == "unknown" {
+    let style = style(check.outcome);
+    let condition = match check.assumptions.is_empty() || check.outcome == Outcome::Unknown {
         true => "",
         false => ", if what is assumed above holds",
     };
@@ -113,8 +117,8 @@ pub(super) fn assumptions(output: &Output, assumptions: &[Assumption]) {
 }
 
 /// A phase as people say it.
-fn words(phase: &str) -> String {
-    phase.replace('_', " ")
+pub(super) fn words(phase: Phase) -> String {
+    phase.name().replace('_', " ")
 }
 
 /// What decides a phase, in a few words.
@@ -124,8 +128,8 @@ fn reason(phase: &PhaseDocument) -> String {
         .iter()
         .filter(|finding| finding.outcome == phase.outcome)
         .collect();
-    match (phase.outcome.as_str(), decides.as_slice()) {
-        ("compatible", _) => format!("{} compared, all in order", phase.findings.len()),
+    match (phase.outcome, decides.as_slice()) {
+        (Outcome::Compatible, _) => format!("{} compared, all in order", phase.findings.len()),
         (_, []) => "nothing is known".into(),
         (_, [one]) => format!("{} ({})", one.subject, one.code),
         (_, [first, others @ ..]) => format!("{} ({}), and {} more", first.subject, first.code, others.len()),
@@ -135,7 +139,7 @@ fn reason(phase: &PhaseDocument) -> String {
 /// A finding with the phases that it is of.
 struct OfPhases<'a> {
     finding: &'a FindingDocument,
-    phases: Vec<&'static str>,
+    phases: Vec<Phase>,
 }
 
 /// Every finding once, the worst first.
@@ -148,8 +152,8 @@ impl<'a> Found<'a> {
             for finding in &phase.findings {
                 let is_same = |one: &&mut OfPhases<'_>| {
                     let other = one.finding;
-                    (&other.code, &other.subject, &other.why, &other.outcome)
-                        == (&finding.code, &finding.subject, &finding.why, &finding.outcome)
+                    (&other.code, &other.subject, &other.why, other.outcome)
+                        == (&finding.code, &finding.subject, &finding.why, finding.outcome)
                 };
                 match all.iter_mut().find(is_same) {
                     Some(known) => known.phases.push(name),
@@ -160,13 +164,7 @@ impl<'a> Found<'a> {
                 }
             }
         }
-        let rank = |outcome: &str| match outcome {
-            "incompatible" => 0,
-            "unknown" => 1,
-            "caution" => 2,
-            _ => 3,
-        };
-        all.sort_by_key(|one| (rank(&one.finding.outcome), !one.finding.is_worth_saying()));
+        all.sort_by_key(|one| (Reverse(one.finding.outcome), !one.finding.is_worth_saying()));
         Self(all)
     }
 }
@@ -185,7 +183,7 @@ fn asks(finding: &FindingDocument) -> bool {
 /// What was not told, each thing once, with what it leaves open.
 fn missing(output: &Output, found: &Found<'_>) {
     let mut asked: Vec<(String, Vec<String>)> = Vec::new();
-    let unknown = |one: &&OfPhases<'_>| one.finding.outcome == "unknown" && asks(one.finding);
+    let unknown = |one: &&OfPhases<'_>| one.finding.outcome == Outcome::Unknown && asks(one.finding);
     for one in found.0.iter().filter(unknown) {
         let finding = one.finding;
         let remedy = finding.remedy.clone().unwrap_or_else(|| finding.why.clone());
@@ -213,8 +211,8 @@ fn missing(output: &Output, found: &Found<'_>) {
 
 fn finding(output: &Output, one: &OfPhases<'_>, long: bool) {
     let finding = one.finding;
-    let style = style(&finding.outcome);
-    let phases: Vec<String> = one.phases.iter().map(|phase| words(phase)).collect();
+    let style = style(finding.outcome);
+    let phases: Vec<String> = one.phases.iter().map(|phase| words(*phase)).collect();
     output.line(format_args!(
         "{style}{}{style:#} {STRONG}{}{STRONG:#}: {} ({})",
         finding.code,
@@ -301,9 +299,9 @@ fn candidates(output: &Output, check: &Check) {
     ]);
     for candidate in &check.candidates {
         let [live, reset, cold] = [
-            &candidate.live_migration,
-            &candidate.warm_reset,
-            &candidate.cold_boot,
+            candidate.live_migration,
+            candidate.warm_reset,
+            candidate.cold_boot,
         ]
         .map(|outcome| Cell::styled(outcome, style(outcome)));
         table.row([Cell::from(&candidate.code), live, reset, cold]);

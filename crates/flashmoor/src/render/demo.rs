@@ -1,6 +1,7 @@
 //! The demo as people watch it, and its closing table.
 
-use fm_lab::demo::{Demo, DemoEvent};
+use fm_api::v1::demo::Demo;
+use fm_lab::demo::DemoEvent;
 
 use super::table::{Cell, Column, Table};
 use super::{GOOD, Output, STRONG};

@@ -1,9 +1,9 @@
 //! Firmware descriptors and what is wrong with them, for people.
 
-use fm_images::descriptors::DescriptorsDocument;
+use fm_api::v1::descriptors::DescriptorsDocument;
 
 use super::table::{Cell, Column, Table};
-use super::{BAD, GOOD, Output, STRONG, plain};
+use super::{BAD, GOOD, Output, STRONG};
 
 /// A folder: one line a descriptor.
 pub(crate) fn brief(output: &Output, document: &DescriptorsDocument) {
@@ -17,7 +17,7 @@ pub(crate) fn brief(output: &Output, document: &DescriptorsDocument) {
         let codes: Vec<String> = descriptor
             .problems
             .iter()
-            .map(|problem| plain(&problem.code.to_string()))
+            .map(|problem| problem.code.to_string())
             .collect();
         table.row([
             Cell::styled(name, STRONG),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fm_images::diff::{DiffDocument, DiffModule, DiffVolume};
+use fm_api::v1::diff::{BootPhase, DiffDocument, DiffModule, DiffVolume, Measured};
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
 
@@ -57,9 +57,9 @@ fn facts(output: &Output, document: &DiffDocument) {
     for feature in &document.features_gained {
         output.line(format_args!("{GOOD}feature gained{GOOD:#}: {feature}"));
     }
-    if document.measured == "none" {
+    if document.measured == Measured::None {
         output.line("measured volumes: neither build extends PCR 0 with any");
-    } else if document.measured == "unknown" {
+    } else if document.measured == Measured::Unknown {
         output.line(format_args!(
             "{CARE}measured volumes: not known{CARE:#} of one of the two; take PCR 0 for changed"
         ));
@@ -112,7 +112,9 @@ fn volumes(output: &Output, volumes: &[DiffVolume]) {
 fn modules(output: &Output, document: &DiffDocument, all: bool) {
     // A file that holds volumes differs whenever something in it does.
     let listed = |modules: &[DiffModule]| -> Vec<DiffModule> {
-        let modules = modules.iter().filter(|module| module.phase != "container");
+        let modules = modules
+            .iter()
+            .filter(|module| module.phase != BootPhase::Container);
         modules.cloned().collect()
     };
     let groups = [
@@ -149,7 +151,7 @@ fn modules(output: &Output, document: &DiffDocument, all: bool) {
 fn by_phase(output: &Output, sign: char, modules: &[DiffModule]) {
     let mut phases: BTreeMap<&str, Vec<&DiffModule>> = BTreeMap::new();
     for module in modules {
-        phases.entry(&module.phase).or_default().push(module);
+        phases.entry(module.phase.name()).or_default().push(module);
     }
     for (phase, mut modules) in phases {
         let same_size = modules.iter().filter(|module| growth(module) == 0).count();

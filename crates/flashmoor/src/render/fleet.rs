@@ -1,9 +1,10 @@
 //! The fleet's documents as text.
 
-use fm_agent::fleet::{FleetEvent, Membership};
+use fm_agent::fleet::FleetEvent;
 use fm_api::v1::enrolment::{IssuedCertificates, NewToken};
 use fm_api::v1::fleet::{BuildState, Certificates, Event, HostState, ObstacleKind, UseReason, Why};
 use fm_api::v1::fleet_lists::{FleetBuilds, FleetEvents, FleetGuests, FleetHosts, FleetInit, FleetStatus};
+use fm_api::v1::membership::FleetMembership;
 use fm_api::v1::trust::{TrustActor, TrustPage};
 use fm_server::ServerEvent;
 
@@ -40,7 +41,7 @@ pub(crate) fn token(output: &Output, token: &NewToken) {
     ));
 }
 
-pub(crate) fn joined(output: &Output, membership: &Membership) {
+pub(crate) fn joined(output: &Output, membership: &FleetMembership) {
     output.line(format_args!(
         "{GOOD}joined{GOOD:#} as {}: {}",
         plain(&membership.host),

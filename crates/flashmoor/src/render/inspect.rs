@@ -1,7 +1,10 @@
 //! What a file is, for people: the facts, the flash map to scale, the tree.
 
-use fm_images::inspect::{
-    DamageDocument, ImageDocument, InspectDocument, NodeDocument, PartDocument, RegionDocument, StoreDocument,
+use fm_api::v1::build::BuildSource;
+use fm_api::v1::firmware::{Arch, Layout};
+use fm_api::v1::inspect::{
+    DamageDocument, ImageDocument, ImageFormat, InspectDocument, InspectKind, NodeDocument, PartDocument,
+    RegionDocument, RegionKind, RegionRunsFrom, RunsFrom, StoreDocument,
 };
 
 use super::table::{Cell, Column, Table};
@@ -45,12 +48,14 @@ pub(crate) fn brief(output: &Output, documents: &[&InspectDocument]) {
             None => document.path.as_str(),
         };
         let image = document.image.as_ref();
-        let fact = |fact: Option<&String>| fact.cloned().unwrap_or_else(|| "-".into());
         table.row([
             Cell::styled(name, STRONG),
-            Cell::from(&document.kind),
-            fact(image.and_then(|image| image.arch.as_ref())).into(),
-            fact(image.and_then(|image| image.layout.as_ref())).into(),
+            Cell::from(document.kind),
+            image.and_then(|image| image.arch).map_or("-", Arch::name).into(),
+            image
+                .and_then(|image| image.layout)
+                .map_or("-", Layout::name)
+                .into(),
             document.size_bytes.to_string().into(),
             Cell::ours(what(document)),
         ]);
@@ -65,7 +70,7 @@ const MAX_NAME_COLUMNS: usize = 32;
 /// What a file is, in a few words: the build, how many variables, why it is nothing.
 fn what(document: &InspectDocument) -> String {
     let mut words = Vec::new();
-    let is_vars = document.kind == "vars";
+    let is_vars = document.kind == InspectKind::Vars;
     if let Some(image) = document.image.as_ref().filter(|_| !is_vars) {
         words.push(plain(&image.build.to_string()));
     }
@@ -86,16 +91,25 @@ fn what(document: &InspectDocument) -> String {
     words.join(", ")
 }
 
+/// Architecture, mode and platform, as far as they are known.
+pub(super) fn image_words(image: &ImageDocument) -> Vec<String> {
+    let arch = image.arch.map(|arch| arch.to_string());
+    let mode = image.cpu_mode.map(|mode| mode.to_string());
+    [arch, mode, image.platform.clone()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
 pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
     let heading = match &document.image {
         Some(image) => {
-            let words = [&image.arch, &image.cpu_mode, &image.platform];
-            let mut words: Vec<String> = words.into_iter().flatten().cloned().collect();
+            let mut words = image_words(image);
             words.extend(image.layout.as_ref().map(|layout| format!("layout {layout}")));
-            words.insert(0, document.kind.clone());
+            words.insert(0, document.kind.to_string());
             words.join(", ")
         }
-        None => document.kind.clone(),
+        None => document.kind.to_string(),
     };
     output.line(format_args!("{STRONG}{}{STRONG:#}: {heading}", document.path));
     if let Some(why) = &document.stream_unreadable {
@@ -104,7 +118,7 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
     if let Some(reason) = &document.reason {
         output.line(format_args!("  why      {reason}"));
     }
-    let format = document.format.as_deref().unwrap_or("");
+    let format = document.format.map_or("", ImageFormat::name);
     output.line(format_args!(
         "  size     {} bytes ({:#x}) {format}",
         document.size_bytes, document.size_bytes
@@ -145,7 +159,7 @@ pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
             let measured = if range.measured { ", measured" } else { "" };
             output.line(format_args!(
                 "  {:<8} {:#012x} +{:#010x}  {}{measured}",
-                range.technology, range.base, range.size, range.purpose
+                range.technology, range.base, range.size_bytes, range.purpose
             ));
         }
     }
@@ -201,10 +215,10 @@ fn damage(output: &Output, damages: &[DamageDocument]) {
 }
 
 fn facts(output: &Output, image: &ImageDocument, store: Option<&StoreDocument>) {
-    let source = match image.build.source.as_str() {
-        "catalogue" => " (its digest is in the catalogue)",
-        "image" => " (by the version string in it)",
-        _ => "",
+    let source = match image.build.source {
+        BuildSource::Catalogue => " (its digest is in the catalogue)",
+        BuildSource::Image => " (by the version string in it)",
+        BuildSource::None => "",
     };
     output.line(format_args!("  build    {}{source}", image.build));
     // Variables alone bring no feature.
@@ -241,14 +255,17 @@ fn facts(output: &Output, image: &ImageDocument, store: Option<&StoreDocument>) 
 /// How full a region is. Of a volume of variables what counts is the room for variables, which is a part of it.
 pub(super) fn fullness(region: &RegionDocument, store: Option<&StoreDocument>) -> Option<String> {
     let percent = |used: u64, size: u64| used.saturating_mul(100) / size.max(1);
-    match (region.kind.as_str(), store) {
-        ("padding", _) | ("variables", None) => None,
-        ("variables", Some(store)) => Some(format!(
+    match (region.kind, store) {
+        (RegionKind::Padding, _) | (RegionKind::Variables, None) => None,
+        (RegionKind::Variables, Some(store)) => Some(format!(
             "{} % of {} KiB for variables used",
             percent(store.used_bytes, store.size_bytes),
             store.size_bytes / 1024
         )),
-        _ => Some(format!("{} % full", percent(region.used_bytes, region.size))),
+        _ => Some(format!(
+            "{} % full",
+            percent(region.used_bytes, region.size_bytes)
+        )),
     }
 }
 
@@ -272,25 +289,27 @@ fn map(output: &Output, regions: &[RegionDocument], store: Option<&StoreDocument
     // The offset and the frame stand before the words.
     let room = screen::columns().saturating_sub(width + 16);
     for region in regions {
-        let cells = (region.size / cell).max(1);
+        let cells = (region.size_bytes / cell).max(1);
         let used = region.used_bytes.div_ceil(cell).min(cells);
         let full = fullness(region, store).map_or_else(String::new, |full| format!(", {full}"));
-        let runs = match region.runs_from.as_deref() {
-            Some("flash") => ", its code runs from flash",
-            Some("mixed") => ", its code runs from flash (F) and from RAM after decompression (R)",
-            Some(_) => ", its code runs from RAM after decompression",
+        let runs = match region.runs_from {
+            Some(RegionRunsFrom::Flash) => ", its code runs from flash",
+            Some(RegionRunsFrom::Mixed) => {
+                ", its code runs from flash (F) and from RAM after decompression (R)"
+            }
+            Some(RegionRunsFrom::RamAfterDecompression) => ", its code runs from RAM after decompression",
             None => "",
         };
         let name = plain(region_name(region));
-        let words = format!("{name}, {} KiB{full}{runs}", region.size.div_ceil(1024));
+        let words = format!("{name}, {} KiB{full}{runs}", region.size_bytes.div_ceil(1024));
         let words = wrap::wrap_line(&words, room, 0);
         let lines = usize::try_from(cells.div_ceil(in_line)).unwrap_or(0);
         for line in 0..lines.max(words.len()) {
             let from = line as u64 * in_line;
             let drawn: String = (from..(from + in_line).min(cells))
-                .map(|at| match region.kind.as_str() {
+                .map(|at| match region.kind {
                     _ if at < used => in_use(region, at * cell, cell),
-                    "padding" => ' ',
+                    RegionKind::Padding => ' ',
                     _ => '.',
                 })
                 .collect();
@@ -311,13 +330,13 @@ fn map(output: &Output, regions: &[RegionDocument], store: Option<&StoreDocument
 fn in_use(region: &RegionDocument, from: u64, cell: u64) -> char {
     let (start, end) = (region.offset + from, region.offset + from + cell);
     let overlap = |part: &&PartDocument| {
-        (part.offset + part.size)
+        (part.offset + part.size_bytes)
             .min(end)
             .saturating_sub(part.offset.max(start))
     };
     let most = region.parts.iter().max_by_key(overlap);
-    match most.filter(|part| overlap(part) * 2 >= cell.min(region.size)) {
-        Some(part) if part.runs_from == "flash" => 'F',
+    match most.filter(|part| overlap(part) * 2 >= cell.min(region.size_bytes)) {
+        Some(part) if part.runs_from == RunsFrom::Flash => 'F',
         Some(_) => 'R',
         None => '#',
     }
@@ -327,31 +346,31 @@ fn in_use(region: &RegionDocument, from: u64, cell: u64) -> char {
 pub(super) fn region_name(region: &RegionDocument) -> &str {
     match &region.name {
         Some(name) => name,
-        None if region.kind == "padding" && region.used_bytes > 0 => "bytes outside of volumes",
-        None => &region.kind,
+        None if region.kind == RegionKind::Padding && region.used_bytes > 0 => "bytes outside of volumes",
+        None => region.kind.name(),
     }
 }
 
 fn volumes(output: &Output, image: &ImageDocument) {
     output.line(format_args!("\n{STRONG}volumes{STRONG:#}"));
     for volume in &image.volumes {
-        let percent = volume.used_bytes.saturating_mul(100) / volume.size.max(1);
+        let percent = volume.used_bytes.saturating_mul(100) / volume.size_bytes.max(1);
         let used = if volume.is_variables() {
             String::new()
         } else {
             format!("{percent:>3} % used, ")
         };
         let place = if volume.compressed { "compressed at" } else { "at" };
-        let runs = match volume.runs_from.as_deref() {
-            Some("flash") => ", runs from flash",
-            Some(_) => ", runs from RAM",
+        let runs = match volume.runs_from {
+            Some(RunsFrom::Flash) => ", runs from flash",
+            Some(RunsFrom::RamAfterDecompression) => ", runs from RAM",
             None => "",
         };
         let measured = if volume.measured { ", measured" } else { "" };
         output.line(format_args!(
             "  {:<16} {:>8} KiB {used}{place} {:#x}{runs}{measured}",
             volume.label(),
-            volume.size / 1024,
+            volume.size_bytes / 1024,
             volume.offset,
         ));
         output.line(format_args!("    {} sha256 {}", volume.guid, volume.sha256));

@@ -1,9 +1,7 @@
 //! `libvirt install`, `status`, `adopt`: as text.
 
-use fm_adopt::libvirt::{
-    AdoptedDomain, HookDecision, Installed, LibvirtAdoption, NextStep, Outcome, PlacedCode, PlacedTemplate,
-    Problem, Reason, Status, Step,
-};
+use fm_adopt::libvirt::{NextStep, Outcome, PlacedCode, PlacedTemplate, Problem, Reason, Step};
+use fm_api::v1::libvirt::{AdoptedDomain, HookDecision, LibvirtAdoption, LibvirtSetup, LibvirtStatus};
 use fm_remedy::{Failure as _, Remedy, one_line};
 
 use super::{BAD, GOOD, Output, STRONG, remedy};
@@ -13,14 +11,14 @@ fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-pub(crate) fn installed(output: &Output, done: &Installed) {
+pub(crate) fn installed(output: &Output, done: &LibvirtSetup) {
     for file in &done.files {
         output.line(format_args!("wrote {}", file.display()));
     }
     next(output, done);
 }
 
-pub(crate) fn uninstalled(output: &Output, done: &Installed) {
+pub(crate) fn uninstalled(output: &Output, done: &LibvirtSetup) {
     if done.files.is_empty() {
         output.line("nothing of ours was there");
     }
@@ -30,7 +28,7 @@ pub(crate) fn uninstalled(output: &Output, done: &Installed) {
     next(output, done);
 }
 
-fn next(output: &Output, done: &Installed) {
+fn next(output: &Output, done: &LibvirtSetup) {
     for (number, step) in done.next.iter().enumerate() {
         output.line(format_args!("{STRONG}next {}{STRONG:#}: {step}", number + 1));
     }
@@ -150,7 +148,7 @@ pub(crate) fn decision(output: &Output, document: &HookDecision, outcome: &Outco
     }
 }
 
-pub(crate) fn status(output: &Output, status: &Status) {
+pub(crate) fn status(output: &Output, status: &LibvirtStatus) {
     let found = &status.host;
     let yes = |is: bool| if is { "yes" } else { "no" };
     output.line(format_args!(
@@ -219,13 +217,6 @@ pub(crate) fn unadopted(output: &Output, done: &LibvirtAdoption) {
         }
     }
     rest(output, done);
-}
-
-/// Puts what is to be done about each failure into the words of the command line.
-pub(crate) fn advise(done: &mut LibvirtAdoption) {
-    for failure in &mut done.failures {
-        failure.remedy = failure.advice.as_ref().map(remedy::text);
-    }
 }
 
 fn rest(output: &Output, done: &LibvirtAdoption) {

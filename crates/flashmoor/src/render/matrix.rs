@@ -3,19 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-use fm_check::{Cell, Matrix, Reason};
+use fm_api::v1::check::{Matrix, MatrixCell, MatrixReason, Outcome, Phase};
 use fm_remedy::Foreign;
 
-use super::check::{assumptions, style};
+use super::check::{assumptions, style, words};
 use super::{FAINT, Output, STRONG, plain, screen};
 
-/// The letter of an outcome.
-const LETTERS: [(&str, char); 4] = [
-    ("compatible", 'o'),
-    ("caution", 'c'),
-    ("unknown", '?'),
-    ("incompatible", 'X'),
-];
 /// Three letters and the space behind them.
 const FIELD_COLUMNS: usize = 4;
 
@@ -24,7 +17,7 @@ struct Merged<'a> {
     /// For each build that is shown: its short name, and all its paths.
     builds: Vec<(String, Vec<&'a str>)>,
     /// The cell of each pair of them.
-    cells: HashMap<(usize, usize), &'a Cell>,
+    cells: HashMap<(usize, usize), &'a MatrixCell>,
 }
 
 impl<'a> Merged<'a> {
@@ -66,18 +59,20 @@ fn short_name(index: usize) -> String {
     }
 }
 
-fn letter(outcome: &str) -> char {
-    LETTERS
-        .iter()
-        .find_map(|(word, letter)| (*word == outcome).then_some(*letter))
-        .unwrap_or('?')
+const fn letter(outcome: Outcome) -> char {
+    match outcome {
+        Outcome::Compatible => 'o',
+        Outcome::Caution => 'c',
+        Outcome::Unknown => '?',
+        Outcome::Incompatible => 'X',
+    }
 }
 
-fn phases(cell: &Cell) -> [(&'static str, &'static str); 3] {
+fn phases(cell: &MatrixCell) -> [(Phase, Outcome); 3] {
     [
-        ("live migration", cell.live_migration),
-        ("warm reset", cell.warm_reset),
-        ("cold boot", cell.cold_boot),
+        (Phase::LiveMigration, cell.live_migration),
+        (Phase::WarmReset, cell.warm_reset),
+        (Phase::ColdBoot, cell.cold_boot),
     ]
 }
 
@@ -104,9 +99,9 @@ pub(crate) fn text(output: &Output, matrix: &Matrix, long: bool) {
         part(output, &merged, columns, label);
     }
     output.line("");
-    let letters: Vec<String> = LETTERS
+    let letters: Vec<String> = Outcome::ALL
         .iter()
-        .map(|(word, letter)| format!("{0}{letter}{0:#} {word}", style(word)))
+        .map(|outcome| format!("{0}{1}{0:#} {outcome}", style(*outcome), letter(*outcome)))
         .collect();
     output.line(format_args!("{}   = the same build", letters.join("   ")));
     output.line(format_args!(
@@ -173,8 +168,8 @@ fn reasons(output: &Output, merged: &Merged<'_>) {
 }
 
 /// Phase by phase, what decides it.
-fn in_words(reasons: &[Reason]) -> Vec<String> {
-    let mut by_phase: Vec<(&str, Vec<String>)> = Vec::new();
+fn in_words(reasons: &[MatrixReason]) -> Vec<String> {
+    let mut by_phase: Vec<(Phase, Vec<String>)> = Vec::new();
     for reason in reasons {
         let what = format!("{} ({})", reason.subject, reason.code);
         match by_phase.iter_mut().find(|(phase, _)| *phase == reason.phase) {
@@ -184,7 +179,7 @@ fn in_words(reasons: &[Reason]) -> Vec<String> {
     }
     by_phase
         .into_iter()
-        .map(|(phase, whats)| format!("{}: {}", phase.replace('_', " "), whats.join(", ")))
+        .map(|(phase, whats)| format!("{}: {}", words(phase), whats.join(", ")))
         .collect()
 }
 
@@ -202,8 +197,11 @@ pub(crate) fn html(matrix: &Matrix) -> String {
          </style>\n<h1>Firmware matrix</h1>\n<p>Rows: the build that a guest runs. Columns: the build at its destination. In \
          each field one letter for live migration, warm reset and cold boot: ",
     );
-    let letters =
-        LETTERS.map(|(word, letter)| format!("<b class=\"{word}\">&nbsp;{letter}&nbsp;</b> {word}"));
+    let legend = |outcome: &Outcome| {
+        let letter = letter(*outcome);
+        format!("<b class=\"{outcome}\">&nbsp;{letter}&nbsp;</b> {outcome}")
+    };
+    let letters: Vec<String> = Outcome::ALL.iter().map(legend).collect();
     page.push_str(&letters.join(", "));
     page.push_str(". The letter's title says why.</p>\n");
     if !matrix.assumptions.is_empty() {
@@ -265,14 +263,15 @@ pub(crate) fn html(matrix: &Matrix) -> String {
     page
 }
 
-fn marks(page: &mut String, cell: &Cell) {
+fn marks(page: &mut String, cell: &MatrixCell) {
     for (phase, outcome) in phases(cell) {
         let why: Vec<String> = cell
             .reasons
             .iter()
-            .filter(|reason| reason.phase.replace('_', " ") == phase)
+            .filter(|reason| reason.phase == phase)
             .map(|reason| format!("{} {}", reason.code, reason.subject))
             .collect();
+        let phase = words(phase);
         let title = match why.is_empty() {
             true => format!("{phase}: {outcome}"),
             false => format!("{phase}: {outcome}: {}", why.join(", ")),
@@ -303,23 +302,23 @@ mod tests {
 
     #[test]
     fn one_build_under_two_paths_is_one_row() {
-        let cell = |from, to, live_migration| Cell {
+        let cell = |from, to, live_migration| MatrixCell {
             from,
             to,
             live_migration,
-            warm_reset: "compatible",
-            cold_boot: "compatible",
+            warm_reset: Outcome::Compatible,
+            cold_boot: Outcome::Compatible,
             reasons: Vec::new(),
         };
         let matrix = Matrix {
-            schema: String::new(),
+            schema: fm_api::Schema::default(),
             builds: vec!["a".into(), "link-to-a".into(), "b".into()],
             digests: vec![Some("1".into()), Some("1".into()), Some("2".into())],
             assumptions: Vec::new(),
             cells: vec![
-                cell(0, 1, "compatible"),
-                cell(0, 2, "incompatible"),
-                cell(2, 1, "unknown"),
+                cell(0, 1, Outcome::Compatible),
+                cell(0, 2, Outcome::Incompatible),
+                cell(2, 1, Outcome::Unknown),
             ],
         };
         let merged = Merged::of(&matrix);

@@ -3,8 +3,8 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use fm_transfer::harvest::Harvested;
-use fm_transfer::migrate::{Event, Migrated, Progress};
+use fm_api::v1::transfer::{Harvested, MigrateEvent, Migrated};
+use fm_transfer::migrate::{Event, Progress};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -39,11 +39,7 @@ impl Watcher {
 
     pub(crate) fn show(&mut self, event: &Event) {
         if self.output.wants_json() {
-            let mut line = json!(event);
-            if let Some(fields) = line.as_object_mut() {
-                fields.insert("schema".into(), "flashmoor/migrate-event/1".into());
-            }
-            self.output.remark(line);
+            self.output.remark(json!(MigrateEvent::from(event)));
             return;
         }
         match event {

@@ -3,7 +3,8 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use fm_agent::ps::{Ps, PsCode, PsGuest, PsMigration, PsVars};
+use fm_api::v1::fleet::Digest;
+use fm_api::v1::ps::{Ps, PsCode, PsGuest, PsMigration, PsVars};
 
 use super::table::{Cell, Column, Table};
 use super::{BAD, CARE, FAINT, GOOD, Output, STRONG, plain};
@@ -136,8 +137,8 @@ fn row(guest: &PsGuest) -> Vec<Cell> {
     let vars = guest.vars.as_ref();
     let number = |version: &str| version.split(' ').next().unwrap_or(version).to_owned();
     let migration = guest.migration.as_ref();
-    let outcome = migration.map_or_else(nothing, |migration| migration.outcome.clone());
     let known = |text: &Option<String>| Cell::from(text.clone().unwrap_or_else(nothing));
+    let word = |word: Option<&'static str>| word.map_or_else(|| nothing().into(), Cell::from);
     vec![
         guest.pid.to_string().into(),
         known(&guest.name),
@@ -147,12 +148,12 @@ fn row(guest: &PsGuest) -> Vec<Cell> {
         code.map_or_else(|| "no flash".into(), |code| file_name(code.path.as_deref()))
             .into(),
         code.map_or_else(|| outside_flash(guest), build).into(),
-        known(&vars.and_then(|vars| vars.layout.clone())),
+        word(vars.and_then(|vars| Some(vars.layout?.name()))),
         vars.map_or_else(nothing, free).into(),
-        known(&vars.and_then(|vars| vars.secure_boot.clone())),
-        match outcome.as_str() {
-            "-" => outcome.into(),
-            word => Cell::styled(word, super::check::style(word)),
+        word(vars.and_then(|vars| Some(vars.secure_boot?.name()))),
+        match migration.map(|migration| migration.outcome) {
+            None => nothing().into(),
+            Some(outcome) => Cell::styled(outcome, super::check::style(outcome)),
         },
         Cell::ours(code.map_or_else(nothing, drift)),
     ]
@@ -164,6 +165,7 @@ fn block(output: &Output, guest: &PsGuest) {
     output.line(format_args!("{STRONG}{} {name}{STRONG:#}", guest.pid));
     let line = |label: &str, text: String| output.line(format_args!("  {label:<13} {text}"));
     let known = |value: &Option<String>| value.as_deref().map_or_else(nothing, plain);
+    let digest = |digest: &Option<Digest>| digest.as_ref().map_or_else(nothing, ToString::to_string);
     line("uuid", known(&guest.uuid));
     line(
         "machine",
@@ -180,11 +182,11 @@ fn block(output: &Output, guest: &PsGuest) {
         Some(code) => {
             line("CODE", place(code.path.as_deref(), &code.format));
             line("  build", known(&code.build));
-            line("  runs", known(&code.running_sha256));
+            line("  runs", digest(&code.running_sha256));
             if code.next_reset_sha256 != code.running_sha256 {
-                line("  next reset", known(&code.next_reset_sha256));
+                line("  next reset", digest(&code.next_reset_sha256));
             }
-            line("  file now", known(&code.file_sha256));
+            line("  file now", digest(&code.file_sha256));
             line("  drift", drift(code));
         }
     }
@@ -192,9 +194,16 @@ fn block(output: &Output, guest: &PsGuest) {
         line("VARS", place(vars.path.as_deref(), &vars.format));
         line(
             "  layout",
-            format!("{}, {} free", known(&vars.layout), free(vars)),
+            format!(
+                "{}, {} free",
+                vars.layout.map_or_else(nothing, |layout| layout.to_string()),
+                free(vars)
+            ),
         );
-        line("  Secure Boot", known(&vars.secure_boot));
+        line(
+            "  Secure Boot",
+            vars.secure_boot.map_or_else(nothing, |state| state.to_string()),
+        );
     }
     for rom in &guest.roms {
         let named = rom.build.as_deref().map(|name| format!(", {}", plain(name)));
@@ -204,7 +213,7 @@ fn block(output: &Output, guest: &PsGuest) {
                 "{}, {} bytes, {}{}",
                 plain(&rom.name),
                 rom.size_bytes,
-                known(&rom.sha256),
+                digest(&rom.sha256),
                 named.unwrap_or_default()
             ),
         );
@@ -231,7 +240,7 @@ fn outside_flash(guest: &PsGuest) -> String {
 fn build(code: &PsCode) -> String {
     match (&code.build, &code.running_sha256) {
         (Some(name), _) => name.clone(),
-        (None, Some(digest)) => digest.chars().take(SHORT_DIGEST).collect(),
+        (None, Some(digest)) => digest.as_str().chars().take(SHORT_DIGEST).collect(),
         (None, None) => nothing(),
     }
 }

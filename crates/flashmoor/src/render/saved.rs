@@ -1,12 +1,11 @@
 //! What the `saved` verbs found and did, as text.
 
-use fm_saved::{Endpoint, Extracted, RestorePlan, SavedAdoption, SavedDiff, SavedVars};
-
-use fm_saved::stream::Streamed;
+use fm_api::v1::saved::{RestorePlan, SavedAdoption, SavedDiff, SavedExtract, SavedPair, SavedVars};
+use fm_api::v1::stream::Streamed;
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
 
-pub(crate) fn extracted(output: &Output, extracted: &Extracted) {
+pub(crate) fn extracted(output: &Output, extracted: &SavedExtract) {
     for file in &extracted.files {
         output.line(format_args!(
             "{STRONG}{}{STRONG:#}  {}  {} bytes  sha256 {}",
@@ -75,11 +74,11 @@ pub(crate) fn diff(output: &Output, diff: &SavedDiff) {
         }
     }
     let absent = || "-".to_owned();
-    if let Some(Endpoint { a, b }) = &diff.machine {
+    if let Some(SavedPair { a, b }) = &diff.machine {
         let text = |machine: &Option<String>| machine.clone().unwrap_or_else(absent);
         output.line(format_args!("machine  {} -> {}", text(a), text(b)));
     }
-    if let Some(Endpoint { a, b }) = &diff.page_size_bytes {
+    if let Some(SavedPair { a, b }) = &diff.page_size_bytes {
         output.line(format_args!("page size  {a} -> {b}"));
     }
     for block in &diff.blocks {

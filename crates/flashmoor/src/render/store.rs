@@ -1,8 +1,8 @@
 //! The store's documents as text.
 
-use fm_store::verbs::{
-    Export, Gc, Imported, LandingList, List, Pin, Removed, RemovedLanding, Severity, Show, UnreadableRecord,
-    Verification,
+use fm_api::v1::store::{
+    StoreBuild, StoreExport, StoreForgotten, StoreGc, StoreImport, StoreLandings, StoreList, StorePins,
+    StoreRemoved, StoreSeverity, StoreVerification, UnreadableRecord,
 };
 
 use super::table::{Cell, Column, Table};
@@ -28,7 +28,7 @@ fn unreadable(output: &Output, records: &[UnreadableRecord]) {
     }
 }
 
-pub(crate) fn list(output: &Output, list: &List) {
+pub(crate) fn list(output: &Output, list: &StoreList) {
     unreadable(output, &list.unreadable);
     if list.builds.is_empty() {
         output.remark(format_args!("{} holds no builds", list.store.display()));
@@ -54,7 +54,7 @@ pub(crate) fn list(output: &Output, list: &List) {
     output.table(&rows);
 }
 
-pub(crate) fn show(output: &Output, show: &Show) {
+pub(crate) fn show(output: &Output, show: &StoreBuild) {
     let build = &show.build;
     let line = |head: &str, text: &str| output.line(format_args!("{head:<12} {}", plain(text)));
     output.line(format_args!(
@@ -92,24 +92,24 @@ pub(crate) fn show(output: &Output, show: &Show) {
     build.pins.iter().for_each(|pin| line("pinned", pin));
 }
 
-pub(crate) fn imported(output: &Output, done: &Imported) {
+pub(crate) fn imported(output: &Output, done: &StoreImport) {
     let news = if done.new { "stored" } else { "had it already" };
     output.line(format_args!("{GOOD}{news}{GOOD:#} {}", done.id));
     output.line(done.path.display());
 }
 
-pub(crate) fn exported(output: &Output, done: &Export) {
+pub(crate) fn exported(output: &Output, done: &StoreExport) {
     match &done.tag {
         Some(tag) => output.line(format_args!("oci:{}:{tag}", done.to.display())),
         None => done.files.iter().for_each(|file| output.line(file.display())),
     }
 }
 
-pub(crate) fn verified(output: &Output, found: &Verification) {
+pub(crate) fn verified(output: &Output, found: &StoreVerification) {
     for finding in &found.findings {
         let (word, style) = match finding.severity {
-            Severity::Damage => ("damage", BAD),
-            Severity::Leftover => ("leftover", CARE),
+            StoreSeverity::Damage => ("damage", BAD),
+            StoreSeverity::Leftover => ("leftover", CARE),
         };
         output.line(format_args!(
             "{style}{word}{style:#}: {}: {}",
@@ -128,7 +128,7 @@ pub(crate) fn verified(output: &Output, found: &Verification) {
     ));
 }
 
-pub(crate) fn collected(output: &Output, done: &Gc) {
+pub(crate) fn collected(output: &Output, done: &StoreGc) {
     let (removed, frees) = if done.dry_run {
         ("would remove", "would free")
     } else {
@@ -136,13 +136,15 @@ pub(crate) fn collected(output: &Output, done: &Gc) {
     };
     for gone in &done.removed {
         match gone {
-            Removed::Build { id, name } => {
+            StoreRemoved::Build { id, name } => {
                 output.line(format_args!("{removed} build {}", called(id, name.as_deref())));
             }
-            Removed::Landing { id } => {
+            StoreRemoved::Landing { id } => {
                 output.line(format_args!("{removed} landing {id}, whose guest never came"))
             }
-            Removed::Leftover { path } => output.line(format_args!("{removed} leftover {}", path.display())),
+            StoreRemoved::Leftover { path } => {
+                output.line(format_args!("{removed} leftover {}", path.display()))
+            }
         }
     }
     for kept in &done.kept {
@@ -152,7 +154,7 @@ pub(crate) fn collected(output: &Output, done: &Gc) {
     output.line(format_args!("{frees} {} bytes", done.freed_bytes));
 }
 
-pub(crate) fn pinned(output: &Output, done: &Pin) {
+pub(crate) fn pinned(output: &Output, done: &StorePins) {
     let name = called(&done.id, done.name.as_deref());
     if done.pins.is_empty() {
         output.line(format_args!("build {name} is not pinned"));
@@ -162,7 +164,7 @@ pub(crate) fn pinned(output: &Output, done: &Pin) {
         .for_each(|pin| output.line(format_args!("build {name} is pinned: {}", plain(pin))));
 }
 
-pub(crate) fn landings(output: &Output, list: &LandingList) {
+pub(crate) fn landings(output: &Output, list: &StoreLandings) {
     unreadable(output, &list.unreadable);
     if list.landings.is_empty() {
         output.remark(format_args!("{} holds no landings", list.store.display()));
@@ -184,6 +186,6 @@ pub(crate) fn landings(output: &Output, list: &LandingList) {
     output.table(&rows);
 }
 
-pub(crate) fn forgotten(output: &Output, done: &RemovedLanding) {
+pub(crate) fn forgotten(output: &Output, done: &StoreForgotten) {
     output.line(format_args!("removed landing {}", done.id));
 }

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
-use fm_formats::image::Layout;
+use fm_api::v1::inspect::{
+    ImageDocument, InspectDocument, RegionDocument, RegionKind, RegionRunsFrom, RunsFrom, StoreDocument,
+    VolumeDocument,
+};
 use fm_formats::varstore::Geometry;
-use fm_images::inspect::{ImageDocument, InspectDocument, RegionDocument, StoreDocument, VolumeDocument};
+use fm_images::words;
 use fm_remedy::Foreign;
 
 const WIDTH: u32 = 940;
@@ -57,8 +60,8 @@ struct Label {
 
 pub(crate) fn flash_map(document: &InspectDocument, image: &ImageDocument) -> String {
     let mut head = vec![format!("{}, {} bytes", image.build, document.size_bytes)];
-    let facts = [&image.arch, &image.cpu_mode, &image.platform, &image.layout];
-    let facts: Vec<&str> = facts.into_iter().flatten().map(String::as_str).collect();
+    let mut facts = super::inspect::image_words(image);
+    facts.extend(image.layout.map(|layout| layout.to_string()));
     head.push(facts.join(", "));
     wrap(&image.features, &mut head);
 
@@ -84,20 +87,20 @@ pub(crate) fn flash_map(document: &InspectDocument, image: &ImageDocument) -> St
             offset: region.offset,
             text: label(region, document.store.as_ref()),
         });
-        rectangle(&mut body, 0.0, y, as_f64(region.size) * scale, FREE);
+        rectangle(&mut body, 0.0, y, as_f64(region.size_bytes) * scale, FREE);
         let used = as_f64(region.used_bytes) * scale;
-        rectangle(&mut body, 0.0, y, used, colour(&region.kind, None));
+        rectangle(&mut body, 0.0, y, used, colour(region.kind, None));
         for part in &region.parts {
-            let (y, height) = (top + as_f64(part.offset) * scale, as_f64(part.size) * scale);
+            let (y, height) = (top + as_f64(part.offset) * scale, as_f64(part.size_bytes) * scale);
             rectangle(
                 &mut body,
                 0.0,
                 y,
                 height,
-                colour(&region.kind, Some(&part.runs_from)),
+                colour(region.kind, Some(part.runs_from)),
             );
             let inside = |volume: &&VolumeDocument| {
-                volume.compressed && (part.offset..part.offset + part.size).contains(&volume.offset)
+                volume.compressed && (part.offset..part.offset + part.size_bytes).contains(&volume.offset)
             };
             volumes(
                 &mut body,
@@ -106,7 +109,7 @@ pub(crate) fn flash_map(document: &InspectDocument, image: &ImageDocument) -> St
                 height,
             );
         }
-        if region.kind == "variables" && region.offset == 0 {
+        if region.kind == RegionKind::Variables && region.offset == 0 {
             areas(&mut body, &mut labels, document.store.as_ref(), top, scale);
         }
     }
@@ -149,7 +152,7 @@ pub(crate) fn flash_map(document: &InspectDocument, image: &ImageDocument) -> St
 
 /// The volumes that a compressed section holds, in the section: each as much of it as it has of what is decoded.
 fn volumes(body: &mut String, volumes: &[&VolumeDocument], y: f64, height: f64) {
-    let decoded: u64 = volumes.iter().map(|volume| volume.size).sum();
+    let decoded: u64 = volumes.iter().map(|volume| volume.size_bytes).sum();
     let gaps = INSET * as_f64(volumes.len() as u64 + 1);
     let spare = height - gaps - MIN_VOLUME_HEIGHT * as_f64(volumes.len() as u64);
     if decoded == 0 || spare < 0.0 {
@@ -157,9 +160,9 @@ fn volumes(body: &mut String, volumes: &[&VolumeDocument], y: f64, height: f64) 
     }
     let mut at = y + INSET;
     for volume in volumes {
-        let height = MIN_VOLUME_HEIGHT + spare * as_f64(volume.size) / as_f64(decoded);
+        let height = MIN_VOLUME_HEIGHT + spare * as_f64(volume.size_bytes) / as_f64(decoded);
         rectangle(body, INSET, at, height, IN_SECTION);
-        let words = format!("{}, {} KiB decoded", volume.label(), volume.size / 1024);
+        let words = format!("{}, {} KiB decoded", volume.label(), volume.size_bytes / 1024);
         text(
             body,
             LEFT + INSET + 8.0,
@@ -173,7 +176,7 @@ fn volumes(body: &mut String, volumes: &[&VolumeDocument], y: f64, height: f64) 
 
 /// The areas of a variable store behind the variables (edk2 `VarStore.fdf.inc` of each platform).
 fn areas(body: &mut String, labels: &mut Vec<Label>, store: Option<&StoreDocument>, top: f64, scale: f64) {
-    let layout: Option<Layout> = store.and_then(|store| store.layout.as_deref()?.parse().ok());
+    let layout = store.and_then(|store| store.layout).map(words::layout_of);
     let Some(geometry) = layout.map(Geometry::of) else {
         return;
     };
@@ -255,26 +258,26 @@ fn rectangle(body: &mut String, inset: f64, y: f64, height: f64, fill: &str) {
     );
 }
 
-fn colour(kind: &str, runs_from: Option<&str>) -> &'static str {
+const fn colour(kind: RegionKind, runs_from: Option<RunsFrom>) -> &'static str {
     match (kind, runs_from) {
-        ("padding", _) => DATA,
-        ("variables", _) => VARIABLES,
-        (_, Some("flash")) => RUNS_FROM_FLASH,
-        (_, Some("ram-after-decompression")) => RUNS_FROM_RAM,
-        (_, _) => DATA,
+        (RegionKind::Padding, _) => DATA,
+        (RegionKind::Variables, _) => VARIABLES,
+        (RegionKind::Volume, Some(RunsFrom::Flash)) => RUNS_FROM_FLASH,
+        (RegionKind::Volume, Some(RunsFrom::RamAfterDecompression)) => RUNS_FROM_RAM,
+        (RegionKind::Volume, None) => DATA,
     }
 }
 
 fn label(region: &RegionDocument, store: Option<&StoreDocument>) -> String {
     let name = super::inspect::region_name(region);
-    let mut label = format!("{name}, {} KiB", region.size.div_ceil(1024));
+    let mut label = format!("{name}, {} KiB", region.size_bytes.div_ceil(1024));
     if let Some(full) = super::inspect::fullness(region, store) {
         let _ = write!(label, ", {full}");
     }
-    match region.runs_from.as_deref() {
-        Some("flash") => label.push_str(", runs from flash"),
-        Some("mixed") => label.push_str(", runs from flash and, decompressed, from RAM"),
-        Some(_) => label.push_str(", runs from RAM after decompression"),
+    match region.runs_from {
+        Some(RegionRunsFrom::Flash) => label.push_str(", runs from flash"),
+        Some(RegionRunsFrom::Mixed) => label.push_str(", runs from flash and, decompressed, from RAM"),
+        Some(RegionRunsFrom::RamAfterDecompression) => label.push_str(", runs from RAM after decompression"),
         None => {}
     }
     label

@@ -1,6 +1,9 @@
 //! Variable stores as text.
 
-use fm_variables::{DbxForecast, SecureBootStatus, Shown, VarsChange, VarsDiff, VarsList, namespace_alias};
+use fm_api::v1::firmware::Layout;
+use fm_api::v1::secure_boot::{DbxForecast, SecureBootStatus};
+use fm_api::v1::vars::{ActiveCopy, VariableState, VarsChange, VarsDiff, VarsList};
+use fm_variables::{Shown, namespace_alias};
 
 use super::table::{Cell, Column, Table};
 use super::{BAD, CARE, GOOD, Output, STRONG, plain};
@@ -9,13 +12,13 @@ use super::{BAD, CARE, GOOD, Output, STRONG, plain};
 const MAX_NAME_COLUMNS: usize = 24;
 
 pub(crate) fn list(output: &Output, list: &VarsList, long: bool) {
-    let layout = list.layout.as_deref().unwrap_or("no layout");
+    let layout = list.layout.map_or("no layout", Layout::name);
     output.line(format_args!(
         "{STRONG}{}{STRONG:#}: {layout}, {}, {} variables{}",
         list.source,
         list.format,
         list.variables.len(),
-        if list.truth == Some("spare") {
+        if list.truth == Some(ActiveCopy::Spare) {
             ", truth in the spare (interrupted reclaim)"
         } else {
             ""
@@ -43,7 +46,10 @@ pub(crate) fn list(output: &Output, list: &VarsList, long: bool) {
     if list.variables.is_empty() {
         return;
     }
-    let is_all_live = list.variables.iter().all(|variable| variable.state == "live");
+    let is_all_live = list
+        .variables
+        .iter()
+        .all(|variable| variable.state == VariableState::Live);
     let mut columns = vec![
         Column::new("NAME").most(MAX_NAME_COLUMNS),
         Column::new("NAMESPACE"),
@@ -68,8 +74,8 @@ pub(crate) fn list(output: &Output, list: &VarsList, long: bool) {
         if !is_all_live {
             row.push(Cell::styled(
                 match variable.state {
-                    "live" => "",
-                    state => state,
+                    VariableState::Live => "",
+                    state => state.name(),
                 },
                 CARE,
             ));

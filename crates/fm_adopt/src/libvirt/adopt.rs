@@ -5,15 +5,11 @@ mod definition;
 mod firmware;
 mod pins;
 
-use std::path::PathBuf;
-
+use fm_api::v1::libvirt::AdoptedDomain;
 use fm_formats::Sha256;
-use fm_host::in_one_line;
 use fm_libvirt::{Domain, DomainInfo, Stored, Virsh};
-use fm_remedy::{Failure as _, Remedy};
+use fm_remedy::{Failure as _, Remedy, one_line};
 use fm_store::{Import, Store};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use self::definition::parse;
 use self::firmware::{Firmware, Template};
@@ -33,59 +29,33 @@ pub enum Which {
     All,
 }
 
-/// `flashmoor/libvirt-adopt/1`: what became of domains; also of `unadopt`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct LibvirtAdoption {
-    /// `flashmoor/libvirt-adopt/1`.
-    pub schema: &'static str,
-    /// The domains that are adopted now, or with `unadopt`, not any more.
+/// What became of domains.
+#[derive(Debug, Clone)]
+pub struct Adoption {
+    /// The domains that are adopted now, or let go.
     pub domains: Vec<AdoptedDomain>,
     /// Those that failed.
-    pub failures: Vec<DomainFailure>,
+    pub failures: Vec<FailedDomain>,
     /// Those that have nothing to adopt: one line each.
     pub remarks: Vec<String>,
 }
 
-/// A domain that is adopted.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct AdoptedDomain {
-    /// Its name.
-    pub name: String,
-    /// Its UUID.
-    pub uuid: String,
-    /// The build that it is held to: the sha256 of CODE.
-    pub build: String,
-    /// The length of CODE.
-    pub code_bytes: u64,
-    /// The length of VARS, if it has it.
-    pub vars_bytes: Option<u64>,
-    /// CODE at the next cold boot; nothing if the domain has no definition that outlives it.
-    pub loader: Option<PathBuf>,
-    /// Whether the definition was changed.
-    pub definition_changed: bool,
-    /// Whether it runs, so that what runs says its build as well.
-    pub running: bool,
-}
-
 /// A domain that failed.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct DomainFailure {
+#[derive(Debug, Clone)]
+pub struct FailedDomain {
     /// Its name.
     pub name: String,
     /// Why, with what lies behind it.
     pub why: String,
-    /// What to do about it, as data.
-    #[serde(skip)]
-    pub advice: Option<Remedy>,
-    /// The same in the words of the interface that tells it.
-    pub remedy: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<Remedy>,
 }
 
 /// Adopts domains of the libvirt at `uri`, which must be this host's.
 ///
 /// # Errors
 /// If libvirt does not answer; for a single domain, whatever fails of it.
-pub fn adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<LibvirtAdoption> {
+pub fn adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<Adoption> {
     each(uri, which, |virsh, info| adopt_one(store, virsh, info))
 }
 
@@ -93,7 +63,7 @@ pub fn adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<LibvirtA
 ///
 /// # Errors
 /// As [`adopt`].
-pub fn unadopt(store: &Store, uri: Option<&str>, which: &Which, forced: bool) -> Result<LibvirtAdoption> {
+pub fn unadopt(store: &Store, uri: Option<&str>, which: &Which, forced: bool) -> Result<Adoption> {
     each(uri, which, |virsh, info| back::one(store, virsh, info, forced))
 }
 
@@ -104,10 +74,9 @@ fn each(
     uri: Option<&str>,
     which: &Which,
     mut act: impl FnMut(&Virsh, &DomainInfo) -> Result<Done>,
-) -> Result<LibvirtAdoption> {
+) -> Result<Adoption> {
     let virsh = Virsh::new(uri);
-    let mut all = LibvirtAdoption {
-        schema: "flashmoor/libvirt-adopt/1",
+    let mut all = Adoption {
         domains: Vec::new(),
         failures: Vec::new(),
         remarks: Vec::new(),
@@ -131,13 +100,12 @@ fn each(
             Ok(Ok(done)) => all.domains.push(done),
             Ok(Err(why)) => all.remarks.push(why),
             Err(error @ crate::Error::Libvirt(Error::NoFlash { .. })) => {
-                all.remarks.push(in_one_line(&error));
+                all.remarks.push(one_line(&error));
             }
-            Err(error) => all.failures.push(DomainFailure {
+            Err(error) => all.failures.push(FailedDomain {
                 name,
-                why: in_one_line(&error),
-                advice: error.remedy(),
-                remedy: None,
+                why: one_line(&error),
+                remedy: error.remedy(),
             }),
         }
     }

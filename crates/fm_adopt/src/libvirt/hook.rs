@@ -22,7 +22,7 @@ pub use fm_libvirt::{Operation, SubOperation};
 use crate::{interrupted, supply};
 
 pub use self::decide::{Decision, Outcome, PlacedCode, PlacedTemplate, Step};
-pub use self::document::{HookAnswer, HookDecision};
+pub use self::document::decision_document;
 pub(super) use self::marks::{ARRIVING, BLANK_VARS, has_served};
 pub use self::reason::Reason;
 

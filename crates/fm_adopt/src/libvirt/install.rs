@@ -5,8 +5,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use fm_files::{NewFile, Place};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::{Policy, confine, hook, wakeup};
 use crate::Result;
@@ -44,17 +42,6 @@ pub struct Install<'a> {
     pub deadline_ms: u64,
     /// libvirt's version, such as 9.0; a recent one is assumed if it is not known.
     pub libvirt: Option<(u32, u32)>,
-}
-
-/// `flashmoor/libvirt-install/1`: what is in place now, or with `uninstall`, what is gone.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Installed {
-    /// `flashmoor/libvirt-install/1`.
-    pub schema: &'static str,
-    /// The files that were written, or removed.
-    pub files: Vec<PathBuf>,
-    /// What is left to do, in order.
-    pub next: Vec<String>,
 }
 
 /// What [`install`] and [`uninstall`] did.
@@ -104,27 +91,6 @@ pub enum NextStep {
     AdoptDomains,
     /// Adopted domains go on using the stored builds; give their definitions back where that is not wanted.
     UnadoptDomains,
-}
-
-impl Installed {
-    /// The document of what was done, each step that is left in the words of `say`.
-    #[must_use]
-    pub fn new(setup: Setup, say: impl Fn(&NextStep) -> String) -> Self {
-        Self {
-            schema: "flashmoor/libvirt-install/1",
-            next: setup.next.iter().map(say).collect(),
-            files: setup.files,
-        }
-    }
-}
-
-/// The hook's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Hook {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Whether it is there.
-    pub installed: bool,
 }
 
 /// Puts everything in place; what is there of an older one is replaced.

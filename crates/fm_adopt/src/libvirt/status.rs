@@ -6,40 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use fm_api::v1::libvirt::{Confinement, LibvirtDaemon, LibvirtDomain, LibvirtHook, LibvirtHost};
 use fm_libvirt::{DomainInfo, Virsh};
 use fm_remedy::{Action, Remedy};
 use fm_store::Store;
-use schemars::JsonSchema;
-use serde::Serialize;
 
+use super::confine;
 use super::install::{BESIDE_HOOK, FOLDER_HOOK, PLAIN_HOOK, UNIT, calls_ours, has_packaged_unit, is_ours};
-use super::{Hook, confine};
 use crate::Result;
 use crate::agent_lock::serving;
-
-/// `flashmoor/libvirt-status/1`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Status {
-    /// `flashmoor/libvirt-status/1`.
-    pub schema: &'static str,
-    /// What was found.
-    #[serde(flatten)]
-    pub host: HostStatus,
-    /// What is wrong, in words; empty if guests' firmware follows them.
-    pub problems: Vec<String>,
-}
-
-impl Status {
-    /// The document of what was found, each problem in the words of `say`.
-    #[must_use]
-    pub fn new(host: HostStatus, say: impl Fn(&Problem) -> String) -> Self {
-        Self {
-            schema: "flashmoor/libvirt-status/1",
-            problems: host.problems().iter().map(say).collect(),
-            host,
-        }
-    }
-}
 
 /// Something without which guests' firmware does not follow them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,69 +25,11 @@ pub struct Problem {
     pub remedy: Option<Remedy>,
 }
 
-/// How a host and its libvirt stand.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct HostStatus {
-    /// The version of libvirt, if it is installed.
-    pub libvirt: Option<String>,
-    /// The hook.
-    pub hook: Hook,
-    /// libvirt's daemons that run.
-    pub daemons: Vec<Daemon>,
-    /// Whether the agent's unit is installed.
-    pub unit_installed: bool,
-    /// The agent that serves this store, if one runs.
-    pub agent_pid: Option<u32>,
-    /// What may forbid QEMU to read the store.
-    pub confinement: Confinement,
-    /// The domains; nothing if libvirt does not answer.
-    pub domains: Option<Vec<StatusDomain>>,
-}
-
-/// A daemon of libvirt's.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Daemon {
-    /// `libvirtd` or `virtqemud`.
-    pub name: String,
-    /// Its pid.
-    pub pid: u32,
-    /// Whether it started before the hook was there, and so may not know it.
-    pub older_than_hook: bool,
-}
-
-/// AppArmor and SELinux.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Confinement {
-    /// Whether the kernel enforces AppArmor profiles.
-    pub apparmor: bool,
-    /// Whether libvirt's profiles have our lines.
-    pub apparmor_lines: bool,
-    /// Whether SELinux is enabled.
-    pub selinux: bool,
-    /// The SELinux label of the store's folder, if it has one.
-    pub store_label: Option<String>,
-}
-
-/// A domain.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct StatusDomain {
-    /// Its name.
-    pub name: String,
-    /// Its UUID.
-    pub uuid: String,
-    /// Whether it runs.
-    pub running: bool,
-    /// The build that it is held to, if it is adopted.
-    pub build: Option<String>,
-    /// Whether that build is in this host's store.
-    pub stored: bool,
-}
-
 /// Looks at everything; changes nothing.
 ///
 /// # Errors
 /// If the hook's file can't be read.
-pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<HostStatus> {
+pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<LibvirtHost> {
     let hook = hook(root)?;
     let since = hook
         .installed
@@ -127,7 +44,7 @@ pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<HostStatu
         store_label: confine::label(store.path()),
     };
     let domains = domains(store, uri).ok();
-    Ok(HostStatus {
+    Ok(LibvirtHost {
         libvirt: version().map(|(major, minor)| format!("{major}.{minor}")),
         hook,
         daemons,
@@ -138,80 +55,77 @@ pub fn status(store: &Store, root: &Path, uri: Option<&str>) -> Result<HostStatu
     })
 }
 
-impl HostStatus {
-    /// What is wrong; nothing if guests' firmware follows them.
-    #[must_use]
-    pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let mut add = |what: String, remedy| problems.push(Problem { what, remedy });
-        let install = |advice| Some(Remedy::new(advice, Action::InstallLibvirtHook));
-        if !self.hook.installed {
-            add("the hook is not installed".into(), install("install it"));
-        }
-        for daemon in self.daemons.iter().filter(|daemon| daemon.older_than_hook) {
-            add(
-                format!(
-                    "{} (pid {}) started before the hook was there",
-                    daemon.name, daemon.pid
-                ),
-                Some("restart it; guests go on".into()),
-            );
-        }
-        if self.agent_pid.is_none() {
-            add(
-                "the agent does not run: guests arrive all the same, but what they bring is not stored"
-                    .into(),
-                Some(Remedy::new("start it", Action::EnableAgent)),
-            );
-        }
-        if self.confinement.apparmor && !self.confinement.apparmor_lines {
-            add(
-                "AppArmor is on and its profiles lack our lines".into(),
-                install("install them"),
-            );
-        }
-        let label = self.confinement.store_label.as_deref();
-        if self.confinement.selinux && !label.is_some_and(|label| label.contains(confine::TYPE)) {
-            let label = label.unwrap_or("nothing");
-            add(
-                format!("SELinux is on and the store is labelled {label}, which guests may not read"),
-                install("install the file contexts, which says what to do then"),
-            );
-        }
-        let Some(domains) = &self.domains else {
-            add(
-                "libvirt does not answer".into(),
-                Some("see what `virsh -c qemu:///system list` says".into()),
-            );
-            return problems;
-        };
-        for domain in domains
-            .iter()
-            .filter(|domain| domain.build.is_some() && !domain.stored)
-        {
-            add(
-                format!(
-                    "the build of domain {} is not stored here: it can leave, but not start again",
-                    domain.name
-                ),
-                Some(Remedy::new(
-                    "import the build",
-                    Action::ImportBuild {
-                        code: None,
-                        with_template: false,
-                    },
-                )),
-            );
-        }
-        problems
+/// What is wrong; nothing if guests' firmware follows them.
+#[must_use]
+pub fn problems(host: &LibvirtHost) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |what: String, remedy| problems.push(Problem { what, remedy });
+    let install = |advice| Some(Remedy::new(advice, Action::InstallLibvirtHook));
+    if !host.hook.installed {
+        add("the hook is not installed".into(), install("install it"));
     }
+    for daemon in host.daemons.iter().filter(|daemon| daemon.older_than_hook) {
+        add(
+            format!(
+                "{} (pid {}) started before the hook was there",
+                daemon.name, daemon.pid
+            ),
+            Some("restart it; guests go on".into()),
+        );
+    }
+    if host.agent_pid.is_none() {
+        add(
+            "the agent does not run: guests arrive all the same, but what they bring is not stored".into(),
+            Some(Remedy::new("start it", Action::EnableAgent)),
+        );
+    }
+    if host.confinement.apparmor && !host.confinement.apparmor_lines {
+        add(
+            "AppArmor is on and its profiles lack our lines".into(),
+            install("install them"),
+        );
+    }
+    let label = host.confinement.store_label.as_deref();
+    if host.confinement.selinux && !label.is_some_and(|label| label.contains(confine::TYPE)) {
+        let label = label.unwrap_or("nothing");
+        add(
+            format!("SELinux is on and the store is labelled {label}, which guests may not read"),
+            install("install the file contexts, which says what to do then"),
+        );
+    }
+    let Some(domains) = &host.domains else {
+        add(
+            "libvirt does not answer".into(),
+            Some("see what `virsh -c qemu:///system list` says".into()),
+        );
+        return problems;
+    };
+    for domain in domains
+        .iter()
+        .filter(|domain| domain.build.is_some() && !domain.stored)
+    {
+        add(
+            format!(
+                "the build of domain {} is not stored here: it can leave, but not start again",
+                domain.name
+            ),
+            Some(Remedy::new(
+                "import the build",
+                Action::ImportBuild {
+                    code: None,
+                    with_template: false,
+                },
+            )),
+        );
+    }
+    problems
 }
 
-fn hook(root: &Path) -> Result<Hook> {
+fn hook(root: &Path) -> Result<LibvirtHook> {
     let places: [PathBuf; 2] = [root.join(FOLDER_HOOK), root.join(PLAIN_HOOK)];
     for path in &places {
         if path.exists() && is_ours(path)? {
-            return Ok(Hook {
+            return Ok(LibvirtHook {
                 path: path.clone(),
                 installed: true,
             });
@@ -221,7 +135,7 @@ fn hook(root: &Path) -> Result<Hook> {
     let [path, plain] = places;
     let beside = root.join(BESIDE_HOOK);
     let installed = beside.exists() && is_ours(&beside)? && calls_ours(&plain)?;
-    Ok(Hook {
+    Ok(LibvirtHook {
         path: if installed { beside } else { path },
         installed,
     })
@@ -240,7 +154,7 @@ pub fn version() -> Option<(u32, u32)> {
 
 /// The daemons that look for hooks where `root` has them: one in a mount namespace of its own, such as a container's,
 /// is not this system's.
-fn daemons(root: &Path, hook_since: Option<SystemTime>) -> Vec<Daemon> {
+fn daemons(root: &Path, hook_since: Option<SystemTime>) -> Vec<LibvirtDaemon> {
     let mut found = Vec::new();
     let root = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -255,7 +169,7 @@ fn daemons(root: &Path, hook_since: Option<SystemTime>) -> Vec<Daemon> {
         let started = fm_host::Process::open(Path::new("/proc"), pid)
             .ok()
             .and_then(|process| started(&process));
-        found.push(Daemon {
+        found.push(LibvirtDaemon {
             name: name.to_owned(),
             pid,
             older_than_hook: is_older(started, hook_since),
@@ -301,7 +215,7 @@ fn is_older(started: Option<SystemTime>, hook: Option<SystemTime>) -> bool {
     matches!((started, hook), (Some(started), Some(hook)) if started + DRIFT < hook)
 }
 
-fn domains(store: &Store, uri: Option<&str>) -> Result<Vec<StatusDomain>> {
+fn domains(store: &Store, uri: Option<&str>) -> Result<Vec<LibvirtDomain>> {
     let virsh = Virsh::new(uri);
     let mut domains = Vec::new();
     for name in virsh.names()? {
@@ -316,14 +230,14 @@ fn domains(store: &Store, uri: Option<&str>) -> Result<Vec<StatusDomain>> {
     Ok(domains)
 }
 
-fn domain(store: &Store, info: DomainInfo, xml: &str) -> StatusDomain {
+fn domain(store: &Store, info: DomainInfo, xml: &str) -> LibvirtDomain {
     let identity = fm_libvirt::Domain::parse(xml)
         .ok()
         .and_then(|domain| domain.identity);
     let stored = identity
         .as_ref()
         .is_some_and(|ours| store.build(&ours.build).is_ok_and(|build| build.is_some()));
-    StatusDomain {
+    LibvirtDomain {
         name: info.name,
         uuid: info.uuid,
         running: info.is_running,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fm_host::in_one_line;
+use fm_remedy::one_line;
 use fm_store::Store;
 use fm_variables::{Error, Journal, Settled};
 
@@ -37,7 +37,7 @@ impl Told {
     }
 
     fn failed(&mut self, error: &Error, report: &mut dyn FnMut(&AgentEvent)) {
-        let why = in_one_line(error);
+        let why = one_line(error);
         if self.0.insert(why.clone()) {
             report(&AgentEvent::Failed { why });
         }

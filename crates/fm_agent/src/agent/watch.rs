@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fm_formats::Sha256;
-use fm_host::{Guest, in_one_line};
+use fm_host::Guest;
 use fm_libvirt::{Identity, Stored, Virsh};
+use fm_remedy::one_line;
 use fm_store::{Import, Landing, Store, build_of_path};
 
 use super::AgentEvent;
@@ -117,7 +118,7 @@ impl<'a> Watch<'a> {
         error: &crate::Error,
         report: &mut dyn FnMut(&AgentEvent),
     ) {
-        let why = in_one_line(error);
+        let why = one_line(error);
         if self.told.insert((process, why.clone())) {
             report(&AgentEvent::Failed { why });
         }

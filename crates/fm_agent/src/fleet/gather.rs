@@ -1,11 +1,12 @@
 //! Looking at the host: cheaply, to see whether anything changed, and in full.
 
+use fm_api::v1::ps::PsGuest;
 use fm_store::Store;
 
 use super::rows::Seen;
 use super::trust;
 use crate::Result;
-use crate::ps::{self, PsGuest};
+use crate::ps;
 
 /// What changes when a guest starts or ends, or the store does: cheap enough to be looked at every few seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

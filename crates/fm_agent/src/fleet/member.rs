@@ -1,12 +1,11 @@
 //! Being a member of a fleet: joining it, leaving it, and knowing that one is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use fm_api::v1::membership::FleetMembership;
 use fm_client::{Identity, JoinPlan, JoinToken};
 use fm_remedy::{Input, Remedy};
 use fm_store::Store;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::{Error, Result};
 
@@ -23,24 +22,11 @@ pub struct Joining<'a> {
     pub replace: bool,
 }
 
-/// `flashmoor/agent-join/1`: this host and its fleet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Membership {
-    /// `flashmoor/agent-join/1`.
-    pub schema: &'static str,
-    /// What the fleet calls this host.
-    pub host: String,
-    /// The fleet's servers.
-    pub urls: Vec<String>,
-    /// Where the key and the certificate are.
-    pub folder: PathBuf,
-}
-
 /// Makes a key, exchanges the token for a certificate, and keeps both.
 ///
 /// # Errors
 /// If this host is a member already, the fleet refuses, or the disk does.
-pub fn join(store: &Store, folder: &Path, joining: &Joining<'_>) -> Result<Membership> {
+pub fn join(store: &Store, folder: &Path, joining: &Joining<'_>) -> Result<FleetMembership> {
     if !joining.replace && folder.join("fleet.json").exists() {
         return Err(Error::Usage {
             message: format!("this host has joined a fleet already: {}", folder.display()),
@@ -66,7 +52,7 @@ pub fn join(store: &Store, folder: &Path, joining: &Joining<'_>) -> Result<Membe
 ///
 /// # Errors
 /// If its files cannot be read.
-pub fn membership(folder: &Path) -> Result<Option<Membership>> {
+pub fn membership(folder: &Path) -> Result<Option<FleetMembership>> {
     match Identity::load(folder) {
         Ok(identity) => Ok(Some(told(&identity, folder))),
         Err(fm_client::Error::NoIdentity { .. }) => Ok(None),
@@ -87,9 +73,9 @@ pub fn leave(folder: &Path) -> Result<()> {
     }
 }
 
-fn told(identity: &Identity, folder: &Path) -> Membership {
-    Membership {
-        schema: "flashmoor/agent-join/1",
+fn told(identity: &Identity, folder: &Path) -> FleetMembership {
+    FleetMembership {
+        schema: fm_api::Schema::default(),
         host: identity.name.clone(),
         urls: identity.urls.clone(),
         folder: folder.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fm_api::v1::fleet::{HostId, HostReport, Mark, REPORT_SCHEMA, Recorded, ReportAnswer, Rest};
+use fm_api::v1::fleet::{HostId, HostReport, Mark, Recorded, ReportAnswer, Rest};
 use fm_files::{Folder, Place};
 use serde::{Deserialize, Serialize};
 
@@ -118,7 +118,7 @@ impl Outbox {
         self.save()?;
         let rows = self.state.rows.clone();
         Ok(HostReport {
-            schema: REPORT_SCHEMA.into(),
+            schema: fm_api::Schema::default(),
             host: host.clone(),
             instance: self.state.instance.clone(),
             boot_id: boot_id.into(),
@@ -167,7 +167,7 @@ mod tests {
 
     fn answer(sequence: u64) -> ReportAnswer {
         ReportAnswer {
-            schema: String::new(),
+            schema: fm_api::Schema::default(),
             recorded: Some(Recorded {
                 epoch: "e".into(),
                 revision: 1,

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use fm_api::v1::fleet::{
     Certificates, Digest, GuestRow, GuestState, HeldBuild, HostPin, LandingRow, Rest, Use, UseReason,
 };
+use fm_api::v1::ps::{PsGuest, SecureBootState};
 use fm_store::{Build, Landing};
-
-use crate::ps::PsGuest;
 
 /// Everything that a scan saw.
 #[derive(Debug, Clone, Default)]
@@ -57,26 +56,22 @@ impl Rows {
             rows.guests.push(row);
         }
         for landing in &seen.landings {
-            let build = digest(&landing.code.to_string());
+            let build = Digest::from(landing.code.to_bytes());
             let guest = landing.guest_uuid.clone().or_else(|| landing.guest_name.clone());
-            if let Some(build) = build.clone() {
-                uses.insert(Use {
-                    build,
-                    reason: UseReason::Landing,
-                    guest: guest.clone(),
-                });
-            }
+            uses.insert(Use {
+                build: build.clone(),
+                reason: UseReason::Landing,
+                guest: guest.clone(),
+            });
             rows.landings.push(LandingRow {
                 id: landing.id.clone(),
-                build,
+                build: Some(build),
                 guest,
                 rest: Rest::new(),
             });
         }
         for build in &seen.builds {
-            let Some(id) = digest(&build.id.to_string()) else {
-                continue;
-            };
+            let id = Digest::from(build.id.to_bytes());
             if !build.pins.is_empty() {
                 uses.insert(Use {
                     build: id.clone(),
@@ -131,8 +126,8 @@ impl Rows {
 fn row(guest: &PsGuest, certificates: Option<Certificates>, landings: &[Landing]) -> GuestRow {
     let code = guest.code.as_ref();
     let vars = guest.vars.as_ref();
-    let build = code.and_then(|code| digest(code.running_sha256.as_deref()?));
-    let next = code.and_then(|code| digest(code.file_sha256.as_deref()?));
+    let build = code.and_then(|code| code.running_sha256.clone());
+    let next = code.and_then(|code| code.file_sha256.clone());
     let path = code.and_then(|code| code.path.as_ref());
     let arrives = landings
         .iter()
@@ -146,9 +141,9 @@ fn row(guest: &PsGuest, certificates: Option<Certificates>, landings: &[Landing]
         name: guest.name.clone(),
         next_build: next.filter(|next| build.as_ref() != Some(next)),
         build,
-        layout: vars.and_then(|vars| vars.layout.clone()),
+        layout: vars.and_then(|vars| Some(vars.layout?.to_string())),
         vars_free_bytes: vars.and_then(|vars| vars.free_bytes),
-        secure_boot: vars.and_then(|vars| Some(vars.secure_boot.as_deref()? == "enabled")),
+        secure_boot: vars.and_then(|vars| Some(vars.secure_boot? == SecureBootState::Enabled)),
         certificates,
         machine: guest.machine.clone(),
         qemu: guest.qemu_version.clone(),
@@ -161,14 +156,10 @@ fn row(guest: &PsGuest, certificates: Option<Certificates>, landings: &[Landing]
     }
 }
 
-fn digest(text: &str) -> Option<Digest> {
-    text.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ps::PsCode;
+    use fm_api::v1::ps::PsCode;
 
     fn guest(uuid: &str, runs: &str, file: &str) -> PsGuest {
         PsGuest {
@@ -183,9 +174,9 @@ mod tests {
                 path: None,
                 format: "raw".into(),
                 size_bytes: None,
-                running_sha256: Some(runs.repeat(64)),
+                running_sha256: runs.repeat(64).parse().ok(),
                 next_reset_sha256: None,
-                file_sha256: Some(file.repeat(64)),
+                file_sha256: file.repeat(64).parse().ok(),
                 drift: None,
                 build: None,
             }),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fm_api::v1::fleet::Certificates;
-use fm_variables::{SecureBootStatus, Trust};
+use fm_api::v1::secure_boot::{MicrosoftTrust, SecureBootStatus};
 
 /// What the guest with this process trusts; nothing if it has no keys or they cannot be read.
 pub(super) fn of_guest(pid: u32) -> Option<Certificates> {
@@ -34,12 +34,12 @@ fn of(status: &SecureBootStatus) -> Certificates {
     }
 }
 
-fn generations(trust: Trust) -> Vec<String> {
+fn generations(trust: MicrosoftTrust) -> Vec<String> {
     let texts: &[&str] = match trust {
-        Trust::None => &[],
-        Trust::Only2011 => &["2011"],
-        Trust::Only2023 => &["2023"],
-        Trust::Both => &["2011", "2023"],
+        MicrosoftTrust::None => &[],
+        MicrosoftTrust::Only2011 => &["2011"],
+        MicrosoftTrust::Only2023 => &["2023"],
+        MicrosoftTrust::Both => &["2011", "2023"],
     };
     texts.iter().map(|text| (*text).to_owned()).collect()
 }

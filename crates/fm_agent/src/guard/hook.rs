@@ -7,35 +7,16 @@ mod words;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fm_api::v1::guard::{GuardHook, GuardStatus, PackageManager};
 use fm_remedy::{Input, Remedy};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::{Error, Result};
-
-/// Whose upgrades to guard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manager {
-    /// apt, and so everything that goes through it.
-    Apt,
-    /// dnf, 4 or 5.
-    Dnf,
-}
-
-impl Manager {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Apt => "apt",
-            Self::Dnf => "dnf",
-        }
-    }
-}
 
 /// What to install.
 #[derive(Debug, Clone)]
 pub struct Install<'a> {
     /// Whose upgrades to guard.
-    pub manager: Manager,
+    pub manager: PackageManager,
     /// The system whose packages are guarded.
     pub root: &'a Path,
     /// The program that the hook starts.
@@ -48,31 +29,9 @@ pub struct Install<'a> {
     pub timeout_s: u64,
 }
 
-/// `flashmoor/guard-status/1`: whether upgrades are guarded.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Status {
-    /// `flashmoor/guard-status/1`.
-    pub schema: &'static str,
-    /// The hooks that there can be on this system.
-    pub hooks: Vec<Hook>,
-}
-
-/// A hook's file.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Hook {
-    /// `apt` or `dnf`.
-    pub manager: &'static str,
-    /// Where its file is.
-    pub path: PathBuf,
-    /// Whether it is there.
-    pub installed: bool,
-    /// Whether it stops an upgrade when a guest in use could not be captured.
-    pub blocks: bool,
-}
-
 /// A place for a hook, and what starts every file that we put there.
 struct Place {
-    manager: Manager,
+    manager: PackageManager,
     path: PathBuf,
     mark: &'static str,
     text: fn(&Install<'_>) -> Result<String>,
@@ -92,7 +51,7 @@ fn places(root: &Path) -> Vec<Place> {
 /// # Errors
 /// If the system has no such package manager, a path has characters that a hook would take for something else,
 /// another's file is in the way, or the disk refuses.
-pub fn install(request: &Install<'_>) -> Result<Status> {
+pub fn install(request: &Install<'_>) -> Result<GuardStatus> {
     let places = places(request.root);
     let wanted: Vec<&Place> = places
         .iter()
@@ -120,7 +79,7 @@ pub fn install(request: &Install<'_>) -> Result<Status> {
 ///
 /// # Errors
 /// If a file is another's, or the disk refuses.
-pub fn uninstall(root: &Path) -> Result<Status> {
+pub fn uninstall(root: &Path) -> Result<GuardStatus> {
     for place in places(root) {
         if place.is_ours()? {
             fs::remove_file(&place.path).map_err(|source| Error::File {
@@ -137,20 +96,20 @@ pub fn uninstall(root: &Path) -> Result<Status> {
 ///
 /// # Errors
 /// If a file can't be read or is another's.
-pub fn status(root: &Path) -> Result<Status> {
+pub fn status(root: &Path) -> Result<GuardStatus> {
     let mut hooks = Vec::new();
     for place in places(root) {
         let installed = place.is_ours()?;
         let says = |word: &str| fs::read_to_string(&place.path).is_ok_and(|text| text.contains(word));
-        hooks.push(Hook {
-            manager: place.manager.name(),
+        hooks.push(GuardHook {
+            manager: place.manager,
             installed,
             blocks: installed && says(place.blocking),
             path: place.path,
         });
     }
-    Ok(Status {
-        schema: "flashmoor/guard-status/1",
+    Ok(GuardStatus {
+        schema: fm_api::Schema::default(),
         hooks,
     })
 }
@@ -211,7 +170,7 @@ mod tests {
 
     fn request<'a>(root: &'a Path) -> Install<'a> {
         Install {
-            manager: Manager::Apt,
+            manager: PackageManager::Apt,
             root,
             program: Path::new("/usr/bin/flashmoor"),
             store: None,
@@ -294,7 +253,7 @@ mod tests {
     fn both_generations_of_dnf_are_guarded_where_they_are() {
         let root = tempfile::tempdir().unwrap();
         let dnf = Install {
-            manager: Manager::Dnf,
+            manager: PackageManager::Dnf,
             ..request(root.path())
         };
         let refused = install(&dnf).unwrap_err().to_string();
@@ -303,7 +262,11 @@ mod tests {
         fs::create_dir_all(root.path().join("usr/lib/python3.12/site-packages/dnf")).unwrap();
         fs::create_dir_all(root.path().join("etc/dnf/libdnf5-plugins")).unwrap();
         let done = install(&dnf).unwrap();
-        let of_dnf: Vec<_> = done.hooks.iter().filter(|hook| hook.manager == "dnf").collect();
+        let of_dnf: Vec<_> = done
+            .hooks
+            .iter()
+            .filter(|hook| hook.manager == PackageManager::Dnf)
+            .collect();
         assert_eq!(of_dnf.len(), 2);
         assert!(of_dnf.iter().all(|hook| hook.installed && !hook.blocks));
         assert!(of_dnf[0].path.ends_with("site-packages/dnf-plugins/flashmoor.py"));

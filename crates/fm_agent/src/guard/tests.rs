@@ -1,18 +1,18 @@
 //! What the first half of the guard leaves for the second, and for everybody else.
 
 use super::*;
-use fm_adopt::capture::Code;
+use fm_api::v1::capture::CapturedCode;
 
 fn memory() -> Memory {
     Memory {
         version: 0,
         guests: vec![Remembered {
             start_ticks: Some(4711),
-            captured: Captured {
+            captured: CapturedGuest {
                 pid: 7,
                 name: Some("web".into()),
                 uuid: None,
-                code: Code {
+                code: CapturedCode {
                     path: Some("/usr/share/OVMF/OVMF_CODE_4M.fd".into()),
                     size_bytes: 1,
                     running_sha256: "aa".into(),

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
-use fm_host::in_one_line;
 use fm_images::catalogue;
 use fm_images::inspect::Catalogue;
+use fm_remedy::one_line;
 
 /// The names of builds by the digest of CODE.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Names {
         let dir = store.map_or_else(|| fm_store::verbs::default_dir().ok(), |dir| Some(dir.to_owned()));
         let user: Option<PathBuf> = dir.as_deref().map(catalogue::file_in);
         let catalogue = Catalogue::open(user.as_deref()).or_else(|error| {
-            remarks.push(in_one_line(&error));
+            remarks.push(one_line(&error));
             Catalogue::open(None)
         });
         let builds = fm_store::verbs::open(store).and_then(|store| store.readable_builds());

@@ -7,7 +7,8 @@ use std::path::Path;
 use fm_files::Place;
 use fm_remedy::Foreign;
 
-use super::{Ps, PsGuest};
+use fm_api::v1::fleet::Digest;
+use fm_api::v1::ps::{Ps, PsGuest};
 
 /// The metrics of `ps` as text.
 #[must_use]
@@ -26,11 +27,14 @@ pub fn text(ps: &Ps) -> String {
                     ("machine", guest.machine.as_deref()),
                     ("qemu_version", guest.qemu_version.as_deref()),
                     ("code", code.path.as_deref().and_then(Path::to_str)),
-                    ("running_sha256", code.running_sha256.as_deref()),
-                    ("file_sha256", code.file_sha256.as_deref()),
+                    ("running_sha256", code.running_sha256.as_ref().map(Digest::as_str)),
+                    ("file_sha256", code.file_sha256.as_ref().map(Digest::as_str)),
                     ("build", code.build.as_deref()),
-                    ("layout", vars.and_then(|vars| vars.layout.as_deref())),
-                    ("secure_boot", vars.and_then(|vars| vars.secure_boot.as_deref())),
+                    ("layout", vars.and_then(|vars| Some(vars.layout?.name()))),
+                    (
+                        "secure_boot",
+                        vars.and_then(|vars| Some(vars.secure_boot?.name())),
+                    ),
                 ],
             );
             Some((labels, 1))
@@ -141,12 +145,12 @@ fn labels(guest: &PsGuest, more: &[(&str, Option<&str>)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PsCode;
     use super::*;
+    use fm_api::v1::ps::PsCode;
 
     fn sample() -> Ps {
         Ps {
-            schema: "flashmoor/ps/1".into(),
+            schema: fm_api::Schema::default(),
             guests: vec![PsGuest {
                 pid: 7,
                 name: Some("a\"b\\c\nd".into()),
@@ -159,8 +163,8 @@ mod tests {
                     path: Some("/c.fd".into()),
                     format: "raw".into(),
                     size_bytes: Some(1),
-                    running_sha256: Some("aa".into()),
-                    next_reset_sha256: Some("aa".into()),
+                    running_sha256: "aa".repeat(32).parse().ok(),
+                    next_reset_sha256: "aa".repeat(32).parse().ok(),
                     file_sha256: None,
                     drift: Some(true),
                     build: None,

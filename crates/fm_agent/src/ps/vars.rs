@@ -2,12 +2,14 @@
 
 use std::io::Read as _;
 
+use fm_api::v1::ps::{PsVars, SecureBootState};
 use fm_formats::Guid;
 use fm_formats::varstore::{GLOBAL_VARIABLE as GLOBAL, Name, VarStore};
 use fm_host::{FlashUnit, Guest, GuestMemory, Region};
 use fm_images::json_store;
 
-use super::PsVars;
+use fm_images::words;
+
 use super::said::said;
 
 /// The longest JSON that is read.
@@ -108,7 +110,7 @@ fn read(guest: &Guest, flash: &FlashUnit, memory: &GuestMemory) -> Result<(Regio
 }
 
 fn describe(store: &VarStore<'_>, vars: &mut PsVars) {
-    vars.layout = store.layout().map(|layout| layout.name().to_owned());
+    vars.layout = store.layout().map(words::layout);
     vars.free_bytes = Some(store.free_bytes());
     vars.reclaimable_bytes = Some(store.reclaimable_bytes());
     vars.secure_boot = Some(secure_boot(|guid, name| {
@@ -117,12 +119,11 @@ fn describe(store: &VarStore<'_>, vars: &mut PsVars) {
     }));
 }
 
-fn secure_boot<'v>(data: impl Fn(Guid, &str) -> Option<&'v [u8]>) -> String {
-    let state = match (data(GLOBAL, "PK"), data(SECURE_BOOT_ENABLE, "SecureBootEnable")) {
-        (None, _) => "setup",
+fn secure_boot<'v>(data: impl Fn(Guid, &str) -> Option<&'v [u8]>) -> SecureBootState {
+    match (data(GLOBAL, "PK"), data(SECURE_BOOT_ENABLE, "SecureBootEnable")) {
+        (None, _) => SecureBootState::Setup,
         // edk2 writes the switch as 1 when a platform key is there and the switch is not
-        (Some(_), None | Some([1])) => "enabled",
-        (Some(_), Some(_)) => "disabled",
-    };
-    state.to_owned()
+        (Some(_), None | Some([1])) => SecureBootState::Enabled,
+        (Some(_), Some(_)) => SecureBootState::Disabled,
+    }
 }

@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Schema, document};
+
 /// `flashmoor/vars-backups/1`: the backups of one variable store, or of all that lie on block devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VarsBackups {
     /// `flashmoor/vars-backups/1`.
-    pub schema: String,
+    pub schema: Schema<VarsBackups>,
     /// Oldest first, store by store.
     pub backups: Vec<VarsBackup>,
     /// The paths of those that were removed just now.
@@ -15,6 +17,8 @@ pub struct VarsBackups {
     /// Writes to block devices that were interrupted, or are on their way.
     pub interrupted: Vec<InterruptedWrite>,
 }
+
+document!(VarsBackups = "flashmoor/vars-backups/1");
 
 /// One backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

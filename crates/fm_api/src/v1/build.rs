@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::words;
+
 /// Which build an image is. Never a guess: without a name nothing is known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
@@ -13,8 +15,8 @@ pub struct Build {
     /// The package's or the firmware's own version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// `catalogue` (the digest is known), `image` (a version string in it) or `none`.
-    pub source: String,
+    /// What says so.
+    pub source: BuildSource,
 }
 
 impl Build {
@@ -24,7 +26,7 @@ impl Build {
         Self {
             name: "unknown build".into(),
             version: None,
-            source: "none".into(),
+            source: BuildSource::None,
         }
     }
 }
@@ -36,5 +38,17 @@ impl fmt::Display for Build {
             return to.write_str(&self.name);
         };
         write!(to, "{} {version}", self.name)
+    }
+}
+
+words! {
+    /// What says which build an image is.
+    BuildSource {
+        /// The catalogue knows the digest.
+        Catalogue = "catalogue",
+        /// A version string in the image.
+        Image = "image",
+        /// Nothing.
+        None = "none",
     }
 }

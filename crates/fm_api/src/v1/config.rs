@@ -3,21 +3,20 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Schema, document};
+
 /// `flashmoor/config/1`: the settings that hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigDocument {
     /// `flashmoor/config/1`.
-    pub schema: String,
+    pub schema: Schema<ConfigDocument>,
     /// The files that were looked for, the weakest first.
     pub files: Vec<ConfigFile>,
     /// Every setting that there is.
     pub settings: Vec<Setting>,
 }
 
-impl ConfigDocument {
-    /// Kind and version.
-    pub const SCHEMA: &str = "flashmoor/config/1";
-}
+document!(ConfigDocument = "flashmoor/config/1");
 
 /// A file of settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Schema, document};
+
 use super::fleet::Digest;
 
 /// What a certificate or a token lets its holder do. Each role may do what those before it may, except `host`.
@@ -60,7 +62,7 @@ pub struct TokenRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewToken {
     /// `flashmoor/fleet-token/1`.
-    pub schema: String,
+    pub schema: Schema<NewToken>,
     /// What it is called in lists: not secret.
     pub id: String,
     /// The secret part. Whoever has it can use it.
@@ -77,6 +79,8 @@ pub struct NewToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
+
+document!(NewToken = "flashmoor/fleet-token/1");
 
 /// `POST /api/v1/join`: a token is exchanged for a certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -113,7 +117,7 @@ pub struct Joined {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IssuedCertificate {
     /// `flashmoor/fleet-certificate/1`.
-    pub schema: String,
+    pub schema: Schema<IssuedCertificate>,
     /// Its serial number in hexadecimal.
     pub serial: String,
     /// The name in it.
@@ -129,11 +133,13 @@ pub struct IssuedCertificate {
     pub revoked: Option<String>,
 }
 
+document!(IssuedCertificate = "flashmoor/fleet-certificate/1");
+
 /// `GET /api/v1/keys`: a page of certificates that were issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IssuedCertificates {
     /// `flashmoor/fleet-keys/1`.
-    pub schema: String,
+    pub schema: Schema<IssuedCertificates>,
     /// The certificates, by serial number.
     pub certificates: Vec<IssuedCertificate>,
     /// Where the next page begins; nothing on the last one.
@@ -141,11 +147,13 @@ pub struct IssuedCertificates {
     pub next: Option<String>,
 }
 
+document!(IssuedCertificates = "flashmoor/fleet-keys/1");
+
 /// `flashmoor/fleet-meta/1`: the fleet as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FleetMeta {
     /// `flashmoor/fleet-meta/1`.
-    pub schema: String,
+    pub schema: Schema<FleetMeta>,
     /// The fleet's id, made up when its records were.
     pub fleet: String,
     /// Made up anew each time the records were set back.
@@ -155,6 +163,8 @@ pub struct FleetMeta {
     /// The version of the server that answered.
     pub version: String,
 }
+
+document!(FleetMeta = "flashmoor/fleet-meta/1");
 
 /// `PUT /api/v1/builds/{digest}`: blobs that were uploaded are a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -11,16 +11,16 @@ mod page;
 mod report;
 mod target;
 
-pub use build::{BuildState, BuildView, Need, Obstacle, ObstacleKind, StoredPin, WHY_SCHEMA, Why};
+pub use build::{BuildState, BuildView, Need, Obstacle, ObstacleKind, StoredPin, Why};
 pub use event::{Event, EventKind};
 pub use host::{GuestView, HostState, HostView};
 pub use ids::{Digest, HostId, InvalidId};
 pub use page::{MAX_PAGE_COUNT, Page, PageRequest};
 pub use report::{
-    Certificates, GuestRow, GuestState, HeldBuild, HostPin, HostReport, LandingRow, Mark,
-    REPORT_ANSWER_SCHEMA, REPORT_SCHEMA, Recorded, ReportAnswer, Use, UseReason,
+    Certificates, GuestRow, GuestState, HeldBuild, HostPin, HostReport, LandingRow, Mark, Recorded,
+    ReportAnswer, Use, UseReason,
 };
-pub use target::{BuildTarget, GuestTarget, HostTargets, TARGETS_SCHEMA};
+pub use target::{BuildTarget, GuestTarget, HostTargets};
 
 /// Members of a document that this version does not know.
 pub type Rest = serde_json::Map<String, serde_json::Value>;

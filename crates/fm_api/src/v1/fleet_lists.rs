@@ -3,13 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Schema, document};
+
 use super::fleet::{BuildView, Event, GuestView, HostView};
 
 /// `flashmoor/fleet-hosts/1`: hosts of a fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FleetHosts {
     /// `flashmoor/fleet-hosts/1`.
-    pub schema: String,
+    pub schema: Schema<FleetHosts>,
     /// The hosts, by id.
     pub hosts: Vec<HostView>,
     /// Where the rest begins, if not all were asked for.
@@ -19,11 +21,13 @@ pub struct FleetHosts {
     pub revision: u64,
 }
 
+document!(FleetHosts = "flashmoor/fleet-hosts/1");
+
 /// `flashmoor/fleet-guests/1`: guests of a fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FleetGuests {
     /// `flashmoor/fleet-guests/1`.
-    pub schema: String,
+    pub schema: Schema<FleetGuests>,
     /// The guests, by host and uuid.
     pub guests: Vec<GuestView>,
     /// Where the rest begins, if not all were asked for.
@@ -33,11 +37,13 @@ pub struct FleetGuests {
     pub revision: u64,
 }
 
+document!(FleetGuests = "flashmoor/fleet-guests/1");
+
 /// `flashmoor/fleet-builds/1`: builds of a fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FleetBuilds {
     /// `flashmoor/fleet-builds/1`.
-    pub schema: String,
+    pub schema: Schema<FleetBuilds>,
     /// The builds, by digest.
     pub builds: Vec<BuildView>,
     /// Where the rest begins, if not all were asked for.
@@ -47,11 +53,13 @@ pub struct FleetBuilds {
     pub revision: u64,
 }
 
+document!(FleetBuilds = "flashmoor/fleet-builds/1");
+
 /// `flashmoor/fleet-events/1`: what happened in a fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FleetEvents {
     /// `flashmoor/fleet-events/1`.
-    pub schema: String,
+    pub schema: Schema<FleetEvents>,
     /// The events, oldest first.
     pub events: Vec<Event>,
     /// Where the rest begins, if not all were asked for.
@@ -61,11 +69,13 @@ pub struct FleetEvents {
     pub revision: u64,
 }
 
+document!(FleetEvents = "flashmoor/fleet-events/1");
+
 /// `flashmoor/fleet-status/1`: a fleet in figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FleetStatus {
     /// `flashmoor/fleet-status/1`.
-    pub schema: String,
+    pub schema: Schema<FleetStatus>,
     /// The fleet's id.
     pub fleet: String,
     /// The epoch of its records.
@@ -90,11 +100,13 @@ pub struct FleetStatus {
     pub condemned_build_count: u64,
 }
 
+document!(FleetStatus = "flashmoor/fleet-status/1");
+
 /// `flashmoor/fleet-init/1`: a fleet that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FleetInit {
     /// `flashmoor/fleet-init/1`.
-    pub schema: String,
+    pub schema: Schema<FleetInit>,
     /// The server's folder.
     pub folder: String,
     /// The administrator's certificate and key.
@@ -104,3 +116,5 @@ pub struct FleetInit {
     /// The names in the server's certificate.
     pub names: Vec<String>,
 }
+
+document!(FleetInit = "flashmoor/fleet-init/1");

@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Schema, document};
+
 /// `flashmoor/incus-adopt/1`: an instance that was held to its build, or let go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IncusAdoption {
     /// `flashmoor/incus-adopt/1`.
-    pub schema: String,
+    pub schema: Schema<IncusAdoption>,
     /// Its name.
     pub instance: String,
     /// Its project.
@@ -19,3 +21,5 @@ pub struct IncusAdoption {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
 }
+
+document!(IncusAdoption = "flashmoor/incus-adopt/1");

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The kind and version of the document, in its `schema`.
-pub const SCHEMA: &str = "flashmoor/offer/1";
+use crate::{Schema, document};
 
 /// The longest offer that is read; real ones have a few KiB.
 pub const MAX_OFFER_BYTES: u64 = 1 << 20;
@@ -15,7 +14,7 @@ pub const MAX_OFFER_BYTES: u64 = 1 << 20;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Offer {
     /// `flashmoor/offer/1`.
-    pub schema: String,
+    pub schema: Schema<Offer>,
     /// The version of the QEMU that runs the guest.
     pub qemu_version: String,
     /// The machine type as the migration stream names it, such as `pc-q35-7.2`.
@@ -40,6 +39,8 @@ pub struct Offer {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub saved: bool,
 }
+
+document!(Offer = "flashmoor/offer/1");
 
 /// What a CODE binary is, in the words of `flashmoor inspect`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,11 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Schema, document};
+
 /// `flashmoor/pve-status/1`: every guest of the cluster with UEFI firmware.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PveStatus {
     /// `flashmoor/pve-status/1`.
-    pub schema: String,
+    pub schema: Schema<PveStatus>,
     /// This node.
     pub node: String,
     /// Whether the hookscript is in place on this node.
@@ -17,6 +19,8 @@ pub struct PveStatus {
     /// What could not be seen, a sentence each.
     pub remarks: Vec<String>,
 }
+
+document!(PveStatus = "flashmoor/pve-status/1");
 
 /// One guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -71,12 +75,14 @@ pub enum PveLayout {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PveAdoption {
     /// `flashmoor/pve-adopt/1`.
-    pub schema: String,
+    pub schema: Schema<PveAdoption>,
     /// Those for which it was done.
     pub guests: Vec<PveAdopted>,
     /// Those for which it was not, with the reason.
     pub failures: Vec<PveFailure>,
 }
+
+document!(PveAdoption = "flashmoor/pve-adopt/1");
 
 /// A guest that was adopted, or let go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

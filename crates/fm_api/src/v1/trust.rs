@@ -3,13 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Schema, document};
+
 use super::fleet::{Certificates, GuestView, HostId};
 
 /// `flashmoor/fleet-certificates/1`: a page of guests with what they trust.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrustPage {
     /// `flashmoor/fleet-certificates/1`.
-    pub schema: String,
+    pub schema: Schema<TrustPage>,
     /// The guests.
     pub guests: Vec<GuestTrust>,
     /// Where the next page begins; nothing on the last one.
@@ -18,6 +20,8 @@ pub struct TrustPage {
     /// The revision of the records that the page shows.
     pub revision: u64,
 }
+
+document!(TrustPage = "flashmoor/fleet-certificates/1");
 
 /// What one guest trusts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

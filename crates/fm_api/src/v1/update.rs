@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Schema, document};
+
 /// `flashmoor/update/1`: what became of one update.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Update {
     /// `flashmoor/update/1`.
-    pub schema: String,
+    pub schema: Schema<Update>,
     /// The guest.
     pub guest: Guest,
     /// sha256 of the CODE before.
@@ -37,14 +39,18 @@ pub struct Update {
     pub remarks: Vec<String>,
 }
 
+document!(Update = "flashmoor/update/1");
+
 /// `flashmoor/update-status/1`: every update of this host's running guests that is known here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateStatus {
     /// `flashmoor/update-status/1`.
-    pub schema: String,
+    pub schema: Schema<UpdateStatus>,
     /// One for each guest, by its pid.
     pub updates: Vec<Update>,
 }
+
+document!(UpdateStatus = "flashmoor/update-status/1");
 
 /// Which guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use fm_api::v1::fleet::{
-    BuildState, Digest, HostId, HostReport, HostState, Mark, REPORT_ANSWER_SCHEMA, Recorded, ReportAnswer,
-    Rest, UseReason,
+    BuildState, Digest, HostId, HostReport, HostState, Mark, Recorded, ReportAnswer, Rest, UseReason,
 };
 
 use super::inner::{Inner, Stored, lock};
@@ -96,7 +95,7 @@ pub(super) async fn to_sign_of_life(inner: &Inner, views: &Views, host: &HostId)
 
 fn empty(recorded: Option<Recorded>) -> ReportAnswer {
     ReportAnswer {
-        schema: REPORT_ANSWER_SCHEMA.into(),
+        schema: fm_api::Schema::default(),
         recorded,
         scan: None,
         upload: Vec::new(),

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fm_api::v1::fleet::{
-    Certificates, GuestRow, HeldBuild, HostPin, HostReport, LandingRow, REPORT_SCHEMA, Rest, Use,
-};
+use fm_api::v1::fleet::{Certificates, GuestRow, HeldBuild, HostPin, HostReport, LandingRow, Rest, Use};
 
 use crate::{Error, Result};
 
@@ -26,9 +24,6 @@ const MAX_CERTIFICATE_COUNT: usize = 16;
 /// The report as it may be kept.
 pub(super) fn checked(mut report: HostReport) -> Result<HostReport> {
     let what = "the report";
-    if report.schema != REPORT_SCHEMA {
-        return Err(Error::invalid(what, format!("its schema is not {REPORT_SCHEMA}")));
-    }
     id(what, "instance", &report.instance)?;
     id(what, "boot_id", &report.boot_id)?;
     if let Some(mark) = &report.acknowledged {

@@ -1,8 +1,6 @@
 //! What a person says of a host: that it will not come back, and what is wanted there.
 
-use fm_api::v1::fleet::{
-    BuildTarget, EventKind, GuestTarget, HostId, HostState, HostTargets, Rest, TARGETS_SCHEMA,
-};
+use fm_api::v1::fleet::{BuildTarget, EventKind, GuestTarget, HostId, HostState, HostTargets, Rest};
 
 use super::check;
 use super::events::event;
@@ -72,7 +70,7 @@ pub(super) async fn targets(inner: &Inner, host: &HostId) -> Result<HostTargets>
     let found: Option<Stored<TargetRecord>> = inner.get(&keys::target(host)).await?;
     Ok(found.map_or_else(
         || HostTargets {
-            schema: TARGETS_SCHEMA.into(),
+            schema: fm_api::Schema::default(),
             host: host.clone(),
             builds: Vec::new(),
             guests: Vec::new(),
@@ -89,12 +87,6 @@ pub(super) async fn targets(inner: &Inner, host: &HostId) -> Result<HostTargets>
 /// Says what is wanted on a host, if nobody said something else since.
 pub(super) async fn set_targets(inner: &Inner, targets: &HostTargets, by: &str) -> Result<()> {
     inner.meta_to_write().await?;
-    if targets.schema != TARGETS_SCHEMA {
-        return Err(Error::invalid(
-            "the targets",
-            format!("their schema is not {TARGETS_SCHEMA}"),
-        ));
-    }
     let mut targets = targets.clone();
     for BuildTarget { reason, .. } in &mut targets.builds {
         check::word(reason);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fm_api::v1::fleet::{BuildState, Digest, Mark, Need, Obstacle, ObstacleKind, UseReason, WHY_SCHEMA, Why};
+use fm_api::v1::fleet::{BuildState, Digest, Mark, Need, Obstacle, ObstacleKind, UseReason, Why};
 
 use super::builds::stored;
 use super::census::{Awaited, HostNeed};
@@ -24,7 +24,7 @@ pub(super) async fn why(inner: &Inner, views: &Views, build: &Digest) -> Result<
     let (needs, revision) = inner.needs(build, None).await?;
     let record: Stored<BuildRecord> = stored(inner, build).await?;
     let mut proof = Why {
-        schema: WHY_SCHEMA.into(),
+        schema: fm_api::Schema::default(),
         build: build.clone(),
         state: record.value.state,
         generation: record.value.generation,

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use fm_api::v1::fleet::{
-    Digest, GuestRow, GuestState, HostId, HostReport, Mark, REPORT_SCHEMA, Recorded, ReportAnswer, Use,
-    UseReason,
+    Digest, GuestRow, GuestState, HostId, HostReport, Mark, Recorded, ReportAnswer, Use, UseReason,
 };
 use fm_fleet::blobs::{Blob, BlobReader, BlobSource, Blobs, FoundManifest, Reference};
 use fm_fleet::{Error, Fleet, FleetOptions, Layer, Planner, PlannerOptions, Result, StoredBuild};
@@ -203,7 +202,7 @@ impl Host {
             rest: Default::default(),
         });
         HostReport {
-            schema: REPORT_SCHEMA.into(),
+            schema: fm_api::Schema::default(),
             host: self.id.clone(),
             instance: self.instance.clone(),
             boot_id: "boot-1".into(),

@@ -55,6 +55,13 @@ impl CpuMode {
             Self::X64 => "X64",
         }
     }
+
+    /// The modes that documents call `name`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let mut all = [Self::Ia32, Self::Ia32X64, Self::X64].into_iter();
+        all.find(|mode| mode.name() == name)
+    }
 }
 
 /// Where code is when the processor executes it. It decides what a migration can meet: code in RAM travels

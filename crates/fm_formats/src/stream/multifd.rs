@@ -79,6 +79,17 @@ struct Announced {
     wanted: bool,
 }
 
+/// How the pages of a channel are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageCompression {
+    /// They are not.
+    None,
+    /// By zlib.
+    Zlib,
+    /// By zstd.
+    Zstd,
+}
+
 /// Reads one channel of a capture, after the main stream told the blocks.
 pub struct Channel<'f> {
     facts: &'f Facts,
@@ -168,11 +179,11 @@ impl<'f> Channel<'f> {
 
     /// The compression that its packets use.
     #[must_use]
-    pub fn compression(&self) -> &'static str {
+    pub fn compression(&self) -> PageCompression {
         match self.compression {
-            ZLIB => "zlib",
-            ZSTD => "zstd",
-            _ => "none",
+            ZLIB => PageCompression::Zlib,
+            ZSTD => PageCompression::Zstd,
+            _ => PageCompression::None,
         }
     }
 

@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use fm_formats::image::{Arch, Layout};
+use fm_api::v1::descriptors::{DescriptorDocument, DescriptorProblem, DescriptorProblemCode as Code};
+use fm_api::v1::inspect::{ImageFormat, InspectDocument, InspectKind};
+use fm_formats::image::{Arch, Feature, Layout};
 use fm_host::descriptor::{Descriptor, Mapping};
 
-use super::DescriptorDocument;
-use super::problem::{Problem, missing, problem};
+use super::problem::{missing, problem};
 use super::rules::{self, X86};
-use crate::inspect::{self, Catalogue, InspectDocument, Request};
+use crate::inspect::{self, Catalogue, Request};
+use crate::words;
 
 /// Several descriptors name the same files; each is looked at once.
 pub(super) type Seen = BTreeMap<PathBuf, Result<InspectDocument, String>>;
@@ -64,25 +66,29 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
         problems: Vec::new(),
     };
     if let Some(why) = unlistable(path).or_else(|| too_large(path)) {
-        document.problems.push(problem("unreadable", why));
+        document.problems.push(problem(Code::Unreadable, why));
         return document;
     }
     let text = match std::fs::read_to_string(path) {
         Ok(text) if text.is_empty() => {
             let message = "it is empty: it hides descriptors of its name in more general folders";
-            document.problems.push(problem("hidden", message.into()));
+            document.problems.push(problem(Code::Hidden, message.into()));
             return document;
         }
         Ok(text) => text,
         Err(error) => {
-            document.problems.push(problem("unreadable", error.to_string()));
+            document
+                .problems
+                .push(problem(Code::Unreadable, error.to_string()));
             return document;
         }
     };
     let descriptor = match Descriptor::parse(&text) {
         Ok(descriptor) => descriptor,
         Err(error) => {
-            document.problems.push(problem("malformed", error.to_string()));
+            document
+                .problems
+                .push(problem(Code::Malformed, error.to_string()));
             return document;
         }
     };
@@ -111,7 +117,7 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
         }
         let looked = seen
             .entry(file.to_owned())
-            .or_insert_with(|| look(file, catalogue).map_err(|error| fm_host::in_one_line(&error)));
+            .or_insert_with(|| look(file, catalogue).map_err(|error| fm_remedy::one_line(&error)));
         match looked {
             Ok(found) => {
                 sizes.extend(layout_of(found));
@@ -128,7 +134,7 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
                     .problems
                     .extend(file_against(&descriptor, file, format, variables, found));
             }
-            Err(error) => document.problems.push(problem("unreadable", error.clone())),
+            Err(error) => document.problems.push(problem(Code::Unreadable, error.clone())),
         }
     }
     if let Mapping::Memory {
@@ -137,17 +143,17 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
     } = &descriptor.mapping
         && vars.template.exists()
     {
-        let looked = look(&vars.template, catalogue).map_err(|error| fm_host::in_one_line(&error));
+        let looked = look(&vars.template, catalogue).map_err(|error| fm_remedy::one_line(&error));
         document
             .problems
             .extend(template_against(&descriptor, &vars.template, looked));
     }
     if let [code, vars] = &sizes[..] {
         // The stores of 1M and 2M are the same.
-        let same = |a: &str, b: &str| a == b || matches!((a, b), ("1M", "2M"));
-        if !same(code, vars) {
+        let same = code == vars || matches!((code, vars), (Layout::X86Size1M, Layout::X86Size2M));
+        if !same {
             let message = format!("its code has layout {code} and its variables have layout {vars}");
-            document.problems.push(problem("size-mismatch", message));
+            document.problems.push(problem(Code::SizeMismatch, message));
         }
     }
     document
@@ -175,7 +181,7 @@ fn size_against(
     file: &Path,
     variables: bool,
     found: &InspectDocument,
-) -> Option<Problem> {
+) -> Option<DescriptorProblem> {
     // What is no firmware at all is told so.
     if !matches!(descriptor.mapping, Mapping::Flash { .. }) || found.image.is_none() {
         return None;
@@ -194,16 +200,16 @@ fn size_against(
         }
         _ => return None,
     };
-    Some(problem("size-mismatch", message))
+    Some(problem(Code::SizeMismatch, message))
 }
 
 /// The size of the chip that a file's layout asks for, where it is one size alone.
 fn chip_size(variables: bool, found: &InspectDocument) -> Option<(Layout, u64)> {
     // A file in a role that it cannot have is told so.
-    if variables != (found.kind == "vars") {
+    if variables != (found.kind == InspectKind::Vars) {
         return None;
     }
-    let layout: Layout = layout_of(found)?.parse().ok()?;
+    let layout = layout_of(found)?;
     match (layout, variables) {
         (Layout::Loongarch, _) => None,
         (_, true) => Some((layout, layout.vars_size_bytes())),
@@ -214,11 +220,11 @@ fn chip_size(variables: bool, found: &InspectDocument) -> Option<(Layout, u64)> 
 }
 
 /// The magic of Microsoft's IGVM format (`IGVM_FIXED_HEADER`).
-fn igvm_against(file: &Path) -> Option<Problem> {
+fn igvm_against(file: &Path) -> Option<DescriptorProblem> {
     let name = file.display();
     let mut opened = match fm_files::open_regular(file) {
         Ok(opened) => opened,
-        Err(error) => return Some(problem("unreadable", format!("cannot read {name}: {error}"))),
+        Err(error) => return Some(problem(Code::Unreadable, format!("cannot read {name}: {error}"))),
     };
     let mut magic = [0; 4];
     let why = match opened.read_exact(&mut magic) {
@@ -226,14 +232,20 @@ fn igvm_against(file: &Path) -> Option<Problem> {
         Ok(()) if magic != *b"IGVM" => "it does not start with `IGVM`".into(),
         Ok(()) => return None,
     };
-    Some(problem("not-firmware", format!("{name} is no IGVM file: {why}")))
+    Some(problem(
+        Code::NotFirmware,
+        format!("{name} is no IGVM file: {why}"),
+    ))
 }
 
 /// Only q35 has the memory and the flash that a build with SMM needs; such a build stops on any other
 /// machine (edk2 `OvmfPkg/README`, `SMM_REQUIRE`).
-fn machines_against(descriptor: &Descriptor, found: &InspectDocument) -> Option<Problem> {
+fn machines_against(descriptor: &Descriptor, found: &InspectDocument) -> Option<DescriptorProblem> {
     let image = found.image.as_ref()?;
-    let smm = image.features.iter().any(|feature| feature == "smm");
+    let smm = image
+        .features
+        .iter()
+        .any(|feature| feature == Feature::Smm.name());
     let machines = descriptor.targets.iter().flat_map(|target| &target.machines);
     // Names that a pattern may stand for.
     const WITHOUT_SMM: [&str; 4] = ["pc", "pc-i440fx-10.0", "isapc", "microvm"];
@@ -245,7 +257,7 @@ fn machines_against(descriptor: &Descriptor, found: &InspectDocument) -> Option<
     });
     let machine = without.next().filter(|_| smm)?;
     Some(problem(
-        "wrong-machine",
+        Code::WrongMachine,
         format!("the binary needs SMM, which the machine {machine} does not have"),
     ))
 }
@@ -278,7 +290,7 @@ fn stands_for(pattern: &[u8], name: &[u8]) -> bool {
 
 /// Keys that are enrolled in the template, or are not, against what is claimed. Without a store there is
 /// nothing to hold against it.
-fn keys_against(descriptor: &Descriptor, file: &Path, found: &InspectDocument) -> Option<Problem> {
+fn keys_against(descriptor: &Descriptor, file: &Path, found: &InspectDocument) -> Option<DescriptorProblem> {
     let store = found.store.as_ref()?;
     let claimed = descriptor
         .features
@@ -290,7 +302,7 @@ fn keys_against(descriptor: &Descriptor, file: &Path, found: &InspectDocument) -
         (false, true) => format!("{name} holds a platform key, and it does not claim enrolled-keys"),
         _ => return None,
     };
-    Some(problem("feature-contradicted", message))
+    Some(problem(Code::FeatureContradicted, message))
 }
 
 /// The template of QEMU's `uefi-vars` device is JSON, and its keys are what the guest gets.
@@ -298,29 +310,29 @@ fn template_against(
     descriptor: &Descriptor,
     file: &Path,
     looked: Result<InspectDocument, String>,
-) -> Option<Problem> {
+) -> Option<DescriptorProblem> {
     let name = file.display();
     match looked {
-        Ok(found) if found.store.is_some() && found.format.as_deref() == Some("json") => {
+        Ok(found) if found.store.is_some() && found.format == Some(ImageFormat::Json) => {
             keys_against(descriptor, file, &found)
         }
         Ok(found) => {
-            let is = found.reason.unwrap_or(found.kind);
+            let is = found.reason.unwrap_or_else(|| found.kind.to_string());
             Some(problem(
-                "wrong-format",
+                Code::WrongFormat,
                 format!("{name} holds no variables in JSON, which the uefi-vars device reads: {is}"),
             ))
         }
-        Err(error) => Some(problem("unreadable", error)),
+        Err(error) => Some(problem(Code::Unreadable, error)),
     }
 }
 
 fn arch_of(found: &InspectDocument) -> Option<Arch> {
-    found.image.as_ref()?.arch.as_ref()?.parse().ok()
+    found.image.as_ref()?.arch.map(words::arch_of)
 }
 
-fn layout_of(found: &InspectDocument) -> Option<String> {
-    found.image.as_ref()?.layout.clone()
+fn layout_of(found: &InspectDocument) -> Option<Layout> {
+    found.image.as_ref()?.layout.map(words::layout_of)
 }
 
 fn file_against(
@@ -329,49 +341,57 @@ fn file_against(
     format: &str,
     variables: bool,
     found: &InspectDocument,
-) -> Vec<Problem> {
+) -> Vec<DescriptorProblem> {
     let mut problems = Vec::new();
     let name = file.display();
-    if let Some(actual) = found.format.as_deref().filter(|actual| *actual != format) {
+    if let Some(actual) = found.format.filter(|actual| actual.name() != format) {
         problems.push(problem(
-            "wrong-format",
+            Code::WrongFormat,
             format!("{name} is {actual}, not {format}"),
         ));
     }
     let Some(image) = &found.image else {
-        let why = found.reason.as_deref().unwrap_or(&found.kind);
-        problems.push(problem("not-firmware", format!("{name}: {why}")));
+        let why = found.reason.as_deref().unwrap_or(found.kind.name());
+        problems.push(problem(Code::NotFirmware, format!("{name}: {why}")));
         return problems;
     };
     let of_image = image.damage.iter().map(|damage| &damage.message);
     let of_store = found.store.iter().flat_map(|store| &store.damage);
     if let Some(damage) = of_image.chain(of_store).next() {
-        problems.push(problem("damaged", format!("{name} is damaged: {damage}")));
+        problems.push(problem(Code::Damaged, format!("{name} is damaged: {damage}")));
     }
     let mode = match &descriptor.mapping {
         Mapping::Flash { mode, .. } => mode.as_str(),
         _ => "",
     };
-    let expected: &[&str] = match (variables, mode) {
-        (true, _) => &["vars"],
-        (false, "combined") => &["combined"],
-        (false, "split") => &["code"],
-        _ => &["code", "combined"],
+    let expected: &[InspectKind] = match (variables, mode) {
+        (true, _) => &[InspectKind::Vars],
+        (false, "combined") => &[InspectKind::Combined],
+        (false, "split") => &[InspectKind::Code],
+        _ => &[InspectKind::Code, InspectKind::Combined],
     };
-    if !expected.contains(&found.kind.as_str()) {
+    if !expected.contains(&found.kind) {
         let message = format!(
             "{name} is {}, where {} is needed",
             found.kind,
-            expected.join(" or ")
+            expected
+                .iter()
+                .map(|kind| kind.name())
+                .collect::<Vec<_>>()
+                .join(" or ")
         );
-        problems.push(problem("wrong-role", message));
+        problems.push(problem(Code::WrongRole, message));
     }
     problems.extend(architectures_against(descriptor, file, found));
     problems
 }
 
 /// The targets that a binary is not for.
-fn architectures_against(descriptor: &Descriptor, file: &Path, found: &InspectDocument) -> Vec<Problem> {
+fn architectures_against(
+    descriptor: &Descriptor,
+    file: &Path,
+    found: &InspectDocument,
+) -> Vec<DescriptorProblem> {
     let Some(arch) = arch_of(found).map(Arch::qemu_name) else {
         return Vec::new();
     };
@@ -391,40 +411,40 @@ fn architectures_against(descriptor: &Descriptor, file: &Path, found: &InspectDo
         messages.push(format!("{name} is for {arch}, and there is no target"));
     }
     let told = messages.into_iter();
-    told.map(|message| problem("wrong-architecture", message))
+    told.map(|message| problem(Code::WrongArchitecture, message))
         .collect()
 }
 
 /// Descriptor features that a binary can contradict, both ways where both mean harm.
-fn features_against(descriptor: &Descriptor, found: &InspectDocument) -> Vec<Problem> {
+fn features_against(descriptor: &Descriptor, found: &InspectDocument) -> Vec<DescriptorProblem> {
     let Some(image) = &found.image else {
         return Vec::new();
     };
     let claims = |feature: &str| descriptor.features.iter().any(|claimed| claimed == feature);
-    let shows = |feature: &str| image.features.iter().any(|shown| shown == feature);
+    let shows = |feature: Feature| image.features.iter().any(|shown| shown == feature.name());
     let mut problems = Vec::new();
     for (claimed, shown, both_ways) in [
-        ("secure-boot", "secure-boot", false),
-        ("requires-smm", "smm", true),
-        ("amd-sev", "sev", false),
-        ("amd-sev-es", "sev-es", false),
-        ("amd-sev-snp", "sev-snp", false),
-        ("intel-tdx", "tdx", false),
-        ("host-uefi-vars", "pv-vars", true),
+        ("secure-boot", Feature::SecureBoot, false),
+        ("requires-smm", Feature::Smm, true),
+        ("amd-sev", Feature::Sev, false),
+        ("amd-sev-es", Feature::SevEs, false),
+        ("amd-sev-snp", Feature::SevSnp, false),
+        ("intel-tdx", Feature::Tdx, false),
+        ("host-uefi-vars", Feature::PvVars, true),
     ] {
         if claims(claimed) && !shows(shown) {
             let message = format!("it claims {claimed}, and the binary lacks what {shown} needs");
-            problems.push(problem("feature-contradicted", message));
+            problems.push(problem(Code::FeatureContradicted, message));
         } else if both_ways && shows(shown) && !claims(claimed) {
             let message = format!("the binary shows {shown}, and it does not claim {claimed}");
-            problems.push(problem("feature-contradicted", message));
+            problems.push(problem(Code::FeatureContradicted, message));
         }
     }
     // Only x86 boards have these sleep states in their tables (QEMU `hw/i386/acpi-build.c`, `build_dsdt`).
     if let Some(arch) = arch_of(found).filter(|arch| !arch.is_x86()) {
         for state in ["acpi-s3", "acpi-s4"].into_iter().filter(|state| claims(state)) {
             let message = format!("it claims {state}, which no machine has that the binary is for ({arch})");
-            problems.push(problem("feature-contradicted", message));
+            problems.push(problem(Code::FeatureContradicted, message));
         }
     }
     problems

@@ -2,31 +2,17 @@
 
 use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Problem {
-    /// `unreadable`, `malformed`, `missing-file`, `wrong-format`, `not-firmware`, `damaged`, `wrong-role`,
-    /// `wrong-architecture`, `wrong-machine`, `feature-contradicted`, `size-mismatch`, `hidden`.
-    pub code: String,
-    /// In a sentence.
-    pub message: String,
-}
+use fm_api::v1::descriptors::{DescriptorProblem, DescriptorProblemCode};
 
 /// A problem of the kind `code`, in the words of `message`.
-pub(super) fn problem(code: &str, message: String) -> Problem {
-    Problem {
-        code: code.into(),
-        message,
-    }
+pub(super) fn problem(code: DescriptorProblemCode, message: String) -> DescriptorProblem {
+    DescriptorProblem { code, message }
 }
 
 /// A descriptor names a file that is not there.
-pub(super) fn missing(file: &Path) -> Problem {
+pub(super) fn missing(file: &Path) -> DescriptorProblem {
     problem(
-        "missing-file",
+        DescriptorProblemCode::MissingFile,
         format!("it names {}, which does not exist", file.display()),
     )
 }

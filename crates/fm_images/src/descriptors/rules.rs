@@ -1,8 +1,9 @@
 //! Holds a descriptor against itself: the rules of QEMU's `docs/interop/firmware.json` and of libvirt.
 
+use fm_api::v1::descriptors::{DescriptorProblem, DescriptorProblemCode as Code};
 use fm_host::descriptor::{Descriptor, Mapping};
 
-use super::problem::{Problem, missing, problem};
+use super::problem::{missing, problem};
 
 /// What `interface-types` and `architecture` may be (QEMU `docs/interop/firmware.json`, `qapi/machine.json`). libvirt reads
 /// none of the descriptors if one says anything else.
@@ -86,7 +87,7 @@ fn is_foreign(pattern: &str, architecture: &str) -> bool {
     families.any(|(family, architectures)| is_of(family) && !architectures.contains(&architecture))
 }
 
-fn foreign_machines(descriptor: &Descriptor) -> Vec<Problem> {
+fn foreign_machines(descriptor: &Descriptor) -> Vec<DescriptorProblem> {
     let targets = descriptor.targets.iter();
     let known = targets.filter(|target| is_architecture(&target.architecture));
     let foreign = known.flat_map(|target| {
@@ -95,11 +96,13 @@ fn foreign_machines(descriptor: &Descriptor) -> Vec<Problem> {
             .filter(|pattern| is_foreign(pattern, &target.architecture))
             .map(|pattern| format!("the machine {pattern} is none of {}", target.architecture))
     });
-    foreign.map(|message| problem("wrong-machine", message)).collect()
+    foreign
+        .map(|message| problem(Code::WrongMachine, message))
+        .collect()
 }
 
 /// What a descriptor says of itself and must not.
-pub(super) fn against(descriptor: &Descriptor) -> Vec<Problem> {
+pub(super) fn against(descriptor: &Descriptor) -> Vec<DescriptorProblem> {
     let claims = |feature: &str| descriptor.features.iter().any(|claimed| claimed == feature);
     let mut problems = Vec::new();
     let interfaces = descriptor.interface_types.iter();
@@ -115,14 +118,14 @@ pub(super) fn against(descriptor: &Descriptor) -> Vec<Problem> {
     problems.extend(unknown.map(|(what, word)| {
         let message =
             format!("its {what} {word:?} is none of QEMU's: libvirt then reads none of the descriptors");
-        problem("malformed", message)
+        problem(Code::Malformed, message)
     }));
     match &descriptor.mapping {
         Mapping::Flash { mode, .. } if !matches!(mode.as_str(), "split" | "combined" | "stateless") => {
             let message = format!(
                 "its mode is {mode:?}, which libvirt does not know: it then reads none of the descriptors"
             );
-            problems.push(problem("malformed", message));
+            problems.push(problem(Code::Malformed, message));
         }
         Mapping::Flash {
             mode,
@@ -130,7 +133,7 @@ pub(super) fn against(descriptor: &Descriptor) -> Vec<Problem> {
             ..
         } if mode == "split" => {
             let message = "its mode is split, which needs an nvram-template, and it has none";
-            problems.push(problem("malformed", message.into()));
+            problems.push(problem(Code::Malformed, message.into()));
         }
         Mapping::Memory {
             uefi_vars: Some(vars),
@@ -142,11 +145,11 @@ pub(super) fn against(descriptor: &Descriptor) -> Vec<Problem> {
     // libvirt warns of it (`src/qemu/qemu_firmware.c`, `qemuFirmwareSanityCheck`).
     if claims("enrolled-keys") && !claims("secure-boot") {
         let message = "it claims enrolled-keys and not secure-boot, which the keys are for";
-        problems.push(problem("feature-contradicted", message.into()));
+        problems.push(problem(Code::FeatureContradicted, message.into()));
     }
     if claims("verbose-static") && claims("verbose-dynamic") {
         let message = "it claims verbose-static and verbose-dynamic, which exclude each other";
-        problems.push(problem("feature-contradicted", message.into()));
+        problems.push(problem(Code::FeatureContradicted, message.into()));
     }
     problems
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{DiffDocument, DiffModule};
-use crate::inspect::{ImageDocument, ModuleDocument};
+use fm_api::v1::diff::{BootPhase, DiffDocument, DiffModule};
+use fm_api::v1::inspect::{FileType, ImageDocument, ModuleDocument};
 
 /// A GUID may name several files, so each group is matched up: equal in place, equal elsewhere, then the rest
 /// in order.
@@ -31,15 +31,17 @@ pub(super) fn pair_up(document: &mut DiffDocument, old: &ImageDocument, new: &Im
         let moved = pairs(&mut before, &mut after, |placed| &placed.module.sha256);
         document
             .moved
-            .extend(moved.iter().map(|(a, b)| entry(Some(a), Some(b))));
+            .extend(moved.iter().map(|(a, b)| entry(b, Some(a), Some(b))));
         let changed = pairs(&mut before, &mut after, |_| ());
         document
             .changed
-            .extend(changed.iter().map(|(a, b)| entry(Some(a), Some(b))));
+            .extend(changed.iter().map(|(a, b)| entry(b, Some(a), Some(b))));
         document
             .removed
-            .extend(before.iter().map(|a| entry(Some(a), None)));
-        document.added.extend(after.iter().map(|b| entry(None, Some(b))));
+            .extend(before.iter().map(|a| entry(a, Some(a), None)));
+        document
+            .added
+            .extend(after.iter().map(|b| entry(b, None, Some(b))));
     }
     for list in [
         &mut document.added,
@@ -95,15 +97,14 @@ fn pairs<'a, K: Ord>(
     found
 }
 
-fn entry(before: Option<&Placed<'_>>, after: Option<&Placed<'_>>) -> DiffModule {
-    let either = after.or(before).map(|placed| placed.module);
+/// A module as the one or the other build has it, or as both do.
+fn entry(either: &Placed<'_>, before: Option<&Placed<'_>>, after: Option<&Placed<'_>>) -> DiffModule {
+    let module = either.module;
     DiffModule {
-        guid: either.map(|module| module.guid.clone()).unwrap_or_default(),
-        name: either.and_then(|module| module.name.clone()),
-        kind: either.map(|module| module.kind.clone()).unwrap_or_default(),
-        phase: either
-            .map(|module| phase(&module.kind).into())
-            .unwrap_or_default(),
+        guid: module.guid.clone(),
+        name: module.name.clone(),
+        kind: module.kind,
+        phase: phase(module.kind),
         from_sha256: before.map(|placed| placed.module.sha256.clone()),
         to_sha256: after.map(|placed| placed.module.sha256.clone()),
         from_bytes: before.map(|placed| placed.module.size_bytes),
@@ -112,14 +113,18 @@ fn entry(before: Option<&Placed<'_>>, after: Option<&Placed<'_>>) -> DiffModule 
 }
 
 /// The phase of the boot that a type of file belongs to.
-fn phase(kind: &str) -> &'static str {
+const fn phase(kind: FileType) -> BootPhase {
     match kind {
-        "sec-core" => "SEC",
-        "pei-core" | "peim" => "PEI",
-        "dxe-core" | "driver" | "peim-driver" => "DXE",
-        "mm-core" | "mm-driver" | "mm-dxe-driver" | "mm-standalone-core" | "mm-standalone-driver" => "MM",
-        "application" => "application",
-        "volume-image" => "container",
-        _ => "data",
+        FileType::SecCore => BootPhase::Sec,
+        FileType::PeiCore | FileType::Peim => BootPhase::Pei,
+        FileType::DxeCore | FileType::Driver | FileType::CombinedPeimDriver => BootPhase::Dxe,
+        FileType::MmCore
+        | FileType::Mm
+        | FileType::CombinedMmDxe
+        | FileType::MmCoreStandalone
+        | FileType::MmStandalone => BootPhase::Mm,
+        FileType::Application => BootPhase::Application,
+        FileType::VolumeImage => BootPhase::Container,
+        FileType::Raw | FileType::Freeform | FileType::Pad | FileType::Unknown => BootPhase::Data,
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::document::Build;
-use crate::build_list::{self, Entry};
+use fm_api::v1::build::{Build, BuildSource};
+use fm_api::v1::catalogue::CatalogueEntry;
+
+use crate::build_list;
 use crate::{Error, Result};
 
 /// Digest, package, version and file of Debian's and Ubuntu's builds, from the packages themselves.
@@ -13,9 +15,9 @@ const SHIPPED: &str = include_str!("../catalogue/builds.tsv");
 /// Known builds by digest.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
-    shipped: HashMap<String, Vec<Entry>>,
+    shipped: HashMap<String, Vec<CatalogueEntry>>,
     /// In the order in which the user added them.
-    own: HashMap<String, Vec<Entry>>,
+    own: HashMap<String, Vec<CatalogueEntry>>,
 }
 
 impl Catalogue {
@@ -48,10 +50,11 @@ impl Catalogue {
 
     /// All entries, by name and version.
     #[must_use]
-    pub fn entries(&self) -> Vec<&Entry> {
-        let mut all: Vec<&Entry> = self.shipped.values().chain(self.own.values()).flatten().collect();
-        let key = |entry: &Entry| {
-            let Entry {
+    pub fn entries(&self) -> Vec<&CatalogueEntry> {
+        let mut all: Vec<&CatalogueEntry> =
+            self.shipped.values().chain(self.own.values()).flatten().collect();
+        let key = |entry: &CatalogueEntry| {
+            let CatalogueEntry {
                 name,
                 version,
                 file,
@@ -65,12 +68,12 @@ impl Catalogue {
     }
 
     /// What the user named this digest last.
-    pub(crate) fn own_name(&self, sha256: &str) -> Option<&Entry> {
+    pub(crate) fn own_name(&self, sha256: &str) -> Option<&CatalogueEntry> {
         self.own.get(sha256)?.last()
     }
 
     /// Whether the entry is in the list that ships.
-    pub(crate) fn is_shipped(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_shipped(&self, entry: &CatalogueEntry) -> bool {
         let known = self.shipped.get(&entry.sha256);
         known.is_some_and(|known| known.contains(entry))
     }
@@ -89,12 +92,12 @@ impl Catalogue {
         Some(Build {
             name: names.into_iter().collect::<Vec<_>>().join(" or "),
             version: same_version.then(|| first.version.clone()),
-            source: "catalogue".into(),
+            source: BuildSource::Catalogue,
         })
     }
 }
 
-fn add(entries: &mut HashMap<String, Vec<Entry>>, entry: Entry) {
+fn add(entries: &mut HashMap<String, Vec<CatalogueEntry>>, entry: CatalogueEntry) {
     entries.entry(entry.sha256.clone()).or_default().push(entry);
 }
 
@@ -106,7 +109,7 @@ pub(super) fn name(catalogue: &Catalogue, sha256: &str, version: Option<String>)
             Some(Build {
                 name: "edk2".into(),
                 version: Some(version?),
-                source: "image".into(),
+                source: BuildSource::Image,
             })
         })
         .unwrap_or_else(Build::unknown)

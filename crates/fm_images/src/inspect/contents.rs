@@ -1,14 +1,13 @@
 //! What is found in an image, and kept of it.
 
+use fm_api::v1::inspect::{DamageDocument, ImageDocument, InspectKind, NodeDocument, StoreDocument};
 use serde::{Deserialize, Serialize};
-
-use super::document::{DamageDocument, ImageDocument, NodeDocument, StoreDocument};
 
 /// What the bytes of an image say, whatever the file is called and whoever built it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Found {
-    /// The kind of the document: `code`, `vars`, `combined`, `not-firmware` …
-    pub kind: String,
+    /// What it is.
+    pub kind: InspectKind,
     /// Digest of the whole image.
     pub sha256: String,
     /// Why it is no firmware.

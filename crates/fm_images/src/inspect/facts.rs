@@ -3,21 +3,24 @@
 use std::path::Path;
 use std::thread;
 
+use fm_api::v1::build::Build;
+use fm_api::v1::firmware::StoreFormat;
+use fm_api::v1::inspect::{
+    DamageDocument, ImageDocument, ImageFormat, InspectDocument, InspectKind, ModuleDocument, RangeDocument,
+    RangeTechnology, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
+};
 use fm_formats::Sha256;
 use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Technology};
 use fm_formats::varstore::{self, DamageKind, VarStore};
 use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, Tree, VolumeHeader};
 
 use super::contents::Found;
-use super::document::{
-    Build, DamageDocument, ImageDocument, InspectDocument, ModuleDocument, RangeDocument,
-    ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
-};
+use super::document::document as document_of;
 use super::map::map;
 use super::module_name::module_name;
 use super::nodes::nodes;
 use super::{Cache, Catalogue, Flash, Request, build, input};
-use crate::{Result, json_store};
+use crate::{Result, json_store, words};
 
 /// An x86 processor starts in the last bytes of its firmware.
 const RESET_VECTOR_BYTES: usize = 16;
@@ -67,11 +70,11 @@ pub(super) fn told(
     request: &Request,
     found: Found,
     len_bytes: u64,
-    format: &str,
+    format: ImageFormat,
     catalogue: &Catalogue,
 ) -> InspectDocument {
-    let mut document = InspectDocument::new(&request.path, &found.kind, len_bytes);
-    document.format = Some(format.into());
+    let mut document = document_of(&request.path, found.kind, len_bytes);
+    document.format = Some(format);
     document.reason = found.reason;
     document.store = found.store;
     document.damage = found.damage;
@@ -106,7 +109,7 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
                 Some(facts) => (facts, Some(why.to_string())),
                 None => {
                     let found = Found {
-                        kind: "not-firmware".into(),
+                        kind: InspectKind::NotFirmware,
                         sha256,
                         reason: Some(why.to_string()),
                         image: None,
@@ -122,7 +125,7 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
         };
         let store = (facts.role != Role::Code).then(|| store(flash)).flatten();
         let found = Found {
-            kind: facts.role.name().into(),
+            kind: words::role(facts.role),
             sha256,
             reason,
             image: Some(image_document(
@@ -146,8 +149,8 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
 
 /// A store in JSON: of QEMU's `uefi-vars` device, of virt-firmware, or our own list.
 pub(super) fn json_store(path: &Path, text: &[u8]) -> InspectDocument {
-    let mut document = InspectDocument::new(path, "vars", text.len() as u64);
-    document.format = Some("json".into());
+    let mut document = document_of(path, InspectKind::Vars, text.len() as u64);
+    document.format = Some(ImageFormat::Json);
     document.sha256 = Some(Sha256::of(text).to_string());
     match json_store::parse(text) {
         Ok(found) => {
@@ -155,7 +158,7 @@ pub(super) fn json_store(path: &Path, text: &[u8]) -> InspectDocument {
                 variable.guid == varstore::GLOBAL_VARIABLE && variable.name.to_string() == "PK"
             };
             document.store = Some(StoreDocument {
-                format: "json".into(),
+                format: StoreFormat::Json,
                 layout: None,
                 size_bytes: text.len() as u64,
                 used_bytes: text.len() as u64,
@@ -210,10 +213,10 @@ fn image_document(
     store: Option<&StoreDocument>,
 ) -> ImageDocument {
     ImageDocument {
-        arch: facts.arch.map(|arch| arch.name().into()),
-        cpu_mode: facts.cpu_mode.map(|mode| mode.name().into()),
+        arch: facts.arch.map(words::arch),
+        cpu_mode: facts.cpu_mode.map(words::cpu_mode),
         platform: facts.platform.map(Into::into),
-        layout: facts.layout.map(|layout| layout.name().into()),
+        layout: facts.layout.map(words::layout),
         features: facts
             .features
             .iter()
@@ -278,14 +281,14 @@ fn volume_documents(tree: &Tree<'_>, digests: &[String], platform: Option<&str>)
         documents.push(VolumeDocument {
             offset: tree.offset_in_image(id).unwrap_or(0) as u64,
             decoded_offset: compressed.then_some(node.start as u64),
-            size: node.len_bytes as u64,
+            size_bytes: node.len_bytes as u64,
             guid: guid.to_string(),
             name: image::name_of(guid).map(Into::into),
             sha256: sha256.clone(),
             used_bytes: facts.used_bytes as u64,
             compressed,
             measured: measures && image::is_measured(tree, id, platform),
-            runs_from: holds_code(tree, id).then(|| image::runs_from(tree, id).name().into()),
+            runs_from: holds_code(tree, id).then(|| words::runs_from(image::runs_from(tree, id))),
         });
     }
     documents
@@ -314,7 +317,7 @@ fn module_documents(tree: &Tree<'_>, digests: &[String]) -> Vec<ModuleDocument> 
         documents.push(ModuleDocument {
             guid: facts.name.to_string(),
             name: module_name(tree, id, facts.name, facts.kind),
-            kind: facts.kind.name().into(),
+            kind: words::file_type(facts.kind),
             sha256: sha256.clone(),
             size_bytes: tree.body(node).len() as u64,
             volume: volume.unwrap_or(0),
@@ -332,16 +335,15 @@ fn reset_vector(table: &ResetVector) -> ResetVectorDocument {
     });
     let ranges = table.ranges.iter().map(|range| RangeDocument {
         technology: match range.technology {
-            Technology::Sev => "sev",
-            Technology::SevSnp => "sev-snp",
-            Technology::Tdx => "tdx",
-            Technology::Igvm => "igvm",
-        }
-        .into(),
+            Technology::Sev => RangeTechnology::Sev,
+            Technology::SevSnp => RangeTechnology::SevSnp,
+            Technology::Tdx => RangeTechnology::Tdx,
+            Technology::Igvm => RangeTechnology::Igvm,
+        },
         purpose: range.purpose.into(),
         kind: range.kind,
         base: range.base,
-        size: range.len_bytes,
+        size_bytes: range.len_bytes,
         flash_offset: range.from_flash.map(|(offset, _)| offset),
         measured: range.measured,
     });
@@ -369,8 +371,8 @@ fn damage(tree: &Tree<'_>, of_image: &[fm_formats::Error]) -> Vec<DamageDocument
 fn store(flash: &Flash) -> Option<StoreDocument> {
     let store = VarStore::parse_file(&flash.content, flash.len_bytes).ok()?;
     Some(StoreDocument {
-        format: store.format().name().into(),
-        layout: store.layout().map(|layout| layout.name().into()),
+        format: words::store_format(store.format()),
+        layout: store.layout().map(words::layout),
         size_bytes: store.size_bytes(),
         used_bytes: store.used_bytes(),
         variables: store.variables().count(),

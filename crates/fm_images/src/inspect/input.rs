@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
+use fm_api::v1::inspect::{ImageFormat, InspectDocument, InspectKind};
 use fm_formats::volume::VolumeHeader;
 use fm_formats::{Reader, Sha256};
 use fm_saved::stream;
 use sha2::Digest as _;
 
-use super::{InspectDocument, Kind};
+use super::Kind;
+use super::document::document;
 use crate::{Error, Result, json_store};
 
 /// Nothing larger is read as an image.
@@ -33,8 +35,8 @@ pub struct Flash {
     pub fill: u8,
     /// Length of the image.
     pub len_bytes: u64,
-    /// `raw` or `qcow2`.
-    pub format: &'static str,
+    /// How it is encoded in its file.
+    pub format: ImageFormat,
 }
 
 /// What the file may be, and its first bytes.
@@ -98,7 +100,7 @@ pub(super) fn kind_of(head: &[u8]) -> Kind {
 }
 
 pub(super) fn too_large(path: &Path, len_bytes: u64) -> InspectDocument {
-    let mut document = InspectDocument::new(path, "not-firmware", len_bytes);
+    let mut document = document(path, InspectKind::NotFirmware, len_bytes);
     document.reason = Some(format!(
         "it is larger than flash can be ({} MiB)",
         MAX_BYTES >> 20
@@ -297,10 +299,10 @@ impl Flash {
     /// # Errors
     /// If it cannot be read.
     pub fn read(path: &Path) -> Result<Result<Self, InspectDocument>> {
-        Ok(Reading::file(path)?.map(|reading| Self::of(reading, "raw")))
+        Ok(Reading::file(path)?.map(|reading| Self::of(reading, ImageFormat::Raw)))
     }
 
-    fn of(reading: Reading<Kept>, format: &'static str) -> Self {
+    fn of(reading: Reading<Kept>, format: ImageFormat) -> Self {
         let mut content = reading.kept.into_bytes();
         let kept_bytes = content.len();
         // Free space of a volume is no padding: without it the volume would be taken for cut.
@@ -320,12 +322,12 @@ impl Flash {
 
     /// An image from bytes in memory.
     #[must_use]
-    pub fn from_bytes(bytes: &[u8], format: &'static str) -> Self {
+    pub fn from_bytes(bytes: &[u8], format: ImageFormat) -> Self {
         Self::from_pieces(std::iter::once(bytes), format)
     }
 
     /// An image from its bytes in order, in pieces of any size.
-    pub(super) fn from_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>, format: &'static str) -> Self {
+    pub(super) fn from_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>, format: ImageFormat) -> Self {
         let mut reading = Reading::default();
         pieces
             .flat_map(|piece| piece.chunks(CHUNK_BYTES))
@@ -399,7 +401,7 @@ mod tests {
             (vec![(1, 10), (0, 6 << 20), (2, 10)], 7 << 20),
         ] {
             let bytes: Vec<u8> = parts.iter().flat_map(|(byte, len)| vec![*byte; *len]).collect();
-            let flash = Flash::from_bytes(&bytes, "raw");
+            let flash = Flash::from_bytes(&bytes, ImageFormat::Raw);
             assert_eq!(flash.len_bytes, bytes.len() as u64);
             assert_eq!(flash.sha256(flash.hash()), Sha256::of(&bytes), "{parts:?}");
             assert!(flash.content.len() <= kept, "{parts:?}: {}", flash.content.len());
@@ -435,7 +437,7 @@ mod tests {
             }
             let (read, made) = (
                 Flash::read(&path).unwrap().unwrap(),
-                Flash::from_bytes(&whole, "raw"),
+                Flash::from_bytes(&whole, ImageFormat::Raw),
             );
             assert_eq!(read.len_bytes, made.len_bytes, "{name}");
             assert_eq!(read.sha256(read.hash()), Sha256::of(&whole), "{name}");

@@ -1,10 +1,12 @@
 //! What lies where in the flash, and where the code in it runs from.
 
-use fm_formats::image::{self, RunsFrom};
+use fm_api::v1::inspect::{
+    PartDocument, RegionDocument, RegionKind, RegionRunsFrom, RunsFrom, StoreDocument,
+};
+use fm_formats::image;
 use fm_formats::volume::{Node, NodeId, NodeKind, SectionFacts, Tree, VolumeHeader};
 
 use super::Flash;
-use super::document::{PartDocument, RegionDocument, StoreDocument};
 
 /// Regions from the start of the flash to its end.
 pub(super) fn map(tree: &Tree<'_>, flash: &Flash, store: Option<&StoreDocument>) -> Vec<RegionDocument> {
@@ -18,11 +20,11 @@ pub(super) fn map(tree: &Tree<'_>, flash: &Flash, store: Option<&StoreDocument>)
     let unread = flash.len_bytes - read;
     match regions.last_mut() {
         // What lies behind is of one byte, as the padding before it is.
-        Some(last) if last.kind == "padding" && last.used_bytes == 0 => last.size += unread,
+        Some(last) if last.kind == RegionKind::Padding && last.used_bytes == 0 => last.size_bytes += unread,
         _ if unread > 0 => regions.push(RegionDocument {
             offset: read,
-            size: unread,
-            kind: "padding".into(),
+            size_bytes: unread,
+            kind: RegionKind::Padding,
             name: None,
             used_bytes: 0,
             runs_from: None,
@@ -43,29 +45,36 @@ fn region(tree: &Tree<'_>, id: NodeId, node: &Node, store: Option<&StoreDocument
             };
             // The store is that at the start.
             let store = store.filter(|_| node.start == 0);
-            ("variables", None, store.map_or(facts.used_bytes, variables))
+            (
+                RegionKind::Variables,
+                None,
+                store.map_or(facts.used_bytes, variables),
+            )
         }
         NodeKind::Volume(facts) => {
             let name = facts
                 .name
                 .map(|guid| image::name_of(guid).map_or_else(|| guid.to_string(), Into::into));
-            ("volume", name, facts.used_bytes)
+            (RegionKind::Volume, name, facts.used_bytes)
         }
-        NodeKind::Padding { fill: None } => ("padding", None, node.len_bytes),
-        _ => ("padding", None, 0),
+        NodeKind::Padding { fill: None } => (RegionKind::Padding, None, node.len_bytes),
+        _ => (RegionKind::Padding, None, 0),
     };
     let parts = parts(tree, id);
     let runs_from = match parts.as_slice() {
         [] => None,
         [first, rest @ ..] if rest.iter().all(|part| part.runs_from == first.runs_from) => {
-            Some(first.runs_from.clone())
+            Some(match first.runs_from {
+                RunsFrom::Flash => RegionRunsFrom::Flash,
+                RunsFrom::RamAfterDecompression => RegionRunsFrom::RamAfterDecompression,
+            })
         }
-        _ => Some("mixed".into()),
+        _ => Some(RegionRunsFrom::Mixed),
     };
     RegionDocument {
         offset: node.start as u64,
-        size: node.len_bytes as u64,
-        kind: kind.into(),
+        size_bytes: node.len_bytes as u64,
+        kind,
         name,
         used_bytes: used as u64,
         runs_from,
@@ -93,13 +102,13 @@ fn parts(tree: &Tree<'_>, region: NodeId) -> Vec<PartDocument> {
         let (start, end) = (node.start as u64, (node.start + node.len_bytes) as u64);
         match parts.last_mut() {
             // A section in a file that was counted.
-            Some(last) if start < last.offset + last.size => {}
+            Some(last) if start < last.offset + last.size_bytes => {}
             // Data between two pieces of code is not worth a part.
-            Some(last) if last.runs_from == from.name() => last.size = end - last.offset,
+            Some(last) if last.runs_from == from => last.size_bytes = end - last.offset,
             _ => parts.push(PartDocument {
                 offset: start,
-                size: end - start,
-                runs_from: from.name().into(),
+                size_bytes: end - start,
+                runs_from: from,
             }),
         }
     }

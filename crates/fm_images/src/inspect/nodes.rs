@@ -1,11 +1,11 @@
 //! The whole tree as a document: every volume, file and section in order.
 
+use fm_api::v1::inspect::{NodeDocument, NodeType};
 use fm_formats::volume::pe::PeFacts;
 use fm_formats::volume::{Node, NodeId, NodeKind, SectionKind, Tree, VolumeHeader, depex};
 use fm_formats::{Guid, image};
 
 use super::Flash;
-use super::document::NodeDocument;
 use super::module_name::module_name;
 
 pub(super) fn nodes(tree: &Tree<'_>, flash: &Flash) -> Vec<NodeDocument> {
@@ -25,7 +25,7 @@ pub(super) fn nodes(tree: &Tree<'_>, flash: &Flash) -> Vec<NodeDocument> {
         Some(last) if continues => last.size_bytes += unread,
         _ if unread > 0 => nodes.push(NodeDocument {
             depth: 0,
-            kind: "padding".into(),
+            kind: NodeType::Padding,
             subtype: None,
             guid: None,
             name: None,
@@ -53,12 +53,18 @@ fn node_document(tree: &Tree<'_>, id: NodeId, node: &Node) -> NodeDocument {
             // Of variables the room for them counts, which is a part of the volume.
             let is_full = facts.header.file_system != VolumeHeader::NV_DATA;
             let full = is_full.then(|| format!("{full} % used"));
-            ("volume", None, Some(guid), known(guid), full)
+            (NodeType::Volume, None, Some(guid), known(guid), full)
         }
         NodeKind::File(facts) => {
             let name = module_name(tree, id, facts.name, facts.kind);
             let gone = (!facts.is_live()).then(|| format!("not in use, state {:#04x}", facts.state));
-            ("file", Some(facts.kind.to_string()), Some(facts.name), name, gone)
+            (
+                NodeType::File,
+                Some(facts.kind.to_string()),
+                Some(facts.name),
+                name,
+                gone,
+            )
         }
         NodeKind::Section(facts) => {
             let subtype = match facts.encoding {
@@ -70,7 +76,7 @@ fn node_document(tree: &Tree<'_>, id: NodeId, node: &Node) -> NodeDocument {
                 .and_then(known)
                 .or_else(|| ui_text(tree, node, facts.kind));
             (
-                "section",
+                NodeType::Section,
                 Some(subtype),
                 facts.guid,
                 name,
@@ -79,13 +85,13 @@ fn node_document(tree: &Tree<'_>, id: NodeId, node: &Node) -> NodeDocument {
         }
         NodeKind::Padding { fill } => {
             let detail = fill.map_or_else(|| "not empty".into(), all);
-            ("padding", None, None, None, Some(detail))
+            (NodeType::Padding, None, None, None, Some(detail))
         }
-        NodeKind::FreeSpace => ("free-space", None, None, None, None),
+        NodeKind::FreeSpace => (NodeType::FreeSpace, None, None, None, None),
     };
     NodeDocument {
         depth: node.depth,
-        kind: kind.into(),
+        kind,
         subtype,
         guid: guid.map(|guid| guid.to_string()),
         name,

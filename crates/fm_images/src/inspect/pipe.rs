@@ -6,10 +6,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use fm_api::v1::inspect::{ImageFormat, InspectDocument};
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
 
+use super::Kind;
 use super::input::{self, Flash};
-use super::{InspectDocument, Kind};
 use crate::{Error, Result};
 
 /// `PIPEFS_MAGIC` (Linux `include/uapi/linux/magic.h`). A FIFO with a name would have to be opened once more
@@ -55,7 +56,7 @@ pub(super) fn flash(path: &Path) -> Result<Option<Result<Flash, InspectDocument>
     if bytes.len() as u64 > input::MAX_BYTES {
         return Ok(Some(Err(input::too_large(path, bytes.len() as u64))));
     }
-    Ok(Some(Ok(Flash::from_bytes(&bytes, "raw"))))
+    Ok(Some(Ok(Flash::from_bytes(&bytes, ImageFormat::Raw))))
 }
 
 fn open(path: &Path) -> io::Result<File> {

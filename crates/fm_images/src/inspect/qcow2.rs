@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use fm_api::v1::inspect::ImageFormat;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::input::{self, Flash};
@@ -36,7 +37,7 @@ pub(super) fn flash(path: &Path) -> Result<Flash> {
         path: path.to_owned(),
         source,
     })?;
-    Ok(Flash::from_bytes(&raw, "qcow2"))
+    Ok(Flash::from_bytes(&raw, ImageFormat::Qcow2))
 }
 
 /// What the image in `file` unpacks to, as a file in memory; `path` is what errors call it.

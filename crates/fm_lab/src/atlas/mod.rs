@@ -29,328 +29,16 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fm_remedy::{Action, Input, Remedy};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use self::bench::Bench;
 use crate::{Error, Result};
 
 pub use claims::{claims, unproven};
+pub use fm_api::v1::atlas::{
+    Atlas, BootSeen, Change, Group, Image, Observation, Reached, RepairSeen, Seen, Side, StoreFate,
+    UpdateSeen, UpdateWay, VarsAccess,
+};
 pub use hold::{Held, hold};
-pub use plan::Group;
-pub use step::UpdateWay;
-pub use updated::UpdateSeen;
-
-/// A file of observations: `flashmoor/atlas/1`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Atlas {
-    /// `flashmoor/atlas/1`.
-    pub schema: String,
-    /// What the observations have in common.
-    pub group: Group,
-    /// In the order in which they were made.
-    pub observations: Vec<Observation>,
-}
-
-/// The name and version of the document.
-const SCHEMA: &str = "flashmoor/atlas/1";
-
-/// One thing that was done with real QEMU, and what happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Observation {
-    /// What was done, in a stable word: the same plan gives the same names.
-    pub id: String,
-    /// The day it was done, UTC.
-    pub date: String,
-    /// The machine that ran the guest first.
-    pub source: Side,
-    /// The machine that the guest moved to; the same again for a cold boot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub destination: Option<Side>,
-    /// What happened.
-    pub seen: Seen,
-}
-
-/// A machine as it was started.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Side {
-    /// QEMU's version, as it reports it.
-    pub qemu: String,
-    /// The machine type, versioned, with its options.
-    pub machine: String,
-    /// Whether only management mode may write flash.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub secure_flash: bool,
-    /// Whether suspend to RAM was switched off.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub s3_off: bool,
-    /// Flash unit 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<Image>,
-    /// Flash unit 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vars: Option<Image>,
-    /// How QEMU treats its file, if it may not keep what the guest writes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub vars_access: Option<VarsAccess>,
-    /// The file given to `-bios`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bios: Option<Image>,
-    /// Size of the option ROM of a network card; without one there is no card.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rom_bytes: Option<u64>,
-    /// Whether the processor's own virtualization ran it, and not emulation.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub kvm: bool,
-}
-
-/// A file that was used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Image {
-    /// Its path below the firmware folder.
-    pub name: String,
-    /// How the copy that was used differs from it: `erased`, `zeros`, `cut` and so on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub change: Option<Change>,
-    /// Digest of the file, before any change.
-    pub sha256: String,
-    /// Size of the file that was used.
-    pub size_bytes: u64,
-}
-
-/// What was done to a copy of a file before it was used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Change {
-    /// Every byte 0xff.
-    Erased,
-    /// Every byte zero.
-    Zeros,
-    /// A byte of the volume header flipped.
-    VolumeDamaged,
-    /// A byte of the store header's GUID flipped.
-    StoreDamaged,
-    /// The FTW working header zeroed.
-    WithoutFtw,
-    /// The store header says that variables are plain.
-    Plain,
-    /// The last 1000 bytes cut off.
-    Cut,
-    /// The second half cut off.
-    Halved,
-    /// Converted to qcow2.
-    Qcow2,
-    /// A sound store with variables of the atlas's own; what the following differ from.
-    Filled,
-    /// A reclaim was interrupted with its copy whole in the spare, before the first block was erased.
-    SpareMainOld,
-    /// The same with all blocks erased.
-    SpareMainErased,
-    /// The same with the first blocks written again.
-    SpareMainHalf,
-    /// A reclaim was interrupted before its copy in the spare was whole.
-    SpareHalf,
-    /// In the midst of the list a name whose size leaves out the terminator.
-    NameUnterminated,
-    /// In the midst of the list an empty name.
-    NameEmpty,
-    /// In the midst of the list a state that edk2 never writes.
-    StateOdd,
-    /// In the midst of the list a variable with more data than the store is long.
-    DataBeyond,
-    /// In the midst of the list a header of which nothing but the start was written.
-    HeaderTorn,
-    /// A page of zeros in the list.
-    ZeroPage,
-    /// Zeros behind the list, in the FTW areas too.
-    FreeZeros,
-    /// The volume's block map names blocks of twice the length.
-    BlockMap,
-    /// The volume's attributes have one more.
-    VolumeAttributes,
-    /// The store header names a smaller size, with room behind the list.
-    StoreSizeSmall,
-    /// The store header names the size that the list has.
-    StoreSizeFull,
-    /// The store header names a size that reaches beyond the store's area.
-    StoreSizeLarge,
-    /// The file was padded with zeros to 1 MiB.
-    PaddedTo1M,
-    /// The file was padded with zeros to 4 MiB.
-    PaddedTo4M,
-}
-
-/// How QEMU is told to treat the VARS file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum VarsAccess {
-    /// `readonly=on`.
-    ReadOnly,
-    /// `snapshot=on`: what is written is dropped.
-    Snapshot,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Seen {
-    /// A new QEMU process started the firmware on the store.
-    ColdBoot {
-        /// How far it came.
-        reached: Reached,
-        /// Whether a variable that the guest's shell set lies in the file afterwards; absent where the
-        /// build has no shell to ask.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        persistent: Option<bool>,
-        /// What became of the file.
-        store: StoreFate,
-        /// Variables in the file before and after.
-        variables: [u32; 2],
-    },
-    /// Two new QEMU processes, one after the other, started the firmware on the store.
-    TwoBoots {
-        /// How many of the store's own variables lay in one of its places before.
-        held: u32,
-        /// What each boot came to.
-        boots: [BootSeen; 2],
-        /// Whether the second boot reads what the first one's shell set; absent where it was not asked.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reads_first: Option<bool>,
-        /// A boot on the same store after `vars repair`; absent where both boots went well or it changes nothing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        repaired: Option<RepairSeen>,
-    },
-    /// The guest was migrated.
-    Migration {
-        /// Whether it arrived.
-        completed: bool,
-        /// The first line in which the destination's QEMU refused.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        message: Option<String>,
-        /// Whether the guest runs on at the source after a failure.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        source_runs_on: Option<bool>,
-        /// Whether the destination's CODE flash holds the source's bytes.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        runs_source_code: Option<bool>,
-        /// Whether the processor executed in flash, which is where SEC runs, when the guest was stopped.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        in_sec: Option<bool>,
-        /// How far the guest came at the destination.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reached: Option<Reached>,
-        /// How far it came after a reset at the destination.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        reached_after_reset: Option<Reached>,
-        /// Whether the destination's CODE flash still holds the source's bytes after the reset.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        still_source_code: Option<bool>,
-    },
-    /// The guest set a variable, and its store was converted and booted on another layout.
-    Converted {
-        /// How far the firmware came on the converted store.
-        reached: Reached,
-        /// Whether the guest's shell there prints the variable that it set before.
-        reads_back: bool,
-        /// Whether a variable that the shell set there lies in the file afterwards.
-        persistent: bool,
-        /// Variables in the store before it was converted.
-        variables: u32,
-        /// Those that are not there after the boot, by name.
-        lost: Vec<String>,
-    },
-    /// CODE flash, its last page excepted, was overwritten in the source's memory, and the guest sent on.
-    Overwritten {
-        /// Whether that was done before the first instruction.
-        from_start: bool,
-        /// Instants before, at which the processor was found executing in flash.
-        in_flash: u32,
-        /// Instants in a row, at which neither it nor its table of segments was found there.
-        in_memory: u32,
-        /// Whether the destination's flash holds what was written.
-        arrived: bool,
-        /// How far the guest came at the destination.
-        reached: Reached,
-    },
-    /// The guest's shell set a variable while it migrated, after every page of its VARS had been sent.
-    WrittenLate {
-        /// Whether a variable that it set before the migration is in the destination's flash.
-        early_arrived: bool,
-        /// Whether the late one is in the source's flash.
-        written: bool,
-        /// Whether the late one is in the destination's flash.
-        late_arrived: bool,
-    },
-    /// The guest was given another build while it ran, and reset.
-    Updated(UpdateSeen),
-}
-
-/// One of two boots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct BootSeen {
-    /// How far it came.
-    pub reached: Reached,
-    /// Whether the guest's shell reads the last of the store's own variables.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reads_last: Option<bool>,
-    /// Whether a variable that its shell set lies in the file afterwards.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub persistent: Option<bool>,
-    /// Whether a byte of the file changed.
-    pub written: bool,
-    /// How many of the store's own variables a reader of the main area finds in the file afterwards.
-    pub visible: u32,
-    /// How many lie in one of the file's places.
-    pub recoverable: u32,
-}
-
-/// A boot on a repaired store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RepairSeen {
-    /// How far it came.
-    pub reached: Reached,
-    /// How many of the store's own variables lie in the file afterwards.
-    pub kept: u32,
-}
-
-/// How far firmware came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Reached {
-    /// Its shell.
-    Shell,
-    /// Its boot manager, in a build without a shell.
-    BootManager,
-    /// It printed a processor exception and stopped.
-    Exception,
-    /// It reset the machine.
-    Reset,
-    /// It printed nothing more for as long as others need to boot three times over.
-    Silence,
-}
-
-impl Reached {
-    /// Whether a guest would have been started.
-    pub(crate) const fn is_up(self) -> bool {
-        matches!(self, Self::Shell | Self::BootManager)
-    }
-}
-
-/// What became of a variable store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StoreFate {
-    /// Not a byte changed.
-    Untouched,
-    /// Still a store of the same layout.
-    Kept,
-    /// A store, where every byte was the same before.
-    Created,
-    /// A store of another layout, or one in the place of one that was damaged.
-    Reformatted,
-    /// No store any more.
-    Destroyed,
-}
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -390,7 +78,7 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
             read(&path)?
         } else {
             Atlas {
-                schema: SCHEMA.into(),
+                schema: fm_api::Schema::default(),
                 group,
                 observations: Vec::new(),
             }
@@ -421,7 +109,11 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
                 return Ok(done);
             }
             let observation = act::observe(&bench, step)?;
-            progress(&format!("{}: {}", observation.id, observation.seen.in_words()));
+            progress(&format!(
+                "{}: {}",
+                observation.id,
+                words::in_words(&observation.seen)
+            ));
             atlas.observations.push(observation);
             write(&path, &atlas)?;
             done += 1;

@@ -1,9 +1,6 @@
 //! One thing to try: which guest on which programs, and what is done with it.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::Side;
+use super::{Side, UpdateWay};
 
 /// One thing to try.
 #[derive(Debug, Clone)]
@@ -33,15 +30,4 @@ pub(super) enum Act {
     WriteLate,
     /// It is given the destination's build while it runs, and reset.
     Update(UpdateWay),
-}
-
-/// How a running guest is given another build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UpdateWay {
-    /// On the way to another process, in the stream.
-    Migration,
-    /// In the memory of its process, while it stands still. Under emulation it then moves to a fresh process, since
-    /// what was translated from flash stays in the first one.
-    InPlace,
 }

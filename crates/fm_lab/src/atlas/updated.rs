@@ -8,44 +8,14 @@ use std::sync::atomic::AtomicBool;
 use fm_formats::Sha256;
 use fm_store::Store;
 use fm_transfer::migrate::{self, Options, Request};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::bench::Bench;
 use super::boot::{GUID, NAME, holds};
 use super::migrate::command;
 use super::reached::reached;
-use super::step::{Step, UpdateWay};
-use super::{Reached, Seen, Side};
+use super::step::Step;
+use super::{Reached, Seen, Side, UpdateSeen, UpdateWay};
 use crate::{Error, Guest, Result};
-
-/// What became of a guest that was given another build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct UpdateSeen {
-    /// How it was given it.
-    pub way: UpdateWay,
-    /// Whether its flash held the new build before the reset.
-    pub arrived: bool,
-    /// How far it came after a reset.
-    pub reached_after_reset: Reached,
-    /// Whether a variable that its shell set before the update is in its flash then.
-    pub keeps_before: bool,
-    /// Whether one is that its shell set between the update and the reset.
-    pub keeps_between: bool,
-    /// How far it came after another reset.
-    pub reached_again: Reached,
-}
-
-impl UpdateSeen {
-    /// Whether nothing was lost on the way.
-    pub(super) const fn works(&self) -> bool {
-        self.arrived
-            && self.reached_after_reset.is_up()
-            && self.keeps_before
-            && self.keeps_between
-            && self.reached_again.is_up()
-    }
-}
 
 /// What the guest sets between the update and its reset; [`NAME`] is what it sets before.
 const BETWEEN: &str = "FlashmoorAtlasBetween";

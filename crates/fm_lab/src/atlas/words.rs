@@ -2,64 +2,58 @@
 
 use super::{Reached, Seen, StoreFate};
 
-impl Seen {
-    /// The observation in a few words.
-    #[must_use]
-    pub fn in_words(&self) -> String {
-        match self {
-            Self::ColdBoot {
-                reached,
-                persistent,
-                store,
-                ..
-            } => format!("reached {reached:?}, persistent {persistent:?}, store {store:?}"),
-            Self::TwoBoots {
-                held,
-                boots: [first, second],
-                reads_first,
-                repaired,
-            } => format!(
-                "of {held}: {:?} with {}, then {:?} with {}, reads the first boot's {reads_first:?}, repaired {repaired:?}",
-                first.reached, first.visible, second.reached, second.visible
-            ),
-            Self::Migration {
-                completed: false,
-                message,
-                ..
-            } => format!("refused: {}", message.as_deref().unwrap_or("without a word")),
-            Self::Converted {
-                reached,
-                reads_back,
-                lost,
-                ..
-            } => format!("reached {reached:?}, reads back {reads_back}, lost {lost:?}"),
-            Self::WrittenLate {
-                early_arrived,
-                written,
-                late_arrived,
-            } => format!(
-                "set before: arrived {early_arrived}; set late: written {written}, arrived {late_arrived}"
-            ),
-            Self::Updated(seen) => format!(
-                "arrived {}, after reset {:?}, again {:?}, kept {} and {}",
-                seen.arrived,
-                seen.reached_after_reset,
-                seen.reached_again,
-                seen.keeps_before,
-                seen.keeps_between
-            ),
-            Self::Overwritten {
-                in_flash, reached, ..
-            } => format!("{in_flash} times in flash, reached {reached:?}"),
-            Self::Migration {
-                runs_source_code,
-                reached,
-                reached_after_reset,
-                ..
-            } => format!(
-                "completed, runs the source's code {runs_source_code:?}, reached {reached:?}, after reset {reached_after_reset:?}"
-            ),
-        }
+/// The observation in a few words.
+#[must_use]
+pub(super) fn in_words(seen: &Seen) -> String {
+    match seen {
+        Seen::ColdBoot {
+            reached,
+            persistent,
+            store,
+            ..
+        } => format!("reached {reached:?}, persistent {persistent:?}, store {store:?}"),
+        Seen::TwoBoots {
+            held,
+            boots: [first, second],
+            reads_first,
+            repaired,
+        } => format!(
+            "of {held}: {:?} with {}, then {:?} with {}, reads the first boot's {reads_first:?}, repaired {repaired:?}",
+            first.reached, first.visible, second.reached, second.visible
+        ),
+        Seen::Migration {
+            completed: false,
+            message,
+            ..
+        } => format!("refused: {}", message.as_deref().unwrap_or("without a word")),
+        Seen::Converted {
+            reached,
+            reads_back,
+            lost,
+            ..
+        } => format!("reached {reached:?}, reads back {reads_back}, lost {lost:?}"),
+        Seen::WrittenLate {
+            early_arrived,
+            written,
+            late_arrived,
+        } => format!(
+            "set before: arrived {early_arrived}; set late: written {written}, arrived {late_arrived}"
+        ),
+        Seen::Updated(seen) => format!(
+            "arrived {}, after reset {:?}, again {:?}, kept {} and {}",
+            seen.arrived, seen.reached_after_reset, seen.reached_again, seen.keeps_before, seen.keeps_between
+        ),
+        Seen::Overwritten {
+            in_flash, reached, ..
+        } => format!("{in_flash} times in flash, reached {reached:?}"),
+        Seen::Migration {
+            runs_source_code,
+            reached,
+            reached_after_reset,
+            ..
+        } => format!(
+            "completed, runs the source's code {runs_source_code:?}, reached {reached:?}, after reset {reached_after_reset:?}"
+        ),
     }
 }
 

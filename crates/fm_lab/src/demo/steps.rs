@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use fm_api::v1::demo::{Demo, Measurement};
+use fm_api::v1::transfer::Prepared;
+use fm_api::v1::vars::VariableDocument;
 use fm_formats::Sha256;
 use fm_host::monitor;
-use fm_host::qmp::Client;
-use fm_transfer::migrate::{self, Event, Migrated, Options, preflight};
+use fm_host::qmp::{Client, RunState};
+use fm_transfer::migrate::{self, Event, Migration, Options, preflight};
 use fm_transfer::offer;
-use fm_transfer::prepare::{self, Prepared};
+use fm_transfer::prepare;
 use fm_variables as vars;
 use serde_json::json;
 
 use super::hosts::Host;
-use super::{Demo, DemoEvent, Error, Measurement, Request};
+use super::{DemoEvent, Error, Request};
 use crate::{Guest, Result};
 
 /// What the guest writes into its own varstore, and must find again wherever it goes.
@@ -208,7 +211,7 @@ impl<'a> Demonstration<'a> {
             cache: None,
         })?;
         let after = vars::list(&new, false)?;
-        let same = |one: &vars::VariableDocument, other: &vars::VariableDocument| {
+        let same = |one: &VariableDocument, other: &VariableDocument| {
             (&one.name, &one.guid, one.attributes, &one.data)
                 == (&other.name, &other.guid, other.attributes, &other.data)
         };
@@ -246,14 +249,14 @@ impl<'a> Demonstration<'a> {
 
     pub(super) fn finish(self) -> Demo {
         Demo {
-            schema: "flashmoor/demo/1".into(),
+            schema: fm_api::Schema::default(),
             held: self.held,
             measured: self.measured,
         }
     }
 
     /// Offer, prepare, start the destination, migrate, end the source.
-    fn carry(&mut self, side: Side, vars: &Path) -> Result<(Guest, Prepared, Migrated)> {
+    fn carry(&mut self, side: Side, vars: &Path) -> Result<(Guest, Prepared, Migration)> {
         let here = self.guest.take().ok_or_else(|| self.broken("the guest runs"))?;
         self.command(format!("flashmoor offer {} > offer.json", here.pid()));
         let began = Instant::now();
@@ -310,12 +313,12 @@ impl<'a> Demonstration<'a> {
         );
         hold!(
             self,
-            migrated.code.sha256.as_deref() == Some(&*self.code.to_string()),
+            migrated.code.sha256 == Some(self.code),
             "it is the build of host A"
         );
         hold!(
             self,
-            migrated.destination.status == "running",
+            migrated.destination.status == RunState::Running,
             "the guest runs at its destination"
         );
         hold!(

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fm_formats::stream::multifd::Channel;
+use fm_formats::stream::multifd::{Channel, PageCompression};
 use fm_formats::stream::{Facts, Pages};
 use fm_remedy::{Input, Remedy};
 
@@ -18,7 +18,7 @@ use crate::{Error, Result};
 pub(crate) struct ReadChannel {
     path: PathBuf,
     pub(super) id: Option<u8>,
-    pub(super) compression: &'static str,
+    pub(super) compression: PageCompression,
     pub(super) pages: Pages,
     packets: (u64, u64),
     merged: u64,
@@ -147,7 +147,7 @@ mod tests {
             .map(|(id, &(packets, highest, merged))| ReadChannel {
                 path: PathBuf::from(format!("channel-{id}")),
                 id: Some(id),
-                compression: "none",
+                compression: PageCompression::None,
                 pages: Pages::default(),
                 packets: (packets, highest),
                 merged,

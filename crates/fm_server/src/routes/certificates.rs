@@ -22,7 +22,7 @@ pub(super) async fn list(
     caller.require(Role::Reader)?;
     let found = app.fleet().guests(&wanted.filter(), &page).await?;
     json(&TrustPage {
-        schema: "flashmoor/fleet-certificates/1".into(),
+        schema: fm_api::Schema::default(),
         guests: found.items.iter().map(GuestTrust::of).collect(),
         next: found.next,
         revision: found.revision,

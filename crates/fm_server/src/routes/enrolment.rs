@@ -53,7 +53,7 @@ pub(super) async fn make_token(State(app): State<App>, Caller(caller): Caller, r
     };
     let secret = app.ledger().make_token(&token).await?;
     json(&NewToken {
-        schema: "flashmoor/fleet-token/1".into(),
+        schema: fm_api::Schema::default(),
         id,
         secret,
         role: wanted.role,

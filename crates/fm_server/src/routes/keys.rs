@@ -21,7 +21,7 @@ pub(super) async fn list(
     }
     let (certificates, next) = app.ledger().certificates(after, page.count()).await?;
     json(&IssuedCertificates {
-        schema: "flashmoor/fleet-keys/1".into(),
+        schema: fm_api::Schema::default(),
         certificates,
         next,
     })

@@ -23,7 +23,7 @@ pub(super) async fn meta(State(app): State<App>, Caller(caller): Caller) -> Answ
     }
     let meta = app.fleet().meta().await?;
     json(&FleetMeta {
-        schema: "flashmoor/fleet-meta/1".into(),
+        schema: fm_api::Schema::default(),
         fleet: meta.fleet_id,
         epoch: meta.epoch,
         revision: meta.revision,

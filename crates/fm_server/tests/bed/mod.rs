@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fm_api::v1::enrolment::{NewToken, Role, TokenRequest};
-use fm_api::v1::fleet::{HostReport, REPORT_SCHEMA, ReportAnswer, Rest};
+use fm_api::v1::fleet::{HostReport, ReportAnswer, Rest};
 use fm_client::{Client, Error, Identity, JoinPlan, JoinToken, Precondition};
 use fm_server::{PkiFiles, ServeOptions, ServerEvent, Serving, pin_of, start};
 
@@ -153,7 +153,7 @@ pub(crate) fn refused<T: std::fmt::Debug>(result: fm_client::Result<T>) -> (u16,
 
 pub(crate) fn report(host: &str) -> HostReport {
     HostReport {
-        schema: REPORT_SCHEMA.into(),
+        schema: fm_api::Schema::default(),
         host: host.parse().unwrap(),
         instance: "i".into(),
         boot_id: "b".into(),

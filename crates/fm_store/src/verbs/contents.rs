@@ -1,137 +1,23 @@
 //! What is stored: all builds, one build, all landings.
 
-use std::path::PathBuf;
-
+use fm_api::Schema;
+use fm_api::v1::store::{
+    StoreBuild, StoreLandings, StoreList, StoredBuild, StoredFile, StoredLanding, UnreadableRecord,
+};
 use fm_remedy::one_line;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::{Build, Landing, Part, Result, Store, Unreadable};
-
-/// `flashmoor/store-list/1`: every stored build, in the order in which they were stored.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct List {
-    /// `flashmoor/store-list/1`.
-    pub schema: &'static str,
-    /// The store's folder.
-    pub store: PathBuf,
-    /// The builds.
-    pub builds: Vec<BuildEntry>,
-    /// Builds whose manifests cannot be read. They go when nothing needs them, or are whole again when they are imported
-    /// again.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unreadable: Vec<UnreadableRecord>,
-}
-
-/// A record that cannot be read.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct UnreadableRecord {
-    /// The landing's name, or the build's tag.
-    pub name: String,
-    /// Why.
-    pub why: String,
-}
-
-/// `flashmoor/store-build/1`: one stored build.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Show {
-    /// `flashmoor/store-build/1`.
-    pub schema: &'static str,
-    /// The store's folder.
-    pub store: PathBuf,
-    /// The build.
-    pub build: BuildEntry,
-    /// Ids of the landings that wait for it or stand for it.
-    pub landings: Vec<String>,
-}
-
-/// A build in the store.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct BuildEntry {
-    /// Its id: sha256 of CODE.
-    pub id: String,
-    /// What people call it.
-    pub name: Option<String>,
-    /// Size of CODE.
-    pub size_bytes: u64,
-    /// The CODE file, read-only, at a path that holds these bytes or does not exist.
-    pub path: PathBuf,
-    /// Which version it is.
-    pub version: Option<String>,
-    /// Where it came from.
-    pub source: Option<String>,
-    /// When it was first stored, RFC 3339.
-    pub created: Option<String>,
-    /// The VARS template that belongs to it.
-    pub vars_template: Option<File>,
-    /// All templates that guests of it were made from, at paths with their digests.
-    pub templates: Vec<File>,
-    /// Its firmware descriptor.
-    pub descriptor: Option<File>,
-    /// Its tag in the OCI layout.
-    pub tag: String,
-    /// sha256 of its OCI manifest.
-    pub manifest: String,
-    /// Why it is kept whatever refers to it.
-    pub pins: Vec<String>,
-}
-
-/// A file that belongs to a build.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct File {
-    /// Where it lies.
-    pub path: PathBuf,
-    /// How large it is.
-    pub size_bytes: u64,
-    /// What it holds.
-    pub sha256: String,
-}
-
-/// `flashmoor/store-landings/1`: where incoming guests' CODE lands.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct LandingList {
-    /// `flashmoor/store-landings/1`.
-    pub schema: &'static str,
-    /// The store's folder.
-    pub store: PathBuf,
-    /// The landings.
-    pub landings: Vec<LandingEntry>,
-    /// Landings whose records cannot be read. They can be forgotten.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unreadable: Vec<UnreadableRecord>,
-}
-
-/// A landing.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct LandingEntry {
-    /// Its name.
-    pub id: String,
-    /// The guest's name.
-    pub guest_name: Option<String>,
-    /// The guest's UUID.
-    pub guest_uuid: Option<String>,
-    /// sha256 of the CODE that belongs here.
-    pub code_sha256: String,
-    /// Its size.
-    pub size_bytes: u64,
-    /// The CODE file to start QEMU with.
-    pub path: PathBuf,
-    /// Whether the file holds zeros still.
-    pub placeholder: bool,
-    /// When it was made, RFC 3339.
-    pub created: String,
-}
 
 /// Lists the stored builds.
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn list(store: &Store) -> Result<List> {
+pub fn list(store: &Store) -> Result<StoreList> {
     let (builds, unreadable) = store.readable_builds()?;
-    Ok(List {
-        schema: "flashmoor/store-list/1",
+    Ok(StoreList {
+        schema: Schema::default(),
         store: store.path().to_owned(),
-        builds: builds.into_iter().map(BuildEntry::from).collect(),
+        builds: builds.into_iter().map(StoredBuild::from).collect(),
         unreadable: unreadable.into_iter().map(UnreadableRecord::from).collect(),
     })
 }
@@ -140,14 +26,14 @@ pub fn list(store: &Store) -> Result<List> {
 ///
 /// # Errors
 /// If none or several fit, or the store cannot be read.
-pub fn show(store: &Store, text: &str) -> Result<Show> {
+pub fn show(store: &Store, text: &str) -> Result<StoreBuild> {
     let build = store.find(text)?;
     let landings = store
         .landings()?
         .into_iter()
         .filter(|landing| landing.code == build.id);
-    Ok(Show {
-        schema: "flashmoor/store-build/1",
+    Ok(StoreBuild {
+        schema: Schema::default(),
         store: store.path().to_owned(),
         landings: landings.map(|landing| landing.id).collect(),
         build: build.into(),
@@ -158,12 +44,12 @@ pub fn show(store: &Store, text: &str) -> Result<Show> {
 ///
 /// # Errors
 /// If the store cannot be read.
-pub fn landings(store: &Store) -> Result<LandingList> {
+pub fn landings(store: &Store) -> Result<StoreLandings> {
     let (landings, unreadable) = store.all_landings()?;
-    Ok(LandingList {
-        schema: "flashmoor/store-landings/1",
+    Ok(StoreLandings {
+        schema: Schema::default(),
         store: store.path().to_owned(),
-        landings: landings.into_iter().map(LandingEntry::from).collect(),
+        landings: landings.into_iter().map(StoredLanding::from).collect(),
         unreadable: unreadable.into_iter().map(UnreadableRecord::from).collect(),
     })
 }
@@ -177,7 +63,7 @@ impl From<Unreadable> for UnreadableRecord {
     }
 }
 
-impl From<Build> for BuildEntry {
+impl From<Build> for StoredBuild {
     fn from(build: Build) -> Self {
         Self {
             id: build.id.to_string(),
@@ -187,9 +73,9 @@ impl From<Build> for BuildEntry {
             version: build.version,
             source: build.source,
             created: build.created,
-            vars_template: build.vars_template.map(File::from),
-            templates: build.templates.into_iter().map(File::from).collect(),
-            descriptor: build.descriptor.map(File::from),
+            vars_template: build.vars_template.map(StoredFile::from),
+            templates: build.templates.into_iter().map(StoredFile::from).collect(),
+            descriptor: build.descriptor.map(StoredFile::from),
             tag: build.tag,
             manifest: build.manifest.to_string(),
             pins: build.pins,
@@ -197,7 +83,7 @@ impl From<Build> for BuildEntry {
     }
 }
 
-impl From<Part> for File {
+impl From<Part> for StoredFile {
     fn from(part: Part) -> Self {
         Self {
             path: part.path,
@@ -207,7 +93,7 @@ impl From<Part> for File {
     }
 }
 
-impl From<Landing> for LandingEntry {
+impl From<Landing> for StoredLanding {
     fn from(landing: Landing) -> Self {
         Self {
             id: landing.id,

@@ -1,12 +1,12 @@
 //! Builds into the store and out of it: plain files, or OCI layouts that skopeo and oras understand.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use fm_api::Schema;
+use fm_api::v1::store::{StoreExport, StoreImport};
 use fm_formats::Reader;
 use fm_formats::volume::VolumeHeader;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use crate::{Error, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Result, Store};
 
@@ -44,21 +44,6 @@ pub enum ImportFrom<'a> {
     },
 }
 
-/// `flashmoor/store-import/1`: a build that was stored.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Imported {
-    /// `flashmoor/store-import/1`.
-    pub schema: &'static str,
-    /// The build's id: sha256 of CODE.
-    pub id: String,
-    /// Its CODE file.
-    pub path: PathBuf,
-    /// Whether the store did not have it before.
-    pub new: bool,
-    /// What was given but differs from what the store says, and was left as the store has it.
-    pub kept: Vec<String>,
-}
-
 /// How to write a build.
 #[derive(Debug, Clone, Copy)]
 pub enum ExportForm<'a> {
@@ -71,26 +56,11 @@ pub enum ExportForm<'a> {
     },
 }
 
-/// `flashmoor/store-export/1`: a build that was written elsewhere.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Export {
-    /// `flashmoor/store-export/1`.
-    pub schema: &'static str,
-    /// The build's id.
-    pub id: String,
-    /// The folder.
-    pub to: PathBuf,
-    /// Its tag there, if it is an OCI layout.
-    pub tag: Option<String>,
-    /// The files, if they are plain ones.
-    pub files: Vec<PathBuf>,
-}
-
 /// Stores a build.
 ///
 /// # Errors
 /// If a file cannot be read, is no firmware that QEMU could be given, or the store refuses.
-pub fn import(store: &Store, request: &Import<'_>) -> Result<Imported> {
+pub fn import(store: &Store, request: &Import<'_>) -> Result<StoreImport> {
     let _span = tracing::info_span!("store import").entered();
     let done = match &request.from {
         ImportFrom::Layout { dir, tag } => store.import_layout(dir, *tag)?,
@@ -126,12 +96,12 @@ pub fn import(store: &Store, request: &Import<'_>) -> Result<Imported> {
             })?
         }
     };
-    Ok(Imported {
-        schema: "flashmoor/store-import/1",
+    Ok(StoreImport {
+        schema: Schema::default(),
         id: done.id.to_string(),
         path: done.path,
         new: done.new,
-        kept: done.kept.into_iter().map(str::to_owned).collect(),
+        kept: done.kept,
     })
 }
 
@@ -139,14 +109,14 @@ pub fn import(store: &Store, request: &Import<'_>) -> Result<Imported> {
 ///
 /// # Errors
 /// If no build is meant, a blob is damaged, or the folder cannot be written.
-pub fn export(store: &Store, text: &str, to: &Path, form: ExportForm<'_>) -> Result<Export> {
+pub fn export(store: &Store, text: &str, to: &Path, form: ExportForm<'_>) -> Result<StoreExport> {
     let id = store.find(text)?.id;
     let (tag, files) = match form {
         ExportForm::Files => (None, store.export_files(&id, to)?),
         ExportForm::Layout { tag } => (Some(store.export_layout(&id, to, tag)?), Vec::new()),
     };
-    Ok(Export {
-        schema: "flashmoor/store-export/1",
+    Ok(StoreExport {
+        schema: Schema::default(),
         id: id.to_string(),
         to: to.to_owned(),
         tag,

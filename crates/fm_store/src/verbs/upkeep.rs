@@ -1,57 +1,17 @@
 //! Keeping the store in order: verify, collect, pin, forget a landing.
 
 use std::cell::Cell;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use fm_api::Schema;
+use fm_api::v1::store::{
+    StoreFinding, StoreForgotten, StoreGc, StoreKept, StorePins, StoreRemoved, StoreSeverity,
+    StoreVerification, StoredLanding,
+};
 use fm_formats::Sha256;
-use schemars::JsonSchema;
-use serde::Serialize;
 
-use super::{LandingEntry, uses};
+use super::uses;
 use crate::{Collect, Result, Store};
-
-/// `flashmoor/store-verify/1`: what reading every byte of the store found.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Verification {
-    /// `flashmoor/store-verify/1`.
-    pub schema: &'static str,
-    /// The store's folder.
-    pub store: PathBuf,
-    /// Whether everything holds what it promises; leftovers do not count against that.
-    pub whole: bool,
-    /// How many builds the index names.
-    pub builds: usize,
-    /// How many landings there are.
-    pub landings: usize,
-    /// How many blobs were read.
-    pub blobs: usize,
-    /// Their size together.
-    pub size_bytes: u64,
-    /// What was found.
-    pub findings: Vec<Finding>,
-}
-
-/// One thing in the store that is not as it should be.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// Where.
-    pub path: PathBuf,
-    /// What is wrong.
-    pub what: String,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Takes room and harms nobody; `gc` clears it away.
-    Leftover,
-    /// Something does not hold what it promises.
-    Damage,
-}
 
 /// How to collect.
 #[derive(Debug, Clone)]
@@ -62,101 +22,22 @@ pub struct GcRequest {
     pub placeholder_age: Duration,
 }
 
-/// `flashmoor/store-gc/1`: what was removed, and why the rest stays.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Gc {
-    /// `flashmoor/store-gc/1`.
-    pub schema: &'static str,
-    /// The store's folder.
-    pub store: PathBuf,
-    /// Whether nothing was really removed.
-    pub dry_run: bool,
-    /// What was removed, or would be.
-    pub removed: Vec<Removed>,
-    /// The builds that stay.
-    pub kept: Vec<Kept>,
-    /// How much room on disk that frees.
-    pub freed_bytes: u64,
-    /// Processes that could not be looked at for lack of rights.
-    pub unseen_processes: usize,
-}
-
-/// One thing that was removed.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-#[serde(tag = "what", rename_all = "lowercase")]
-pub enum Removed {
-    /// A build that nothing refers to.
-    Build {
-        /// Its id.
-        id: String,
-        /// Its name.
-        name: Option<String>,
-    },
-    /// A placeholder whose guest never came.
-    Landing {
-        /// Its id.
-        id: String,
-    },
-    /// What a dead writer left.
-    Leftover {
-        /// Where it was.
-        path: PathBuf,
-    },
-}
-
-/// A build that stays.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Kept {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: Option<String>,
-    /// Who needs it.
-    pub reasons: Vec<String>,
-}
-
-/// `flashmoor/store-pin/1`: a build's pins as they are now.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Pin {
-    /// `flashmoor/store-pin/1`.
-    pub schema: &'static str,
-    /// The build's id.
-    pub id: String,
-    /// Its name.
-    pub name: Option<String>,
-    /// Whether the command changed anything.
-    pub changed: bool,
-    /// Why the build is kept now.
-    pub pins: Vec<String>,
-}
-
-/// `flashmoor/store-forget/1`: a landing that was removed.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct RemovedLanding {
-    /// `flashmoor/store-forget/1`.
-    pub schema: &'static str,
-    /// Its name.
-    pub id: String,
-    /// What it was; nothing if its record could not be read.
-    pub landing: Option<LandingEntry>,
-}
-
 /// Reads everything in the store and compares it with what it is said to be.
 ///
 /// # Errors
 /// If the store cannot be read at all.
-pub fn verify(store: &Store) -> Result<Verification> {
+pub fn verify(store: &Store) -> Result<StoreVerification> {
     let found = store.verify()?;
-    let findings = found.findings.iter().map(|finding| Finding {
+    let findings = found.findings.iter().map(|finding| StoreFinding {
         severity: match finding.severity {
-            crate::Severity::Leftover => Severity::Leftover,
-            crate::Severity::Damage => Severity::Damage,
+            crate::Severity::Leftover => StoreSeverity::Leftover,
+            crate::Severity::Damage => StoreSeverity::Damage,
         },
         path: finding.path.clone(),
         what: finding.what.clone(),
     });
-    Ok(Verification {
-        schema: "flashmoor/store-verify/1",
+    Ok(StoreVerification {
+        schema: Schema::default(),
         store: store.path().to_owned(),
         whole: found.is_whole(),
         builds: found.builds,
@@ -210,7 +91,7 @@ pub fn forget_placeholders(store: &Store, age: Duration) -> Result<Vec<String>> 
 ///
 /// # Errors
 /// If the store is busy, cannot be read, or the disk refuses.
-pub fn gc(store: &Store, request: &GcRequest) -> Result<Gc> {
+pub fn gc(store: &Store, request: &GcRequest) -> Result<StoreGc> {
     let _span = tracing::info_span!("store gc", dry_run = request.dry_run).entered();
     let unseen_processes = Cell::new(0);
     let done = store.collect(&Collect {
@@ -225,20 +106,20 @@ pub fn gc(store: &Store, request: &GcRequest) -> Result<Gc> {
         only: None,
     })?;
     let removed = done.removed.into_iter().map(|removed| match removed {
-        crate::Removed::Build { id, name } => Removed::Build {
+        crate::Removed::Build { id, name } => StoreRemoved::Build {
             id: id.to_string(),
             name,
         },
-        crate::Removed::Landing { id } => Removed::Landing { id },
-        crate::Removed::Leftover { path } => Removed::Leftover { path },
+        crate::Removed::Landing { id } => StoreRemoved::Landing { id },
+        crate::Removed::Leftover { path } => StoreRemoved::Leftover { path },
     });
-    let kept = done.kept.into_iter().map(|kept| Kept {
+    let kept = done.kept.into_iter().map(|kept| StoreKept {
         id: kept.id.to_string(),
         name: kept.name,
         reasons: kept.reasons,
     });
-    Ok(Gc {
-        schema: "flashmoor/store-gc/1",
+    Ok(StoreGc {
+        schema: Schema::default(),
         store: store.path().to_owned(),
         dry_run: request.dry_run,
         removed: removed.collect(),
@@ -252,7 +133,7 @@ pub fn gc(store: &Store, request: &GcRequest) -> Result<Gc> {
 ///
 /// # Errors
 /// If no build is meant, or the store refuses.
-pub fn pin(store: &Store, text: &str, reason: &str) -> Result<Pin> {
+pub fn pin(store: &Store, text: &str, reason: &str) -> Result<StorePins> {
     let id = store.find(text)?.id;
     let changed = store.pin(&id, reason)?;
     pinned(store, &id, changed)
@@ -262,7 +143,7 @@ pub fn pin(store: &Store, text: &str, reason: &str) -> Result<Pin> {
 ///
 /// # Errors
 /// If no build is meant, or the store refuses.
-pub fn unpin(store: &Store, text: &str, reason: Option<&str>) -> Result<Pin> {
+pub fn unpin(store: &Store, text: &str, reason: Option<&str>) -> Result<StorePins> {
     // By its whole id also one whose manifest cannot be read.
     let id = match text.trim_start_matches("sha256:").parse() {
         Ok(id) => id,
@@ -272,10 +153,10 @@ pub fn unpin(store: &Store, text: &str, reason: Option<&str>) -> Result<Pin> {
     pinned(store, &id, changed)
 }
 
-fn pinned(store: &Store, id: &Sha256, changed: bool) -> Result<Pin> {
+fn pinned(store: &Store, id: &Sha256, changed: bool) -> Result<StorePins> {
     let build = store.build(id).ok().flatten();
-    Ok(Pin {
-        schema: "flashmoor/store-pin/1",
+    Ok(StorePins {
+        schema: Schema::default(),
         id: id.to_string(),
         name: build.and_then(|build| build.name),
         changed,
@@ -287,11 +168,11 @@ fn pinned(store: &Store, id: &Sha256, changed: bool) -> Result<Pin> {
 ///
 /// # Errors
 /// [`crate::Error::InUse`] if something refers to it still, or if the store refuses.
-pub fn forget(store: &Store, id: &str) -> Result<RemovedLanding> {
+pub fn forget(store: &Store, id: &str) -> Result<StoreForgotten> {
     let landing = store.forget_landing(id, &|| Ok(uses::gather(store)?.found))?;
-    Ok(RemovedLanding {
-        schema: "flashmoor/store-forget/1",
+    Ok(StoreForgotten {
+        schema: Schema::default(),
         id: id.to_owned(),
-        landing: landing.map(LandingEntry::from),
+        landing: landing.map(StoredLanding::from),
     })
 }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use fm_api::v1::offer::{MAX_OFFER_BYTES, SCHEMA};
+use fm_api::Document as _;
+use fm_api::v1::offer::{MAX_OFFER_BYTES, Offer};
 use fm_remedy::{Action, Failure, Remedy};
 
 /// Why something is no offer.
@@ -18,7 +19,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// It is another document, or of a version that this program does not know.
-    #[error("{} is a {found:?} document, not {SCHEMA:?}", path.display())]
+    #[error("{} is a {found:?} document, not {:?}", path.display(), Offer::SCHEMA)]
     Schema {
         /// The file.
         path: PathBuf,

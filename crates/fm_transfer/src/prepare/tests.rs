@@ -38,7 +38,7 @@ impl Place {
         };
         let code = flash(CODE.len() as u64, CODE);
         let offer = Offer {
-            schema: "flashmoor/offer/1".into(),
+            schema: fm_api::Schema::default(),
             qemu_version: "7.2".into(),
             machine: Some("pc-q35-7.2".into()),
             guest: OfferedGuest {

@@ -149,7 +149,7 @@ impl Keys {
             let revoked: IssuedCertificate =
                 client.write("POST", &path, &serde_json::json!({}), Precondition::None)?;
             let list = IssuedCertificates {
-                schema: "flashmoor/fleet-keys/1".into(),
+                schema: fm_api::Schema::default(),
                 certificates: vec![revoked],
                 next: None,
             };
@@ -157,7 +157,7 @@ impl Keys {
             return Ok(Status::Done);
         }
         let mut all = IssuedCertificates {
-            schema: "flashmoor/fleet-keys/1".into(),
+            schema: fm_api::Schema::default(),
             certificates: Vec::new(),
             next: None,
         };

@@ -130,7 +130,7 @@ impl Unpin {
 
 fn tell(context: &Context, builds: Vec<BuildView>, next: Option<String>, revision: u64) {
     let document = FleetBuilds {
-        schema: "flashmoor/fleet-builds/1".into(),
+        schema: fm_api::Schema::default(),
         builds,
         next,
         revision,

@@ -30,7 +30,7 @@ impl Certificates {
         let words = || self.filter.words();
         let (guests, next, revision) = all::<GuestView>(&client, "/api/v1/guests", words, &self.portion)?;
         let document = TrustPage {
-            schema: "flashmoor/fleet-certificates/1".into(),
+            schema: fm_api::Schema::default(),
             guests: guests.iter().map(GuestTrust::of).collect(),
             next,
             revision,

@@ -55,7 +55,7 @@ impl Events {
         }
         let (events, next, revision) = all::<Event>(&client, "/api/v1/events", words, &self.portion)?;
         let document = FleetEvents {
-            schema: "flashmoor/fleet-events/1".into(),
+            schema: fm_api::Schema::default(),
             events,
             next,
             revision,

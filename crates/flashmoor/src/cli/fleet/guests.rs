@@ -65,7 +65,7 @@ impl Guests {
         let words = || self.filter.words();
         let (guests, next, revision) = all::<GuestView>(&client, "/api/v1/guests", words, &self.portion)?;
         let document = FleetGuests {
-            schema: "flashmoor/fleet-guests/1".into(),
+            schema: fm_api::Schema::default(),
             guests,
             next,
             revision,

@@ -35,7 +35,7 @@ impl Hosts {
         };
         let (hosts, next, revision) = all::<HostView>(&client, "/api/v1/hosts", words, &self.portion)?;
         let document = FleetHosts {
-            schema: "flashmoor/fleet-hosts/1".into(),
+            schema: fm_api::Schema::default(),
             hosts,
             next,
             revision,
@@ -71,7 +71,7 @@ impl Retire {
             precondition,
         )?;
         let document = FleetHosts {
-            schema: "flashmoor/fleet-hosts/1".into(),
+            schema: fm_api::Schema::default(),
             revision: host.revision,
             hosts: vec![host],
             next: None,

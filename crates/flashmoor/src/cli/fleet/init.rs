@@ -47,7 +47,7 @@ impl Init {
             administrator: &self.administrator,
         })?;
         let document = FleetInit {
-            schema: "flashmoor/fleet-init/1".into(),
+            schema: fm_api::Schema::default(),
             folder: folder.display().to_string(),
             administrator: made.administrator.display().to_string(),
             ca: made.ca.to_string(),

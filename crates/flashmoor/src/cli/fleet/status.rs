@@ -26,7 +26,7 @@ impl Status {
         let active = || hosts.iter().filter(|host| host.state != HostState::Retired);
         let count = |state| builds.iter().filter(|build| build.state == state).count() as u64;
         let document = FleetStatus {
-            schema: "flashmoor/fleet-status/1".into(),
+            schema: fm_api::Schema::default(),
             fleet: meta.fleet,
             epoch: meta.epoch,
             revision: meta.revision,

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fm_api::Schema;
+use fm_api::v1::store::{BuildFact, StoreImport};
 use fm_check::next_boot_code;
 use fm_images::inspect::Catalogue;
 use fm_store::verbs::{self as store, ImportFrom};
@@ -44,12 +46,12 @@ impl Import {
         if self.from.as_os_str() == "-" {
             self.refuse_facts()?;
             let done = kept.import_stream(&mut std::io::stdin().lock())?;
-            let done = store::Imported {
-                schema: "flashmoor/store-import/1",
+            let done = StoreImport {
+                schema: Schema::default(),
                 id: done.id.to_string(),
                 path: done.path,
                 new: done.new,
-                kept: done.kept.into_iter().map(str::to_owned).collect(),
+                kept: done.kept,
             };
             context.output.document(&done, render::imported);
             return Ok(Status::Done);
@@ -65,7 +67,7 @@ impl Import {
         let done = store::import(&kept, &request)?;
         context.output.document(&done, render::imported);
         for what in &done.kept {
-            let beside = match what == "VARS template" {
+            let beside = match *what == BuildFact::VarsTemplate {
                 true => "this one is kept beside it, and --replace would make it the first",
                 false => "--replace would take this one",
             };

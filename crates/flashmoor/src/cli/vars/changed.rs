@@ -1,6 +1,6 @@
 //! What every verb that writes variables says at its end.
 
-use fm_variables::VarsChange;
+use fm_api::v1::vars::VarsChange;
 
 use super::{Context, Result, Status};
 use crate::render;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::words::{options, word};
-use super::{Install, Manager, Place};
+use super::{Install, PackageManager, Place};
 use crate::Result;
 
 const MARK: &str = "// Written by `flashmoor guard install`; `flashmoor guard uninstall` removes it.";
@@ -11,7 +11,7 @@ const MARK: &str = "// Written by `flashmoor guard install`; `flashmoor guard un
 /// The place for the hook, on a system that has apt.
 pub(super) fn place(root: &Path) -> Option<Place> {
     root.join("etc/apt").is_dir().then(|| Place {
-        manager: Manager::Apt,
+        manager: PackageManager::Apt,
         path: root.join("etc/apt/apt.conf.d/50flashmoor"),
         mark: MARK,
         text,

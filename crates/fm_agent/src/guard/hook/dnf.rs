@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::words::{options, word};
-use super::{Install, Manager, Place};
+use super::{Install, PackageManager, Place};
 use crate::{Error, Result};
 
 const MARK: &str = "# Written by `flashmoor guard install`; `flashmoor guard uninstall` removes it.";
@@ -20,7 +20,7 @@ pub(super) fn places(root: &Path) -> Vec<Place> {
         .into_iter()
         .filter(|folder| folder.join("dnf").is_dir())
         .map(|folder| Place {
-            manager: Manager::Dnf,
+            manager: PackageManager::Dnf,
             path: folder.join("dnf-plugins/flashmoor.py"),
             mark: MARK,
             text: plugin,
@@ -30,7 +30,7 @@ pub(super) fn places(root: &Path) -> Vec<Place> {
     let libdnf5 = root.join("etc/dnf/libdnf5-plugins");
     if libdnf5.is_dir() {
         places.push(Place {
-            manager: Manager::Dnf,
+            manager: PackageManager::Dnf,
             path: libdnf5.join("actions.d/flashmoor.actions"),
             mark: MARK,
             text: actions,

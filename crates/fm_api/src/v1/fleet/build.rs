@@ -3,10 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, HostId, Rest, UseReason};
+use crate::{Schema, document};
 
-/// The kind and version of a proof, in its `schema`.
-pub const WHY_SCHEMA: &str = "flashmoor/fleet-why/1";
+use super::{Digest, HostId, Rest, UseReason};
 
 /// How a build stands in the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -77,7 +76,7 @@ pub struct StoredPin {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Why {
     /// `flashmoor/fleet-why/1`.
-    pub schema: String,
+    pub schema: Schema<Why>,
     /// Its id.
     pub build: Digest,
     /// How it stands.
@@ -98,6 +97,8 @@ pub struct Why {
     /// The revision of the records that this proof was read at.
     pub revision: u64,
 }
+
+document!(Why = "flashmoor/fleet-why/1");
 
 /// One need for a build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

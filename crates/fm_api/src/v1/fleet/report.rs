@@ -3,18 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, HostId, Rest};
+use crate::{Schema, document};
 
-/// The kind and version of a report, in its `schema`.
-pub const REPORT_SCHEMA: &str = "flashmoor/host-report/1";
-/// The kind and version of the answer.
-pub const REPORT_ANSWER_SCHEMA: &str = "flashmoor/host-report-answer/1";
+use super::{Digest, HostId, Rest};
 
 /// What a host runs, holds and needs, whole: a later report replaces an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostReport {
     /// `flashmoor/host-report/1`.
-    pub schema: String,
+    pub schema: Schema<HostReport>,
     /// Which host.
     pub host: HostId,
     /// Which installation of the agent: made up once at random and kept with its state. Another one under the same
@@ -56,6 +53,8 @@ pub struct HostReport {
     #[serde(flatten)]
     pub rest: Rest,
 }
+
+document!(HostReport = "flashmoor/host-report/1");
 
 /// A point in the planner's work that a host answers to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -241,7 +240,7 @@ pub enum UseReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportAnswer {
     /// `flashmoor/host-report-answer/1`.
-    pub schema: String,
+    pub schema: Schema<ReportAnswer>,
     /// Where the records of this host stand; the next report repeats it. Nothing: the records hold no report of
     /// this host, and a whole one is wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,3 +261,5 @@ pub struct ReportAnswer {
     #[serde(flatten)]
     pub rest: Rest,
 }
+
+document!(ReportAnswer = "flashmoor/host-report-answer/1");

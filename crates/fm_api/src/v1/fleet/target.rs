@@ -3,16 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, HostId, Rest};
+use crate::{Schema, document};
 
-/// The kind and version of targets, in their `schema`.
-pub const TARGETS_SCHEMA: &str = "flashmoor/host-targets/1";
+use super::{Digest, HostId, Rest};
 
 /// What the planner wants on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostTargets {
     /// `flashmoor/host-targets/1`.
-    pub schema: String,
+    pub schema: Schema<HostTargets>,
     /// Which host.
     pub host: HostId,
     /// Builds that are to lie in its store.
@@ -28,6 +27,8 @@ pub struct HostTargets {
     #[serde(flatten)]
     pub rest: Rest,
 }
+
+document!(HostTargets = "flashmoor/host-targets/1");
 
 /// A build that is to lie in a host's store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -8,8 +8,7 @@ use axum::http::header::{COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, Request, StatusCode};
 use fm_api::v1::enrolment::Role;
 use fm_api::v1::fleet::{
-    Certificates, Digest, GuestRow, GuestState, HeldBuild, HostReport, REPORT_SCHEMA, Rest, StoredPin, Use,
-    UseReason,
+    Certificates, Digest, GuestRow, GuestState, HeldBuild, HostReport, Rest, StoredPin, Use, UseReason,
 };
 use fm_fleet::blobs::Layout;
 use fm_fleet::{Fleet, FleetOptions};
@@ -203,7 +202,7 @@ pub(super) fn report(host: &str, turn: u64, guests: u64) -> HostReport {
         ]
     });
     HostReport {
-        schema: REPORT_SCHEMA.into(),
+        schema: fm_api::Schema::default(),
         host: host.parse().unwrap(),
         instance: "<i>".into(),
         boot_id: "<b>".into(),

@@ -1,14 +1,13 @@
 //! How far a migration is, and what it took.
 
-use fm_host::qmp::RunState;
 use fm_host::qmp::commands::MigrationInfo;
-use serde::Serialize;
+use fm_host::qmp::{MigrationStatus, RunState};
 
 /// How far a migration is, from the source's `query-migrate`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Progress {
-    /// QEMU's own word for the state, such as `active`.
-    pub status: String,
+    /// The state.
+    pub status: MigrationStatus,
     /// Bytes sent so far.
     pub transferred_bytes: u64,
     /// Bytes of guest memory still to send.
@@ -44,7 +43,7 @@ impl From<&MigrationInfo> for Progress {
         // `as` saturates, and a rate needs no more
         let rate = (ram.megabits_per_second * 1e6 / 8.0) as u64;
         Self {
-            status: info.status.to_string(),
+            status: info.status.clone(),
             transferred_bytes: ram.transferred_bytes,
             remaining_bytes: ram.remaining_bytes,
             total_bytes: ram.total_bytes,
