@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use fm_remedy::Remedy;
+use fm_remedy::{Misuse, Remedy};
 use toml::de::{DeTable, DeValue};
 
 pub(crate) use self::keys::{KEYS, Key};
@@ -85,10 +85,10 @@ impl Settings {
                 }
                 // Whoever opened this host's file to others made a mistake; a home of somebody else's is sudo's habit.
                 Some(Err(why)) if *layer != Layer::User && rustix::process::geteuid().is_root() => {
-                    return Err(Error::Usage {
+                    return Err(Error::Usage(Misuse {
                         message: format!("{} cannot be believed: {why}", path.display()),
                         remedy: "let only root write it, and the folders that it lies in".into(),
-                    });
+                    }));
                 }
                 Some(Err(why)) => State::Untrusted(why),
             };
@@ -107,9 +107,11 @@ impl Settings {
 
     fn take(&mut self, layer: Layer, path: &Path, text: &str) -> Result<(), Error> {
         let line_of = |offset: usize| 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
-        let wrong = |offset: usize, why: String, remedy: Remedy| Error::Usage {
-            message: format!("{}:{}: {why}", path.display(), line_of(offset)),
-            remedy,
+        let wrong = |offset: usize, why: String, remedy: Remedy| {
+            Error::Usage(Misuse {
+                message: format!("{}:{}: {why}", path.display(), line_of(offset)),
+                remedy,
+            })
         };
         let root = DeTable::parse(text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);

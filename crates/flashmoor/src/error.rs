@@ -1,28 +1,13 @@
 //! Why a command failed: the errors of the rooms below, and those of the command line itself.
 
-use fm_remedy::{Class, Failure, Remedy};
+use fm_remedy::{Class, Failure, Misuse, Remedy};
 
 /// A command's failure. The message says what failed, the source chain why, [`Failure::remedy`] what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The verb: `read`, `write`, `create` …
-        action: &'static str,
-        /// Which file.
-        path: std::path::PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
     /// The command's words make no sense.
-    #[error("{message}")]
-    Usage {
-        /// What is wrong with them.
-        message: String,
-        /// What to write instead.
-        remedy: Remedy,
-    },
+    #[error(transparent)]
+    Usage(#[from] Misuse),
     /// The system refused a signal handler.
     #[error("cannot listen for Ctrl-C")]
     Signal {
@@ -109,10 +94,15 @@ from_rooms!(
 );
 
 impl Error {
+    pub(crate) fn file(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
+        fm_files::Error::io(action, path, source).into()
+    }
+
     /// What failed in the room that it comes from, or the command line's own failure.
     fn failure(&self) -> Option<&dyn Failure> {
         match self {
-            Self::File { .. } | Self::Usage { .. } | Self::Signal { .. } => None,
+            Self::Usage(error) => Some(error),
+            Self::Signal { .. } => None,
             Self::Adopt(error) => Some(&**error),
             Self::Agent(error) => Some(&**error),
             Self::Check(error) => Some(&**error),
@@ -137,7 +127,6 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match (self, self.failure()) {
             (_, Some(below)) => below.class(),
-            (Self::Usage { .. }, None) => Class::Usage,
             (_, None) => Class::Failed,
         }
     }
@@ -145,8 +134,6 @@ impl Failure for Error {
     fn remedy(&self) -> Option<Remedy> {
         match (self, self.failure()) {
             (_, Some(below)) => below.remedy(),
-            (Self::Usage { remedy, .. }, None) => Some(remedy.clone()),
-            (Self::File { source, .. }, None) => fm_files::io_remedy(source),
             (_, None) => None,
         }
     }

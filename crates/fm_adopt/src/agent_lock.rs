@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
-use fm_remedy::{Action, Remedy};
+use fm_remedy::{Action, Misuse, Remedy};
 use fm_store::Store;
 use rustix::fs::{FlockOperation, flock};
 
@@ -57,10 +57,10 @@ impl AgentLock {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut pid = String::new();
             let _ = file.read_to_string(&mut pid);
-            return Err(Error::Usage {
+            return Err(Error::Usage(Misuse {
                 message: format!("an agent (pid {}) serves this store already", pid.trim()),
                 remedy: Remedy::new("one is enough; see how it stands", Action::LibvirtStatus),
-            });
+            }));
         }
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))

@@ -3,9 +3,9 @@
 mod kubevirt;
 mod libvirt;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use fm_remedy::{Class, Failure, Remedy};
+use fm_remedy::{Class, Failure, Misuse, Remedy};
 
 pub use kubevirt::KubevirtError;
 pub use libvirt::LibvirtError;
@@ -14,24 +14,9 @@ pub use libvirt::LibvirtError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The verb: `read`, `write`, `create` …
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
     /// The request itself makes no sense.
-    #[error("{message}")]
-    Usage {
-        /// What is wrong with it.
-        message: String,
-        /// What to say instead.
-        remedy: Remedy,
-    },
+    #[error(transparent)]
+    Usage(#[from] Misuse),
     /// A guest could not be found or read.
     #[error(transparent)]
     Host(#[from] fm_host::Error),
@@ -76,11 +61,7 @@ impl From<fm_libvirt::VirshError> for Error {
 impl Error {
     /// A file could not be `action`ed.
     pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Files(fm_files::Error::io(action, path, source))
     }
 }
 
@@ -94,8 +75,8 @@ impl Failure for Error {
             Self::Vars(error) => error.class(),
             Self::Check(error) => error.class(),
             Self::Libvirt(error) => error.class(),
-            Self::Usage { .. } => Class::Usage,
-            Self::Kubevirt(_) | Self::File { .. } => Class::Failed,
+            Self::Usage(_) => Class::Usage,
+            Self::Kubevirt(_) => Class::Failed,
         }
     }
 
@@ -110,8 +91,7 @@ impl Failure for Error {
             Self::Libvirt(error) => error.remedy(),
             Self::Kubevirt(KubevirtError::Definition(error)) => error.remedy(),
             Self::Kubevirt(_) => None,
-            Self::File { source, .. } => fm_files::io_remedy(source),
-            Self::Usage { remedy, .. } => Some(remedy.clone()),
+            Self::Usage(error) => error.remedy(),
         }
     }
 }

@@ -2,9 +2,9 @@
 
 mod records;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use fm_remedy::{Action, Class, Failure, Remedy};
+use fm_remedy::{Action, Class, Failure, Misuse, Remedy};
 
 pub use records::RecordsError;
 
@@ -12,24 +12,9 @@ pub use records::RecordsError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The verb: `read`, `write`, `create` …
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
     /// The request itself makes no sense.
-    #[error("{message}")]
-    Usage {
-        /// What is wrong with it.
-        message: String,
-        /// What to say instead.
-        remedy: Remedy,
-    },
+    #[error(transparent)]
+    Usage(#[from] Misuse),
     /// A user's guests have as many builds in the store as they may have.
     #[error(
         "the build of {guest} is not stored: guests of user {uid} have {count} builds here, and their share is full"
@@ -98,11 +83,7 @@ impl From<fm_saved::Error> for Error {
 impl Error {
     /// A file could not be `action`ed.
     pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Files(fm_files::Error::io(action, path, source))
     }
 }
 
@@ -125,12 +106,10 @@ impl Failure for Error {
             Self::Check(error) => error.class(),
             Self::Adopt(error) => error.class(),
             Self::Fleet(error) => error.class(),
-            Self::Usage { .. } => Class::Usage,
-            Self::Records(_)
-            | Self::NotReported
-            | Self::NotABuild { .. }
-            | Self::File { .. }
-            | Self::ShareFull { .. } => Class::Failed,
+            Self::Usage(_) => Class::Usage,
+            Self::Records(_) | Self::NotReported | Self::NotABuild { .. } | Self::ShareFull { .. } => {
+                Class::Failed
+            }
         }
     }
 
@@ -153,8 +132,7 @@ impl Failure for Error {
                 "capture it by hand if it is to be kept",
                 Action::Capture { guest: None },
             )),
-            Self::File { source, .. } => fm_files::io_remedy(source),
-            Self::Usage { remedy, .. } => Some(remedy.clone()),
+            Self::Usage(error) => error.remedy(),
         }
     }
 }

@@ -2,30 +2,18 @@
 
 use std::path::PathBuf;
 
-use fm_remedy::{Action, Class, Failure, Remedy};
+use fm_remedy::{Action, Class, Failure, Misuse, Remedy};
 
 /// A failure to gather or to judge.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The verb: `read`, `write`, `create` …
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Files(#[from] fm_files::Error),
     /// The request itself makes no sense.
-    #[error("{message}")]
-    Usage {
-        /// What is wrong with it.
-        message: String,
-        /// What to say instead.
-        remedy: Remedy,
-    },
+    #[error(transparent)]
+    Usage(#[from] Misuse),
     /// Two sources contradict each other, so nothing can be judged.
     #[error("two sources say different things")]
     Contradiction(#[from] fm_judge::Contradiction),
@@ -74,11 +62,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A file could not be `action`ed.
     pub(crate) fn file(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Files(fm_files::Error::io(action, path, source))
     }
 }
 
@@ -96,11 +80,10 @@ impl Failure for Error {
             Self::Images(error) => error.class(),
             Self::Vars(error) => error.class(),
             Self::Transfer(error) => error.class(),
-            Self::Usage { .. } => Class::Usage,
+            Self::Files(error) => error.class(),
+            Self::Usage(_) => Class::Usage,
             Self::Contradiction(_) => Class::Unknown,
-            Self::File { .. } | Self::NoCode { .. } | Self::NotFirmware { .. } | Self::NotStore { .. } => {
-                Class::Failed
-            }
+            Self::NoCode { .. } | Self::NotFirmware { .. } | Self::NotStore { .. } => Class::Failed,
         }
     }
 
@@ -111,8 +94,8 @@ impl Failure for Error {
             Self::Images(error) => error.remedy(),
             Self::Vars(error) => error.remedy(),
             Self::Transfer(error) => error.remedy(),
-            Self::File { source, .. } => fm_files::io_remedy(source),
-            Self::Usage { remedy, .. } => Some(remedy.clone()),
+            Self::Files(error) => error.remedy(),
+            Self::Usage(error) => error.remedy(),
             Self::Contradiction(_) => {
                 Some("leave out the option that is wrong, or name the right file".into())
             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fm_formats::image::Role as FileRole;
 use fm_images::inspect::Cache;
 use fm_judge::{Confidential, Evidence, Facts, Known, QemuVersion, VarsUnit};
-use fm_remedy::{Input, Remedy};
+use fm_remedy::{Input, Misuse, Remedy};
 
 use crate::machine_option::machine;
 use crate::remedy_target::RemedyTarget;
@@ -66,11 +66,11 @@ pub struct Options {
 /// Facts of the source, of which `sides` are what it can be.
 pub(super) fn source(mut sides: Vec<Side>, spec: &SideSpec, options: &Options) -> Result<Side> {
     if sides.len() > 1 {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: "the source is a folder with several builds, so it does not say which the guest has"
                 .into(),
             remedy: Remedy::give("name one of its files", [Input::SourceCode]),
-        });
+        }));
     }
     let mut side = sides.pop().unwrap_or_else(|| Side {
         name: "unknown".into(),
@@ -90,7 +90,7 @@ pub(super) fn adapted(
 ) -> Result<Vec<Side>> {
     if sides.is_empty() {
         // Whatever the source has may or may not be there: without a word of it nothing can be promised.
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: "the destination is not named: nothing says which firmware it has".into(),
             remedy: Remedy::give(
                 "name it (by the same file again if it is the same there) in one of these ways",
@@ -102,7 +102,7 @@ pub(super) fn adapted(
                     Input::DestinationBios,
                 ],
             ),
-        });
+        }));
     }
     let roms = match spec.roms.as_slice() {
         [] => Known::default(),
@@ -194,10 +194,10 @@ pub(super) fn sides(spec: &SideSpec, store: Option<&Path>) -> Result<Vec<Side>> 
         (None, None, None, None, Some(path)) => vec![from_bios(path, cache)?],
         (None, None, None, None, None) => Vec::new(),
         _ => {
-            return Err(Error::Usage {
+            return Err(Error::Usage(Misuse {
                 message: "a side is named in more than one way".into(),
                 remedy: "name it once: a guest, an offer, a firmware folder, CODE, or a -bios file".into(),
-            });
+            }));
         }
     };
     if sides.is_empty() && (spec.vars.is_some() || spec.no_vars) {
@@ -230,14 +230,14 @@ fn refuse_swapped(spec: &SideSpec, cache: Option<&Cache>) -> Result<()> {
         && image::role(vars, cache) == Some(FileRole::Code);
     match swapped {
         false => Ok(()),
-        true => Err(Error::Usage {
+        true => Err(Error::Usage(Misuse {
             message: format!(
                 "CODE and VARS are swapped: {} holds variables, and {} firmware",
                 code.display(),
                 vars.display()
             ),
             remedy: "name them the other way round".into(),
-        }),
+        })),
     }
 }
 
@@ -249,9 +249,11 @@ pub(super) fn apply_overrides(
     role: Role,
 ) -> Result<()> {
     if let Some(text) = &spec.qemu {
-        let version: QemuVersion = text.parse().map_err(|error| Error::Usage {
-            message: format!("{error}"),
-            remedy: "qemu-system-x86_64 -version prints it".into(),
+        let version: QemuVersion = text.parse().map_err(|error| {
+            Error::Usage(Misuse {
+                message: format!("{error}"),
+                remedy: "qemu-system-x86_64 -version prints it".into(),
+            })
         })?;
         // `7.2` is not another version than the 7.2.22 that runs.
         if !facts.qemu.value().is_some_and(|known| known.is_meant_by(text)) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fm_formats::image::Feature;
 use fm_images::inspect::Cache;
 use fm_judge::{Evidence, Facts, Features, Firmware, Format, Known, VarsUnit};
-use fm_remedy::{Action, Input, Remedy};
+use fm_remedy::{Action, Input, Misuse, Remedy};
 use serde_json::Value;
 
 use crate::remedy_target::RemedyTarget;
@@ -19,7 +19,7 @@ const MAX_DESCRIPTOR_BYTES: u64 = 1 << 20;
 /// One side for each firmware that `path`, a folder or a descriptor, offers; sorted by name.
 pub(super) fn sides(path: &Path, cache: Option<&Cache>) -> Result<Vec<Side>> {
     if path.is_file() {
-        let side = from_descriptor(path, cache)?.ok_or_else(|| Error::Usage {
+        let side = from_descriptor(path, cache)?.ok_or_else(|| Error::Usage(Misuse {
             message: format!(
                 "{} describes no firmware for flash or -bios: it is empty, hides another descriptor, or is for something else",
                 path.display()
@@ -30,7 +30,7 @@ pub(super) fn sides(path: &Path, cache: Option<&Cache>) -> Result<Vec<Side>> {
                     path: path.to_str().map(ToOwned::to_owned),
                 },
             ),
-        })?;
+        }))?;
         return Ok(vec![side]);
     }
     let failed = |source| Error::file("read", path, source);
@@ -59,7 +59,7 @@ pub(super) fn sides(path: &Path, cache: Option<&Cache>) -> Result<Vec<Side>> {
         }
     }
     if sides.is_empty() {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: format!(
                 "{} holds neither firmware descriptors nor CODE files",
                 path.display()
@@ -68,7 +68,7 @@ pub(super) fn sides(path: &Path, cache: Option<&Cache>) -> Result<Vec<Side>> {
                 "name a folder such as /usr/share/qemu/firmware or /usr/share/OVMF, or one file",
                 [Input::DestinationCode],
             ),
-        });
+        }));
     }
     Ok(sides)
 }
@@ -86,12 +86,12 @@ fn read(path: &Path) -> Result<Option<Value>> {
         return Ok(None);
     }
     let text = fs::read_to_string(path).map_err(failed)?;
-    serde_json::from_str(&text)
-        .map(Some)
-        .map_err(|error| Error::Usage {
+    serde_json::from_str(&text).map(Some).map_err(|error| {
+        Error::Usage(Misuse {
             message: format!("{} is no JSON: {error}", path.display()),
             remedy: "mend or remove it, or name one descriptor or CODE file instead of the folder".into(),
         })
+    })
 }
 
 /// A descriptor's firmware, whether its file is there or not; nothing if it is for neither flash nor `-bios`.

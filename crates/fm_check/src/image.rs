@@ -9,7 +9,7 @@ use fm_formats::{Guid, Sha256};
 use fm_images::inspect::{self, Cache, Flash, Found, Kind};
 use fm_images::{json_store, words};
 use fm_judge::{CodeUnit, Evidence, Features, Format, Known, Soundness, StoreState, VarsUnit};
-use fm_remedy::{Action, Remedy};
+use fm_remedy::{Action, Misuse, Remedy};
 
 use crate::{Error, Result};
 
@@ -33,7 +33,7 @@ const SECURITY_DATABASE: Guid = Guid::from_fields(
 fn kind(path: &Path) -> Result<Kind> {
     let (kind, _) = inspect::sniff(path)?;
     if kind == Kind::Stream {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: format!("{} is a migration stream and no flash image", path.display()),
             remedy: Remedy::new(
                 "have an offer made of the guest in it, and name that",
@@ -41,7 +41,7 @@ fn kind(path: &Path) -> Result<Kind> {
                     file: path.to_str().map(ToOwned::to_owned),
                 },
             ),
-        });
+        }));
     }
     Ok(kind)
 }

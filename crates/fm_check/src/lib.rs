@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use fm_api::v1::check::AssumedSide;
-use fm_remedy::{Input, Remedy};
+use fm_remedy::{Input, Misuse, Remedy};
 
 use crate::assumptions::Assumptions;
 use crate::checked::{candidate, chosen, judged};
@@ -118,13 +118,13 @@ pub fn check(request: &Request) -> Result<Checked> {
         Vec::new()
     };
     let Some((side, verdict)) = chosen(&source, &judged) else {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: "the destination has no firmware".into(),
             remedy: Remedy::give(
                 "name it, or another folder",
                 [Input::DestinationCode, Input::DestinationFirmwareFolder],
             ),
-        });
+        }));
     };
     let mut checked = Checked::new(&source, side, verdict, candidates);
     checked.assumptions = assumptions.into_list();

@@ -14,6 +14,7 @@ use crate::gather::{self, Options, Role, SideSpec};
 use crate::pairs::{Cell, give_reasons, pairs};
 use crate::side::Side;
 use crate::{Error, Result, code_name, image};
+use fm_remedy::Misuse;
 
 /// What a matrix is made of.
 #[derive(Debug, Clone, Copy)]
@@ -50,10 +51,10 @@ pub fn matrix(request: &MatrixRequest<'_>) -> Result<(Matrix, Option<Outcome>)> 
         builds.add_folder(folder)?;
     }
     if builds.sides.is_empty() {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: "there is no firmware to compare".into(),
             remedy: "name folders that hold CODE files, such as /usr/share/OVMF".into(),
-        });
+        }));
     }
     let mut destinations: Vec<Facts> = builds.sides.iter().map(|side| side.facts.clone()).collect();
     let (names, mut sources): (Vec<String>, Vec<Facts>) = builds

@@ -57,9 +57,9 @@ impl MachineSource {
     }
 }
 
-/// A machine type.
+/// The machine type of a guest, and how it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MachineType {
+pub struct GuestMachine {
     /// The full name where it is known: `pc-q35-7.2`.
     pub name: String,
     /// How it is known.
@@ -172,9 +172,9 @@ impl Guest {
 
     /// The machine type, from `memory` if that is given and holds it.
     #[must_use]
-    pub fn machine(&self, memory: Option<&GuestMemory>) -> Option<MachineType> {
+    pub fn machine(&self, memory: Option<&GuestMemory>) -> Option<GuestMachine> {
         if let Some(name) = memory.and_then(GuestMemory::machine) {
-            return Some(MachineType {
+            return Some(GuestMachine {
                 name: name.to_owned(),
                 source: MachineSource::Memory,
             });
@@ -191,7 +191,7 @@ impl Guest {
             _ => false,
         };
         if !is_alias {
-            return Some(MachineType {
+            return Some(GuestMachine {
                 name: written.to_owned(),
                 source: MachineSource::CommandLine,
             });
@@ -202,7 +202,7 @@ impl Guest {
             return None;
         }
         let resolved = qemu::MachineType::new(written, Some(release.version));
-        Some(MachineType {
+        Some(GuestMachine {
             name: resolved.name().to_owned(),
             source: MachineSource::Version,
         })

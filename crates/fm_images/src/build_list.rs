@@ -5,6 +5,7 @@ use std::path::Path;
 use fm_api::v1::catalogue::CatalogueEntry;
 
 use crate::{Error, Result};
+use fm_remedy::Misuse;
 
 /// Reads entries, one a line: digest, name, version, file, separated by tabs; `#` starts a remark.
 pub(crate) fn parse(text: &str, path: &Path) -> Result<Vec<CatalogueEntry>> {
@@ -22,10 +23,10 @@ pub(crate) fn parse(text: &str, path: &Path) -> Result<Vec<CatalogueEntry>> {
                     version: version.into(),
                     file: file.into(),
                 }),
-                _ => Err(Error::Usage {
+                _ => Err(Error::Usage(Misuse {
                     message: format!("line {} of {} is no catalogue entry", at + 1, path.display()),
                     remedy: "it is digest, name, version and file, separated by tabs; delete the line".into(),
-                }),
+                })),
             }
         })
         .collect()

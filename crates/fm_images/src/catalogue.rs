@@ -9,7 +9,7 @@ use std::process::Command;
 use fm_api::Schema;
 use fm_api::v1::catalogue::{CatalogueDocument, CatalogueEntry};
 use fm_files::{Keep, Replace};
-use fm_remedy::{Action, Input, Remedy};
+use fm_remedy::{Action, Input, Misuse, Remedy};
 
 use crate::build_list::parse;
 use crate::inspect::{self, Catalogue};
@@ -45,10 +45,10 @@ fn document(entries: Vec<CatalogueEntry>) -> CatalogueDocument {
 pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<CatalogueDocument> {
     let clean = |word: &str| !word.is_empty() && !word.contains(char::is_control);
     if !clean(name) || !clean(version) {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: "a build's name and version are words without control characters".into(),
             remedy: Remedy::give("such as ovmf and 2025.02-8", [Input::BuildName]),
-        });
+        }));
     }
     let entry = |file: &Path| {
         Ok::<_, Error>(CatalogueEntry {
@@ -95,7 +95,7 @@ pub fn remove(user: &Path, what: &str) -> Result<CatalogueDocument> {
     let (gone, kept): (Vec<CatalogueEntry>, Vec<CatalogueEntry>) =
         parse(&text, user)?.into_iter().partition(meant);
     if gone.is_empty() {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: format!("no entry of yours has the name or digest {what:?}"),
             remedy: Remedy::new(
                 format!(
@@ -104,7 +104,7 @@ pub fn remove(user: &Path, what: &str) -> Result<CatalogueDocument> {
                 ),
                 Action::ListCatalogue,
             ),
-        });
+        }));
     }
     Replace::existing(user, true)?.replace_keeping(
         &Keep::Nothing,
@@ -184,11 +184,7 @@ fn check_regular(path: &Path) -> Result<()> {
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let failed = |source| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::file("read", path, source);
     if path.is_dir() {
         for entry in std::fs::read_dir(path).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
@@ -350,11 +346,7 @@ fn append(user: &Path, entries: Vec<CatalogueEntry>) -> Result<CatalogueDocument
     let mut seen = BTreeSet::new();
     new.retain(|entry| seen.insert((entry.sha256.clone(), entry.name.clone(), entry.version.clone())));
     if !new.is_empty() {
-        let failed = |source| Error::File {
-            action: "write",
-            path: user.to_owned(),
-            source,
-        };
+        let failed = |source| Error::file("write", user, source);
         let text = lines(&new);
         // One write of whole lines: nobody reads half of one.
         let file = std::fs::OpenOptions::new().create(true).append(true).open(user);

@@ -59,11 +59,7 @@ fn is_hidden(path: &Path) -> bool {
 /// # Errors
 /// If it cannot be read.
 pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| Error::File {
-        action: "read",
-        path: folder.to_owned(),
-        source,
-    };
+    let failed = |source| Error::file("read", folder, source);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

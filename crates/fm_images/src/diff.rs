@@ -11,7 +11,7 @@ use fm_api::v1::inspect::{
     ImageDocument, InspectDocument, InspectKind, RangeDocument, RangeTechnology, VolumeDocument,
 };
 use fm_formats::image::Feature;
-use fm_remedy::{Action, Remedy};
+use fm_remedy::{Action, Misuse, Remedy};
 
 use crate::inspect::{self, Catalogue, Request};
 use crate::{Error, Result};
@@ -35,7 +35,7 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
     };
     let (before, after) = (look(from)?, look(to)?);
     if before.kind == InspectKind::Vars && after.kind == InspectKind::Vars {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: "both files are variable stores, which hold no modules to compare".into(),
             remedy: Remedy::new(
                 "compare their variables",
@@ -44,7 +44,7 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
                     to: to.to_str().map(ToOwned::to_owned),
                 },
             ),
-        });
+        }));
     }
     if (before.kind == InspectKind::Vars) != (after.kind == InspectKind::Vars)
         && before.image.is_some()
@@ -57,7 +57,7 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
                 "firmware"
             }
         };
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: format!(
                 "{} is {} and {} is {}: they have nothing in common to compare",
                 from.display(),
@@ -66,7 +66,7 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
                 kind(&after)
             ),
             remedy: "name two builds of firmware, or compare two variable stores".into(),
-        });
+        }));
     }
     let (old, new) = (image_of(&before)?, image_of(&after)?);
     let measured_changed = measured(old, new);

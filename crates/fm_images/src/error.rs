@@ -2,22 +2,12 @@
 
 use std::path::PathBuf;
 
-use fm_remedy::{Class, Failure, Remedy};
+use fm_remedy::{Class, Failure, Misuse, Remedy};
 
 /// A failure with an image.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The verb: `read`, `write`, `create` …
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
     /// A file is no flash image.
     #[error("{} is no firmware: {why}", path.display())]
     NotFirmware {
@@ -37,13 +27,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The request itself makes no sense.
-    #[error("{message}")]
-    Usage {
-        /// What is wrong with it.
-        message: String,
-        /// What to say instead.
-        remedy: Remedy,
-    },
+    #[error(transparent)]
+    Usage(#[from] Misuse),
     /// A stream or a saved guest cannot be read.
     #[error(transparent)]
     Saved(Box<fm_saved::Error>),
@@ -64,11 +49,7 @@ impl From<fm_saved::Error> for Error {
 impl Error {
     /// A file could not be `action`ed.
     pub(crate) fn file(action: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Files(fm_files::Error::io(action, path, source))
     }
 }
 
@@ -77,8 +58,8 @@ impl Failure for Error {
         match self {
             Self::Saved(error) => error.class(),
             Self::Files(error) => error.class(),
-            Self::Usage { .. } => Class::Usage,
-            Self::File { .. } | Self::NotFirmware { .. } | Self::Program { .. } => Class::Failed,
+            Self::Usage(_) => Class::Usage,
+            Self::NotFirmware { .. } | Self::Program { .. } => Class::Failed,
         }
     }
 
@@ -86,7 +67,6 @@ impl Failure for Error {
         match self {
             Self::Saved(error) => error.remedy(),
             Self::Files(error) => error.remedy(),
-            Self::File { source, .. } => fm_files::io_remedy(source),
             Self::NotFirmware { .. } => Some("name a flash image, raw or qcow2".into()),
             Self::Program { program, .. } if program == "qemu-img" => Some(
                 "install qemu-img (Debian's package is qemu-utils), or convert the file to raw elsewhere"
@@ -95,7 +75,7 @@ impl Failure for Error {
             Self::Program { program, .. } => Some(Remedy::advice(format!(
                 "install {program}; libvirt needs it to restore this image as well"
             ))),
-            Self::Usage { remedy, .. } => Some(remedy.clone()),
+            Self::Usage(error) => error.remedy(),
         }
     }
 }

@@ -12,7 +12,7 @@ use fm_api::v1::extract::{ExtractDocument, FindDocument, FoundPlace, FoundWhat, 
 use fm_formats::image::{self, ImageFacts};
 use fm_formats::volume::{NodeId, NodeKind, Tree};
 use fm_formats::{Guid, Sha256};
-use fm_remedy::{Input, Remedy};
+use fm_remedy::{Input, Misuse, Remedy};
 
 use self::advice::{tree_of, unread};
 use self::names::{name, own_name};
@@ -61,31 +61,31 @@ pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
     let different = request.pieces();
     let numbered = |nth: NonZero<usize>| different.iter().zip(1..).find(|(_, at)| *at == nth.get());
     match (different.as_slice(), wanted.nth.map(numbered)) {
-        ([], _) => Err(Error::Usage {
+        ([], _) => Err(Error::Usage(Misuse {
             message: format!("nothing in {} is that{}", path.display(), unread(&tree)),
             remedy: Remedy::new("see what there is", tree_of(path)),
-        }),
+        })),
         (_, Some(Some((one, _)))) | ([one], None) => Ok(request.bytes(*one).to_vec()),
-        ([_], Some(None)) => Err(Error::Usage {
+        ([_], Some(None)) => Err(Error::Usage(Misuse {
             message: format!("only 1 piece of {} is that", path.display()),
             remedy: "leave its number out".into(),
-        }),
-        (several, Some(None)) => Err(Error::Usage {
+        })),
+        (several, Some(None)) => Err(Error::Usage(Misuse {
             message: format!(
                 "only {} different pieces of {} are that",
                 several.len(),
                 path.display()
             ),
             remedy: Remedy::give("give a number that there is", [Input::Nth(Some(several.len()))]),
-        }),
-        (several, None) => Err(Error::Usage {
+        })),
+        (several, None) => Err(Error::Usage(Misuse {
             message: format!(
                 "{} different pieces of {} are that",
                 several.len(),
                 path.display()
             ),
             remedy: request.remedy(several, path),
-        }),
+        })),
     }
 }
 
@@ -111,10 +111,10 @@ fn check_firmware(flash: &Flash, tree: &Tree<'_>, path: &Path) -> Result<()> {
 /// If the image cannot be read or is no firmware, or nothing is looked for.
 pub fn find(path: &Path, query: &str) -> Result<FindDocument> {
     if query.is_empty() {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: "an empty text is everywhere".into(),
             remedy: "name a GUID or a text".into(),
-        });
+        }));
     }
     let flash = inspect::flash(path)?;
     let tree = flash.tree();

@@ -26,7 +26,7 @@ use fm_api::v1::stream::StreamBlockKind;
 use fm_files::digest_cache;
 use fm_formats::Sha256;
 use fm_formats::volume::Tree;
-use fm_remedy::{Input, Remedy};
+use fm_remedy::{Input, Misuse, Remedy};
 use fm_saved::stream;
 
 pub use build::Catalogue;
@@ -102,13 +102,13 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
     }
     let (kind, head) = input::sniff(&request.path)?;
     if kind == Kind::Raw && (request.snapshot.is_some() || !request.channels.is_empty()) {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: format!("{} is no stream and no qcow2 image", request.path.display()),
             remedy: Remedy::give(
                 "leave out the snapshot and the channels, or name the file that they belong to",
                 [Input::Snapshot, Input::Channels],
             ),
-        });
+        }));
     }
     match kind {
         Kind::Stream => streamed(request, catalogue).or_else(|error| packed(request, &head, error)),
@@ -120,7 +120,7 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
                     Ok(stream) => document.streamed = stream.streamed,
                     // Most images of variables hold no snapshot; one that was asked for has to be there.
                     Err(Error::Saved(saved))
-                        if request.snapshot.is_none() && matches!(*saved, fm_saved::Error::Usage { .. }) => {}
+                        if request.snapshot.is_none() && matches!(*saved, fm_saved::Error::Usage(_)) => {}
                     Err(error) if request.snapshot.is_some() => return Err(error),
                     Err(error) => document.stream_unreadable = Some(fm_remedy::one_line(&error)),
                 }

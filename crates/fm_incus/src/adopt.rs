@@ -1,7 +1,6 @@
 //! Hold an instance to the build that it runs, and let it go again.
 
 use fm_api::v1::incus::IncusAdoption;
-use fm_formats::Sha256;
 use fm_store::{Store, build_of_path};
 
 use crate::conf::{self, Refusal};

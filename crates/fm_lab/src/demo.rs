@@ -50,11 +50,7 @@ pub enum DemoEvent {
 /// If anything at all does not work as promised.
 pub fn run(request: &Request, tell: &mut dyn FnMut(&DemoEvent)) -> crate::Result<Demo> {
     let folder = tempfile::Builder::new().prefix("flashmoor-demo-").tempdir();
-    let folder = folder.map_err(|source| crate::Error::File {
-        action: "create",
-        path: std::env::temp_dir(),
-        source,
-    })?;
+    let folder = folder.map_err(|source| crate::Error::file("create", &std::env::temp_dir(), source))?;
     let mut demo = steps::Demonstration::new(request, folder.path(), tell)?;
     demo.boot_at_a()?;
     demo.try_the_plain_way()?;

@@ -4,7 +4,7 @@ mod demo;
 
 use std::path::{Path, PathBuf};
 
-use fm_remedy::{Action, Class, Failure, Remedy};
+use fm_remedy::{Action, Class, Failure, Misuse, Remedy};
 
 use crate::GuestError;
 
@@ -14,24 +14,9 @@ pub use demo::DemoError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The verb: `read`, `write`, `create` …
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
     /// The request itself makes no sense.
-    #[error("{message}")]
-    Usage {
-        /// What is wrong with it.
-        message: String,
-        /// What to say instead.
-        remedy: Remedy,
-    },
+    #[error(transparent)]
+    Usage(#[from] Misuse),
     /// The file holds variables where firmware was asked for.
     #[error("{} is no firmware code but a variable store", path.display())]
     NoCode {
@@ -89,11 +74,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A file could not be `action`ed.
     pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Files(fm_files::Error::io(action, path, source))
     }
 }
 
@@ -119,10 +100,9 @@ impl Failure for Error {
             Self::Vars(error) => error.class(),
             Self::Transfer(error) => error.class(),
             Self::Check(error) => error.class(),
-            Self::Usage { .. } => Class::Usage,
+            Self::Usage(_) => Class::Usage,
             Self::Guest(_)
             | Self::Demo(_)
-            | Self::File { .. }
             | Self::NoCode { .. }
             | Self::NotFirmware { .. }
             | Self::NotStore { .. } => Class::Failed,
@@ -140,8 +120,7 @@ impl Failure for Error {
             Self::Check(error) => error.remedy(),
             Self::Guest(_) => None,
             Self::Demo(error) => error.remedy(),
-            Self::File { source, .. } => fm_files::io_remedy(source),
-            Self::Usage { remedy, .. } => Some(remedy.clone()),
+            Self::Usage(error) => error.remedy(),
             Self::NoCode { .. } => Some(Remedy::new(
                 "name a CODE file; a look into a file shows what it is",
                 Action::Inspect { path: None },

@@ -12,10 +12,12 @@ mod action;
 mod failure;
 mod foreign;
 mod input;
+mod misuse;
 mod remedy;
 
 pub use action::{Action, ConvertTarget, DomainSubject, PaddedSize, Setting};
 pub use failure::{Class, Failure, one_line};
 pub use foreign::{Foreign, steers};
 pub use input::{Input, PieceKey};
+pub use misuse::Misuse;
 pub use remedy::Remedy;

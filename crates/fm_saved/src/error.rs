@@ -2,9 +2,9 @@
 
 mod stopped;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use fm_remedy::{Action, Class, Failure, Input, Remedy};
+use fm_remedy::{Action, Class, Failure, Input, Misuse, Remedy};
 
 pub use stopped::Stopped;
 
@@ -13,15 +13,8 @@ pub use stopped::Stopped;
 #[non_exhaustive]
 pub enum Error {
     /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The verb: `read`, `write`, `create` …
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Files(#[from] fm_files::Error),
     /// A file holds no migration stream, or nothing of it can be read.
     #[error("cannot read a migration stream from {}", path.display())]
     Stream {
@@ -41,13 +34,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The request itself makes no sense.
-    #[error("{message}")]
-    Usage {
-        /// What is wrong with it.
-        message: String,
-        /// What to say instead.
-        remedy: Remedy,
-    },
+    #[error(transparent)]
+    Usage(#[from] Misuse),
     /// The store could not do it.
     #[error(transparent)]
     Store(#[from] fm_store::Error),
@@ -165,10 +153,9 @@ pub enum Error {
     },
 }
 
-impl From<fm_files::Error> for Error {
-    fn from(error: fm_files::Error) -> Self {
-        let (action, path, source) = error.into_parts();
-        Self::File { action, path, source }
+impl Error {
+    pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Files(fm_files::Error::io(action, path, source))
     }
 }
 
@@ -179,12 +166,12 @@ impl Failure for Error {
             | Self::Exists { .. }
             | Self::OtherVars { .. }
             | Self::NoSaveImage { .. }
-            | Self::Usage { .. }
+            | Self::Usage(_)
             | Self::NoVarsPath
             | Self::NoSecondRead => Class::Usage,
             Self::Store(error) => error.class(),
-            Self::File { .. }
-            | Self::Stream { .. }
+            Self::Files(error) => error.class(),
+            Self::Stream { .. }
             | Self::Program { .. }
             | Self::Vars { .. }
             | Self::TooMuch { .. }
@@ -248,7 +235,7 @@ impl Failure for Error {
             Self::Domain { .. } => "`virsh save-image-edit` shows the XML".into(),
             Self::NoRoom { .. } => Remedy::give("use a store with a shorter path", [Input::StoreFolder]),
             Self::Store(error) => return error.remedy(),
-            Self::File { source, .. } => return fm_files::io_remedy(source),
+            Self::Files(error) => return error.remedy(),
             Self::Stream { source, .. } => match source {
                 fm_formats::Error::Truncated { .. } => "use a whole copy of the file".into(),
                 _ => Remedy::new("name a file that can hold a saved guest", Action::SavedFormats),
@@ -260,7 +247,7 @@ impl Failure for Error {
             Self::Program { program, .. } => Remedy::advice(format!(
                 "install {program}; libvirt needs it to restore this image as well"
             )),
-            Self::Usage { remedy, .. } => remedy.clone(),
+            Self::Usage(error) => return error.remedy(),
             Self::Changed { .. } => "if the guest is still saved, adopt the image that is there now".into(),
             Self::ReadBack { .. } => return None,
         })

@@ -14,6 +14,7 @@ use sha2::Digest as _;
 use crate::file::{NewFile, failed};
 use crate::stream::{self, Gathered};
 use crate::{Error, Result};
+use fm_remedy::Misuse;
 
 /// What to take out, and where to put it.
 #[derive(Debug, Clone, Default)]
@@ -50,10 +51,10 @@ pub fn extract(request: &Extract) -> Result<SavedExtract> {
         let new = NewFile::create(path)?;
         let sink = new.file.try_clone().map_err(failed("create", path))?;
         if streamed.insert(name, new).is_some() {
-            return Err(crate::Error::Usage {
+            return Err(crate::Error::Usage(Misuse {
                 message: format!("the block {name} was named twice"),
                 remedy: "name it once, and copy the file".into(),
-            });
+            }));
         }
         sinks.insert(name.clone(), sink);
     }

@@ -18,7 +18,7 @@ pub(super) struct NewFile {
 
 pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> crate::Error {
     let path = path.to_owned();
-    move |source| crate::Error::File { action, path, source }
+    move |source| crate::Error::file(action, &path, source)
 }
 
 impl NewFile {

@@ -43,16 +43,6 @@ pub enum Error {
         /// Its folder.
         path: PathBuf,
     },
-    /// A file or folder cannot be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The verb.
-        action: &'static str,
-        /// Which.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
     /// A certificate could not be made.
     #[error("a certificate could not be made")]
     Certificate(#[from] rcgen::Error),
@@ -106,11 +96,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Files(fm_files::Error::io(action, path, source))
     }
 
     pub(crate) fn bad(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -141,7 +127,6 @@ impl Failure for Error {
             Self::Records(error) => return error.remedy(),
             Self::Client(error) => return error.remedy(),
             Self::Files(error) => return error.remedy(),
-            Self::File { source, .. } => return fm_files::io_remedy(source),
             Self::Exposed { .. } => {
                 "make the fleet's certificates first, with the names under which this server is reached; or listen on \
                  127.0.0.1"

@@ -4,20 +4,15 @@ use std::io;
 use std::path::PathBuf;
 
 use fm_formats::Sha256;
-use fm_remedy::{Action, Class, Failure, Input, Remedy};
+use fm_remedy::{Action, Class, Failure, Input, Misuse, Remedy};
 
 /// A failure of the store. Whatever it was, what the store held before is still whole.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The request itself makes no sense.
-    #[error("{message}")]
-    Usage {
-        /// What is wrong with it.
-        message: String,
-        /// What to say instead.
-        remedy: Remedy,
-    },
+    #[error(transparent)]
+    Usage(#[from] Misuse),
     /// What this host runs cannot be seen.
     #[error(transparent)]
     Host(#[from] fm_host::Error),
@@ -167,7 +162,7 @@ impl Failure for Error {
     /// A word that names nothing stored, or several things, is the request's fault; the rest is the store's.
     fn class(&self) -> Class {
         match self {
-            Self::Usage { .. }
+            Self::Usage(_)
             | Self::UnknownBuild { .. }
             | Self::AmbiguousBuild { .. }
             | Self::NoSuchTag { .. }
@@ -179,7 +174,7 @@ impl Failure for Error {
 
     fn remedy(&self) -> Option<Remedy> {
         Some(match self {
-            Self::Usage { remedy, .. } => remedy.clone(),
+            Self::Usage(error) => return error.remedy(),
             Self::Host(error) => return error.remedy(),
             Self::Io { source, path, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Remedy::give(

@@ -8,7 +8,7 @@ mod uses;
 use std::env;
 use std::path::{Path, PathBuf};
 
-use fm_remedy::{Input, Remedy};
+use fm_remedy::{Input, Misuse, Remedy};
 
 pub use contents::{landings, list, show};
 pub use exchange::{ExportForm, Import, ImportFrom, export, import};
@@ -33,9 +33,11 @@ pub fn default_dir() -> Result<PathBuf> {
     absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
         .map(|data| data.join("flashmoor"))
-        .ok_or_else(|| Error::Usage {
-            message: "there is no place for a store: neither XDG_DATA_HOME nor HOME is set".into(),
-            remedy: Remedy::give("name one", [Input::StoreFolder]),
+        .ok_or_else(|| {
+            Error::Usage(Misuse {
+                message: "there is no place for a store: neither XDG_DATA_HOME nor HOME is set".into(),
+                remedy: Remedy::give("name one", [Input::StoreFolder]),
+            })
         })
 }
 

@@ -7,7 +7,7 @@ pub(crate) mod refusal;
 pub(crate) mod relay;
 pub(crate) mod unfit;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
@@ -15,16 +15,6 @@ use fm_remedy::{Action, Class, Failure, Input, Remedy};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The verb: `read`, `write`, `create` …
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
     /// A guest runs other firmware than was announced.
     #[error("the guest (pid {pid}) runs other firmware than was announced; nothing was stored")]
     DigestMismatch {
@@ -68,11 +58,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// A file could not be `action`ed.
     pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Files(fm_files::Error::io(action, path, source))
     }
 }
 
@@ -86,7 +72,7 @@ impl Failure for Error {
             Self::Offer(_) => Class::Failed,
             Self::Prepare(error) => error.class(),
             Self::Migrate(error) => error.class(),
-            Self::File { .. } | Self::DigestMismatch { .. } | Self::NotHarvested { .. } => Class::Failed,
+            Self::DigestMismatch { .. } | Self::NotHarvested { .. } => Class::Failed,
         }
     }
 
@@ -101,7 +87,6 @@ impl Failure for Error {
             Self::Offer(error) => error.remedy(),
             Self::Prepare(error) => error.remedy(),
             Self::Migrate(error) => error.remedy(),
-            Self::File { source, .. } => fm_files::io_remedy(source),
             Self::DigestMismatch { .. } => Some(Remedy::give(
                 "look which firmware the source really ran; with its digest given, what the guest runs is stored",
                 [Input::ExpectedDigest],

@@ -123,11 +123,7 @@ fn offered(guest: &Guest, memory: &GuestMemory, flash: &FlashUnit) -> Result<Off
 /// # Errors
 /// [`Error`] inside [`crate::Error::Offer`], or if the file cannot be read.
 pub fn read(path: &Path) -> crate::Result<Offer> {
-    let failed = |source| crate::Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| crate::Error::file("read", path, source);
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         io::stdin()

@@ -8,16 +8,6 @@ use fm_remedy::{Action, Class, Failure, Remedy};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A file could not be read or written.
-    #[error("cannot {action} {}", path.display())]
-    File {
-        /// The verb: `read`, `write`, `open` …
-        action: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
     /// The file is no build.
     #[error("{} is no CODE that a guest could be given: {why}", path.display())]
     NotABuild {
@@ -125,11 +115,7 @@ const fn held(old_in_place: bool) -> &'static str {
 impl Error {
     /// A file could not be `action`ed.
     pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::File {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        Self::Files(fm_files::Error::io(action, path, source))
     }
 }
 
@@ -160,7 +146,6 @@ impl Failure for Error {
             Self::Store(error) => return error.remedy(),
             Self::Files(error) => return error.remedy(),
             Self::Check(error) => return error.remedy(),
-            Self::File { source, .. } => return fm_files::io_remedy(source),
             Self::NotABuild { .. } => Remedy::new(
                 "name a raw CODE file, or a stored build",
                 Action::ListBuilds,

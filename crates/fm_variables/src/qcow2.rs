@@ -9,12 +9,10 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::process::Command;
 
+use fm_formats::stream::qcow2::Header;
 use fm_images::inspect::{self, Flash};
 
 use crate::Error;
-
-/// First bytes of a qcow2 file.
-pub(super) const MAGIC: &[u8] = b"QFI\xfb";
 
 /// What of a qcow2 matters when it is written again.
 #[derive(Debug, Clone, Copy)]
@@ -35,18 +33,15 @@ impl Default for Qcow2 {
 }
 
 impl Qcow2 {
-    /// From the first bytes of the file (QEMU `docs/interop/qcow2.rst`).
+    /// From the first bytes of the file.
     pub(super) fn of(header: &[u8]) -> Self {
-        let field = |at: usize| {
-            header
-                .get(at..at + 4)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map_or(0, u32::from_be_bytes)
-        };
-        Self {
-            cluster_bits: field(20).clamp(9, 21),
-            has_snapshots: field(60) != 0,
-        }
+        Header::parse(header).map_or_else(
+            |_| Self::default(),
+            |header| Self {
+                cluster_bits: header.cluster_bits.clamp(9, 21),
+                has_snapshots: header.snapshot_count != 0,
+            },
+        )
     }
 
     /// The file that holds a raw image of `len_bytes`: `content`, then zeros.
@@ -84,7 +79,7 @@ impl Qcow2 {
 /// The raw image inside a qcow2 that is open; it may be open in a guest as well.
 pub(super) fn unpack(about: &Path, file: &File) -> Result<Flash, Error> {
     inspect::flash(Path::new(&own_path(file))).map_err(|error| match error {
-        fm_images::Error::File { action, source, .. } => Error::File {
+        fm_images::Error::Files(fm_files::Error::Io { action, source, .. }) => Error::File {
             action,
             path: about.to_path_buf(),
             source,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use fm_api::v1::vars::VariableDocument;
 use fm_formats::Reader;
 use fm_formats::image::Layout;
+use fm_formats::stream::qcow2::MAGIC;
 use fm_formats::varstore::{ActiveCopy, State, VarStore, Variable};
 use fm_formats::volume::VolumeHeader;
 use fm_host::Guest;
@@ -147,7 +148,7 @@ impl Source {
             .read_to_end(&mut prefix)
             .map_err(failed)?;
         let is_device = file.metadata().map_err(failed)?.file_type().is_block_device();
-        let content = if prefix.starts_with(qcow2::MAGIC) {
+        let content = if prefix.starts_with(&MAGIC) {
             let flash = qcow2::unpack(path, file)?;
             Content::Flash {
                 prefix: qcow2::start_of(&flash, VarStore::PREFIX_BYTES),

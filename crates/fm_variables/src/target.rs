@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use fm_files::{InPlace, Place, Replace, copy_sparse};
+use fm_formats::stream::qcow2::MAGIC;
 use fm_formats::varstore::VarStore;
 
 use crate::in_flash::Step;
@@ -265,7 +266,7 @@ impl Device {
     /// How much of it the old store takes.
     fn store_bytes(&self) -> Result<u64, Error> {
         let (beginning, len_bytes) = (self.beginning()?, self.held.len_bytes()?);
-        let own = if beginning.starts_with(qcow2::MAGIC) {
+        let own = if beginning.starts_with(&MAGIC) {
             MAX_QCOW2_BYTES
         } else {
             let by_header = source::volume_len_bytes(&beginning);

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use fm_lab::atlas::{self, Group};
 
 use super::{Context, Result, Status};
+use fm_remedy::Misuse;
 
 /// Record what real QEMU does with firmware: the observations that `check` is held to
 #[derive(Debug, Args)]
@@ -128,12 +129,14 @@ impl Run {
         let mut groups = Vec::new();
         for name in &self.group {
             let group = Group::ALL.into_iter().find(|group| group.name() == name);
-            groups.push(group.ok_or_else(|| crate::Error::Usage {
-                message: format!("there is no group called {name:?}"),
-                remedy: fm_remedy::Remedy::advice(format!(
-                    "the groups are {}",
-                    Group::ALL.map(Group::name).join(", ")
-                )),
+            groups.push(group.ok_or_else(|| {
+                crate::Error::Usage(Misuse {
+                    message: format!("there is no group called {name:?}"),
+                    remedy: fm_remedy::Remedy::advice(format!(
+                        "the groups are {}",
+                        Group::ALL.map(Group::name).join(", ")
+                    )),
+                })
             })?);
         }
         if groups.is_empty() {

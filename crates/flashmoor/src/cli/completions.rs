@@ -35,11 +35,7 @@ impl Completions {
             Shell::Zsh => "zsh",
             Shell::Fish => "fish",
         };
-        let failed = |source| Error::File {
-            action: "write",
-            path: "standard output".into(),
-            source,
-        };
+        let failed = |source| Error::file("write", "standard output".as_ref(), source);
         let mut script = Vec::new();
         if let Some(shell) = Shells::builtins().completer(name) {
             shell

@@ -3,6 +3,7 @@
 use crate::Error;
 use clap::Args;
 use fm_check::findings;
+use fm_remedy::Misuse;
 
 use super::{Context, Result, Status};
 use crate::render;
@@ -29,9 +30,11 @@ impl Explain {
             context.output.table(&codes);
             return Ok(Status::Done);
         };
-        let page = findings::page(code).ok_or_else(|| Error::Usage {
-            message: format!("there is no finding called {code:?}"),
-            remedy: "`flashmoor explain` lists the codes".into(),
+        let page = findings::page(code).ok_or_else(|| {
+            Error::Usage(Misuse {
+                message: format!("there is no finding called {code:?}"),
+                remedy: "`flashmoor explain` lists the codes".into(),
+            })
         })?;
         context.output.page();
         render::markdown::page(&context.output, page);

@@ -8,6 +8,7 @@ use crate::Error;
 use clap::Args;
 use fm_files::output;
 use fm_images::extract::{self as pieces, Wanted};
+use fm_remedy::Misuse;
 
 use super::{Context, Result, Status};
 
@@ -48,32 +49,28 @@ impl Extract {
             nth: self.nth,
         };
         if context.output.wants_json() && self.output.as_os_str() == "-" {
-            return Err(Error::Usage {
+            return Err(Error::Usage(Misuse {
                 message: "the piece and the document about it cannot both go to standard output".into(),
                 remedy: "name a file for the piece with --output, or leave out --json".into(),
-            });
+            }));
         }
         let is_output = self.output.as_os_str() == "-";
         if !self.force && is_output && std::io::stdout().is_terminal() {
-            return Err(Error::Usage {
+            return Err(Error::Usage(Misuse {
                 message: "the piece is bytes, and standard output is a terminal".into(),
                 remedy: "name a file with --output, or send them on: | xxd; --force writes them here".into(),
-            });
+            }));
         }
         if !self.force && !is_output && self.output.is_file() {
-            return Err(Error::Usage {
+            return Err(Error::Usage(Misuse {
                 message: format!("{} is there already", self.output.display()),
                 remedy: "name another file, or replace it with --force".into(),
-            });
+            }));
         }
         let bytes = pieces::extract(&self.file, &wanted)?;
         if self.output.as_os_str() == "-" {
             let written = std::io::stdout().write_all(&bytes);
-            written.map_err(|source| Error::File {
-                action: "write",
-                path: self.output.clone(),
-                source,
-            })?;
+            written.map_err(|source| Error::file("write", &self.output, source))?;
         } else {
             output::write(&self.output, &bytes, &[&self.file])?;
             if context.output.wants_json() {

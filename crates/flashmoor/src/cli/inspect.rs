@@ -9,6 +9,7 @@ use fm_api::v1::inspect::{InspectDocument, InspectKind};
 use fm_files::output;
 use fm_images::descriptors;
 use fm_images::inspect::{self, Cache, Catalogue, Request};
+use fm_remedy::Misuse;
 use serde::Serialize;
 
 use super::{Context, Result, Status};
@@ -198,10 +199,10 @@ impl Inspect {
 
     fn draw(&self, svg: &Path, answers: &[Answer]) -> Result<()> {
         let [Answer::File(document)] = answers else {
-            return Err(Error::Usage {
+            return Err(Error::Usage(Misuse {
                 message: "--svg draws one flash image".into(),
                 remedy: "name one file".into(),
-            });
+            }));
         };
         let image = document
             .image

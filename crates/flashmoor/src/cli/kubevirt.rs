@@ -48,11 +48,7 @@ impl Kubevirt {
         // A part of it would be another domain.
         out.write_all(xml.as_bytes())
             .and_then(|()| out.flush())
-            .map_err(|source| Error::File {
-                action: "write",
-                path: "standard output".into(),
-                source,
-            })?;
+            .map_err(|source| Error::file("write", "standard output".as_ref(), source))?;
         Ok(Status::Done)
     }
 }

@@ -55,11 +55,7 @@ impl Man {
     /// `command` has all its subcommands, each with its options.
     pub(crate) fn run(&self, context: &Context, mut command: Command) -> Result {
         command.build();
-        fs::create_dir_all(&self.output).map_err(|source| Error::File {
-            action: "create",
-            path: self.output.clone(),
-            source,
-        })?;
+        fs::create_dir_all(&self.output).map_err(|source| Error::file("create", &self.output, source))?;
         let count = pages(&self.output, &command, &[])?;
         context
             .output
@@ -78,11 +74,7 @@ fn pages(folder: &Path, command: &Command, words: &[String]) -> Result<usize> {
     let mut text = Vec::new();
     page(&mut text, command, &name, words)
         .and_then(|()| fs::write(&path, &text))
-        .map_err(|source| Error::File {
-            action: "write",
-            path,
-            source,
-        })?;
+        .map_err(|source| Error::file("write", &path, source))?;
     let mut count = 1;
     for below in command.get_subcommands() {
         if below.get_name() == "help" || below.is_hide_set() {

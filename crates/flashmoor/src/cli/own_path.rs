@@ -11,11 +11,7 @@ use crate::Error;
 /// The path that was given, or else the one by which the program was called, absolute. Links on the way are left
 /// standing: update-alternatives, stow and Nix let them lead to another version tomorrow.
 pub(super) fn own_path(given: Option<&Path>) -> Result<PathBuf> {
-    let failed = |source| Error::File {
-        action: "find",
-        path: "flashmoor's own program".into(),
-        source,
-    };
+    let failed = |source| Error::file("find", "flashmoor's own program".as_ref(), source);
     if let Some(given) = given {
         return std::path::absolute(given).map_err(failed);
     }

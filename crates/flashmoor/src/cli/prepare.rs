@@ -7,6 +7,7 @@ use fm_api::v1::transfer::Prepared;
 use fm_transfer::prepare::{self, Request};
 
 use super::{Context, Result, Status};
+use fm_remedy::Misuse;
 
 /// Put files of the right size in place for a guest that is about to arrive
 ///
@@ -57,12 +58,14 @@ impl Prepare {
 
 fn assignments(context: &Context, prepared: &Prepared) -> Result<()> {
     let set = |name: &str, path: &PathBuf| {
-        let text = path.to_str().ok_or_else(|| crate::Error::Usage {
-            message: format!(
-                "the path {} is not UTF-8 and cannot be printed for a shell",
-                path.display()
-            ),
-            remedy: "use another path".into(),
+        let text = path.to_str().ok_or_else(|| {
+            crate::Error::Usage(Misuse {
+                message: format!(
+                    "the path {} is not UTF-8 and cannot be printed for a shell",
+                    path.display()
+                ),
+                remedy: "use another path".into(),
+            })
         })?;
         context
             .output

@@ -9,6 +9,7 @@ use fm_store::verbs as store;
 
 use super::{Context, Result, Status};
 use crate::render;
+use fm_remedy::Misuse;
 
 /// Take the firmware out of saved guests and captured streams, and bring them back
 ///
@@ -151,10 +152,10 @@ impl Saved {
 impl Extract {
     fn run(&self, context: &Context) -> Result {
         if self.code.is_none() && self.vars.is_none() && self.block.is_empty() {
-            return Err(crate::Error::Usage {
+            return Err(crate::Error::Usage(Misuse {
                 message: "nothing to extract was named".into(),
                 remedy: "name a file with --code, --vars or --block".into(),
-            });
+            }));
         }
         let extracted = saved::extract(&saved::Extract {
             input: self.input.request(),

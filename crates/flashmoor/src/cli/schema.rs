@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::documents;
 use clap::Args;
+use fm_remedy::Misuse;
 
 use super::{Context, Result, Status};
 
@@ -19,9 +20,11 @@ impl Schema {
             documents::schema_names().for_each(|name| context.output.line(name));
             return Ok(Status::Done);
         };
-        let schema = documents::schema(name).ok_or_else(|| Error::Usage {
-            message: format!("there is no document called {name:?}"),
-            remedy: "`flashmoor schema` lists the names".into(),
+        let schema = documents::schema(name).ok_or_else(|| {
+            Error::Usage(Misuse {
+                message: format!("there is no document called {name:?}"),
+                remedy: "`flashmoor schema` lists the names".into(),
+            })
         })?;
         context.output.json(&schema);
         Ok(Status::Done)

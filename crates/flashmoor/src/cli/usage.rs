@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error as ClapError};
-use fm_remedy::Remedy;
+use fm_remedy::{Misuse, Remedy};
 
 use crate::Error;
 
@@ -53,10 +53,10 @@ pub(super) fn failure(error: &ClapError, command: &Command, json: bool) -> Optio
                 (told.join(" "), remedy)
             }
         };
-        Error::Usage {
+        Error::Usage(Misuse {
             message,
             remedy: Remedy::advice(remedy),
-        }
+        })
     })
 }
 
@@ -78,10 +78,10 @@ fn unknown(error: &ClapError, command: &Command) -> Error {
             format!("did you mean {}?", quoted.join(" or "))
         }
     };
-    Error::Usage {
+    Error::Usage(Misuse {
         message: format!("there is no command {word:?}"),
         remedy: Remedy::advice(remedy),
-    }
+    })
 }
 
 /// What may have been meant, the likeliest first: another word for it, the word as a verb of some command, a slip.

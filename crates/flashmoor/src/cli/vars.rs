@@ -11,7 +11,7 @@ mod secure_boot;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use fm_remedy::Remedy;
+use fm_remedy::{Misuse, Remedy};
 
 use crate::Error;
 use fm_variables::{Selection, StoreTarget};
@@ -113,13 +113,13 @@ impl Which {
         let guid = self.guid.as_deref().map(fm_variables::namespace).transpose();
         let guid = guid.map_err(|error| {
             let known: Vec<_> = fm_variables::namespace_aliases().collect();
-            Error::Usage {
+            Error::Usage(Misuse {
                 message: format!(
                     "--guid {} is no namespace",
                     self.guid.as_deref().unwrap_or_default()
                 ),
                 remedy: Remedy::advice(format!("{error}, or one of {}", known.join(", "))),
-            }
+            })
         })?;
         Ok(Selection {
             name: self.name.clone(),

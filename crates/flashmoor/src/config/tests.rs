@@ -19,7 +19,7 @@ fn written_to(folder: &Path, name: &str, text: &str) -> PathBuf {
 
 fn usage(result: Result<Settings, Error>) -> String {
     match result {
-        Err(Error::Usage { message, .. }) => message,
+        Err(Error::Usage(Misuse { message, .. })) => message,
         other => panic!("{other:?}"),
     }
 }

@@ -15,11 +15,7 @@ const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// # Errors
 /// If it is there and can't be read.
 pub(super) fn read(path: &Path) -> Result<Option<Result<String, String>>, Error> {
-    let failed = |source| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::file("read", path, source);
     // A FIFO must not hold us up.
     let open = OpenOptions::new()
         .read(true)

@@ -8,6 +8,7 @@ use fm_files::{NewFile, Place};
 
 use super::{Policy, confine, hook, wakeup};
 use crate::Result;
+use fm_remedy::Misuse;
 
 const MARK: &str = "# Written by `flashmoor libvirt install`; `flashmoor libvirt uninstall` removes it.";
 /// libvirt runs every file in here, from 6.5 on.
@@ -301,10 +302,10 @@ fn word(path: &Path) -> Result<String> {
     let text = path.to_str().unwrap_or_default();
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+".contains(letter);
     if text.is_empty() || !text.chars().all(plain) {
-        return Err(crate::Error::Usage {
+        return Err(crate::Error::Usage(Misuse {
             message: format!("{} can't be named in a hook", path.display()),
             remedy: "use a path of letters, digits and / . _ - + only".into(),
-        });
+        }));
     }
     Ok(text.to_owned())
 }

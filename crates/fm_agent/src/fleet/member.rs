@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fm_api::v1::membership::FleetMembership;
 use fm_client::{Identity, JoinPlan, JoinToken};
-use fm_remedy::{Input, Remedy};
+use fm_remedy::{Input, Misuse, Remedy};
 use fm_store::Store;
 
 use crate::{Error, Result};
@@ -28,13 +28,13 @@ pub struct Joining<'a> {
 /// If this host is a member already, the fleet refuses, or the disk does.
 pub fn join(store: &Store, folder: &Path, joining: &Joining<'_>) -> Result<FleetMembership> {
     if !joining.replace && folder.join("fleet.json").exists() {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: format!("this host has joined a fleet already: {}", folder.display()),
             remedy: Remedy::give(
                 "leave it first, or say that the new one replaces it",
                 [Input::Replace],
             ),
-        });
+        }));
     }
     // The store comes into being as a store before anything else lies in its folder.
     let _ = store.builds()?;

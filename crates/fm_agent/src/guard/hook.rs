@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fm_api::v1::guard::{GuardHook, GuardStatus, PackageManager};
-use fm_remedy::{Input, Remedy};
+use fm_remedy::{Input, Misuse, Remedy};
 
 use crate::{Error, Result};
 
@@ -58,14 +58,14 @@ pub fn install(request: &Install<'_>) -> Result<GuardStatus> {
         .filter(|place| place.manager == request.manager)
         .collect();
     if wanted.is_empty() {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: format!(
                 "there is no {} below {}",
                 request.manager.name(),
                 request.root.display()
             ),
             remedy: Remedy::give("name the system, or its package manager", [Input::SystemRoot]),
-        });
+        }));
     }
     for place in wanted {
         let text = (place.text)(request)?;
@@ -82,11 +82,7 @@ pub fn install(request: &Install<'_>) -> Result<GuardStatus> {
 pub fn uninstall(root: &Path) -> Result<GuardStatus> {
     for place in places(root) {
         if place.is_ours()? {
-            fs::remove_file(&place.path).map_err(|source| Error::File {
-                action: "remove",
-                path: place.path.clone(),
-                source,
-            })?;
+            fs::remove_file(&place.path).map_err(|source| Error::file("remove", &place.path, source))?;
         }
     }
     status(root)
@@ -120,16 +116,12 @@ impl Place {
         let path = &self.path;
         match fs::read_to_string(path) {
             Ok(text) if text.starts_with(self.mark) => Ok(true),
-            Ok(_) => Err(Error::Usage {
+            Ok(_) => Err(Error::Usage(Misuse {
                 message: format!("{} was not written by flashmoor", path.display()),
                 remedy: "move it away first".into(),
-            }),
+            })),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(Error::File {
-                action: "read",
-                path: path.to_owned(),
-                source,
-            }),
+            Err(source) => Err(Error::file("read", path, source)),
         }
     }
 
@@ -244,7 +236,7 @@ mod tests {
                 store: Some(Path::new(path)),
                 ..request(root.path())
             };
-            assert!(matches!(install(&odd), Err(Error::Usage { .. })), "{path}");
+            assert!(matches!(install(&odd), Err(Error::Usage(_))), "{path}");
         }
         assert!(!root.path().join(APT).exists());
     }

@@ -198,7 +198,7 @@ fn a_version_that_means_the_one_that_runs_changes_nothing_and_another_contradict
         ..SideSpec::default()
     };
     let done = apply_overrides(&mut Facts::default(), &spec, &Options::default(), Role::Source);
-    assert!(matches!(done, Err(Error::Usage { .. })), "{done:?}");
+    assert!(matches!(done, Err(Error::Usage(_))), "{done:?}");
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn a_destination_that_nobody_names_is_not_made_up() {
         &Options::default(),
         &side(Facts::default()),
     );
-    assert!(matches!(done, Err(Error::Usage { .. })), "{done:?}");
+    assert!(matches!(done, Err(Error::Usage(_))), "{done:?}");
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn a_side_is_named_in_one_way_and_a_store_alone_is_one() {
         code: Some("/CODE.fd".into()),
         ..SideSpec::default()
     };
-    assert!(matches!(sides(&twice, None), Err(Error::Usage { .. })));
+    assert!(matches!(sides(&twice, None), Err(Error::Usage(_))));
     assert!(sides(&SideSpec::default(), None).unwrap().is_empty());
     let no_vars = SideSpec {
         no_vars: true,
@@ -334,7 +334,7 @@ fn files_that_are_swapped_are_told_so() {
         ..SideSpec::default()
     };
     assert!(sides(&spec(&code, &vars), None).is_ok());
-    let Err(Error::Usage { message, .. }) = sides(&spec(&vars, &code), None) else {
+    let Err(Error::Usage(Misuse { message, .. })) = sides(&spec(&vars, &code), None) else {
         panic!("swapped files are taken");
     };
     assert!(message.contains("swapped"), "{message}");

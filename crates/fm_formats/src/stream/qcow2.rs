@@ -21,6 +21,7 @@ const MAX_SNAPSHOTS: u32 = 65536;
 /// Source: QEMU `block/qcow2.h:QCOW_MAX_SNAPSHOTS_SIZE`.
 pub const MAX_SNAPSHOT_TABLE_BYTES: u64 = 64 << 20;
 
+const INCOMPATIBLE_DIRTY: u64 = 1 << 0;
 const INCOMPATIBLE_EXTERNAL_DATA: u64 = 1 << 2;
 const INCOMPATIBLE_EXTENDED_L2: u64 = 1 << 4;
 const OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
@@ -64,6 +65,71 @@ struct RawSnapshot {
 }
 const _: () = assert!(size_of::<RawSnapshot>() == 40);
 
+/// The fields of a qcow2 header, before anything is judged by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Version of the format.
+    pub version: u32,
+    /// Where the name of the file stands that holds what this one does not; 0 if there is none.
+    pub backing_file_offset: u64,
+    /// Binary logarithm of the size of a cluster.
+    pub cluster_bits: u32,
+    /// Size of the disk in bytes.
+    pub size_bytes: u64,
+    /// How it is encrypted; 0 if it is not.
+    pub encryption: u32,
+    /// How many internal snapshots there are.
+    pub snapshot_count: u32,
+    /// Where their table is.
+    pub snapshots_offset: u64,
+    /// What a reader must understand; nothing before version 3.
+    pub incompatible_features: u64,
+}
+
+impl Header {
+    /// Reads the header at the start of `bytes`.
+    ///
+    /// # Errors
+    /// If it is cut short or no qcow2 header.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        let raw = Reader::new(bytes).raw::<RawHeader>("qcow2 header")?;
+        if raw.magic != MAGIC {
+            return Err(unexpected(
+                "qcow2 magic",
+                0,
+                format_args!("{:02x?}", raw.magic),
+                "`QFI`, 0xfb",
+            ));
+        }
+        let version = raw.version.get();
+        Ok(Self {
+            version,
+            backing_file_offset: raw.backing_file_offset.get(),
+            cluster_bits: raw.cluster_bits.get(),
+            size_bytes: raw.size.get(),
+            encryption: raw.crypt_method.get(),
+            snapshot_count: raw.nb_snapshots.get(),
+            snapshots_offset: raw.snapshots_offset.get(),
+            incompatible_features: match version {
+                3.. => raw.incompatible_features.get(),
+                _ => 0,
+            },
+        })
+    }
+
+    /// Whether its reference counts may be wrong, because it is or was in use.
+    #[must_use]
+    pub const fn is_dirty(&self) -> bool {
+        self.incompatible_features & INCOMPATIBLE_DIRTY != 0
+    }
+
+    /// Whether its content lies in another file.
+    #[must_use]
+    pub const fn has_external_data(&self) -> bool {
+        self.incompatible_features & INCOMPATIBLE_EXTERNAL_DATA != 0
+    }
+}
+
 /// What a qcow2 header says of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Image {
@@ -106,31 +172,18 @@ impl Image {
     /// # Errors
     /// If it is no header, or of an image whose clusters we cannot find.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let raw = Reader::new(bytes).raw::<RawHeader>("qcow2 header")?;
-        if raw.magic != MAGIC {
-            return Err(unexpected(
-                "qcow2 magic",
-                0,
-                format_args!("{:02x?}", raw.magic),
-                "`QFI`, 0xfb",
-            ));
-        }
-        let version = raw.version.get();
+        let header = Header::parse(bytes)?;
+        let (version, cluster_bits) = (header.version, header.cluster_bits);
         if !(2..=3).contains(&version) {
             return Err(unexpected("qcow2 version", 4, version, "2 or 3"));
         }
-        let cluster_bits = raw.cluster_bits.get();
         if !(9..=21).contains(&cluster_bits) {
             return Err(unexpected("qcow2 cluster bits", 20, cluster_bits, "9 to 21"));
         }
-        if raw.crypt_method.get() != 0 {
-            return Err(unexpected("qcow2 encryption", 32, raw.crypt_method.get(), "none"));
+        if header.encryption != 0 {
+            return Err(unexpected("qcow2 encryption", 32, header.encryption, "none"));
         }
-        let features = if version >= 3 {
-            raw.incompatible_features.get()
-        } else {
-            0
-        };
+        let features = header.incompatible_features;
         if features & (INCOMPATIBLE_EXTENDED_L2 | INCOMPATIBLE_EXTERNAL_DATA) != 0 {
             return Err(unexpected(
                 "qcow2 features",
@@ -139,7 +192,7 @@ impl Image {
                 "neither external data (0x4) nor extended L2 entries (0x10)",
             ));
         }
-        if raw.nb_snapshots.get() > MAX_SNAPSHOTS {
+        if header.snapshot_count > MAX_SNAPSHOTS {
             return Err(Error::Limit {
                 what: "number of qcow2 snapshots",
                 offset: 60,
@@ -147,9 +200,9 @@ impl Image {
             });
         }
         Ok(Self {
-            size_bytes: raw.size.get(),
-            snapshot_count: raw.nb_snapshots.get(),
-            snapshots_offset: raw.snapshots_offset.get(),
+            size_bytes: header.size_bytes,
+            snapshot_count: header.snapshot_count,
+            snapshots_offset: header.snapshots_offset,
             cluster_bits,
         })
     }

@@ -6,8 +6,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use fm_files::open_regular;
-use fm_formats::Reader;
-use zerocopy::big_endian::U64;
+use fm_formats::stream::qcow2::{HEADER_BYTES, Header};
 
 use crate::cmdline::{CommandLine, FlashArgument};
 use crate::memory::{GuestMemory, RamBlock, volume_is_nv};
@@ -329,16 +328,11 @@ fn replaced(held: Identity, now: io::Result<Identity>) -> Option<bool> {
     }
 }
 
-/// The virtual size in a qcow2 header (QEMU `docs/interop/qcow2.rst`), if it is one.
+/// The virtual size in a qcow2 header, if it is one.
 fn qcow2_size_bytes(file: &File) -> Option<u64> {
-    let mut header = [0; 32];
-    file.read_exact_at(&mut header, 0).ok()?;
-    let mut reader = Reader::new(&header);
-    if reader.bytes(4, "magic").ok()? != b"QFI\xfb" {
-        return None;
-    }
-    reader.seek(24, "size").ok()?;
-    Some(reader.raw::<U64>("size").ok()?.get())
+    let mut header = [0; HEADER_BYTES];
+    file.read_at(&mut header, 0).ok()?;
+    Some(Header::parse(&header).ok()?.size_bytes)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fm_formats::volume::{Node, NodeId, NodeKind, SectionKind, Tree, VolumeHeader};
 use fm_formats::{Guid, image};
-use fm_remedy::{Action, Input, PieceKey, Remedy};
+use fm_remedy::{Action, Input, Misuse, PieceKey, Remedy};
 
 use super::Wanted;
 use super::advice::{tree_of, unread};
@@ -35,10 +35,10 @@ impl<'a> Request<'a> {
                 .collect();
             match ids.is_empty() {
                 false => Ok(ids),
-                true => Err(Error::Usage {
+                true => Err(Error::Usage(Misuse {
                     message: format!("in {} {what}{}", path.display(), unread(tree)),
                     remedy: remedy.clone(),
-                }),
+                })),
             }
         };
         let by_name = Remedy::new("find it by text, or see everything", Action::FindText).then(tree_of(path));
@@ -277,8 +277,10 @@ fn offset_of(text: &str) -> Option<usize> {
 }
 
 fn section_of(text: &str) -> Result<SectionKind> {
-    SectionKind::from_name(text).ok_or_else(|| Error::Usage {
-        message: format!("{text:?} is no type of section"),
-        remedy: Remedy::advice(format!("the types are {}", SectionKind::NAMES.join(", "))),
+    SectionKind::from_name(text).ok_or_else(|| {
+        Error::Usage(Misuse {
+            message: format!("{text:?} is no type of section"),
+            remedy: Remedy::advice(format!("the types are {}", SectionKind::NAMES.join(", "))),
+        })
     })
 }

@@ -1,7 +1,7 @@
 //! Names of known builds: the list that ships with the product, and the one that the user adds to.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fm_api::v1::build::{Build, BuildSource};
 use fm_api::v1::catalogue::CatalogueEntry;
@@ -37,11 +37,7 @@ impl Catalogue {
                     .for_each(|entry| add(&mut catalogue.own, entry)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(source) => {
-                    return Err(Error::File {
-                        action: "read",
-                        path: PathBuf::from(path),
-                        source,
-                    });
+                    return Err(Error::file("read", path, source));
                 }
             }
         }

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use fm_api::v1::inspect::{ImageFormat, InspectDocument, InspectKind};
+use fm_formats::stream::qcow2;
 use fm_formats::volume::VolumeHeader;
 use fm_formats::{Reader, Sha256};
 use fm_saved::stream;
@@ -90,7 +91,7 @@ pub(crate) fn is_json(path: &Path) -> bool {
 }
 
 pub(super) fn kind_of(head: &[u8]) -> Kind {
-    if head.starts_with(b"QFI\xfb") {
+    if head.starts_with(&qcow2::MAGIC) {
         Kind::Qcow2
     } else if stream::is_stream(head) {
         Kind::Stream
@@ -113,11 +114,7 @@ pub(super) fn open(path: &Path) -> Result<File> {
 }
 
 fn read_error(path: &Path, source: std::io::Error) -> Error {
-    Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    }
+    Error::file("read", path, source)
 }
 
 /// Takes the bytes of an image in order, up to its padding.

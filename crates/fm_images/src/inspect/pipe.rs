@@ -20,11 +20,7 @@ const PIPEFS: u64 = 0x5049_5045;
 /// The flash image that comes through the pipe, or what is said of it instead. `None` where it is a stream,
 /// or where it cannot be told without taking bytes out of it.
 pub(super) fn flash(path: &Path) -> Result<Option<Result<Flash, InspectDocument>>> {
-    let failed = |source| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::file("read", path, source);
     let file = open(path).map_err(failed)?;
     let is_file = file.metadata().map_err(failed)?.is_file();
     // `flashmoor inspect - < FILE`, of which somebody may have read a part.

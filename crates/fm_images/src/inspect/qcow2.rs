@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use fm_api::v1::inspect::ImageFormat;
+use fm_formats::stream::qcow2::Header;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::input::{self, Flash};
@@ -32,11 +33,9 @@ const CHECK_LEAKS: i32 = 3;
 pub(super) fn flash(path: &Path) -> Result<Flash> {
     let mut plain = unpack(&input::open(path)?, path)?;
     let mut raw = Vec::new();
-    plain.read_to_end(&mut raw).map_err(|source| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+    plain
+        .read_to_end(&mut raw)
+        .map_err(|source| Error::file("read", path, source))?;
     Ok(Flash::from_bytes(&raw, ImageFormat::Qcow2))
 }
 
@@ -45,11 +44,7 @@ pub(super) fn flash(path: &Path) -> Result<Flash> {
 /// # Errors
 /// If it cannot be read, is no image that is opened here, or `qemu-img` is missing or fails.
 pub fn unpack(file: &File, path: &Path) -> Result<File> {
-    let failed = |source| Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| Error::file("read", path, source);
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if let Some(why) = unfit(&bytes) {
@@ -59,7 +54,7 @@ pub fn unpack(file: &File, path: &Path) -> Result<File> {
         });
     }
     let packed = memory_file(&bytes).map_err(failed)?;
-    let is_dirty = is_dirty(&bytes);
+    let is_dirty = Header::parse(&bytes).is_ok_and(|header| header.is_dirty());
     drop(bytes);
     let mut plain = memory_file(&[]).map_err(failed)?;
     let path_of = |file: &File| format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
@@ -135,28 +130,18 @@ fn memory_file(bytes: &[u8]) -> std::io::Result<File> {
     Ok(file)
 }
 
-/// `QCOW2_INCOMPAT_DIRTY`, in an image of version 3.
-fn is_dirty(bytes: &[u8]) -> bool {
-    bytes.get(7).is_some_and(|version| *version >= 3)
-        && bytes.get(79).is_some_and(|features| features & 1 != 0)
-}
-
-/// Why the image is not given to `qemu-img` (qcow2 header: QEMU `docs/interop/qcow2.txt`).
+/// Why the image is not given to `qemu-img`; nothing if it is.
 fn unfit(bytes: &[u8]) -> Option<&'static str> {
-    let u64_at = |at: usize| bytes.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes);
-    let u32_at = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes);
-    let (Some(version), Some(backing), Some(size), Some(crypt)) =
-        (u32_at(4), u64_at(8), u64_at(24), u32_at(32))
-    else {
+    let Ok(header) = Header::parse(bytes) else {
         return Some("its qcow2 header is cut short");
     };
-    if bytes.len() as u64 > MAX_BYTES || size > MAX_BYTES {
+    if bytes.len() as u64 > MAX_BYTES || header.size_bytes > MAX_BYTES {
         Some("it is a qcow2 image larger than flash can be")
-    } else if backing != 0 {
+    } else if header.backing_file_offset != 0 {
         Some("it is a qcow2 image with a backing file, which flash never has and which is not opened")
-    } else if crypt != 0 {
+    } else if header.encryption != 0 {
         Some("it is an encrypted qcow2 image")
-    } else if version >= 3 && u64_at(72).is_none_or(|features| features & 4 != 0) {
+    } else if header.has_external_data() {
         Some("it is a qcow2 image with an external data file, which is not opened")
     } else {
         None

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fm_check::{code_file, machine_words, vars_file, vars_of};
 use fm_judge::{Block, Effect, Facts, Firmware, Format, Known, Outcome, Phase, VarsUnit, Verdict, judge};
-use fm_remedy::{Input, Remedy};
+use fm_remedy::{Input, Misuse, Remedy};
 
 use super::changes::apply;
 use super::{Atlas, BootSeen, Change, Image, Observation, Reached, Seen, Side, StoreFate, VarsAccess};
@@ -299,13 +299,13 @@ impl Files<'_> {
         };
         let digest = read.0.sha256.value().or(read.1.sha256.value());
         if digest.is_none_or(|digest| digest.to_string() != image.sha256) {
-            return Err(Error::Usage {
+            return Err(Error::Usage(Misuse {
                 message: format!(
                     "{} is not the file that was observed: its digest is another",
                     path.display()
                 ),
                 remedy: Remedy::give("name the folder with those files", [Input::FirmwareFolder]),
-            });
+            }));
         }
         self.seen.insert(key, read.clone());
         Ok(read)

@@ -28,7 +28,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use fm_remedy::{Action, Input, Remedy};
+use fm_remedy::{Action, Input, Misuse, Remedy};
 
 use self::bench::Bench;
 use crate::{Error, Result};
@@ -120,7 +120,7 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
         }
     }
     if planned == 0 {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: format!(
                 "nothing can be tried with the firmware in {}: the lines above say why",
                 request.firmware.display()
@@ -129,7 +129,7 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
                 "name a folder that holds CODE and VARS files, such as /usr/share/OVMF",
                 [Input::FirmwareFolder],
             ),
-        });
+        }));
     }
     Ok(done)
 }
@@ -147,13 +147,13 @@ pub fn read_all(folder: &Path) -> Result<Vec<Atlas>> {
         .map(|path| read(path))
         .collect::<Result<_>>()?;
     if all.iter().all(|atlas| atlas.observations.is_empty()) {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: format!("{} holds no observations", folder.display()),
             remedy: Remedy::new(
                 "name a folder of observations that were recorded, or the folder `atlas` of Flashmoor's sources",
                 Action::RecordAtlas,
             ),
-        });
+        }));
     }
     Ok(all)
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fm_judge::MachineType;
-use fm_remedy::{Input, Remedy};
+use fm_remedy::{Input, Misuse, Remedy};
 
 use crate::{Arch, Emulator, Error, Result};
 
@@ -90,16 +90,16 @@ pub(super) fn named(paths: &[PathBuf]) -> Result<Vec<Program>> {
     for arch in Arch::ALL {
         match Program::ask(&Emulator::system(arch).program) {
             Ok(program) => found.push(program),
-            Err(Error::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+            Err(Error::Files(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
     match found.is_empty() {
         false => Ok(found),
-        true => Err(Error::Usage {
+        true => Err(Error::Usage(Misuse {
             message: "no QEMU for x86-64, aarch64, riscv64 or loongarch64 is installed".into(),
             remedy: Remedy::give("install one of them, or name yours", [Input::QemuProgram]),
-        }),
+        })),
     }
 }
 

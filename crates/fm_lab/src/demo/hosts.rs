@@ -23,11 +23,7 @@ impl Host {
     /// A host whose firmware package consists of copies of `code` and `vars_template`.
     pub(super) fn new(folder: PathBuf, code: &Path, vars_template: &Path) -> Result<Self> {
         let firmware = folder.join("firmware");
-        let file = |action, path: &Path, source| Error::File {
-            action,
-            path: path.to_owned(),
-            source,
-        };
+        let file = |action, path: &Path, source| Error::file(action, path, source);
         fs::create_dir_all(&firmware).map_err(|source| file("create", &firmware, source))?;
         let copy = |from: &Path, name: &str| {
             let to = firmware.join(name);
@@ -51,11 +47,7 @@ impl Host {
     /// A fresh VARS file from the package's template, as a management stack makes it for a new guest.
     pub(super) fn new_vars(&self, name: &str) -> Result<PathBuf> {
         let path = self.vars(name);
-        fs::copy(&self.vars_template, &path).map_err(|source| Error::File {
-            action: "create",
-            path: path.clone(),
-            source,
-        })?;
+        fs::copy(&self.vars_template, &path).map_err(|source| Error::file("create", &path, source))?;
         Ok(path)
     }
 

@@ -437,19 +437,11 @@ fn shows(dump: &str, data: &[u8]) -> bool {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|source| crate::Error::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })
+    fs::read(path).map_err(|source| crate::Error::file("read", path, source))
 }
 
 fn remove(path: &Path) -> Result<()> {
-    fs::remove_file(path).map_err(|source| crate::Error::File {
-        action: "remove",
-        path: path.to_owned(),
-        source,
-    })
+    fs::remove_file(path).map_err(|source| crate::Error::file("remove", path, source))
 }
 
 fn digest(path: &Path) -> Result<Sha256> {
@@ -459,10 +451,6 @@ fn digest(path: &Path) -> Result<Sha256> {
 fn length(path: &Path) -> Result<u64> {
     let metadata = fs::metadata(path);
     Ok(metadata
-        .map_err(|source| crate::Error::File {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?
+        .map_err(|source| crate::Error::file("read", path, source))?
         .len())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fm_formats::stream::multifd::{Channel, PageCompression};
 use fm_formats::stream::{Facts, Pages};
-use fm_remedy::{Input, Remedy};
+use fm_remedy::{Input, Misuse, Remedy};
 
 use super::contents::Contents;
 use super::feed::{Feed, Stop};
@@ -38,11 +38,7 @@ pub(super) fn read(
     let known = facts.clone();
     let mut channels: Vec<ReadChannel> = Vec::new();
     for path in paths {
-        let unreadable = |source| Error::File {
-            action: "read",
-            path: path.clone(),
-            source,
-        };
+        let unreadable = |source| Error::file("read", &path, source);
         let file = File::open(path).map_err(unreadable)?;
         let mut feed = Feed::File {
             len_bytes: file.metadata().map_err(unreadable)?.len(),
@@ -67,14 +63,14 @@ pub(super) fn read(
             .iter()
             .find(|other| other.id.is_some() && other.id == channel.id());
         if let Some(twin) = twin {
-            return Err(Error::Usage {
+            return Err(Error::Usage(Misuse {
                 message: format!(
                     "{} and {} are the same multifd channel",
                     twin.path.display(),
                     path.display()
                 ),
                 remedy: Remedy::give("name every channel of one capture, once each", [Input::Channels]),
-            });
+            }));
         }
         let mut total = Pages::default();
         for (block, pages) in facts.blocks.iter_mut().zip(channel.pages()) {

@@ -93,11 +93,9 @@ pub(crate) fn gather_into(request: &Request, sinks: BTreeMap<String, File>) -> R
     }
     drop(parser);
     let channels = channels::read(&request.channels, &mut facts, &mut contents)?;
-    contents.finish(&facts).map_err(|source| Error::File {
-        action: "write what comes from",
-        path: request.path.clone(),
-        source,
-    })?;
+    contents
+        .finish(&facts)
+        .map_err(|source| Error::file("write what comes from", &request.path, source))?;
     if let Container::SaveImage { header, .. } = &container
         && !header.is_complete
     {

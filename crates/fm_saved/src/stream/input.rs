@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::stream::save_image::{Compression, HEADER_BYTES, SaveImage};
 use fm_formats::stream::{MAGIC, multifd, qcow2, save_image};
-use fm_remedy::Remedy;
+use fm_remedy::{Misuse, Remedy};
 
 use super::feed::Feed;
 use super::find;
@@ -86,11 +86,7 @@ fn standard_input() -> io::Result<File> {
 
 pub(super) fn open(request: &Request) -> Result<Opened> {
     let path = request.path.as_path();
-    let unreadable = |source| Error::File {
-        action: "read",
-        path: path.into(),
-        source,
-    };
+    let unreadable = |source| Error::file("read", path, source);
     let file = match path == Path::new("-") {
         true => standard_input(),
         false => File::open(path),
@@ -121,11 +117,7 @@ pub(super) fn open(request: &Request) -> Result<Opened> {
 
 fn from_file(file: File, request: &Request) -> Result<Opened> {
     let path = request.path.as_path();
-    let unreadable = |source| Error::File {
-        action: "read",
-        path: path.into(),
-        source,
-    };
+    let unreadable = |source| Error::file("read", path, source);
     let refused = |source| Error::Stream {
         path: path.into(),
         source,
@@ -194,11 +186,7 @@ fn from_file(file: File, request: &Request) -> Result<Opened> {
 }
 
 fn from_pipe(mut pipe: File, path: &Path) -> Result<Opened> {
-    let unreadable = |source| Error::File {
-        action: "read",
-        path: path.into(),
-        source,
-    };
+    let unreadable = |source| Error::file("read", path, source);
     let head = read_up_to(&mut pipe, HEADER_BYTES).map_err(unreadable)?;
     if is_save_image(&head) {
         let header = SaveImage::parse(&head).map_err(|source| Error::Stream {
@@ -241,10 +229,10 @@ fn from_pipe(mut pipe: File, path: &Path) -> Result<Opened> {
         return decompressed(Container::Compressed(program), program, source, path);
     }
     if head.starts_with(&qcow2::MAGIC) {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: "a qcow2 image cannot be read from a pipe".into(),
             remedy: "name the file instead: its snapshots are found by seeking".into(),
-        });
+        }));
     }
     Ok(Opened {
         container: Container::Stream,
@@ -265,7 +253,7 @@ fn from_qcow2(file: File, request: &Request) -> Result<Opened> {
     };
     let Some(chosen) = chosen.cloned() else {
         let names: Vec<_> = all.iter().map(|snapshot| snapshot.name.as_str()).collect();
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: match request.snapshot {
                 Some(_) => format!("{} holds no such snapshot with memory", path.display()),
                 None => format!("{} holds no snapshot with memory", path.display()),
@@ -282,16 +270,14 @@ fn from_qcow2(file: File, request: &Request) -> Result<Opened> {
                 }
                 false => Remedy::advice(format!("it holds: {}", names.join(", "))),
             },
-        });
+        }));
     };
     let disk_bytes = image.size_bytes;
     let mut state = VmState::new(file, image, chosen.clone());
     let mut first = vec![0u8; MAGIC.len()];
-    let read = state.read(&mut first).map_err(|source| Error::File {
-        action: "read",
-        path: path.into(),
-        source,
-    })?;
+    let read = state
+        .read(&mut first)
+        .map_err(|source| Error::file("read", path, source))?;
     first.truncate(read);
     Ok(Opened {
         container: Container::Snapshot {
@@ -316,11 +302,8 @@ fn decompressed(
         path: path.into(),
         source,
     })?;
-    let first = read_up_to(&mut decompressor, MAGIC.len() as u64).map_err(|source| Error::File {
-        action: "read",
-        path: path.into(),
-        source,
-    })?;
+    let first = read_up_to(&mut decompressor, MAGIC.len() as u64)
+        .map_err(|source| Error::file("read", path, source))?;
     Ok(Opened {
         container,
         first,

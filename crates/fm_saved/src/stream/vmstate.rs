@@ -19,11 +19,7 @@ pub(super) struct VmState {
 
 /// The snapshots of a qcow2 image that hold memory.
 pub(super) fn snapshots(file: &File, path: &Path) -> Result<(Image, Vec<Snapshot>)> {
-    let unreadable = |source| Error::File {
-        action: "read",
-        path: path.into(),
-        source,
-    };
+    let unreadable = |source| Error::file("read", path, source);
     let mut header = [0u8; HEADER_BYTES];
     file.read_exact_at(&mut header, 0).map_err(unreadable)?;
     let refused = |source| Error::Stream {

@@ -6,9 +6,11 @@ use std::path::Path;
 use fm_api::Schema;
 use fm_api::v1::store::{StoreExport, StoreImport};
 use fm_formats::Reader;
+use fm_formats::stream::qcow2;
 use fm_formats::volume::VolumeHeader;
 
 use crate::{Error, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Result, Store};
+use fm_remedy::Misuse;
 
 /// What to store.
 #[derive(Debug, Clone)]
@@ -127,11 +129,13 @@ pub fn export(store: &Store, text: &str, to: &Path, form: ExportForm<'_>) -> Res
 /// CODE, if it is what QEMU takes: raw, whole pages, and with a firmware volume in it.
 fn read_code(path: &Path) -> Result<Vec<u8>> {
     let bytes = read(path, MAX_FLASH_BYTES)?;
-    let refused = |why: &str, remedy: &'static str| Error::Usage {
-        message: format!("{} is no CODE image: {why}", path.display()),
-        remedy: remedy.into(),
+    let refused = |why: &str, remedy: &'static str| {
+        Error::Usage(Misuse {
+            message: format!("{} is no CODE image: {why}", path.display()),
+            remedy: remedy.into(),
+        })
     };
-    if bytes.starts_with(b"QFI\xfb") {
+    if bytes.starts_with(&qcow2::MAGIC) {
         return Err(refused(
             "it is a qcow2 file",
             "convert it first: qemu-img convert -O raw IN OUT",
@@ -174,10 +178,10 @@ fn read(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() as u64 > limit_bytes {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: format!("{} is larger than {limit_bytes} bytes", path.display()),
             remedy: "check that it is the file you meant".into(),
-        });
+        }));
     }
     Ok(bytes)
 }

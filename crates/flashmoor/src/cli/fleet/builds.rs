@@ -5,7 +5,7 @@ use fm_api::v1::enrolment::NewPin;
 use fm_api::v1::fleet::{BuildView, Digest, Why as Proof};
 use fm_api::v1::fleet_lists::FleetBuilds;
 use fm_client::{Client, Precondition};
-use fm_remedy::Remedy;
+use fm_remedy::{Misuse, Remedy};
 
 use super::super::{Context, Result, Status};
 use super::access::Access;
@@ -157,12 +157,12 @@ fn find(client: &Client, text: &str) -> Result<Digest> {
         .filter(|build| !digits.is_empty() && build.build.as_str().starts_with(digits));
     match (found.next(), found.next()) {
         (Some(build), None) => Ok(build.build),
-        (first, _) => Err(Error::Usage {
+        (first, _) => Err(Error::Usage(Misuse {
             message: match first {
                 None => format!("the fleet knows no build {text:?}"),
                 Some(_) => format!("{text:?} means more than one build"),
             },
             remedy: Remedy::advice("see `flashmoor fleet builds`, and give more digits"),
-        }),
+        })),
     }
 }

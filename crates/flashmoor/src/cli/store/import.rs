@@ -11,6 +11,7 @@ use fm_store::verbs::{self as store, ImportFrom};
 
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;
+use fm_remedy::Misuse;
 
 /// Store a build: a CODE file, or one out of an OCI layout
 ///
@@ -102,10 +103,10 @@ impl Import {
             self.replace,
         ];
         if given.contains(&true) {
-            return Err(crate::Error::Usage {
+            return Err(crate::Error::Usage(Misuse {
                 message: "a build of an OCI layout brings its own files and facts".into(),
                 remedy: "leave the other options away".into(),
-            });
+            }));
         }
         Ok(())
     }
@@ -126,10 +127,10 @@ impl Import {
             self.replace,
         ];
         if given.contains(&true) {
-            return Err(crate::Error::Usage {
+            return Err(crate::Error::Usage(Misuse {
                 message: "a build of an OCI layout brings its own files and facts".into(),
                 remedy: "leave the other options away".into(),
-            });
+            }));
         }
         // As skopeo reads it: the folder ends at the first colon.
         let (dir, tag) = match layout.split_once(':') {

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use fm_formats::image::Layout;
 use fm_formats::varstore::attribute;
 use fm_images::inspect::Cache;
-use fm_remedy::Remedy;
+use fm_remedy::{Misuse, Remedy};
 use fm_variables as vars;
 use fm_variables::{
     ConvertRequest, ConvertTarget, DeleteRequest, ExportRequest, FileFormat, ImportRequest, SetRequest,
@@ -48,11 +48,7 @@ struct Data {
 impl Data {
     fn bytes(&self) -> Result<Vec<u8>> {
         if let Some(path) = &self.from {
-            return std::fs::read(path).map_err(|source| Error::File {
-                action: "read",
-                path: path.clone(),
-                source,
-            });
+            return std::fs::read(path).map_err(|source| Error::file("read", &path, source));
         }
         if let Some(text) = &self.text {
             return Ok([text.as_bytes(), &[0]].concat());
@@ -62,9 +58,11 @@ impl Data {
             .chars()
             .filter(|character| !character.is_whitespace())
             .collect();
-        vars::hex_bytes(&digits).ok_or_else(|| Error::Usage {
-            message: "--hex takes pairs of hexadecimal digits".into(),
-            remedy: "for example --hex 0100".into(),
+        vars::hex_bytes(&digits).ok_or_else(|| {
+            Error::Usage(Misuse {
+                message: "--hex takes pairs of hexadecimal digits".into(),
+                remedy: "for example --hex 0100".into(),
+            })
         })
     }
 }
@@ -234,9 +232,11 @@ impl Destination {
         }
         name.parse::<Layout>()
             .map(ConvertTarget::Layout)
-            .map_err(|error| Error::Usage {
-                message: format!("there is no layout called {name:?}"),
-                remedy: Remedy::advice(format!("{error}, or json for QEMU's uefi-vars device")),
+            .map_err(|error| {
+                Error::Usage(Misuse {
+                    message: format!("there is no layout called {name:?}"),
+                    remedy: Remedy::advice(format!("{error}, or json for QEMU's uefi-vars device")),
+                })
             })
     }
 }
@@ -245,10 +245,10 @@ impl Convert {
     fn wanted(&self) -> Result<ConvertTarget> {
         let wanted = self.into.wanted()?;
         if wanted == ConvertTarget::Json && self.format.is_some() {
-            return Err(Error::Usage {
+            return Err(Error::Usage(Misuse {
                 message: "--format is about flash images, and JSON is none".into(),
                 remedy: "leave one of --format and --layout json out".into(),
-            });
+            }));
         }
         Ok(wanted)
     }

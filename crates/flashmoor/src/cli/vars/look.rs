@@ -81,11 +81,7 @@ impl Get {
         if self.raw {
             std::io::stdout()
                 .write_all(&bytes)
-                .map_err(|source| Error::File {
-                    action: "write",
-                    path: "standard output".into(),
-                    source,
-                })?;
+                .map_err(|source| Error::file("write", "standard output".as_ref(), source))?;
         } else if context.output.wants_json() {
             context.output.json(&variable);
         } else {

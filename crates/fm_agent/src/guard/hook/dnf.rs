@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::words::{options, word};
 use super::{Install, PackageManager, Place};
 use crate::{Error, Result};
+use fm_remedy::Misuse;
 
 const MARK: &str = "# Written by `flashmoor guard install`; `flashmoor guard uninstall` removes it.";
 const PLUGIN: &str = include_str!("flashmoor.py");
@@ -68,10 +69,10 @@ fn plugin(request: &Install<'_>) -> Result<String> {
 
 fn actions(request: &Install<'_>) -> Result<String> {
     if request.block {
-        return Err(Error::Usage {
+        return Err(Error::Usage(Misuse {
             message: "an action of dnf5 can't stop an upgrade in every version of it".into(),
             remedy: "have it report instead of refusing: guests are captured all the same".into(),
-        });
+        }));
     }
     let program = word(request.program)?;
     let options = options(request)?.join(" ");

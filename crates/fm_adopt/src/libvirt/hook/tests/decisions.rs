@@ -7,6 +7,7 @@ use super::super::facts::{
     ArrivalFacts, CodeFacts, Facts, FileState, LandingFacts, StoreFacts, VarsFacts, VarsState,
 };
 use super::*;
+use fm_remedy::Misuse;
 
 const ABSENT: FileState = FileState {
     len_bytes: None,
@@ -66,10 +67,10 @@ fn an_arrival_gets_what_is_missing_and_is_refused_only_where_nothing_fits() {
         })
     };
     let broken = || {
-        Err(crate::Error::Usage {
+        Err(crate::Error::Usage(Misuse {
             message: "no store".into(),
             remedy: "".into(),
-        })
+        }))
     };
     let here = VarsState::Present { len_bytes: 512 };
     let table = [
