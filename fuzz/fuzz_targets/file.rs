@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     };
     if let Ok(document) = inspect(&request) {
         assert_eq!(document.size_bytes, data.len() as u64);
-        let is_told = document.kind != "not-firmware" || document.reason.is_some();
+        let is_told = document.kind.name() != "not-firmware" || document.reason.is_some();
         assert!(is_told, "what is no firmware has a reason");
     }
     if let Ok(list) = vars::list(path, true) {
