@@ -129,6 +129,30 @@ fn every_document_has_one_name_and_they_are_in_alphabetical_order() {
     assert_eq!(different.len(), names.len(), "two documents share a name");
 }
 
+/// Every Rust source below `folder`.
+fn sources(folder: &Path, found: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, found),
+            false => found.push_str(&fs::read_to_string(path).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn every_type_that_is_a_document_is_described() {
+    let mut text = String::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/v1"), &mut text);
+    let declared: BTreeSet<&str> = text
+        .split("\ndocument!(")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').nth(1))
+        .collect();
+    let described: BTreeSet<&str> = documents().iter().map(|document| document.schema).collect();
+    assert_eq!(described, declared);
+}
+
 #[test]
 fn a_field_that_is_removed_retyped_or_no_longer_there_always_breaks_and_an_added_one_does_not() {
     let before = json!({
