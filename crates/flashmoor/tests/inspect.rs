@@ -94,7 +94,7 @@ fn the_json_of_inspect_has_the_promised_fields() {
     );
     for field in [
         "offset",
-        "size",
+        "size_bytes",
         "guid",
         "name",
         "sha256",
