@@ -38,7 +38,7 @@ pub(super) fn read(
     let known = facts.clone();
     let mut channels: Vec<ReadChannel> = Vec::new();
     for path in paths {
-        let unreadable = |source| Error::file("read", &path, source);
+        let unreadable = |source| Error::file("read", path, source);
         let file = File::open(path).map_err(unreadable)?;
         let mut feed = Feed::File {
             len_bytes: file.metadata().map_err(unreadable)?.len(),

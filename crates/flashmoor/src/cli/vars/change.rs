@@ -48,7 +48,7 @@ struct Data {
 impl Data {
     fn bytes(&self) -> Result<Vec<u8>> {
         if let Some(path) = &self.from {
-            return std::fs::read(path).map_err(|source| Error::file("read", &path, source));
+            return std::fs::read(path).map_err(|source| Error::file("read", path, source));
         }
         if let Some(text) = &self.text {
             return Ok([text.as_bytes(), &[0]].concat());
