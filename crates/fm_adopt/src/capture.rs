@@ -14,6 +14,7 @@ use fm_check::next_boot_code::{self, Absent};
 use fm_formats::Sha256;
 use fm_formats::varstore::VarStore;
 use fm_host::{FlashUnit, Guest};
+use fm_images::inspect;
 use fm_remedy::one_line;
 use fm_store::{Import, MAX_FLASH_BYTES, Store};
 
@@ -253,6 +254,10 @@ fn beside(
     if !goes_with(own.uid(), &file.metadata().ok()?, reader_uid) {
         return None;
     }
+    let file = match fm_host::qcow2_size_bytes(&file) {
+        Some(_) => inspect::unpack_qcow2(&file, code).ok()?,
+        None => file,
+    };
     let mut bytes = Vec::new();
     file.take(MAX_FLASH_BYTES + 1).read_to_end(&mut bytes).ok()?;
     let is_template = bytes.len() as u64 <= MAX_FLASH_BYTES && VarStore::parse(&bytes).is_ok();

@@ -26,6 +26,9 @@ pub enum Error {
     /// A file could not be read, replaced or kept.
     #[error(transparent)]
     Files(#[from] fm_files::Error),
+    /// A firmware image cannot be read.
+    #[error(transparent)]
+    Image(#[from] fm_images::Error),
     /// A stream or a saved guest cannot be read.
     #[error(transparent)]
     Saved(Box<fm_saved::Error>),
@@ -71,6 +74,7 @@ impl Failure for Error {
             Self::Host(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Files(error) => error.class(),
+            Self::Image(error) => error.class(),
             Self::Saved(error) => error.class(),
             Self::Vars(error) => error.class(),
             Self::Check(error) => error.class(),
@@ -85,6 +89,7 @@ impl Failure for Error {
             Self::Host(error) => error.remedy(),
             Self::Store(error) => error.remedy(),
             Self::Files(error) => error.remedy(),
+            Self::Image(error) => error.remedy(),
             Self::Saved(error) => error.remedy(),
             Self::Vars(error) => error.remedy(),
             Self::Check(error) => error.remedy(),

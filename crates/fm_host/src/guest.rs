@@ -17,7 +17,7 @@ use crate::memory::{self, GuestMemory};
 use crate::process::{self, Process};
 use crate::version::{self, QemuRelease};
 
-pub use files::{FlashFormat, FlashUnit};
+pub use files::{FlashFormat, FlashUnit, qcow2_size_bytes};
 pub use find::{Listing, find, guests};
 
 /// The largest configuration file that is read.

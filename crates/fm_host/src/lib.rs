@@ -13,7 +13,9 @@ mod version;
 
 pub use cmdline::{CommandLine, Encryption, FlashArgument, QmpArgument, UefiVars};
 pub use error::Error;
-pub use guest::{FlashFormat, FlashUnit, Guest, GuestMachine, Listing, MachineSource, find, guests};
+pub use guest::{
+    FlashFormat, FlashUnit, Guest, GuestMachine, Listing, MachineSource, find, guests, qcow2_size_bytes,
+};
 pub use memory::{GuestMemory, RamBlock, Region};
 pub use process::{Mapping, OpenFile, Process, Rights, Root};
 pub use version::QemuRelease;

@@ -14,17 +14,17 @@
 //! `before` is what `unadopted` needs. It is in the definition and not in a file of ours, because it moves
 //! with the domain to hosts that have no such file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
 use fm_remedy::{Failure, Remedy};
 use roxmltree::Node;
 
 use crate::DomainXmlError;
-use crate::domain::Domain;
-use crate::edit::{Edits, indent, settle_choice};
+use crate::domain::{Domain, FileFormat};
+use crate::edit::{Edits, indent, name_template, raw_loader, settle_choice};
 use crate::own_element::{METADATA_URI, before, is_address, ours};
-use crate::xml::{child, domain, escape, escaped, parse, path, text};
+use crate::xml::{child, domain, escape, escaped, parse, text};
 
 /// The stored build that a definition shall use.
 #[derive(Debug, Clone)]
@@ -41,10 +41,21 @@ pub struct Stored {
     pub vars_template: Option<Sha256>,
     /// The agent that gives the build to other hosts, as `HOST:PORT`: in what a running domain says of itself only.
     pub peer: Option<String>,
-    /// Where that template is stored; nothing leaves what the definition says of it.
+    /// Where that template is stored, in the format of the domain's VARS; nothing leaves what the definition says of it.
     pub template: Option<PathBuf>,
-    /// What a definition without paths gets: the domain's VARS file, and whether only SMM may write it.
-    pub chosen: Option<(Option<PathBuf>, bool)>,
+    /// What a definition without paths gets.
+    pub chosen: Option<Chosen>,
+}
+
+/// What libvirt chose for a domain whose definition names no firmware.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// The domain's VARS file.
+    pub nvram: Option<PathBuf>,
+    /// How that holds its bytes.
+    pub nvram_format: FileFormat,
+    /// Whether only SMM may write it.
+    pub secure: bool,
 }
 
 /// Why a definition cannot be adopted, or not given back.
@@ -146,48 +157,58 @@ pub fn adopted(xml: &str, stored: &Stored) -> Result<String, AdoptError> {
         loader,
         loader.and_then(|loader| loader.children().find(Node::is_text)),
     ) {
-        (_, Some(path)) => edits.replace(path.range(), code),
-        (loader, None) => {
-            let (_, secure) = stored.chosen.as_ref().ok_or(AdoptError::NotChosen)?;
-            let secure = if *secure { " secure='yes'" } else { "" };
+        (Some(loader), Some(path)) => {
+            edits.replace(path.range(), code);
+            raw_loader(loader, &mut edits);
+        }
+        (loader, _) => {
+            let chosen = stored.chosen.as_ref().ok_or(AdoptError::NotChosen)?;
+            let secure = if chosen.secure { " secure='yes'" } else { "" };
             let element = format!("<loader readonly='yes'{secure} type='pflash'>{code}</loader>");
             match loader {
                 Some(loader) => edits.replace(loader.range(), element),
                 None => {
                     let kind = child(os, "type").ok_or(DomainXmlError::NoLoader)?;
                     let (blanks, at) = (indent(kind), kind.range().end);
-                    let nvram = match (&stored.chosen, child(os, "nvram")) {
-                        (Some((Some(nvram), _)), None) => {
-                            let template = match &stored.template {
-                                Some(template) => format!(" template='{}'", escaped(template)?),
-                                None => String::new(),
-                            };
-                            format!("{blanks}<nvram{template}>{}</nvram>", escaped(nvram)?)
-                        }
+                    let nvram = match (&chosen.nvram, child(os, "nvram")) {
+                        (Some(nvram), None) => chosen_nvram(stored, chosen.nvram_format, nvram)?,
                         _ => String::new(),
                     };
-                    edits.replace(at..at, format!("{blanks}{element}{nvram}"));
+                    let blanks_before_nvram = if nvram.is_empty() { "" } else { blanks };
+                    edits.replace(at..at, format!("{blanks}{element}{blanks_before_nvram}{nvram}"));
                 }
             }
         }
     }
     if let (Some(template), Some(nvram)) = (&stored.template, child(os, "nvram")) {
-        let value = escaped(template)?;
-        match nvram.attribute_node("template") {
-            Some(attribute) => edits.replace(attribute.range_value(), value),
-            None => {
-                let at = nvram.range().start + "<nvram".len();
-                edits.replace(at..at, format!(" template='{value}'"));
-            }
-        }
+        name_template(nvram, template, &mut edits)?;
     }
     settle_choice(os, &mut edits);
     let edited = edits.apply(xml);
     let meant = Domain::parse(&edited)?;
-    if meant.flash() != Some(&stored.code) || meant.identity.map(|ours| ours.build) != Some(stored.build) {
+    let is_raw = meant
+        .loader
+        .as_ref()
+        .is_some_and(|loader| loader.format == FileFormat::Raw);
+    if !is_raw
+        || meant.flash() != Some(&stored.code)
+        || meant.identity.map(|ours| ours.build) != Some(stored.build)
+    {
         return Err(AdoptError::Strange);
     }
     Ok(edited)
+}
+
+/// `<nvram>` of a definition that had none.
+fn chosen_nvram(stored: &Stored, format: FileFormat, nvram: &Path) -> Result<String, AdoptError> {
+    let is_qcow2 = format == FileFormat::Qcow2;
+    let template = match &stored.template {
+        Some(template) if is_qcow2 => format!(" template='{}' templateFormat='qcow2'", escaped(template)?),
+        Some(template) => format!(" template='{}'", escaped(template)?),
+        None => String::new(),
+    };
+    let format = if is_qcow2 { " format='qcow2'" } else { "" };
+    Ok(format!("<nvram{template}{format}>{}</nvram>", escaped(nvram)?))
 }
 
 /// What [`unadopted`] needs, of the definition as it is.
@@ -204,8 +225,10 @@ fn remember(xml: &str, os: Node<'_, '_>) -> String {
     match child(os, "nvram") {
         None => attribute("nvram", "none"),
         Some(nvram) => {
-            if let Some(template) = nvram.attribute("template") {
-                attribute("template", template);
+            for (name, ours) in [("template", "template"), ("templateFormat", "template-format")] {
+                if let Some(value) = nvram.attribute(name) {
+                    attribute(ours, value);
+                }
             }
         }
     }
@@ -258,16 +281,12 @@ fn give_back(before: Node<'_, '_>, os: Node<'_, '_>, edits: &mut Edits) -> Resul
         (None, _) => {}
     }
     if let Some(nvram) = child(os, "nvram") {
-        let template = nvram.attribute_node("template");
-        match (path(before, "template"), template) {
-            _ if before.attribute("nvram") == Some("none") => edits.remove(nvram),
-            (Some(old), Some(attribute)) => edits.replace(attribute.range_value(), escaped(&old)?),
-            (Some(old), None) => {
-                let at = nvram.range().start + "<nvram".len();
-                edits.replace(at..at, format!(" template='{}'", escaped(&old)?));
+        if before.attribute("nvram") == Some("none") {
+            edits.remove(nvram);
+        } else {
+            for (name, ours) in [("template", "template"), ("templateFormat", "template-format")] {
+                restore(nvram, name, before.attribute(ours), edits);
             }
-            (None, Some(attribute)) => edits.replace(attribute.range().start - 1..attribute.range().end, ""),
-            (None, None) => {}
         }
     }
     if let (Some(firmware), None) = (before.attribute("firmware"), os.attribute("firmware")) {
@@ -279,6 +298,19 @@ fn give_back(before: Node<'_, '_>, os: Node<'_, '_>, edits: &mut Edits) -> Resul
         edits.replace(at..at, format!("{}{features}", indent(kind)));
     }
     Ok(())
+}
+
+/// An attribute as it was: with that value, or absent.
+fn restore(node: Node<'_, '_>, name: &str, was: Option<&str>, edits: &mut Edits) {
+    match (was, node.attribute_node(name)) {
+        (Some(old), Some(attribute)) => edits.replace(attribute.range_value(), escape(old)),
+        (Some(old), None) => {
+            let at = node.range().start + 1 + node.tag_name().name().len();
+            edits.replace(at..at, format!(" {name}='{}'", escape(old)));
+        }
+        (None, Some(attribute)) => edits.replace(attribute.range().start - 1..attribute.range().end, ""),
+        (None, None) => {}
+    }
 }
 
 #[cfg(test)]

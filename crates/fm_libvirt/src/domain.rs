@@ -38,8 +38,8 @@ pub struct Loader {
     pub path: Option<PathBuf>,
     /// Whether it is flash, and not what `-bios` takes.
     pub is_flash: bool,
-    /// Whether the file holds the bytes themselves.
-    pub is_raw: bool,
+    /// How the file holds the bytes.
+    pub format: FileFormat,
     /// Whether only SMM may write VARS.
     pub secure: bool,
 }
@@ -53,8 +53,37 @@ pub struct Nvram {
     pub device: Option<PathBuf>,
     /// What it is made from if it is missing.
     pub template: Option<PathBuf>,
-    /// Whether the file holds the bytes themselves.
-    pub is_raw: bool,
+    /// How the file holds the bytes.
+    pub format: FileFormat,
+    /// How the template does. Before libvirt 10.10, which says it, the template was copied as it is.
+    pub template_format: FileFormat,
+}
+
+/// How a flash file holds its bytes. libvirt says so from 9.2 on, and drops what it does not know before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// As they are.
+    Raw,
+    /// In a qcow2 image.
+    Qcow2,
+    /// In another way.
+    Other,
+}
+
+impl FileFormat {
+    /// From the attribute `name` of an element, if it has that.
+    pub(crate) fn named(node: Node<'_, '_>, name: &str) -> Option<Self> {
+        node.attribute(name).map(|format| match format {
+            "raw" => Self::Raw,
+            "qcow2" => Self::Qcow2,
+            _ => Self::Other,
+        })
+    }
+
+    /// From `format` of an element: raw unless it says so.
+    pub(crate) fn of(node: Node<'_, '_>) -> Self {
+        Self::named(node, "format").unwrap_or(Self::Raw)
+    }
 }
 
 /// Which firmware a domain runs.
@@ -98,7 +127,6 @@ impl Domain {
         let document = parse(xml)?;
         let domain = domain(&document)?;
         let os = child(domain, "os");
-        let raw = |node: Node<'_, '_>| node.attribute("format").is_none_or(|format| format == "raw");
         Ok(Self {
             name: child(domain, "name").and_then(text).unwrap_or_default(),
             uuid: child(domain, "uuid").and_then(text),
@@ -109,17 +137,16 @@ impl Domain {
             loader: os.and_then(|os| child(os, "loader")).map(|loader| Loader {
                 path: text(loader).map(PathBuf::from),
                 is_flash: loader.attribute("type") == Some("pflash"),
-                is_raw: raw(loader),
+                format: FileFormat::of(loader),
                 secure: loader.attribute("secure") == Some("yes"),
             }),
             nvram: os.and_then(|os| child(os, "nvram")).map(|nvram| Nvram {
                 path: nvram_file(nvram),
                 device: child(nvram, "source").and_then(|source| path(source, "dev")),
                 template: path(nvram, "template"),
-                is_raw: raw(nvram)
-                    && nvram
-                        .attribute("templateFormat")
-                        .is_none_or(|format| format == "raw"),
+                format: FileFormat::of(nvram),
+                template_format: FileFormat::named(nvram, "templateFormat")
+                    .unwrap_or_else(|| FileFormat::of(nvram)),
             }),
             firmware_autoselect: os.is_some_and(|os| os.has_attribute("firmware")),
             has_cgroup_partition: child(domain, "resource").is_some(),
@@ -127,11 +154,12 @@ impl Domain {
         })
     }
 
-    /// The file of its CODE flash, if it has one whose bytes are in it as they are.
+    /// The file of its CODE flash, if it has one, raw or qcow2.
     #[must_use]
     pub fn flash(&self) -> Option<&PathBuf> {
         let loader = self.loader.as_ref()?;
-        loader.path.as_ref().filter(|_| loader.is_flash && loader.is_raw)
+        let is_known = loader.is_flash && loader.format != FileFormat::Other;
+        loader.path.as_ref().filter(|_| is_known)
     }
 }
 

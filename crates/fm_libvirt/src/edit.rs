@@ -6,7 +6,7 @@ use std::path::Path;
 use roxmltree::Node;
 
 use crate::DomainXmlError;
-use crate::xml::{child, escaped};
+use crate::xml::{child, escape, escaped, text};
 
 /// What shall stand where; ranges must not overlap.
 #[derive(Debug, Default)]
@@ -57,7 +57,8 @@ fn with_blanks_before(node: Node<'_, '_>) -> Range<usize> {
     node.range().start - blanks..node.range().end
 }
 
-/// CODE at `loader` and, if given, VARS made from `template`; no choice of firmware is left to libvirt.
+/// CODE at `loader` and, if given, VARS made from `template`; no choice of firmware is left to libvirt. CODE that is named
+/// anew is raw, as all builds of the store are; a template has the format of VARS.
 pub(crate) fn point(
     domain: Node<'_, '_>,
     loader: &Path,
@@ -70,18 +71,49 @@ pub(crate) fn point(
         .children()
         .find(Node::is_text)
         .ok_or(DomainXmlError::NoLoader)?;
-    edits.replace(path.range(), escaped(loader)?);
+    if text(code).is_none_or(|now| Path::new(&now) != loader) {
+        edits.replace(path.range(), escaped(loader)?);
+        raw_loader(code, edits);
+    }
     if let (Some(template), Some(nvram)) = (template, child(os, "nvram")) {
-        let value = escaped(template)?;
-        match nvram.attribute_node("template") {
-            Some(attribute) => edits.replace(attribute.range_value(), value),
-            None => {
-                let at = nvram.range().start + "<nvram".len();
-                edits.replace(at..at, format!(" template='{value}'"));
+        name_template(nvram, template, edits)?;
+    }
+    settle_choice(os, edits);
+    Ok(())
+}
+
+/// The file that `<loader>` comes to name is raw.
+pub(crate) fn raw_loader(loader: Node<'_, '_>, edits: &mut Edits) {
+    if let Some(format) = loader.attribute_node("format") {
+        edits.replace(format.range_value(), "raw");
+    }
+}
+
+/// `<nvram>` names a template of the format that VARS have: libvirt converts none (11.3: `conversion of the nvram template
+/// to another target format is not supported`), and before 10.10 copies it as it is.
+pub(crate) fn name_template(
+    nvram: Node<'_, '_>,
+    template: &Path,
+    edits: &mut Edits,
+) -> Result<(), DomainXmlError> {
+    let mut new = String::new();
+    let value = escaped(template)?;
+    match nvram.attribute_node("template") {
+        Some(attribute) => edits.replace(attribute.range_value(), value),
+        None => new += &format!(" template='{value}'"),
+    }
+    match nvram.attribute_node("templateFormat") {
+        Some(format) => edits.replace(format.range_value(), nvram.attribute("format").unwrap_or("raw")),
+        None => {
+            if let Some(format) = nvram.attribute("format").filter(|format| *format != "raw") {
+                new += &format!(" templateFormat='{}'", escape(format));
             }
         }
     }
-    settle_choice(os, edits);
+    if !new.is_empty() {
+        let at = nvram.range().start + "<nvram".len();
+        edits.replace(at..at, new);
+    }
     Ok(())
 }
 

@@ -10,8 +10,8 @@ mod saved;
 mod virsh;
 mod xml;
 
-pub use adopt::{AdoptError, Stored, adopted, metadata, unadopted};
-pub use domain::{Domain, Identity, Loader, Nvram};
+pub use adopt::{AdoptError, Chosen, Stored, adopted, metadata, unadopted};
+pub use domain::{Domain, FileFormat, Identity, Loader, Nvram};
 pub use error::DomainXmlError;
 pub use hook::{Operation, SubOperation};
 pub use own_element::{METADATA_URI, is_address};

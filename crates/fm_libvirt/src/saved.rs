@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use roxmltree::Node;
 
 use crate::DomainXmlError;
+use crate::domain::FileFormat;
 use crate::edit::{self, Edits};
 use crate::xml::{child, domain, nvram_file, parse};
 
@@ -23,8 +24,8 @@ pub struct SavedDomain {
     pub nvram: Option<PathBuf>,
     /// What VARS is made from if it is missing.
     pub nvram_template: Option<PathBuf>,
-    /// Whether CODE, VARS or its template is a qcow2 image.
-    pub is_qcow2: bool,
+    /// Whether VARS is a qcow2 image, and so has to be what it is made from.
+    pub nvram_is_qcow2: bool,
 }
 
 /// Reads the firmware part of a domain's XML.
@@ -42,9 +43,6 @@ pub fn saved_domain(xml: &str) -> Result<SavedDomain, DomainXmlError> {
     let os = child(domain, "os");
     let nvram = os.and_then(|os| child(os, "nvram"));
     let loader = os.and_then(|os| child(os, "loader"));
-    let is_qcow2 = [(loader, "format"), (nvram, "format"), (nvram, "templateFormat")]
-        .iter()
-        .any(|(node, name)| node.and_then(|node| node.attribute(*name)) == Some("qcow2"));
     Ok(SavedDomain {
         name: text(child(domain, "name")).unwrap_or_default(),
         uuid: text(child(domain, "uuid")),
@@ -57,7 +55,7 @@ pub fn saved_domain(xml: &str) -> Result<SavedDomain, DomainXmlError> {
         nvram_template: nvram
             .and_then(|nvram| nvram.attribute("template"))
             .map(PathBuf::from),
-        is_qcow2,
+        nvram_is_qcow2: nvram.is_some_and(|nvram| FileFormat::of(nvram) == FileFormat::Qcow2),
     })
 }
 

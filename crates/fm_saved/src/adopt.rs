@@ -165,6 +165,14 @@ fn template(
     let (Some(index), Some(_)) = (gathered.first_of(BlockKind::Vars), &before.nvram) else {
         return Ok(None);
     };
+    if before.nvram_is_qcow2 {
+        // libvirt makes them from a template of their own format only.
+        let mut files = [&before.nvram, &before.nvram_template].into_iter().flatten();
+        return match files.any(|path| path.exists()) {
+            true => Ok(None),
+            false => Err(Error::Qcow2 { path: image.into() }),
+        };
+    }
     let size_bytes = gathered.facts.blocks[index].size_bytes;
     let fits = |template: &Path| template.metadata().is_ok_and(|file| file.len() == size_bytes);
     if before.nvram_template.as_deref().is_some_and(fits) {

@@ -82,8 +82,8 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
     },
-    /// The domain's flash files are qcow2, those of the store are raw.
-    #[error("the saved domain of {} has flash files in qcow2 format, and the store's are raw", path.display())]
+    /// The domain's VARS are gone; they were qcow2, and the store's templates are raw.
+    #[error("the saved domain of {} has its variables in a qcow2 file, which is gone with its template", path.display())]
     Qcow2 {
         /// Which file.
         path: PathBuf,
@@ -213,9 +213,9 @@ impl Failure for Error {
                 extract(Some("code")),
             ),
             Self::Qcow2 { .. } => Remedy::new(
-                "take CODE out, and put it where the XML says with `qemu-img convert -f raw -O qcow2`; \
+                "take VARS out, and put them where the XML says with `qemu-img convert -f raw -O qcow2`; \
                  `virsh save-image-dumpxml` shows the XML",
-                extract(Some("code")),
+                extract(Some("vars")),
             ),
             Self::Vars { .. } => Remedy::new("take it out as it is", extract(Some("vars"))),
             Self::Unrestorable { source, .. } => {

@@ -115,11 +115,6 @@ pub(super) fn restorable(gathered: &Gathered) -> Result<usize> {
     if holds_variables(gathered, code) {
         return Err(Error::Combined { path });
     }
-    if let Container::SaveImage { xml, .. } = &gathered.container
-        && fm_libvirt::saved_domain(xml).is_ok_and(|domain| domain.is_qcow2)
-    {
-        return Err(Error::Qcow2 { path });
-    }
     Ok(code)
 }
 

@@ -46,6 +46,7 @@ pub use hex::decode as hex_bytes;
 pub use journal::{Journal, PendingWrite, Settled, SettledDevice};
 pub use mend::{RestoreRequest, compact, repair, restore};
 pub use namespaces::{namespace, namespace_alias, namespace_aliases};
+pub use qcow2::pack_qcow2;
 pub use read::{Selection, Shown, diff, get, list, show};
 pub use secure_boot::{Enrolment, Keys, enroll, unenroll};
 pub use store_target::StoreTarget;

@@ -76,6 +76,14 @@ impl Qcow2 {
     }
 }
 
+/// A qcow2 image of these bytes, as `qemu-img` makes them; `about` is what errors call it.
+///
+/// # Errors
+/// If `qemu-img` is missing or fails.
+pub fn pack_qcow2(about: &Path, bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    Qcow2::default().pack(about, bytes, bytes.len() as u64)
+}
+
 /// The raw image inside a qcow2 that is open; it may be open in a guest as well.
 pub(super) fn unpack(about: &Path, file: &File) -> Result<Flash, Error> {
     inspect::flash(Path::new(&own_path(file))).map_err(|error| match error {

@@ -105,6 +105,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_files",
             "fm_formats",
             "fm_host",
+            "fm_images",
             "fm_libvirt",
             "fm_remedy",
             "fm_saved",

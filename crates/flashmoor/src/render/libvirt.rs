@@ -97,6 +97,7 @@ pub(crate) fn step(step: &Step) -> String {
             format!("make a template of {vars_bytes} bytes that holds an empty variable store")
         }
         Step::MarkArrival => "note that the guest is on its way".into(),
+        Step::PackTemplate { .. } => "pack the template in qcow2, as its variables are".into(),
         Step::NoteBlankVars { vars } => {
             format!("note that {} is made from the empty template", vars.display())
         }
@@ -140,7 +141,7 @@ pub(crate) fn decision(output: &Output, document: &HookDecision, outcome: &Outco
             };
             let template = match template {
                 Some(PlacedTemplate::At(path)) => format!(", the template {}", path.display()),
-                Some(PlacedTemplate::Blank) => ", the empty template".into(),
+                Some(PlacedTemplate::Made) => ", the template that was made".into(),
                 None => String::new(),
             };
             output.line(format_args!("libvirt goes on with the loader {loader}{template}"));

@@ -36,8 +36,10 @@ pub enum LibvirtError {
         /// What it has instead.
         firmware: String,
     },
-    /// The flash is in a format that libvirt does not convert.
-    #[error("domain {domain} has its {what} in a file that is not raw")]
+    /// The flash is in a file whose format the definition does not name, or one that is neither raw nor qcow2.
+    #[error(
+        "domain {domain} has its {what} in a file that is neither raw nor a qcow2 image that its definition calls so"
+    )]
     NotRaw {
         /// Which.
         domain: String,

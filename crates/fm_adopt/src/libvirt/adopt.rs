@@ -7,17 +7,16 @@ mod pins;
 
 use fm_api::v1::libvirt::AdoptedDomain;
 use fm_formats::Sha256;
-use fm_libvirt::{Domain, DomainInfo, Stored, Virsh};
+use fm_libvirt::{Chosen, Domain, DomainInfo, FileFormat, Stored, Virsh};
 use fm_remedy::{Failure as _, Remedy, one_line};
 use fm_store::{Import, Store};
 
 use self::definition::parse;
 use self::firmware::{Firmware, Template};
 use self::pins::pin;
-use super::Error;
+use super::{Error, packed_template};
 use crate::Result;
 
-pub(super) use self::firmware::is_qcow2;
 pub use self::pins::{SOURCE, pinned_for};
 
 /// Which domains are meant.
@@ -193,11 +192,11 @@ fn check(info: &DomainInfo, domain: &Domain) -> Result<(), Error> {
         None => return Err(no_flash("QEMU's default, SeaBIOS")),
         Some(loader) if loader.path.is_none() && domain.firmware_autoselect => {}
         Some(loader) if !loader.is_flash => return Err(no_flash("a ROM image, as with -bios")),
-        Some(loader) if !loader.is_raw => return Err(not_raw("CODE")),
+        Some(loader) if loader.format == FileFormat::Other => return Err(not_raw("CODE")),
         Some(_) => {}
     }
     match &domain.nvram {
-        Some(nvram) if !nvram.is_raw => Err(not_raw("VARS")),
+        Some(nvram) if nvram.format == FileFormat::Other => Err(not_raw("VARS")),
         _ => Ok(()),
     }
 }
@@ -212,21 +211,28 @@ fn stored(
     let build = store
         .build(&id)?
         .ok_or_else(|| fm_store::Error::UnknownBuild { text: id.to_string() })?;
+    let nvram = now.nvram.as_ref();
     let stored = build
         .templates
         .into_iter()
         .find(|part| Some(part.sha256) == template.sha256);
-    let nvram = now.nvram.as_ref().and_then(|nvram| nvram.path.clone());
+    let is_qcow2 = nvram.is_some_and(|nvram| nvram.format == FileFormat::Qcow2);
+    let named = match stored.map(|part| part.path) {
+        Some(raw) if is_qcow2 => Some(packed_template::of(store, &raw)?),
+        raw => raw,
+    };
     Ok(Stored {
         build: id,
         code_bytes: firmware.code.len() as u64,
         vars_bytes: firmware.vars_bytes,
         code: build.code.path,
         vars_template: template.sha256,
-        template: stored.map(|part| part.path),
+        template: named,
         peer: None,
-        chosen: now
-            .flash()
-            .map(|_| (nvram, now.loader.as_ref().is_some_and(|loader| loader.secure))),
+        chosen: now.flash().map(|_| Chosen {
+            nvram: nvram.and_then(|nvram| nvram.path.clone()),
+            nvram_format: nvram.map_or(FileFormat::Raw, |nvram| nvram.format),
+            secure: now.loader.as_ref().is_some_and(|loader| loader.secure),
+        }),
     })
 }

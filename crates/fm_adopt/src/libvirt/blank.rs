@@ -13,6 +13,7 @@ use fm_files::{NewFile, Place};
 use fm_formats::Sha256;
 use fm_formats::image::Layout;
 use fm_formats::varstore::Writer;
+use fm_images::inspect;
 use fm_libvirt::Identity;
 use fm_store::Store;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
@@ -74,7 +75,24 @@ pub(super) fn is_leftover(vars: &Path, identity: &Identity) -> bool {
 
 /// Whether a regular file, not a link to one, holds an empty store of that length, read only as far as it does.
 pub(super) fn holds_blank(path: &Path, vars_bytes: u64) -> bool {
-    open_in(CWD, path).is_some_and(|file| is_blank_file(&file, vars_bytes))
+    open_in(CWD, path).is_some_and(|file| is_blank_flash(&file, path, vars_bytes))
+}
+
+/// Whether a regular file holds an empty store of any length.
+pub(super) fn is_any_blank(path: &Path) -> bool {
+    open_in(CWD, path).is_some_and(|file| {
+        let len_bytes = file.metadata().map_or(0, |file| file.len());
+        let vars_bytes = fm_host::qcow2_size_bytes(&file).unwrap_or(len_bytes);
+        vars_bytes > 0 && is_blank_flash(&file, path, vars_bytes)
+    })
+}
+
+/// libvirt packs what it makes for VARS in qcow2.
+fn is_blank_flash(file: &File, path: &Path, vars_bytes: u64) -> bool {
+    match fm_host::qcow2_size_bytes(file) {
+        Some(_) => inspect::unpack_qcow2(file, path).is_ok_and(|plain| is_blank_file(&plain, vars_bytes)),
+        None => is_blank_file(file, vars_bytes),
+    }
 }
 
 fn is_blank_file(mut file: &File, vars_bytes: u64) -> bool {
@@ -114,7 +132,7 @@ pub(super) fn remove(vars: &Path, vars_bytes: u64) -> Result<()> {
     let Some(file) = open_in(&folder, name) else {
         return Ok(());
     };
-    if !is_blank_file(&file, vars_bytes) {
+    if !is_blank_flash(&file, vars, vars_bytes) {
         return Ok(());
     }
     // What stands there by now must be what was read.

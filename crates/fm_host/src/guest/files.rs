@@ -329,7 +329,8 @@ fn replaced(held: Identity, now: io::Result<Identity>) -> Option<bool> {
 }
 
 /// The virtual size in a qcow2 header, if it is one.
-fn qcow2_size_bytes(file: &File) -> Option<u64> {
+#[must_use]
+pub fn qcow2_size_bytes(file: &File) -> Option<u64> {
     let mut header = [0; HEADER_BYTES];
     file.read_at(&mut header, 0).ok()?;
     Some(Header::parse(&header).ok()?.size_bytes)

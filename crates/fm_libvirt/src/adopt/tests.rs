@@ -24,6 +24,16 @@ fn sourced(source: &str) -> String {
     )
 }
 
+/// As Fedora's libvirt writes it.
+fn qcow2_form() -> String {
+    let code =
+        "<loader readonly='yes' type='pflash' format='qcow2'>/usr/share/OVMF/OVMF_CODE_4M.qcow2</loader>";
+    let nvram = "<nvram template='/usr/share/OVMF/OVMF_VARS_4M.qcow2' templateFormat='qcow2' \
+        format='qcow2'>/var/lib/libvirt/qemu/nvram/web.qcow2</nvram>";
+    let plain = "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader>";
+    PLAIN.replace(plain, code).replace(NVRAM, nvram)
+}
+
 fn stored() -> Stored {
     Stored {
         build: Sha256::of(b"build"),
@@ -33,7 +43,11 @@ fn stored() -> Stored {
         vars_template: Some(Sha256::of(b"template")),
         template: Some("/s/builds/sha256-1/VARS.fd".into()),
         peer: None,
-        chosen: Some((Some("/n/web.fd".into()), false)),
+        chosen: Some(Chosen {
+            nvram: Some("/n/web.fd".into()),
+            nvram_format: FileFormat::Raw,
+            secure: false,
+        }),
     }
 }
 
@@ -58,6 +72,14 @@ fn forms() -> Vec<(&'static str, String)> {
             PLAIN.replace("readonly='yes'", "readonly='yes' secure='yes'"),
         ),
         ("no variables", PLAIN.replace(&format!("\n    {NVRAM}"), "")),
+        ("qcow2", qcow2_form()),
+        (
+            "qcow2, without a word of its template",
+            qcow2_form().replace(
+                " template='/usr/share/OVMF/OVMF_VARS_4M.qcow2' templateFormat='qcow2'",
+                "",
+            ),
+        ),
         ("an ampersand", PLAIN.replace("OVMF_CODE.fd", "R&amp;D's.fd")),
         ("chosen by libvirt", CHOSEN.into()),
         (
@@ -104,6 +126,44 @@ fn the_path_of_variables_is_read_in_either_form_and_is_none_on_a_network() {
     for other in ["dev='/dev/vg/vars'", "protocol='nbd' name='vars'"] {
         assert_eq!(path(&PLAIN.replace(NVRAM, &sourced(other))), None, "{other}");
     }
+}
+
+#[test]
+fn flash_in_qcow2_is_adopted_as_raw_code_and_variables_that_stay_as_they_are() {
+    let edited = adopted(&qcow2_form(), &stored()).unwrap();
+    let domain = Domain::parse(&edited).unwrap();
+    assert_eq!(domain.loader.unwrap().format, FileFormat::Raw);
+    let nvram = domain.nvram.unwrap();
+    assert_eq!(nvram.format, FileFormat::Qcow2);
+    assert_eq!(nvram.template_format, FileFormat::Qcow2);
+    let vars = Some(Path::new("/var/lib/libvirt/qemu/nvram/web.qcow2"));
+    assert_eq!(nvram.path.as_deref(), vars);
+    // Where libvirt chose it, the definition says nothing yet.
+    let chosen = Stored {
+        chosen: Some(Chosen {
+            nvram: vars.map(Path::to_owned),
+            nvram_format: FileFormat::Qcow2,
+            secure: false,
+        }),
+        ..stored()
+    };
+    let domain = Domain::parse(&adopted(CHOSEN, &chosen).unwrap()).unwrap();
+    assert_eq!(domain.nvram.unwrap(), nvram);
+}
+
+#[test]
+fn a_file_that_is_named_anew_is_called_raw_and_one_that_stays_is_not_touched() {
+    let xml = qcow2_form();
+    let code = Path::new("/usr/share/OVMF/OVMF_CODE_4M.qcow2");
+    assert_eq!(crate::with_firmware(&xml, code, None).unwrap(), xml);
+    let edited = crate::with_firmware(&xml, Path::new("/s/CODE.fd"), Some(Path::new("/s/VARS.fd"))).unwrap();
+    let domain = Domain::parse(&edited).unwrap();
+    assert_eq!(domain.loader.unwrap().format, FileFormat::Raw);
+    let nvram = domain.nvram.unwrap();
+    assert_eq!(
+        (nvram.format, nvram.template_format),
+        (FileFormat::Qcow2, FileFormat::Qcow2)
+    );
 }
 
 #[test]

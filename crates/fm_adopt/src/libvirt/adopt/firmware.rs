@@ -1,16 +1,14 @@
 //! Which firmware a domain has: CODE, the length of VARS, and the template that VARS are made from.
 
-use std::fs::{self, File};
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use fm_check::next_boot_code::digest_at;
 use fm_formats::Sha256;
-use fm_libvirt::{Domain, DomainInfo};
+use fm_libvirt::{Domain, DomainInfo, FileFormat};
 use fm_saved as saved;
 use fm_store::Store;
 
 use crate::libvirt::Error;
+use crate::libvirt::flash_file::{digest, is_qcow2, len_bytes, read};
 use crate::{Result, capture};
 
 /// The firmware of a domain.
@@ -35,7 +33,7 @@ pub(super) fn saved(store: &Store, image: &Path, domain: &Domain) -> Result<Firm
     };
     let adopted = saved::adopt(store, &request)?;
     Ok(Firmware {
-        code: read(&adopted.loader)?,
+        code: read(&adopted.loader, FileFormat::Raw)?,
         vars_bytes: vars_bytes(domain),
     })
 }
@@ -60,46 +58,33 @@ pub(super) fn from_files(info: &DomainInfo, domain: &Domain) -> Result<Firmware>
         domain: info.name.clone(),
         what,
     };
-    if is_qcow2(path) {
+    // QEMU would take the image itself for the flash.
+    let is_misnamed = |path: &Path, format| format == FileFormat::Raw && is_qcow2(path);
+    let format = domain
+        .loader
+        .as_ref()
+        .map_or(FileFormat::Raw, |loader| loader.format);
+    if is_misnamed(path, format) {
         return Err(not_raw("CODE").into());
     }
     let nvram = domain.nvram.as_ref();
-    if nvram
-        .and_then(|nvram| nvram.path.as_deref())
-        .is_some_and(is_qcow2)
-    {
+    if nvram.is_some_and(|nvram| {
+        let path = nvram.path.as_deref();
+        path.is_some_and(|path| is_misnamed(path, nvram.format))
+    }) {
         return Err(not_raw("VARS").into());
     }
     Ok(Firmware {
-        code: read(path)?,
+        code: read(path, format)?,
         vars_bytes: vars_bytes(domain),
     })
 }
 
-/// Whether a file is a qcow2 image. libvirt 9.0 drops `format='qcow2'` from what it is given, so that a definition
-/// may call such a file raw.
-pub(in crate::libvirt) fn is_qcow2(path: &Path) -> bool {
-    let mut magic = [0; 4];
-    File::open(path)
-        .and_then(|mut file| file.read_exact(&mut magic))
-        .is_ok()
-        && magic == *b"QFI\xfb"
-}
-
 fn vars_bytes(domain: &Domain) -> Option<u64> {
-    let length = |path: &PathBuf| path.metadata().ok().map(|file| file.len());
     let nvram = domain.nvram.as_ref()?;
-    let own = nvram.path.as_ref().and_then(length);
-    own.or_else(|| nvram.template.as_ref().and_then(length))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let failed = |source| crate::Error::file("read", path, source);
-    let len = path.metadata().map_err(failed)?.len();
-    if len > fm_store::MAX_FLASH_BYTES {
-        return Err(failed(std::io::ErrorKind::FileTooLarge.into()));
-    }
-    fs::read(path).map_err(failed)
+    let own = nvram.path.as_ref();
+    own.and_then(|path| len_bytes(path, nvram.format))
+        .or_else(|| len_bytes(nvram.template.as_ref()?, nvram.template_format))
 }
 
 /// The template that a domain's VARS are made from.
@@ -123,20 +108,28 @@ impl Template {
 /// The domain's own template, and never one that another domain of the same CODE brought: with that, Secure Boot
 /// would be on or off by chance. `domains` are its definition and what runs, in this order.
 pub(super) fn template(store: &Store, domains: &[&Domain], firmware: &Firmware) -> Template {
-    let fitting = |path: &Path| {
-        read(path)
+    let fitting_as = |path: &Path, format| {
+        read(path, format)
             .ok()
             .filter(|bytes| Some(bytes.len() as u64) == firmware.vars_bytes)
     };
+    // Files of the store are raw, and so are those of which no definition says how they hold their bytes.
+    let fitting = |path: &Path| fitting_as(path, FileFormat::Raw);
     let nvrams = || domains.iter().filter_map(|domain| domain.nvram.as_ref());
     if nvrams().next().is_none() {
         return Template::default();
     }
-    let named: Vec<&Path> = nvrams().filter_map(|nvram| nvram.template.as_deref()).collect();
-    let (ours, theirs): (Vec<&Path>, Vec<&Path>) =
-        named.into_iter().partition(|path| path.starts_with(store.path()));
+    let is_ours = |path: &Path| path.starts_with(store.path());
+    let ours: Vec<&Path> = nvrams()
+        .filter_map(|nvram| nvram.template.as_deref())
+        .filter(|path| is_ours(path))
+        .collect();
     // What somebody wrote into the definition counts before what we once wrote into the metadata.
-    if let Some(bytes) = theirs.into_iter().find_map(fitting) {
+    let theirs = nvrams().find_map(|nvram| {
+        let path = nvram.template.as_deref().filter(|path| !is_ours(path))?;
+        fitting_as(path, nvram.template_format)
+    });
+    if let Some(bytes) = theirs {
         return Template::of(bytes);
     }
     let identities = || domains.iter().filter_map(|domain| domain.identity.as_ref());
@@ -155,13 +148,11 @@ pub(super) fn template(store: &Store, domains: &[&Domain], firmware: &Firmware) 
         return Template::of(bytes);
     }
     // Without a word of a template libvirt takes the one that belongs to CODE's path.
-    let beside = domains
-        .iter()
-        .filter_map(|domain| domain.flash())
-        .find_map(|code| {
-            let same = digest_at(code)?.0 == Sha256::of(&firmware.code);
-            same.then(|| capture::template(code))?
-        });
+    let beside = domains.iter().find_map(|domain| {
+        let (code, format) = (domain.flash()?, domain.loader.as_ref()?.format);
+        let same = digest(code, format)? == Sha256::of(&firmware.code);
+        same.then(|| capture::template(code))?
+    });
     let fits = |bytes: &Vec<u8>| Some(bytes.len() as u64) == firmware.vars_bytes;
     if let Some(bytes) = beside.filter(fits) {
         return Template::of(bytes);

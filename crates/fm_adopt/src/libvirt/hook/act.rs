@@ -10,7 +10,7 @@ use super::decide::{Decision, OnFailure, Outcome, PlacedCode, PlacedTemplate, St
 use super::facts::holds;
 use super::{Answer, Call, Policy, Reason, marks};
 use crate::Result;
-use crate::libvirt::{Error, blank, wakeup};
+use crate::libvirt::{Error, blank, packed_template, wakeup};
 
 /// What was made on the way.
 #[derive(Debug, Default)]
@@ -85,7 +85,7 @@ fn failed(on_failure: &OnFailure, source: crate::Error, policy: Policy) -> Optio
 fn replace(xml: &str, loader: PlacedCode, template: Option<PlacedTemplate>, made: Made) -> Answer {
     let template = match template {
         Some(PlacedTemplate::At(path)) => Some(path),
-        Some(PlacedTemplate::Blank) => made.template,
+        Some(PlacedTemplate::Made) => made.template,
         None => None,
     };
     let loader = match loader {
@@ -116,6 +116,10 @@ fn take(path: &Path, call: &Call<'_>, domain: Option<&Domain>, step: &Step, made
         }
         Step::MakeBlankTemplate { vars_bytes } => {
             made.template = Some(blank::template(&open()?, *vars_bytes)?);
+        }
+        Step::PackTemplate { from } => {
+            let raw = from.clone().or_else(|| made.template.take());
+            made.template = raw.map(|raw| packed_template::of(&open()?, &raw)).transpose()?;
         }
         Step::MarkArrival => {
             if let Some(uuid) = uuid {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
-use fm_libvirt::{Domain, Identity};
+use fm_libvirt::{Domain, FileFormat, Identity};
 
 use super::facts::{
     ArrivalFacts, CodeFacts, Facts, FileState, LandingFacts, LeaveFacts, StoreFacts, TemplateFacts,
@@ -36,6 +36,11 @@ pub enum Step {
     MakeBlankTemplate {
         /// Its length.
         vars_bytes: u64,
+    },
+    /// A template is packed in qcow2, as the variables are that libvirt makes from it.
+    PackTemplate {
+        /// The raw one; nothing for the one that was just made.
+        from: Option<PathBuf>,
     },
     /// It is noted that this guest is on its way, so that its start is no cold boot.
     MarkArrival,
@@ -126,7 +131,7 @@ pub enum PlacedTemplate {
     /// Where a file already is.
     At(PathBuf),
     /// In the file that was just made.
-    Blank,
+    Made,
 }
 
 /// What libvirt is told if a step fails.
@@ -285,16 +290,26 @@ fn arrives(domain: &Domain, identity: &Identity, facts: ArrivalFacts) -> Decisio
             Some(PlacedCode::Landing)
         }
     };
-    let template = missing_vars.map(|vars_bytes| match stored.template {
-        Some(path) => PlacedTemplate::At(path),
-        None => {
+    let nvram = domain.nvram.as_ref();
+    let is_qcow2 = nvram.is_some_and(|nvram| nvram.format == FileFormat::Qcow2);
+    let is_blank = stored.template.is_none();
+    let template = missing_vars.map(|vars_bytes| {
+        if is_blank {
             steps.push(Step::MakeBlankTemplate { vars_bytes });
-            PlacedTemplate::Blank
+        }
+        if is_qcow2 {
+            steps.push(Step::PackTemplate {
+                from: stored.template.clone(),
+            });
+        }
+        match stored.template {
+            Some(path) if !is_qcow2 => PlacedTemplate::At(path),
+            _ => PlacedTemplate::Made,
         }
     });
     steps.push(Step::MarkArrival);
-    let vars = domain.nvram.as_ref().and_then(|nvram| nvram.path.clone());
-    if let (Some(PlacedTemplate::Blank), Some(vars), VarsState::Absent) = (&template, vars, facts.vars) {
+    let vars = nvram.and_then(|nvram| nvram.path.clone());
+    if let (Some(_), true, Some(vars), VarsState::Absent) = (&template, is_blank, vars, facts.vars) {
         steps.push(Step::NoteBlankVars { vars });
     }
     Decision {
@@ -312,7 +327,8 @@ fn missing_vars(domain: &Domain, identity: &Identity, facts: &ArrivalFacts) -> R
     let (Some(nvram), Some(vars_bytes)) = (&domain.nvram, identity.vars_bytes) else {
         return Ok(None);
     };
-    let Some(path) = nvram.path.as_ref().filter(|_| nvram.is_raw) else {
+    let is_known = nvram.format != FileFormat::Other;
+    let Some(path) = nvram.path.as_ref().filter(|_| is_known) else {
         return Ok(None);
     };
     match facts.vars {
@@ -322,7 +338,7 @@ fn missing_vars(domain: &Domain, identity: &Identity, facts: &ArrivalFacts) -> R
             found_bytes: len_bytes,
             vars_bytes,
         }),
-        VarsState::Present { .. } | VarsState::Qcow2 => Ok(None),
+        VarsState::Present { .. } | VarsState::Misnamed => Ok(None),
         VarsState::Absent | VarsState::Leftover if vars_bytes > fm_store::MAX_FLASH_BYTES => {
             Err(Reason::VarsTooLarge {
                 domain: domain.name.clone(),
@@ -339,7 +355,7 @@ fn fits_without_store(domain: &Domain, identity: &Identity, facts: &ArrivalFacts
     let vars_fit = match facts.vars {
         VarsState::Present { len_bytes } => len_bytes == vars_bytes,
         VarsState::Leftover => true,
-        VarsState::Qcow2 | VarsState::Absent => false,
+        VarsState::Misnamed | VarsState::Absent => false,
     };
     let FileState { len_bytes, .. } = facts.template;
     facts.code.len_bytes == Some(identity.code_bytes)

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use fm_check::next_boot_code::digest_at;
 use fm_files::digest_cache;
 use fm_formats::Sha256;
-use fm_libvirt::{Domain, Identity, Operation, SubOperation, managed_save};
+use fm_libvirt::{Domain, FileFormat, Identity, Nvram, Operation, SubOperation, managed_save};
 use fm_store::{Store, build_of_path};
 
 use super::Call;
 use super::marks::{self, definition, is_arriving, mark};
-use crate::libvirt::adopt::is_qcow2;
-use crate::libvirt::{FOLDER, blank};
+use crate::libvirt::{FOLDER, blank, flash_file};
 
 /// What a call is about, with what is known of it.
 #[derive(Debug)]
@@ -70,8 +69,8 @@ pub(super) enum VarsState {
     Absent,
     /// An empty store that an arrival left.
     Leftover,
-    /// What libvirt calls raw may be qcow2 all the same, and its length says nothing then.
-    Qcow2,
+    /// What libvirt calls raw may be qcow2 all the same, or the reverse, and its length says nothing then.
+    Misnamed,
     Present {
         len_bytes: u64,
     },
@@ -225,11 +224,15 @@ pub(super) fn gather(store: &Path, call: &Call<'_>) -> Facts {
     Facts::Arrives(domain, identity, facts)
 }
 
-fn len_of(path: &Path) -> Option<u64> {
-    path.metadata().ok().map(|file| file.len())
+/// How a definition says that CODE lies in its file.
+fn code_format(domain: &Domain) -> FileFormat {
+    domain
+        .loader
+        .as_ref()
+        .map_or(FileFormat::Raw, |loader| loader.format)
 }
 
-/// No flash, or one in a format that libvirt keeps to itself. What `-bios` takes does come with the stream, but QEMU
+/// No flash, or one in a format that nobody here reads. What `-bios` takes does come with the stream, but QEMU
 /// wants a file to begin with.
 fn missing_rom(domain: &Domain, call: &Call<'_>) -> Option<PathBuf> {
     let loader = domain.loader.as_ref().filter(|loader| !loader.is_flash)?;
@@ -302,7 +305,7 @@ impl Look<'_> {
         Ok(Store::open(self.folder)?)
     }
 
-    /// Whether the file at `path` holds the bytes of that digest.
+    /// Whether the raw file at `path` holds the bytes of that digest.
     fn holds(&self, path: &Path, wanted: &Sha256) -> bool {
         if !self.remembers {
             return digest_at(path).is_some_and(|(found, _)| found == *wanted);
@@ -310,22 +313,31 @@ impl Look<'_> {
         holds(self.folder, path, wanted)
     }
 
-    fn holds_code(&self, path: &Path, identity: &Identity) -> bool {
-        len_of(path) == Some(identity.code_bytes) && self.holds(path, &identity.build)
+    /// The same of a file in any format; what an image unpacks to is not remembered.
+    fn holds_as(&self, path: &Path, format: FileFormat, wanted: &Sha256) -> bool {
+        match format {
+            FileFormat::Raw => self.holds(path, wanted),
+            FileFormat::Qcow2 | FileFormat::Other => flash_file::digest(path, format) == Some(*wanted),
+        }
     }
 
-    fn code(&self, path: &Path, identity: &Identity) -> FileState {
+    fn holds_code(&self, path: &Path, format: FileFormat, identity: &Identity) -> bool {
+        flash_file::len_bytes(path, format) == Some(identity.code_bytes)
+            && self.holds_as(path, format, &identity.build)
+    }
+
+    fn code(&self, path: &Path, format: FileFormat, identity: &Identity) -> FileState {
         FileState {
-            len_bytes: len_of(path),
-            is_right: self.holds_code(path, identity),
+            len_bytes: flash_file::len_bytes(path, format),
+            is_right: self.holds_code(path, format, identity),
         }
     }
 
     fn offline(&self, domain: Domain, identity: &Identity, loader: &Path) -> Facts {
-        let code = self.code(loader, identity);
+        let code = self.code(loader, code_format(&domain), identity);
         let stored = || {
             let build = self.open().ok()?.build(&identity.build).ok()??;
-            Some(build.code.path).filter(|path| self.holds_code(path, identity))
+            Some(build.code.path).filter(|path| self.holds_code(path, FileFormat::Raw, identity))
         };
         Facts::Offline {
             stored: if code.is_right { None } else { stored() },
@@ -337,14 +349,14 @@ impl Look<'_> {
 
     fn arrives(&self, domain: &Domain, identity: &Identity, loader: PathBuf) -> ArrivalFacts {
         let nvram = domain.nvram.as_ref();
-        let code = self.code(&loader, identity);
-        let path = nvram.and_then(|nvram| nvram.path.as_deref());
-        let vars = path.map_or(VarsState::Absent, |path| vars_state(path, identity));
+        let code = self.code(&loader, code_format(domain), identity);
+        let vars = nvram.map_or(VarsState::Absent, |nvram| vars_state(nvram, identity));
         let is_missing = matches!(vars, VarsState::Absent | VarsState::Leftover);
-        let template = nvram.and_then(|nvram| nvram.template.as_deref());
+        let template = nvram.and_then(|nvram| Some((nvram.template.as_deref()?, nvram.template_format)));
         let template = FileState {
-            len_bytes: template.and_then(len_of),
-            is_right: is_missing && template.is_some_and(|path| self.is_template(path, identity)),
+            len_bytes: template.and_then(|(path, format)| flash_file::len_bytes(path, format)),
+            is_right: is_missing
+                && template.is_some_and(|(path, format)| self.is_template(path, format, identity)),
         };
         let needs_store = !code.is_right || (is_missing && !template.is_right && nvram.is_some());
         ArrivalFacts {
@@ -361,11 +373,12 @@ impl Look<'_> {
     }
 
     /// Whether a template is the domain's own.
-    fn is_template(&self, path: &Path, identity: &Identity) -> bool {
-        let has_length = identity.vars_bytes.is_some() && len_of(path) == identity.vars_bytes;
+    fn is_template(&self, path: &Path, format: FileFormat, identity: &Identity) -> bool {
+        let has_length =
+            identity.vars_bytes.is_some() && flash_file::len_bytes(path, format) == identity.vars_bytes;
         has_length
             && match &identity.vars_template {
-                Some(known) => self.holds(path, known),
+                Some(known) => self.holds_as(path, format, known),
                 // of one in the store, an older Flashmoor does not say whose it was
                 None => !path.starts_with(self.folder),
             }
@@ -375,7 +388,7 @@ impl Look<'_> {
         let Some(build) = self.open()?.build(&identity.build)? else {
             return Ok(StoreFacts::EMPTY);
         };
-        let is_whole = self.holds_code(&build.code.path, identity);
+        let is_whole = self.holds_code(&build.code.path, FileFormat::Raw, identity);
         let template = build
             .templates
             .into_iter()
@@ -445,7 +458,10 @@ impl Look<'_> {
         let nvram = domain.nvram.as_ref()?;
         let (vars, template) = (nvram.path.clone()?, nvram.template.as_deref()?);
         let identity = domain.identity.as_ref();
-        let is_leftover = || nvram.is_raw && identity.is_some_and(|ours| blank::is_leftover(&vars, ours));
+        let is_leftover = || {
+            let is_missing = |ours| vars_state(nvram, ours) == VarsState::Leftover;
+            identity.is_some_and(is_missing)
+        };
         let leftover = match vars.exists() {
             false => None,
             true if is_leftover() => Some(Leftover {
@@ -454,7 +470,7 @@ impl Look<'_> {
             }),
             true => return None,
         };
-        let template = self.template(domain, template);
+        let template = self.template(domain, template, nvram.template_format);
         Some(VarsFacts::Missing {
             vars,
             leftover,
@@ -462,10 +478,10 @@ impl Look<'_> {
         })
     }
 
-    fn template(&self, domain: &Domain, path: &Path) -> TemplateFacts {
+    fn template(&self, domain: &Domain, path: &Path, format: FileFormat) -> TemplateFacts {
         let identity = domain.identity.as_ref();
         let own = identity.and_then(|ours| ours.vars_template);
-        let is_own = || own.as_ref().is_some_and(|own| self.holds(path, own));
+        let is_own = || own.as_ref().is_some_and(|own| self.holds_as(path, format, own));
         let Some(build) = build_of_path(self.folder, path) else {
             // The empty one was for the arrival alone; libvirt may have kept it in what it calls the definition.
             let is_blank = own.is_some() && path.starts_with(self.folder.join(FOLDER));
@@ -527,10 +543,16 @@ pub(super) fn holds(store: &Path, path: &Path, wanted: &Sha256) -> bool {
     found.and_then(|found| found.parse().ok()) == Some(*wanted)
 }
 
-fn vars_state(path: &Path, identity: &Identity) -> VarsState {
-    match len_of(path) {
+/// What stands where a definition has VARS.
+fn vars_state(nvram: &Nvram, identity: &Identity) -> VarsState {
+    let Some(path) = nvram.path.as_deref().filter(|path| path.exists()) else {
+        return VarsState::Absent;
+    };
+    if flash_file::is_qcow2(path) != (nvram.format == FileFormat::Qcow2) {
+        return VarsState::Misnamed;
+    }
+    match flash_file::len_bytes(path, nvram.format) {
         None => VarsState::Absent,
-        Some(_) if is_qcow2(path) => VarsState::Qcow2,
         Some(_) if blank::is_leftover(path, identity) => VarsState::Leftover,
         Some(len_bytes) => VarsState::Present { len_bytes },
     }

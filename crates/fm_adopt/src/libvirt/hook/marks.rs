@@ -60,10 +60,7 @@ fn noted(note: &Path) -> Option<PathBuf> {
 
 /// Whether a note is of no use any more: something arrived in those variables, or they are gone.
 pub(in crate::libvirt) fn has_served(note: &Path) -> bool {
-    let still_blank = noted(note).is_some_and(|vars| {
-        let len_bytes = vars.symlink_metadata().map_or(0, |file| file.len());
-        len_bytes > 0 && blank::holds_blank(&vars, len_bytes)
-    });
+    let still_blank = noted(note).is_some_and(|vars| blank::is_any_blank(&vars));
     !still_blank
 }
 

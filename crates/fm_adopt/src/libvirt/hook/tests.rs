@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use fm_formats::Sha256;
+use fm_libvirt::FileFormat;
 use fm_store::{Import, Store};
 
 use super::*;
@@ -203,10 +204,10 @@ fn what_is_not_ours_passes_and_what_would_fail_anyway_says_why() {
     ));
     let refused = host.ask("migrate", &host.xml(Path::new("/nowhere"), false));
     assert!(matches!(refused, Answer::Refuse(Reason::NotAdopted { domain, .. }) if domain == "web"));
-    let qcow2 = host
+    let other = host
         .xml(Path::new("/nowhere"), true)
-        .replace("type='pflash'", "type='pflash' format='qcow2'");
-    assert!(matches!(host.ask("migrate", &qcow2), Answer::Pass));
+        .replace("type='pflash'", "type='pflash' format='vdi'");
+    assert!(matches!(host.ask("migrate", &other), Answer::Pass));
     let rom = host
         .xml(Path::new("/nowhere"), true)
         .replace("type='pflash'", "type='rom'");
@@ -329,11 +330,67 @@ fn no_file_is_made_as_large_as_somebody_elses_xml_wants() {
     assert!(!host.store().exists());
 }
 
+/// `bytes` in a qcow2 image.
+fn qcow2(host: &Host, name: &str, bytes: &[u8]) -> PathBuf {
+    let (raw, path) = (host.path("raw"), host.path(name));
+    fs::write(&raw, bytes).unwrap();
+    let made = std::process::Command::new("qemu-img")
+        .args(["convert", "-f", "raw", "-O", "qcow2"])
+        .args([&raw, &path])
+        .status();
+    assert!(made.unwrap().success());
+    path
+}
+
 #[test]
-fn variables_in_a_qcow2_file_are_libvirts_own_affair() {
+fn a_guest_with_qcow2_flash_arrives_on_the_stored_build_and_keeps_the_format_of_its_variables() {
+    let host = Host::new();
+    let packaged = host.path("CODE.qcow2");
+    let packed = |xml: String| {
+        xml.replace("type='pflash'", "type='pflash' format='qcow2'")
+            .replace("<nvram ", "<nvram format='qcow2' ")
+    };
+    let xml = packed(host.with_vars(&packaged, Path::new("/no"), "vars-bytes='512'"));
+    let landed = host.ask("migrate", &xml);
+    assert!(
+        loader(&landed).starts_with(host.path("store/landings")),
+        "{landed:?}"
+    );
+    let stored = host.stored(None);
+    let answer = host.ask("migrate", &xml);
+    assert_eq!(loader(&answer), stored);
+    let Answer::Replace(said) = &answer else {
+        panic!("{answer:?}")
+    };
+    let domain = Domain::parse(said).unwrap();
+    assert_eq!(domain.loader.unwrap().format, FileFormat::Raw);
+    let nvram = domain.nvram.unwrap();
+    assert_eq!(
+        (nvram.format, nvram.template_format),
+        (FileFormat::Qcow2, FileFormat::Qcow2)
+    );
+    let made = nvram.template.unwrap();
+    let unpacked = crate::libvirt::flash_file::read(&made, FileFormat::Qcow2).unwrap();
+    assert_eq!(unpacked, [0; 512], "an empty store of that length");
+    // Its variables are here, and of its length; then they are not.
+    qcow2(&host, "vars.fd", &[3; 512]);
+    qcow2(&host, "CODE.qcow2", CODE);
+    assert!(matches!(host.ask("migrate", &xml), Answer::Pass));
+    qcow2(&host, "vars.fd", &[3; 1024]);
+    assert!(matches!(
+        host.ask("migrate", &xml),
+        Answer::Refuse(Reason::VarsSize {
+            found_bytes: 1024,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn variables_in_a_qcow2_file_that_is_called_raw_are_libvirts_own_affair() {
     let host = Host::new();
     let loader = host.stored(None);
-    fs::write(host.path("vars.fd"), b"QFI\xfb and what follows").unwrap();
+    fs::rename(qcow2(&host, "packed", &[3; 1024]), host.path("vars.fd")).unwrap();
     let xml = host.with_vars(&loader, Path::new("/no"), "vars-bytes='512'");
     assert!(matches!(host.ask("migrate", &xml), Answer::Pass));
     fs::write(host.path("vars.fd"), b"another guest's").unwrap();
@@ -452,7 +509,7 @@ fn a_dry_run_of_any_call_says_what_would_be_done_and_touches_nothing() {
             decision.outcome,
             Outcome::Replace {
                 loader: PlacedCode::Landing,
-                template: Some(PlacedTemplate::Blank)
+                template: Some(PlacedTemplate::Made)
             }
         ),
         "{decision:?}"

@@ -42,6 +42,7 @@ fn in_short(decision: &Decision) -> (&'static str, Vec<&'static str>) {
         Step::MakeLanding { .. } => "landing",
         Step::MakeBlankTemplate { .. } => "blank",
         Step::MarkArrival => "mark",
+        Step::PackTemplate { .. } => "pack",
         Step::NoteBlankVars { .. } => "note",
         Step::ClearMark => "unmark",
         Step::SettleLanding { .. } => "settle",
@@ -75,7 +76,7 @@ fn an_arrival_gets_what_is_missing_and_is_refused_only_where_nothing_fits() {
     let here = VarsState::Present { len_bytes: 512 };
     let table = [
         (RIGHT, here, Ok(StoreFacts::EMPTY), "pass", vec![]),
-        (RIGHT, VarsState::Qcow2, Ok(StoreFacts::EMPTY), "pass", vec![]),
+        (RIGHT, VarsState::Misnamed, Ok(StoreFacts::EMPTY), "pass", vec![]),
         (OTHER, here, whole(true), "replace", vec!["mark"]),
         (
             ABSENT,
