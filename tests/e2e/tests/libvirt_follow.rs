@@ -176,3 +176,41 @@ fn guests_saved_before_an_upgrade_restore_after_it_and_on_another_host() {
     bed.a.ask(&["restore", "--paused", &image("loose")]);
     assert_eq!(bed.a.running_code("loose"), build);
 }
+
+/// `<source file=…/>` is how libvirt from 8.5 on names NVRAM that may lie elsewhere than in a file.
+#[test]
+fn saved_guests_whose_variables_are_a_source_restore_without_their_files_here_and_elsewhere() {
+    let bed = Bed::new();
+    bed.a.install_flashmoor(false);
+    bed.b.install_flashmoor(true);
+    let build = digest("bookworm/OVMF_CODE.fd");
+    let image = |name: &str| bed.a.store().with_file_name(name).display().to_string();
+    let nvram = |name: &str| format!("/var/lib/libvirt/qemu/nvram/{name}_VARS.fd");
+    for name in ["loose", "adopted"] {
+        let plain = format!(">{}</nvram>", nvram(name));
+        let sourced = format!(" type='file'><source file='{}'/></nvram>", nvram(name));
+        let xml = packaged(name, "");
+        assert!(xml.contains(&plain), "{xml}");
+        bed.a.define(&xml.replace(&plain, &sourced));
+        bed.a.ask(&["start", "--paused", name]);
+        if name == "adopted" {
+            bed.a.adopt(name);
+        }
+        bed.a.ask(&["save", name, &image(name)]);
+        std::fs::remove_file(bed.a.path(&nvram(name))).unwrap();
+    }
+    bed.a.install_package("trixie");
+
+    let refused = bed.a.virsh(&["restore", &image("loose")]);
+    assert!(!refused.status.success(), "its firmware is gone");
+    let mut adopt = bed.a.flashmoor();
+    adopt.args(["--json", "saved", "adopt", &image("loose")]);
+    let adopted = document(&adopt.output().unwrap());
+    assert_eq!(adopted["changed"], true, "{adopted}");
+    bed.a.ask(&["restore", "--paused", &image("loose")]);
+    assert_eq!(bed.a.running_code("loose"), build);
+
+    bed.b.ask(&["restore", "--paused", &image("adopted")]);
+    assert_eq!(bed.b.running_code("adopted"), build);
+    bed.b.wait_for_harvest(&build);
+}
