@@ -30,8 +30,9 @@ test: packages-test tools fixtures build ## every test, those on real QEMU inclu
 
 .PHONY: soak
 soak: packages-test tools fixtures build ## every moment at which the kernel could end or hinder a command that writes
-	FLASHMOOR_SOAK=1 cargo nextest run -p fm_e2e -E 'binary(/^hostile_/)'
-	DEVICE_KILLS=1000 cargo nextest run -p fm_e2e -E 'binary(device_kill)'
+	FLASHMOOR_SOAK=1 cargo nextest run --profile soak -p fm_e2e -E 'binary(/^hostile_/)'
+	DEVICE_KILLS=1000 cargo nextest run --profile soak -p fm_e2e -E 'binary(device_kill)'
+	UPDATE_ROUNDS=1000 cargo nextest run --profile soak -p fm_e2e -E 'binary(update_soak)'
 
 SUITE ?= trixie
 .PHONY: platforms

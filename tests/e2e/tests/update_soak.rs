@@ -1,0 +1,80 @@
+//! A guest that writes variables and resets all the time is updated back and forth, in memory and on the way of its
+//! migrations in turn: nothing is torn or lost.
+//!
+//! `make test` takes a few rounds, `make soak` a thousand (`UPDATE_ROUNDS`).
+
+use fm_e2e::{Bench, document};
+use fm_formats::Sha256;
+use fm_lab::{Arch, Guest, Machine};
+
+const BUILDS: [&str; 2] = ["bookworm/OVMF_CODE_4M.fd", "trixie/OVMF_CODE_4M.fd"];
+const GUID: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
+
+fn digest(fixture: &str) -> String {
+    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
+}
+
+fn held(guest: &Guest) -> String {
+    let guest = fm_host::find(&guest.pid().to_string()).unwrap();
+    Sha256::of(&guest.read_flash(0).unwrap()).to_string()
+}
+
+fn set(guest: &mut Guest, name: &str, value: usize) {
+    let value = (value as u32).swap_bytes();
+    guest
+        .shell(&format!("setvar {name} -guid {GUID} -bs -rt -nv ={value:08x}"))
+        .unwrap();
+}
+
+fn is(guest: &mut Guest, name: &str, value: usize) -> bool {
+    let [a, b, c, d] = (value as u32).to_le_bytes();
+    let shown = guest.shell(&format!("setvar {name} -guid {GUID}")).unwrap();
+    shown.contains(&format!("{a:02X} {b:02X} {c:02X} {d:02X}"))
+}
+
+#[test]
+fn a_guest_that_writes_and_resets_all_the_time_keeps_everything_over_every_update() {
+    let rounds: usize = std::env::var("UPDATE_ROUNDS").map_or(4, |rounds| rounds.parse().unwrap());
+    let mut bench = Bench::new();
+    let vars = bench.copy("bookworm/OVMF_VARS_4M.fd", "vars.fd");
+    let mut guest = bench.start_booted(&Machine::new(Arch::X86_64, &fm_fixtures::path(BUILDS[0]), &vars));
+    for round in 0..rounds {
+        let to = BUILDS[(round + 1) % 2];
+        set(&mut guest, "Before", round);
+        let new = fm_fixtures::path(to);
+        // QEMU translates what it runs from flash, so that the guest resets in another process than it was updated in.
+        let in_place = round % 2 == 0;
+        if in_place {
+            let mut command = bench.flashmoor();
+            command
+                .args(["--json", "update", &guest.pid().to_string(), "--monitor"])
+                .arg(guest.qmp_socket())
+                .args(["--never-suspends", "--moves-before-reset", "--to"])
+                .arg(&new);
+            assert_eq!(document(&command.output().unwrap())["state"], "pending_reset");
+        }
+        set(&mut guest, "Between", round);
+        let code = bench.zeros("blank-code.fd", 3_653_632);
+        let vars = bench.zeros(&format!("vars-{}.fd", round % 3), 540_672);
+        let mut next = bench.start(&Machine::new(Arch::X86_64, &code, &vars).incoming());
+        let mut command = bench.flashmoor();
+        command
+            .args(["--json", "migrate"])
+            .arg(guest.qmp_socket())
+            .arg(next.qmp_socket());
+        if !in_place {
+            command.args(["--never-suspends", "--update"]).arg(&new);
+        }
+        let _ = document(&command.output().unwrap());
+        guest.quit().unwrap();
+        assert_eq!(held(&next), digest(to), "round {round}");
+        set(&mut next, "After", round);
+        next.reset().unwrap();
+        next.boot_to_shell().unwrap();
+        assert_eq!(held(&next), digest(to), "round {round}, after its reset");
+        for name in ["Before", "Between", "After"] {
+            assert!(is(&mut next, name, round), "round {round}: {name}");
+        }
+        guest = next;
+    }
+}
