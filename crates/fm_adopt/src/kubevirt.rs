@@ -57,6 +57,7 @@ pub fn on_define_domain(store: &Store, compute: &Path, instance: &str, xml: &str
         vars_template: None,
         template: None,
         peer: None,
+        booted: None,
         chosen: None,
     };
     fm_libvirt::adopted(xml, &stored).map_err(|source| Error::Kubevirt(KubevirtError::Definition(source)))

@@ -12,7 +12,7 @@ mod stale_landings;
 mod status;
 mod wakeup;
 
-pub use adopt::{Adoption, FailedDomain, Which, adopt, unadopt};
+pub use adopt::{Adoption, FailedDomain, Which, adopt, note_booted, unadopt};
 pub use document::{adoption_document, setup_document, status_document};
 pub use hook::{
     Answer, Call, DEFINITIONS, Decision, Operation, Outcome, PlacedCode, PlacedTemplate, Policy, Reason,
@@ -22,6 +22,7 @@ pub use install::{Install, NextStep, Setup, install, uninstall};
 pub use status::{Problem, problems, status, version};
 
 pub use crate::error::LibvirtError as Error;
+pub use fm_libvirt::Booted;
 
 pub use adopt::{SOURCE, pinned_for};
 pub use stale_landings::forget_stale_landings;

@@ -69,6 +69,9 @@ pub enum Error {
     /// A guest could not be captured or adopted.
     #[error(transparent)]
     Adopt(#[from] fm_adopt::Error),
+    /// An update of a guest's firmware cannot be looked at or written down.
+    #[error(transparent)]
+    Update(#[from] fm_update::Error),
 }
 
 /// What this crate returns.
@@ -105,6 +108,7 @@ impl Failure for Error {
             Self::Transfer(error) => error.class(),
             Self::Check(error) => error.class(),
             Self::Adopt(error) => error.class(),
+            Self::Update(error) => error.class(),
             Self::Fleet(error) => error.class(),
             Self::Usage(_) => Class::Usage,
             Self::Records(_) | Self::NotReported | Self::NotABuild { .. } | Self::ShareFull { .. } => {
@@ -124,6 +128,7 @@ impl Failure for Error {
             Self::Transfer(error) => error.remedy(),
             Self::Check(error) => error.remedy(),
             Self::Adopt(error) => error.remedy(),
+            Self::Update(error) => error.remedy(),
             Self::Fleet(error) => error.remedy(),
             Self::NotABuild { .. } => Some("see who wrote it into the fleet's store".into()),
             Self::NotReported => Some("let it join under another name".into()),

@@ -50,6 +50,7 @@ fn report(host: u32, guests: u32, turn: u64, builds: &[Digest]) -> Result<HostRe
                 },
         )),
         next_build: None,
+        next_reset: None,
         layout: Some("4M".into()),
         vars_free_bytes: Some(200_000 + u64::from(guest)),
         secure_boot: Some(guest.is_multiple_of(2)),

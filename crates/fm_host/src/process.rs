@@ -94,6 +94,15 @@ impl Process {
         self.start_ticks
     }
 
+    /// Processor time that all its threads have used, in clock ticks.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] if it has ended.
+    pub fn used_ticks(&self) -> Result<u64, Error> {
+        let [user, system] = stat_fields(&self.dir, self.pid, [14, 15])?;
+        Ok(user.saturating_add(system))
+    }
+
     /// Its folder under /proc.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -373,9 +382,15 @@ pub(crate) fn read_at_most(file: File, max_bytes: u64) -> io::Result<Option<Vec<
     Ok((bytes.len() as u64 <= max_bytes).then_some(bytes))
 }
 
-/// Field 22 of `stat`, counted from the name's closing parenthesis since the name may hold anything.
-/// A zombie counts as ended: it has no memory and no files any more.
+/// Field 22 of `stat`.
 fn start_ticks(dir: &Path, pid: u32) -> Result<u64, Error> {
+    let [start] = stat_fields(dir, pid, [22])?;
+    Ok(start)
+}
+
+/// Numbers in `stat` (proc(5)), counted from the name's closing parenthesis since the name may hold anything.
+/// A zombie counts as ended: it has no memory and no files any more.
+fn stat_fields<const N: usize>(dir: &Path, pid: u32, wanted: [usize; N]) -> Result<[u64; N], Error> {
     let what = "the status";
     let malformed = |why: &str| Error::Malformed {
         pid,
@@ -393,10 +408,16 @@ fn start_ticks(dir: &Path, pid: u32) -> Result<u64, Error> {
     if matches!(fields.next(), Some("Z" | "X")) {
         return Err(Error::Gone { pid });
     }
-    fields
-        .nth(18)
-        .and_then(|field| field.parse().ok())
-        .ok_or_else(|| malformed("it holds no start time"))
+    // The state was the third.
+    let fields: Vec<Option<u64>> = fields.map(|field| field.parse().ok()).collect();
+    let mut numbers = [0; N];
+    for (number, field) in numbers.iter_mut().zip(wanted) {
+        let found = field
+            .checked_sub(4)
+            .and_then(|at| fields.get(at).copied().flatten());
+        *number = found.ok_or_else(|| malformed("it holds too few numbers"))?;
+    }
+    Ok(numbers)
 }
 
 fn without_deleted(link: &Path) -> (PathBuf, bool) {

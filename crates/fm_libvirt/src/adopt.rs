@@ -21,7 +21,7 @@ use fm_remedy::{Failure, Remedy};
 use roxmltree::Node;
 
 use crate::DomainXmlError;
-use crate::domain::{Domain, FileFormat};
+use crate::domain::{Booted, Domain, FileFormat};
 use crate::edit::{Edits, indent, name_template, raw_loader, settle_choice};
 use crate::own_element::{METADATA_URI, before, is_address, ours};
 use crate::xml::{child, domain, escape, escaped, parse, text};
@@ -43,6 +43,8 @@ pub struct Stored {
     pub peer: Option<String>,
     /// Where that template is stored, in the format of the domain's VARS; nothing leaves what the definition says of it.
     pub template: Option<PathBuf>,
+    /// What the guest has booted with, where it waits for a reset into this build. Only what runs says it.
+    pub booted: Option<Booted>,
     /// What a definition without paths gets.
     pub chosen: Option<Chosen>,
 }
@@ -92,7 +94,13 @@ pub fn metadata(stored: &Stored) -> String {
     // An address has no character that XML would want escaped.
     let peer = stored.peer.as_deref().filter(|peer| is_address(peer));
     let peer = peer.map(|peer| format!(" peer='{peer}'")).unwrap_or_default();
-    format!("<firmware {}{peer}/>", facts(stored))
+    let booted = stored.booted.map_or_else(String::new, |booted| {
+        let boots = booted
+            .boots
+            .map_or_else(String::new, |boots| format!(" boots='{boots}'"));
+        format!(" booted='sha256:{}'{boots}", booted.build)
+    });
+    format!("<firmware {}{peer}{booted}/>", facts(stored))
 }
 
 fn element(stored: &Stored, before: &str) -> String {

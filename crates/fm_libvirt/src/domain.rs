@@ -100,10 +100,21 @@ pub struct Identity {
     pub vars_template: Option<Sha256>,
     /// The agent of the host that runs it, as `HOST:PORT`: it gives the build to hosts of its fleet.
     pub peer: Option<String>,
+    /// What it had booted with when it was given that build, which waited for a reset then.
+    pub booted: Option<Booted>,
     /// Where CODE was before the domain was adopted.
     pub loader_before: Option<PathBuf>,
     /// Where the template was before the domain was adopted.
     pub template_before: Option<PathBuf>,
+}
+
+/// What a guest had booted with when it was given another build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Booted {
+    /// The sha256 of its CODE then.
+    pub build: Sha256,
+    /// How often it had booted by then, where its variables say so.
+    pub boots: Option<u32>,
 }
 
 impl Nvram {
@@ -180,6 +191,10 @@ fn identity(ours: Node<'_, '_>) -> Option<Identity> {
             .attribute("peer")
             .filter(|peer| is_address(peer))
             .map(str::to_owned),
+        booted: digest("booted").map(|build| Booted {
+            build,
+            boots: ours.attribute("boots").and_then(|boots| boots.parse().ok()),
+        }),
         loader_before: before.and_then(|before| path(before, "path")),
         template_before: before.and_then(|before| path(before, "template")),
     })

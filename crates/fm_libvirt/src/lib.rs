@@ -11,7 +11,7 @@ mod virsh;
 mod xml;
 
 pub use adopt::{AdoptError, Chosen, Stored, adopted, metadata, unadopted};
-pub use domain::{Domain, FileFormat, Identity, Loader, Nvram};
+pub use domain::{Booted, Domain, FileFormat, Identity, Loader, Nvram};
 pub use error::DomainXmlError;
 pub use hook::{Operation, SubOperation};
 pub use own_element::{METADATA_URI, is_address};

@@ -100,6 +100,8 @@ pub enum Input {
     Force,
     /// That the guest does not suspend to RAM before its next reset.
     NeverSuspends,
+    /// How long is waited.
+    Wait,
     /// Which build of an OCI layout.
     LayoutTag,
     /// Which piece of an image, where several are meant.
@@ -175,6 +177,7 @@ impl fmt::Display for Input {
             Self::VarsTemplate => "the template of variable stores",
             Self::Force => "the overruling",
             Self::NeverSuspends => "the word that the guest does not suspend",
+            Self::Wait => "how long to wait",
             Self::LayoutTag => "the build of an OCI layout",
             Self::Piece { .. } => "the piece of an image",
         })

@@ -51,6 +51,7 @@ pub fn offer(input: &Request) -> Result<Offer> {
         code,
         vars: vars.map(|index| flash(&gathered, index)),
         firmware,
+        pending_reset: None,
         saved: true,
     })
 }

@@ -31,6 +31,7 @@ fn say(client: &Client, sequence: u64, has_guest: bool, acknowledged: Option<Mar
             name: Some("g".into()),
             build: Some(build),
             next_build: None,
+            next_reset: None,
             layout: Some("4M".into()),
             vars_free_bytes: None,
             secure_boot: Some(true),

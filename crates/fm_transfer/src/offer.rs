@@ -102,6 +102,7 @@ pub fn of_guest(
         code,
         vars,
         firmware: None,
+        pending_reset: None,
         saved: false,
     })
 }

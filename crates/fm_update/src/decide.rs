@@ -6,6 +6,7 @@ use fm_api::v1::update::Way;
 use fm_judge::Outcome;
 use fm_remedy::{Action, DomainSubject, Input, Remedy, Setting};
 
+use crate::moment::Window;
 use crate::processors::Processors;
 
 /// What is known of a guest, of the build that it is to get, and of who may stop it.
@@ -124,6 +125,18 @@ pub enum Refusal {
     Translated,
     /// It is not known how its processors are run.
     AcceleratorUnknown,
+    /// It was to be idle, and worked as long as it was waited for.
+    NotIdle {
+        /// Of one processor, in the last look.
+        percent: u64,
+    },
+    /// The window did not open as long as it was waited for.
+    OutsideWindow {
+        /// Minutes of a day (UTC): from, and to before.
+        window: Window,
+    },
+    /// Its agent was to answer, and did not.
+    AgentSilent,
 }
 
 /// Every reason against it, those first that nothing can be done about.
@@ -246,6 +259,9 @@ impl Refusal {
             Self::MaySuspend => "may_suspend",
             Self::Translated => "emulated",
             Self::AcceleratorUnknown => "accelerator_unknown",
+            Self::NotIdle { .. } => "not_idle",
+            Self::OutsideWindow { .. } => "outside_window",
+            Self::AgentSilent => "agent_silent",
         }
     }
 
@@ -294,6 +310,12 @@ impl Refusal {
                 Action::MigrateWithUpdate,
             ),
             Self::AcceleratorUnknown => "run it as root, which may see how QEMU runs its processors".into(),
+            Self::NotIdle { .. } | Self::OutsideWindow { .. } => {
+                Remedy::give("wait longer, or do without", [Input::Wait])
+            }
+            Self::AgentSilent => {
+                "start the guest agent in the guest, and its channel in the definition".into()
+            }
         })
     }
 }
@@ -364,6 +386,14 @@ impl fmt::Display for Refusal {
             Self::AcceleratorUnknown => f.write_str(
                 "how QEMU runs its processors is not known, and an emulated guest would hang at its next reset",
             ),
+            Self::NotIdle { percent } => write!(
+                f,
+                "it was not idle as long as it was waited for: in the end it used {percent} % of a processor"
+            ),
+            Self::OutsideWindow { window } => {
+                write!(f, "its window ({window} UTC) did not open as long as it was waited for")
+            }
+            Self::AgentSilent => f.write_str("its agent did not answer as long as it was waited for"),
         }
     }
 }

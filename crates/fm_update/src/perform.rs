@@ -16,6 +16,7 @@ use crate::decide::{self, Facts, Refusal, Vouched, decide};
 use crate::exchange::{self, Doubt};
 use crate::journal::{self, Journal, Record, Step};
 use crate::memory::Code;
+use crate::moment::{self, Moment};
 use crate::monitor::Monitor;
 use crate::processors::Processors;
 use crate::watch::Watch;
@@ -43,6 +44,8 @@ pub struct Options<'a> {
     pub vouched: Vouched,
     /// How long the guest may stand still.
     pub max_pause: Duration,
+    /// When it is done.
+    pub moment: Moment,
     /// How findings and remedies are put into words.
     pub wording: Wording,
     /// The command that recovers the guest of this record if we are killed.
@@ -76,6 +79,13 @@ pub fn update(store: &Store, request: &Request<'_>, build: &Build) -> Result<Upd
     if let Err(fm_host::Error::NoFlash { firmware, .. }) = guest.flash() {
         let refusals = decide(&gather::without_flash(firmware), Way::InPlace);
         return Ok(refused(&guest, None, build, None, &refusals, options.wording));
+    }
+    if !options.dry_run {
+        // What is looked at below is looked at when it is done.
+        let lacks = moment::wait(&guest, &options.moment, options.libvirt_uri)?;
+        if !lacks.is_empty() {
+            return Ok(refused(&guest, None, build, None, &lacks, options.wording));
+        }
     }
     let code = Code::find(&guest)?;
     let old = code.read(&guest)?;

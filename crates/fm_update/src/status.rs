@@ -112,6 +112,20 @@ fn let_go(store: &Store, journal: &Journal, record: &Record) -> Result<()> {
 /// What a guest runs and what its next reset runs, where an update has made that two things.
 #[must_use]
 pub fn next_reset(store: &Store, guest: &Guest) -> Option<(Sha256, Sha256)> {
+    let record = waiting(store, guest)?;
+    Some((record.old_code().ok()?, record.new_code().ok()?))
+}
+
+/// What a guest had booted with when it was given another build for whose reset it still waits, and how often it had
+/// booted by then.
+#[must_use]
+pub fn booted_before(store: &Store, guest: &Guest) -> Option<(Sha256, Option<u32>)> {
+    let record = waiting(store, guest)?;
+    Some((record.old_code().ok()?, record.boots))
+}
+
+/// The record of an update that waits for the guest's reset.
+fn waiting(store: &Store, guest: &Guest) -> Option<Record> {
     let record = Journal::open(store).ok()??.read(&Record::id(guest)).ok()??;
     if record.boot_id != journal::boot_id() || record.step != Step::Written {
         return None;
@@ -120,7 +134,40 @@ pub fn next_reset(store: &Store, guest: &Guest) -> Option<(Sha256, Sha256)> {
     if recover::has_booted(guest, &memory, &record) == Some(true) {
         return None;
     }
-    Some((record.old_code().ok()?, record.new_code().ok()?))
+    Some(record)
+}
+
+/// Writes down that a guest has arrived here that was given `to` before it left, and has not reset since it ran `from`:
+/// with `boots` boots behind it. Nothing where it has booted since, or its record is here already.
+///
+/// # Errors
+/// If it cannot be read, or the store refuses.
+pub fn arrived_waiting(
+    store: &Store,
+    guest: &Guest,
+    from: Sha256,
+    to: Sha256,
+    boots: Option<u32>,
+) -> Result<()> {
+    let code = Code::find(guest)?;
+    let journal = Journal::make(store)?;
+    let now = boots::of_guest(guest, &code.memory);
+    let has_booted = matches!((boots, now), (Some(boots), Some(now)) if now > boots);
+    if has_booted || code.digest()? != to || journal.read(&Record::id(guest))?.is_some() {
+        return Ok(());
+    }
+    let record = Record {
+        boots: boots.or(now),
+        ..journal::begun(guest, from, to, Way::Migration)
+    }
+    .at(Step::Written);
+    let pin = pin_of(&record.own_id());
+    for build in [from, to] {
+        if store.build(&build)?.is_some() {
+            store.pin(&build, &pin)?;
+        }
+    }
+    journal.write(&record)
 }
 
 /// Judges and decides for an update on the way: the guest's process is only read.

@@ -90,3 +90,38 @@ fn an_adopted_domain_is_given_another_build_and_its_definition_follows_there_and
     let shown = serial.shell(&format!("setvar Between -guid {GUID}")).unwrap();
     assert!(shown.contains("6B"), "{shown}");
 }
+
+#[test]
+fn a_domain_that_migrates_is_not_updated_until_that_is_over() {
+    let bed = Bed::new();
+    let host = &bed.a;
+    host.install_flashmoor(false);
+    let name = format!("job-{}", std::process::id());
+    host.define(&packaged(&name, "_4M"));
+    host.ask(&["start", &name]);
+    let serial = host.booted_serial(&name);
+    host.adopt(&name);
+    // A megabyte a second: it goes on until it is told to end.
+    let mut migration = host.command("virsh");
+    migration.args([
+        "-c",
+        &host.uri(),
+        "migrate",
+        "--live",
+        "--p2p",
+        "--bandwidth",
+        "1",
+    ]);
+    let mut migration = migration.arg(&name).arg(bed.b.uri()).spawn().unwrap();
+    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    while !host.ask(&["domjobinfo", &name]).contains("Outgoing migration") {
+        assert!(std::time::Instant::now() < deadline, "no job began");
+    }
+    assert_eq!(reasons(&give(host, &name, NEW)), ["job_runs"]);
+    assert_eq!(host.running_code(&name), digest(OLD));
+    host.ask(&["domjobabort", &name]);
+    assert!(!migration.wait().unwrap().success(), "it was aborted");
+    let done = document(&give(host, &name, NEW));
+    assert_eq!(done["state"], "pending_reset");
+    drop(serial);
+}

@@ -118,8 +118,22 @@ fn a_guest_goes_on_over_an_update_and_resets_into_it_in_a_fresh_process() {
         .arg(fresh.qmp_socket());
     let migrated = document(&command.output().unwrap());
     assert_eq!(migrated["code"]["sha256"], digest(NEW));
+    // Where it came to they know that it waits, and for what, until it has booted.
+    let offer = |bench: &Bench, guest: &Guest| {
+        let mut command = bench.flashmoor();
+        document(
+            &command
+                .args(["offer", &guest.pid().to_string()])
+                .output()
+                .unwrap(),
+        )
+    };
+    let waits = &offer(&bench, &fresh)["pending_reset"];
+    assert_eq!(waits["running_sha256"], digest(OLD));
+    assert_eq!(waits["next_reset_sha256"], digest(NEW));
     fresh.reset().unwrap();
     fresh.boot_to_shell().unwrap();
+    assert_eq!(offer(&bench, &fresh)["pending_reset"], Value::Null);
     assert!(has(&mut fresh, "Before") && has(&mut fresh, "Between"));
 }
 
@@ -212,4 +226,97 @@ fn a_pause_that_takes_too_long_ends_with_the_old_bytes() {
     assert_eq!(guest.status().unwrap(), "running");
     guest.reset().unwrap();
     guest.boot_to_shell().unwrap();
+}
+
+fn human(guest: &mut Guest, line: &str) {
+    let words = serde_json::json!({ "command-line": line });
+    let said = guest
+        .monitor()
+        .execute("human-monitor-command", Some(words))
+        .unwrap();
+    assert_eq!(said, "", "{line}");
+}
+
+#[test]
+fn a_snapshot_after_an_update_carries_the_new_bytes_and_one_from_before_the_old_ones() {
+    let mut bench = Bench::new();
+    // `savevm` wants every writable image to hold snapshots.
+    let raw = bench.copy("bookworm/OVMF_VARS_4M.fd", "raw.fd");
+    let vars = bench.path("vars.qcow2");
+    let made = Command::new("qemu-img")
+        .args(["convert", "-f", "raw", "-O", "qcow2"])
+        .args([&raw, &vars])
+        .status();
+    assert!(made.unwrap().success());
+    let machine = |code: &std::path::Path, more: &[&str]| {
+        let drive = format!("if=pflash,format=qcow2,unit=1,file={}", vars.display());
+        let mut machine = Machine::bare(Arch::X86_64).with(&["-drive", &drive]).with(more);
+        machine.code = Some(code.to_owned());
+        machine
+    };
+    let mut source = bench.start(&machine(&fm_fixtures::path(OLD), &[]));
+    source.boot_to_shell().unwrap();
+    human(&mut source, "savevm before");
+    set(&mut source, "Between");
+    let done = document(&update(&bench, &source, NEW));
+    assert_eq!(done["state"], "pending_reset");
+    human(&mut source, "savevm after");
+    human(&mut source, "loadvm before");
+    assert_eq!(held(&source), digest(OLD));
+    let status = bench
+        .flashmoor()
+        .args(["--json", "update", "--status"])
+        .output()
+        .unwrap();
+    assert_eq!(document(&status)["updates"][0]["state"], "overtaken");
+    source.quit().unwrap();
+
+    let code = bench.zeros("blank-code.fd", 3_653_632);
+    let mut back = bench.start(&machine(&code, &["-loadvm", "after"]));
+    assert_eq!(held(&back), digest(NEW));
+    assert!(has(&mut back, "Between"));
+    back.reset().unwrap();
+    back.boot_to_shell().unwrap();
+    assert!(has(&mut back, "Between"));
+}
+
+#[test]
+fn an_update_waits_for_its_moment_and_is_refused_when_that_does_not_come() {
+    let mut bench = Bench::new();
+    let mut guest = guest(&mut bench);
+    let asked = |guest: &Guest, more: &[&str]| {
+        let words = [
+            &["--never-suspends", "--moves-before-reset", "--wait", "0"],
+            more,
+            &["--to"],
+        ]
+        .concat();
+        let mut command = ask(&bench, guest, &words);
+        command.arg(fm_fixtures::path(NEW)).output().unwrap()
+    };
+    // An hour from now, and an hour long.
+    let minute = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+        / 60;
+    let clock = |hours: u64| {
+        let minute = (minute + 60 * hours) % (24 * 60);
+        format!("{:02}:{:02}", minute / 60, minute % 60)
+    };
+    let later = format!("{}-{}", clock(1), clock(2));
+    assert_eq!(reasons(&asked(&guest, &["--window", &later])), ["outside_window"]);
+    assert_eq!(
+        reasons(&asked(&guest, &["--when-agent-answers"])),
+        ["agent_silent"]
+    );
+    // The shell's `stall` spins.
+    guest.serial.send("stall 60000000\r").unwrap();
+    assert_eq!(reasons(&asked(&guest, &["--when-idle"])), ["not_idle"]);
+    assert_eq!(held(&guest), digest(OLD));
+    let now = format!("{}-{}", clock(23), clock(1));
+    // One that stands still has nothing to do.
+    guest.monitor().execute("stop", None).unwrap();
+    let done = document(&asked(&guest, &["--when-idle", "--window", &now]));
+    assert_eq!(done["state"], "pending_reset");
 }

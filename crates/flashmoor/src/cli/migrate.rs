@@ -95,11 +95,27 @@ impl Migrate {
                 stop_first: self.stop_first,
             },
         };
+        let waits = fm_host::find(&self.source.to_string_lossy())
+            .ok()
+            .filter(|_| build.is_none())
+            .and_then(|source| {
+                let (from, boots) = fm_update::booted_before(&store, &source)?;
+                let (_, to) = fm_update::next_reset(&store, &source)?;
+                Some((from, to, boots))
+            });
         let mut watcher = Watcher::new(context.output);
         let migrated = migrate::migrate(&store, &request, &cancel, &mut |event| watcher.show(event))?;
         watcher.finish();
         if let Some(build) = &build {
             write_down(context, &store, &migrated, build);
+        }
+        if let (Some((from, to, boots)), Some(pid)) = (waits, migrated.destination.pid) {
+            let noted = fm_host::find(&pid.to_string())
+                .map_err(fm_update::Error::from)
+                .and_then(|guest| fm_update::arrived_waiting(&store, &guest, from, to, boots));
+            if let Err(error) = noted {
+                not_written_down(context, &error);
+            }
         }
         if context.output.wants_json() {
             context.output.json(&Migrated::from(&migrated));
@@ -140,12 +156,16 @@ fn write_down(context: &Context, store: &Store, migrated: &Migration, build: &Bu
         return;
     };
     if let Err(error) = fm_update::arrived(store, pid, from, build) {
-        // The guest has arrived, whatever is known of it here.
-        context.output.remark(format_args!(
-            "the update is not written down: {}",
-            fm_remedy::one_line(&error)
-        ));
+        not_written_down(context, &error);
     }
+}
+
+/// The guest has arrived, whatever is known of it here.
+fn not_written_down(context: &Context, error: &fm_update::Error) {
+    context.output.remark(format_args!(
+        "the update is not written down: {}",
+        fm_remedy::one_line(error)
+    ));
 }
 
 fn bytes(text: &str) -> Result<u64, String> {

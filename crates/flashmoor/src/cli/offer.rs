@@ -1,6 +1,7 @@
 //! `flashmoor offer`.
 
 use clap::Args;
+use fm_api::v1::offer::PendingReset;
 use fm_transfer::offer;
 
 use super::{Context, Result, Status};
@@ -18,7 +19,18 @@ pub(crate) struct Offer {
 impl Offer {
     pub(crate) fn run(&self, context: &Context) -> Result {
         // An offer is made to be read by the other side, so it is JSON in either mode.
-        context.output.json(&offer::offer(&self.guest)?);
+        let mut offered = offer::offer(&self.guest)?;
+        let pid = offered.guest.pid.map(|pid| pid.to_string());
+        let guest = pid.and_then(|pid| fm_host::find(&pid).ok());
+        // A host without a store has updated no guest.
+        let pending = guest
+            .zip(context.store().ok())
+            .and_then(|(guest, store)| fm_update::next_reset(&store, &guest));
+        offered.pending_reset = pending.map(|(running, next)| PendingReset {
+            running_sha256: running.to_string(),
+            next_reset_sha256: next.to_string(),
+        });
+        context.output.json(&offered);
         Ok(Status::Done)
     }
 }

@@ -5,10 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
-use fm_adopt::libvirt::{self, Which};
+use fm_adopt::libvirt::{self, Booted, Which};
 use fm_store::Store;
 use fm_update::build::Build;
 use fm_update::decide::Vouched;
+use fm_update::moment::{Moment, Window};
 use fm_update::{Options, Request, State, Update as Document};
 
 use super::{Context, Result, Status};
@@ -48,6 +49,18 @@ pub(crate) struct Update {
     /// The guest does not suspend to RAM before its next reset, though its machine offers it
     #[arg(long)]
     never_suspends: bool,
+    /// Do it when the guest is idle: when it uses less than a fifth of one processor for two seconds
+    #[arg(long)]
+    when_idle: bool,
+    /// Do it at that time of the day, in UTC; over midnight if it ends before it starts
+    #[arg(long, value_name = "HH:MM-HH:MM")]
+    window: Option<Window>,
+    /// Do it only when the guest's agent answers libvirt
+    #[arg(long)]
+    when_agent_answers: bool,
+    /// How long is waited for that; after that it is refused
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    wait: u64,
     /// How long the guest may stand still; after that the old bytes are put back
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     max_pause: u64,
@@ -92,6 +105,12 @@ impl Update {
                     moves_before_reset: self.moves_before_reset,
                 },
                 max_pause: Duration::from_millis(self.max_pause),
+                moment: Moment {
+                    idle: self.when_idle,
+                    window: self.window,
+                    agent: self.when_agent_answers,
+                    patience: Duration::from_secs(self.wait),
+                },
                 wording: WORDING,
                 watcher: Some(&watcher),
             },
@@ -116,7 +135,20 @@ impl Update {
         else {
             return;
         };
-        match libvirt::adopt(store, self.connect.as_deref(), &Which::One(uuid)) {
+        let adopted = libvirt::adopt(store, self.connect.as_deref(), &Which::One(uuid.clone()));
+        // Where it goes while it waits, they know by this that it does.
+        let guest = fm_host::find(&done.guest.pid.to_string()).ok();
+        let booted = guest.and_then(|guest| fm_update::booted_before(store, &guest));
+        let noted = booted.map(|(build, boots)| {
+            libvirt::note_booted(self.connect.as_deref(), &uuid, Booted { build, boots })
+        });
+        if let Some(Err(error)) = noted {
+            done.remarks.push(format!(
+                "that it waits for a reset is not known where it migrates to: {}",
+                fm_remedy::one_line(&error)
+            ));
+        }
+        match adopted {
             Ok(adopted) => done.remarks.extend(adopted.domains.iter().filter_map(|domain| {
                 let loader = domain.loader.as_ref()?;
                 Some(format!(

@@ -241,6 +241,7 @@ fn option(input: &Input) -> String {
         Input::VarsTemplate => "--vars-template FILE".into(),
         Input::Force => "--force".into(),
         Input::NeverSuspends => "--never-suspends".into(),
+        Input::Wait => "--wait".into(),
         Input::LayoutTag => "DIR:TAG".into(),
         Input::Piece { by, value, about } => {
             let name = match by {

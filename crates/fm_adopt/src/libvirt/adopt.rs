@@ -7,7 +7,7 @@ mod pins;
 
 use fm_api::v1::libvirt::AdoptedDomain;
 use fm_formats::Sha256;
-use fm_libvirt::{Chosen, Domain, DomainInfo, FileFormat, Stored, Virsh};
+use fm_libvirt::{Booted, Chosen, Domain, DomainInfo, FileFormat, Stored, Virsh};
 use fm_remedy::{Failure as _, Remedy, one_line};
 use fm_store::{Import, Store};
 
@@ -64,6 +64,30 @@ pub fn adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<Adoption
 /// As [`adopt`].
 pub fn unadopt(store: &Store, uri: Option<&str>, which: &Which, forced: bool) -> Result<Adoption> {
     each(uri, which, |virsh, info| back::one(store, virsh, info, forced))
+}
+
+/// Lets what runs of an adopted domain say what it has booted with, since it waits for a reset; whether it is one.
+///
+/// # Errors
+/// If libvirt refuses.
+pub fn note_booted(uri: Option<&str>, uuid: &str, booted: Booted) -> Result<bool> {
+    let virsh = Virsh::new(uri);
+    let Some(identity) = virsh.stamped(uuid)? else {
+        return Ok(false);
+    };
+    let stored = Stored {
+        build: identity.build,
+        code_bytes: identity.code_bytes,
+        vars_bytes: identity.vars_bytes,
+        vars_template: identity.vars_template,
+        peer: identity.peer,
+        code: std::path::PathBuf::new(),
+        template: None,
+        booted: Some(booted),
+        chosen: None,
+    };
+    virsh.stamp(uuid, &fm_libvirt::metadata(&stored))?;
+    Ok(true)
 }
 
 /// What became of one domain: done, or nothing to do for that reason.
@@ -229,6 +253,11 @@ fn stored(
         vars_template: template.sha256,
         template: named,
         peer: None,
+        booted: now
+            .identity
+            .as_ref()
+            .filter(|ours| ours.build == id)
+            .and_then(|ours| ours.booted),
         chosen: now.flash().map(|_| Chosen {
             nvram: nvram.and_then(|nvram| nvram.path.clone()),
             nvram_format: nvram.map_or(FileFormat::Raw, |nvram| nvram.format),

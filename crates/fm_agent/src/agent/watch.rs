@@ -185,6 +185,14 @@ impl<'a> Watch<'a> {
             });
         }
         self.saw(guest, process, build)?;
+        if let Some(uuid) = domain.filter(|_| came)
+            && let Ok(Some(identity)) = self.virsh.stamped(uuid)
+            && let Some(booted) = identity.booted.filter(|booted| booted.build != build)
+            && identity.build == build
+        {
+            // It was given this build before it came, and waits for its reset here.
+            fm_update::arrived_waiting(self.store, guest, booted.build, build, booted.boots)?;
+        }
         if let Some(uuid) = domain
             && self.stamp(guest, uuid, build, code.len() as u64, came)?
         {
@@ -279,6 +287,10 @@ impl<'a> Watch<'a> {
             },
             Err(_) => return Ok(false),
         };
+        let booted = identity
+            .as_ref()
+            .filter(|identity| identity.build == build)
+            .and_then(|identity| identity.booted);
         let stored = Stored {
             build,
             code_bytes,
@@ -287,6 +299,7 @@ impl<'a> Watch<'a> {
             code: Default::default(),
             template: None,
             peer: self.peer.clone(),
+            booted,
             chosen: None,
         };
         self.virsh.stamp(uuid, &fm_libvirt::metadata(&stored))?;

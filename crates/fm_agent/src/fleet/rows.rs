@@ -53,6 +53,7 @@ impl Rows {
             };
             needs(&row.build, UseReason::Runs);
             needs(&row.next_build, UseReason::NextBoot);
+            needs(&row.next_reset, UseReason::NextBoot);
             rows.guests.push(row);
         }
         for landing in &seen.landings {
@@ -128,6 +129,7 @@ fn row(guest: &PsGuest, certificates: Option<Certificates>, landings: &[Landing]
     let vars = guest.vars.as_ref();
     let build = code.and_then(|code| code.running_sha256.clone());
     let next = code.and_then(|code| code.file_sha256.clone());
+    let next_reset = code.and_then(|code| code.next_reset_sha256.clone());
     let path = code.and_then(|code| code.path.as_ref());
     let arrives = landings
         .iter()
@@ -140,6 +142,7 @@ fn row(guest: &PsGuest, certificates: Option<Certificates>, landings: &[Landing]
             .unwrap_or_else(|| format!("pid-{}", guest.pid)),
         name: guest.name.clone(),
         next_build: next.filter(|next| build.as_ref() != Some(next)),
+        next_reset: next_reset.filter(|next| build.as_ref() != Some(next)),
         build,
         layout: vars.and_then(|vars| Some(vars.layout?.to_string())),
         vars_free_bytes: vars.and_then(|vars| vars.free_bytes),

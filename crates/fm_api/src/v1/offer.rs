@@ -35,6 +35,10 @@ pub struct Offer {
     /// on no host any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub firmware: Option<OfferedFirmware>,
+    /// Where an update waits for the guest's reset: what it has booted with, and what that reset runs, which is what its
+    /// flash holds and what arrives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_reset: Option<PendingReset>,
     /// Whether the guest is saved: it comes back by a restore, and cannot be asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub saved: bool,
@@ -53,6 +57,15 @@ pub struct OfferedFirmware {
     pub layout: Option<String>,
     /// What it can do, such as `secure-boot`, `smm` or `tdx`.
     pub features: Vec<String>,
+}
+
+/// A guest that was given another build, and has not reset since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PendingReset {
+    /// sha256 of the CODE that it has booted with.
+    pub running_sha256: String,
+    /// sha256 of the CODE that its next reset runs.
+    pub next_reset_sha256: String,
 }
 
 /// Which guest an offer is of.

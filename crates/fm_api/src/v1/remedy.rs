@@ -353,6 +353,8 @@ pub enum Input {
     Force,
     /// That the guest does not suspend to RAM before its next reset.
     NeverSuspends,
+    /// How long is waited.
+    Wait,
     /// Which build of an OCI layout.
     LayoutTag,
     /// Which piece of an image, where several are meant.

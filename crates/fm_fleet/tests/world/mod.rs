@@ -188,6 +188,7 @@ impl Host {
             name: Some(format!("name of {uuid}")),
             build: Some(build.clone()),
             next_build: None,
+            next_reset: None,
             layout: Some("4M".into()),
             vars_free_bytes: None,
             secure_boot: Some(false),

@@ -43,6 +43,7 @@ fn stored() -> Stored {
         vars_template: Some(Sha256::of(b"template")),
         template: Some("/s/builds/sha256-1/VARS.fd".into()),
         peer: None,
+        booted: None,
         chosen: Some(Chosen {
             nvram: Some("/n/web.fd".into()),
             nvram_format: FileFormat::Raw,
@@ -174,6 +175,24 @@ fn only_what_must_change_changes() {
     let lost: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
     assert_eq!(lost.len(), 2, "{lost:#?}");
     assert_eq!(after.len(), before.len() + 1, "one line more, for the metadata");
+}
+
+#[test]
+fn a_guest_that_waits_for_a_reset_says_what_it_has_booted_with() {
+    let booted = Booted {
+        build: Sha256::of(b"before"),
+        boots: Some(7),
+    };
+    let waits = Stored {
+        booted: Some(booted),
+        ..stored()
+    };
+    let element = metadata(&waits).replace("<firmware", &format!("<f:firmware xmlns:f='{METADATA_URI}'"));
+    let xml = PLAIN.replace("<memory", &format!("<metadata>{element}</metadata><memory"));
+    let identity = Domain::parse(&xml).unwrap().identity.unwrap();
+    assert_eq!(identity.booted, Some(booted));
+    let edited = adopted(&xml, &waits).unwrap();
+    assert_eq!(Domain::parse(&edited).unwrap().identity.unwrap().booted, None);
 }
 
 #[test]

@@ -72,6 +72,7 @@ pub(crate) fn report(number: usize, guest_count: usize, sequence: u64) -> HostRe
             )),
             build: Some(build(which)),
             next_build: drifts.then(|| build(2)),
+            next_reset: None,
             layout: Some(BUILDS[which].2.into()),
             vars_free_bytes: Some(212_000 - (at as u64 * 977) % 90_000),
             secure_boot: Some(which == 5),

@@ -52,6 +52,7 @@ impl Place {
             code,
             vars: Some(flash(VARS_SIZE, &[0; 4096])),
             firmware: None,
+            pending_reset: None,
             saved: false,
         };
         Request {

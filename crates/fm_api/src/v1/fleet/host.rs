@@ -71,7 +71,10 @@ impl GuestView {
     /// Whether the guest runs, or will run, a build.
     #[must_use]
     pub fn takes(&self, build: &Digest) -> bool {
-        self.guest.build.as_ref() == Some(build) || self.guest.next_build.as_ref() == Some(build)
+        let row = &self.guest;
+        [&row.build, &row.next_build, &row.next_reset]
+            .iter()
+            .any(|taken| taken.as_ref() == Some(build))
     }
 
     /// What it is doing.

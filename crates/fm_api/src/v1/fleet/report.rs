@@ -90,6 +90,9 @@ pub struct GuestRow {
     /// The build that its next cold boot takes, where it is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_build: Option<Digest>,
+    /// The build that its next reset runs, where an update waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_reset: Option<Digest>,
     /// Layout of its variable store: `2M`, `4M`, `armvirt`, ….
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<String>,

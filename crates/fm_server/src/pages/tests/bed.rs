@@ -173,6 +173,7 @@ pub(super) fn report(host: &str, turn: u64, guests: u64) -> HostReport {
         name: Some(HOSTILE.into()),
         build: Some(old.clone()),
         next_build: (number == 0).then(|| new.clone()),
+        next_reset: None,
         layout: Some(HOSTILE.into()),
         vars_free_bytes: Some(200_000),
         secure_boot: Some(true),

@@ -1,0 +1,163 @@
+//! When an update is done: at once, or when the guest is idle, a window is open or the guest's agent answers.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use fm_host::Guest;
+use fm_libvirt::Virsh;
+
+use crate::decide::Refusal;
+use crate::gather::is_libvirts;
+use crate::{Error, Result};
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_secs(2);
+/// A guest that uses less of one processor than this between two looks is idle. A system at rest still answers its timers.
+const IDLE_PERCENT: u64 = 20;
+const MINUTES_A_DAY: u32 = 24 * 60;
+
+/// What is waited for; nothing, unless it is said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Moment {
+    /// That the guest is idle.
+    pub idle: bool,
+    /// That the time is in there.
+    pub window: Option<Window>,
+    /// That the guest's agent answers, as libvirt asks it.
+    pub agent: bool,
+    /// How long it is waited for.
+    pub patience: Duration,
+}
+
+/// A time of the day in UTC, over midnight where its end comes before its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    from_minute: u32,
+    to_minute: u32,
+}
+
+impl Window {
+    /// Whether a minute of the day is in it.
+    #[must_use]
+    pub const fn contains(self, minute: u32) -> bool {
+        match self.from_minute <= self.to_minute {
+            true => minute >= self.from_minute && minute < self.to_minute,
+            false => minute >= self.from_minute || minute < self.to_minute,
+        }
+    }
+}
+
+impl FromStr for Window {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const FORM: &str = "a window has the form HH:MM-HH:MM";
+        let minute = |text: &str| {
+            let (hours, minutes) = text.split_once(':')?;
+            let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
+            (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
+        };
+        let (from, to) = text.split_once('-').ok_or(FORM)?;
+        match (minute(from), minute(to)) {
+            (Some(from_minute), Some(to_minute)) if from_minute != to_minute => Ok(Self {
+                from_minute,
+                to_minute,
+            }),
+            _ => Err(FORM),
+        }
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [from, to] = [self.from_minute, self.to_minute];
+        write!(
+            f,
+            "{:02}:{:02}-{:02}:{:02}",
+            from / 60,
+            from % 60,
+            to / 60,
+            to % 60
+        )
+    }
+}
+
+/// Waits until everything that was asked for holds at one moment; what does not in the end.
+///
+/// # Errors
+/// If the guest ends meanwhile.
+pub(crate) fn wait(guest: &Guest, moment: &Moment, libvirt_uri: Option<&str>) -> Result<Vec<Refusal>> {
+    let deadline = Instant::now() + moment.patience;
+    loop {
+        let mut lacks = Vec::new();
+        if let Some(window) = moment.window.filter(|window| !window.contains(minute_of_day())) {
+            lacks.push(Refusal::OutsideWindow { window });
+        }
+        if moment.agent && !agent_answers(guest, libvirt_uri) {
+            lacks.push(Refusal::AgentSilent);
+        }
+        // The look itself takes time: it comes last, when everything else holds.
+        if moment.idle && lacks.is_empty() {
+            let percent = used_percent(guest)?;
+            if percent >= IDLE_PERCENT {
+                lacks.push(Refusal::NotIdle { percent });
+            }
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if lacks.is_empty() || left.is_zero() {
+            return Ok(lacks);
+        }
+        if !matches!(lacks.as_slice(), [Refusal::NotIdle { .. }]) {
+            std::thread::sleep(LOOK.min(left));
+        }
+    }
+}
+
+/// How much of one processor it uses from now to the next look.
+fn used_percent(guest: &Guest) -> Result<u64> {
+    let used = || guest.process().used_ticks().map_err(Error::from);
+    let (before, begun) = (used()?, Instant::now());
+    std::thread::sleep(LOOK);
+    let ticks = used()?.saturating_sub(before);
+    let a_second = rustix::param::clock_ticks_per_second().max(1);
+    let took_ms = u64::try_from(begun.elapsed().as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1);
+    Ok(ticks.saturating_mul(100_000) / a_second / took_ms)
+}
+
+/// Whether the guest's agent answers; without libvirt nobody here asks it.
+fn agent_answers(guest: &Guest, libvirt_uri: Option<&str>) -> bool {
+    let Some(uuid) = guest.uuid().filter(|_| is_libvirts(guest)) else {
+        return false;
+    };
+    Virsh::new(libvirt_uri)
+        .ask(&["domtime", "--domain", uuid])
+        .is_ok()
+}
+
+fn minute_of_day() -> u32 {
+    let seconds = jiff::Timestamp::now().as_second();
+    u32::try_from(seconds.div_euclid(60).rem_euclid(MINUTES_A_DAY.into())).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_open_from_its_start_to_before_its_end_also_over_midnight() {
+        let window = |text: &str| text.parse::<Window>().unwrap();
+        let day = window("09:30-17:00");
+        assert!(day.contains(9 * 60 + 30) && day.contains(16 * 60 + 59));
+        assert!(!day.contains(9 * 60 + 29) && !day.contains(17 * 60));
+        let night = window("22:00-04:00");
+        assert!(night.contains(22 * 60) && night.contains(0) && night.contains(4 * 60 - 1));
+        assert!(!night.contains(4 * 60) && !night.contains(12 * 60));
+        assert_eq!(night.to_string(), "22:00-04:00");
+        for nonsense in ["", "22:00", "24:00-01:00", "1:60-2:00", "02:00-02:00", "a:b-c:d"] {
+            assert!(nonsense.parse::<Window>().is_err(), "{nonsense}");
+        }
+    }
+}
