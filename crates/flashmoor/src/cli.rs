@@ -29,6 +29,7 @@ mod page;
 mod prepare;
 mod ps;
 mod pve;
+mod rollout;
 mod saved;
 mod schema;
 mod serve;
@@ -117,6 +118,7 @@ enum Command {
     Prepare(prepare::Prepare),
     Ps(ps::Ps),
     Pve(pve::Pve),
+    Rollout(rollout::Rollout),
     Saved(saved::Saved),
     Schema(schema::Schema),
     Serve(serve::Serve),
@@ -226,6 +228,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Prepare(prepare) => prepare.run(&context),
         Command::Ps(ps) => ps.run(&context),
         Command::Pve(pve) => pve.run(&context),
+        Command::Rollout(rollout) => rollout.run(&context),
         Command::Saved(saved) => saved.run(&context),
         Command::Schema(schema) => schema.run(&context),
         Command::Serve(serve) => serve.run(&context),

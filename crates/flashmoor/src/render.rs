@@ -15,6 +15,7 @@ pub(crate) mod migration;
 pub(crate) mod ps;
 pub(crate) mod pve;
 pub(crate) mod remedy;
+pub(crate) mod rollout;
 pub(crate) mod saved;
 mod screen;
 mod sink;

@@ -10,6 +10,7 @@ mod install;
 mod packed_template;
 mod stale_landings;
 mod status;
+mod switch;
 mod wakeup;
 
 pub use adopt::{Adoption, FailedDomain, Which, adopt, note_booted, unadopt};
@@ -26,6 +27,7 @@ pub use fm_libvirt::Booted;
 
 pub use adopt::{SOURCE, pinned_for};
 pub use stale_landings::forget_stale_landings;
+pub use switch::{DefinedFirmware, defined_firmware, let_go_of, switch};
 pub use wakeup::wakeup;
 
 /// What is ours of libvirt's affairs, in the store's folder.

@@ -124,7 +124,7 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
     let mut collected: Option<Instant> = None;
     let mut told = settle::Told::default();
     let fleet_folder = fleet::folder(store.path());
-    let reporter = (!request.once).then(|| fleet::spawn(store, &fleet_folder));
+    let reporter = (!request.once).then(|| fleet::spawn(store, &fleet_folder, request.uri.as_deref()));
     loop {
         told.settle(store, report);
         let mut did_something = false;
@@ -133,9 +133,8 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
             report(event);
         });
         if let Some(reporter) = &reporter {
-            if did_something {
-                reporter.wake();
-            }
+            // Whatever woke it may have been a guest that went off, or came.
+            reporter.wake();
             for event in reporter.events() {
                 if let FleetEvent::Fetched { build, .. } = &event {
                     watch.fetched(build, report);
@@ -154,7 +153,7 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
         }
         if request.once {
             drop(lock);
-            match fleet::report_once(store, &fleet_folder) {
+            match fleet::report_once(store, &fleet_folder, request.uri.as_deref()) {
                 Ok(events) => events
                     .into_iter()
                     .for_each(|event| report(&AgentEvent::Fleet(event))),

@@ -5,9 +5,11 @@
 
 mod chore;
 mod event;
+mod facts;
 mod fetch;
 mod gather;
 mod kinds;
+mod labels;
 mod member;
 mod needs;
 mod outbox;
@@ -21,6 +23,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 
 pub use event::FleetEvent;
+pub use labels::{labels, set_labels};
 pub use member::{Joining, join, leave, membership};
 pub use reporter::{Reporter, report_once, spawn};
 pub use shelf::Shelf;

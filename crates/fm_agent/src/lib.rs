@@ -5,5 +5,6 @@ mod error;
 pub mod fleet;
 pub mod guard;
 pub mod ps;
+mod rollouts;
 
 pub use error::{Error, Result};

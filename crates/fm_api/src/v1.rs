@@ -25,6 +25,7 @@ pub mod offer;
 pub mod ps;
 pub mod pve;
 pub mod remedy;
+pub mod rollout;
 pub mod saved;
 pub mod secure_boot;
 pub mod store;

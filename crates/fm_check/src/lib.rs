@@ -44,7 +44,7 @@ pub use image::{code_file, vars_file, vars_of};
 pub use machine_option::machine as machine_words;
 pub use matrix::{MatrixRequest, matrix};
 pub use pairs::{Cell, Reason, pairs};
-pub use reach::{Destination, cold_boot};
+pub use reach::{Destination, cold_boot, guest_facts};
 
 /// Two sides, as the user named them.
 #[derive(Debug, Clone, Default)]

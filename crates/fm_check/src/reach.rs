@@ -53,6 +53,14 @@ impl Destination {
     }
 }
 
+/// What is known of a guest that runs: what it runs, its variables, its machine.
+///
+/// # Errors
+/// If the guest may not be read.
+pub fn guest_facts(guest: &Guest, images: &Images) -> Result<Facts> {
+    Ok(guest::from_running(guest, images)?.facts)
+}
+
 /// What a cold boot of `guest` brings: its own variables, on what its CODE file holds now.
 ///
 /// # Errors

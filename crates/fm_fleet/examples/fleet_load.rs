@@ -62,6 +62,7 @@ fn report(host: u32, guests: u32, turn: u64, builds: &[Digest]) -> Result<HostRe
         }),
         machine: Some("pc-q35-9.2".into()),
         qemu: Some("9.2.0".into()),
+        facts: None,
         state: GuestState::Running,
         rest: Default::default(),
     };
@@ -93,6 +94,8 @@ fn report(host: u32, guests: u32, turn: u64, builds: &[Digest]) -> Result<HostRe
                 rest: Default::default(),
             })
             .collect(),
+        labels: Default::default(),
+        rollouts: Vec::new(),
         guests: rows,
         landings: Vec::new(),
         pins: Vec::new(),
@@ -150,6 +153,7 @@ async fn main() -> Result<(), Failure> {
             name: None,
             version: None,
             source: None,
+            facts: None,
         };
         fleet.store(&stored, "load").await?;
         builds.push(build);

@@ -132,6 +132,36 @@ pub enum Error {
         /// What was wanted.
         wanted: &'static str,
     },
+    /// A rollout cannot be planned or changed.
+    #[error(transparent)]
+    Rollout(#[from] fm_rollout::Error),
+    /// A rollout that the fleet does not know.
+    #[error("the fleet knows no rollout {id}")]
+    NoRollout {
+        /// Its id.
+        id: String,
+    },
+    /// Another rollout has some of the guests.
+    #[error("{guest_count} of these guests are in another rollout that has not ended")]
+    Overlaps {
+        /// How many.
+        guest_count: u64,
+    },
+    /// Another rollout is not written down whole yet.
+    #[error("rollout {id} is being written down")]
+    BeingWritten {
+        /// Its id.
+        id: String,
+    },
+    /// No guest would get the build.
+    #[error("no guest would get the build")]
+    NobodyMoves,
+    /// The fleet's store does not hold a build that guests would get.
+    #[error("build {build} is not in the fleet's store")]
+    NotStored {
+        /// Which.
+        build: Digest,
+    },
     /// This planner is no longer the elected one.
     #[error("another planner was elected")]
     Deposed,
@@ -190,6 +220,8 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Records(error) => error.class(),
+            Self::Rollout(error) => error.class(),
+            Self::NoRollout { .. } => Class::Usage,
             Self::Invalid { .. } | Self::NoHost { .. } | Self::NoBuild { .. } => Class::Usage,
             _ => Class::Failed,
         }
@@ -198,6 +230,13 @@ impl Failure for Error {
     fn remedy(&self) -> Option<Remedy> {
         let advice = match self {
             Self::Records(error) => return error.remedy(),
+            Self::Rollout(error) => return error.remedy(),
+            Self::Overlaps { .. } => "wait until it has ended, or leave these guests out",
+            Self::BeingWritten { .. } => "try again in a moment; abort it if whoever began it is gone",
+            Self::NobodyMoves => "see in the plan who is left out and why",
+            Self::NotStored { .. } => {
+                "import it into the store of a host whose agent runs, and wait until the fleet has it"
+            }
             Self::InUse { .. } => "stop the other server, or give this one a folder of its own",
             Self::NewerSchema { .. } | Self::TooOld { .. } => {
                 "upgrade this program; until then it only reads"

@@ -21,6 +21,7 @@ mod recent;
 mod record;
 mod refresh;
 mod report;
+mod rollouts;
 mod shards;
 mod store;
 mod summary;
@@ -31,8 +32,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fm_api::v1::fleet::{
-    BuildView, Digest, Event, GuestView, HostId, HostReport, HostTargets, HostView, Page, PageRequest,
-    ReportAnswer, StoredPin, UseReason, Why,
+    BuildView, Digest, Event, GuestView, HostId, HostReport, HostTargets, HostView, OldVariables, Page,
+    PageRequest, ReportAnswer, StoredPin, UseReason, Why,
 };
 
 pub use filters::{BuildFilter, EventFilter, GuestFilter, HostFilter};
@@ -40,13 +41,16 @@ pub use manifest::{Layer, StoredBuild};
 pub use meta::Meta;
 pub use options::{FleetOptions, PlannerOptions};
 pub use planner::{Planner, Step};
+pub use rollouts::RolloutStep;
 pub use summary::{BuildUsage, Summary};
 pub use waiting::WaitingBuild;
 
 use crate::Result;
 use crate::blobs::{BlobReader, Blobs, FoundManifest, Reference};
 use builds::Change;
+use fm_api::v1::rollout::{GuestPin, MemberView, RolloutPlan, RolloutSpec, RolloutView};
 use fm_records::{Clock, Records, SystemClock, Watch};
+use fm_rollout::Command;
 use inner::Inner;
 use refresh::Views;
 
@@ -226,6 +230,67 @@ impl Fleet {
     pub async fn set_targets(&self, targets: &HostTargets, by: &str) -> Result<HostTargets> {
         persons::set_targets(&self.inner, targets, by).await?;
         self.targets(&targets.host).await
+    }
+
+    /// What a rollout would do to whom. Touches nothing.
+    pub async fn plan_rollout(&self, spec: &RolloutSpec) -> Result<RolloutPlan> {
+        rollouts::plan(&self.inner, spec).await
+    }
+
+    /// Begins a rollout.
+    ///
+    /// # Errors
+    /// [`crate::Error::Overlaps`] if another one has some of its guests, [`crate::Error::NobodyMoves`],
+    /// [`crate::Error::NotStored`].
+    pub async fn begin_rollout(&self, spec: &RolloutSpec, by: &str) -> Result<RolloutView> {
+        let id = rollouts::begin(&self.inner, spec, by).await?;
+        self.rollout(&id).await
+    }
+
+    /// Rollouts, the newest first, and the revision of the records.
+    pub async fn rollouts(&self) -> Result<(Vec<RolloutView>, u64)> {
+        rollouts::list(&self.inner).await
+    }
+
+    /// One rollout.
+    pub async fn rollout(&self, id: &str) -> Result<RolloutView> {
+        rollouts::one(&self.inner, id).await
+    }
+
+    /// The guests of a rollout. A page ends with a host, and may have more than was asked for.
+    pub async fn rollout_guests(&self, id: &str, page: &PageRequest) -> Result<Page<MemberView>> {
+        rollouts::guests(&self.inner, id, page).await
+    }
+
+    /// A person pauses, resumes, aborts or takes back a rollout, and says what becomes of variables on the way back.
+    ///
+    /// # Errors
+    /// [`crate::Error::Rollout`] if it does not stand so that this can be done.
+    pub async fn change_rollout(
+        &self,
+        id: &str,
+        command: Command,
+        variables: Option<OldVariables>,
+        by: &str,
+        revision: Option<u64>,
+    ) -> Result<RolloutView> {
+        rollouts::change(&self.inner, id, command, variables, by, revision).await?;
+        self.rollout(id).await
+    }
+
+    /// Guests that rollouts leave out.
+    pub async fn guest_pins(&self) -> Result<Vec<GuestPin>> {
+        rollouts::pins(&self.inner).await
+    }
+
+    /// Leaves a guest out of rollouts that begin from now on.
+    pub async fn pin_guest(&self, pin: &GuestPin) -> Result<()> {
+        rollouts::pin(&self.inner, pin).await
+    }
+
+    /// Takes that back.
+    pub async fn unpin_guest(&self, guest: &str, by: &str) -> Result<()> {
+        rollouts::unpin(&self.inner, guest, by).await
     }
 
     /// What happened, oldest first; `filter.after` for what came since. A page may have fewer than asked for, even

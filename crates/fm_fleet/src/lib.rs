@@ -17,8 +17,9 @@ mod fleet;
 pub use error::Error;
 pub use fleet::{
     BuildFilter, BuildUsage, EventFilter, Fleet, FleetOptions, GuestFilter, HostFilter, Layer, Meta, Planner,
-    PlannerOptions, Step, StoredBuild, Summary, WaitingBuild,
+    PlannerOptions, RolloutStep, Step, StoredBuild, Summary, WaitingBuild,
 };
+pub use fm_rollout::Command as RolloutCommand;
 
 /// What every operation of the fleet returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

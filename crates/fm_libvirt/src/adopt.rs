@@ -219,6 +219,29 @@ fn chosen_nvram(stored: &Stored, format: FileFormat, nvram: &Path) -> Result<Str
     Ok(format!("<nvram{template}{format}>{}</nvram>", escaped(nvram)?))
 }
 
+/// The definition `xml`, with its variables in another file.
+///
+/// # Errors
+/// If the XML is no domain with a VARS file.
+pub fn with_vars(xml: &str, vars: &Path) -> Result<String, AdoptError> {
+    let document = parse(xml)?;
+    let os = child(domain(&document)?, "os").ok_or(DomainXmlError::NoLoader)?;
+    let nvram = child(os, "nvram").ok_or(AdoptError::Strange)?;
+    let mut edits = Edits::default();
+    let value = escaped(vars)?;
+    let source = child(nvram, "source").and_then(|source| source.attribute_node("file"));
+    match (source, nvram.children().find(Node::is_text)) {
+        (Some(file), _) => edits.replace(file.range_value(), value),
+        (None, Some(text)) => edits.replace(text.range(), value),
+        (None, None) => return Err(AdoptError::Strange),
+    }
+    let edited = edits.apply(xml);
+    match Domain::parse(&edited)?.nvram.and_then(|nvram| nvram.path) {
+        Some(path) if path == vars => Ok(edited),
+        _ => Err(AdoptError::Strange),
+    }
+}
+
 /// What [`unadopted`] needs, of the definition as it is.
 fn remember(xml: &str, os: Node<'_, '_>) -> String {
     let mut head = String::from("<flashmoor:before");

@@ -10,7 +10,7 @@ mod saved;
 mod virsh;
 mod xml;
 
-pub use adopt::{AdoptError, Chosen, Stored, adopted, metadata, unadopted};
+pub use adopt::{AdoptError, Chosen, Stored, adopted, metadata, unadopted, with_vars};
 pub use domain::{Booted, Domain, FileFormat, Identity, Loader, Nvram};
 pub use error::DomainXmlError;
 pub use hook::{Operation, SubOperation};

@@ -265,6 +265,22 @@ impl Virsh {
         Ok(())
     }
 
+    /// Asks a running domain to shut down, and does not wait for it.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn shut_down(&self, uuid: &str) -> Result<(), VirshError> {
+        self.ask(&["shutdown", "--domain", uuid]).map(drop)
+    }
+
+    /// Starts a domain that is off.
+    ///
+    /// # Errors
+    /// As [`Virsh::ask`].
+    pub fn start(&self, uuid: &str) -> Result<(), VirshError> {
+        self.ask(&["start", "--domain", uuid]).map(drop)
+    }
+
     /// Says in a running domain which firmware it runs.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use fm_api::v1::enrolment as enrol;
 use fm_api::v1::fleet as api;
+use fm_api::v1::rollout as roll;
 use fm_api::v1::trust::TrustPage;
 use fm_api::{Components, Wire};
 use serde_json::{Map, Value, json};
@@ -251,13 +252,95 @@ fn operations() -> Vec<Operation> {
     ]
 }
 
+fn rollout_operations() -> Vec<Operation> {
+    let change =
+        |path, summary| write("post", path, "operator", summary, None, of::<roll::RolloutView>).conditional();
+    vec![
+        read(
+            "/api/v1/rollouts",
+            "reader",
+            "Rollouts, the newest first",
+            of::<roll::Rollouts>,
+        ),
+        write(
+            "post",
+            "/api/v1/rollouts",
+            "operator",
+            "Begins a rollout",
+            Some(of::<roll::RolloutSpec>),
+            of::<roll::RolloutView>,
+        ),
+        write(
+            "post",
+            "/api/v1/rollouts/plan",
+            "reader",
+            "What a rollout would do to whom; touches nothing",
+            Some(of::<roll::RolloutSpec>),
+            of::<roll::RolloutPlan>,
+        ),
+        read(
+            "/api/v1/rollouts/{id}",
+            "reader",
+            "One rollout",
+            of::<roll::RolloutView>,
+        ),
+        read(
+            "/api/v1/rollouts/{id}/guests",
+            "reader",
+            "Its guests, by the host that they were on when it began",
+            of::<api::Page<roll::MemberView>>,
+        )
+        .asked(PAGE),
+        change(
+            "/api/v1/rollouts/{id}/pause",
+            "Nothing new begins; who has not started yet does not",
+        ),
+        change(
+            "/api/v1/rollouts/{id}/resume",
+            "Goes on, whatever has failed so far",
+        ),
+        change("/api/v1/rollouts/{id}/abort", "Ends it where it is"),
+        write(
+            "post",
+            "/api/v1/rollouts/{id}/rollback",
+            "operator",
+            "Everybody who got the build goes back",
+            Some(of::<roll::RollbackRequest>),
+            of::<roll::RolloutView>,
+        )
+        .conditional(),
+        read(
+            "/api/v1/guest-pins",
+            "reader",
+            "Guests that rollouts leave out",
+            of::<roll::GuestPins>,
+        ),
+        write(
+            "put",
+            "/api/v1/guest-pins/{guest}",
+            "operator",
+            "Leaves a guest out of rollouts",
+            Some(of::<enrol::NewPin>),
+            of::<roll::GuestPins>,
+        ),
+        write(
+            "delete",
+            "/api/v1/guest-pins/{guest}",
+            "operator",
+            "Leaves it out no longer",
+            None,
+            of::<roll::GuestPins>,
+        ),
+    ]
+}
+
 /// The document, OpenAPI 3.1.
 #[must_use]
 pub fn openapi() -> Value {
     let mut components = Components::below("/components/schemas");
     let problem = of::<enrol::Problem>(&mut components);
     let mut paths = Map::new();
-    for operation in operations() {
+    for operation in operations().into_iter().chain(rollout_operations()) {
         let entry = describe(&operation, &mut components);
         let path = paths.entry(operation.path).or_insert_with(|| json!({}));
         if let Some(path) = path.as_object_mut() {
@@ -366,8 +449,11 @@ mod tests {
             .split('"')
             .filter(|text| text.starts_with("/api/") || *text == "/metrics")
             .collect();
-        let described: std::collections::BTreeSet<&str> =
-            operations().iter().map(|operation| operation.path).collect();
+        let described: std::collections::BTreeSet<&str> = operations()
+            .iter()
+            .chain(&rollout_operations())
+            .map(|operation| operation.path)
+            .collect();
         assert_eq!(routed, described);
     }
 }

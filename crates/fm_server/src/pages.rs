@@ -27,6 +27,7 @@ mod history;
 mod hosts;
 mod live;
 mod reply;
+mod rollouts;
 mod sign_in;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,12 @@ pub(crate) fn router() -> Router<App> {
         .route(
             "/builds/{digest}/unpin",
             get(builds::ask_unpin).post(builds::unpin),
+        )
+        .route("/rollouts", get(rollouts::list))
+        .route("/rollouts/{id}", get(rollouts::one))
+        .route(
+            "/rollouts/{id}/{verb}",
+            get(rollouts::ask_change).post(rollouts::change),
         )
         .route("/certificates", get(certificates::page))
         .route("/certificates.csv", get(certificates::download))

@@ -208,7 +208,15 @@ impl From<Fleet> for Problem {
         let detail = one_line(&error);
         match error {
             Fleet::Records(error) => Self::of_records(&error, detail),
-            Fleet::NoHost { .. } | Fleet::NoBuild { .. } | Fleet::NoBlob { .. } => Self::not_found(detail),
+            Fleet::NoHost { .. } | Fleet::NoBuild { .. } | Fleet::NoBlob { .. } | Fleet::NoRollout { .. } => {
+                Self::not_found(detail)
+            }
+            Fleet::Rollout(fm_rollout::Error::NotNow { .. })
+            | Fleet::Overlaps { .. }
+            | Fleet::BeingWritten { .. }
+            | Fleet::NobodyMoves
+            | Fleet::NotStored { .. } => Self::conflict(detail),
+            Fleet::Rollout(_) => Self::bad_request(detail),
             Fleet::Invalid { .. } | Fleet::Corrupt { .. } => Self::bad_request(detail),
             Fleet::TooLarge { .. } => Self::large(detail),
             Fleet::Changed { .. } => Self::new(

@@ -8,6 +8,7 @@ mod guests;
 mod hosts;
 mod keys;
 mod pull;
+mod rollouts;
 mod system;
 
 use std::time::Instant;
@@ -55,6 +56,19 @@ pub(crate) fn router(app: App, log: Log) -> Router {
         )
         .route("/api/v1/blobs/{digest}", get(builds::blob).put(builds::put_blob))
         .route("/api/v1/events", get(events::list))
+        .route("/api/v1/rollouts", get(rollouts::list).post(rollouts::begin))
+        .route("/api/v1/rollouts/plan", post(rollouts::plan))
+        .route("/api/v1/rollouts/{id}", get(rollouts::one))
+        .route("/api/v1/rollouts/{id}/guests", get(rollouts::guests))
+        .route("/api/v1/rollouts/{id}/pause", post(rollouts::pause))
+        .route("/api/v1/rollouts/{id}/resume", post(rollouts::resume))
+        .route("/api/v1/rollouts/{id}/abort", post(rollouts::abort))
+        .route("/api/v1/rollouts/{id}/rollback", post(rollouts::roll_back))
+        .route("/api/v1/guest-pins", get(rollouts::pins))
+        .route(
+            "/api/v1/guest-pins/{guest}",
+            put(rollouts::pin).delete(rollouts::unpin),
+        )
         .merge(pull::router())
         .merge(crate::pages::router())
         .fallback(|| async { Problem::not_found("the API has no such address") })

@@ -121,6 +121,7 @@ fn pages() -> Vec<String> {
         "/hosts",
         "/guests",
         "/builds",
+        "/rollouts",
         "/certificates",
         "/collection",
         "/log",
@@ -132,6 +133,15 @@ fn pages() -> Vec<String> {
     pages.push(format!("/builds/{}", dashboard_bed::build(1)));
     pages.push(format!("/builds/{}", dashboard_bed::build(7)));
     pages
+}
+
+/// The page of the rollout that the fleet has.
+fn rollout_page(bed: &Bed) -> String {
+    bed.open("/rollouts");
+    let path = bed
+        .browser
+        .run("return document.querySelector('tbody a').getAttribute('href')");
+    path.as_str().expect("its address").to_owned()
 }
 
 /// What is wrong with the page that is open, as a browser sees it: landmarks, names, what is too wide, what was blocked.
@@ -166,7 +176,7 @@ return wrong;
 fn every_page_is_whole_in_light_and_in_dark_and_chromium_has_nothing_to_say() {
     let bed = Bed::start();
     bed.sign_in();
-    for path in pages() {
+    for path in pages().into_iter().chain([rollout_page(&bed)]) {
         for scheme in ["light", "dark"] {
             bed.browser.prefer(scheme);
             bed.open(&path);

@@ -38,6 +38,7 @@ fn say(client: &Client, sequence: u64, has_guest: bool, acknowledged: Option<Mar
             certificates: None,
             machine: None,
             qemu: None,
+            facts: None,
             state: GuestState::Running,
             rest: Rest::new(),
         });

@@ -13,7 +13,8 @@ use fm_host::{Guest, GuestMemory};
 const MTC_VENDOR: Guid = Guid::literal("eb704011-1402-11d3-8e77-00a0c969723b");
 
 /// The counter in this store, if it has one.
-fn count(store: &[u8]) -> Option<u32> {
+#[must_use]
+pub fn in_store(store: &[u8]) -> Option<u32> {
     let store = VarStore::parse(store).ok()?;
     let entry = store.variable(MTC_VENDOR, &Name::from_units("MTC".encode_utf16()))?;
     let data: [u8; 4] = entry.to_variable().data.get(..4)?.try_into().ok()?;
@@ -21,10 +22,11 @@ fn count(store: &[u8]) -> Option<u32> {
 }
 
 /// The counter in a running guest's variables.
-pub(crate) fn of_guest(guest: &Guest, memory: &GuestMemory) -> Option<u32> {
+#[must_use]
+pub fn of_guest(guest: &Guest, memory: &GuestMemory) -> Option<u32> {
     let region = guest.flash_region(memory, 1).ok()?;
     let bytes = guest.read_region(memory, 1, region, u64::MAX).ok()?;
-    count(&bytes)
+    in_store(&bytes)
 }
 
 #[cfg(test)]
@@ -34,8 +36,8 @@ mod tests {
     #[test]
     fn a_store_that_no_firmware_has_booted_with_counts_nothing() {
         let fresh = std::fs::read(fm_fixtures::path("bookworm/OVMF_VARS_4M.fd")).unwrap();
-        assert_eq!(count(&fresh), None);
-        assert_eq!(count(&[0xff; 4096]), None);
-        assert_eq!(count(b""), None);
+        assert_eq!(in_store(&fresh), None);
+        assert_eq!(in_store(&[0xff; 4096]), None);
+        assert_eq!(in_store(b""), None);
     }
 }

@@ -14,7 +14,7 @@
 
 #![forbid(unsafe_code)]
 
-mod boots;
+pub mod boots;
 pub mod build;
 pub mod decide;
 mod error;

@@ -79,9 +79,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("fm_records", &["fm_remedy"]),
+    ("fm_rollout", &["fm_api", "fm_formats", "fm_judge", "fm_remedy"]),
     (
         "fm_fleet",
-        &["fm_api", "fm_files", "fm_formats", "fm_records", "fm_remedy"],
+        &[
+            "fm_api",
+            "fm_files",
+            "fm_formats",
+            "fm_records",
+            "fm_remedy",
+            "fm_rollout",
+        ],
     ),
     (
         "fm_update",
@@ -160,6 +168,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_formats",
             "fm_records",
             "fm_remedy",
+            "fm_rollout",
         ],
     ),
     (

@@ -106,6 +106,9 @@ struct Join {
     /// What the fleet is to call this host [default: the host's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// What to say of this host, for rollouts that keep to so many guests of a rack or select by it
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    label: Vec<(String, String)>,
     /// Give up the membership that this host has
     #[arg(long)]
     replace: bool,
@@ -115,6 +118,14 @@ struct Join {
 #[derive(Debug, Args)]
 struct Leave {}
 
+/// `KEY=VALUE`.
+fn label(text: &str) -> std::result::Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a label is KEY=VALUE, such as rack=r7".into()),
+    }
+}
+
 impl Join {
     fn run(&self, context: &Context) -> Result {
         let store = context.store()?;
@@ -123,6 +134,7 @@ impl Join {
             token: &token,
             urls: &self.url,
             name: self.name.as_deref(),
+            labels: &self.label.iter().cloned().collect(),
             replace: self.replace,
         };
         let joined = fleet::join(&store, &fleet::folder(store.path()), &joining)?;

@@ -12,7 +12,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     (
         "agent join",
-        &["flashmoor agent join --token fmj1.SECRET.CA.https://fleet.example:7117 --name host-1"],
+        &[
+            "flashmoor agent join --token fmj1.SECRET.CA.https://fleet.example:7117 --name host-1",
+            "flashmoor agent join --token fmj1.SECRET.CA.https://fleet.example:7117 --label rack=r7",
+        ],
     ),
     ("agent leave", &["flashmoor agent leave"]),
     ("atlas claims", &["flashmoor atlas claims"]),
@@ -248,6 +251,54 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &["flashmoor pve status", "flashmoor pve status --json"],
     ),
     ("pve unadopt", &["flashmoor pve unadopt 100"]),
+    ("rollout abort", &["flashmoor rollout abort 7c1f03ba"]),
+    (
+        "rollout guests",
+        &[
+            "flashmoor rollout guests 7c1f03ba",
+            "flashmoor rollout guests 7c1f03ba --json",
+        ],
+    ),
+    ("rollout list", &["flashmoor rollout list"]),
+    ("rollout pause", &["flashmoor rollout pause 7c1f03ba"]),
+    (
+        "rollout pin",
+        &["flashmoor rollout pin 6d2b0f4e-33f1-4a51-9a43-2f2a3b8f1c01 --reason 'certified as it is'"],
+    ),
+    ("rollout pins", &["flashmoor rollout pins"]),
+    (
+        "rollout plan",
+        &[
+            "flashmoor rollout plan --build 624e06de18b4 --select 'layout=4M and not name~db'",
+            "flashmoor rollout plan --build 624e06de18b4 --from a0d1f7c2b3e4 --select all --json",
+        ],
+    ),
+    ("rollout resume", &["flashmoor rollout resume 7c1f03ba"]),
+    (
+        "rollout rollback",
+        &[
+            "flashmoor rollout rollback 7c1f03ba",
+            "flashmoor rollout rollback 7c1f03ba --old-variables",
+        ],
+    ),
+    (
+        "rollout start",
+        &[
+            "flashmoor rollout start --build 624e06de18b4 --select label:rack=r7",
+            "flashmoor rollout start --build 624e06de18b4 --select all --per-host 2 --restart 22:00-04:00",
+        ],
+    ),
+    (
+        "rollout status",
+        &[
+            "flashmoor rollout status 7c1f03ba",
+            "flashmoor rollout status 7c1f03ba --json",
+        ],
+    ),
+    (
+        "rollout unpin",
+        &["flashmoor rollout unpin 6d2b0f4e-33f1-4a51-9a43-2f2a3b8f1c01"],
+    ),
     (
         "saved adopt",
         &["flashmoor saved adopt /var/lib/libvirt/qemu/save/web-1.save"],

@@ -13,6 +13,10 @@ mod status;
 
 use clap::{Args, Subcommand};
 
+pub(super) use access::Access;
+pub(super) use builds::find as find_build;
+pub(super) use pages::{Portion, Words, all};
+
 use super::{Context, Result};
 
 /// See who runs which firmware cluster-wide, why each build is kept, and who may join

@@ -62,6 +62,7 @@ const GROUPS: &[(&str, &[(&str, &str)])] = &[
                 "fleet",
                 "who runs which firmware cluster-wide, and why it is kept",
             ),
+            ("rollout", "bring a build to a part of the guests, and back"),
             ("serve", "run the fleet's server: API, records, builds"),
         ],
     ),

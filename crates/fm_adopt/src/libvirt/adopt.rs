@@ -11,9 +11,9 @@ use fm_libvirt::{Booted, Chosen, Domain, DomainInfo, FileFormat, Stored, Virsh};
 use fm_remedy::{Failure as _, Remedy, one_line};
 use fm_store::{Import, Store};
 
-use self::definition::parse;
+pub(super) use self::definition::parse;
 use self::firmware::{Firmware, Template};
-use self::pins::pin;
+pub(super) use self::pins::pin;
 use super::{Error, packed_template};
 use crate::Result;
 

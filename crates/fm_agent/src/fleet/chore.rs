@@ -7,6 +7,7 @@ use fm_files::Place;
 use fm_formats::Sha256;
 use fm_store::{Build, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Part, Store};
 
+use super::facts;
 use super::kinds::{CODE, DESCRIPTOR, VARS_TEMPLATE};
 use crate::{Error, Result};
 
@@ -42,6 +43,7 @@ pub(super) fn upload(client: &Client, store: &Store, build: &Digest) -> Result<b
             name: build.name.clone(),
             version: build.version.clone(),
             source: build.source.clone(),
+            facts: facts::of_build(&build),
         },
         Precondition::None,
     )?;

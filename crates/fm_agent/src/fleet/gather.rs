@@ -1,10 +1,16 @@
 //! Looking at the host: cheaply, to see whether anything changed, and in full.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fm_adopt::libvirt::DEFINITIONS;
 use fm_api::v1::ps::PsGuest;
+use fm_check::Images;
 use fm_store::Store;
 
+use super::needs::adopted;
 use super::rows::Seen;
-use super::trust;
+use super::{facts, trust};
 use crate::Result;
 use crate::ps;
 
@@ -55,15 +61,23 @@ pub(super) fn scan(store: &Store) -> Result<Seen> {
     // A process that may be a guest and could not be looked at may need anything.
     let is_complete = found.remarks.is_empty() && found.guests.iter().all(is_seen);
     let guests = found.guests.into_iter().filter(|guest| guest.code.is_some());
+    let images = Images::default();
+    let mut facts = BTreeMap::new();
     Ok(Seen {
         guests: guests
             .map(|guest| {
                 let certificates = guest.vars.as_ref().and_then(|_| trust::of_guest(guest.pid));
+                if let Some(found) = facts::of_guest(guest.pid, &images) {
+                    facts.insert(guest.pid, found);
+                }
                 (guest, certificates)
             })
             .collect(),
+        facts,
+        adopted: adopted(store, Path::new(DEFINITIONS)),
         builds: store.builds()?,
         landings: store.landings()?,
         is_complete,
+        ..Seen::default()
     })
 }

@@ -1,5 +1,6 @@
 //! Being a member of a fleet: joining it, leaving it, and knowing that one is.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use fm_api::v1::membership::FleetMembership;
@@ -7,6 +8,7 @@ use fm_client::{Identity, JoinPlan, JoinToken};
 use fm_remedy::{Input, Misuse, Remedy};
 use fm_store::Store;
 
+use super::labels::set_labels;
 use crate::{Error, Result};
 
 /// What joining needs.
@@ -18,6 +20,8 @@ pub struct Joining<'a> {
     pub urls: &'a [String],
     /// What this host is to be called; its own name if nothing is said.
     pub name: Option<&'a str>,
+    /// What its owner says of it, such as its rack.
+    pub labels: &'a BTreeMap<String, String>,
     /// Whether a membership that is there is given up for this one.
     pub replace: bool,
 }
@@ -45,6 +49,9 @@ pub fn join(store: &Store, folder: &Path, joining: &Joining<'_>) -> Result<Fleet
         name: joining.name.unwrap_or(&own_name),
     })?;
     identity.save(folder)?;
+    if !joining.labels.is_empty() {
+        set_labels(folder, joining.labels)?;
+    }
     Ok(told(&identity, folder))
 }
 

@@ -1,6 +1,6 @@
 //! Builds that guests of this host will start from and that its store lacks: they are fetched before anybody waits for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use fm_formats::Sha256;
@@ -20,19 +20,8 @@ pub(super) fn needs(store: &Store, definitions: &Path) -> Result<Vec<Wanted>> {
     for landing in store.landings()?.iter().filter(|landing| landing.placeholder) {
         needs.entry(landing.code).or_default();
     }
-    // Without libvirt there are none.
-    for entry in std::fs::read_dir(definitions).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_none_or(|end| end != "xml") {
-            continue;
-        }
-        let Some(domain) = definition(&path) else { continue };
-        let is_ours = domain
-            .flash()
-            .is_some_and(|loader| loader.starts_with(store.path()));
-        if let Some(identity) = domain.identity.filter(|_| is_ours) {
-            needs.insert(identity.build, Some(identity.code_bytes));
-        }
+    for identity in ours(store, definitions).filter_map(|domain| domain.identity) {
+        needs.insert(identity.build, Some(identity.code_bytes));
     }
     Ok(needs
         .into_iter()
@@ -42,6 +31,29 @@ pub(super) fn needs(store: &Store, definitions: &Path) -> Result<Vec<Wanted>> {
             peer: None,
         })
         .collect())
+}
+
+/// The guests whose definitions start from this store.
+pub(super) fn adopted(store: &Store, definitions: &Path) -> BTreeSet<String> {
+    ours(store, definitions)
+        .filter(|domain| domain.identity.is_some())
+        .filter_map(|domain| domain.uuid)
+        .collect()
+}
+
+/// Domains that start from this store. Without libvirt there are none.
+fn ours(store: &Store, definitions: &Path) -> impl Iterator<Item = Domain> {
+    let entries = std::fs::read_dir(definitions).into_iter().flatten().flatten();
+    let is_ours = |domain: &Domain| {
+        domain
+            .flash()
+            .is_some_and(|loader| loader.starts_with(store.path()))
+    };
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "xml"))
+        .filter_map(|path| definition(&path))
+        .filter(is_ours)
 }
 
 fn definition(path: &Path) -> Option<Domain> {

@@ -6,19 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use fm_api::v1::fleet::{HostId, HostView, Mark, ReportAnswer};
+use fm_api::v1::fleet::{GuestProgress, HostId, HostTargets, HostView, Mark, ProgressState, ReportAnswer};
 use fm_client::{Client, Identity, Precondition};
 use fm_remedy::one_line;
 use fm_store::Store;
 
 use super::event::FleetEvent;
 use super::gather::{Fingerprint, fingerprint, scan};
+use super::labels::labels;
 use super::needs::needs;
 use super::outbox::Outbox;
 use super::rows::Rows;
 use super::{chore, fetch, renewal, supplier};
+use crate::rollouts::{Domains, Work};
 use crate::{Error, Result};
 use fm_adopt::libvirt::DEFINITIONS;
+use fm_adopt::supply::Wanted;
+use fm_formats::Sha256;
 
 /// How often it is looked whether something changed.
 const LOOK: Duration = Duration::from_secs(5);
@@ -57,10 +61,10 @@ impl Reporter {
 
 /// Starts the thread. As long as this host is no member of a fleet it looks now and then whether it has become one.
 #[must_use]
-pub fn spawn(store: &Store, folder: &Path) -> Reporter {
+pub fn spawn(store: &Store, folder: &Path, uri: Option<&str>) -> Reporter {
     let (wake, woken) = mpsc::channel();
     let (tell, events) = mpsc::channel();
-    let (store, folder) = (store.clone(), folder.to_owned());
+    let (store, folder, uri) = (store.clone(), folder.to_owned(), uri.map(str::to_owned));
     let reached = Arc::new(AtomicBool::new(true));
     if let Err(error) = supplier::serve(&store, &folder, Arc::clone(&reached), tell.clone()) {
         // The hook goes on without: a guest lands as it would without a fleet.
@@ -68,7 +72,7 @@ pub fn spawn(store: &Store, folder: &Path) -> Reporter {
             why: one_line(&error),
         });
     }
-    std::thread::spawn(move || run(&store, &folder, &woken, &tell, &reached));
+    std::thread::spawn(move || run(&store, &folder, uri.as_deref(), &woken, &tell, &reached));
     Reporter { wake, events }
 }
 
@@ -77,10 +81,15 @@ pub fn spawn(store: &Store, folder: &Path) -> Reporter {
 ///
 /// # Errors
 /// If the fleet cannot be reached or refuses.
-pub fn report_once(store: &Store, folder: &Path) -> Result<Vec<FleetEvent>> {
+pub fn report_once(store: &Store, folder: &Path, uri: Option<&str>) -> Result<Vec<FleetEvent>> {
     let mut told = Vec::new();
-    if let Some(mut session) = Session::open(store, folder)? {
+    if let Some(mut session) = Session::open(store, folder, uri)? {
+        // What is wanted is heard with the first answer.
         session.round(&mut |event| told.push(event))?;
+        session.greet(&mut |event| told.push(event))?;
+        if session.roll()? {
+            session.round(&mut |event| told.push(event))?;
+        }
         session.fetch(&mut |event| told.push(event))?;
         if session.heard.is_none() {
             // Nothing new to tell: whether this host is still taken is seen all the same.
@@ -93,7 +102,14 @@ pub fn report_once(store: &Store, folder: &Path) -> Result<Vec<FleetEvent>> {
     Ok(told)
 }
 
-fn run(store: &Store, folder: &Path, woken: &Receiver<()>, tell: &Sender<FleetEvent>, reached: &AtomicBool) {
+fn run(
+    store: &Store,
+    folder: &Path,
+    uri: Option<&str>,
+    woken: &Receiver<()>,
+    tell: &Sender<FleetEvent>,
+    reached: &AtomicBool,
+) {
     let mut session: Option<Session> = None;
     let mut failures = 0_u32;
     let mut last: Option<FleetEvent> = None;
@@ -109,7 +125,7 @@ fn run(store: &Store, folder: &Path, woken: &Receiver<()>, tell: &Sender<FleetEv
     loop {
         let done = match &mut session {
             Some(open) if open.is_current() => open.turn(&mut say),
-            _ => Session::open(store, folder).and_then(|opened| {
+            _ => Session::open(store, folder, uri).and_then(|opened| {
                 session = opened;
                 session.as_mut().map_or(Ok(()), |open| open.turn(&mut say))
             }),
@@ -150,11 +166,19 @@ struct Session {
     full: Option<Instant>,
     heard: Option<Instant>,
     left: Option<Instant>,
+    uri: Option<String>,
+    began: Instant,
+    work: Work,
+    /// What the fleet wants here, as it was last read.
+    targets: Option<HostTargets>,
+    /// The revision that the last answer named.
+    targets_revision: Option<u64>,
+    rollouts: Vec<GuestProgress>,
 }
 
 impl Session {
     /// Nothing if this host is no member.
-    fn open(store: &Store, folder: &Path) -> Result<Option<Self>> {
+    fn open(store: &Store, folder: &Path, uri: Option<&str>) -> Result<Option<Self>> {
         let identity = match Identity::load(folder) {
             Ok(identity) => identity,
             Err(fm_client::Error::NoIdentity { .. }) => return Ok(None),
@@ -172,6 +196,12 @@ impl Session {
             full: None,
             heard: None,
             left: None,
+            uri: uri.map(str::to_owned),
+            began: Instant::now(),
+            work: Work::default(),
+            targets: None,
+            targets_revision: None,
+            rollouts: Vec::new(),
         }))
     }
 
@@ -185,7 +215,8 @@ impl Session {
         let now = fingerprint(&self.store)?;
         let is_due = self.full.is_none_or(|last| last.elapsed() >= FULL);
         let has_left = self.left.is_some_and(|since| since.elapsed() >= DEPARTURE);
-        if self.seen.as_ref() != Some(&now) || is_due || has_left || self.outbox.is_pending() {
+        let has_moved = self.roll()?;
+        if self.seen.as_ref() != Some(&now) || is_due || has_left || has_moved || self.outbox.is_pending() {
             if has_left {
                 self.outbox.forget_departures(|_| true);
                 self.left = None;
@@ -194,7 +225,10 @@ impl Session {
             self.fetch(say)?;
             self.seen = Some(now);
             self.full = Some(Instant::now());
-        } else if self.heard.is_none_or(|last| last.elapsed() >= SIGN_OF_LIFE) {
+        } else if self
+            .heard
+            .is_none_or(|last| last.elapsed() >= self.sign_of_life())
+        {
             self.greet(say)?;
         }
         say(FleetEvent::Reached {
@@ -207,6 +241,47 @@ impl Session {
         Ok(())
     }
 
+    /// Takes guests further that rollouts want something of. Whether that is to be told. Without the fleet it goes on
+    /// with what was wanted last.
+    fn roll(&mut self) -> Result<bool> {
+        let known = self.targets.as_ref().map(|targets| targets.revision);
+        if self.targets_revision.is_some() && self.targets_revision != known {
+            let path = format!("/api/v1/hosts/{}/targets", self.host);
+            self.targets = Some(self.client.get(&path)?);
+        }
+        if self.heard.is_some() && self.targets_revision.is_none() {
+            // The fleet was heard, and has never wanted anything.
+            self.targets = None;
+            if self.rollouts.is_empty() {
+                return Ok(false);
+            }
+        }
+        let bring = |build: &Sha256| {
+            let wanted = Wanted {
+                build: *build,
+                code_bytes: None,
+                peer: None,
+            };
+            Ok(fetch::has(&self.store, build)? || fetch::fetch(&self.client, &self.store, &wanted)?)
+        };
+        let domains = Domains::new(&self.store, &bring, self.uri.as_deref(), self.began);
+        let rollouts = self
+            .work
+            .step(&domains, self.store.path(), self.targets.as_ref())?;
+        let has_moved = rollouts != self.rollouts;
+        self.rollouts = rollouts;
+        Ok(has_moved)
+    }
+
+    /// How often it says that it is there: more often while a guest boots what it was given, since others wait for that.
+    fn sign_of_life(&self) -> Duration {
+        let boots = |progress: &GuestProgress| progress.state == ProgressState::Booting;
+        match self.rollouts.iter().any(boots) {
+            true => LOOK,
+            false => SIGN_OF_LIFE,
+        }
+    }
+
     /// Says that this host is there, and does what it is asked for.
     fn greet(&mut self, say: &mut dyn FnMut(FleetEvent)) -> Result<()> {
         let answer: ReportAnswer = self.client.write(
@@ -217,6 +292,7 @@ impl Session {
         )?;
         self.heard = Some(Instant::now());
         self.outbox.answered(&answer, false)?;
+        self.targets_revision = answer.targets_revision;
         if answer.scan.is_some() || answer.recorded.is_none() {
             self.rounds(answer.scan.clone(), say)?;
         }
@@ -232,7 +308,9 @@ impl Session {
         let mut mark = mark;
         for _ in 0..MAX_ROUND_COUNT {
             // From here on: the scan begins after the mark was seen.
-            let seen = scan(&self.store)?;
+            let mut seen = scan(&self.store)?;
+            seen.rollouts.clone_from(&self.rollouts);
+            seen.labels = labels(&self.folder)?;
             let bare = Rows::of(&seen, &[]);
             self.outbox.add_departures(&bare);
             if self.outbox.departing().is_empty() {
@@ -271,6 +349,7 @@ impl Session {
         };
         self.heard = Some(Instant::now());
         self.outbox.answered(&answer, true)?;
+        self.targets_revision = answer.targets_revision;
         Ok(answer)
     }
 

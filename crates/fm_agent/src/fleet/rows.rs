@@ -1,9 +1,10 @@
 //! What was seen on a host as the rows of its report.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fm_api::v1::fleet::{
-    Certificates, Digest, GuestRow, GuestState, HeldBuild, HostPin, LandingRow, Rest, Use, UseReason,
+    Certificates, Digest, GuestFacts, GuestProgress, GuestRow, GuestState, HeldBuild, HostPin, LandingRow,
+    Rest, Use, UseReason,
 };
 use fm_api::v1::ps::{PsGuest, SecureBootState};
 use fm_store::{Build, Landing};
@@ -14,6 +15,14 @@ pub(super) struct Seen {
     pub(super) guests: Vec<(PsGuest, Option<Certificates>)>,
     pub(super) builds: Vec<Build>,
     pub(super) landings: Vec<Landing>,
+    /// What judging needs to know of guests, by process.
+    pub(super) facts: BTreeMap<u32, GuestFacts>,
+    /// Guests whose definitions name builds of this store.
+    pub(super) adopted: BTreeSet<String>,
+    /// How far guests have come with rollouts.
+    pub(super) rollouts: Vec<GuestProgress>,
+    /// What the host's owner says of it.
+    pub(super) labels: BTreeMap<String, String>,
     /// Whether all of every guest could be seen: only then may the scan acknowledge anything.
     pub(super) is_complete: bool,
 }
@@ -33,6 +42,10 @@ pub(super) struct Rows {
     pub(super) landings: Vec<LandingRow>,
     pub(super) pins: Vec<HostPin>,
     pub(super) uses: Vec<Use>,
+    #[serde(default)]
+    pub(super) rollouts: Vec<GuestProgress>,
+    #[serde(default)]
+    pub(super) labels: BTreeMap<String, String>,
 }
 
 impl Rows {
@@ -41,7 +54,11 @@ impl Rows {
         let mut rows = Self::default();
         let mut uses = BTreeSet::new();
         for (guest, certificates) in &seen.guests {
-            let row = row(guest, certificates.clone(), &seen.landings);
+            let mut row = row(guest, certificates.clone(), &seen.landings);
+            row.facts = seen.facts.get(&guest.pid).cloned().map(|facts| GuestFacts {
+                adopted: Some(seen.adopted.contains(&row.uuid)),
+                ..facts
+            });
             let mut needs = |build: &Option<Digest>, reason| {
                 if let Some(build) = build {
                     uses.insert(Use {
@@ -104,6 +121,8 @@ impl Rows {
         rows.guests
             .sort_by_key(|guest| (guest.uuid.clone(), guest.state == GuestState::Arriving));
         rows.guests.dedup_by(|next, kept| next.uuid == kept.uuid);
+        rows.rollouts.clone_from(&seen.rollouts);
+        rows.labels.clone_from(&seen.labels);
         rows.uses = uses.into_iter().collect();
         rows
     }
@@ -150,6 +169,7 @@ fn row(guest: &PsGuest, certificates: Option<Certificates>, landings: &[Landing]
         certificates,
         machine: guest.machine.clone(),
         qemu: guest.qemu_version.clone(),
+        facts: None,
         state: if arrives {
             GuestState::Arriving
         } else {

@@ -180,6 +180,9 @@ pub struct UploadedBuild {
     /// Where it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// What it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<crate::v1::fleet::BuildFacts>,
 }
 
 /// One file of a build.

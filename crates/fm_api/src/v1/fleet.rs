@@ -5,22 +5,26 @@
 
 mod build;
 mod event;
+mod facts;
 mod host;
 mod ids;
 mod page;
+mod progress;
 mod report;
 mod target;
 
 pub use build::{BuildState, BuildView, Need, Obstacle, ObstacleKind, StoredPin, Why};
 pub use event::{Event, EventKind};
+pub use facts::{BuildFacts, GuestFacts};
 pub use host::{GuestView, HostState, HostView};
 pub use ids::{Digest, HostId, InvalidId};
 pub use page::{MAX_PAGE_COUNT, Page, PageRequest};
+pub use progress::{GuestProgress, ProgressState};
 pub use report::{
     Certificates, GuestRow, GuestState, HeldBuild, HostPin, HostReport, LandingRow, Mark, Recorded,
     ReportAnswer, Use, UseReason,
 };
-pub use target::{BuildTarget, GuestTarget, HostTargets};
+pub use target::{BuildTarget, GuestTarget, HostTargets, OldVariables, RestartWindow, TargetAction};
 
 /// Members of a document that this version does not know.
 pub type Rest = serde_json::Map<String, serde_json::Value>;

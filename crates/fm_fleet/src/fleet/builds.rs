@@ -28,6 +28,7 @@ pub(super) fn view(build: Digest, record: Stored<BuildRecord>, index: &Index) ->
         size_bytes: value.size_bytes,
         name: value.name,
         version: value.version,
+        facts: value.facts,
         pins: value.pins,
         revision: modified,
         rest: Rest::new(),

@@ -14,6 +14,12 @@ const MAX_ID_BYTES: usize = 64;
 pub(super) const MAX_GUEST_COUNT: usize = 8192;
 /// The most uses, builds, landings and pins of one host, each.
 const MAX_ROW_COUNT: usize = 16_384;
+/// The most guests of one host that rollouts want something of, so that a transaction has room for them.
+const MAX_PROGRESS_COUNT: usize = 1024;
+/// The most labels of one host.
+const MAX_LABEL_COUNT: usize = 32;
+/// The most variables that are named of a guest that does not go back by itself.
+const MAX_WRITTEN_COUNT: usize = 16;
 /// The most different builds that one host needs.
 const MAX_BUILD_COUNT: usize = 512;
 /// The most bytes of members that this version does not know, in one row.
@@ -37,6 +43,27 @@ pub(super) fn checked(mut report: HostReport) -> Result<HostReport> {
     count("builds", report.builds.len(), MAX_ROW_COUNT)?;
     count("landings", report.landings.len(), MAX_ROW_COUNT)?;
     count("pins", report.pins.len(), MAX_ROW_COUNT)?;
+    count("rollouts", report.rollouts.len(), MAX_PROGRESS_COUNT)?;
+    count("labels", report.labels.len(), MAX_LABEL_COUNT)?;
+    for (key, value) in &mut report.labels {
+        id(what, "labels", key)?;
+        word(value);
+    }
+    let mut told = BTreeSet::new();
+    for progress in &mut report.rollouts {
+        id(what, "rollouts.guest", &progress.guest)?;
+        id(what, "rollouts.rollout", &progress.rollout)?;
+        words(&mut progress.evidence);
+        progress.written.truncate(MAX_WRITTEN_COUNT);
+        progress.written.iter_mut().for_each(word);
+        self::rest(what, &progress.rest)?;
+        if !told.insert((progress.guest.clone(), progress.rollout.clone())) {
+            return Err(Error::invalid(
+                what,
+                format!("guest {} has come two ways with one rollout", progress.guest),
+            ));
+        }
+    }
     rest(what, &report.rest)?;
     word(&mut report.agent_version);
     words(&mut report.name);

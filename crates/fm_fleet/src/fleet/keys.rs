@@ -12,6 +12,11 @@
 //! /fm/v1/alive/<id>            lives by a lease: a hint for people
 //! /fm/v1/build/<digest>        how the build stands
 //! /fm/v1/target/<id>           what is wanted there
+//! /fm/v1/progress/<id>         how far its guests have come with what rollouts want of them
+//! /fm/v1/rollouts              how many there were, so that two do not begin at once
+//! /fm/v1/rollout/<id>          a rollout and how it stands
+//! /fm/v1/member/<id>/<host>    its guests, by the host that they were on when it began
+//! /fm/v1/guest-pin/<uuid>      a guest that rollouts leave out
 //! /fm/v1/event/<number>        history, a batch in each
 //! ```
 
@@ -27,6 +32,11 @@ pub(super) const GUESTS: &str = "/fm/v1/guests/";
 pub(super) const ALIVE: &str = "/fm/v1/alive/";
 pub(super) const BUILDS: &str = "/fm/v1/build/";
 pub(super) const EVENTS: &str = "/fm/v1/event/";
+pub(super) const TARGETS: &str = "/fm/v1/target/";
+pub(super) const PROGRESS: &str = "/fm/v1/progress/";
+pub(super) const ROLLOUT_HEAD: &str = "/fm/v1/rollouts";
+pub(super) const ROLLOUTS: &str = "/fm/v1/rollout/";
+pub(super) const GUEST_PINS: &str = "/fm/v1/guest-pin/";
 
 pub(super) fn host(host: &HostId) -> String {
     format!("{HOSTS}{host}")
@@ -62,7 +72,24 @@ pub(super) fn build(build: &Digest) -> String {
 }
 
 pub(super) fn target(host: &HostId) -> String {
-    format!("/fm/v1/target/{host}")
+    format!("{TARGETS}{host}")
+}
+
+pub(super) fn progress(host: &HostId) -> String {
+    format!("{PROGRESS}{host}")
+}
+
+pub(super) fn rollout(id: &str) -> String {
+    format!("{ROLLOUTS}{id}")
+}
+
+/// Before the guests of a rollout, host by host.
+pub(super) fn members(id: &str) -> String {
+    format!("/fm/v1/member/{id}/")
+}
+
+pub(super) fn guest_pin(guest: &str) -> String {
+    format!("{GUEST_PINS}{guest}")
 }
 
 pub(super) fn event(number: u64) -> String {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use fm_api::v1::fleet::Digest;
+use fm_api::v1::fleet::{BuildFacts, Digest};
 use fm_formats::image::MAX_FLASH_BYTES;
 
 use crate::blobs::oci::{Descriptor, MANIFEST, Manifest, digest_of, parse, parse_digest};
@@ -37,6 +37,8 @@ pub struct StoredBuild {
     pub version: Option<String>,
     /// Where it comes from.
     pub source: Option<String>,
+    /// What it shows.
+    pub facts: Option<BuildFacts>,
 }
 
 /// One file of a build.

@@ -42,7 +42,9 @@ pub(super) async fn retire(inner: &Inner, host: &HostId, by: &str, revision: Opt
         let mut change = Transaction::new()
             .if_unchanged(&key, Some(before.modified))
             .delete(keys::uses(host))
-            .delete(keys::ack(host));
+            .delete(keys::ack(host))
+            .delete(keys::target(host))
+            .delete(keys::progress(host));
         for number in 0..next.guest_shards.len() {
             change = change.delete(keys::shard(&keys::guests(host), number));
         }
@@ -51,7 +53,7 @@ pub(super) async fn retire(inner: &Inner, host: &HostId, by: &str, revision: Opt
         }
         (next.guest_count, next.build_count, next.use_count) = (0, 0, 0);
         (next.guest_shards, next.detail_shards) = (Vec::new(), Vec::new());
-        next.use_digest = String::new();
+        (next.use_digest, next.progress_digest) = (String::new(), String::new());
         change = change.put(&key, write(&key, &next)?);
         let mut told = event(EventKind::HostRetired, inner.clock.display());
         told.host = Some(host.clone());

@@ -15,6 +15,7 @@ use super::keys;
 use super::options::PlannerOptions;
 use super::record::{BuildRecord, CollectionRecord, PlannerRecord, Record as _};
 use super::refresh::Views;
+use super::rollouts::{self, RolloutStep, Rollouts};
 use crate::{Error, Result};
 use fm_records::{LeaseId, Outcome, Revision, Transaction};
 
@@ -25,6 +26,7 @@ pub struct Planner {
     name: String,
     options: PlannerOptions,
     term: Option<Term>,
+    rollouts: Rollouts,
 }
 
 /// What one step of a planner did.
@@ -40,6 +42,8 @@ pub struct Step {
     pub purged: Vec<Digest>,
     /// How many hosts have not acknowledged yet what they are to.
     pub awaited_count: u64,
+    /// What it did for rollouts.
+    pub rollouts: RolloutStep,
 }
 
 /// An election that was won.
@@ -60,6 +64,7 @@ impl Planner {
             name,
             options,
             term: None,
+            rollouts: Rollouts::default(),
         }
     }
 
@@ -72,7 +77,14 @@ impl Planner {
         let Some(term) = self.lead().await? else {
             return Ok(Step::default());
         };
-        let done = self.collect(&term).await;
+        // Neither waits for the other: what stands in the way of one may not be in the way of the other.
+        let collected = self.collect(&term).await;
+        let fenced = self.fenced(&term);
+        let taken_on = rollouts::step(&self.inner, &self.views, &fenced, &mut self.rollouts).await;
+        let done = collected.and_then(|step| {
+            let rollouts = taken_on?;
+            Ok(Step { rollouts, ..step })
+        });
         if done.is_err() {
             // Whatever it was: the next step begins with a look at the election.
             self.check(&term).await?;
@@ -92,6 +104,7 @@ impl Planner {
         let found = self.inner.records.get(keys::PLANNER).await?;
         if found.entry.is_none_or(|entry| entry.created != term.created) {
             self.term = None;
+            self.rollouts = Rollouts::default();
         }
         Ok(())
     }
@@ -112,6 +125,7 @@ impl Planner {
                 self.term = Some(term.clone());
                 return Ok(Some(term));
             }
+            self.rollouts = Rollouts::default();
             // In a new epoch even the same planner begins anew: no answer from before counts.
             self.resign().await?;
         }

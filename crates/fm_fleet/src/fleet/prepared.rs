@@ -4,7 +4,9 @@ use fm_api::v1::fleet::{HostReport, HostState, Rest};
 
 use super::inner::write;
 use super::keys;
-use super::record::{DetailRecord, DetailRow, GuestsRecord, HostRecord, Record as _, UseRecord, Uses};
+use super::record::{
+    DetailRecord, DetailRow, GuestsRecord, HostRecord, ProgressRecord, Record as _, UseRecord, Uses,
+};
 use super::shards::{Shard, short_digest, spread};
 use crate::Result;
 
@@ -14,6 +16,8 @@ pub(super) struct Prepared {
     pub(super) use_bytes: Vec<u8>,
     pub(super) guests: Vec<Shard>,
     pub(super) details: Vec<Shard>,
+    /// What it says of rollouts, and a short digest of that; nothing if it says nothing.
+    pub(super) progress: Option<(ProgressRecord, String)>,
 }
 
 impl Prepared {
@@ -47,6 +51,7 @@ impl Prepared {
             uses,
             use_bytes,
             guests,
+            progress: progress(report)?,
             details: spread("details", details(report), |rows| DetailRecord {
                 schema: DetailRecord::SCHEMA,
                 rows,
@@ -74,10 +79,32 @@ impl Prepared {
             use_digest: short_digest(&self.use_bytes),
             guest_shards: digests(&self.guests),
             detail_shards: digests(&self.details),
+            progress_digest: self
+                .progress
+                .as_ref()
+                .map(|(_, digest)| digest.clone())
+                .unwrap_or_default(),
+            labels: report.labels.clone(),
             said: report.rest.clone(),
             rest: before.map(|before| before.rest.clone()).unwrap_or_default(),
         }
     }
+}
+
+/// What the report says of rollouts, without its number in the digest.
+fn progress(report: &HostReport) -> Result<Option<(ProgressRecord, String)>> {
+    if report.rollouts.is_empty() {
+        return Ok(None);
+    }
+    let mut record = ProgressRecord {
+        schema: ProgressRecord::SCHEMA,
+        sequence: 0,
+        rows: report.rollouts.clone(),
+        rest: Rest::new(),
+    };
+    let digest = short_digest(&write(&keys::progress(&report.host), &record)?);
+    record.sequence = report.sequence;
+    Ok(Some((record, digest)))
 }
 
 fn details(report: &HostReport) -> Vec<(String, DetailRow)> {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use fm_api::v1::fleet::{
-    BuildState, Digest, Event, GuestRow, HeldBuild, HostPin, HostState, HostTargets, LandingRow, Rest,
-    StoredPin, Use, UseReason,
+    BuildFacts, BuildState, Digest, Event, GuestProgress, GuestRow, HeldBuild, HostId, HostPin, HostState,
+    HostTargets, LandingRow, OldVariables, ProgressState, Rest, StoredPin, Use, UseReason,
 };
+use fm_api::v1::rollout::{GuestPin, MemberView, RolloutSpec, RolloutState};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,12 @@ records!(
     BuildRecord,
     TargetRecord,
     EventsRecord,
-    HeadRecord
+    HeadRecord,
+    ProgressRecord,
+    RolloutHeadRecord,
+    RolloutRecord,
+    MembersRecord,
+    GuestPinRecord
 );
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,6 +110,12 @@ pub(super) struct HostRecord {
     pub(super) use_digest: String,
     pub(super) guest_shards: Vec<String>,
     pub(super) detail_shards: Vec<String>,
+    /// The same of what it says of rollouts; empty if it says nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) progress_digest: String,
+    /// What its owner says of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) labels: BTreeMap<String, String>,
     /// What a newer agent said besides.
     #[serde(default, skip_serializing_if = "Rest::is_empty")]
     pub(super) said: Rest,
@@ -170,6 +182,8 @@ pub(super) struct BuildRecord {
     pub(super) name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) facts: Option<BuildFacts>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) pins: Vec<StoredPin>,
     #[serde(flatten)]
@@ -187,6 +201,7 @@ impl BuildRecord {
             size_bytes: None,
             name: None,
             version: None,
+            facts: None,
             pins: Vec::new(),
             rest: Rest::new(),
         }
@@ -234,6 +249,94 @@ pub(super) struct HeadRecord {
     pub(super) schema: u32,
     pub(super) first: u64,
     pub(super) last: u64,
+    #[serde(flatten)]
+    pub(super) rest: Rest,
+}
+
+/// What a host says of rollouts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ProgressRecord {
+    pub(super) schema: u32,
+    /// The number of the report that said so.
+    pub(super) sequence: u64,
+    pub(super) rows: Vec<GuestProgress>,
+    #[serde(flatten)]
+    pub(super) rest: Rest,
+}
+
+/// Changed by every rollout that begins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct RolloutHeadRecord {
+    pub(super) schema: u32,
+    pub(super) count: u64,
+    #[serde(flatten)]
+    pub(super) rest: Rest,
+}
+
+/// A rollout.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct RolloutRecord {
+    pub(super) schema: u32,
+    /// Which one of all there were: later ones have a larger number.
+    pub(super) number: u64,
+    pub(super) state: RolloutState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) why: Option<String>,
+    pub(super) spec: RolloutSpec,
+    pub(super) by: String,
+    pub(super) started: String,
+    pub(super) wave: u32,
+    /// How many guests of each wave stand in which way.
+    pub(super) counts: Vec<BTreeMap<ProgressState, u64>>,
+    /// Troubles that there are, and those that a person has seen and gone on all the same.
+    #[serde(default)]
+    pub(super) trouble_count: u64,
+    #[serde(default)]
+    pub(super) accepted_count: u64,
+    /// The first guests that failed, were refused or wait for a decision.
+    #[serde(default)]
+    pub(super) troubles: Vec<MemberView>,
+    #[serde(default)]
+    pub(super) variables: OldVariables,
+    #[serde(flatten)]
+    pub(super) rest: Rest,
+}
+
+/// Guests of a rollout that were on one host when it began.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct MembersRecord {
+    pub(super) schema: u32,
+    pub(super) members: Vec<MemberRecord>,
+    #[serde(flatten)]
+    pub(super) rest: Rest,
+}
+
+/// A guest of a rollout.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MemberRecord {
+    pub(super) guest: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    /// Where it was last seen, if that is another host than at the beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<HostId>,
+    pub(super) from: Digest,
+    pub(super) build: Digest,
+    pub(super) wave: u32,
+    pub(super) state: ProgressState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) evidence: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) written: Vec<String>,
+    #[serde(flatten)]
+    pub(super) rest: Rest,
+}
+
+/// A guest that rollouts leave out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct GuestPinRecord {
+    pub(super) schema: u32,
+    pub(super) pin: GuestPin,
     #[serde(flatten)]
     pub(super) rest: Rest,
 }

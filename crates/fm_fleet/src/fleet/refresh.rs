@@ -26,7 +26,7 @@ pub(super) struct Followed {
 }
 
 /// What happened below a prefix since the last time.
-enum News {
+pub(super) enum News {
     /// These keys changed.
     Some(BTreeSet<String>),
     /// Nobody knows: everything is to be read.
@@ -34,11 +34,11 @@ enum News {
 }
 
 impl Followed {
-    fn new(prefix: &'static str) -> Self {
+    pub(super) fn new(prefix: &'static str) -> Self {
         Self { prefix, watch: None }
     }
 
-    async fn news(&mut self, records: &dyn Records) -> Result<News> {
+    pub(super) async fn news(&mut self, records: &dyn Records) -> Result<News> {
         if let Some(watch) = &mut self.watch {
             let mut changed = BTreeSet::new();
             loop {

@@ -13,8 +13,8 @@ use super::keys;
 use super::meta::set_back;
 use super::prepared::Prepared;
 use super::record::{
-    AckRecord, BuildRecord, CollectionRecord, GuestsRecord, HostRecord, MetaRecord, Record as _, UseRecord,
-    Uses,
+    AckRecord, BuildRecord, CollectionRecord, GuestsRecord, HostRecord, MetaRecord, ProgressRecord,
+    Record as _, UseRecord, Uses,
 };
 use super::shards::{Shard, short_digest};
 use crate::{Error, Result};
@@ -127,6 +127,9 @@ impl Attempt<'_> {
         let mut change = Transaction::new().if_unchanged(&key, self.host.map(|host| host.modified));
         let mut events = Vec::new();
 
+        if active.map_or("", |host| &host.progress_digest) != next.progress_digest {
+            self.tell_progress().await?;
+        }
         let uses_changed = active.is_none_or(|host| host.use_digest != next.use_digest);
         let old_uses = match active {
             Some(_) if uses_changed => self.uses().await?,
@@ -190,6 +193,26 @@ impl Attempt<'_> {
             sequence,
             acknowledged,
         }))
+    }
+
+    /// Writes down what the host says of rollouts, unless a later report has. On its own, because a transaction has no
+    /// room for it besides the guests; the report as a whole is taken afterwards, or sent again.
+    async fn tell_progress(&self) -> Result<()> {
+        let key = keys::progress(&self.report.host);
+        let before: Option<Stored<ProgressRecord>> = self.inner.get(&key).await?;
+        if before
+            .as_ref()
+            .is_some_and(|before| before.value.sequence > self.report.sequence)
+        {
+            return Ok(());
+        }
+        let change = Transaction::new().if_unchanged(&key, before.map(|before| before.modified));
+        let change = match &self.prepared.progress {
+            Some((record, _)) => change.put(&key, write(&key, record)?),
+            None => change.delete(&key),
+        };
+        // Somebody else was faster: a later report, or the same one again.
+        self.inner.transact(change).await.map(drop)
     }
 
     async fn uses(&self) -> Result<Uses> {
@@ -357,6 +380,8 @@ fn same(left: &HostRecord, right: &HostRecord) -> bool {
             host.use_digest.clone(),
             host.guest_shards.clone(),
             host.detail_shards.clone(),
+            host.progress_digest.clone(),
+            host.labels.clone(),
             host.said.clone(),
         )
     };

@@ -53,6 +53,7 @@ pub(super) async fn store(inner: &Inner, build: &StoredBuild, by: &str) -> Resul
             size_bytes: code.map(|code| code.blob.size_bytes),
             name: build.name.clone().or(record.name),
             version: build.version.clone().or(record.version),
+            facts: build.facts.clone().or(record.facts),
             ..record
         };
         if turn(

@@ -44,6 +44,7 @@ pub(crate) fn stored(number: u8) -> StoredBuild {
         name: Some("ovmf".into()),
         version: None,
         source: None,
+        facts: None,
     }
 }
 
@@ -195,6 +196,7 @@ impl Host {
             certificates: None,
             machine: None,
             qemu: None,
+            facts: None,
             state: match reason {
                 UseReason::Departing => GuestState::Departing,
                 UseReason::Landing => GuestState::Arriving,
@@ -212,6 +214,8 @@ impl Host {
             acknowledged: mark,
             name: None,
             agent_version: "0.1.0".into(),
+            labels: Default::default(),
+            rollouts: Vec::new(),
             guests: guests.collect(),
             builds: Vec::new(),
             landings: Vec::new(),

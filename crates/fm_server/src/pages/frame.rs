@@ -7,6 +7,7 @@ pub(super) enum Section {
     Hosts,
     Guests,
     Builds,
+    Rollouts,
     Certificates,
     Collection,
     Log,
@@ -14,11 +15,12 @@ pub(super) enum Section {
     Elsewhere,
 }
 
-const SECTIONS: [(Section, &str, &str); 7] = [
+const SECTIONS: [(Section, &str, &str); 8] = [
     (Section::Fleet, "/", "Fleet"),
     (Section::Hosts, "/hosts", "Hosts"),
     (Section::Guests, "/guests", "Guests"),
     (Section::Builds, "/builds", "Builds"),
+    (Section::Rollouts, "/rollouts", "Rollouts"),
     (Section::Certificates, "/certificates", "Certificates"),
     (Section::Collection, "/collection", "Collection"),
     (Section::Log, "/log", "Log"),
@@ -79,7 +81,7 @@ impl Frame {
         }
     }
 
-    pub(super) fn entries(&self) -> [Entry; 7] {
+    pub(super) fn entries(&self) -> [Entry; 8] {
         SECTIONS.map(|(section, href, text)| Entry {
             href,
             text,

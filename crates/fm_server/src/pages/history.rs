@@ -66,7 +66,7 @@ struct Page {
     build: String,
 }
 
-const KINDS: [EventKind; 16] = [
+const KINDS: [EventKind; 20] = [
     EventKind::HostJoined,
     EventKind::HostRebooted,
     EventKind::HostRetired,
@@ -83,6 +83,10 @@ const KINDS: [EventKind; 16] = [
     EventKind::BuildUnpinned,
     EventKind::PlannerElected,
     EventKind::EpochBegan,
+    EventKind::RolloutChanged,
+    EventKind::RolloutWave,
+    EventKind::RolloutFailed,
+    EventKind::GuestPinned,
 ];
 
 pub(super) async fn page(State(app): State<App>, visitor: Visitor, Asked(wanted): Asked<Wanted>) -> Reply {

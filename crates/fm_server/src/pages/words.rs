@@ -1,8 +1,10 @@
 //! What states, reasons and events are called on pages, and how text is shown that others chose.
 
 use fm_api::v1::fleet::{
-    BuildState, Certificates, Digest, EventKind, GuestState, HostState, ObstacleKind, UseReason,
+    BuildState, Certificates, Digest, EventKind, GuestState, HostState, ObstacleKind, ProgressState,
+    UseReason,
 };
+use fm_api::v1::rollout::RolloutState;
 use fm_api::v1::trust::TrustActor;
 use fm_remedy::Foreign;
 
@@ -76,6 +78,36 @@ pub(super) fn host_state(state: HostState, alive: bool) -> Word {
     }
 }
 
+pub(super) fn rollout_state(state: RolloutState) -> Word {
+    match state {
+        RolloutState::Planned => word("planned", "plain"),
+        RolloutState::Running => word("running", "good"),
+        RolloutState::Paused => word("paused", "warn"),
+        RolloutState::Aborted => word("aborted", "plain"),
+        RolloutState::RollingBack => word("going back", "warn"),
+        RolloutState::RolledBack => word("taken back", "plain"),
+        RolloutState::Done => word("done", "good"),
+        RolloutState::Unknown => word("unknown", "plain"),
+    }
+}
+
+/// How far a guest has come with a rollout.
+pub(super) fn progress(state: ProgressState) -> Word {
+    match state {
+        ProgressState::Planned => word("not yet", "plain"),
+        ProgressState::Waiting => word("waiting", "plain"),
+        ProgressState::Armed => word("at its next start", "plain"),
+        ProgressState::Booting => word("booting", "warn"),
+        ProgressState::Healthy => word("healthy", "good"),
+        ProgressState::Failed => word("failed", "bad"),
+        ProgressState::Refused => word("refused", "warn"),
+        ProgressState::Reverting => word("going back", "warn"),
+        ProgressState::Reverted => word("went back", "plain"),
+        ProgressState::Undecided => word("waits for a decision", "warn"),
+        ProgressState::Unknown => word("unknown", "plain"),
+    }
+}
+
 pub(super) fn guest_state(state: GuestState) -> Word {
     match state {
         GuestState::Running => word("running", "good"),
@@ -145,6 +177,10 @@ pub(super) fn event(kind: EventKind) -> &'static str {
         EventKind::BuildPinned => "build pinned",
         EventKind::BuildUnpinned => "pin removed",
         EventKind::PlannerElected => "planner elected",
+        EventKind::RolloutChanged => "rollout changed",
+        EventKind::RolloutWave => "wave begins",
+        EventKind::RolloutFailed => "guest failed",
+        EventKind::GuestPinned => "guest left out",
         EventKind::EpochBegan => "epoch began",
         EventKind::Unknown => "another event",
     }

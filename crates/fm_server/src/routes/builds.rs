@@ -134,6 +134,7 @@ pub(super) async fn store(
         name: wanted.name,
         version: wanted.version,
         source: wanted.source,
+        facts: wanted.facts,
     };
     let view = app.fleet().store(&stored, &caller.name).await?;
     for layer in &wanted.layers {

@@ -162,6 +162,8 @@ pub(crate) fn report(host: &str) -> HostReport {
         acknowledged: None,
         name: None,
         agent_version: String::new(),
+        labels: Default::default(),
+        rollouts: Vec::new(),
         guests: Vec::new(),
         builds: Vec::new(),
         landings: Vec::new(),

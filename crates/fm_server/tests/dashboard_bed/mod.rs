@@ -6,10 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use fm_api::v1::fleet::{
-    Certificates, Digest, GuestRow, GuestState, HeldBuild, HostReport, Rest, StoredPin, Use, UseReason,
+    BuildFacts, Certificates, Digest, GuestFacts, GuestRow, GuestState, HeldBuild, HostReport, Rest,
+    StoredPin, Use, UseReason,
 };
+use fm_api::v1::rollout::RolloutSpec;
 use fm_fleet::blobs::{Blob, BlobSource, Layout};
-use fm_fleet::{Fleet, FleetOptions, Layer, StoredBuild};
+use fm_fleet::{Fleet, FleetOptions, Layer, PlannerOptions, StoredBuild};
 use fm_formats::Sha256;
 use fm_records::{Sqlite, SqliteOptions};
 
@@ -55,6 +57,30 @@ pub(crate) fn host_name(number: usize) -> String {
     format!("rack{:02}-node{:03}", number / 40, number % 40)
 }
 
+/// What judging needs to know of a guest of a build.
+fn facts(which: usize) -> GuestFacts {
+    GuestFacts {
+        vars_size_bytes: Some(if BUILDS[which].2 == "2M" {
+            0x2_0000
+        } else {
+            0x8_4000
+        }),
+        vars_used_bytes: Some(0x1000),
+        vars_largest_bytes: Some(0x400),
+        vars_sound: Some(true),
+        vars_authenticated: Some(true),
+        vars_keys: Some(which == 5),
+        vars_kept: Some(true),
+        smm: Some(true),
+        secure_flash: Some(false),
+        s3: Some(false),
+        tpm: Some(which == 5),
+        confidential: Some("none".into()),
+        adopted: Some(true),
+        rest: Rest::new(),
+    }
+}
+
 /// What a host says.
 pub(crate) fn report(number: usize, guest_count: usize, sequence: u64) -> HostReport {
     let host = host_name(number);
@@ -84,6 +110,7 @@ pub(crate) fn report(number: usize, guest_count: usize, sequence: u64) -> HostRe
             }),
             machine: Some(if which == 4 { "virt-9.2" } else { "pc-q35-9.2" }.into()),
             qemu: Some("9.2.4".into()),
+            facts: Some(facts(which)),
             state: match at % 9 {
                 7 => GuestState::Off,
                 8 => GuestState::Saved,
@@ -131,6 +158,8 @@ pub(crate) fn report(number: usize, guest_count: usize, sequence: u64) -> HostRe
                 rest: Rest::new(),
             })
             .collect(),
+        labels: Default::default(),
+        rollouts: Vec::new(),
         guests: rows,
         landings: Vec::new(),
         pins: Vec::new(),
@@ -186,6 +215,11 @@ pub(crate) async fn fill(folder: &Path, hosts: usize, guests: usize) -> Result<(
             };
             fleet.pin(&build(6), &pin, None).await?;
             fleet.condemn(&build(7), "olga", None).await?;
+            let spec = RolloutSpec::new(vec![build(5)], "layout=4M and not name~db");
+            fleet.begin_rollout(&spec, "olga").await?;
+            let mut planner = fleet.planner("fill", PlannerOptions::default());
+            planner.step().await?;
+            planner.resign().await?;
         }
     }
     Ok(())
@@ -207,6 +241,16 @@ async fn store(fleet: &Fleet, number: usize) -> Result<(), Failure> {
         name: Some(BUILDS[number].0.into()),
         version: Some(BUILDS[number].1.into()),
         source: None,
+        facts: Some(BuildFacts {
+            arch: Some("x86-64".into()),
+            early_arch: Some("x86-64".into()),
+            layout: Some(BUILDS[number].2.into()),
+            features: Some(Vec::new()),
+            is_whole: Some(true),
+            finishes_reclaim: Some(true),
+            is_recent: Some(true),
+            checks_list: Some(true),
+        }),
     };
     fleet.store(&stored, "rita").await?;
     Ok(())

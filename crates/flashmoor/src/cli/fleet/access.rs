@@ -12,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Options of every verb that asks the fleet.
 #[derive(Debug, Args)]
-pub(super) struct Access {
+pub(in crate::cli) struct Access {
     /// A server of the fleet, as https://HOST:PORT; several are tried in turn [default: the identity's]
     #[arg(long, value_name = "URL", env = "FLASHMOOR_FLEET_URL", value_delimiter = ',')]
     url: Vec<String>,
@@ -23,7 +23,7 @@ pub(super) struct Access {
 
 impl Access {
     /// Who asks, and whom.
-    pub(super) fn identity(&self, context: &Context) -> Result<Identity> {
+    pub(in crate::cli) fn identity(&self, context: &Context) -> Result<Identity> {
         let mut identity = match &self.identity {
             Some(folder) => Identity::load(folder)?,
             None => {
@@ -44,7 +44,7 @@ impl Access {
     }
 
     /// A client.
-    pub(super) fn client(&self, context: &Context) -> Result<Client> {
+    pub(in crate::cli) fn client(&self, context: &Context) -> Result<Client> {
         Ok(Client::new(&self.identity(context)?, TIMEOUT)?)
     }
 }

@@ -146,7 +146,7 @@ fn pin_path(client: &Client, build: &str, name: &str) -> Result<String> {
 }
 
 /// The build that a digest, or the beginning of one, means.
-fn find(client: &Client, text: &str) -> Result<Digest> {
+pub(in crate::cli) fn find(client: &Client, text: &str) -> Result<Digest> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     if let Ok(digest) = digits.parse() {
         return Ok(digest);

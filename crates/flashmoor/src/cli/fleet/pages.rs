@@ -12,7 +12,7 @@ const PAGE_COUNT: usize = 1000;
 
 /// How much of a list is wanted.
 #[derive(Debug, Args)]
-pub(super) struct Portion {
+pub(in crate::cli) struct Portion {
     /// Show so many at most [default: all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -23,17 +23,17 @@ pub(super) struct Portion {
 
 /// Words behind the question mark.
 #[derive(Debug, Default)]
-pub(super) struct Words(Vec<(&'static str, String)>);
+pub(in crate::cli) struct Words(Vec<(&'static str, String)>);
 
 impl Words {
     /// One more, if it was said.
-    pub(super) fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
+    pub(in crate::cli) fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
         self.0.extend(value.map(|value| (name, value.to_string())));
         self
     }
 
     /// The path with all of them.
-    pub(super) fn on(&self, path: &str) -> String {
+    pub(in crate::cli) fn on(&self, path: &str) -> String {
         let words: Vec<String> = self
             .0
             .iter()
@@ -60,7 +60,7 @@ fn escape(text: &str) -> String {
 }
 
 /// The items, where the rest begins, and the revision of the last page.
-pub(super) fn all<T: DeserializeOwned>(
+pub(in crate::cli) fn all<T: DeserializeOwned>(
     client: &Client,
     path: &str,
     words: impl Fn() -> Words,

@@ -8,7 +8,7 @@ pub const SOURCE: &str = "libvirt domain ";
 const PIN: &str = "adopted for domain ";
 
 /// The pin of an adopted domain.
-pub(super) fn pin(info: &DomainInfo) -> String {
+pub(in crate::libvirt) fn pin(info: &DomainInfo) -> String {
     format!("{PIN}{} ({})", info.name, info.uuid)
 }
 

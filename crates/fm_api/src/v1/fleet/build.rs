@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Schema, document};
 
-use super::{Digest, HostId, Rest, UseReason};
+use super::{BuildFacts, Digest, HostId, Rest, UseReason};
 
 /// How a build stands in the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +47,9 @@ pub struct BuildView {
     /// Its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// What it shows, if it was brought by an agent that looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<BuildFacts>,
     /// Why somebody keeps it, whoever uses it.
     #[serde(default)]
     pub pins: Vec<StoredPin>,

@@ -70,6 +70,14 @@ pub enum EventKind {
     PlannerElected,
     /// The records were set back, or somebody said so.
     EpochBegan,
+    /// A rollout went from one state to another.
+    RolloutChanged,
+    /// A rollout's next wave began.
+    RolloutWave,
+    /// A guest did not boot what a rollout gave it, or its host refused.
+    RolloutFailed,
+    /// A guest is left out of rollouts, or not any more.
+    GuestPinned,
     /// A newer version has a word for it.
     #[serde(other)]
     Unknown,

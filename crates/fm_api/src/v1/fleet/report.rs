@@ -1,11 +1,13 @@
 //! `flashmoor/host-report/1`: everything that a host says of itself, and the answer to it.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Schema, document};
 
-use super::{Digest, HostId, Rest};
+use super::{Digest, GuestFacts, GuestProgress, HostId, Rest};
 
 /// What a host runs, holds and needs, whole: a later report replaces an earlier one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,9 +36,15 @@ pub struct HostReport {
     /// The agent's version.
     #[serde(default)]
     pub agent_version: String,
+    /// What its owner says of it, such as `rack`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
     /// Its guests.
     #[serde(default)]
     pub guests: Vec<GuestRow>,
+    /// How far its guests have come with what rollouts want of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollouts: Vec<GuestProgress>,
     /// Builds in its store.
     #[serde(default)]
     pub builds: Vec<HeldBuild>,
@@ -111,6 +119,9 @@ pub struct GuestRow {
     /// The version of its QEMU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qemu: Option<String>,
+    /// What judging a change of its firmware needs to know besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<GuestFacts>,
     /// What it is doing.
     pub state: GuestState,
     /// What a newer version says besides.

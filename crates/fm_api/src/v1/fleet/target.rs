@@ -50,7 +50,60 @@ pub struct GuestTarget {
     /// The rollout that wants it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<String>,
+    /// Whether it is to take the build, or to go back from it.
+    #[serde(default)]
+    pub action: TargetAction,
+    /// When its host may shut it down and start it again; never if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartWindow>,
+    /// How long it may take to boot the build.
+    #[serde(default)]
+    pub health_timeout_s: u64,
+    /// On the way back, what becomes of variables that the guest wrote meanwhile.
+    #[serde(default)]
+    pub variables: OldVariables,
     /// What a newer version says besides.
     #[serde(flatten)]
     pub rest: Rest,
+}
+
+/// What a guest is to do with a build.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetAction {
+    /// Take it.
+    #[default]
+    Take,
+    /// Go back to what it had before, and to the variables of that time.
+    Back,
+    /// A newer version has a word for it: nothing is done.
+    #[serde(other)]
+    Unknown,
+}
+
+/// When a host may restart a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct RestartWindow {
+    /// The first minute of the day, in UTC, counted from midnight.
+    pub from_minute: u32,
+    /// The minute that the window ends before; smaller than the first if midnight is in it, the same for all day.
+    pub to_minute: u32,
+    /// How long the guest may take to shut down. After that it is left alone: nothing is ever killed.
+    pub shutdown_timeout_s: u64,
+}
+
+/// What becomes of variables that a guest wrote after it had taken a build that it goes back from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OldVariables {
+    /// Nobody has decided: a guest that wrote some does not go back yet.
+    #[default]
+    Ask,
+    /// It keeps what it has written, where both builds lay variables out alike.
+    Keep,
+    /// It gets those of before back, and what it wrote is kept as a backup.
+    Old,
+    /// A newer version has a word for it: nobody has decided.
+    #[serde(other)]
+    Unknown,
 }

@@ -185,6 +185,7 @@ pub(super) fn report(host: &str, turn: u64, guests: u64) -> HostReport {
         }),
         machine: Some(HOSTILE.into()),
         qemu: Some(HOSTILE.into()),
+        facts: None,
         state: GuestState::Running,
         rest: Rest::new(),
     };
@@ -220,6 +221,8 @@ pub(super) fn report(host: &str, turn: u64, guests: u64) -> HostReport {
             version: Some(HOSTILE.into()),
             rest: Rest::new(),
         }],
+        labels: Default::default(),
+        rollouts: Vec::new(),
         guests: rows,
         landings: Vec::new(),
         pins: Vec::new(),

@@ -19,6 +19,7 @@ fn pages() -> Vec<String> {
         "/guests",
         guest,
         "/builds",
+        "/rollouts",
         "/certificates",
         "/collection",
         "/log",

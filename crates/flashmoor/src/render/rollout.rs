@@ -1,0 +1,266 @@
+//! Rollouts as text.
+
+use fm_api::v1::fleet::ProgressState;
+use fm_api::v1::rollout::{
+    GuestPins, LeaveReason, MemberView, PlanAction, PlanClass, RolloutGuests, RolloutPlan, RolloutState,
+    RolloutView, Rollouts,
+};
+
+use super::table::{Cell, Column, Table};
+use super::{BAD, CARE, GOOD, Output, STRONG, plain};
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+fn known(text: Option<&str>) -> Cell {
+    Cell::from(text.unwrap_or("-"))
+}
+
+pub(crate) fn plan(output: &Output, plan: &RolloutPlan) {
+    output.line(format_args!(
+        "{STRONG}{}{STRONG:#} guests are selected: {} get the build on {} hosts, {} of them with their variables \
+         converted; {} are left out",
+        plan.selected_count,
+        plan.moved_count + plan.converted_count,
+        plan.host_count,
+        plan.converted_count,
+        plan.left_out_count
+    ));
+    if plan.classes.is_empty() {
+        return;
+    }
+    let mut rows = Table::new([
+        Column::new("GUESTS").right(),
+        Column::new("WHAT"),
+        Column::new("FROM").drops(1),
+        Column::new("BUILD"),
+        Column::new("LAYOUT"),
+        Column::new("MACHINE").drops(2),
+        Column::new("QEMU").drops(3),
+        Column::new("FOR EXAMPLE").drops(4),
+    ]);
+    for class in &plan.classes {
+        rows.row([
+            Cell::from(class.guest_count.to_string()),
+            Cell::from(what(class)),
+            known(class.from.as_ref().map(|build| short(build.as_str()))),
+            known(class.build.as_ref().map(|build| short(build.as_str()))),
+            known(class.layout.as_deref()),
+            known(class.machine.as_deref()),
+            known(class.qemu.as_deref()),
+            known(
+                class
+                    .guests
+                    .first()
+                    .map(|guest| guest.name.as_deref().unwrap_or(&guest.uuid)),
+            ),
+        ]);
+    }
+    output.table(&rows);
+    for class in &plan.classes {
+        for finding in &class.findings {
+            output.line(format_args!(
+                "{CARE}{}{CARE:#} {} guests: {}: {}",
+                plain(&finding.code),
+                class.guest_count,
+                plain(&finding.subject),
+                plain(&finding.why)
+            ));
+        }
+    }
+    let waves: Vec<String> = plan
+        .waves
+        .iter()
+        .map(|wave| match wave.percent {
+            None => format!("{} first", wave.guest_count),
+            Some(percent) => format!("{} until {percent} %", wave.guest_count),
+        })
+        .collect();
+    output.line(format_args!("{STRONG}waves{STRONG:#}: {}", waves.join(", ")));
+}
+
+fn what(class: &PlanClass) -> &'static str {
+    match (class.action, class.reason) {
+        (PlanAction::Move, _) if class.asks_for_keys => "moved, asks for recovery keys",
+        (PlanAction::Move, _) => "moved",
+        (PlanAction::Convert, _) if class.asks_for_keys => "converted, asks for recovery keys",
+        (PlanAction::Convert, _) => "converted",
+        (PlanAction::LeaveOut, reason) => match reason {
+            Some(LeaveReason::SameBuild) => "has the build",
+            Some(LeaveReason::Pinned) => "left out: pinned",
+            Some(LeaveReason::OtherRollout) => "left out: in another rollout",
+            Some(LeaveReason::NotAdopted) => "left out: not adopted",
+            Some(LeaveReason::UnknownBuild) => "left out: its build is not known",
+            Some(LeaveReason::Moving) => "left out: between two hosts",
+            Some(LeaveReason::Incompatible) => "left out: incompatible",
+            Some(LeaveReason::Unknown) | None => "left out: nobody knows",
+        },
+    }
+}
+
+pub(crate) fn list(output: &Output, list: &Rollouts) {
+    if list.rollouts.is_empty() {
+        output.remark("no rollout was begun yet");
+        return;
+    }
+    let mut rows = Table::new([
+        Column::new("ID"),
+        Column::new("STATE"),
+        Column::new("BUILD"),
+        Column::new("WAVE").right(),
+        Column::new("HEALTHY").right(),
+        Column::new("FAILED").right(),
+        Column::new("GUESTS").right().drops(1),
+        Column::new("BY").drops(2),
+        Column::new("SELECT").drops(3),
+    ]);
+    for rollout in &list.rollouts {
+        let count = |state| -> u64 {
+            let waves = rollout.waves.iter();
+            waves.filter_map(|wave| wave.states.get(&state)).sum()
+        };
+        let all: u64 = rollout.waves.iter().map(|wave| wave.guest_count).sum();
+        rows.row([
+            Cell::from(&rollout.id),
+            Cell::from(state(rollout.state)),
+            known(rollout.spec.builds.first().map(|build| short(build.as_str()))),
+            rollout.wave.to_string().into(),
+            count(ProgressState::Healthy).to_string().into(),
+            rollout.failed_count.to_string().into(),
+            all.to_string().into(),
+            Cell::from(&rollout.by),
+            Cell::from(&rollout.spec.select),
+        ]);
+    }
+    output.table(&rows);
+}
+
+fn state(state: RolloutState) -> &'static str {
+    match state {
+        RolloutState::Planned => "planned",
+        RolloutState::Running => "running",
+        RolloutState::Paused => "paused",
+        RolloutState::Aborted => "aborted",
+        RolloutState::RollingBack => "rolling back",
+        RolloutState::RolledBack => "rolled back",
+        RolloutState::Done => "done",
+        RolloutState::Unknown => "unknown",
+    }
+}
+
+fn progress(state: ProgressState) -> &'static str {
+    match state {
+        ProgressState::Planned => "planned",
+        ProgressState::Waiting => "waiting",
+        ProgressState::Armed => "armed",
+        ProgressState::Booting => "booting",
+        ProgressState::Healthy => "healthy",
+        ProgressState::Failed => "failed",
+        ProgressState::Refused => "refused",
+        ProgressState::Reverting => "going back",
+        ProgressState::Reverted => "went back",
+        ProgressState::Undecided => "undecided",
+        ProgressState::Unknown => "unknown",
+    }
+}
+
+pub(crate) fn one(output: &Output, rollout: &RolloutView) {
+    let style = match rollout.state {
+        RolloutState::Running | RolloutState::Done | RolloutState::Planned => GOOD,
+        RolloutState::Paused | RolloutState::Aborted | RolloutState::RollingBack => CARE,
+        RolloutState::RolledBack | RolloutState::Unknown => BAD,
+    };
+    let why = rollout.why.as_deref().map(|why| format!(": {}", plain(why)));
+    output.line(format_args!(
+        "rollout {} is {style}{}{style:#}{}",
+        plain(&rollout.id),
+        state(rollout.state),
+        why.unwrap_or_default()
+    ));
+    let mut rows = Table::new([
+        Column::new("WAVE"),
+        Column::new("GUESTS").right(),
+        Column::new("HOW THEY STAND"),
+    ]);
+    for (number, wave) in rollout.waves.iter().enumerate() {
+        let states: Vec<String> = wave
+            .states
+            .iter()
+            .map(|(state, count)| format!("{count} {}", progress(*state)))
+            .collect();
+        let name = match wave.percent {
+            None => "first".to_owned(),
+            Some(percent) => format!("until {percent} %"),
+        };
+        let here = if number == rollout.wave as usize { " <" } else { "" };
+        rows.row([
+            Cell::from(format!("{name}{here}")),
+            wave.guest_count.to_string().into(),
+            states.join(", ").into(),
+        ]);
+    }
+    output.table(&rows);
+    for member in &rollout.troubles {
+        trouble(output, member);
+    }
+}
+
+fn trouble(output: &Output, member: &MemberView) {
+    output.line(format_args!(
+        "{BAD}{}{BAD:#} {} on {}: {}",
+        progress(member.state),
+        plain(member.name.as_deref().unwrap_or(&member.guest)),
+        member.host,
+        plain(member.evidence.as_deref().unwrap_or("its host did not say why"))
+    ));
+    for variable in &member.written {
+        output.line(format_args!("  wrote {}", plain(variable)));
+    }
+}
+
+pub(crate) fn guests(output: &Output, list: &RolloutGuests) {
+    if list.guests.is_empty() {
+        output.remark("no such guest");
+        return;
+    }
+    let mut rows = Table::new([
+        Column::new("HOST"),
+        Column::new("NAME"),
+        Column::new("WAVE").right(),
+        Column::new("STATE"),
+        Column::new("UUID").drops(1),
+        Column::new("EVIDENCE").drops(2),
+    ]);
+    for guest in &list.guests {
+        rows.row([
+            Cell::from(guest.host.as_str()),
+            known(guest.name.as_deref()),
+            guest.wave.to_string().into(),
+            Cell::from(progress(guest.state)),
+            Cell::from(&guest.guest),
+            known(guest.evidence.as_deref()),
+        ]);
+    }
+    output.table(&rows);
+}
+
+pub(crate) fn pins(output: &Output, pins: &GuestPins) {
+    if pins.pins.is_empty() {
+        output.remark("no guest is left out");
+        return;
+    }
+    let mut rows = Table::new([
+        Column::new("GUEST"),
+        Column::new("BY").drops(1),
+        Column::new("WHY"),
+    ]);
+    for pin in &pins.pins {
+        rows.row([
+            Cell::from(&pin.guest),
+            Cell::from(&pin.by),
+            Cell::from(&pin.reason),
+        ]);
+    }
+    output.table(&rows);
+}

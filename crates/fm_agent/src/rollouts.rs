@@ -1,0 +1,25 @@
+//! What rollouts want of this host's guests: judged again here, done so that there is a way back, and told.
+//!
+//! ```text
+//! Waiting -> judged -> variables kept, or converted to a file beside -> definition -> Armed
+//!         -> its QEMU starts -> Booting -> MTC rises -> Healthy, or not in time -> Failed
+//! back:      the difference is looked at -> definition -> variables, while it is off -> Reverted
+//! ```
+//!
+//! What is about to be done is written down first, and each step can be done again: an agent that is killed goes on from
+//! there, or undoes. A guest is never killed, and nothing changes under one that runs.
+
+mod back;
+mod domains;
+mod ground;
+mod health;
+mod record;
+mod restart;
+mod take;
+#[cfg(test)]
+mod tests;
+mod work;
+mod written;
+
+pub(crate) use domains::Domains;
+pub(crate) use work::Work;

@@ -1,0 +1,213 @@
+//! Plans of guests as hosts report them.
+
+use super::*;
+
+fn digest(digit: &str) -> Digest {
+    digit.repeat(64).parse().unwrap()
+}
+
+/// What the agent reports of Debian's builds without SMM.
+fn build(layout: &str) -> KnownBuild {
+    KnownBuild {
+        size_bytes: Some(match layout {
+            "2M" => 0x1e_0000,
+            _ => 0x37_c000,
+        }),
+        facts: BuildFacts {
+            arch: Some("x86-64".into()),
+            early_arch: Some("x86-64".into()),
+            layout: Some(layout.into()),
+            features: Some(vec!["tpm2".into()]),
+            is_whole: Some(true),
+            finishes_reclaim: Some(true),
+            is_recent: Some(true),
+            checks_list: Some(true),
+        },
+    }
+}
+
+fn builds() -> BTreeMap<Digest, KnownBuild> {
+    [
+        (digest("a"), build("2M")),
+        (digest("b"), build("4M")),
+        (digest("c"), build("4M")),
+    ]
+    .into()
+}
+
+fn guest(uuid: &str, build: &str, layout: &str) -> GuestRow {
+    GuestRow {
+        uuid: uuid.into(),
+        name: Some(format!("name of {uuid}")),
+        build: Some(digest(build)),
+        next_build: None,
+        next_reset: None,
+        layout: Some(layout.into()),
+        vars_free_bytes: None,
+        secure_boot: Some(false),
+        certificates: None,
+        machine: Some("pc-q35-7.2".into()),
+        qemu: Some("7.2.0".into()),
+        facts: Some(GuestFacts {
+            vars_size_bytes: Some(if layout == "2M" { 0x2_0000 } else { 0x8_4000 }),
+            vars_used_bytes: Some(0x1000),
+            vars_largest_bytes: Some(0x100),
+            vars_sound: Some(true),
+            vars_authenticated: Some(true),
+            vars_keys: Some(false),
+            vars_kept: Some(true),
+            smm: Some(true),
+            secure_flash: Some(false),
+            s3: Some(false),
+            tpm: Some(false),
+            confidential: Some("none".into()),
+            adopted: Some(true),
+            rest: Rest::new(),
+        }),
+        state: GuestState::Running,
+        rest: Rest::new(),
+    }
+}
+
+fn plan_with(spec: &RolloutSpec, guests: &[GuestRow], pinned: &[&str], taken: &[&str]) -> Planned {
+    let builds = builds();
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let (pinned, taken): (BTreeSet<String>, BTreeSet<String>) = (set(pinned), set(taken));
+    let labels = BTreeMap::new();
+    let mut planner = Planner::new("r", spec, &builds, &pinned, &taken)
+        .unwrap()
+        .with_members();
+    for (number, guest) in guests.iter().enumerate() {
+        let host = format!("host-{}", number % 3).parse().unwrap();
+        planner.see(&Seen {
+            host: &host,
+            labels: &labels,
+            guest,
+        });
+    }
+    planner.finish(7)
+}
+
+fn plan(guests: &[GuestRow]) -> RolloutPlan {
+    plan_with(&RolloutSpec::new(vec![digest("c")], "all"), guests, &[], &[]).plan
+}
+
+#[test]
+fn a_guest_of_the_same_layout_is_moved_and_one_of_the_smaller_is_converted() {
+    let plan = plan(&[guest("u", "b", "4M"), guest("v", "a", "2M")]);
+    let actions: Vec<PlanAction> = plan.classes.iter().map(|class| class.action).collect();
+    assert_eq!(
+        actions,
+        [PlanAction::Move, PlanAction::Convert],
+        "{:#?}",
+        plan.classes
+    );
+    assert_eq!(
+        (plan.moved_count, plan.converted_count, plan.left_out_count),
+        (1, 1, 0)
+    );
+}
+
+#[test]
+fn guests_that_differ_in_nothing_that_matters_are_one_class_with_one_that_goes_first() {
+    let mut guests: Vec<GuestRow> = (0..200).map(|n| guest(&format!("g{n}"), "b", "4M")).collect();
+    for (number, guest) in guests.iter_mut().enumerate() {
+        guest.facts.as_mut().unwrap().vars_used_bytes = Some(0x1001 + number as u64);
+    }
+    let spec = RolloutSpec::new(vec![digest("c")], "all");
+    let planned = plan_with(&spec, &guests, &[], &[]);
+    assert_eq!(planned.plan.classes.len(), 1);
+    let first: Vec<&PlannedMember> = planned.members.iter().filter(|member| member.wave == 0).collect();
+    assert_eq!(first.len(), 1);
+    let counted: Vec<u64> = (0..5)
+        .map(|wave| {
+            planned
+                .members
+                .iter()
+                .filter(|member| member.wave == wave)
+                .count() as u64
+        })
+        .collect();
+    let told: Vec<u64> = planned.plan.waves.iter().map(|wave| wave.guest_count).collect();
+    assert_eq!(counted, told);
+    assert_eq!(told.iter().sum::<u64>(), 200);
+}
+
+#[test]
+fn who_is_left_out_is_told_why() {
+    type Change = fn(&mut GuestRow);
+    let cases: [(LeaveReason, Change); 8] = [
+        (LeaveReason::SameBuild, |guest| guest.build = Some(digest("c"))),
+        (LeaveReason::SameBuild, |guest| {
+            guest.next_build = Some(digest("c"))
+        }),
+        (LeaveReason::NotAdopted, |guest| {
+            guest.facts.as_mut().unwrap().adopted = None
+        }),
+        (LeaveReason::UnknownBuild, |guest| guest.build = Some(digest("d"))),
+        (LeaveReason::UnknownBuild, |guest| guest.build = None),
+        (LeaveReason::Moving, |guest| guest.state = GuestState::Arriving),
+        (LeaveReason::Unknown, |guest| {
+            guest.facts.as_mut().unwrap().vars_sound = None
+        }),
+        (LeaveReason::Incompatible, |guest| {
+            guest.facts.as_mut().unwrap().vars_used_bytes = Some(0x10_0000);
+        }),
+    ];
+    for (reason, change) in cases {
+        let mut one = guest("u", "b", "4M");
+        change(&mut one);
+        let plan = plan(&[one]);
+        assert_eq!(plan.classes[0].reason, Some(reason), "{:#?}", plan.classes);
+        assert_eq!(plan.left_out_count, 1);
+        assert_eq!(plan.waves.iter().map(|wave| wave.guest_count).sum::<u64>(), 0);
+    }
+    let spec = RolloutSpec::new(vec![digest("c")], "all");
+    let guests = [guest("u", "b", "4M"), guest("v", "b", "4M")];
+    let planned = plan_with(&spec, &guests, &["u"], &["v"]);
+    let reasons: Vec<Option<LeaveReason>> = planned.plan.classes.iter().map(|class| class.reason).collect();
+    assert_eq!(
+        reasons,
+        [Some(LeaveReason::Pinned), Some(LeaveReason::OtherRollout)]
+    );
+    assert!(planned.members.is_empty());
+}
+
+#[test]
+fn with_a_build_of_each_layout_everybody_gets_the_one_that_needs_no_conversion() {
+    let spec = RolloutSpec::new(vec![digest("c"), digest("a")], "all");
+    let planned = plan_with(&spec, &[guest("u", "b", "4M"), guest("v", "a", "2M")], &[], &[]);
+    assert_eq!(planned.members.len(), 1, "the 2M guest has its build");
+    assert_eq!(planned.members[0].build, digest("c"));
+}
+
+#[test]
+fn what_was_measured_asks_for_keys_where_there_is_a_tpm() {
+    let mut with_tpm = guest("u", "b", "4M");
+    with_tpm.facts.as_mut().unwrap().tpm = Some(true);
+    let plan = plan(&[with_tpm, guest("v", "b", "4M")]);
+    let asks: Vec<(Option<bool>, bool)> = plan
+        .classes
+        .iter()
+        .map(|class| (class.tpm, class.asks_for_keys))
+        .collect();
+    assert!(asks.contains(&(Some(true), true)), "{asks:?}");
+    assert!(asks.contains(&(Some(false), false)), "{asks:?}");
+}
+
+#[test]
+fn only_who_runs_the_build_that_is_to_go_and_is_selected_is_looked_at() {
+    let spec = RolloutSpec {
+        from: Some(digest("b")),
+        ..RolloutSpec::new(vec![digest("c")], "host=host-0")
+    };
+    let guests = [
+        guest("u", "b", "4M"),
+        guest("v", "b", "4M"),
+        guest("w", "b", "4M"),
+        guest("x", "a", "2M"),
+    ];
+    let planned = plan_with(&spec, &guests, &[], &[]);
+    assert_eq!(planned.plan.selected_count, 1);
+    assert_eq!(planned.members[0].guest, "u");
+}
