@@ -262,8 +262,8 @@ fn guests_move_to_another_build_and_another_layout_with_their_variables_and_back
     assert!(events.filter(|event| event["kind"] == "rollout_changed").count() >= 4);
 }
 
-/// Firmware whose processor goes round in a circle where PEI hands over to DXE: everything else is as it was, so that
-/// nothing but a boot shows it.
+/// Firmware whose processor goes round in a circle from its first jump on: everything else is as it was, so that nothing
+/// but a boot shows it.
 fn hanging(code: &[u8]) -> Vec<u8> {
     let mut hangs = code.to_vec();
     // The reset vector ends the image: `nop; nop; jmp` to the early code of `OvmfPkg/ResetVector`.

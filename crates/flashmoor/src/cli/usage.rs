@@ -147,7 +147,14 @@ mod tests {
             ("version", &["flashmoor --version"][..]),
             ("verify", &["flashmoor atlas verify", "flashmoor store verify"]),
             ("inspects", &["flashmoor inspect"]),
-            ("pin", &["flashmoor fleet pin", "flashmoor store pin"]),
+            (
+                "pin",
+                &[
+                    "flashmoor fleet pin",
+                    "flashmoor rollout pin",
+                    "flashmoor store pin",
+                ],
+            ),
             ("stores", &["flashmoor store"]),
             ("zzz", &[]),
             ("", &[]),
