@@ -138,25 +138,46 @@ fn flash_that_holds_code_and_variables_becomes_no_build_and_is_for_its_owner_onl
     assert_eq!(fs::metadata(&out).unwrap().mode() & 0o777, 0o600);
 }
 
+/// The image with one piece of its XML written otherwise, at the same length.
+fn respelled(from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = save_image(&described(), 0);
+    let at = bytes
+        .windows(from.len())
+        .position(|found| found == from.as_bytes())
+        .unwrap();
+    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    bytes
+}
+
 #[test]
-fn a_domain_whose_flash_is_qcow2_keeps_its_paths() {
+fn a_domain_whose_code_is_qcow2_comes_back_on_the_raw_build_of_the_store() {
     let folder = tempfile::tempdir().unwrap();
-    let raw = save_image(&described(), 0);
-    let (from, to) = (b"readonly='yes' type='pflash'", b"format='qcow2' type='pflash'");
-    let at = raw.windows(from.len()).position(|found| found == from).unwrap();
-    let mut bytes = raw;
-    bytes[at..at + to.len()].copy_from_slice(to);
+    let bytes = respelled("readonly='yes' type='pflash'", "format='qcow2' type='pflash'");
     let image = write(folder.path(), "packed.save", &bytes);
-    for verb in ["adopt", "restore-plan"] {
-        let said = refused(with_store(folder.path()).args(["saved", verb]).arg(&image), 1);
-        assert!(said.contains("qcow2") && said.contains("qemu-img"), "{said}");
-    }
-    assert!(fs::read(&image).unwrap() == bytes);
-    assert_eq!(
-        fs::read_dir(folder.path()).unwrap().count(),
-        1,
-        "the image alone: no store, no backup"
+    let document = adopt(folder.path(), &image);
+    assert_eq!(document["changed"], true);
+    let adopted = fs::read(&image).unwrap();
+    let xml = String::from_utf8_lossy(&adopted);
+    let loader = &xml[xml.find("<loader").unwrap()..xml.find("</loader>").unwrap()];
+    assert!(
+        loader.contains("format='raw'") && loader.contains("/store/builds/sha256-"),
+        "{loader}"
     );
+    assert_eq!(stream_in(&adopted), stream_in(&bytes));
+}
+
+#[test]
+fn variables_in_a_qcow2_file_that_is_gone_with_its_template_are_told_and_nothing_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = respelled(
+        "<nvram template='/no/such/OVMF_VARS.ms.fd'>",
+        "<nvram format='qcow2' template='/no/xxxxx'>",
+    );
+    let image = write(folder.path(), "packed.save", &bytes);
+    let said = refused(with_store(folder.path()).args(["saved", "adopt"]).arg(&image), 1);
+    assert!(said.contains("qcow2") && said.contains("qemu-img"), "{said}");
+    assert!(fs::read(&image).unwrap() == bytes);
 }
 
 #[test]

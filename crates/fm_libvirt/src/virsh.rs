@@ -313,6 +313,12 @@ impl Virsh {
         identity(uuid, &self.inactive(uuid)?)
     }
 
+    /// Whether a running domain's guest agent answers: it is asked for the time.
+    #[must_use]
+    pub fn agent_answers(&self, uuid: &str) -> bool {
+        self.ask(&["domtime", "--domain", uuid]).is_ok()
+    }
+
     fn metadata(&self, uuid: &str, words: &[&str]) -> Result<(), VirshError> {
         let fixed = ["metadata", "--domain", uuid, "--uri", METADATA_URI, "--live"];
         self.ask(&[&fixed, words].concat()).map(drop)

@@ -6,8 +6,8 @@ use fm_api::v1::update::Way;
 use fm_judge::Outcome;
 use fm_remedy::{Action, DomainSubject, Input, Remedy, Setting};
 
-use crate::moment::Window;
 use crate::processors::Processors;
+use crate::window::Window;
 
 /// What is known of a guest, of the build that it is to get, and of who may stop it.
 #[derive(Debug, Clone, PartialEq, Eq)]

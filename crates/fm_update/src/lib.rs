@@ -30,6 +30,7 @@ mod processors;
 mod recover;
 mod status;
 mod watch;
+pub mod window;
 
 pub use error::{Error, Result};
 pub use fm_api::v1::update::{State, Update, UpdateStatus, Way};

@@ -1,7 +1,5 @@
 //! When an update is done: at once, or when the guest is idle, a window is open or the guest's agent answers.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use fm_host::Guest;
@@ -9,6 +7,7 @@ use fm_libvirt::Virsh;
 
 use crate::decide::Refusal;
 use crate::gather::is_libvirts;
+use crate::window::Window;
 use crate::{Error, Result};
 
 /// Between two looks.
@@ -28,59 +27,6 @@ pub struct Moment {
     pub agent: bool,
     /// How long it is waited for.
     pub patience: Duration,
-}
-
-/// A time of the day in UTC, over midnight where its end comes before its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    from_minute: u32,
-    to_minute: u32,
-}
-
-impl Window {
-    /// Whether a minute of the day is in it.
-    #[must_use]
-    pub const fn contains(self, minute: u32) -> bool {
-        match self.from_minute <= self.to_minute {
-            true => minute >= self.from_minute && minute < self.to_minute,
-            false => minute >= self.from_minute || minute < self.to_minute,
-        }
-    }
-}
-
-impl FromStr for Window {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str = "a window has the form HH:MM-HH:MM";
-        let minute = |text: &str| {
-            let (hours, minutes) = text.split_once(':')?;
-            let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
-            (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
-        };
-        let (from, to) = text.split_once('-').ok_or(FORM)?;
-        match (minute(from), minute(to)) {
-            (Some(from_minute), Some(to_minute)) if from_minute != to_minute => Ok(Self {
-                from_minute,
-                to_minute,
-            }),
-            _ => Err(FORM),
-        }
-    }
-}
-
-impl fmt::Display for Window {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [from, to] = [self.from_minute, self.to_minute];
-        write!(
-            f,
-            "{:02}:{:02}-{:02}:{:02}",
-            from / 60,
-            from % 60,
-            to / 60,
-            to % 60
-        )
-    }
 }
 
 /// Waits until everything that was asked for holds at one moment; what does not in the end.
@@ -132,32 +78,10 @@ fn agent_answers(guest: &Guest, libvirt_uri: Option<&str>) -> bool {
     let Some(uuid) = guest.uuid().filter(|_| is_libvirts(guest)) else {
         return false;
     };
-    Virsh::new(libvirt_uri)
-        .ask(&["domtime", "--domain", uuid])
-        .is_ok()
+    Virsh::new(libvirt_uri).agent_answers(uuid)
 }
 
 fn minute_of_day() -> u32 {
     let seconds = jiff::Timestamp::now().as_second();
     u32::try_from(seconds.div_euclid(60).rem_euclid(MINUTES_A_DAY.into())).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_window_is_open_from_its_start_to_before_its_end_also_over_midnight() {
-        let window = |text: &str| text.parse::<Window>().unwrap();
-        let day = window("09:30-17:00");
-        assert!(day.contains(9 * 60 + 30) && day.contains(16 * 60 + 59));
-        assert!(!day.contains(9 * 60 + 29) && !day.contains(17 * 60));
-        let night = window("22:00-04:00");
-        assert!(night.contains(22 * 60) && night.contains(0) && night.contains(4 * 60 - 1));
-        assert!(!night.contains(4 * 60) && !night.contains(12 * 60));
-        assert_eq!(night.to_string(), "22:00-04:00");
-        for nonsense in ["", "22:00", "24:00-01:00", "1:60-2:00", "02:00-02:00", "a:b-c:d"] {
-            assert!(nonsense.parse::<Window>().is_err(), "{nonsense}");
-        }
-    }
 }

@@ -9,7 +9,8 @@ use fm_adopt::libvirt::{self, Booted, Which};
 use fm_store::Store;
 use fm_update::build::Build;
 use fm_update::decide::Vouched;
-use fm_update::moment::{Moment, Window};
+use fm_update::moment::Moment;
+use fm_update::window::Window;
 use fm_update::{Options, Request, State, Update as Document};
 
 use super::{Context, Result, Status};
