@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use fm_libvirt::{Domain, Stored, adopted, saved_domain, unadopted, with_firmware};
+use fm_libvirt::{Chosen, Domain, FileFormat, Stored, adopted, saved_domain, unadopted, with_firmware};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -28,7 +28,13 @@ fuzz_target!(|data: &[u8]| {
         code: "/store/CODE.fd".into(),
         vars_template: None,
         template: Some("/store/VARS.fd".into()),
-        chosen: Some((Some("/vars.fd".into()), true)),
+        peer: Some("host:7118".into()),
+        booted: None,
+        chosen: Some(Chosen {
+            nvram: Some("/vars.fd".into()),
+            nvram_format: FileFormat::Raw,
+            secure: true,
+        }),
     };
     let Ok(edited) = adopted(xml, &stored) else {
         return;

@@ -90,7 +90,7 @@ pub fn text(ps: &Ps) -> String {
 /// Writes the metrics to `path` so that a collector sees the old or the new file, whole.
 ///
 /// # Errors
-/// [`crate::Error::File`].
+/// [`crate::Error::Files`].
 pub fn write(ps: &Ps, path: &Path) -> crate::Result<()> {
     // The collector reads `*.prom` only, and the new file's name has another end. Whoever owns the folder can neither
     // foresee that name nor have us write through a link.

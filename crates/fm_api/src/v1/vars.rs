@@ -193,7 +193,7 @@ words! {
         /// In its own place.
         Main = "main",
         /// In the spare: a reclaim was interrupted when its copy there was whole. Not every build reads it there: see
-        /// [`Interrupted`].
+        /// [`InterruptedReclaim`].
         Spare = "spare",
     }
 }
