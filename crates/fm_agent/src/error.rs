@@ -36,9 +36,6 @@ pub enum Error {
     /// A file could not be read, replaced or kept.
     #[error(transparent)]
     Files(#[from] fm_files::Error),
-    /// A stream or a saved guest cannot be read.
-    #[error(transparent)]
-    Saved(Box<fm_saved::Error>),
     /// An image cannot be read.
     #[error(transparent)]
     Images(#[from] fm_images::Error),
@@ -77,12 +74,6 @@ pub enum Error {
 /// What this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-impl From<fm_saved::Error> for Error {
-    fn from(error: fm_saved::Error) -> Self {
-        Self::Saved(Box::new(error))
-    }
-}
-
 impl Error {
     /// A file could not be `action`ed.
     pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
@@ -102,7 +93,6 @@ impl Failure for Error {
             Self::Host(error) => error.class(),
             Self::Store(error) => error.class(),
             Self::Files(error) => error.class(),
-            Self::Saved(error) => error.class(),
             Self::Images(error) => error.class(),
             Self::Vars(error) => error.class(),
             Self::Transfer(error) => error.class(),
@@ -122,7 +112,6 @@ impl Failure for Error {
             Self::Host(error) => error.remedy(),
             Self::Store(error) => error.remedy(),
             Self::Files(error) => error.remedy(),
-            Self::Saved(error) => error.remedy(),
             Self::Images(error) => error.remedy(),
             Self::Vars(error) => error.remedy(),
             Self::Transfer(error) => error.remedy(),

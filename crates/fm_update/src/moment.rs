@@ -54,6 +54,7 @@ pub(crate) fn wait(guest: &Guest, moment: &Moment, libvirt_uri: Option<&str>) ->
         if lacks.is_empty() || left.is_zero() {
             return Ok(lacks);
         }
+        // Nothing tells when a guest comes to rest, its agent answers or a window opens: it is looked again.
         if !matches!(lacks.as_slice(), [Refusal::NotIdle { .. }]) {
             std::thread::sleep(LOOK.min(left));
         }
@@ -64,6 +65,7 @@ pub(crate) fn wait(guest: &Guest, moment: &Moment, libvirt_uri: Option<&str>) ->
 fn used_percent(guest: &Guest) -> Result<u64> {
     let used = || guest.process().used_ticks().map_err(Error::from);
     let (before, begun) = (used()?, Instant::now());
+    // What is used in a time is known when the time is over.
     std::thread::sleep(LOOK);
     let ticks = used()?.saturating_sub(before);
     let a_second = rustix::param::clock_ticks_per_second().max(1);

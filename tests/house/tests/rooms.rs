@@ -135,7 +135,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_judge",
             "fm_libvirt",
             "fm_remedy",
-            "fm_saved",
             "fm_store",
             "fm_transfer",
             "fm_update",
