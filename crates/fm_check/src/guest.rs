@@ -184,7 +184,9 @@ fn offered_code(offer: &Offer, at: &dyn Fn(&'static str) -> Evidence) -> CodeUni
     if let Some(layout) = firmware.layout.as_deref().and_then(|name| name.parse().ok()) {
         unit.layout = Known::new(layout, at("firmware.layout"));
     }
-    unit.features = image::features(&firmware.features, at("firmware.features"));
+    // Of a newer host, perhaps, which knows features that this one does not.
+    let known = firmware.features.iter().filter_map(|name| name.parse().ok());
+    unit.features = Known::new(known.collect(), at("firmware.features"));
     unit
 }
 

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use fm_api::v1::inspect::{FileType, ImageDocument, ImageFormat, RegionKind};
+use fm_api::v1::inspect::{ImageFormat, RegionKind};
 use fm_formats::image::{Arch, CpuMode, Layout, Role};
 use fm_formats::varstore::{DamageKind, Format as StoreFormat, State, VarStore};
+use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
-use fm_images::inspect::{self, Cache, Flash, Found, Kind};
-use fm_images::{json_store, words};
-use fm_judge::{CodeUnit, Evidence, Features, Format, Known, Soundness, StoreState, VarsUnit};
+use fm_images::inspect::{self, Cache, Flash, Found, Image, Kind};
+use fm_images::json_store;
+use fm_judge::{CodeUnit, Evidence, Format, Known, Soundness, StoreState, VarsUnit};
 use fm_remedy::{Action, Misuse, Remedy};
 
 use crate::{Error, Result};
@@ -75,7 +76,7 @@ fn format_of(flash: &Flash) -> Format {
 /// What a file is for, if it is flash.
 pub(super) fn role(path: &Path, cache: Option<&Cache>) -> Option<Role> {
     let (found, ..) = look(path, None, cache).ok()?;
-    words::role_of(found.kind)
+    found.role
 }
 
 /// Whether a file holds CODE for a flash chip: Arm's and RISC-V's have one size, and what is shorter is for `-bios`.
@@ -84,11 +85,11 @@ pub(super) fn is_flash_code(path: &Path, cache: Option<&Cache>) -> bool {
         return false;
     };
     let layout = found.image.and_then(|image| image.layout);
-    let chip = match layout.map(words::layout_of) {
+    let chip = match layout {
         Some(layout @ (Layout::ArmVirt | Layout::Riscv)) => Some(layout.code_size_bytes()),
         _ => None,
     };
-    words::role_of(found.kind) == Some(Role::Code) && chip.is_none_or(|chip| chip == len_bytes)
+    found.role == Some(Role::Code) && chip.is_none_or(|chip| chip == len_bytes)
 }
 
 /// What the firmware binary in `path` shows; what was found in the same bytes before is taken from `cache`.
@@ -131,45 +132,44 @@ fn code_in(found: Found, len_bytes: u64, evidence: &Evidence) -> Result<Option<C
     let Some(image) = &found.image else {
         return Err(found.reason.unwrap_or_default());
     };
-    if words::role_of(found.kind) == Some(Role::Vars) {
+    if found.role == Some(Role::Vars) {
         return Ok(None);
     }
     let at = |what: &'static str| evidence.part(what);
-    let arch = image.arch.map(words::arch_of);
+    let arch = image.arch;
     // Every edk2 build has one, in the volume that holds nearly all of it.
     let has_core = image
         .modules
         .iter()
-        .any(|module| module.kind == FileType::DxeCore);
+        .any(|module| module.kind == FileKind::DxeCore);
     let soundness = soundness(found.ends_in_code, image, arch, has_core);
     let mut unit = CodeUnit {
         size_bytes: Known::new(len_bytes, at("its length")),
         soundness: Known::new(soundness, at("its volumes and its end")),
         ..CodeUnit::default()
     };
-    if let Ok(digest) = found.sha256.parse() {
-        unit.sha256 = Known::new(digest, at("its bytes"));
-    }
-    if let Some(layout) = image.layout.map(words::layout_of) {
+    unit.sha256 = Known::new(found.sha256, at("its bytes"));
+    if let Some(layout) = image.layout {
         unit.layout = Known::new(layout, at("its length and platform"));
     }
     if !has_core {
         // Nearly all modules are in what was not read: what the rest lacks says nothing.
         return Ok(Some(unit));
     }
-    unit.features = features(&image.features, at("its modules and reset vector"));
+    let shown = image.features.iter().copied().collect();
+    unit.features = Known::new(shown, at("its modules and reset vector"));
     let evidence = ["the machine of its DXE core", "the machine of its PEI core"].map(at);
-    arches(&mut unit, arch, image.cpu_mode.map(words::cpu_mode_of), evidence);
-    let guids = image.modules.iter().filter_map(|module| module.guid.parse().ok());
+    arches(&mut unit, arch, image.cpu_mode, evidence);
+    let guids = image.modules.iter().map(|module| module.guid);
     let [finishes_reclaim, checks_list, is_recent] = habits(guids, arch, at("its modules"));
     (unit.finishes_reclaim, unit.checks_list, unit.is_recent) = (finishes_reclaim, checks_list, is_recent);
     let measured: Vec<(String, Sha256)> = image
         .volumes
         .iter()
         .filter(|volume| volume.measured)
-        .filter_map(|volume| {
-            let name = volume.name.as_ref().unwrap_or(&volume.guid);
-            Some((name.clone(), volume.sha256.parse().ok()?))
+        .map(|volume| {
+            let name = volume.name().map_or_else(|| volume.guid.to_string(), Into::into);
+            (name, volume.sha256)
         })
         .collect();
     if !measured.is_empty() {
@@ -210,12 +210,6 @@ fn habits(modules: impl Iterator<Item = Guid>, arch: Option<Arch>, evidence: Evi
     ]
 }
 
-/// Features by the names that `inspect` gives them.
-pub(super) fn features(names: &[String], evidence: Evidence) -> Known<Features> {
-    let known = names.iter().filter_map(|name| name.parse().ok());
-    Known::new(known.collect(), evidence)
-}
-
 /// The processors that DXE, and the phases before it, run on.
 pub(super) fn arches(
     unit: &mut CodeUnit,
@@ -234,7 +228,7 @@ pub(super) fn arches(
 }
 
 /// Whether the image is what a build makes, as far as it shows.
-fn soundness(ends_in_code: bool, image: &ImageDocument, arch: Option<Arch>, has_core: bool) -> Soundness {
+fn soundness(ends_in_code: bool, image: &Image, arch: Option<Arch>, has_core: bool) -> Soundness {
     let x86 = arch.is_some_and(Arch::is_x86);
     // Arm images begin with the vectors that jump into their first volume.
     let foreign = x86

@@ -38,6 +38,7 @@ pub use checked::{Candidate, Checked};
 pub use code_name::template_names;
 pub use document::{Wording, check_document, phase_document};
 pub use error::{Error, Result};
+pub use fm_transfer::outcome;
 pub use gather::{Options, SideSpec};
 pub use guest::Images;
 pub use image::{code_file, vars_file, vars_of};

@@ -1,12 +1,15 @@
 //! SHA-256 digests, the identity of every blob and build.
 
+use alloc::string::{String, ToString as _};
 use core::fmt;
 use core::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 /// A SHA-256 digest; shown as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Sha256([u8; 32]);
 
 /// The text is not a SHA-256 digest.
@@ -58,6 +61,20 @@ fn nibble(digit: u8) -> Result<u8, ParseSha256Error> {
         b'0'..=b'9' => Ok(digit.wrapping_sub(b'0')),
         b'a'..=b'f' => Ok(digit.wrapping_sub(b'a').wrapping_add(10)),
         _ => Err(ParseSha256Error),
+    }
+}
+
+impl TryFrom<String> for Sha256 {
+    type Error = ParseSha256Error;
+
+    fn try_from(text: String) -> Result<Self, ParseSha256Error> {
+        text.parse()
+    }
+}
+
+impl From<Sha256> for String {
+    fn from(digest: Sha256) -> Self {
+        digest.to_string()
     }
 }
 

@@ -3,12 +3,29 @@
 use core::fmt;
 use core::str::FromStr;
 
+use alloc::string::{String, ToString as _};
+
+use serde::{Deserialize, Serialize};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// `EFI_GUID`, 16 bytes as they lie in memory (UEFI 2.10, appendix A).
 #[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+    Serialize,
+    Deserialize,
 )]
+#[serde(into = "String", try_from = "String")]
 #[repr(C)]
 pub struct Guid([u8; 16]);
 
@@ -96,6 +113,20 @@ impl FromStr for Guid {
 
     fn from_str(text: &str) -> Result<Self, ParseGuidError> {
         parse(text.as_bytes()).ok_or(ParseGuidError)
+    }
+}
+
+impl TryFrom<String> for Guid {
+    type Error = ParseGuidError;
+
+    fn try_from(text: String) -> Result<Self, ParseGuidError> {
+        text.parse()
+    }
+}
+
+impl From<Guid> for String {
+    fn from(guid: Guid) -> Self {
+        guid.to_string()
     }
 }
 

@@ -224,21 +224,19 @@ fn collect_descriptor(text: &str, files: &mut Vec<PathBuf>) {
 fn digest(path: &Path) -> Result<String> {
     // A descriptor may name anything.
     check_regular(path)?;
-    let document = inspect::inspect(&inspect::Request {
+    let found = inspect::inspect(&inspect::Request {
         path: path.to_owned(),
         ..Default::default()
     })?;
     // Firmware of which no code can be read has a reason, and no name.
     match (
-        (document.image.is_some() || document.store.is_some()) && document.reason.is_none(),
-        document.sha256,
+        (found.image.is_some() || found.store.is_some()) && found.reason.is_none(),
+        found.sha256,
     ) {
-        (true, Some(sha256)) => Ok(sha256),
+        (true, Some(sha256)) => Ok(sha256.to_string()),
         _ => Err(Error::NotFirmware {
             path: path.to_owned(),
-            why: document
-                .reason
-                .unwrap_or_else(|| format!("it is a {}", document.kind)),
+            why: found.reason.unwrap_or_else(|| format!("it is a {}", found.kind)),
         }),
     }
 }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use fm_api::Schema;
 use fm_api::v1::diff::{DiffDamage, DiffDocument, DiffFact, DiffSide, DiffVolume, DiffedBuild, Measured};
-use fm_api::v1::inspect::{
-    ImageDocument, InspectDocument, InspectKind, RangeDocument, RangeTechnology, VolumeDocument,
-};
+use fm_api::v1::inspect::{InspectKind, RangeDocument, RangeTechnology, volume_label};
+use fm_formats::Sha256;
 use fm_formats::image::Feature;
+use fm_formats::volume::VolumeHeader;
 use fm_remedy::{Action, Misuse, Remedy};
 
-use crate::inspect::{self, Catalogue, Request};
-use crate::{Error, Result};
+use crate::inspect::{self, Catalogue, Image, Inspected, Request, Volume};
+use crate::{Error, Result, words};
 
 /// Compares two builds.
 ///
@@ -50,8 +50,8 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
         && before.image.is_some()
         && after.image.is_some()
     {
-        let kind = |document: &InspectDocument| {
-            if document.kind == InspectKind::Vars {
+        let kind = |side: &Inspected| {
+            if side.kind == InspectKind::Vars {
                 "a variable store"
             } else {
                 "firmware"
@@ -73,8 +73,8 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
     let is_same = before.sha256 == after.sha256;
     let mut document = DiffDocument {
         schema: Schema::default(),
-        from: side(&before, old),
-        to: side(&after, new),
+        from: side(&before),
+        to: side(&after),
         identical: is_same,
         facts: facts(&before, old, &after, new),
         features_gained: without(&new.features, &old.features),
@@ -93,8 +93,8 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
         },
         ranges_changed: ranges(old, new),
         volumes: volumes(old, new),
-        damage: damage(DiffSide::From, &before, old)
-            .chain(damage(DiffSide::To, &after, new))
+        damage: damage(DiffSide::From, &before)
+            .chain(damage(DiffSide::To, &after))
             .collect(),
         added: Vec::new(),
         removed: Vec::new(),
@@ -107,41 +107,32 @@ pub fn diff(from: &Path, to: &Path, catalogue: Option<PathBuf>) -> Result<DiffDo
 }
 
 /// Of the image, then of the variable store in it.
-fn damage<'a>(
-    side: DiffSide,
-    document: &'a InspectDocument,
-    image: &'a ImageDocument,
-) -> impl Iterator<Item = DiffDamage> + 'a {
-    let of_store = document.store.iter().flat_map(|store| &store.damage);
-    let messages = image.damage.iter().map(|damage| &damage.message);
-    messages.chain(of_store).map(move |message| DiffDamage {
+fn damage(side: DiffSide, found: &Inspected) -> impl Iterator<Item = DiffDamage> {
+    found.damages().map(move |message| DiffDamage {
         side,
-        message: message.clone(),
+        message: message.to_owned(),
     })
 }
 
-fn image_of(document: &InspectDocument) -> Result<&ImageDocument> {
-    document.image.as_ref().ok_or_else(|| Error::NotFirmware {
-        path: document.path.clone().into(),
-        why: document
-            .reason
-            .clone()
-            .unwrap_or_else(|| document.kind.to_string()),
+fn image_of(found: &Inspected) -> Result<&Image> {
+    found.image.as_ref().ok_or_else(|| Error::NotFirmware {
+        path: found.path.clone(),
+        why: found.reason.clone().unwrap_or_else(|| found.kind.to_string()),
     })
 }
 
-fn side(document: &InspectDocument, image: &ImageDocument) -> DiffedBuild {
+fn side(found: &Inspected) -> DiffedBuild {
     DiffedBuild {
-        path: document.path.clone(),
-        sha256: document.sha256.clone(),
-        build: image.build.clone(),
+        path: found.path.display().to_string(),
+        sha256: found.sha256.map(|digest| digest.to_string()),
+        build: found.build.clone(),
     }
 }
 
-fn without(all: &[String], other: &[String]) -> Vec<String> {
+fn without(all: &[Feature], other: &[Feature]) -> Vec<String> {
     all.iter()
         .filter(|feature| !other.contains(feature))
-        .cloned()
+        .map(ToString::to_string)
         .collect()
 }
 
@@ -149,12 +140,7 @@ fn word(word: Option<impl ToString>) -> Option<String> {
     word.map(|word| word.to_string())
 }
 
-fn facts(
-    before: &InspectDocument,
-    old: &ImageDocument,
-    after: &InspectDocument,
-    new: &ImageDocument,
-) -> Vec<DiffFact> {
+fn facts(before: &Inspected, old: &Image, after: &Inspected, new: &Image) -> Vec<DiffFact> {
     let text = |value: u64| Some(value.to_string());
     [
         (
@@ -165,7 +151,11 @@ fn facts(
         ("format", word(before.format), word(after.format)),
         ("size in bytes", text(before.size_bytes), text(after.size_bytes)),
         ("architecture", word(old.arch), word(new.arch)),
-        ("CPU mode", word(old.cpu_mode), word(new.cpu_mode)),
+        (
+            "CPU mode",
+            word(old.cpu_mode.map(words::cpu_mode)),
+            word(new.cpu_mode.map(words::cpu_mode)),
+        ),
         ("platform", old.platform.clone(), new.platform.clone()),
         ("layout", word(old.layout), word(new.layout)),
     ]
@@ -180,22 +170,21 @@ fn facts(
 }
 
 /// Whether nothing in it, as far as it can be read, could extend a PCR.
-fn measures_nothing(image: &ImageDocument) -> bool {
-    let for_tpm = |name: &String| {
-        [Feature::Tpm1, Feature::Tpm2]
-            .iter()
-            .any(|feature| name == feature.name())
-    };
-    image.damage.is_empty() && !image.modules.is_empty() && !image.features.iter().any(for_tpm)
+fn measures_nothing(image: &Image) -> bool {
+    let for_tpm = image.has(Feature::Tpm1) || image.has(Feature::Tpm2);
+    image.damage.is_empty() && !image.modules.is_empty() && !for_tpm
+}
+
+/// What people call the volume.
+fn label(volume: &Volume) -> String {
+    volume_label(volume.name(), &volume.guid.to_string()).to_owned()
 }
 
 /// Which of the measured volumes differ; nothing if a side has none that is known to be measured.
-fn measured(old: &ImageDocument, new: &ImageDocument) -> Option<Vec<String>> {
-    let digests = |image: &ImageDocument| -> BTreeMap<String, String> {
+fn measured(old: &Image, new: &Image) -> Option<Vec<String>> {
+    let digests = |image: &Image| -> BTreeMap<String, Sha256> {
         let measured = image.volumes.iter().filter(|volume| volume.measured);
-        measured
-            .map(|volume| (volume.label().to_owned(), volume.sha256.clone()))
-            .collect()
+        measured.map(|volume| (label(volume), volume.sha256)).collect()
     };
     let (old, new) = (digests(old), digests(new));
     if old.is_empty() || new.is_empty() {
@@ -208,12 +197,7 @@ fn measured(old: &ImageDocument, new: &ImageDocument) -> Option<Vec<String>> {
 
 /// What is launched with SEV or TDX measures the firmware's bytes as they lie in the file (QEMU
 /// `target/i386/sev.c`, `sev_encrypt_flash`; the TDX metadata's section BFV).
-fn launched(
-    before: &InspectDocument,
-    old: &ImageDocument,
-    after: &InspectDocument,
-    new: &ImageDocument,
-) -> Vec<String> {
+fn launched(before: &Inspected, old: &Image, after: &Inspected, new: &Image) -> Vec<String> {
     let technologies = [
         (Feature::Sev, Some(RangeTechnology::Sev)),
         (Feature::SevEs, None),
@@ -223,13 +207,13 @@ fn launched(
     // What lies outside of volumes is known to be padding only where nothing is damaged.
     let whole = old.damage.is_empty() && new.damage.is_empty();
     let of_either = |(feature, technology): &(Feature, Option<RangeTechnology>)| {
-        let mut features = old.features.iter().chain(&new.features);
         let mut ranges = [old, new]
             .into_iter()
             .filter_map(|image| image.reset_vector.as_ref())
             .flat_map(|table| &table.ranges);
         // The driver that shows the feature may be in what cannot be read.
-        features.any(|name| name == feature.name())
+        old.has(*feature)
+            || new.has(*feature)
             || (!whole && ranges.any(|range| Some(range.technology) == *technology))
     };
     let of_tdx = || launched_code(before, old) != launched_code(after, new);
@@ -247,11 +231,8 @@ const FLASH_END: u64 = 4 << 30;
 
 /// What TDX measures of the flash: all but the variables (the metadata's section CFV, whose attributes say so). They
 /// are told by their address: offsets of the metadata count from the start of VARS, which the file may not hold.
-fn launched_code<'a>(
-    document: &InspectDocument,
-    image: &'a ImageDocument,
-) -> BTreeSet<(u64, Option<u64>, &'a str)> {
-    let flash_start = FLASH_END.saturating_sub(document.size_bytes);
+fn launched_code(found: &Inspected, image: &Image) -> BTreeSet<(u64, Option<u64>, Sha256)> {
+    let flash_start = FLASH_END.saturating_sub(found.size_bytes);
     let ranges = image.reset_vector.iter().flat_map(|table| &table.ranges);
     let unmeasured: Vec<_> = ranges
         .filter(|range| {
@@ -266,12 +247,12 @@ fn launched_code<'a>(
     let volumes = image.volumes.iter();
     volumes
         .filter(|volume| is_measured(volume.offset))
-        .map(|volume| (volume.offset, volume.decoded_offset, volume.sha256.as_str()))
+        .map(|volume| (volume.offset, volume.decoded_offset, volume.sha256))
         .collect()
 }
 
-fn ranges(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
-    let all = |image: &ImageDocument| -> Vec<RangeDocument> {
+fn ranges(old: &Image, new: &Image) -> Vec<String> {
+    let all = |image: &Image| -> Vec<RangeDocument> {
         let table = image.reset_vector.as_ref();
         table.map(|table| table.ranges.clone()).unwrap_or_default()
     };
@@ -300,17 +281,17 @@ fn ranges(old: &ImageDocument, new: &ImageDocument) -> Vec<String> {
 }
 
 /// How full a volume of variables is says nothing of the room for them.
-fn used(volume: &VolumeDocument) -> Option<u64> {
-    (!volume.is_variables()).then_some(volume.used_bytes)
+fn used(volume: &Volume) -> Option<u64> {
+    (volume.guid != VolumeHeader::NV_DATA).then_some(volume.used_bytes)
 }
 
 /// By name; of several with one name the first of both sides belong together, and so on.
-fn volumes(old: &ImageDocument, new: &ImageDocument) -> Vec<DiffVolume> {
+fn volumes(old: &Image, new: &Image) -> Vec<DiffVolume> {
     let mut all: Vec<DiffVolume> = old
         .volumes
         .iter()
         .map(|volume| DiffVolume {
-            name: volume.label().to_owned(),
+            name: label(volume),
             from_bytes: Some(volume.size_bytes),
             from_used_bytes: used(volume),
             to_bytes: None,
@@ -318,7 +299,7 @@ fn volumes(old: &ImageDocument, new: &ImageDocument) -> Vec<DiffVolume> {
         })
         .collect();
     for volume in &new.volumes {
-        let name = volume.label().to_owned();
+        let name = label(volume);
         let pair = all
             .iter_mut()
             .find(|known| known.name == name && known.to_bytes.is_none());

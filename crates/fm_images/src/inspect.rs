@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use fm_api::v1::inspect::{ImageFormat, InspectDocument, InspectKind};
+use fm_api::v1::inspect::{ImageFormat, InspectKind};
 use fm_api::v1::stream::StreamBlockKind;
 use fm_files::digest_cache;
 use fm_formats::Sha256;
@@ -31,9 +31,8 @@ use fm_saved::stream;
 
 pub use build::Catalogue;
 pub use cache::Cache;
-pub use contents::Found;
-use document::document;
-pub use document::unreadable;
+pub use contents::{Found, Image, Module, Volume};
+pub use document::{Inspected, unreadable};
 pub use foreign::named as named_foreign;
 pub(crate) use input::is_json as is_json_store;
 pub use input::{Flash, sniff};
@@ -46,7 +45,7 @@ use crate::{Error, Result};
 pub struct Request {
     /// The file.
     pub path: PathBuf,
-    /// Whether the document carries the whole tree.
+    /// Whether the whole tree is asked for.
     pub tree: bool,
     /// The catalogue that the user added to, if there is one.
     pub catalogue: Option<PathBuf>,
@@ -71,11 +70,11 @@ pub enum Kind {
     Stream,
 }
 
-/// The file's document. A file that is no firmware is one as well, with the reason.
+/// What the file is. One that is no firmware is an answer as well, with the reason.
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn inspect(request: &Request) -> Result<InspectDocument> {
+pub fn inspect(request: &Request) -> Result<Inspected> {
     let catalogue = Catalogue::open(request.catalogue.as_deref())?;
     inspect_with(request, &catalogue)
 }
@@ -84,7 +83,7 @@ pub fn inspect(request: &Request) -> Result<InspectDocument> {
 ///
 /// # Errors
 /// If it cannot be read.
-pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {
+pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<Inspected> {
     if request.path == Path::new("-")
         || request
             .path
@@ -93,9 +92,9 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
     {
         return Ok(match pipe::flash(&request.path)? {
             None => streamed(request, catalogue)?,
-            Some(Ok(flash)) => facts::document(request, &flash, catalogue),
-            Some(Err(too_large)) => InspectDocument {
-                path: request.path.display().to_string(),
+            Some(Ok(flash)) => facts::inspected(request, &flash, catalogue),
+            Some(Err(too_large)) => Inspected {
+                path: request.path.clone(),
                 ..too_large
             },
         });
@@ -114,17 +113,17 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
         Kind::Stream => streamed(request, catalogue).or_else(|error| packed(request, &head, error)),
         Kind::Qcow2 => match qcow2::flash(&request.path) {
             Ok(flash) => {
-                let mut document = facts::document(request, &flash, catalogue);
+                let mut found = facts::inspected(request, &flash, catalogue);
                 // `savevm` puts the guest's memory into its first writable qcow2 image, which may be VARS.
                 match streamed(request, catalogue) {
-                    Ok(stream) => document.streamed = stream.streamed,
+                    Ok(stream) => found.streamed = stream.streamed,
                     // Most images of variables hold no snapshot; one that was asked for has to be there.
                     Err(Error::Saved(saved))
                         if request.snapshot.is_none() && matches!(*saved, fm_saved::Error::Usage(_)) => {}
                     Err(error) if request.snapshot.is_some() => return Err(error),
-                    Err(error) => document.stream_unreadable = Some(fm_remedy::one_line(&error)),
+                    Err(error) => found.stream_unreadable = Some(fm_remedy::one_line(&error)),
                 }
-                Ok(document)
+                Ok(found)
             }
             Err(not_flash) => streamed(request, catalogue).or_else(|_| not_firmware(request, not_flash)),
         },
@@ -135,9 +134,9 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
         Kind::Raw => {
             if let Some(what) = foreign::named(&head) {
                 let len = request.path.metadata().map_or(0, |file| file.len());
-                let mut document = document(&request.path, InspectKind::NotFirmware, len);
-                document.reason = Some(what);
-                return Ok(document);
+                let mut found = Inspected::new(&request.path, InspectKind::NotFirmware, len);
+                found.reason = Some(what);
+                return Ok(found);
             }
             let seen = facts::seen(&request.path, request.cache.as_ref(), request.tree)?;
             if let Some((found, len_bytes)) = seen {
@@ -167,7 +166,7 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
 }
 
 /// Something compressed that is no stream.
-fn packed(request: &Request, head: &[u8], error: Error) -> Result<InspectDocument> {
+fn packed(request: &Request, head: &[u8], error: Error) -> Result<Inspected> {
     let is_none = matches!(
         &error,
         Error::Saved(saved) if matches!(
@@ -186,24 +185,24 @@ fn packed(request: &Request, head: &[u8], error: Error) -> Result<InspectDocumen
         return Err(error);
     };
     let len = request.path.metadata().map_or(0, |file| file.len());
-    let mut document = document(&request.path, InspectKind::NotFirmware, len);
-    document.reason = Some(format!(
+    let mut found = Inspected::new(&request.path, InspectKind::NotFirmware, len);
+    found.reason = Some(format!(
         "it is compressed ({program}), and what is in it is no migration stream; undo that to look into it"
     ));
-    Ok(document)
+    Ok(found)
 }
 
 /// A qcow2 image that cannot be flash is a guest's disk, and that is an answer; an image that cannot be looked
 /// at is none.
-fn not_firmware(request: &Request, error: Error) -> Result<InspectDocument> {
+fn not_firmware(request: &Request, error: Error) -> Result<Inspected> {
     let Error::NotFirmware { why, .. } = error else {
         return Err(error);
     };
     let len = request.path.metadata().map_or(0, |file| file.len());
-    let mut document = document(&request.path, InspectKind::NotFirmware, len);
-    document.format = Some(ImageFormat::Qcow2);
-    document.reason = Some(why);
-    Ok(document)
+    let mut found = Inspected::new(&request.path, InspectKind::NotFirmware, len);
+    found.format = Some(ImageFormat::Qcow2);
+    found.reason = Some(why);
+    Ok(found)
 }
 
 /// [`inspect`] of each file with a catalogue that is read already, as many at once as there are processors; `take`
@@ -211,7 +210,7 @@ fn not_firmware(request: &Request, error: Error) -> Result<InspectDocument> {
 pub fn inspect_each(
     requests: &[Request],
     catalogue: &Catalogue,
-    mut take: impl FnMut(&Request, Result<InspectDocument>),
+    mut take: impl FnMut(&Request, Result<Inspected>),
 ) {
     // A thread for one file costs more than it is worth.
     if let [request] = requests {
@@ -249,7 +248,7 @@ pub fn inspect_each(
     });
 }
 
-fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument> {
+fn streamed(request: &Request, catalogue: &Catalogue) -> Result<Inspected> {
     let path = request.path.as_path();
     let gathered = stream::gather(&stream::Request {
         path: path.to_owned(),
@@ -275,17 +274,17 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<InspectDocument>
                 let flash = Flash::from_pieces(pieces, ImageFormat::Raw);
                 let named = |sha256: &String| catalogue.build(sha256);
                 block.sha256.as_ref().and_then(named).or_else(|| {
-                    let image = facts::document(request, &flash, catalogue).image;
-                    image.map(|image| image.build)
+                    let found = facts::inspected(request, &flash, catalogue);
+                    found.image.is_some().then_some(found.build)
                 })
             });
         }
     }
     let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
     let size_bytes = file.map_or(gathered.read_bytes, |file| file.len());
-    let mut document = document(path, stream::kind(&gathered), size_bytes);
-    document.streamed = Some(streamed);
-    Ok(document)
+    let mut found = Inspected::new(path, stream::kind(&gathered), size_bytes);
+    found.streamed = Some(streamed);
+    Ok(found)
 }
 
 /// What is in `flash`, from the cache if it was seen before.
@@ -324,7 +323,7 @@ pub fn flash(path: &Path) -> Result<Flash> {
     } else {
         Flash::read(path)?
     };
-    read.map_err(|document| not_firmware(document.reason.unwrap_or_default()))
+    read.map_err(|found| not_firmware(found.reason.unwrap_or_default()))
 }
 
 impl Flash {

@@ -19,19 +19,6 @@ pub const fn arch(arch: Arch) -> api::Arch {
     }
 }
 
-/// The architecture that the word stands for.
-#[must_use]
-pub const fn arch_of(word: api::Arch) -> Arch {
-    match word {
-        api::Arch::X86_64 => Arch::X86_64,
-        api::Arch::Ia32 => Arch::Ia32,
-        api::Arch::Aarch64 => Arch::Aarch64,
-        api::Arch::Arm => Arch::Arm,
-        api::Arch::Riscv64 => Arch::Riscv64,
-        api::Arch::Loongarch64 => Arch::Loongarch64,
-    }
-}
-
 /// The word for a layout.
 #[must_use]
 pub const fn layout(layout: Layout) -> api::Layout {
@@ -65,16 +52,6 @@ pub const fn cpu_mode(mode: CpuMode) -> api::CpuMode {
         CpuMode::Ia32 => api::CpuMode::Ia32,
         CpuMode::Ia32X64 => api::CpuMode::Ia32X64,
         CpuMode::X64 => api::CpuMode::X64,
-    }
-}
-
-/// The modes that the word stands for.
-#[must_use]
-pub const fn cpu_mode_of(word: api::CpuMode) -> CpuMode {
-    match word {
-        api::CpuMode::Ia32 => CpuMode::Ia32,
-        api::CpuMode::Ia32X64 => CpuMode::Ia32X64,
-        api::CpuMode::X64 => CpuMode::X64,
     }
 }
 
@@ -125,16 +102,5 @@ pub(crate) const fn role(role: Role) -> InspectKind {
         Role::Code => InspectKind::Code,
         Role::Vars => InspectKind::Vars,
         Role::Combined => InspectKind::Combined,
-    }
-}
-
-/// What an image of this kind is for; nothing if it is none.
-#[must_use]
-pub const fn role_of(word: InspectKind) -> Option<Role> {
-    match word {
-        InspectKind::Code => Some(Role::Code),
-        InspectKind::Vars => Some(Role::Vars),
-        InspectKind::Combined => Some(Role::Combined),
-        _ => None,
     }
 }

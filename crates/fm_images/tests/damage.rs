@@ -14,6 +14,7 @@ fn look(path: &Path) -> InspectDocument {
         ..Request::default()
     })
     .unwrap()
+    .into()
 }
 
 /// A copy of an image with bytes changed, or cut.

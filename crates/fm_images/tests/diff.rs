@@ -16,6 +16,7 @@ fn look(path: &Path) -> InspectDocument {
         ..Request::default()
     })
     .unwrap()
+    .into()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::path::Path;
 
 use fm_api::v1::extract::FoundPlace;
-use fm_api::v1::inspect::VolumeDocument;
+use fm_api::v1::inspect::{InspectDocument, VolumeDocument};
 use fm_fixtures::path;
 use fm_images::Error;
 use fm_images::catalogue;
@@ -167,7 +167,8 @@ fn a_volume_is_taken_by_whatever_inspect_shows_of_it() {
         path: image.clone(),
         ..Request::default()
     };
-    let volumes: Vec<VolumeDocument> = inspect(&request).unwrap().image.unwrap().volumes;
+    let document = InspectDocument::from(inspect(&request).unwrap());
+    let volumes: Vec<VolumeDocument> = document.image.unwrap().volumes;
     assert!(volumes.iter().any(|volume| volume.label() == "variables"));
     for shown in &volumes {
         let by = |words: &str| {

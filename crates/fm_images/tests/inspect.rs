@@ -20,6 +20,7 @@ fn look(path: &Path) -> InspectDocument {
         ..Request::default()
     })
     .unwrap()
+    .into()
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn a_build_that_the_user_named_keeps_its_name() {
         catalogue: Some(user.clone()),
         ..Request::default()
     };
-    let build = inspect(&request).unwrap().image.unwrap().build;
+    let build = inspect(&request).unwrap().build;
     assert_eq!(
         (build.name.as_str(), build.version.as_deref()),
         ("mine", Some("7"))
@@ -141,7 +142,7 @@ fn a_build_that_the_user_named_keeps_its_name() {
             catalogue: Some(user.clone()),
             ..Request::default()
         };
-        let build = inspect(&request).unwrap().image.unwrap().build;
+        let build = inspect(&request).unwrap().build;
         (build.name, build.version)
     };
     let named = |name: &str, version: &str| (name.to_owned(), Some(version.to_owned()));
@@ -349,7 +350,7 @@ fn free_space_behind_the_first_4_mib_is_not_taken_for_a_cut() {
         ..Request::default()
     };
     for _ in ["never seen", "seen before"] {
-        let document = inspect(&request(false)).unwrap();
+        let document = InspectDocument::from(inspect(&request(false)).unwrap());
         assert_eq!(document.sha256, Some(fm_formats::Sha256::of(&bytes).to_string()));
         let image = document.image.unwrap();
         assert!(image.damage.is_empty(), "{:?}", image.damage);

@@ -116,9 +116,9 @@ impl Inspect {
                 // A file that cannot be read is no reason not to look at the others.
                 Work::Files(requests) => {
                     inspect::inspect_each(requests, &catalogue, |request, result| match result {
-                        Ok(document) => {
-                            is_other |= document.kind == InspectKind::NotFirmware;
-                            take(Answer::File(Box::new(document)));
+                        Ok(found) => {
+                            is_other |= found.kind == InspectKind::NotFirmware;
+                            take(Answer::File(Box::new(found.into())));
                         }
                         Err(error) if alone => failed = Some(error.into()),
                         Err(error) => {

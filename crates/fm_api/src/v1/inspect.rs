@@ -155,12 +155,18 @@ impl VolumeDocument {
     /// What people call it. A volume without a name of its own carries its format's, which says nothing.
     #[must_use]
     pub fn label(&self) -> &str {
-        match self.name.as_deref() {
-            Some("gEfiSystemNvDataFvGuid") => VARIABLES,
-            Some(name) if name.starts_with("gEfi") => "nameless volume",
-            Some(name) => name,
-            None => &self.guid,
-        }
+        volume_label(self.name.as_deref(), &self.guid)
+    }
+}
+
+/// What people call the volume with this GUID, which edk2 calls `name`.
+#[must_use]
+pub fn volume_label<'a>(name: Option<&'a str>, guid: &'a str) -> &'a str {
+    match name {
+        Some("gEfiSystemNvDataFvGuid") => VARIABLES,
+        Some(name) if name.starts_with("gEfi") => "nameless volume",
+        Some(name) => name,
+        None => guid,
     }
 }
 

@@ -4,6 +4,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use super::known;
 use super::reset_vector::{Entry, ResetVector, Technology};
 use super::{Arch, Feature, Layout};
@@ -12,7 +14,7 @@ use crate::volume::{FileKind, Node, NodeId, NodeKind, SectionFacts, SectionKind,
 use crate::{Error, Guid};
 
 /// What a flash image is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Role {
     /// Firmware code, without a place for variables.
     Code,
@@ -35,7 +37,7 @@ impl Role {
 }
 
 /// The processor modes of the SEC/PEI and DXE phases of an x86 build.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CpuMode {
     /// 32-bit throughout.
     Ia32,
@@ -66,7 +68,7 @@ impl CpuMode {
 
 /// Where code is when the processor executes it. It decides what a migration can meet: code in RAM travels
 /// in the stream as RAM, code in flash as the flash device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RunsFrom {
     /// In place, from the flash device.
     Flash,

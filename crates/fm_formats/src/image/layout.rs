@@ -3,13 +3,15 @@
 use core::fmt;
 use core::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// How an edk2 platform divides its flash.
 ///
 /// Sources: edk2 `OvmfPkg/Include/Fdf/OvmfPkgDefines.fdf.inc` and `VarStore.fdf.inc` (x86),
 /// `ArmVirtPkg/VarStore.fdf.inc`, `OvmfPkg/RiscVVirt/VarStore.fdf.inc`,
 /// `OvmfPkg/LoongArchVirt/VarStore.fdf.inc`; device sizes from QEMU `hw/arm/virt.c`, `hw/riscv/virt.c`,
 /// `hw/loongarch/virt.c`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Layout {
     /// OVMF built with `FD_SIZE_1MB`.
     X86Size1M,

@@ -5,17 +5,16 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use fm_api::v1::descriptors::{DescriptorDocument, DescriptorProblem, DescriptorProblemCode as Code};
-use fm_api::v1::inspect::{ImageFormat, InspectDocument, InspectKind};
+use fm_api::v1::inspect::{ImageFormat, InspectKind};
 use fm_formats::image::{Arch, Feature, Layout};
 use fm_host::descriptor::{Descriptor, Mapping};
 
 use super::problem::{missing, problem};
 use super::rules::{self, X86};
-use crate::inspect::{self, Catalogue, Request};
-use crate::words;
+use crate::inspect::{self, Catalogue, Inspected, Request};
 
 /// Several descriptors name the same files; each is looked at once.
-pub(super) type Seen = BTreeMap<PathBuf, Result<InspectDocument, String>>;
+pub(super) type Seen = BTreeMap<PathBuf, Result<Inspected, String>>;
 
 /// Whether the file holds nothing, and so hides those of its name in more general folders.
 pub(super) fn is_empty(path: &Path) -> bool {
@@ -122,7 +121,7 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
             Ok(found) => {
                 sizes.extend(layout_of(found));
                 if !variables {
-                    document.code_sha256.clone_from(&found.sha256);
+                    document.code_sha256 = found.sha256.map(|digest| digest.to_string());
                     document.problems.extend(features_against(&descriptor, found));
                     document.problems.extend(machines_against(&descriptor, found));
                 }
@@ -161,7 +160,7 @@ pub(super) fn descriptor(path: &Path, catalogue: &Catalogue, seen: &mut Seen) ->
 
 /// What [`inspect`] says of a file that a descriptor names. A FIFO and standard input, for which it would wait, are
 /// only for who asks for them.
-fn look(file: &Path, catalogue: &Catalogue) -> crate::Result<InspectDocument> {
+fn look(file: &Path, catalogue: &Catalogue) -> crate::Result<Inspected> {
     inspect::sniff(file)?;
     let request = Request {
         // not standard input, if its name is `-`
@@ -180,7 +179,7 @@ fn size_against(
     descriptor: &Descriptor,
     file: &Path,
     variables: bool,
-    found: &InspectDocument,
+    found: &Inspected,
 ) -> Option<DescriptorProblem> {
     // What is no firmware at all is told so.
     if !matches!(descriptor.mapping, Mapping::Flash { .. }) || found.image.is_none() {
@@ -204,7 +203,7 @@ fn size_against(
 }
 
 /// The size of the chip that a file's layout asks for, where it is one size alone.
-fn chip_size(variables: bool, found: &InspectDocument) -> Option<(Layout, u64)> {
+fn chip_size(variables: bool, found: &Inspected) -> Option<(Layout, u64)> {
     // A file in a role that it cannot have is told so.
     if variables != (found.kind == InspectKind::Vars) {
         return None;
@@ -240,12 +239,9 @@ fn igvm_against(file: &Path) -> Option<DescriptorProblem> {
 
 /// Only q35 has the memory and the flash that a build with SMM needs; such a build stops on any other
 /// machine (edk2 `OvmfPkg/README`, `SMM_REQUIRE`).
-fn machines_against(descriptor: &Descriptor, found: &InspectDocument) -> Option<DescriptorProblem> {
+fn machines_against(descriptor: &Descriptor, found: &Inspected) -> Option<DescriptorProblem> {
     let image = found.image.as_ref()?;
-    let smm = image
-        .features
-        .iter()
-        .any(|feature| feature == Feature::Smm.name());
+    let smm = image.has(Feature::Smm);
     let machines = descriptor.targets.iter().flat_map(|target| &target.machines);
     // Names that a pattern may stand for.
     const WITHOUT_SMM: [&str; 4] = ["pc", "pc-i440fx-10.0", "isapc", "microvm"];
@@ -290,7 +286,7 @@ fn stands_for(pattern: &[u8], name: &[u8]) -> bool {
 
 /// Keys that are enrolled in the template, or are not, against what is claimed. Without a store there is
 /// nothing to hold against it.
-fn keys_against(descriptor: &Descriptor, file: &Path, found: &InspectDocument) -> Option<DescriptorProblem> {
+fn keys_against(descriptor: &Descriptor, file: &Path, found: &Inspected) -> Option<DescriptorProblem> {
     let store = found.store.as_ref()?;
     let claimed = descriptor
         .features
@@ -309,7 +305,7 @@ fn keys_against(descriptor: &Descriptor, file: &Path, found: &InspectDocument) -
 fn template_against(
     descriptor: &Descriptor,
     file: &Path,
-    looked: Result<InspectDocument, String>,
+    looked: Result<Inspected, String>,
 ) -> Option<DescriptorProblem> {
     let name = file.display();
     match looked {
@@ -327,12 +323,12 @@ fn template_against(
     }
 }
 
-fn arch_of(found: &InspectDocument) -> Option<Arch> {
-    found.image.as_ref()?.arch.map(words::arch_of)
+fn arch_of(found: &Inspected) -> Option<Arch> {
+    found.image.as_ref()?.arch
 }
 
-fn layout_of(found: &InspectDocument) -> Option<Layout> {
-    found.image.as_ref()?.layout.map(words::layout_of)
+fn layout_of(found: &Inspected) -> Option<Layout> {
+    found.image.as_ref()?.layout
 }
 
 fn file_against(
@@ -340,7 +336,7 @@ fn file_against(
     file: &Path,
     format: &str,
     variables: bool,
-    found: &InspectDocument,
+    found: &Inspected,
 ) -> Vec<DescriptorProblem> {
     let mut problems = Vec::new();
     let name = file.display();
@@ -350,14 +346,12 @@ fn file_against(
             format!("{name} is {actual}, not {format}"),
         ));
     }
-    let Some(image) = &found.image else {
+    if found.image.is_none() {
         let why = found.reason.as_deref().unwrap_or(found.kind.name());
         problems.push(problem(Code::NotFirmware, format!("{name}: {why}")));
         return problems;
-    };
-    let of_image = image.damage.iter().map(|damage| &damage.message);
-    let of_store = found.store.iter().flat_map(|store| &store.damage);
-    if let Some(damage) = of_image.chain(of_store).next() {
+    }
+    if let Some(damage) = found.damages().next() {
         problems.push(problem(Code::Damaged, format!("{name} is damaged: {damage}")));
     }
     let mode = match &descriptor.mapping {
@@ -387,11 +381,7 @@ fn file_against(
 }
 
 /// The targets that a binary is not for.
-fn architectures_against(
-    descriptor: &Descriptor,
-    file: &Path,
-    found: &InspectDocument,
-) -> Vec<DescriptorProblem> {
+fn architectures_against(descriptor: &Descriptor, file: &Path, found: &Inspected) -> Vec<DescriptorProblem> {
     let Some(arch) = arch_of(found).map(Arch::qemu_name) else {
         return Vec::new();
     };
@@ -416,12 +406,12 @@ fn architectures_against(
 }
 
 /// Descriptor features that a binary can contradict, both ways where both mean harm.
-fn features_against(descriptor: &Descriptor, found: &InspectDocument) -> Vec<DescriptorProblem> {
+fn features_against(descriptor: &Descriptor, found: &Inspected) -> Vec<DescriptorProblem> {
     let Some(image) = &found.image else {
         return Vec::new();
     };
     let claims = |feature: &str| descriptor.features.iter().any(|claimed| claimed == feature);
-    let shows = |feature: Feature| image.features.iter().any(|shown| shown == feature.name());
+    let shows = |feature| image.has(feature);
     let mut problems = Vec::new();
     for (claimed, shown, both_ways) in [
         ("secure-boot", Feature::SecureBoot, false),

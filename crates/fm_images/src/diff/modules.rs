@@ -3,32 +3,36 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use fm_api::v1::diff::{BootPhase, DiffDocument, DiffModule};
-use fm_api::v1::inspect::{FileType, ImageDocument, ModuleDocument};
+use fm_api::v1::inspect::FileType;
+use fm_formats::Guid;
+
+use crate::inspect::{Image, Module};
+use crate::words;
 
 /// A GUID may name several files, so each group is matched up: equal in place, equal elsewhere, then the rest
 /// in order.
-pub(super) fn pair_up(document: &mut DiffDocument, old: &ImageDocument, new: &ImageDocument) {
-    let mut groups: BTreeMap<&str, (Vec<Placed<'_>>, Vec<Placed<'_>>)> = BTreeMap::new();
+pub(super) fn pair_up(document: &mut DiffDocument, old: &Image, new: &Image) {
+    let mut groups: BTreeMap<Guid, (Vec<Placed<'_>>, Vec<Placed<'_>>)> = BTreeMap::new();
     for module in &old.modules {
         groups
-            .entry(&module.guid)
+            .entry(module.guid)
             .or_default()
             .0
             .push(Placed::of(old, module));
     }
     for module in &new.modules {
         groups
-            .entry(&module.guid)
+            .entry(module.guid)
             .or_default()
             .1
             .push(Placed::of(new, module));
     }
     for (mut before, mut after) in groups.into_values() {
         let in_place = pairs(&mut before, &mut after, |placed| {
-            (&placed.module.sha256, placed.volume)
+            (placed.module.sha256, placed.volume)
         });
         document.unchanged += in_place.len();
-        let moved = pairs(&mut before, &mut after, |placed| &placed.module.sha256);
+        let moved = pairs(&mut before, &mut after, |placed| placed.module.sha256);
         document
             .moved
             .extend(moved.iter().map(|(a, b)| entry(b, Some(a), Some(b))));
@@ -56,18 +60,15 @@ pub(super) fn pair_up(document: &mut DiffDocument, old: &ImageDocument, new: &Im
 /// A module and the name of the volume that it lies in.
 #[derive(Debug, Clone, Copy)]
 struct Placed<'a> {
-    module: &'a ModuleDocument,
-    volume: Option<&'a str>,
+    module: &'a Module,
+    volume: Option<Guid>,
 }
 
 impl<'a> Placed<'a> {
-    fn of(image: &'a ImageDocument, module: &'a ModuleDocument) -> Self {
+    fn of(image: &Image, module: &'a Module) -> Self {
         Self {
             module,
-            volume: image
-                .volumes
-                .get(module.volume)
-                .map(|volume| volume.guid.as_str()),
+            volume: image.volumes.get(module.volume).map(|volume| volume.guid),
         }
     }
 }
@@ -100,13 +101,15 @@ fn pairs<'a, K: Ord>(
 /// A module as the one or the other build has it, or as both do.
 fn entry(either: &Placed<'_>, before: Option<&Placed<'_>>, after: Option<&Placed<'_>>) -> DiffModule {
     let module = either.module;
+    let kind = words::file_type(module.kind);
+    let digest = |placed: &Placed<'_>| placed.module.sha256.to_string();
     DiffModule {
-        guid: module.guid.clone(),
+        guid: module.guid.to_string(),
         name: module.name.clone(),
-        kind: module.kind,
-        phase: phase(module.kind),
-        from_sha256: before.map(|placed| placed.module.sha256.clone()),
-        to_sha256: after.map(|placed| placed.module.sha256.clone()),
+        kind,
+        phase: phase(kind),
+        from_sha256: before.map(digest),
+        to_sha256: after.map(digest),
         from_bytes: before.map(|placed| placed.module.size_bytes),
         to_bytes: after.map(|placed| placed.module.size_bytes),
     }

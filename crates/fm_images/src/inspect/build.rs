@@ -5,6 +5,7 @@ use std::path::Path;
 
 use fm_api::v1::build::{Build, BuildSource};
 use fm_api::v1::catalogue::CatalogueEntry;
+use fm_formats::Sha256;
 
 use crate::build_list;
 use crate::{Error, Result};
@@ -98,9 +99,9 @@ fn add(entries: &mut HashMap<String, Vec<CatalogueEntry>>, entry: CatalogueEntry
 }
 
 /// The build's name: from the catalogue, else from the version string in the image, else none.
-pub(super) fn name(catalogue: &Catalogue, sha256: &str, version: Option<String>) -> Build {
+pub(super) fn name(catalogue: &Catalogue, sha256: &Sha256, version: Option<String>) -> Build {
     catalogue
-        .build(sha256)
+        .build(&sha256.to_string())
         .or_else(|| {
             Some(Build {
                 name: "edk2".into(),

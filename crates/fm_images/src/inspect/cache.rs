@@ -18,7 +18,7 @@ use rustix::fs::OFlags;
 use super::contents::Found;
 
 /// Changes when an entry is laid out otherwise, or when the same bytes are to be described otherwise.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// The oldest entries go when there are more, or when together they are larger than [`MAX_BYTES`].
 const MAX_ENTRY_COUNT: usize = 1024;
 const MAX_BYTES: u64 = 64 << 20;
@@ -170,7 +170,9 @@ fn head(body: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Catalogue, Request, inspect, inspect_with};
+    use fm_api::v1::inspect::InspectDocument;
+
+    use super::super::{Catalogue, Inspected, Request, inspect, inspect_with};
     use super::*;
 
     fn store() -> (tempfile::TempDir, Cache) {
@@ -195,8 +197,12 @@ mod tests {
         }
     }
 
+    fn document(found: Inspected) -> serde_json::Value {
+        serde_json::to_value(InspectDocument::from(found)).unwrap()
+    }
+
     fn json(request: &Request) -> serde_json::Value {
-        serde_json::to_value(inspect(request).unwrap()).unwrap()
+        document(inspect(request).unwrap())
     }
 
     #[test]
@@ -322,8 +328,8 @@ mod tests {
                 let (cache, path, truth, catalogue) = (&cache, &path, &truth, &catalogue);
                 scope.spawn(move || {
                     for _ in 0..40 {
-                        let document = inspect_with(&request(path, false, cache), catalogue).unwrap();
-                        assert_eq!(serde_json::to_value(document).unwrap(), *truth);
+                        let found = inspect_with(&request(path, false, cache), catalogue).unwrap();
+                        assert_eq!(document(found), *truth);
                         if worker == 0 {
                             cache.clear_out(0, 0);
                         }

@@ -1,21 +1,20 @@
-//! Turns a parsed image into its document; digests are computed on two threads.
+//! What a parsed image holds; digests are computed on two threads.
 
 use std::path::Path;
 use std::thread;
 
-use fm_api::v1::build::Build;
 use fm_api::v1::firmware::StoreFormat;
 use fm_api::v1::inspect::{
-    DamageDocument, ImageDocument, ImageFormat, InspectDocument, InspectKind, ModuleDocument, RangeDocument,
-    RangeTechnology, ResetVectorDocument, StoreDocument, TableEntryDocument, VolumeDocument,
+    DamageDocument, ImageFormat, InspectKind, RangeDocument, RangeTechnology, ResetVectorDocument,
+    StoreDocument, TableEntryDocument,
 };
 use fm_formats::Sha256;
 use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Technology};
 use fm_formats::varstore::{self, DamageKind, VarStore};
 use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, Tree, VolumeHeader};
 
-use super::contents::Found;
-use super::document::document as document_of;
+use super::contents::{Found, Image, Module, Volume};
+use super::document::Inspected;
 use super::map::map;
 use super::module_name::module_name;
 use super::nodes::nodes;
@@ -61,7 +60,7 @@ pub(super) fn unseen(flash: &Flash, hash: Option<sha2::Sha256>, cache: Option<&C
     found
 }
 
-pub(super) fn document(request: &Request, flash: &Flash, catalogue: &Catalogue) -> InspectDocument {
+pub(super) fn inspected(request: &Request, flash: &Flash, catalogue: &Catalogue) -> Inspected {
     let found = found(flash, request.cache.as_ref(), request.tree);
     told(request, found, flash.len_bytes, flash.format, catalogue)
 }
@@ -72,19 +71,20 @@ pub(super) fn told(
     len_bytes: u64,
     format: ImageFormat,
     catalogue: &Catalogue,
-) -> InspectDocument {
-    let mut document = document_of(&request.path, found.kind, len_bytes);
-    document.format = Some(format);
-    document.reason = found.reason;
-    document.store = found.store;
-    document.damage = found.damage;
-    document.tree = found.tree;
-    document.image = found.image.map(|image| ImageDocument {
-        build: build::name(catalogue, &found.sha256, found.version),
-        ..image
-    });
-    document.sha256 = Some(found.sha256);
-    document
+) -> Inspected {
+    let kind = found.role.map_or(InspectKind::NotFirmware, words::role);
+    let mut inspected = Inspected::new(&request.path, kind, len_bytes);
+    inspected.format = Some(format);
+    inspected.reason = found.reason;
+    inspected.store = found.store;
+    inspected.damage = found.damage;
+    inspected.tree = found.tree;
+    if found.image.is_some() {
+        inspected.build = build::name(catalogue, &found.sha256, found.version);
+    }
+    inspected.image = found.image;
+    inspected.sha256 = Some(found.sha256);
+    inspected
 }
 
 /// What is in `flash`, and its key.
@@ -92,7 +92,7 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
     thread::scope(|scope| {
         let hashed = scope.spawn(|| {
             let hash = hash.unwrap_or_else(|| flash.hash());
-            (flash.key(&hash), flash.sha256(hash).to_string())
+            (flash.key(&hash), flash.sha256(hash))
         });
         let tree = flash.tree();
         let facts = ImageFacts::of(&tree, flash.len_bytes);
@@ -109,7 +109,7 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
                 Some(facts) => (facts, Some(why.to_string())),
                 None => {
                     let found = Found {
-                        kind: InspectKind::NotFirmware,
+                        role: None,
                         sha256,
                         reason: Some(why.to_string()),
                         image: None,
@@ -125,10 +125,10 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
         };
         let store = (facts.role != Role::Code).then(|| store(flash)).flatten();
         let found = Found {
-            kind: words::role(facts.role),
+            role: Some(facts.role),
             sha256,
             reason,
-            image: Some(image_document(
+            image: Some(image_in(
                 flash,
                 &tree,
                 &facts,
@@ -148,16 +148,16 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
 }
 
 /// A store in JSON: of QEMU's `uefi-vars` device, of virt-firmware, or our own list.
-pub(super) fn json_store(path: &Path, text: &[u8]) -> InspectDocument {
-    let mut document = document_of(path, InspectKind::Vars, text.len() as u64);
-    document.format = Some(ImageFormat::Json);
-    document.sha256 = Some(Sha256::of(text).to_string());
+pub(super) fn json_store(path: &Path, text: &[u8]) -> Inspected {
+    let mut inspected = Inspected::new(path, InspectKind::Vars, text.len() as u64);
+    inspected.format = Some(ImageFormat::Json);
+    inspected.sha256 = Some(Sha256::of(text));
     match json_store::parse(text) {
         Ok(found) => {
             let is_key = |variable: &varstore::Variable| {
                 variable.guid == varstore::GLOBAL_VARIABLE && variable.name.to_string() == "PK"
             };
-            document.store = Some(StoreDocument {
+            inspected.store = Some(StoreDocument {
                 format: StoreFormat::Json,
                 layout: None,
                 size_bytes: text.len() as u64,
@@ -167,9 +167,9 @@ pub(super) fn json_store(path: &Path, text: &[u8]) -> InspectDocument {
                 damage: Vec::new(),
             });
         }
-        Err(error) => document.reason = Some(error.to_string()),
+        Err(error) => inspected.reason = Some(error.to_string()),
     }
-    document
+    inspected
 }
 
 /// What is left of damaged firmware, where the name of a volume says that it is some.
@@ -203,29 +203,24 @@ pub(super) fn joined<T>(handle: thread::ScopedJoinHandle<'_, T>) -> T {
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn image_document(
+fn image_in(
     flash: &Flash,
     tree: &Tree<'_>,
     facts: &ImageFacts,
-    volumes: &[String],
-    modules: &[String],
+    volumes: &[Sha256],
+    modules: &[Sha256],
     with_tree: bool,
     store: Option<&StoreDocument>,
-) -> ImageDocument {
-    ImageDocument {
-        arch: facts.arch.map(words::arch),
-        cpu_mode: facts.cpu_mode.map(words::cpu_mode),
+) -> Image {
+    Image {
+        arch: facts.arch,
+        cpu_mode: facts.cpu_mode,
         platform: facts.platform.map(Into::into),
-        layout: facts.layout.map(words::layout),
-        features: facts
-            .features
-            .iter()
-            .map(|feature| feature.name().into())
-            .collect(),
-        build: Build::unknown(),
+        layout: facts.layout,
+        features: facts.features.clone(),
         map: map(tree, flash, store),
-        volumes: volume_documents(tree, volumes, facts.platform),
-        modules: module_documents(tree, modules),
+        volumes: volumes_in(tree, volumes, facts.platform),
+        modules: modules_in(tree, modules),
         reset_vector: facts.reset_vector.as_ref().map(reset_vector),
         damage: damage(
             tree,
@@ -257,41 +252,40 @@ fn module_nodes<'t>(tree: &'t Tree<'_>) -> impl Iterator<Item = (NodeId, &'t Nod
 }
 
 /// Of a module its body counts, of a volume everything.
-fn digests<'t>(tree: &'t Tree<'_>, nodes: impl Iterator<Item = (NodeId, &'t Node)>) -> Vec<String> {
+fn digests<'t>(tree: &'t Tree<'_>, nodes: impl Iterator<Item = (NodeId, &'t Node)>) -> Vec<Sha256> {
     nodes
         .map(|(_, node)| {
             let bytes = match node.kind {
                 NodeKind::Volume(_) => tree.bytes(node),
                 _ => tree.body(node),
             };
-            Sha256::of(bytes).to_string()
+            Sha256::of(bytes)
         })
         .collect()
 }
 
-fn volume_documents(tree: &Tree<'_>, digests: &[String], platform: Option<&str>) -> Vec<VolumeDocument> {
+fn volumes_in(tree: &Tree<'_>, digests: &[Sha256], platform: Option<&str>) -> Vec<Volume> {
     let measures = image::measures_volumes(tree);
-    let mut documents = Vec::new();
-    for ((id, node), sha256) in volume_nodes(tree).zip(digests) {
+    let mut found = Vec::new();
+    for ((id, node), &sha256) in volume_nodes(tree).zip(digests) {
         let NodeKind::Volume(facts) = &node.kind else {
             continue;
         };
         let guid = facts.name.unwrap_or(facts.header.file_system);
         let compressed = tree.is_compressed(id);
-        documents.push(VolumeDocument {
+        found.push(Volume {
             offset: tree.offset_in_image(id).unwrap_or(0) as u64,
             decoded_offset: compressed.then_some(node.start as u64),
             size_bytes: node.len_bytes as u64,
-            guid: guid.to_string(),
-            name: image::name_of(guid).map(Into::into),
-            sha256: sha256.clone(),
+            guid,
+            sha256,
             used_bytes: facts.used_bytes as u64,
             compressed,
             measured: measures && image::is_measured(tree, id, platform),
-            runs_from: holds_code(tree, id).then(|| words::runs_from(image::runs_from(tree, id))),
+            runs_from: holds_code(tree, id).then(|| image::runs_from(tree, id)),
         });
     }
-    documents
+    found
 }
 
 /// Whether one of the volume's own files is code.
@@ -302,10 +296,10 @@ fn holds_code(tree: &Tree<'_>, volume: NodeId) -> bool {
     })
 }
 
-fn module_documents(tree: &Tree<'_>, digests: &[String]) -> Vec<ModuleDocument> {
+fn modules_in(tree: &Tree<'_>, digests: &[Sha256]) -> Vec<Module> {
     let volumes: Vec<NodeId> = volume_nodes(tree).map(|(id, _)| id).collect();
-    let mut documents = Vec::new();
-    for ((id, node), sha256) in module_nodes(tree).zip(digests) {
+    let mut found = Vec::new();
+    for ((id, node), &sha256) in module_nodes(tree).zip(digests) {
         let NodeKind::File(facts) = node.kind else {
             continue;
         };
@@ -314,17 +308,17 @@ fn module_documents(tree: &Tree<'_>, digests: &[String]) -> Vec<ModuleDocument> 
             .parent
             .and_then(|parent| tree.node(parent))
             .map_or(0, |node| node.start);
-        documents.push(ModuleDocument {
-            guid: facts.name.to_string(),
+        found.push(Module {
+            guid: facts.name,
             name: module_name(tree, id, facts.name, facts.kind),
-            kind: words::file_type(facts.kind),
-            sha256: sha256.clone(),
+            kind: facts.kind,
+            sha256,
             size_bytes: tree.body(node).len() as u64,
             volume: volume.unwrap_or(0),
             volume_offset: (node.start - volume_start) as u64,
         });
     }
-    documents
+    found
 }
 
 fn reset_vector(table: &ResetVector) -> ResetVectorDocument {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
-use fm_api::v1::inspect::{ImageFormat, InspectDocument, InspectKind};
+use fm_api::v1::inspect::{ImageFormat, InspectKind};
 use fm_formats::stream::qcow2;
 use fm_formats::volume::VolumeHeader;
 use fm_formats::{Reader, Sha256};
@@ -12,7 +12,7 @@ use fm_saved::stream;
 use sha2::Digest as _;
 
 use super::Kind;
-use super::document::document;
+use super::document::Inspected;
 use crate::{Error, Result, json_store};
 
 /// Nothing larger is read as an image.
@@ -100,13 +100,13 @@ pub(super) fn kind_of(head: &[u8]) -> Kind {
     }
 }
 
-pub(super) fn too_large(path: &Path, len_bytes: u64) -> InspectDocument {
-    let mut document = document(path, InspectKind::NotFirmware, len_bytes);
-    document.reason = Some(format!(
+pub(super) fn too_large(path: &Path, len_bytes: u64) -> Inspected {
+    let mut found = Inspected::new(path, InspectKind::NotFirmware, len_bytes);
+    found.reason = Some(format!(
         "it is larger than flash can be ({} MiB)",
         MAX_BYTES >> 20
     ));
-    document
+    found
 }
 
 pub(super) fn open(path: &Path) -> Result<File> {
@@ -188,8 +188,8 @@ struct Reading<K> {
 }
 
 impl<K: Keep> Reading<K> {
-    /// A file that is larger than flash can be is not read: its document says so.
-    fn file(path: &Path) -> Result<Result<Self, InspectDocument>> {
+    /// A file that is larger than flash can be is not read: which is the answer.
+    fn file(path: &Path) -> Result<Result<Self, Inspected>> {
         let mut file = open(path)?;
         let len = file.metadata().map_err(|source| read_error(path, source))?.len();
         if len > MAX_BYTES {
@@ -291,11 +291,11 @@ pub(super) fn key_of(path: &Path) -> Result<Option<(String, u64)>> {
 }
 
 impl Flash {
-    /// Reads a raw image. A file that is larger than flash can be is not read: its document says so.
+    /// Reads a raw image. A file that is larger than flash can be is not read: which is the answer.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn read(path: &Path) -> Result<Result<Self, InspectDocument>> {
+    pub fn read(path: &Path) -> Result<Result<Self, Inspected>> {
         Ok(Reading::file(path)?.map(|reading| Self::of(reading, ImageFormat::Raw)))
     }
 

@@ -6,10 +6,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use fm_api::v1::inspect::{ImageFormat, InspectDocument};
+use fm_api::v1::inspect::ImageFormat;
 use rustix::pipe::{self, PipeFlags, SpliceFlags};
 
 use super::Kind;
+use super::document::Inspected;
 use super::input::{self, Flash};
 use crate::{Error, Result};
 
@@ -19,7 +20,7 @@ const PIPEFS: u64 = 0x5049_5045;
 
 /// The flash image that comes through the pipe, or what is said of it instead. `None` where it is a stream,
 /// or where it cannot be told without taking bytes out of it.
-pub(super) fn flash(path: &Path) -> Result<Option<Result<Flash, InspectDocument>>> {
+pub(super) fn flash(path: &Path) -> Result<Option<Result<Flash, Inspected>>> {
     let failed = |source| Error::file("read", path, source);
     let file = open(path).map_err(failed)?;
     let is_file = file.metadata().map_err(failed)?.is_file();
