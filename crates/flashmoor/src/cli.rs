@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod demo;
 mod diff;
+mod dry_run;
 mod examples;
 mod explain;
 mod extract;

@@ -283,7 +283,7 @@ fn a_repaired_store_is_sound_and_has_every_variable_that_was_to_be_had() {
     for store in CASES.iter().map(|case| case.store) {
         let path = unpacked(folder.path(), store);
         let before = names(&path);
-        vars(&["repair", text(&path), "--yes"]);
+        vars(&["repair", text(&path)]);
         let list = vars(&["list", text(&path)]);
         assert_eq!(list["damage"], Value::Array(Vec::new()), "{store}");
         assert_eq!(list["truth"], "main", "{store}");

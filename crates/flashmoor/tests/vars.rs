@@ -399,7 +399,7 @@ fn who_may_change_a_variable_is_listed_and_compared_between_jsons() {
 }
 
 #[test]
-fn compact_and_repair_show_first_and_act_when_told() {
+fn compact_and_repair_do_what_a_dry_run_shows() {
     let case = case("bookworm/OVMF_VARS_4M.ms.fd");
     assert!(
         json(&["list", case.name()])["reclaimable_bytes"]
@@ -407,17 +407,17 @@ fn compact_and_repair_show_first_and_act_when_told() {
             .unwrap()
             > 0
     );
-    assert_eq!(json(&["compact", case.name()])["written"], false);
+    assert_eq!(json(&["compact", case.name(), "--dry-run"])["written"], false);
     assert_eq!(case.files(), 1);
-    assert_eq!(json(&["compact", case.name(), "--yes"])["written"], true);
+    assert_eq!(json(&["compact", case.name()])["written"], true);
     assert_eq!(json(&["list", case.name()])["reclaimable_bytes"], 0);
     assert!(identical(case.name(), &case.backups()[0]));
 
     let mut bytes = fs::read(&case.file).unwrap();
     bytes[..0x64].fill(0xff);
     fs::write(&case.file, bytes).unwrap();
-    assert!(vars(&["repair", case.name()]).contains("no volume header"));
-    vars(&["repair", case.name(), "--yes"]);
+    assert!(vars(&["repair", case.name(), "--dry-run"]).contains("no volume header"));
+    vars(&["repair", case.name()]);
     assert_eq!(json(&["list", case.name()])["damage"], none());
     assert!(identical(case.name(), &case.backups()[0]));
 }

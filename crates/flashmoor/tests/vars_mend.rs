@@ -65,7 +65,7 @@ fn a_broken_spare_does_not_destroy_the_store_in_its_own_place() {
         // The firmware would copy the spare; only a repair may say otherwise.
         for words in [
             vec!["set", case.name(), "A", "--guid", SHIM, "--hex", "00"],
-            vec!["compact", case.name(), "--yes"],
+            vec!["compact", case.name()],
             vec!["convert", case.name(), "--layout", "2M", "-o", "/dev/null/x"],
         ] {
             let (error, _) = refused(&words);
@@ -75,7 +75,7 @@ fn a_broken_spare_does_not_destroy_the_store_in_its_own_place() {
             );
         }
         assert!(vars(&["repair", case.name()]).contains("fresh store with 1 variables"));
-        vars(&["repair", case.name(), "--yes"]);
+        vars(&["repair", case.name()]);
         assert_eq!(names(case.name()), ["Keep"]);
         assert_eq!(json(&["list", case.name()])["damage"], none());
     }
@@ -95,7 +95,7 @@ fn a_store_that_is_left_in_the_spare_alone_is_found_there() {
     assert!(error.contains("its own place is gone"), "{error}");
     let plan = vars(&["repair", case.name()]);
     assert!(plan.contains("spare at 0x42000"), "{plan}");
-    vars(&["repair", case.name(), "--yes"]);
+    vars(&["repair", case.name()]);
     assert_eq!(names(case.name()), ["Left"]);
     assert_eq!(json(&["list", case.name()])["truth"], "main");
 }

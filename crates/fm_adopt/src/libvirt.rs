@@ -13,7 +13,7 @@ mod status;
 mod switch;
 mod wakeup;
 
-pub use adopt::{Adoption, FailedDomain, Which, adopt, note_booted, unadopt};
+pub use adopt::{Adoption, FailedDomain, Which, adopt, note_booted, unadopt, would_adopt, would_unadopt};
 pub use document::{adoption_document, setup_document, status_document};
 pub use hook::{
     Answer, Call, DEFINITIONS, Decision, Operation, Outcome, PlacedCode, PlacedTemplate, Policy, Reason,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use fm_api::v1::check as api;
 use fm_api::v1::fleet::{BuildFacts, Digest, GuestFacts, GuestRow, GuestState, HostId, Rest};
 use fm_api::v1::rollout::{
     LeaveReason, PlanAction, PlanClass, PlanGuest, PlannedWave, RolloutPlan, RolloutSpec,
@@ -317,7 +318,7 @@ impl<'a> Planner<'a> {
             secure_boot: guest.secure_boot,
             tpm: guest.facts.as_ref().and_then(|facts| facts.tpm),
             asks_for_keys: false,
-            outcome: Outcome::Unknown.to_string(),
+            outcome: api::Outcome::Unknown,
             findings: Vec::new(),
             guest_count: 0,
             guests: Vec::new(),
@@ -348,14 +349,14 @@ impl<'a> Planner<'a> {
         let destination = facts::destination(&source, &of(build, new), converts);
         let verdict = fm_judge::judge(&source, &destination);
         let phase = verdict.phase(Phase::ColdBoot);
-        class.outcome = phase.outcome().to_string();
+        class.outcome = outcome(phase.outcome());
         class.findings = phase
             .findings()
             .iter()
             .filter(|finding| finding.outcome != Outcome::Compatible)
             .map(|finding| Finding {
                 code: finding.code.to_owned(),
-                outcome: finding.outcome.to_string(),
+                outcome: outcome(finding.outcome),
                 subject: finding.subject.clone(),
                 why: finding.why.clone(),
                 remedy: None,
@@ -434,6 +435,16 @@ fn write_key(key: &mut Vec<u8>, guest: &GuestRow, build: &Digest, leave: Option<
         step(facts.vars_largest_bytes, LARGEST_STEP_BYTES),
     ] {
         key.extend_from_slice(&number.to_be_bytes());
+    }
+}
+
+/// The word for an outcome.
+const fn outcome(outcome: Outcome) -> api::Outcome {
+    match outcome {
+        Outcome::Compatible => api::Outcome::Compatible,
+        Outcome::Caution => api::Outcome::Caution,
+        Outcome::Unknown => api::Outcome::Unknown,
+        Outcome::Incompatible => api::Outcome::Incompatible,
     }
 }
 

@@ -99,6 +99,19 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
     })
 }
 
+/// The CODE that [`adopt`] would store of the image, which is only read.
+///
+/// # Errors
+/// If there is none that could be restored.
+pub fn adoptable_code(path: &Path) -> Result<Vec<u8>> {
+    let gathered = stream::gather(&Request {
+        path: path.to_owned(),
+        ..Request::default()
+    })?;
+    let code = restorable(&gathered)?;
+    Ok(gathered.bytes(code).unwrap_or_default())
+}
+
 /// Keeps the XML as it was, durably. Another image that once had this path may have left its own XML, which
 /// stays: then this one gets a number.
 fn back_up(path: &Path, xml: &str) -> Result<PathBuf> {

@@ -12,7 +12,7 @@ mod steps;
 pub mod stream;
 mod vars;
 
-pub use adopt::{AdoptRequest, adopt};
+pub use adopt::{AdoptRequest, adopt, adoptable_code};
 pub use diff::diff;
 pub use error::Error;
 /// What this crate returns.

@@ -198,6 +198,13 @@ pub fn build_of_path(store: &Path, path: &Path) -> Option<Sha256> {
     folder.strip_prefix("sha256-")?.parse().ok()
 }
 
+/// Where CODE of a build lies in a store, there or not.
+#[must_use]
+pub fn code_path(store: &Path, build: &Sha256) -> PathBuf {
+    let [(code, _), ..] = FILES;
+    store.join(BUILDS).join(oci::folder_of(build)).join(code)
+}
+
 impl Store {
     /// All builds, in the order in which they were stored.
     ///

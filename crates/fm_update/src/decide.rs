@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fm_api::v1::update::Way;
+use fm_api::v1::update::{RefusalReason, Way};
 use fm_judge::Outcome;
 use fm_remedy::{Action, DomainSubject, Input, Remedy, Setting};
 
@@ -236,32 +236,32 @@ pub fn processors(seen: Processors) -> Option<Refusal> {
 }
 
 impl Refusal {
-    /// A stable word for it.
+    /// The word that documents have for it.
     #[must_use]
-    pub const fn word(&self) -> &'static str {
+    pub const fn reason(&self) -> RefusalReason {
         match self {
-            Self::NoFlash(_) => "no_flash",
-            Self::Combined => "combined_image",
-            Self::SizeDiffers { .. } => "size_differs",
-            Self::SameBuild => "same_build",
-            Self::Incompatible => "incompatible",
-            Self::Unknown => "unknown",
-            Self::Encrypted(_) => "encrypted_memory",
-            Self::MappedFile(_) => "mapped_file",
-            Self::Twins(_) => "several_processes",
-            Self::NotAdopted { .. } => "not_adopted",
-            Self::NoMonitor => "no_monitor",
-            Self::RunState(_) => "run_state",
-            Self::Suspended => "suspended",
-            Self::Jobs(_) => "job_runs",
-            Self::Booting { .. } => "boot_in_progress",
-            Self::ProcessorsUnseen => "processors_unseen",
-            Self::MaySuspend => "may_suspend",
-            Self::Translated => "emulated",
-            Self::AcceleratorUnknown => "accelerator_unknown",
-            Self::NotIdle { .. } => "not_idle",
-            Self::OutsideWindow { .. } => "outside_window",
-            Self::AgentSilent => "agent_silent",
+            Self::NoFlash(_) => RefusalReason::NoFlash,
+            Self::Combined => RefusalReason::CombinedImage,
+            Self::SizeDiffers { .. } => RefusalReason::SizeDiffers,
+            Self::SameBuild => RefusalReason::SameBuild,
+            Self::Incompatible => RefusalReason::Incompatible,
+            Self::Unknown => RefusalReason::Unknown,
+            Self::Encrypted(_) => RefusalReason::EncryptedMemory,
+            Self::MappedFile(_) => RefusalReason::MappedFile,
+            Self::Twins(_) => RefusalReason::SeveralProcesses,
+            Self::NotAdopted { .. } => RefusalReason::NotAdopted,
+            Self::NoMonitor => RefusalReason::NoMonitor,
+            Self::RunState(_) => RefusalReason::RunState,
+            Self::Suspended => RefusalReason::Suspended,
+            Self::Jobs(_) => RefusalReason::JobRuns,
+            Self::Booting { .. } => RefusalReason::BootInProgress,
+            Self::ProcessorsUnseen => RefusalReason::ProcessorsUnseen,
+            Self::MaySuspend => RefusalReason::MaySuspend,
+            Self::Translated => RefusalReason::Emulated,
+            Self::AcceleratorUnknown => RefusalReason::AcceleratorUnknown,
+            Self::NotIdle { .. } => RefusalReason::NotIdle,
+            Self::OutsideWindow { .. } => RefusalReason::OutsideWindow,
+            Self::AgentSilent => RefusalReason::AgentSilent,
         }
     }
 
@@ -434,7 +434,8 @@ mod tests {
     fn words(bend: impl FnOnce(&mut Facts), way: Way) -> Vec<&'static str> {
         let mut facts = fit();
         bend(&mut facts);
-        decide(&facts, way).iter().map(Refusal::word).collect()
+        let refusals = decide(&facts, way);
+        refusals.iter().map(|refusal| refusal.reason().name()).collect()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! reset is for the firmware.
 
 use fm_api::v1::update::{Finding, Verdict};
-use fm_check::{Request, SideSpec, Wording};
+use fm_check::{Request, SideSpec, Wording, outcome};
 use fm_host::Guest;
 use fm_judge::{Outcome, Phase};
 use fm_store::Store;
@@ -35,11 +35,11 @@ pub(crate) fn judge(
         .iter()
         .filter(|finding| finding.outcome != Outcome::Compatible);
     let verdict = Verdict {
-        warm_reset: phase.outcome().to_string(),
+        warm_reset: outcome(phase.outcome()),
         findings: findings
             .map(|finding| Finding {
                 code: finding.code.to_owned(),
-                outcome: finding.outcome.to_string(),
+                outcome: outcome(finding.outcome),
                 subject: finding.subject.clone(),
                 why: finding.why.clone(),
                 remedy: finding.remedy.as_ref().map(wording.remedy),

@@ -270,7 +270,7 @@ pub(crate) fn refused(
 /// One reason, for documents.
 pub(crate) fn refusal(refusal: &Refusal, wording: Wording) -> RefusalDocument {
     RefusalDocument {
-        reason: refusal.word().into(),
+        reason: refusal.reason(),
         why: refusal.to_string(),
         remedy: refusal.remedy().as_ref().map(wording.remedy),
         path: match refusal {

@@ -6,7 +6,6 @@ use fm_api::v1::vars::VarsChange;
 use fm_formats::image::{Feature, Layout, Role};
 use fm_formats::varstore::{Checks, Format, Variable, Writer, attribute};
 use fm_images::inspect::{self, Cache};
-use fm_images::words;
 
 use crate::journal::Journal;
 use crate::qcow2::{self, Qcow2};
@@ -58,6 +57,8 @@ pub struct ConvertRequest {
     pub journal: Option<Journal>,
     /// What was found in images seen before, if that is kept: firmware that is known need not be decoded again.
     pub cache: Option<Cache>,
+    /// Make up and check what would be written, and write nothing.
+    pub dry_run: bool,
 }
 
 /// Writes every live variable of the input into a fresh store: same name, GUID, attributes, data, timestamp,
@@ -72,6 +73,7 @@ pub fn convert(request: &ConvertRequest) -> Result<VarsChange, Error> {
         even_if_in_use: request.even_if_in_use,
         size_bytes: None,
         journal: request.journal.clone(),
+        dry_run: request.dry_run,
     };
     let output = || Target::output(&to, request.replace);
     let held = request
@@ -275,29 +277,20 @@ fn code_layout(path: &Path, cache: Option<&Cache>) -> Result<(Layout, bool), Err
             inspect::found(&qcow2::unpack(path, &file)?, cache)
         }
     };
-    if words::role_of(found.kind) == Some(Role::Vars) {
+    if found.role == Some(Role::Vars) {
         return Err(unfit("it holds variables, no firmware"));
     }
     let Some(image) = found.image else {
         return Err(unfit(&found.reason.unwrap_or_default()));
     };
-    if image
-        .features
-        .iter()
-        .any(|feature| feature == Feature::PvVars.name())
-    {
+    if image.has(Feature::PvVars) {
         return Err(unfit(
             "it keeps its variables in QEMU's uefi-vars device, not in flash; a store in JSON is what that reads",
         ));
     }
     image
         .layout
-        .map(|layout| {
-            (
-                words::layout_of(layout),
-                words::role_of(found.kind) == Some(Role::Combined),
-            )
-        })
+        .map(|layout| (layout, found.role == Some(Role::Combined)))
         .ok_or_else(|| unfit("its size is no known layout's"))
 }
 
@@ -312,6 +305,8 @@ pub struct ExportRequest {
     pub replace: bool,
     /// Where backups of block devices are kept; without it none is written.
     pub journal: Option<Journal>,
+    /// Make up and check what would be written, and write nothing.
+    pub dry_run: bool,
 }
 
 /// Writes the variables as JSON for QEMU's `uefi-vars` device and virt-firmware.
@@ -328,5 +323,6 @@ pub fn export(request: &ExportRequest) -> Result<VarsChange, Error> {
         even_if_in_use: false,
         journal: request.journal.clone(),
         cache: None,
+        dry_run: request.dry_run,
     })
 }

@@ -305,6 +305,12 @@ impl Journal {
             .map(|(own, _)| own.backups()))
     }
 
+    /// When the write began that was interrupted on the device.
+    pub(super) fn interrupted(&self, held: &InPlace) -> Result<Option<String>, Error> {
+        let intent = self.find(held)?.map(|own| own.intent()).transpose()?;
+        Ok(intent.flatten().map(|intent| intent.since().to_owned()))
+    }
+
     pub(super) fn settle_held(&self, held: &InPlace) -> Result<Settled, Error> {
         match self.find(held)? {
             Some(own) => own.settle(held),

@@ -18,13 +18,12 @@ use crate::source::{self, Source};
 use crate::store_target::StoreTarget;
 use crate::target::{Interrupted, NewContent, Target};
 
-/// Writes whatever can be saved of a damaged store as a sound one. Without `apply` it only says what it
-/// would do.
+/// Writes whatever can be saved of a damaged store as a sound one.
 ///
 /// # Errors
 /// If there is nothing of a store left, or what is left cannot be written.
-pub fn repair(write: &StoreTarget, apply: bool) -> Result<VarsChange, Error> {
-    let edit = Edit::open(&looked_at(write, apply))?;
+pub fn repair(write: &StoreTarget) -> Result<VarsChange, Error> {
+    let edit = Edit::open(&looked_at(write))?;
     let mut report = Report::default();
     if let Some(view) = edit.source.view()? {
         for damage in view.damage_found() {
@@ -67,26 +66,21 @@ pub fn repair(write: &StoreTarget, apply: bool) -> Result<VarsChange, Error> {
     }
     if report.steps.is_empty() {
         report.steps.push("nothing is wrong".into());
-        return plan(&edit, report);
+        return nothing_to_do(&edit, report);
     }
     report.steps.push(format!(
         "a fresh store with {} variables is written",
         edit.variables.len()
     ));
-    if apply {
-        edit.commit(Checks::Representable, report)
-    } else {
-        plan(&edit, report)
-    }
+    edit.commit(Checks::Representable, report)
 }
 
-/// Does offline what the firmware's reclaim would do: drops deleted variables. Without `apply` it only says
-/// what it would do.
+/// Does offline what the firmware's reclaim would do: drops deleted variables.
 ///
 /// # Errors
 /// If the store is damaged or cannot be written.
-pub fn compact(write: &StoreTarget, apply: bool) -> Result<VarsChange, Error> {
-    let edit = Edit::open(&looked_at(write, apply))?;
+pub fn compact(write: &StoreTarget) -> Result<VarsChange, Error> {
+    let edit = Edit::open(&looked_at(write))?;
     edit.source.refuse_damage()?;
     let mut report = Report::default();
     if let Some(view) = edit.source.view()? {
@@ -102,28 +96,25 @@ pub fn compact(write: &StoreTarget, apply: bool) -> Result<VarsChange, Error> {
             view.free_bytes().saturating_add(view.reclaimable_bytes())
         ));
         if gone == 0 && view.active_copy() == ActiveCopy::Main {
-            return plan(&edit, report);
+            return nothing_to_do(&edit, report);
         }
     }
-    if apply {
-        edit.commit(Checks::Representable, report)
-    } else {
-        plan(&edit, report)
-    }
+    edit.commit(Checks::Representable, report)
 }
 
-/// A plan touches nothing, and so takes what is in use as well.
-fn looked_at(write: &StoreTarget, apply: bool) -> StoreTarget {
+/// A dry run touches nothing, and so looks at what is in use as well.
+fn looked_at(write: &StoreTarget) -> StoreTarget {
     StoreTarget {
-        even_if_in_use: write.even_if_in_use || !apply,
+        even_if_in_use: write.even_if_in_use || write.dry_run,
         ..write.clone()
     }
 }
 
-fn plan(edit: &Edit, report: Report) -> Result<VarsChange, Error> {
+fn nothing_to_do(edit: &Edit, report: Report) -> Result<VarsChange, Error> {
     edit.check(Checks::Representable)?;
     let view = edit.source.view()?;
     Ok(VarsChange {
+        up_to_date: true,
         free_bytes: view.as_ref().map(VarStore::free_bytes),
         ..document::change(
             &edit.source.path,
@@ -172,7 +163,7 @@ pub fn restore(request: &RestoreRequest) -> Result<VarsChange, Error> {
     report.notes.extend(target.note());
     let bytes = read_whole(&backup, &mut file)?;
     // Of what lies behind the store on a device nothing was kept, and nothing is changed.
-    let is_device = matches!(target, Target::Device(_));
+    let (is_device, written) = (target.is_device(), !target.is_dry_run());
     let content = match source.flash_bytes().filter(|_| is_device) {
         Some(len) => NewContent {
             bytes: bytes.get(..len).unwrap_or(&bytes),
@@ -189,7 +180,7 @@ pub fn restore(request: &RestoreRequest) -> Result<VarsChange, Error> {
         }
     })?;
     Ok(VarsChange {
-        written: true,
+        written,
         backup: kept.map(|path| path.display().to_string()),
         free_bytes: source.view()?.map(|view| view.free_bytes()),
         ..document::change(path, source.layout()?, variables.len(), report)

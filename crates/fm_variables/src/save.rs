@@ -149,7 +149,8 @@ impl Edit {
         else {
             return Ok(None);
         };
-        Ok(in_flash::plan(&view, prefix, &self.variables).filter(|_| self.target.is_device()))
+        let is_stepwise = self.target.is_device() && !self.target.is_dry_run();
+        Ok(in_flash::plan(&view, prefix, &self.variables).filter(|_| is_stepwise))
     }
 
     fn commit_steps(self, steps: &[Step], checks: Checks, mut report: Report) -> Result<VarsChange, Error> {
@@ -263,13 +264,14 @@ pub(super) fn write_flash(
         }
         (None, _) => image.content(&image.volume),
     };
+    let written = !target.is_dry_run();
     let backup = target.replace(&content, |file| verify(&path, file, variables))?;
     let view = VarStore::parse_file(&image.volume, image.len_bytes).map_err(|source| Error::Parse {
         path: path.clone(),
         source,
     })?;
     Ok(VarsChange {
-        written: true,
+        written,
         backup: backup.map(|path| path.display().to_string()),
         free_bytes: Some(view.free_bytes()),
         ..document::change(&path, layout, variables.len(), report)
@@ -333,9 +335,10 @@ pub(super) fn write_json(
             ..variable.clone()
         })
         .collect();
+    let written = !target.is_dry_run();
     let backup = target.replace(&NewContent::whole(&text), |file| verify(&path, file, &meant))?;
     Ok(VarsChange {
-        written: true,
+        written,
         backup: backup.map(|path| path.display().to_string()),
         ..document::change(&path, None, variables.len(), report)
     })

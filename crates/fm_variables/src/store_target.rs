@@ -15,6 +15,8 @@ pub struct StoreTarget {
     pub size_bytes: Option<u64>,
     /// Where backups of block devices are kept; without it none is changed.
     pub journal: Option<Journal>,
+    /// Make up and check what would be written, and write nothing.
+    pub dry_run: bool,
 }
 
 impl StoreTarget {
@@ -26,6 +28,7 @@ impl StoreTarget {
             even_if_in_use: false,
             size_bytes: None,
             journal: None,
+            dry_run: false,
         }
     }
 }

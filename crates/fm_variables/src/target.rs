@@ -28,6 +28,8 @@ pub(super) enum Target {
     File(Replace),
     /// It is written where it lies, by the journal.
     Device(Device),
+    /// What would be written to it is made up and checked, and nothing is written.
+    DryRun(Box<Self>),
 }
 
 /// A block device, or a file that no other can take the name of.
@@ -39,6 +41,8 @@ pub(super) struct Device {
     size_bytes: Option<u64>,
     /// What became of a write that was interrupted.
     settled: Settled,
+    /// When one was interrupted that is left alone.
+    interrupted: Option<String>,
 }
 
 /// What a file or device is to hold.
@@ -86,6 +90,18 @@ pub(super) enum Interrupted {
 impl Target {
     /// Takes hold of an existing file or device.
     pub(super) fn existing(to: &StoreTarget, interrupted: Interrupted) -> Result<Self, Error> {
+        Self::held(to, interrupted).map(|target| target.dry(to.dry_run))
+    }
+
+    fn dry(self, dry_run: bool) -> Self {
+        if dry_run {
+            Self::DryRun(Box::new(self))
+        } else {
+            self
+        }
+    }
+
+    fn held(to: &StoreTarget, interrupted: Interrupted) -> Result<Self, Error> {
         let path = &to.path;
         if InPlace::is_needed(path) {
             return Device::hold(to, interrupted).map(Self::Device);
@@ -117,8 +133,8 @@ impl Target {
         let exists = || Error::Exists {
             path: to.path.clone(),
         };
-        match fs::symlink_metadata(&to.path) {
-            Ok(_) if replace => Self::existing(to, Interrupted::Refuse),
+        let target = match fs::symlink_metadata(&to.path) {
+            Ok(_) if replace => Self::held(to, Interrupted::Refuse),
             Ok(_) if InPlace::is_needed(&to.path) => {
                 let device = Device::hold(to, Interrupted::Refuse)?;
                 if device.is_blank()? {
@@ -129,7 +145,8 @@ impl Target {
             }
             Ok(_) => Err(exists()),
             Err(_) => Ok(Self::File(Replace::new(&to.path)?)),
-        }
+        };
+        target.map(|target| target.dry(to.dry_run))
     }
 
     /// The same, with the owner, mode and labels of `model` for a file that is made.
@@ -137,6 +154,7 @@ impl Target {
         match self {
             Self::File(file) => Self::File(file.modelled_on(model.and_then(|path| source::open(path).ok()))),
             device @ Self::Device(_) => device,
+            Self::DryRun(target) => Self::DryRun(Box::new(target.modelled_on(model))),
         }
     }
 
@@ -145,6 +163,7 @@ impl Target {
         match self {
             Self::File(file) => file.path(),
             Self::Device(device) => device.held.path().to_owned(),
+            Self::DryRun(target) => target.path(),
         }
     }
 
@@ -153,6 +172,7 @@ impl Target {
         match self {
             Self::File(file) => file.old(),
             Self::Device(device) => Some(device.held.file()),
+            Self::DryRun(target) => target.old(),
         }
     }
 
@@ -161,6 +181,7 @@ impl Target {
         match self {
             Self::File(_) => None,
             Self::Device(device) => device.size_bytes,
+            Self::DryRun(target) => target.size_bytes(),
         }
     }
 
@@ -172,12 +193,22 @@ impl Target {
                 let own = device.journal.find(&device.held)?;
                 Ok(own.map(|own| (own.backups(), Some(journal::own_uid()))))
             }
+            Self::DryRun(target) => target.backups(),
         }
     }
 
     /// What is to be said of a write that was interrupted before.
     pub(super) fn note(&self) -> Option<String> {
-        let Self::Device(device) = self else { return None };
+        let device = match self {
+            Self::File(_) => return None,
+            Self::Device(device) => device,
+            Self::DryRun(target) => return target.note(),
+        };
+        if let Some(since) = &device.interrupted {
+            return Some(format!(
+                "a write of {since} was interrupted, and is finished or undone before anything else is written"
+            ));
+        }
         match &device.settled {
             Settled::Nothing => None,
             Settled::Finished { since } => Some(format!(
@@ -191,7 +222,16 @@ impl Target {
 
     /// Whether it is written where it lies.
     pub(super) fn is_device(&self) -> bool {
-        matches!(self, Self::Device(_))
+        match self {
+            Self::File(_) => false,
+            Self::Device(_) => true,
+            Self::DryRun(target) => target.is_device(),
+        }
+    }
+
+    /// Whether nothing is written.
+    pub(super) fn is_dry_run(&self) -> bool {
+        matches!(self, Self::DryRun(_))
     }
 
     /// Writes the steps of one variable's change, and makes sure that the store is what `verify` takes it for. Gives back
@@ -231,8 +271,32 @@ impl Target {
                 file.replace(|new| content.write(new, old.as_ref()), verify)
             }
             Self::Device(device) => device.replace(content, verify).map(Some),
+            Self::DryRun(target) => {
+                if let Self::Device(device) = &*target {
+                    device.refuse_small(content)?;
+                }
+                draft(&target.path(), content, target.old(), verify)?;
+                Ok(None)
+            }
         }
     }
+}
+
+/// Holds what would be written in memory, and has it read as what it is meant to be.
+fn draft(
+    path: &Path,
+    content: &NewContent<'_>,
+    old: Option<&File>,
+    verify: impl FnOnce(&mut File) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let failed = |source| Error::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let mut draft = qcow2::memory_file().map_err(failed)?;
+    content.write(&mut draft, old).map_err(failed)?;
+    verify(&mut draft)
 }
 
 impl Device {
@@ -241,7 +305,16 @@ impl Device {
             path: to.path.clone(),
         })?;
         let held = InPlace::hold(&to.path, to.even_if_in_use)?;
-        let settled = match journal.settle_held(&held) {
+        let unsettled = if to.dry_run {
+            journal.interrupted(&held)?
+        } else {
+            None
+        };
+        let settle = || match to.dry_run {
+            true => Ok(Settled::Nothing),
+            false => journal.settle_held(&held),
+        };
+        let settled = match settle() {
             Err(Error::Interrupted { .. }) if interrupted == Interrupted::Supersede => Settled::Nothing,
             // Whoever only looks may look at what a guest has open.
             Err(Error::InUse { .. }) if to.even_if_in_use => Settled::Nothing,
@@ -252,6 +325,7 @@ impl Device {
             journal,
             size_bytes: to.size_bytes,
             settled,
+            interrupted: unsettled,
         })
     }
 
@@ -275,30 +349,29 @@ impl Device {
         Ok(own.min(len_bytes).min(journal::MAX_IMAGE_BYTES))
     }
 
+    /// How many bytes the content takes of it.
+    fn refuse_small(&self, content: &NewContent<'_>) -> Result<u64, Error> {
+        let size_bytes = self.held.len_bytes()?;
+        let needed_bytes = content.len_bytes.max(content.bytes.len() as u64);
+        if self.held.is_device() && needed_bytes > size_bytes {
+            return Err(Error::DeviceTooSmall {
+                path: self.held.path().to_owned(),
+                needed_bytes,
+                size_bytes,
+            });
+        }
+        Ok(needed_bytes)
+    }
+
     fn replace(
         self,
         content: &NewContent<'_>,
         verify: impl FnOnce(&mut File) -> Result<(), Error>,
     ) -> Result<PathBuf, Error> {
-        let path = self.held.path().to_owned();
-        let failed = |source| Error::File {
-            action: "write",
-            path: path.clone(),
-            source,
-        };
         let old_len_bytes = self.held.len_bytes()?;
-        let needed_bytes = content.len_bytes.max(content.bytes.len() as u64);
-        if self.held.is_device() && needed_bytes > old_len_bytes {
-            return Err(Error::DeviceTooSmall {
-                path,
-                needed_bytes,
-                size_bytes: old_len_bytes,
-            });
-        }
+        let needed_bytes = self.refuse_small(content)?;
         // Read as what it is meant to be before anything is written.
-        let mut draft = qcow2::memory_file().map_err(failed)?;
-        content.write(&mut draft, None).map_err(failed)?;
-        verify(&mut draft)?;
+        draft(self.held.path(), content, None, verify)?;
         let file_size_bytes =
             Some(needed_bytes).filter(|size| !self.held.is_device() && *size != old_len_bytes);
         let backup_bytes = match file_size_bytes {

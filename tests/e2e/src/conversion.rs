@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fm_api::v1::vars::VarsList;
-use fm_formats::image::Layout;
+use fm_formats::image::{Feature, Layout};
 use fm_images::inspect::{Request, inspect};
 use fm_lab::{Arch, Guest, Machine};
 use fm_variables as vars;
@@ -39,13 +39,12 @@ impl Build {
             ..Request::default()
         })
         .unwrap_or_else(|error| panic!("{code}: {error}"));
-        let seen = serde_json::to_value(&seen).expect("a document");
-        let features = seen["image"]["features"].as_array().cloned().unwrap_or_default();
+        let has = |feature| seen.image.as_ref().is_some_and(|image| image.has(feature));
         Self {
             code: code.into(),
             arch: fixture.arch.clone(),
-            secure_boot: features.contains(&"secure-boot".into()),
-            smm: features.contains(&"smm".into()),
+            secure_boot: has(Feature::SecureBoot),
+            smm: has(Feature::Smm),
         }
     }
 
@@ -132,6 +131,7 @@ pub fn convert(input: &Path, into: ConvertTarget, output: &Path) {
         even_if_in_use: false,
         journal: None,
         cache: None,
+        dry_run: false,
     })
     .unwrap_or_else(|error| panic!("{}: {error}", input.display()));
 }

@@ -235,6 +235,6 @@ fn repair_is_killed_at_every_call_and_nothing_is_lost() {
             torn[0x32] ^= 0xff;
             device.write(&torn);
         },
-        |device| words(device, &["vars", "repair", "DEVICE", "--yes"]),
+        |device| words(device, &["vars", "repair", "DEVICE"]),
     );
 }

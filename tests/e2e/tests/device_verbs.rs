@@ -95,7 +95,7 @@ fn keys_are_enrolled_and_taken_out_and_a_store_is_imported_and_compacted() {
         template.to_str().unwrap(),
     ]));
     assert!(names(&device).contains(&"PK".to_owned()));
-    done(&device.flashmoor(&["vars", "compact", path(&device), "--yes"]));
+    done(&device.flashmoor(&["vars", "compact", path(&device)]));
     assert!(device.rest_is_untouched(STORE_4M));
 }
 
@@ -105,7 +105,7 @@ fn a_torn_store_is_repaired_where_it_lies() {
     let mut torn = device.content(STORE_4M);
     torn[0x32] ^= 0xff; // the volume's checksum
     device.write(&torn);
-    done(&device.flashmoor(&["vars", "repair", path(&device), "--yes"]));
+    done(&device.flashmoor(&["vars", "repair", path(&device)]));
     let list = json(&device, &["vars", "list", path(&device)]);
     assert_eq!(list["damage"].as_array().unwrap().len(), 0);
     assert!(device.rest_is_untouched(STORE_4M));

@@ -193,12 +193,7 @@ fn a_store_is_repaired_or_as_it_was_and_its_damage_is_kept_beside_it() {
         command: &|folder| {
             with(
                 folder,
-                &[
-                    "vars",
-                    "repair",
-                    "--yes",
-                    folder.join("vars.fd").to_str().unwrap(),
-                ],
+                &["vars", "repair", folder.join("vars.fd").to_str().unwrap()],
             )
         },
         holds: &|folder, context| {

@@ -50,10 +50,23 @@ fn whatever_form_a_guest_has_it_moves_with_its_own_firmware_or_says_why_not() {
         let before = bed.a.ask(&["dumpxml", "--inactive", name]);
         bed.a.ask(&["start", "--paused", name]);
         assert_eq!(bed.a.running_code(name), digest(fixture), "{name}");
-        let libvirt = |verb: &str| {
+        let said = |verb: &str, more: &[&str]| {
             let mut command = bed.a.flashmoor();
             command.args(["--json", "libvirt", verb, name, "--connect", &bed.a.uri()]);
-            let _ = document(&command.output().unwrap());
+            document(&command.args(more).output().unwrap())
+        };
+        let definitions = || {
+            let defined = bed.a.ask(&["dumpxml", "--inactive", name]);
+            (defined, bed.a.ask(&["dumpxml", name]), bed.a.builds())
+        };
+        // A dry run says what is done then, and does nothing.
+        let libvirt = |verb: &str| {
+            let before = definitions();
+            let mut dry = said(verb, &["--dry-run"]);
+            assert_eq!(definitions(), before, "{name}: {verb}");
+            let is_told = dry.as_object_mut().unwrap().remove("dry_run");
+            assert_eq!(is_told, Some(true.into()), "{name}: {verb}");
+            assert_eq!(dry, said(verb, &[]), "{name}: {verb}");
         };
         libvirt("adopt");
         libvirt("unadopt");

@@ -47,6 +47,7 @@ fn convert(input: &Path, code: &str, output: &Path) {
         even_if_in_use: false,
         journal: None,
         cache: None,
+        dry_run: false,
     })
     .unwrap();
 }
@@ -245,7 +246,7 @@ fn a_store_that_a_running_guest_has_open_is_refused() {
         &input,
     );
     let running = Guest::start(&machine, &dir.path().join("run")).unwrap();
-    let error = vars::compact(&write(&input), true).unwrap_err();
+    let error = vars::compact(&write(&input)).unwrap_err();
     assert!(
         matches!(&error, vars::Error::InUse { holder, .. } if holder.contains(&running.pid().to_string())),
         "{error}"

@@ -375,8 +375,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "vars compact",
         &[
+            "flashmoor vars compact VARS.fd --dry-run",
             "flashmoor vars compact VARS.fd",
-            "flashmoor vars compact VARS.fd --yes",
         ],
     ),
     (
@@ -413,8 +413,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "vars repair",
         &[
+            "flashmoor vars repair VARS.fd --dry-run",
             "flashmoor vars repair VARS.fd",
-            "flashmoor vars repair VARS.fd --yes",
         ],
     ),
     ("vars restore", &["flashmoor vars restore VARS.fd"]),

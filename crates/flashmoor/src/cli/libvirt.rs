@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use fm_adopt::libvirt;
 use fm_api::v1::libvirt::{HookAnswer, LibvirtAdoption};
 
+use super::dry_run::DryRun;
 use super::own_path::own_path;
 use super::{Context, Result, Status};
 use crate::render::{libvirt as render, remedy};
@@ -109,6 +110,8 @@ struct Which {
     /// The libvirt of this host [default: qemu:///system]
     #[arg(long, short, value_name = "URI")]
     connect: Option<String>,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 /// Started by libvirt: decides before a guest arrives, starts or leaves, and answers
@@ -172,24 +175,26 @@ impl Libvirt {
             }
             Verb::Adopt(adopt) => {
                 let which = &adopt.which;
-                let done = libvirt::adopt(
-                    &context.store()?,
-                    which.connect.as_deref(),
-                    &which.domains.meant(),
-                )?;
-                let done = libvirt::adoption_document(done, remedy::text);
+                let (uri, meant) = (which.connect.as_deref(), which.domains.meant());
+                let store = context.store()?;
+                let dry_run = which.dry_run.dry_run;
+                let done = match dry_run {
+                    true => libvirt::would_adopt(&store, uri, &meant)?,
+                    false => libvirt::adopt(&store, uri, &meant)?,
+                };
+                let done = libvirt::adoption_document(done, dry_run, remedy::text);
                 context.output.document(&done, render::adopted);
                 Ok(all_or_partly(&done))
             }
             Verb::Unadopt(unadopt) => {
                 let which = &unadopt.which;
-                let done = libvirt::unadopt(
-                    &context.store()?,
-                    which.connect.as_deref(),
-                    &which.domains.meant(),
-                    unadopt.force,
-                )?;
-                let done = libvirt::adoption_document(done, remedy::text);
+                let (uri, meant) = (which.connect.as_deref(), which.domains.meant());
+                let dry_run = which.dry_run.dry_run;
+                let done = match dry_run {
+                    true => libvirt::would_unadopt(uri, &meant, unadopt.force)?,
+                    false => libvirt::unadopt(&context.store()?, uri, &meant, unadopt.force)?,
+                };
+                let done = libvirt::adoption_document(done, dry_run, remedy::text);
                 context.output.document(&done, render::unadopted);
                 Ok(all_or_partly(&done))
             }

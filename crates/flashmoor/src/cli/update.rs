@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use fm_adopt::libvirt::{self, Booted, Which};
+use fm_api::v1::update::RefusalReason;
 use fm_store::Store;
 use fm_update::build::Build;
 use fm_update::decide::Vouched;
@@ -171,13 +172,16 @@ pub(super) fn status(done: &Document) -> Status {
     if done.state != State::Refused {
         return Status::Done;
     }
-    let unknown = |reason: &str| {
+    let unknown = |reason| {
         matches!(
             reason,
-            "unknown" | "processors_unseen" | "accelerator_unknown" | "no_monitor"
+            RefusalReason::Unknown
+                | RefusalReason::ProcessorsUnseen
+                | RefusalReason::AcceleratorUnknown
+                | RefusalReason::NoMonitor
         )
     };
-    match done.refusals.iter().all(|refusal| unknown(&refusal.reason)) {
+    match done.refusals.iter().all(|refusal| unknown(refusal.reason)) {
         true => Status::Unknown,
         false => Status::Incompatible,
     }

@@ -16,6 +16,7 @@ use fm_remedy::{Misuse, Remedy};
 use crate::Error;
 use fm_variables::{Selection, StoreTarget};
 
+use super::dry_run::DryRun;
 use super::{Context, Result, Status};
 use changed::changed;
 use located::{journal, located};
@@ -84,6 +85,8 @@ struct Store {
     /// changes go to the backup, and the new content counts from its next start
     #[arg(long)]
     even_if_in_use: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 impl Store {
@@ -94,6 +97,7 @@ impl Store {
             even_if_in_use: self.even_if_in_use,
             size_bytes,
             journal: journal(context),
+            dry_run: self.dry_run.dry_run,
         })
     }
 }

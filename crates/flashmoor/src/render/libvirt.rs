@@ -200,9 +200,19 @@ pub(crate) fn adopted(output: &Output, done: &LibvirtAdoption) {
         let build = short(&domain.build);
         match &domain.loader {
             Some(loader) => output.line(format_args!(
-                "{}: held to build {build}; a cold boot uses {}",
+                "{}: {} build {build}; a cold boot {} {}",
                 domain.name,
+                if done.dry_run {
+                    "would be held to"
+                } else {
+                    "held to"
+                },
+                if done.dry_run { "would use" } else { "uses" },
                 loader.display()
+            )),
+            None if done.dry_run => output.line(format_args!(
+                "{}: runs build {build}, and would say so",
+                domain.name
             )),
             None => output.line(format_args!("{}: runs build {build}, and says so", domain.name)),
         }
@@ -213,7 +223,10 @@ pub(crate) fn adopted(output: &Output, done: &LibvirtAdoption) {
 pub(crate) fn unadopted(output: &Output, done: &LibvirtAdoption) {
     for AdoptedDomain { name, loader, .. } in &done.domains {
         match loader {
-            Some(loader) => output.line(format_args!("{name}: a cold boot uses {}", loader.display())),
+            Some(loader) => {
+                let uses = if done.dry_run { "would use" } else { "uses" };
+                output.line(format_args!("{name}: a cold boot {uses} {}", loader.display()));
+            }
             None => output.line(format_args!("{name}: libvirt decides what it boots from")),
         }
     }

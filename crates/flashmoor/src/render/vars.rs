@@ -156,7 +156,10 @@ pub(crate) fn change(output: &Output, change: &VarsChange) {
             change.path
         ));
     } else {
-        output.line(format_args!("nothing is changed; with --yes it is"));
+        output.line(format_args!(
+            "a dry run: {} would be written, and is as it was",
+            change.path
+        ));
     }
     if let Some(backup) = &change.backup {
         output.remark(format_args!("the old file is {backup}"));

@@ -58,12 +58,28 @@ pub fn adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<Adoption
     each(uri, which, |virsh, info| adopt_one(store, virsh, info))
 }
 
+/// What [`adopt`] would do; nothing is changed.
+///
+/// # Errors
+/// As [`adopt`].
+pub fn would_adopt(store: &Store, uri: Option<&str>, which: &Which) -> Result<Adoption> {
+    each(uri, which, |virsh, info| would_adopt_one(store, virsh, info))
+}
+
 /// Gives definitions back as they were, `forced` also where a domain could not start with that.
 ///
 /// # Errors
 /// As [`adopt`].
 pub fn unadopt(store: &Store, uri: Option<&str>, which: &Which, forced: bool) -> Result<Adoption> {
     each(uri, which, |virsh, info| back::one(store, virsh, info, forced))
+}
+
+/// What [`unadopt`] would do; nothing is changed.
+///
+/// # Errors
+/// As [`adopt`].
+pub fn would_unadopt(uri: Option<&str>, which: &Which, forced: bool) -> Result<Adoption> {
+    each(uri, which, |virsh, info| back::would_one(virsh, info, forced))
 }
 
 /// Lets what runs of an adopted domain say what it has booted with, since it waits for a reset; whether it is one.
@@ -135,30 +151,90 @@ fn each(
     Ok(all)
 }
 
-fn adopt_one(store: &Store, virsh: &Virsh, info: &DomainInfo) -> Result<Done> {
-    let live = if info.is_running {
-        Some(parse(info, &virsh.live(&info.uuid)?)?)
-    } else {
-        None
-    };
-    let inactive = if info.is_persistent {
-        Some(virsh.inactive(&info.uuid)?)
-    } else {
-        None
-    };
-    let defined = inactive.as_deref().map(|xml| parse(info, xml)).transpose()?;
-    for domain in [&live, &defined].into_iter().flatten() {
-        check(info, domain)?;
+/// A domain's definitions, each of which has CODE flash that can be held.
+struct Definitions {
+    /// Of what runs.
+    live: Option<Domain>,
+    /// Of its next start, with its text.
+    defined: Option<(String, Domain)>,
+}
+
+impl Definitions {
+    fn of(virsh: &Virsh, info: &DomainInfo) -> Result<Self> {
+        let live = match info.is_running {
+            true => Some(parse(info, &virsh.live(&info.uuid)?)?),
+            false => None,
+        };
+        let defined = match info.is_persistent {
+            true => {
+                let xml = virsh.inactive(&info.uuid)?;
+                let domain = parse(info, &xml)?;
+                Some((xml, domain))
+            }
+            false => None,
+        };
+        let found = Self { live, defined };
+        for domain in found.each() {
+            check(info, domain)?;
+        }
+        Ok(found)
     }
-    let Some(now) = live.as_ref().or(defined.as_ref()) else {
-        return Ok(Err(format!("domain {} is gone", info.name)));
+
+    /// That of its next start, then that of what runs.
+    fn each(&self) -> impl Iterator<Item = &Domain> {
+        let defined = self.defined.iter().map(|(_, domain)| domain);
+        defined.chain(&self.live)
+    }
+
+    /// What runs, or would run next.
+    fn now(&self) -> Option<&Domain> {
+        self.live
+            .as_ref()
+            .or(self.defined.as_ref().map(|(_, domain)| domain))
+    }
+}
+
+fn gone(info: &DomainInfo) -> Done {
+    Err(format!("domain {} is gone", info.name))
+}
+
+fn would_adopt_one(store: &Store, virsh: &Virsh, info: &DomainInfo) -> Result<Done> {
+    let definitions = Definitions::of(virsh, info)?;
+    let Some(now) = definitions.now() else {
+        return Ok(gone(info));
+    };
+    let firmware = match &info.managed_save {
+        _ if info.is_running => firmware::running(info)?,
+        Some(image) => firmware::in_saved(image, now)?,
+        None => firmware::from_files(info, now)?,
+    };
+    let build = Sha256::of(&firmware.code);
+    let loader = fm_store::code_path(store.path(), &build);
+    let defined = definitions.defined.as_ref().map(|(_, domain)| domain);
+    let is_named = |domain: &Domain| domain.identity.is_some() && domain.flash() == Some(&loader);
+    Ok(Ok(AdoptedDomain {
+        name: info.name.clone(),
+        uuid: info.uuid.clone(),
+        build: build.to_string(),
+        code_bytes: firmware.code.len() as u64,
+        vars_bytes: firmware.vars_bytes,
+        definition_changed: defined.is_some_and(|domain| !is_named(domain)),
+        loader: defined.is_some().then_some(loader),
+        running: info.is_running,
+    }))
+}
+
+fn adopt_one(store: &Store, virsh: &Virsh, info: &DomainInfo) -> Result<Done> {
+    let definitions = Definitions::of(virsh, info)?;
+    let Some(now) = definitions.now() else {
+        return Ok(gone(info));
     };
     let firmware = match &info.managed_save {
         _ if info.is_running => firmware::running(info)?,
         Some(image) => firmware::saved(store, image, now)?,
         None => firmware::from_files(info, now)?,
     };
-    let domains: Vec<&Domain> = [&defined, &live].into_iter().flatten().collect();
+    let domains: Vec<&Domain> = definitions.each().collect();
     let template = firmware::template(store, &domains, &firmware);
     let imported = store.import(&Import {
         code: &firmware.code,
@@ -169,7 +245,7 @@ fn adopt_one(store: &Store, virsh: &Virsh, info: &DomainInfo) -> Result<Done> {
     })?;
     let stored = stored(store, imported.id, &firmware, &template, now)?;
     let mut definition_changed = false;
-    if let Some(xml) = &inactive {
+    if let Some((xml, _)) = &definitions.defined {
         let edited = fm_libvirt::adopted(xml, &stored).map_err(|source| Error::Definition {
             domain: info.name.clone(),
             source,
@@ -195,7 +271,7 @@ fn adopt_one(store: &Store, virsh: &Virsh, info: &DomainInfo) -> Result<Done> {
         build: stored.build.to_string(),
         code_bytes: stored.code_bytes,
         vars_bytes: stored.vars_bytes,
-        loader: inactive.map(|_| stored.code),
+        loader: definitions.defined.as_ref().map(|_| stored.code),
         definition_changed,
         running: info.is_running,
     }))

@@ -8,9 +8,13 @@ use super::adopt::Adoption;
 use super::install::{NextStep, Setup};
 use super::status::{Problem, problems};
 
-/// What became of domains, each remedy in the words of `say`.
+/// What became of domains, or with `dry_run` would, each remedy in the words of `say`.
 #[must_use]
-pub fn adoption_document(adoption: Adoption, say: impl Fn(&Remedy) -> String) -> LibvirtAdoption {
+pub fn adoption_document(
+    adoption: Adoption,
+    dry_run: bool,
+    say: impl Fn(&Remedy) -> String,
+) -> LibvirtAdoption {
     let failures = adoption.failures.into_iter().map(|failure| DomainFailure {
         name: failure.name,
         why: failure.why,
@@ -18,6 +22,7 @@ pub fn adoption_document(adoption: Adoption, say: impl Fn(&Remedy) -> String) ->
     });
     LibvirtAdoption {
         schema: Schema::default(),
+        dry_run,
         domains: adoption.domains,
         failures: failures.collect(),
         remarks: adoption.remarks,

@@ -80,6 +80,7 @@ fn converted(from: &str, to: &Path, code: &Path, replace: bool) -> Result<()> {
         even_if_in_use: false,
         journal: None,
         cache: None,
+        dry_run: false,
     })?;
     Ok(())
 }

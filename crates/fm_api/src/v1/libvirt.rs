@@ -12,6 +12,9 @@ use crate::{Schema, document};
 pub struct LibvirtAdoption {
     /// `flashmoor/libvirt-adopt/1`.
     pub schema: Schema<LibvirtAdoption>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The domains that are adopted now, or with `unadopt`, not any more.
     pub domains: Vec<AdoptedDomain>,
     /// Those that failed.

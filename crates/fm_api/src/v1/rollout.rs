@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Schema, document};
 
+use super::check::Outcome;
 use super::fleet::{Digest, HostId, OldVariables, ProgressState, Rest, RestartWindow};
 use super::update::Finding;
 
@@ -148,8 +149,8 @@ pub struct PlanClass {
     pub tpm: Option<bool>,
     /// Whether disk encryption that is bound to measured boot will ask for its recovery key.
     pub asks_for_keys: bool,
-    /// What the judge says of a cold boot: `compatible`, `caution`, `incompatible` or `unknown`.
-    pub outcome: String,
+    /// What the judge says of a cold boot.
+    pub outcome: Outcome,
     /// What it found besides what is compatible.
     #[serde(default)]
     pub findings: Vec<Finding>,

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::check::Outcome;
+use crate::words::words;
 use crate::{Schema, document};
 
 /// `flashmoor/update/1`: what became of one update.
@@ -98,8 +100,8 @@ pub enum Way {
 /// What the new build does to the guest at its next reset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
-    /// The worst of its findings: `compatible`, `caution`, `unknown` or `incompatible`.
-    pub warm_reset: String,
+    /// The worst of its findings.
+    pub warm_reset: Outcome,
     /// What was found that is not simply in order, the worst first.
     pub findings: Vec<Finding>,
 }
@@ -110,7 +112,7 @@ pub struct Finding {
     /// The stable code.
     pub code: String,
     /// What will come of it.
-    pub outcome: String,
+    pub outcome: Outcome,
     /// What was compared.
     pub subject: String,
     /// Why it matters.
@@ -122,8 +124,8 @@ pub struct Finding {
 /// A reason for which it must not be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
-    /// A stable word for it, such as `size_differs`.
-    pub reason: String,
+    /// Which one.
+    pub reason: RefusalReason,
     /// Why, in a sentence.
     pub why: String,
     /// What to do about it, in words.
@@ -131,4 +133,54 @@ pub struct Refusal {
     /// The file that it is about, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+}
+
+words! {
+    /// Why an update must not be done.
+    RefusalReason {
+        /// The firmware lies in no flash.
+        NoFlash = "no_flash",
+        /// CODE and VARS are one device.
+        CombinedImage = "combined_image",
+        /// The builds have different lengths.
+        SizeDiffers = "size_differs",
+        /// It has the build already.
+        SameBuild = "same_build",
+        /// The build does not go with the guest.
+        Incompatible = "incompatible",
+        /// Nothing is known of whether it does.
+        Unknown = "unknown",
+        /// The guest's memory is encrypted.
+        EncryptedMemory = "encrypted_memory",
+        /// CODE's memory is a file's.
+        MappedFile = "mapped_file",
+        /// There are several QEMUs of the guest.
+        SeveralProcesses = "several_processes",
+        /// libvirt starts it from files of its own.
+        NotAdopted = "not_adopted",
+        /// Nobody here can stop it.
+        NoMonitor = "no_monitor",
+        /// It is in a state in which it is not to be touched.
+        RunState = "run_state",
+        /// It sleeps, and wakes up through the firmware.
+        Suspended = "suspended",
+        /// Something reads or sends its memory or disks.
+        JobRuns = "job_runs",
+        /// A processor executes from flash, or has its segments there: it boots.
+        BootInProgress = "boot_in_progress",
+        /// Nobody could see where its processors are.
+        ProcessorsUnseen = "processors_unseen",
+        /// It may sleep and wake up through a build that it did not boot with.
+        MaySuspend = "may_suspend",
+        /// Its processors are emulated, and what was translated from flash stays.
+        Emulated = "emulated",
+        /// It is not known how its processors are run.
+        AcceleratorUnknown = "accelerator_unknown",
+        /// It was to be idle, and worked as long as it was waited for.
+        NotIdle = "not_idle",
+        /// The window did not open as long as it was waited for.
+        OutsideWindow = "outside_window",
+        /// Its agent was to answer, and did not.
+        AgentSilent = "agent_silent",
+    }
 }

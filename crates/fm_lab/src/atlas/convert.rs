@@ -36,6 +36,7 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
         even_if_in_use: false,
         journal: None,
         cache: None,
+        dry_run: false,
     })?;
     there.vars = Some(converted.clone());
     let ask = [

@@ -65,7 +65,7 @@ pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen>
 fn repaired(machine: &Machine, vars: &Path, before: &[u8], folder: &Path) -> Result<Option<RepairSeen>> {
     fs::write(vars, before).map_err(|source| Error::file("write", vars, source))?;
     let write = StoreTarget::file(vars);
-    if fm_variables::repair(&write, true).is_err() {
+    if fm_variables::repair(&write).is_err() {
         return Ok(None);
     }
     let after = read(vars)?;

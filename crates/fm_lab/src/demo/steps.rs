@@ -209,6 +209,7 @@ impl<'a> Demonstration<'a> {
             even_if_in_use: false,
             journal: None,
             cache: None,
+            dry_run: false,
         })?;
         let after = vars::list(&new, false)?;
         let same = |one: &VariableDocument, other: &VariableDocument| {

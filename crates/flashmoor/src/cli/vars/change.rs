@@ -14,7 +14,7 @@ use fm_variables::{
 };
 
 use super::located::{journal, located};
-use super::{Context, Result, Store, Which, changed};
+use super::{Context, DryRun, Result, Store, Which, changed};
 
 /// Set one variable
 #[derive(Debug, Args)]
@@ -133,6 +133,8 @@ pub(super) struct Export {
     /// Replace an output that is there; the old file is kept as a backup
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 impl Export {
@@ -142,6 +144,7 @@ impl Export {
             output: located(&self.output)?.0,
             replace: self.replace,
             journal: journal(context),
+            dry_run: self.dry_run.dry_run,
         })?;
         changed(context, &change)
     }
@@ -194,6 +197,8 @@ pub(super) struct Convert {
     /// Replace it although a program has it open for writing
     #[arg(long)]
     even_if_in_use: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 /// Of the file.
@@ -266,6 +271,7 @@ impl Convert {
             even_if_in_use: self.even_if_in_use,
             journal: journal(context),
             cache: Cache::open(context.global.store.as_deref()),
+            dry_run: self.dry_run.dry_run,
         })?;
         changed(context, &change)
     }

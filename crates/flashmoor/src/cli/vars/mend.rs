@@ -8,39 +8,42 @@ use fm_variables::RestoreRequest;
 
 use super::{Context, Result, Store, changed};
 
+/// What earlier versions asked for before they wrote anything; it changes nothing.
+#[derive(Debug, Args)]
+struct Yes {
+    #[arg(long, hide = true)]
+    yes: bool,
+}
+
 /// Save whatever a damaged store still holds
 ///
-/// Shows what is wrong and what would be done; with --yes it is done.
+/// Writes it as a sound store, and keeps the old one as a backup. A store that nothing is wrong with is left alone.
 #[derive(Debug, Args)]
 pub(super) struct Repair {
     #[command(flatten)]
     store: Store,
-    /// Do it
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    _yes: Yes,
 }
 
 impl Repair {
     pub(super) fn run(&self, context: &Context) -> Result {
-        changed(context, &vars::repair(&self.store.write(context)?, self.yes)?)
+        changed(context, &vars::repair(&self.store.write(context)?)?)
     }
 }
 
 /// Drop deleted variables, as the firmware's own reclaim would at a slow boot
-///
-/// Shows what would be won; with --yes it is done.
 #[derive(Debug, Args)]
 pub(super) struct Compact {
     #[command(flatten)]
     store: Store,
-    /// Do it
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    _yes: Yes,
 }
 
 impl Compact {
     pub(super) fn run(&self, context: &Context) -> Result {
-        changed(context, &vars::compact(&self.store.write(context)?, self.yes)?)
+        changed(context, &vars::compact(&self.store.write(context)?)?)
     }
 }
 

@@ -38,6 +38,14 @@ pub(super) fn saved(store: &Store, image: &Path, domain: &Domain) -> Result<Firm
     })
 }
 
+/// The same, and the file is only read.
+pub(super) fn in_saved(image: &Path, domain: &Domain) -> Result<Firmware> {
+    Ok(Firmware {
+        code: saved::adoptable_code(image)?,
+        vars_bytes: vars_bytes(domain),
+    })
+}
+
 /// Of a domain that is off: what it would boot from.
 pub(super) fn from_files(info: &DomainInfo, domain: &Domain) -> Result<Firmware> {
     let Some(path) = domain.flash() else {
