@@ -80,6 +80,7 @@ pub fn documents() -> Vec<Described> {
         described::<v1::pve::PveStatus>(),
         described::<v1::rollout::RolloutView>(),
         described::<v1::rollout::RolloutGuests>(),
+        described::<v1::rollout::HealthQuestion>(),
         described::<v1::rollout::GuestPins>(),
         described::<v1::rollout::RolloutPlan>(),
         described::<v1::rollout::Rollouts>(),

@@ -15,7 +15,7 @@ mod target;
 
 pub use build::{BuildState, BuildView, Need, Obstacle, ObstacleKind, StoredPin, Why};
 pub use event::{Event, EventKind};
-pub use facts::{BuildFacts, GuestFacts};
+pub use facts::{BuildFacts, DayWindow, GuestFacts, OwnerWish};
 pub use host::{GuestView, HostState, HostView};
 pub use ids::{Digest, HostId, InvalidId};
 pub use page::{MAX_PAGE_COUNT, Page, PageRequest};
@@ -24,7 +24,9 @@ pub use report::{
     Certificates, GuestRow, GuestState, HeldBuild, HostPin, HostReport, LandingRow, Mark, Recorded,
     ReportAnswer, Use, UseReason,
 };
-pub use target::{BuildTarget, GuestTarget, HostTargets, OldVariables, RestartWindow, TargetAction};
+pub use target::{
+    BuildTarget, CertificateSet, GuestTarget, HostTargets, OldVariables, RestartWindow, TargetAction,
+};
 
 /// Members of a document that this version does not know.
 pub type Rest = serde_json::Map<String, serde_json::Value>;

@@ -6,14 +6,19 @@ use serde::{Deserialize, Serialize};
 use crate::{Schema, document};
 
 use super::check::Outcome;
-use super::fleet::{Digest, HostId, OldVariables, ProgressState, Rest, RestartWindow};
-use super::update::Finding;
+use super::fleet::{CertificateSet, Digest, HostId, OldVariables, ProgressState, Rest, RestartWindow};
+use super::update::{Finding, Refusal};
 
 /// What is asked for: which guests get which build, and how carefully.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RolloutSpec {
-    /// The builds: a guest gets the first one that lays variables out as its own, else the first.
+    /// The builds: a guest gets the first one that lays variables out as its own, else the first. None where guests
+    /// gain certificates.
+    #[serde(default)]
     pub builds: Vec<Digest>,
+    /// Certificates that guests' keys gain while they are off, instead of a build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<CertificateSet>,
     /// Only guests that run this build.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Digest>,
@@ -45,9 +50,87 @@ pub struct RolloutSpec {
     /// When hosts may restart guests; never if nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<RestartWindow>,
+    /// When a guest takes the build.
+    #[serde(default, skip_serializing_if = "TakesAt::is_start")]
+    pub at: TakesAt,
+    /// Who else has to say that guests are well, before the next wave begins and before it is over.
+    #[serde(default, skip_serializing_if = "HealthWords::is_empty")]
+    pub health: HealthWords,
     /// What a newer version says besides.
     #[serde(flatten)]
     pub rest: Rest,
+}
+
+/// When a guest takes a build.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TakesAt {
+    /// When its QEMU starts next.
+    #[default]
+    Start,
+    /// At its own next reset, by an update of its memory. A guest for which that cannot be done is left out.
+    Reset,
+    /// A newer version has a word for it: nothing begins.
+    #[serde(other)]
+    Unknown,
+}
+
+impl TakesAt {
+    /// Whether it is what it is unless something else is said.
+    #[must_use]
+    pub fn is_start(&self) -> bool {
+        *self == Self::Start
+    }
+}
+
+/// Who has to say that guests are well, besides their hosts. The server knows where to ask; no answer is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthWords {
+    /// The server's webhook.
+    #[serde(default)]
+    pub webhook: bool,
+    /// A PromQL expression whose value is 1 where guests are well, and 0 where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+}
+
+impl HealthWords {
+    /// Whether nobody is asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.webhook && self.query.is_none()
+    }
+}
+
+/// `flashmoor/rollout-health/1`: what a webhook is asked, by `POST`. Its answer is a [`HealthAnswer`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthQuestion {
+    /// `flashmoor/rollout-health/1`.
+    pub schema: Schema<HealthQuestion>,
+    /// The rollout.
+    pub rollout: String,
+    /// What was asked for.
+    pub spec: RolloutSpec,
+    /// The wave that is through, counted from 0, which are those that go first.
+    pub wave: u32,
+    /// How many guests of this wave and those before it have booted.
+    pub healthy_count: u64,
+    /// How many have failed.
+    pub failed_count: u64,
+}
+
+document!(HealthQuestion = "flashmoor/rollout-health/1");
+
+/// What a webhook answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HealthAnswer {
+    /// Whether guests are well, as far as it knows.
+    pub healthy: bool,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 fn default_waves() -> Vec<u32> {
@@ -76,6 +159,7 @@ impl RolloutSpec {
     pub fn new(builds: Vec<Digest>, select: impl Into<String>) -> Self {
         Self {
             builds,
+            certificates: None,
             from: None,
             select: select.into(),
             waves: default_waves(),
@@ -86,7 +170,18 @@ impl RolloutSpec {
             error_budget: 0,
             advance_percent: default_advance(),
             restart: None,
+            at: TakesAt::Start,
+            health: HealthWords::default(),
             rest: Rest::new(),
+        }
+    }
+
+    /// Certificates instead of a build, with the usual care.
+    #[must_use]
+    pub fn of_certificates(certificates: CertificateSet, select: impl Into<String>) -> Self {
+        Self {
+            certificates: Some(certificates),
+            ..Self::new(Vec::new(), select)
         }
     }
 }
@@ -104,6 +199,16 @@ pub struct RolloutPlan {
     pub moved_count: u64,
     /// Guests whose variables are converted on the way.
     pub converted_count: u64,
+    /// Guests whose keys gain certificates.
+    #[serde(default)]
+    pub enrolled_count: u64,
+    /// Of the guests that are not left out, those that will be asked for a recovery key where disk encryption is bound to
+    /// measured boot.
+    #[serde(default)]
+    pub asked_for_keys_count: u64,
+    /// Of the guests that are not left out, those whose owners have chosen hours of their own for restarts.
+    #[serde(default)]
+    pub own_window_count: u64,
     /// Guests that are left out.
     pub left_out_count: u64,
     /// On how many hosts they are that get it.
@@ -154,6 +259,9 @@ pub struct PlanClass {
     /// What it found besides what is compatible.
     #[serde(default)]
     pub findings: Vec<Finding>,
+    /// Why a reset cannot bring the build, where it was to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
     /// How many guests.
     pub guest_count: u64,
     /// Some of them.
@@ -168,6 +276,8 @@ pub enum PlanAction {
     Move,
     /// It gets the build, and its variables are converted while it is off.
     Convert,
+    /// Its keys gain certificates while it is off.
+    Enroll,
     /// It is left out.
     LeaveOut,
 }
@@ -180,6 +290,8 @@ pub enum LeaveReason {
     SameBuild,
     /// Its owner, or an operator, has said so.
     Pinned,
+    /// Its owner has said so in its definition.
+    PinnedByOwner,
     /// Another rollout has it.
     OtherRollout,
     /// Its host cannot give it another build: no libvirt domain that is adopted.
@@ -188,6 +300,16 @@ pub enum LeaveReason {
     UnknownBuild,
     /// It is on its way from one host to another.
     Moving,
+    /// Its own reset cannot bring the build.
+    NotAtReset,
+    /// It has the certificates.
+    SameCertificates,
+    /// Secure Boot is off, and enrolling would switch it on.
+    SecureBootOff,
+    /// Its keys are its owner's: none of Microsoft's certificates of before is among them.
+    OwnKeys,
+    /// It is not known which certificates it has.
+    UnknownKeys,
     /// The judge does not know.
     Unknown,
     /// The judge says that it would not go well.

@@ -77,7 +77,33 @@ pub struct GuestFacts {
     /// Whether this host can give it another build: a libvirt domain that is adopted and outlives its shutdown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<bool>,
+    /// What its owner says of rollouts, in its definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerWish>,
     /// What a newer version says besides.
     #[serde(flatten)]
     pub rest: Rest,
+}
+
+/// What a guest's owner says of rollouts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OwnerWish {
+    /// Rollouts leave the guest out, for this reason, which may be empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
+    /// When it may be restarted, instead of when a rollout says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<DayWindow>,
+    /// What a newer version says besides.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// Hours of the day, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct DayWindow {
+    /// The first minute of the day, counted from midnight.
+    pub from_minute: u32,
+    /// The minute that it ends before; smaller than the first if midnight is in it, the same for all day.
+    pub to_minute: u32,
 }

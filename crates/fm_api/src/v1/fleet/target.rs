@@ -62,6 +62,9 @@ pub struct GuestTarget {
     /// On the way back, what becomes of variables that the guest wrote meanwhile.
     #[serde(default)]
     pub variables: OldVariables,
+    /// The certificates that its keys gain, where the rollout is one of certificates; `build` is then what it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<CertificateSet>,
     /// What a newer version says besides.
     #[serde(flatten)]
     pub rest: Rest,
@@ -74,6 +77,10 @@ pub enum TargetAction {
     /// Take it.
     #[default]
     Take,
+    /// Take it at its own next reset, by an update of its memory. One that cannot be updated is refused.
+    TakeAtReset,
+    /// Gain certificates while it is off; what it runs stays.
+    Enroll,
     /// Go back to what it had before, and to the variables of that time.
     Back,
     /// A newer version has a word for it: nothing is done.
@@ -106,4 +113,26 @@ pub enum OldVariables {
     /// A newer version has a word for it: nobody has decided.
     #[serde(other)]
     Unknown,
+}
+
+/// A set of certificates that keys gain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum CertificateSet {
+    /// Microsoft's of 2023, besides those that are there.
+    #[serde(rename = "2023")]
+    Microsoft2023,
+    /// A newer version has a word for it: nothing is done.
+    #[serde(rename = "unknown", other)]
+    Unknown,
+}
+
+impl CertificateSet {
+    /// What it is called.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Microsoft2023 => "2023",
+            Self::Unknown => "unknown",
+        }
+    }
 }
