@@ -83,6 +83,7 @@ fn report(host: u32, guests: u32, old: &Digest, progress: Vec<GuestProgress>) ->
             tpm: Some(guest.is_multiple_of(5)),
             confidential: Some("none".into()),
             adopted: Some(true),
+            owner: None,
             rest: Rest::new(),
         }),
         state: GuestState::Running,

@@ -12,6 +12,9 @@ pub enum Error {
     /// The records cannot be read or changed.
     #[error(transparent)]
     Records(#[from] fm_records::Error),
+    /// The server ends while the records are read.
+    #[error("the records were not read to the end: the server ends")]
+    BrokenOff,
     /// Another process has the folder of the builds.
     #[error("the builds in {} are in use by another server", .path.display())]
     InUse {
@@ -156,6 +159,12 @@ pub enum Error {
     /// No guest would get the build.
     #[error("no guest would get the build")]
     NobodyMoves,
+    /// A rollout wants somebody asked whether guests are well, whom this server does not know.
+    #[error("this server knows no {lacks} to ask whether guests are well")]
+    NobodyToAsk {
+        /// Who is not known.
+        lacks: &'static str,
+    },
     /// The fleet's store does not hold a build that guests would get.
     #[error("build {build} is not in the fleet's store")]
     NotStored {
@@ -233,6 +242,9 @@ impl Failure for Error {
             Self::Rollout(error) => return error.remedy(),
             Self::Overlaps { .. } => "wait until it has ended, or leave these guests out",
             Self::BeingWritten { .. } => "try again in a moment; abort it if whoever began it is gone",
+            Self::NobodyToAsk { .. } => {
+                "give the server a webhook or a Prometheus that it asks, or begin the rollout without"
+            }
             Self::NobodyMoves => "see in the plan who is left out and why",
             Self::NotStored { .. } => {
                 "import it into the store of a host whose agent runs, and wait until the fleet has it"

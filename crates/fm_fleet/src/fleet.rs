@@ -7,6 +7,7 @@ mod changes;
 mod check;
 mod events;
 mod filters;
+mod health;
 mod hosts;
 mod index;
 mod inner;
@@ -37,6 +38,7 @@ use fm_api::v1::fleet::{
 };
 
 pub use filters::{BuildFilter, EventFilter, GuestFilter, HostFilter};
+pub use health::HealthSource;
 pub use manifest::{Layer, StoredBuild};
 pub use meta::Meta;
 pub use options::{FleetOptions, PlannerOptions};

@@ -16,10 +16,10 @@ mod fleet;
 
 pub use error::Error;
 pub use fleet::{
-    BuildFilter, BuildUsage, EventFilter, Fleet, FleetOptions, GuestFilter, HostFilter, Layer, Meta, Planner,
-    PlannerOptions, RolloutStep, Step, StoredBuild, Summary, WaitingBuild,
+    BuildFilter, BuildUsage, EventFilter, Fleet, FleetOptions, GuestFilter, HealthSource, HostFilter, Layer,
+    Meta, Planner, PlannerOptions, RolloutStep, Step, StoredBuild, Summary, WaitingBuild,
 };
-pub use fm_rollout::Command as RolloutCommand;
+pub use fm_rollout::{Command as RolloutCommand, HealthWord};
 
 /// What every operation of the fleet returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

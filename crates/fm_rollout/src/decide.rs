@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fm_api::v1::fleet::{ProgressState, TargetAction};
-use fm_api::v1::rollout::{RolloutSpec, RolloutState};
+use fm_api::v1::rollout::{RolloutSpec, RolloutState, TakesAt};
 
 /// A guest of a rollout, as far as deciding looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +34,27 @@ pub struct Situation<'a> {
     pub accepted_count: u64,
     /// How long this wave has been through, by the planner's own clock; nothing if it is not, as far as is known.
     pub through_for: Option<Duration>,
+    /// What those said who were asked whether the guests of this wave are well; nothing as long as nobody was asked.
+    pub word: Option<&'a HealthWord>,
     /// Its guests.
     pub members: &'a [Member<'a>],
+}
+
+/// What was said of the guests of a wave by those who were asked besides their hosts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthWord {
+    /// They are well.
+    Well,
+    /// They are not.
+    Ill {
+        /// By whom, and why.
+        why: String,
+    },
+    /// Nobody can tell: no answer, or none that says so. That is no success.
+    Missing {
+        /// Whose, and why.
+        why: String,
+    },
 }
 
 /// Why a rollout pauses by itself.
@@ -53,6 +72,16 @@ pub enum Stop {
         /// Which.
         host: String,
     },
+    /// Somebody who was asked says that guests are not well.
+    Ill {
+        /// Who, and why.
+        why: String,
+    },
+    /// Somebody was asked whether guests are well, and did not say.
+    NoWord {
+        /// Who, and why.
+        why: String,
+    },
 }
 
 /// What is to be done next.
@@ -68,6 +97,8 @@ pub struct Decision {
     pub stop: Option<Stop>,
     /// Whether the wave is through, and time passes until the next.
     pub is_through: bool,
+    /// Others have to be asked whether its guests are well.
+    pub asks: bool,
     /// The next wave has its turn.
     pub advance: bool,
     /// It is over.
@@ -84,11 +115,17 @@ const fn is_on_its_way(state: ProgressState) -> bool {
 
 /// What a guest's host is to be told, in this state of the rollout; nothing: it has no target.
 #[must_use]
-pub const fn target_of(rollout: RolloutState, member: ProgressState) -> Option<TargetAction> {
+pub fn target_of(spec: &RolloutSpec, rollout: RolloutState, member: ProgressState) -> Option<TargetAction> {
+    let take = match (spec.certificates, spec.at) {
+        (Some(_), _) => TargetAction::Enroll,
+        (None, TakesAt::Start) => TargetAction::Take,
+        (None, TakesAt::Reset) => TargetAction::TakeAtReset,
+        (None, TakesAt::Unknown) => return None,
+    };
     match (rollout, member) {
-        (RolloutState::Running, state) if is_on_its_way(state) => Some(TargetAction::Take),
+        (RolloutState::Running, state) if is_on_its_way(state) => Some(take),
         // It runs the build already: only the look at it goes on.
-        (RolloutState::Paused, ProgressState::Booting) => Some(TargetAction::Take),
+        (RolloutState::Paused, ProgressState::Booting) => Some(take),
         (RolloutState::RollingBack, ProgressState::Reverting | ProgressState::Undecided) => {
             Some(TargetAction::Back)
         }
@@ -198,11 +235,26 @@ fn running(situation: &Situation<'_>) -> Decision {
         return decision;
     }
     let last = u32::try_from(spec.waves.len()).unwrap_or(u32::MAX);
-    if situation.wave < last {
-        decision.advance = true;
-    } else {
-        decision.finish = !situation.members.iter().any(|member| is_on_its_way(member.state));
+    let advances = situation.wave < last;
+    if !advances && situation.members.iter().any(|member| is_on_its_way(member.state)) {
+        return decision;
     }
+    if !spec.health.is_empty() {
+        decision.stop = match situation.word {
+            Some(HealthWord::Well) => None,
+            Some(HealthWord::Ill { why }) => Some(Stop::Ill { why: why.clone() }),
+            Some(HealthWord::Missing { why }) => Some(Stop::NoWord { why: why.clone() }),
+            None => {
+                decision.asks = true;
+                return decision;
+            }
+        };
+        if decision.stop.is_some() {
+            return decision;
+        }
+    }
+    decision.advance = advances;
+    decision.finish = !advances;
     decision
 }
 

@@ -22,7 +22,7 @@ mod state;
 mod waves;
 
 pub use command::Command;
-pub use decide::{Decision, Member, Situation, Stop, decide, heard, target_of, trouble_count};
+pub use decide::{Decision, HealthWord, Member, Situation, Stop, decide, heard, target_of, trouble_count};
 pub use error::{Error, Result, state_name};
 pub use plan::{KnownBuild, Planned, PlannedMember, Planner, Seen};
 pub use selector::{Selector, Subject};

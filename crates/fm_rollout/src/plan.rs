@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use fm_api::v1::check as api;
 use fm_api::v1::fleet::{BuildFacts, Digest, GuestFacts, GuestRow, GuestState, HostId, Rest};
 use fm_api::v1::rollout::{
-    LeaveReason, PlanAction, PlanClass, PlanGuest, PlannedWave, RolloutPlan, RolloutSpec,
+    LeaveReason, PlanAction, PlanClass, PlanGuest, PlannedWave, RolloutPlan, RolloutSpec, TakesAt,
 };
 use fm_api::v1::update::Finding;
 use fm_judge::{Outcome, Phase};
@@ -13,6 +13,9 @@ use fm_judge::{Outcome, Phase};
 use crate::facts::{self, Build, Guest};
 use crate::selector::{Selector, Subject};
 use crate::waves::{position, wave_of};
+
+mod certificates;
+mod reset;
 
 /// So many guests of a class are named in a plan.
 const MAX_EXAMPLE_COUNT: usize = 5;
@@ -80,6 +83,7 @@ pub struct Planner<'a> {
     found: Vec<Class>,
     hosts: BTreeSet<HostId>,
     members: Vec<(usize, PlannedMember)>,
+    own_window_count: u64,
     key: Vec<u8>,
 }
 
@@ -116,6 +120,7 @@ impl<'a> Planner<'a> {
             found: Vec::new(),
             hosts: BTreeSet::new(),
             members: Vec::new(),
+            own_window_count: 0,
             key: Vec::new(),
         })
     }
@@ -170,7 +175,9 @@ impl<'a> Planner<'a> {
         if !self.hosts.contains(seen.host) {
             self.hosts.insert(seen.host.clone());
         }
-        if let (true, Some(from)) = (self.keeps_members, &guest.build) {
+        let owner = guest.facts.as_ref().and_then(|facts| facts.owner.as_ref());
+        self.own_window_count += u64::from(owner.is_some_and(|owner| owner.window.is_some()));
+        if let (true, Some(from), Some(build)) = (self.keeps_members, &guest.build, build) {
             let member = PlannedMember {
                 guest: guest.uuid.clone(),
                 name: guest.name.clone(),
@@ -217,6 +224,7 @@ impl<'a> Planner<'a> {
             let of = classes.iter().filter(|class| class.action == action);
             of.map(|class| class.guest_count).sum()
         };
+        let asked = classes.iter().filter(|class| class.asks_for_keys);
         let percents = std::iter::once(None).chain(self.spec.waves.iter().copied().map(Some));
         let plan = RolloutPlan {
             schema: fm_api::Schema::default(),
@@ -224,7 +232,13 @@ impl<'a> Planner<'a> {
             selected_count: classes.iter().map(|class| class.guest_count).sum(),
             moved_count: count(PlanAction::Move),
             converted_count: count(PlanAction::Convert),
+            enrolled_count: count(PlanAction::Enroll),
             left_out_count: count(PlanAction::LeaveOut),
+            asked_for_keys_count: asked
+                .filter(|class| class.action != PlanAction::LeaveOut)
+                .map(|class| class.guest_count)
+                .sum(),
+            own_window_count: self.own_window_count,
             host_count: self.hosts.len() as u64,
             waves: percents
                 .zip(waves)
@@ -236,8 +250,16 @@ impl<'a> Planner<'a> {
         Planned { plan, members }
     }
 
-    /// The build that a guest would get: the first that lays variables out as its own does.
-    fn build_for(&self, guest: &GuestRow) -> &'a Digest {
+    /// The build that a guest would get: the first that lays variables out as its own does. Of one whose keys change it
+    /// is what it starts with anyway.
+    fn build_for<'g>(&self, guest: &'g GuestRow) -> Option<&'g Digest>
+    where
+        'a: 'g,
+    {
+        let spec = self.spec;
+        if spec.certificates.is_some() {
+            return guest.next_build.as_ref().or(guest.build.as_ref());
+        }
         let fits = |build: &&Digest| {
             let known = self
                 .builds
@@ -245,22 +267,25 @@ impl<'a> Planner<'a> {
                 .and_then(|known| known.facts.layout.as_ref());
             known.is_some() && known == guest.layout.as_ref()
         };
-        let spec = self.spec;
-        spec.builds
-            .iter()
-            .find(fits)
-            .or(spec.builds.first())
-            .unwrap_or_else(|| unreachable!("a spec has a build: it was checked"))
+        spec.builds.iter().find(fits).or(spec.builds.first())
     }
 
     /// Why a guest is left out before anything is judged.
-    fn leave(&self, guest: &GuestRow, build: &Digest) -> Option<LeaveReason> {
+    fn leave(&self, guest: &GuestRow, build: Option<&Digest>) -> Option<LeaveReason> {
+        let of_certificates = self.spec.certificates.is_some();
         let next = guest.next_build.as_ref().or(guest.build.as_ref());
-        if next == Some(build) {
+        if of_certificates && certificates::has_all(guest) {
+            return Some(LeaveReason::SameCertificates);
+        }
+        if !of_certificates && next.is_some() && next == build {
             return Some(LeaveReason::SameBuild);
         }
         if self.pinned.contains(&guest.uuid) {
             return Some(LeaveReason::Pinned);
+        }
+        let owner = guest.facts.as_ref().and_then(|facts| facts.owner.as_ref());
+        if owner.is_some_and(|owner| owner.pin.is_some()) {
+            return Some(LeaveReason::PinnedByOwner);
         }
         if self.taken.contains(&guest.uuid) {
             return Some(LeaveReason::OtherRollout);
@@ -271,23 +296,28 @@ impl<'a> Planner<'a> {
         ) {
             return Some(LeaveReason::Moving);
         }
-        let known = guest
-            .build
-            .as_ref()
-            .is_some_and(|from| self.builds.contains_key(from));
-        if !known || !self.builds.contains_key(build) {
+        let is_known = |build: Option<&Digest>| build.is_some_and(|build| self.builds.contains_key(build));
+        let knows = match of_certificates {
+            true => guest.build.is_some(),
+            false => is_known(guest.build.as_ref()) && is_known(build),
+        };
+        if !knows {
             return Some(LeaveReason::UnknownBuild);
         }
         match guest.facts.as_ref().and_then(|facts| facts.adopted) {
+            Some(true) if of_certificates => certificates::leave(guest),
             Some(true) => None,
             _ => Some(LeaveReason::NotAdopted),
         }
     }
 
     /// The class of a guest, judged when its first guest is seen.
-    fn class_of(&mut self, guest: &GuestRow, build: &Digest, leave: Option<LeaveReason>) -> usize {
+    fn class_of(&mut self, guest: &GuestRow, build: Option<&Digest>, leave: Option<LeaveReason>) -> usize {
         let mut key = std::mem::take(&mut self.key);
         write_key(&mut key, guest, build, leave);
+        if self.spec.certificates.is_some() {
+            certificates::write_key(&mut key, guest);
+        }
         let class = match self.classes.get(key.as_slice()) {
             Some(class) => *class,
             None => {
@@ -306,12 +336,12 @@ impl<'a> Planner<'a> {
         class
     }
 
-    fn judge(&self, guest: &GuestRow, build: &Digest, leave: Option<LeaveReason>) -> PlanClass {
+    fn judge(&self, guest: &GuestRow, build: Option<&Digest>, leave: Option<LeaveReason>) -> PlanClass {
         let mut class = PlanClass {
             action: PlanAction::LeaveOut,
             reason: leave,
             from: guest.build.clone(),
-            build: Some(build.clone()),
+            build: build.cloned(),
             layout: guest.layout.clone(),
             machine: guest.machine.clone(),
             qemu: guest.qemu.clone(),
@@ -320,12 +350,21 @@ impl<'a> Planner<'a> {
             asks_for_keys: false,
             outcome: api::Outcome::Unknown,
             findings: Vec::new(),
+            refusals: Vec::new(),
             guest_count: 0,
             guests: Vec::new(),
         };
-        let from = guest.build.as_ref();
-        let known = from.and_then(|from| Some((from, self.builds.get(from)?, self.builds.get(build)?)));
-        let (None, Some((from, old, new))) = (leave, known) else {
+        if leave.is_some() {
+            return class;
+        }
+        if self.spec.certificates.is_some() {
+            certificates::judge(guest, &mut class);
+            return class;
+        }
+        let (Some(from), Some(build)) = (guest.build.as_ref(), build) else {
+            return class;
+        };
+        let (Some(old), Some(new)) = (self.builds.get(from), self.builds.get(build)) else {
             return class;
         };
         fn of<'k>(digest: &'k Digest, known: &'k KnownBuild) -> Build<'k> {
@@ -372,6 +411,12 @@ impl<'a> Planner<'a> {
             Outcome::Unknown => (PlanAction::LeaveOut, Some(LeaveReason::Unknown)),
             Outcome::Incompatible => (PlanAction::LeaveOut, Some(LeaveReason::Incompatible)),
         };
+        if self.spec.at == TakesAt::Reset && class.action != PlanAction::LeaveOut {
+            class.refusals = reset::refusals(guest, old.size_bytes, new.size_bytes);
+            if !class.refusals.is_empty() {
+                (class.action, class.reason) = (PlanAction::LeaveOut, Some(LeaveReason::NotAtReset));
+            }
+        }
         class
     }
 }
@@ -388,7 +433,7 @@ fn rounded(facts: &GuestFacts) -> GuestFacts {
 }
 
 /// Everything that judging looks at, in bytes that are equal where it is.
-fn write_key(key: &mut Vec<u8>, guest: &GuestRow, build: &Digest, leave: Option<LeaveReason>) {
+fn write_key(key: &mut Vec<u8>, guest: &GuestRow, build: Option<&Digest>, leave: Option<LeaveReason>) {
     key.clear();
     let mut text = |text: Option<&str>| {
         match text {
@@ -401,7 +446,7 @@ fn write_key(key: &mut Vec<u8>, guest: &GuestRow, build: &Digest, leave: Option<
         key.push(0xff);
     };
     text(guest.build.as_ref().map(Digest::as_str));
-    text(Some(build.as_str()));
+    text(build.map(Digest::as_str));
     text(guest.layout.as_deref());
     text(guest.machine.as_deref());
     text(guest.qemu.as_deref());

@@ -83,6 +83,12 @@ impl Selector {
         }
     }
 
+    /// Whether it names nobody: all are meant, without a word of which.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.0 == Node::All
+    }
+
     /// Whether a guest is one of those that are meant.
     #[must_use]
     pub fn matches(&self, subject: &Subject<'_>) -> bool {

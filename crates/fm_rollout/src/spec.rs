@@ -1,6 +1,7 @@
 //! Whether what is asked for makes sense.
 
-use fm_api::v1::rollout::RolloutSpec;
+use fm_api::v1::fleet::CertificateSet;
+use fm_api::v1::rollout::{RolloutSpec, TakesAt};
 
 use crate::{Error, Result, Selector};
 
@@ -10,6 +11,7 @@ const MAX_BUILD_COUNT: usize = 8;
 const MAX_WAVE_COUNT: usize = 16;
 /// The most bytes of an expression.
 const MAX_SELECT_BYTES: usize = 4096;
+const MAX_QUERY_BYTES: usize = 4096;
 const MINUTES_A_DAY: u32 = 24 * 60;
 
 /// Whether a rollout can be made of this, and the expression in it.
@@ -18,8 +20,37 @@ const MINUTES_A_DAY: u32 = 24 * 60;
 /// [`Error::Spec`] or [`Error::Selector`].
 pub fn check(spec: &RolloutSpec) -> Result<Selector> {
     let wrong = |member, why| Err(Error::Spec { member, why });
-    if spec.builds.is_empty() || spec.builds.len() > MAX_BUILD_COUNT {
-        return wrong("builds", "there have to be 1 to 8");
+    match spec.certificates {
+        None if spec.builds.is_empty() || spec.builds.len() > MAX_BUILD_COUNT => {
+            return wrong("builds", "there have to be 1 to 8");
+        }
+        None => {}
+        Some(CertificateSet::Unknown) => {
+            return wrong("certificates", "this version does not know them: it knows 2023");
+        }
+        Some(CertificateSet::Microsoft2023) if !spec.builds.is_empty() => {
+            return wrong("builds", "a rollout brings builds or certificates, and not both");
+        }
+        Some(CertificateSet::Microsoft2023) => {}
+    }
+    match spec.at {
+        TakesAt::Start => {}
+        TakesAt::Unknown => return wrong("at", "it is start or reset"),
+        TakesAt::Reset if spec.certificates.is_some() => {
+            return wrong(
+                "at",
+                "certificates are enrolled while a guest is off, and not at a reset",
+            );
+        }
+        TakesAt::Reset if spec.restart.is_some() => {
+            return wrong("at", "a guest that is shut down does not reset itself");
+        }
+        TakesAt::Reset => {}
+    }
+    if let Some(query) = &spec.health.query
+        && (query.trim().is_empty() || query.len() > MAX_QUERY_BYTES)
+    {
+        return wrong("health.query", "it is an expression of 1 to 4096 bytes");
     }
     let mut last = 0;
     for percent in &spec.waves {
@@ -48,12 +79,20 @@ pub fn check(spec: &RolloutSpec) -> Result<Selector> {
     if spec.select.len() > MAX_SELECT_BYTES {
         return wrong("select", "it is longer than 4096 bytes");
     }
-    Selector::parse(&spec.select)
+    let selector = Selector::parse(&spec.select)?;
+    if spec.certificates.is_some() && selector.is_all() {
+        return wrong(
+            "select",
+            "whose keys are changed has to be said, and is not `all`",
+        );
+    }
+    Ok(selector)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fm_api::v1::fleet::RestartWindow;
 
     #[test]
     fn what_makes_no_sense_is_refused_with_the_member_that_it_is_in() {
@@ -61,7 +100,7 @@ mod tests {
         let good = RolloutSpec::new(vec![build], "all");
         check(&good).unwrap();
         type Change = fn(&mut RolloutSpec);
-        let cases: [(&str, Change); 7] = [
+        let cases: [(&str, Change); 10] = [
             ("builds", |spec| spec.builds.clear()),
             ("waves", |spec| spec.waves = vec![10, 5, 100]),
             ("waves", |spec| spec.waves = vec![10, 50]),
@@ -69,6 +108,16 @@ mod tests {
             ("advance_percent", |spec| spec.advance_percent = 0),
             ("health_timeout_s", |spec| spec.health_timeout_s = 0),
             ("select", |spec| spec.select = "x".repeat(5000)),
+            ("at", |spec| spec.at = TakesAt::Unknown),
+            ("at", |spec| {
+                spec.at = TakesAt::Reset;
+                spec.restart = Some(RestartWindow {
+                    from_minute: 0,
+                    to_minute: 0,
+                    shutdown_timeout_s: 1,
+                });
+            }),
+            ("health.query", |spec| spec.health.query = Some(" ".into())),
         ];
         for (member, change) in cases {
             let mut spec = good.clone();
@@ -77,6 +126,33 @@ mod tests {
                 Err(Error::Spec { member: found, .. }) => assert_eq!(found, member),
                 other => panic!("{member}: {other:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn certificates_are_for_guests_that_are_named_and_go_with_no_build_and_no_reset() {
+        let good = RolloutSpec::of_certificates(CertificateSet::Microsoft2023, "name~web");
+        check(&good).unwrap();
+        type Change = fn(&mut RolloutSpec);
+        let cases: [(&str, Change); 5] = [
+            ("select", |spec| spec.select = " (all) ".into()),
+            ("builds", |spec| {
+                spec.builds = vec!["a".repeat(64).parse().unwrap()]
+            }),
+            ("certificates", |spec| {
+                spec.certificates = Some(CertificateSet::Unknown)
+            }),
+            ("at", |spec| spec.at = TakesAt::Reset),
+            ("builds", |spec| spec.certificates = None),
+        ];
+        for (member, change) in cases {
+            let mut spec = good.clone();
+            change(&mut spec);
+            let wrong = check(&spec).unwrap_err();
+            assert!(
+                matches!(wrong, Error::Spec { member: found, .. } if found == member),
+                "{member}: {wrong}"
+            );
         }
     }
 }

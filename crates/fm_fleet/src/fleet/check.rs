@@ -116,6 +116,13 @@ fn guest(guest: &mut GuestRow) -> Result<()> {
     ] {
         words(text);
     }
+    if let Some(facts) = &mut guest.facts {
+        words(&mut facts.confidential);
+        if let Some(owner) = &mut facts.owner {
+            words(&mut owner.pin);
+            rest("the report", &owner.rest)?;
+        }
+    }
     if let Some(Certificates {
         pk,
         kek,

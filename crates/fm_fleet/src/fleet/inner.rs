@@ -92,16 +92,22 @@ impl Inner {
         at: Option<Revision>,
         mut take: impl FnMut(&str, Stored<T>) + Send,
     ) -> Result<Revision> {
-        let mut scan = Scan {
-            prefix: prefix.into(),
-            after: None,
-            limit: MAX_SCAN_COUNT,
-            at,
+        let page_after = |at, after| {
+            let records = Arc::clone(&self.records);
+            let scan = Scan {
+                prefix: prefix.into(),
+                after,
+                limit: MAX_SCAN_COUNT,
+                at,
+            };
+            tokio::spawn(async move { records.scan(&scan).await })
         };
+        let mut coming = page_after(at, None);
         loop {
-            let page = self.records.scan(&scan).await?;
-            scan.at = Some(page.revision);
-            scan.after = page.entries.last().map(|entry| entry.key.clone());
+            let page = coming.await.map_err(|_| Error::BrokenOff)??;
+            // The next page comes while this one is read: reading takes as long as fetching.
+            let after = page.entries.last().map(|entry| entry.key.clone());
+            let next = page.more.then(|| page_after(Some(page.revision), after));
             for entry in page.entries {
                 let stored = Stored {
                     value: read(&entry.key, &entry.value)?,
@@ -109,8 +115,9 @@ impl Inner {
                 };
                 take(&entry.key, stored);
             }
-            if !page.more {
-                return Ok(page.revision);
+            match next {
+                Some(next) => coming = next,
+                None => return Ok(page.revision),
             }
         }
     }

@@ -1,6 +1,9 @@
 //! How a fleet is kept and how its planner works.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::health::HealthSource;
 
 /// How a fleet is kept.
 #[derive(Debug, Clone)]
@@ -9,6 +12,8 @@ pub struct FleetOptions {
     pub alive: Duration,
     /// How many batches of events are kept, a batch being what was written at once.
     pub max_event_batch_count: u64,
+    /// Who is asked, besides hosts, whether guests of rollouts are well; nobody if nothing is said.
+    pub health: Option<Arc<dyn HealthSource>>,
 }
 
 impl Default for FleetOptions {
@@ -16,6 +21,7 @@ impl Default for FleetOptions {
         Self {
             alive: Duration::from_secs(90),
             max_event_batch_count: 200_000,
+            health: None,
         }
     }
 }

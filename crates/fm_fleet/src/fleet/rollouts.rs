@@ -1,5 +1,6 @@
 //! Rollouts in the records: planned, begun, changed by a person, taken on by the elected planner, shown.
 
+mod asked;
 mod begin;
 mod change;
 mod given;

@@ -126,14 +126,18 @@ impl World {
     }
 
     pub(crate) async fn on(records: Arc<dyn Records>, clock: Arc<TestClock>, shelf: Arc<Shelf>) -> Self {
-        let fleet = Fleet::open(
-            records,
-            shelf.clone(),
-            Some(clock.clone()),
-            FleetOptions::default(),
-        )
-        .await
-        .expect("a fleet");
+        Self::with(records, clock, shelf, FleetOptions::default()).await
+    }
+
+    pub(crate) async fn with(
+        records: Arc<dyn Records>,
+        clock: Arc<TestClock>,
+        shelf: Arc<Shelf>,
+        options: FleetOptions,
+    ) -> Self {
+        let fleet = Fleet::open(records, shelf.clone(), Some(clock.clone()), options)
+            .await
+            .expect("a fleet");
         Self { fleet, clock, shelf }
     }
 

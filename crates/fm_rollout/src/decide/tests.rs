@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fm_api::v1::fleet::{ProgressState as S, TargetAction};
-use fm_api::v1::rollout::{RolloutSpec, RolloutState};
+use fm_api::v1::fleet::{CertificateSet, ProgressState as S, TargetAction};
+use fm_api::v1::rollout::{RolloutSpec, RolloutState, TakesAt};
 use proptest::prelude::*;
 
 use super::*;
@@ -33,6 +33,7 @@ fn situation<'a>(spec: &'a RolloutSpec, members: &'a [Member<'a>]) -> Situation<
         wave: 0,
         accepted_count: 0,
         through_for: None,
+        word: None,
         members,
     }
 }
@@ -173,10 +174,81 @@ fn a_pause_withdraws_what_has_not_started_and_nothing_else() {
         assert_eq!(decide(&now).withdraw, [1, 2], "{state:?}");
     }
     assert_eq!(
-        target_of(RolloutState::Paused, S::Booting),
+        target_of(&spec, RolloutState::Paused, S::Booting),
         Some(TargetAction::Take)
     );
-    assert_eq!(target_of(RolloutState::Paused, S::Armed), None);
+    assert_eq!(target_of(&spec, RolloutState::Paused, S::Armed), None);
+}
+
+#[test]
+fn a_host_is_told_how_in_a_word_that_an_older_one_leaves_alone() {
+    let at_reset = RolloutSpec {
+        at: TakesAt::Reset,
+        ..spec()
+    };
+    let certificates = RolloutSpec::of_certificates(CertificateSet::Microsoft2023, "name=web");
+    for (spec, action) in [
+        (spec(), TargetAction::Take),
+        (at_reset, TargetAction::TakeAtReset),
+        (certificates, TargetAction::Enroll),
+    ] {
+        assert_eq!(target_of(&spec, RolloutState::Running, S::Waiting), Some(action));
+        assert_eq!(
+            target_of(&spec, RolloutState::RollingBack, S::Reverting),
+            Some(TargetAction::Back)
+        );
+    }
+}
+
+#[test]
+fn a_wave_goes_on_when_those_who_are_asked_say_well_and_stops_when_they_do_not_or_say_nothing() {
+    let mut spec = spec();
+    spec.health.webhook = true;
+    let members = [member(0, S::Healthy), member(1, S::Planned)];
+    let mut now = situation(&spec, &members);
+    now.through_for = Some(Duration::from_secs(9));
+    assert!(
+        !decide(&now).asks,
+        "nobody is asked before the soak time has passed"
+    );
+    now.through_for = Some(Duration::from_secs(10));
+    let asks = decide(&now);
+    assert!(
+        asks.asks && !asks.advance && asks.stop.is_none(),
+        "no word yet is no success"
+    );
+    now.word = Some(&HealthWord::Well);
+    assert!(decide(&now).advance);
+    let why = || "because".to_owned();
+    for (word, stop) in [
+        (HealthWord::Ill { why: why() }, Stop::Ill { why: why() }),
+        (HealthWord::Missing { why: why() }, Stop::NoWord { why: why() }),
+    ] {
+        now.word = Some(&word);
+        let decision = decide(&now);
+        assert_eq!(decision.stop, Some(stop));
+        assert!(!decision.advance && !decision.finish);
+    }
+}
+
+#[test]
+fn the_last_word_is_asked_for_when_nobody_is_on_the_way_any_more() {
+    let mut spec = RolloutSpec {
+        advance_percent: 50,
+        ..spec()
+    };
+    spec.health.query = Some("vector(1)".into());
+    let mut members = [member(0, S::Healthy), member(2, S::Armed)];
+    let mut now = situation(&spec, &members);
+    (now.wave, now.through_for) = (2, Some(Duration::from_secs(10)));
+    let waits = decide(&now);
+    assert!(!waits.asks && !waits.finish);
+    members[1].state = S::Healthy;
+    let mut now = situation(&spec, &members);
+    (now.wave, now.through_for) = (2, Some(Duration::from_secs(10)));
+    assert!(decide(&now).asks);
+    now.word = Some(&HealthWord::Well);
+    assert!(decide(&now).finish);
 }
 
 #[test]

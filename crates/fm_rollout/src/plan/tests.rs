@@ -1,5 +1,7 @@
 //! Plans of guests as hosts report them.
 
+use fm_api::v1::fleet::{CertificateSet, Certificates, DayWindow, OwnerWish};
+
 use super::*;
 
 fn digest(digit: &str) -> Digest {
@@ -62,6 +64,7 @@ fn guest(uuid: &str, build: &str, layout: &str) -> GuestRow {
             tpm: Some(false),
             confidential: Some("none".into()),
             adopted: Some(true),
+            owner: None,
             rest: Rest::new(),
         }),
         state: GuestState::Running,
@@ -210,4 +213,134 @@ fn only_who_runs_the_build_that_is_to_go_and_is_selected_is_looked_at() {
     let planned = plan_with(&spec, &guests, &[], &[]);
     assert_eq!(planned.plan.selected_count, 1);
     assert_eq!(planned.members[0].guest, "u");
+}
+
+fn with_keys(uuid: &str, kek: &[&str], db: &[&str]) -> GuestRow {
+    let texts = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+    GuestRow {
+        secure_boot: Some(true),
+        certificates: Some(Certificates {
+            pk: vec!["enrolled".into()],
+            kek: texts(kek),
+            db: texts(db),
+            ..Certificates::default()
+        }),
+        ..guest(uuid, "b", "4M")
+    }
+}
+
+fn certificates(guests: &[GuestRow]) -> Planned {
+    let spec = RolloutSpec::of_certificates(CertificateSet::Microsoft2023, "layout=4M");
+    plan_with(&spec, guests, &[], &[])
+}
+
+#[test]
+fn certificates_go_to_guests_that_trust_the_old_ones_and_their_build_stays() {
+    let planned = certificates(&[
+        with_keys("u", &["2011"], &["2011"]),
+        with_keys("v", &["2011"], &["2011", "2023"]),
+    ]);
+    assert_eq!(planned.plan.enrolled_count, 2, "{:#?}", planned.plan.classes);
+    assert_eq!(
+        planned.plan.classes.len(),
+        2,
+        "keys that differ are classes of their own"
+    );
+    for member in &planned.members {
+        assert_eq!((&member.from, &member.build), (&digest("b"), &digest("b")));
+        assert_eq!(member.wave, 0, "one of each goes first");
+    }
+}
+
+#[test]
+fn whose_keys_stay_as_they_are_is_told_why() {
+    type Change = fn(&mut GuestRow);
+    let cases: [(LeaveReason, Change); 6] = [
+        (LeaveReason::SecureBootOff, |guest| {
+            guest.secure_boot = Some(false)
+        }),
+        (LeaveReason::UnknownKeys, |guest| guest.certificates = None),
+        (LeaveReason::UnknownKeys, |guest| guest.secure_boot = None),
+        (LeaveReason::OwnKeys, |guest| {
+            let keys = guest.certificates.as_mut().unwrap();
+            (keys.kek, keys.db) = (Vec::new(), Vec::new());
+        }),
+        (LeaveReason::SameCertificates, |guest| {
+            let keys = guest.certificates.as_mut().unwrap();
+            keys.kek.push("2023".into());
+            keys.db.push("2023".into());
+        }),
+        (LeaveReason::NotAdopted, |guest| {
+            guest.facts.as_mut().unwrap().adopted = Some(false);
+        }),
+    ];
+    for (reason, change) in cases {
+        let mut one = with_keys("u", &["2011"], &["2011"]);
+        change(&mut one);
+        let planned = certificates(&[one]);
+        assert_eq!(planned.plan.classes[0].reason, Some(reason));
+        assert!(planned.members.is_empty());
+    }
+}
+
+#[test]
+fn keys_that_change_ask_for_recovery_keys_unless_there_is_no_tpm() {
+    for (tpm, asks) in [(Some(true), 1), (None, 1), (Some(false), 0)] {
+        let mut one = with_keys("u", &["2011"], &["2011"]);
+        one.facts.as_mut().unwrap().tpm = tpm;
+        let plan = certificates(&[one]).plan;
+        assert_eq!(plan.asked_for_keys_count, asks, "{tpm:?}");
+        assert_eq!(plan.classes[0].findings.len() as u64, asks, "{tpm:?}");
+    }
+}
+
+#[test]
+fn a_guest_whose_reset_cannot_bring_the_build_is_left_out_and_told_why() {
+    let spec = RolloutSpec {
+        at: TakesAt::Reset,
+        ..RolloutSpec::new(vec![digest("c")], "all")
+    };
+    let mut sleeps = guest("s", "b", "4M");
+    sleeps.facts.as_mut().unwrap().s3 = Some(true);
+    for (one, reasons) in [
+        (guest("u", "b", "4M"), Vec::new()),
+        (guest("v", "a", "2M"), vec!["size_differs"]),
+        (sleeps, vec!["may_suspend"]),
+    ] {
+        let planned = plan_with(&spec, &[one], &[], &[]);
+        let class = &planned.plan.classes[0];
+        let found: Vec<&str> = class.refusals.iter().map(|one| one.reason.as_str()).collect();
+        assert_eq!(found, reasons);
+        let left_out = class.reason == Some(LeaveReason::NotAtReset);
+        assert_eq!(left_out, !reasons.is_empty());
+        assert_eq!(
+            planned.members.is_empty(),
+            left_out,
+            "never to a cold boot instead"
+        );
+    }
+}
+
+#[test]
+fn an_owner_keeps_a_guest_out_or_chooses_its_hours() {
+    let with_wish = |uuid: &str, owner: OwnerWish| {
+        let mut one = guest(uuid, "b", "4M");
+        one.facts.as_mut().unwrap().owner = Some(owner);
+        one
+    };
+    let pinned = OwnerWish {
+        pin: Some(String::new()),
+        ..OwnerWish::default()
+    };
+    let own_hours = OwnerWish {
+        window: Some(DayWindow {
+            from_minute: 60,
+            to_minute: 120,
+        }),
+        ..OwnerWish::default()
+    };
+    let plan = plan(&[with_wish("u", pinned), with_wish("v", own_hours)]);
+    assert_eq!((plan.moved_count, plan.own_window_count), (1, 1));
+    let reasons: Vec<Option<LeaveReason>> = plan.classes.iter().map(|class| class.reason).collect();
+    assert_eq!(reasons, [None, Some(LeaveReason::PinnedByOwner)]);
 }

@@ -72,6 +72,13 @@ async fn planned(
 pub(in super::super) async fn begin(inner: &Inner, spec: &RolloutSpec, by: &str) -> Result<String> {
     inner.meta_to_write().await?;
     fm_rollout::check(spec)?;
+    if !spec.health.is_empty() {
+        let asked = match &inner.options.health {
+            Some(source) => source.can_ask(&spec.health),
+            None => Err("webhook and no Prometheus"),
+        };
+        asked.map_err(|lacks| Error::NobodyToAsk { lacks })?;
+    }
     let head: Option<Stored<RolloutHeadRecord>> = inner.get(keys::ROLLOUT_HEAD).await?;
     let rollouts = known::rollouts(inner).await?;
     if rollouts.len() >= MAX_ROLLOUT_COUNT {
@@ -101,7 +108,11 @@ pub(in super::super) async fn begin(inner: &Inner, spec: &RolloutSpec, by: &str)
     if members.is_empty() {
         return Err(Error::NobodyMoves);
     }
-    let wanted: BTreeSet<_> = members.iter().map(|member| member.build.clone()).collect();
+    // Certificates leave guests the builds that they have and need anyway.
+    let wanted: BTreeSet<_> = match spec.certificates {
+        Some(_) => BTreeSet::new(),
+        None => members.iter().map(|member| member.build.clone()).collect(),
+    };
     for build in &wanted {
         let found: Option<Stored<BuildRecord>> = inner.get(&keys::build(build)).await?;
         let state = found.map(|found| found.value.state);

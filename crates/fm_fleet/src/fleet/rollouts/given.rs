@@ -28,7 +28,7 @@ pub(super) type Wanted = BTreeMap<HostId, Vec<GuestTarget>>;
 /// Adds what a rollout wants.
 pub(super) fn want(id: &str, record: &RolloutRecord, members: &Members, wanted: &mut Wanted) {
     for (_, host, member) in members.iter() {
-        if let Some(action) = target_of(record.state, member.state) {
+        if let Some(action) = target_of(&record.spec, record.state, member.state) {
             let targets = wanted.entry(host.clone()).or_default();
             targets.push(target(id, record, member, action));
         }
@@ -41,13 +41,16 @@ fn target(id: &str, record: &RolloutRecord, member: &MemberRecord, action: Targe
         guest: member.guest.clone(),
         build: match action {
             TargetAction::Back => member.from.clone(),
-            TargetAction::Take | TargetAction::Unknown => member.build.clone(),
+            TargetAction::Take | TargetAction::TakeAtReset | TargetAction::Enroll | TargetAction::Unknown => {
+                member.build.clone()
+            }
         },
         rollout: Some(id.to_owned()),
         action,
         restart: spec.restart.clone(),
         health_timeout_s: spec.health_timeout_s,
         variables: record.variables,
+        certificates: spec.certificates,
         rest: Rest::new(),
     }
 }

@@ -15,6 +15,7 @@ use super::super::inner::{Inner, Stored};
 use super::super::keys;
 use super::super::record::{ProgressRecord, RolloutRecord};
 use super::super::refresh::{Followed, News, Views};
+use super::asked::Asked;
 use super::given::{Given, MAX_ACTIVE_COUNT, Wanted, want};
 use super::known;
 use super::members::Members;
@@ -33,6 +34,8 @@ pub(in super::super) struct Rollouts {
     given: Option<Given>,
     /// Since when a rollout's wave is through.
     through: BTreeMap<String, (u32, Duration)>,
+    /// Questions whether guests are well, and whose rollout they are about.
+    asked: BTreeMap<String, Asked>,
 }
 
 /// What hosts have said.
@@ -135,6 +138,7 @@ async fn all(
         .collect();
     memory.members.retain(|id, _| active.contains_key(id));
     memory.through.retain(|id, _| active.contains_key(id));
+    memory.asked.retain(|id, _| active.contains_key(id));
     if active.is_empty() && memory.given.is_none() && memory.turn > 0 {
         return Ok(RolloutStep::default());
     }
@@ -161,7 +165,10 @@ async fn all(
             record,
         };
         let since = memory.through.get(id).copied();
-        let (record, since) = one.take(&mut members, &memory.heard.fresh(), since).await?;
+        let mut asked = memory.asked.remove(id);
+        let said = memory.heard.fresh();
+        let (record, since) = one.take(&mut members, &said, since, &mut asked).await?;
+        memory.asked.extend(asked.map(|asked| (id.clone(), asked)));
         match since {
             Some(since) => drop(memory.through.insert(id.clone(), since)),
             None => drop(memory.through.remove(id)),

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use fm_api::v1::fleet::{Event, EventKind, GuestProgress, HostId, ProgressState};
-use fm_api::v1::rollout::RolloutState;
+use fm_api::v1::rollout::{HealthQuestion, RolloutState};
 use fm_records::Transaction;
-use fm_rollout::{Command, Decision, Member, Situation, Stop, decide, heard, trouble_count};
+use fm_rollout::{Command, Decision, HealthWord, Member, Situation, Stop, decide, heard, trouble_count};
 
 use super::super::builds::{self, Change};
 use super::super::events::event;
 use super::super::inner::{Inner, Stored, write};
 use super::super::keys;
 use super::super::record::RolloutRecord;
+use super::asked::Asked;
 use super::begin::pin_name;
 use super::change::told;
 use super::members::Members;
@@ -50,13 +51,27 @@ impl Turn<'_> {
         members: &mut Members,
         said: &[(&HostId, &GuestProgress)],
         since: Option<(u32, Duration)>,
+        asked: &mut Option<Asked>,
     ) -> Result<(Stored<RolloutRecord>, Option<(u32, Duration)>)> {
         let mut events = Vec::new();
         self.hear(members, said, &mut events);
         let now = self.inner.clock.monotonic();
         let since = since.filter(|(wave, _)| *wave == self.record.value.wave);
         let through_for = since.map(|(_, since)| now.saturating_sub(since));
-        let (decision, places, trouble_count) = self.decide(members, through_for);
+        let mut pending = asked
+            .take()
+            .filter(|asked| asked.is_about(self.record.value.wave));
+        let word = match &mut pending {
+            Some(asked) => asked.answer().await,
+            None => None,
+        };
+        let (decision, places, trouble_count) = self.decide(members, through_for, word.as_ref());
+        if decision.asks {
+            *asked = Some(match pending.filter(|_| word.is_none()) {
+                Some(pending) => pending,
+                None => Asked::ask(self.inner.options.health.clone(), self.question(members)),
+            });
+        }
         let set = |members: &mut Members, chosen: &[usize], state| {
             for place in chosen.iter().filter_map(|chosen| places.get(*chosen)) {
                 members.edit(*place, |member| {
@@ -137,7 +152,28 @@ impl Turn<'_> {
         events.truncate(MAX_EVENT_COUNT);
     }
 
-    fn decide(&self, members: &Members, through_for: Option<Duration>) -> (Decision, Places, u64) {
+    /// What is asked of a wave that is through.
+    fn question(&self, members: &Members) -> HealthQuestion {
+        let record = &self.record.value;
+        let waves = members.counts(record.counts.len());
+        let so_far = waves.iter().take(record.wave as usize + 1);
+        let count = |state| -> u64 { so_far.clone().filter_map(|wave| wave.get(&state)).sum() };
+        HealthQuestion {
+            schema: fm_api::Schema::default(),
+            rollout: self.id.to_owned(),
+            spec: record.spec.clone(),
+            wave: record.wave,
+            healthy_count: count(ProgressState::Healthy),
+            failed_count: count(ProgressState::Failed),
+        }
+    }
+
+    fn decide(
+        &self,
+        members: &Members,
+        through_for: Option<Duration>,
+        word: Option<&HealthWord>,
+    ) -> (Decision, Places, u64) {
         let record = &self.record.value;
         let mut places = Vec::new();
         let mut seen = Vec::new();
@@ -157,6 +193,7 @@ impl Turn<'_> {
             wave: record.wave,
             accepted_count: record.accepted_count,
             through_for,
+            word,
             members: &seen,
         });
         let trouble_count = trouble_count(seen.iter());
@@ -278,5 +315,7 @@ fn why(stop: &Stop) -> String {
         Stop::Silent { host } => {
             format!("host {host} is silent, and nobody knows how the guests there are that are on their way")
         }
+        Stop::Ill { why } => format!("guests are not well: {why}"),
+        Stop::NoWord { why } => format!("nobody says whether guests are well: {why}"),
     }
 }
