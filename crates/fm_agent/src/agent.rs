@@ -21,6 +21,7 @@ use self::records::Records;
 use self::watch::{OnItsWay, Watch};
 use crate::Result;
 use crate::fleet::{self, FleetEvent};
+use crate::rollouts::WatcherCommand;
 use fm_adopt::agent_lock::AgentLock;
 use fm_adopt::libvirt::wakeup;
 
@@ -37,6 +38,8 @@ pub struct Request {
     pub keep: Duration,
     /// Where other hosts of the fleet get builds from this one, as `HOST:PORT`; nothing if they do not.
     pub peer: Option<String>,
+    /// What puts right an update of a guest's memory whose process is killed.
+    pub watcher: Option<WatcherCommand>,
     /// Look once, do what is to be done, and end.
     pub once: bool,
 }
@@ -124,7 +127,8 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
     let mut collected: Option<Instant> = None;
     let mut told = settle::Told::default();
     let fleet_folder = fleet::folder(store.path());
-    let reporter = (!request.once).then(|| fleet::spawn(store, &fleet_folder, request.uri.as_deref()));
+    let reporter =
+        (!request.once).then(|| fleet::spawn(store, &fleet_folder, request.uri.as_deref(), request.watcher));
     loop {
         told.settle(store, report);
         let mut did_something = false;
@@ -153,7 +157,7 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
         }
         if request.once {
             drop(lock);
-            match fleet::report_once(store, &fleet_folder, request.uri.as_deref()) {
+            match fleet::report_once(store, &fleet_folder, request.uri.as_deref(), request.watcher) {
                 Ok(events) => events
                     .into_iter()
                     .for_each(|event| report(&AgentEvent::Fleet(event))),

@@ -8,3 +8,4 @@ pub mod ps;
 mod rollouts;
 
 pub use error::{Error, Result};
+pub use rollouts::WatcherCommand;

@@ -3,6 +3,8 @@
 //! ```text
 //! Waiting -> judged -> variables kept, or converted to a file beside -> definition -> Armed
 //!         -> its QEMU starts -> Booting -> MTC rises -> Healthy, or not in time -> Failed
+//! at reset:  judged -> variables kept -> its memory -> definition -> Armed -> it resets, MTC rises -> Healthy
+//! keys:      it is off -> enrolled in a file beside -> definition -> Armed -> as above
 //! back:      the difference is looked at -> definition -> variables, while it is off -> Reverted
 //! ```
 //!
@@ -11,15 +13,20 @@
 
 mod back;
 mod domains;
+mod enroll;
 mod ground;
 mod health;
+mod keys;
 mod record;
+mod reset;
 mod restart;
 mod take;
 #[cfg(test)]
 mod tests;
+mod updates;
 mod work;
 mod written;
 
 pub(crate) use domains::Domains;
+pub use updates::WatcherCommand;
 pub(crate) use work::Work;

@@ -6,7 +6,7 @@ use fm_formats::Sha256;
 use roxmltree::Node;
 
 use crate::DomainXmlError;
-use crate::own_element::{before, is_address, ours};
+use crate::own_element::{Owner, before, is_address, ours, owner};
 use crate::xml::{child, domain, nvram_file, parse, path, text};
 
 /// A domain, as far as its firmware goes.
@@ -29,6 +29,8 @@ pub struct Domain {
     pub has_cgroup_partition: bool,
     /// What `flashmoor libvirt adopt` wrote.
     pub identity: Option<Identity>,
+    /// What its owner says of rollouts.
+    pub owner: Option<Owner>,
 }
 
 /// `<loader>`.
@@ -162,6 +164,7 @@ impl Domain {
             firmware_autoselect: os.is_some_and(|os| os.has_attribute("firmware")),
             has_cgroup_partition: child(domain, "resource").is_some(),
             identity: ours(domain).and_then(identity),
+            owner: owner(domain),
         })
     }
 

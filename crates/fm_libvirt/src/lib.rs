@@ -14,6 +14,6 @@ pub use adopt::{AdoptError, Chosen, Stored, adopted, metadata, unadopted, with_v
 pub use domain::{Booted, Domain, FileFormat, Identity, Loader, Nvram};
 pub use error::DomainXmlError;
 pub use hook::{Operation, SubOperation};
-pub use own_element::{METADATA_URI, is_address};
+pub use own_element::{METADATA_URI, OWNER_URI, Owner, is_address};
 pub use saved::{SavedDomain, saved_domain, with_firmware};
 pub use virsh::{DomainInfo, Virsh, VirshError, managed_save};

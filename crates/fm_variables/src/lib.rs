@@ -48,6 +48,6 @@ pub use mend::{RestoreRequest, compact, repair, restore};
 pub use namespaces::{namespace, namespace_alias, namespace_aliases};
 pub use qcow2::pack_qcow2;
 pub use read::{Selection, Shown, diff, get, list, show};
-pub use secure_boot::{Enrolment, Keys, enroll, unenroll};
+pub use secure_boot::{Enrolment, Keys, enroll, enroll_to, unenroll};
 pub use store_target::StoreTarget;
 pub use trust::{status, status_of_guests, statuses};

@@ -137,6 +137,19 @@ impl Edit {
         })
     }
 
+    /// Writes it to another file, of the same kind; the one that was read stays as it is.
+    pub(super) fn commit_to(
+        self,
+        path: &Path,
+        replace: bool,
+        checks: Checks,
+        report: Report,
+    ) -> Result<VarsChange, Error> {
+        let target = Target::output(&StoreTarget::file(path), replace)?;
+        let target = target.modelled_on(self.source.model.as_deref());
+        Self { target, ..self }.commit(checks, report)
+    }
+
     /// The writes by which firmware itself would make this change, of a device, where a whole new store has no name to
     /// take.
     fn steps(&self) -> Result<Option<Vec<Step>>, Error> {

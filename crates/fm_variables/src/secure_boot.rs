@@ -17,6 +17,7 @@ use crate::change::open;
 use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, find, plain};
 use crate::report::Report;
 use crate::revocation::{Dbx, nothing_trusted_for};
+use crate::save::Edit;
 use crate::store_target::StoreTarget;
 
 /// Microsoft's signature owner.
@@ -63,6 +64,25 @@ pub struct Enrolment {
 /// # Errors
 /// If nothing was named, a file is no key material, or the store has no room; then nothing is changed.
 pub fn enroll(write: &StoreTarget, enrolment: &Enrolment) -> Result<VarsChange, Error> {
+    let (edit, report) = enrolled(write, enrolment)?;
+    edit.commit_changes(Checks::Sizes, report)
+}
+
+/// The same, into another file: the store itself stays as it is. With `replace` the file may be there already.
+///
+/// # Errors
+/// As [`enroll`], and if the file cannot be made.
+pub fn enroll_to(
+    from: &StoreTarget,
+    output: &Path,
+    replace: bool,
+    enrolment: &Enrolment,
+) -> Result<VarsChange, Error> {
+    let (edit, report) = enrolled(from, enrolment)?;
+    edit.commit_to(output, replace, Checks::Sizes, report)
+}
+
+fn enrolled(write: &StoreTarget, enrolment: &Enrolment) -> Result<(Edit, Report), Error> {
     let mut edit = open(write)?;
     let layout = edit.source.layout()?;
     let mut wanted: [KeyMaterial; 4] = Default::default();
@@ -146,7 +166,7 @@ pub fn enroll(write: &StoreTarget, enrolment: &Enrolment) -> Result<VarsChange, 
     }
     switch_on(&mut edit.variables, enrolment, &mut report);
     tell_revoked(&edit.variables, &mut report);
-    edit.commit_changes(Checks::Sizes, report)
+    Ok((edit, report))
 }
 
 /// Whose keys are trusted is one thing, whether they are asked is the owner's switch: it is turned on where the

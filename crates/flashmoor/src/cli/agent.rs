@@ -182,6 +182,7 @@ impl Agent {
             uri: self.connect.clone(),
             keep: Duration::from_secs(self.keep_days.saturating_mul(24 * 3600)),
             peer,
+            watcher: Some(super::update::watcher),
             once: self.once,
         };
         // The journal takes a line's priority from its first characters.

@@ -1,6 +1,6 @@
 //! `flashmoor update`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -88,14 +88,7 @@ impl Update {
             context.output.document(&status, render::status);
             return Ok(Status::Done);
         }
-        let watcher = |record: &str| {
-            let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "flashmoor".into()));
-            command
-                .arg("--store")
-                .arg(store.path())
-                .args(["update", "--watch-over", record]);
-            command
-        };
+        let watcher = |record: &str| watcher(store.path(), record);
         let request = Request {
             guest: self.guest.as_deref().unwrap_or_default(),
             options: Options {
@@ -165,6 +158,16 @@ impl Update {
             )),
         }
     }
+}
+
+/// The command that puts right what an update leaves whose process is killed.
+pub(super) fn watcher(store: &Path, record: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "flashmoor".into()));
+    command
+        .arg("--store")
+        .arg(store)
+        .args(["update", "--watch-over", record]);
+    command
 }
 
 /// How a refusal ends the process.

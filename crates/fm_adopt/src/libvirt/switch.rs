@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fm_formats::Sha256;
-use fm_libvirt::{Domain, DomainInfo, Stored, Virsh};
+use fm_libvirt::{Domain, DomainInfo, Owner, Stored, Virsh};
 use fm_store::Store;
 
 use super::Error;
@@ -27,6 +27,8 @@ pub struct DefinedFirmware {
     pub build: Option<Sha256>,
     /// Its VARS file.
     pub vars: Option<PathBuf>,
+    /// What its owner says of rollouts.
+    pub owner: Option<Owner>,
 }
 
 /// What a domain's definition says; nothing if this host has no such domain.
@@ -49,6 +51,7 @@ pub fn defined_firmware(virsh: &Virsh, uuid: &str) -> Result<Option<DefinedFirmw
         build: domain
             .as_ref()
             .and_then(|domain| domain.identity.as_ref().map(|ours| ours.build)),
+        owner: domain.as_ref().and_then(|domain| domain.owner.clone()),
         vars: domain.and_then(|domain| domain.nvram?.path),
         name: info.name,
         uuid: info.uuid,

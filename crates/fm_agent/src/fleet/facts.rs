@@ -30,6 +30,7 @@ pub(super) fn of_guest(pid: u32, images: &Images) -> Option<GuestFacts> {
         tpm: facts.tpm.value().copied(),
         confidential: facts.confidential.value().map(ToString::to_string),
         adopted: None,
+        owner: None,
         rest: Rest::new(),
     })
 }

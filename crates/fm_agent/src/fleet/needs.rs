@@ -1,10 +1,11 @@
 //! Builds that guests of this host will start from and that its store lacks: they are fetched before anybody waits for them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use fm_api::v1::fleet::{DayWindow, OwnerWish, Rest};
 use fm_formats::Sha256;
-use fm_libvirt::Domain;
+use fm_libvirt::{Domain, Owner};
 use fm_store::Store;
 
 use crate::Result;
@@ -33,12 +34,23 @@ pub(super) fn needs(store: &Store, definitions: &Path) -> Result<Vec<Wanted>> {
         .collect())
 }
 
-/// The guests whose definitions start from this store.
-pub(super) fn adopted(store: &Store, definitions: &Path) -> BTreeSet<String> {
+/// The guests whose definitions start from this store, and what their owners say of rollouts.
+pub(super) fn adopted(store: &Store, definitions: &Path) -> BTreeMap<String, Option<OwnerWish>> {
     ours(store, definitions)
         .filter(|domain| domain.identity.is_some())
-        .filter_map(|domain| domain.uuid)
+        .filter_map(|domain| Some((domain.uuid?, domain.owner.map(wish))))
         .collect()
+}
+
+fn wish(owner: Owner) -> OwnerWish {
+    OwnerWish {
+        pin: owner.pin,
+        window: owner.window.map(|(from_minute, to_minute)| DayWindow {
+            from_minute,
+            to_minute,
+        }),
+        rest: Rest::new(),
+    }
 }
 
 /// Domains that start from this store. Without libvirt there are none.

@@ -18,7 +18,7 @@ use super::needs::needs;
 use super::outbox::Outbox;
 use super::rows::Rows;
 use super::{chore, fetch, renewal, supplier};
-use crate::rollouts::{Domains, Work};
+use crate::rollouts::{Domains, WatcherCommand, Work};
 use crate::{Error, Result};
 use fm_adopt::libvirt::DEFINITIONS;
 use fm_adopt::supply::Wanted;
@@ -61,7 +61,7 @@ impl Reporter {
 
 /// Starts the thread. As long as this host is no member of a fleet it looks now and then whether it has become one.
 #[must_use]
-pub fn spawn(store: &Store, folder: &Path, uri: Option<&str>) -> Reporter {
+pub fn spawn(store: &Store, folder: &Path, uri: Option<&str>, watcher: Option<WatcherCommand>) -> Reporter {
     let (wake, woken) = mpsc::channel();
     let (tell, events) = mpsc::channel();
     let (store, folder, uri) = (store.clone(), folder.to_owned(), uri.map(str::to_owned));
@@ -72,7 +72,10 @@ pub fn spawn(store: &Store, folder: &Path, uri: Option<&str>) -> Reporter {
             why: one_line(&error),
         });
     }
-    std::thread::spawn(move || run(&store, &folder, uri.as_deref(), &woken, &tell, &reached));
+    std::thread::spawn(move || {
+        let open = || Session::open(&store, &folder, uri.as_deref(), watcher);
+        run(&open, &woken, &tell, &reached);
+    });
     Reporter { wake, events }
 }
 
@@ -81,9 +84,14 @@ pub fn spawn(store: &Store, folder: &Path, uri: Option<&str>) -> Reporter {
 ///
 /// # Errors
 /// If the fleet cannot be reached or refuses.
-pub fn report_once(store: &Store, folder: &Path, uri: Option<&str>) -> Result<Vec<FleetEvent>> {
+pub fn report_once(
+    store: &Store,
+    folder: &Path,
+    uri: Option<&str>,
+    watcher: Option<WatcherCommand>,
+) -> Result<Vec<FleetEvent>> {
     let mut told = Vec::new();
-    if let Some(mut session) = Session::open(store, folder, uri)? {
+    if let Some(mut session) = Session::open(store, folder, uri, watcher)? {
         // What is wanted is heard with the first answer.
         session.round(&mut |event| told.push(event))?;
         session.greet(&mut |event| told.push(event))?;
@@ -103,9 +111,7 @@ pub fn report_once(store: &Store, folder: &Path, uri: Option<&str>) -> Result<Ve
 }
 
 fn run(
-    store: &Store,
-    folder: &Path,
-    uri: Option<&str>,
+    open: &dyn Fn() -> Result<Option<Session>>,
     woken: &Receiver<()>,
     tell: &Sender<FleetEvent>,
     reached: &AtomicBool,
@@ -124,10 +130,10 @@ fn run(
     };
     loop {
         let done = match &mut session {
-            Some(open) if open.is_current() => open.turn(&mut say),
-            _ => Session::open(store, folder, uri).and_then(|opened| {
+            Some(session) if session.is_current() => session.turn(&mut say),
+            _ => open().and_then(|opened| {
                 session = opened;
-                session.as_mut().map_or(Ok(()), |open| open.turn(&mut say))
+                session.as_mut().map_or(Ok(()), |session| session.turn(&mut say))
             }),
         };
         reached.store(done.is_ok(), Ordering::SeqCst);
@@ -167,6 +173,7 @@ struct Session {
     heard: Option<Instant>,
     left: Option<Instant>,
     uri: Option<String>,
+    watcher: Option<WatcherCommand>,
     began: Instant,
     work: Work,
     /// What the fleet wants here, as it was last read.
@@ -178,7 +185,12 @@ struct Session {
 
 impl Session {
     /// Nothing if this host is no member.
-    fn open(store: &Store, folder: &Path, uri: Option<&str>) -> Result<Option<Self>> {
+    fn open(
+        store: &Store,
+        folder: &Path,
+        uri: Option<&str>,
+        watcher: Option<WatcherCommand>,
+    ) -> Result<Option<Self>> {
         let identity = match Identity::load(folder) {
             Ok(identity) => identity,
             Err(fm_client::Error::NoIdentity { .. }) => return Ok(None),
@@ -197,6 +209,7 @@ impl Session {
             heard: None,
             left: None,
             uri: uri.map(str::to_owned),
+            watcher,
             began: Instant::now(),
             work: Work::default(),
             targets: None,
@@ -264,7 +277,7 @@ impl Session {
             };
             Ok(fetch::has(&self.store, build)? || fetch::fetch(&self.client, &self.store, &wanted)?)
         };
-        let domains = Domains::new(&self.store, &bring, self.uri.as_deref(), self.began);
+        let domains = Domains::new(&self.store, &bring, self.uri.as_deref(), self.watcher, self.began);
         let rollouts = self
             .work
             .step(&domains, self.store.path(), self.targets.as_ref())?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fm_api::v1::fleet::{
     Certificates, Digest, GuestFacts, GuestProgress, GuestRow, GuestState, HeldBuild, HostPin, LandingRow,
-    Rest, Use, UseReason,
+    OwnerWish, Rest, Use, UseReason,
 };
 use fm_api::v1::ps::{PsGuest, SecureBootState};
 use fm_store::{Build, Landing};
@@ -17,8 +17,8 @@ pub(super) struct Seen {
     pub(super) landings: Vec<Landing>,
     /// What judging needs to know of guests, by process.
     pub(super) facts: BTreeMap<u32, GuestFacts>,
-    /// Guests whose definitions name builds of this store.
-    pub(super) adopted: BTreeSet<String>,
+    /// Guests whose definitions name builds of this store, and what their owners say of rollouts.
+    pub(super) adopted: BTreeMap<String, Option<OwnerWish>>,
     /// How far guests have come with rollouts.
     pub(super) rollouts: Vec<GuestProgress>,
     /// What the host's owner says of it.
@@ -56,7 +56,8 @@ impl Rows {
         for (guest, certificates) in &seen.guests {
             let mut row = row(guest, certificates.clone(), &seen.landings);
             row.facts = seen.facts.get(&guest.pid).cloned().map(|facts| GuestFacts {
-                adopted: Some(seen.adopted.contains(&row.uuid)),
+                adopted: Some(seen.adopted.contains_key(&row.uuid)),
+                owner: seen.adopted.get(&row.uuid).cloned().flatten(),
                 ..facts
             });
             let mut needs = |build: &Option<Digest>, reason| {

@@ -7,7 +7,7 @@ use fm_api::v1::fleet::{GuestTarget, OldVariables, ProgressState};
 use super::ground::Ground;
 use super::record::{Journal, Record, Vars};
 use super::restart::{Restarts, restart};
-use super::take::{pin, undo};
+use super::take::{pin, undo, waits_for_reset};
 use super::written::written;
 use crate::Result;
 
@@ -46,7 +46,8 @@ pub(super) fn back(
 
 fn runs_the_build(ground: &dyn Ground, record: &Record) -> Result<bool> {
     let process = ground.process(&record.guest)?;
-    Ok(process.and_then(|process| process.code).as_ref() == Some(&record.to))
+    let has_it = process.is_some_and(|process| record.is_taken_by(&process));
+    Ok(has_it && !waits_for_reset(ground, record)?)
 }
 
 fn go(ground: &dyn Ground, record: &mut Record, target: &GuestTarget) -> Result<()> {
@@ -58,24 +59,29 @@ fn go(ground: &dyn Ground, record: &mut Record, target: &GuestTarget) -> Result<
         return Ok(());
     };
     let process = ground.process(&record.guest)?;
-    let has_old_code = process.as_ref().and_then(|process| process.code.as_ref()) == Some(&from);
+    let is_as_before = process
+        .as_ref()
+        .is_some_and(|process| record.is_as_before(process));
     let keeps = target.variables == OldVariables::Keep;
-    if record.vars.as_ref().is_some_and(|vars| vars.converted.is_some()) && keeps {
-        record.set(
-            ProgressState::Undecided,
-            "the builds lay variables out differently: it can only go back to those of before",
-        );
+    if record.new_vars().is_some() && keeps {
+        let why = match record.certificates {
+            Some(_) => {
+                "the certificates are among what it would keep: it can only go back to its variables of before"
+            }
+            None => "the builds lay variables out differently: it can only go back to those of before",
+        };
+        record.set(ProgressState::Undecided, why);
         return Ok(());
     }
-    if !record.is_back || !has_old_code {
+    if !record.is_back || !is_as_before {
         record.written = since(ground, record)?;
     }
     let is_undecided =
         !record.written.is_empty() && matches!(target.variables, OldVariables::Ask | OldVariables::Unknown);
     if is_undecided {
-        if record.is_back && !has_old_code {
+        if record.is_back && !is_as_before {
             // It wrote some after its definition had gone back, and before it was off.
-            ground.switch(&record.guest, &record.to, current(record))?;
+            ground.switch(&record.guest, &record.to, record.new_vars())?;
             record.is_back = false;
         }
         record.set(
@@ -89,15 +95,10 @@ fn go(ground: &dyn Ground, record: &mut Record, target: &GuestTarget) -> Result<
         record.is_back = true;
         record.set(ProgressState::Reverting, "its next start takes the old build");
     }
-    if process.is_some() && !has_old_code {
+    if process.is_some() && !is_as_before {
         return Ok(());
     }
     variables(ground, record, process.is_some(), keeps)
-}
-
-/// The file that the guest has on the build that it took, if it is another one than before.
-fn current(record: &Record) -> Option<&Path> {
-    record.vars.as_ref().and_then(|vars| vars.converted.as_deref())
 }
 
 /// The file that it had before, if it is another one.
@@ -121,9 +122,10 @@ fn since(ground: &dyn Ground, record: &Record) -> Result<Vec<String>> {
 }
 
 fn before(ground: &dyn Ground, record: &Record, vars: &Vars) -> Result<Option<Vec<u8>>> {
-    match vars.converted {
-        Some(_) => ground.read(&vars.path),
-        None => ground.read(&ground.copy_of(&record.guest)),
+    // Keys that gained certificates differ from before anyway, and so the copy is of those that it was given.
+    match (&vars.converted, record.certificates) {
+        (Some(_), None) => ground.read(&vars.path),
+        (None, _) | (_, Some(_)) => ground.read(&ground.copy_of(&record.guest)),
     }
 }
 

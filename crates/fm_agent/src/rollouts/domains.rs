@@ -5,21 +5,25 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fm_adopt::libvirt::{self, DefinedFirmware};
-use fm_api::v1::fleet::Digest;
+use fm_api::v1::fleet::{CertificateSet, Digest};
 use fm_check::{Request, SideSpec};
 use fm_formats::Sha256;
 use fm_formats::image::Layout;
 use fm_judge::{Outcome, Phase};
 use fm_libvirt::Virsh;
 use fm_store::{Build, Store};
-use fm_variables::{ConvertRequest, ConvertTarget, RestoreRequest, StoreTarget};
+use fm_variables::{ConvertRequest, ConvertTarget, Enrolment, RestoreRequest, StoreTarget};
 
-use super::ground::{Ground, Judged, Process};
+use super::ground::{Given, Ground, Judged, Keys, Process, Update};
+use super::keys;
 use super::record::Journal;
+use super::updates::{Updates, WatcherCommand};
 use crate::{Error, Result};
 
 /// More than any store of variables has.
 const MAX_VARS_BYTES: u64 = 64 << 20;
+/// The certificates that this version knows.
+const SET: CertificateSet = CertificateSet::Microsoft2023;
 const MINUTE_S: u64 = 60;
 const DAY_S: u64 = 24 * 60 * MINUTE_S;
 
@@ -29,6 +33,7 @@ pub(crate) struct Domains<'a> {
     /// Whether the store has a build, which comes from the fleet if need be.
     bring: &'a dyn Fn(&Sha256) -> Result<bool>,
     virsh: Virsh,
+    updates: Updates<'a>,
     began: Instant,
 }
 
@@ -37,13 +42,15 @@ impl<'a> Domains<'a> {
     pub(crate) fn new(
         store: &'a Store,
         bring: &'a dyn Fn(&Sha256) -> Result<bool>,
-        uri: Option<&str>,
+        uri: Option<&'a str>,
+        watcher: Option<WatcherCommand>,
         began: Instant,
     ) -> Self {
         Self {
             store,
             bring,
             virsh: Virsh::new(uri),
+            updates: Updates { store, uri, watcher },
             began,
         }
     }
@@ -114,6 +121,10 @@ impl Ground for Domains<'_> {
             id: (found.pid(), found.process().start_ticks()),
             code,
             boots: fm_update::boots::of_guest(&found, &memory),
+            vars: found
+                .flash_unit(1)
+                .ok()
+                .and_then(|vars| found.shown_path(vars).ok()),
         }))
     }
 
@@ -211,6 +222,53 @@ impl Ground for Domains<'_> {
     fn convert(&self, from: &Path, to: &Path, build: &Digest) -> Result<()> {
         let code = self.build(build)?.code.path;
         converted(&from.display().to_string(), to, &code, to.exists())
+    }
+
+    fn keys(&self, guest: &DefinedFirmware, certificates: CertificateSet) -> Result<Keys> {
+        let Some(path) = guest.vars.as_ref().filter(|_| certificates == SET) else {
+            return Ok(Keys::Not("its variables are in no file of this host".into()));
+        };
+        let source = match guest.is_running {
+            true => PathBuf::from(fm_host::find(&guest.uuid)?.pid().to_string()),
+            false => path.clone(),
+        };
+        Ok(keys::judged(&fm_variables::status(&source)?))
+    }
+
+    fn enroll(&self, from: &Path, to: &Path, certificates: CertificateSet) -> Result<Option<String>> {
+        if certificates != SET {
+            return Ok(Some("this version does not know the certificates".into()));
+        }
+        let enrolment = Enrolment {
+            microsoft: Some(fm_variables::Keys::Microsoft2023),
+            ..Enrolment::default()
+        };
+        let done = fm_variables::enroll_to(&StoreTarget::file(from), to, to.exists(), &enrolment);
+        match done {
+            Ok(_) => Ok(None),
+            // What is in the store will be in it the next time as well.
+            Err(
+                error @ (fm_variables::Error::Emit { .. }
+                | fm_variables::Error::Parse { .. }
+                | fm_variables::Error::Damaged { .. }
+                | fm_variables::Error::Signature { .. }
+                | fm_variables::Error::ReadOnlyKind { .. }
+                | fm_variables::Error::UnknownLayout { .. }),
+            ) => Ok(Some(fm_remedy::one_line(&error))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn give(&self, guest: &str, build: &Digest) -> Result<Given> {
+        self.updates.give(guest, build)
+    }
+
+    fn given(&self, guest: &str, build: &Digest) -> Result<Option<Update>> {
+        self.updates.given(guest, build)
+    }
+
+    fn take_back(&self, guest: &str) -> Result<()> {
+        self.updates.take_back(guest)
     }
 
     fn restore(&self, path: &Path, copy: &Path) -> Result<()> {

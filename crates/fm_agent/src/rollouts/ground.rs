@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use fm_adopt::libvirt::DefinedFirmware;
-use fm_api::v1::fleet::Digest;
+use fm_api::v1::fleet::{CertificateSet, Digest};
 
 use crate::Result;
 
@@ -17,6 +17,8 @@ pub(crate) struct Process {
     pub(crate) code: Option<Digest>,
     /// How often its firmware has booted.
     pub(crate) boots: Option<u32>,
+    /// The file of its variables.
+    pub(crate) vars: Option<std::path::PathBuf>,
 }
 
 /// What was judged here.
@@ -31,6 +33,39 @@ pub(crate) enum Judged {
     Not(String),
     /// Nobody can tell now.
     Later(String),
+}
+
+/// What a guest's keys are, as far as certificates go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// They have them.
+    Have,
+    /// They gain them.
+    Gain,
+    /// They are not to be changed, or nobody can tell.
+    Not(String),
+}
+
+/// What became of an attempt to give a guest a build for its next reset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// Its memory has it.
+    Pending,
+    /// It must not be done.
+    Not(String),
+    /// It cannot be done at this moment.
+    Later(String),
+}
+
+/// Where an update of a guest's memory stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Update {
+    /// The guest has not reset since.
+    Pending,
+    /// It has booted what it was given.
+    Done,
+    /// It was taken back, or somebody has put in something else.
+    Gone,
 }
 
 /// This host.
@@ -57,6 +92,16 @@ pub(crate) trait Ground {
     fn copy_of(&self, guest: &str) -> std::path::PathBuf;
     /// Makes `to` of the variables in `from`, in the layout of the build.
     fn convert(&self, from: &Path, to: &Path, build: &Digest) -> Result<()>;
+    /// What the guest's keys are.
+    fn keys(&self, guest: &DefinedFirmware, certificates: CertificateSet) -> Result<Keys>;
+    /// Makes `to` of the variables in `from`, whose keys gain the certificates; else why that cannot be.
+    fn enroll(&self, from: &Path, to: &Path, certificates: CertificateSet) -> Result<Option<String>>;
+    /// Gives the guest's memory a build, judged on what it is now.
+    fn give(&self, guest: &str, build: &Digest) -> Result<Given>;
+    /// Where the last update of its memory to this build stands; nothing if there was none.
+    fn given(&self, guest: &str, build: &Digest) -> Result<Option<Update>>;
+    /// Gives its memory back what it had before an update that it has not booted.
+    fn take_back(&self, guest: &str) -> Result<()>;
     /// Puts the variables in `copy` in place of those in `path`, which are kept as a backup.
     fn restore(&self, path: &Path, copy: &Path) -> Result<()>;
     /// Removes a file that the guest does not have any more.

@@ -36,14 +36,14 @@ fn judge(ground: &dyn Ground, restarts: &mut Restarts, record: &mut Record, time
         }
         return Ok(());
     };
-    if process.code.as_ref() != Some(&record.to) {
-        // Somebody has given it another build.
-        record.set(ProgressState::Failed, "it does not run the build any more");
+    if !record.is_taken_by(&process) {
+        // Somebody has given it another build, or other variables.
+        record.set(ProgressState::Failed, "it does not run what it took any more");
         return Ok(());
     }
     if record.process != Some(process.id) {
         record.process = Some(process.id);
-        record.set(ProgressState::Booting, "it was started again with the build");
+        record.set(ProgressState::Booting, "it was started again with what it took");
         restarts.began(record, ground.monotonic());
     }
     let has_risen = match (record.boots, process.boots) {

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use fm_api::v1::fleet::{Digest, GuestProgress, ProgressState, Rest};
+use fm_api::v1::fleet::{CertificateSet, Digest, GuestProgress, ProgressState, Rest};
 use fm_files::{Folder, Place};
 use fm_formats::Sha256;
 use serde::{Deserialize, Serialize};
 
+use super::ground::Process;
 use crate::{Error, Result};
 
 /// Below the store's folder.
@@ -45,6 +46,12 @@ pub(super) struct Record {
     /// The definition has gone back to the old build.
     #[serde(default)]
     pub(super) is_back: bool,
+    /// What its keys gain, where that is what is wanted: `to` is then what it had before as well.
+    #[serde(default)]
+    pub(super) certificates: Option<CertificateSet>,
+    /// Its memory has been given the build, or is about to be: it takes it at its own next reset.
+    #[serde(default)]
+    pub(super) at_reset: bool,
 }
 
 /// Variables from before.
@@ -89,7 +96,27 @@ impl Record {
             process: None,
             is_ours_to_start: false,
             is_back: false,
+            certificates: None,
+            at_reset: false,
         }
+    }
+
+    /// The file that the guest's variables are converted to or enrolled in, if it is another one than before.
+    pub(super) fn new_vars(&self) -> Option<&Path> {
+        self.vars.as_ref()?.converted.as_deref()
+    }
+
+    /// Whether a process has what is wanted: the build, or the file whose keys have the certificates.
+    pub(super) fn is_taken_by(&self, process: &Process) -> bool {
+        let has_keys = self.certificates.is_none()
+            || self.new_vars().is_some() && process.vars.as_deref() == self.new_vars();
+        process.code.as_ref() == Some(&self.to) && has_keys
+    }
+
+    /// Whether a process is as it was before.
+    pub(super) fn is_as_before(&self, process: &Process) -> bool {
+        let has_code = self.from.is_some() && process.code == self.from;
+        has_code && !(self.certificates.is_some() && self.is_taken_by(process))
     }
 
     /// How far it has come, and what says so.

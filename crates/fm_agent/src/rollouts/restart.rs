@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use fm_api::v1::fleet::{GuestTarget, RestartWindow};
+use fm_api::v1::fleet::GuestTarget;
 
 use super::ground::Ground;
 use super::record::{Journal, Record};
@@ -38,8 +38,7 @@ impl Restarts {
 }
 
 /// Whether a minute of the day is in a window.
-fn is_open(window: &RestartWindow, minute: u32) -> bool {
-    let (from, to) = (window.from_minute, window.to_minute);
+fn is_open((from, to): (u32, u32), minute: u32) -> bool {
     match from.cmp(&to) {
         std::cmp::Ordering::Equal => true,
         std::cmp::Ordering::Less => (from..to).contains(&minute),
@@ -80,7 +79,11 @@ pub(super) fn restart(
             return Ok(());
         }
     }
-    if !is_open(window, ground.minute_of_day()) {
+    let own = ground
+        .defined(&record.guest)?
+        .and_then(|domain| domain.owner?.window);
+    let open = own.unwrap_or((window.from_minute, window.to_minute));
+    if !is_open(open, ground.minute_of_day()) {
         return Ok(());
     }
     // Written down before: whoever comes after a kill starts it again.

@@ -6,11 +6,17 @@ use fm_adopt::libvirt::DefinedFirmware;
 use fm_api::v1::fleet::{Digest, GuestTarget, ProgressState};
 use fm_formats::Sha256;
 
-use super::ground::{Ground, Judged};
+use super::ground::{Ground, Judged, Update};
 use super::health;
 use super::record::{Journal, Record, Vars};
 use super::restart::{Restarts, restart};
 use crate::Result;
+
+pub(super) const SAVED: &str = "it is saved, and its next start goes on with what it ran";
+pub(super) const NOT_HERE: &str = "the build has not come to this host yet";
+
+/// What is in the name of a file of variables whose keys have gained certificates.
+pub(super) const KEYS: &str = ".fm-keys-";
 
 /// Why both builds are kept.
 pub(super) fn pin(record: &Record) -> String {
@@ -35,8 +41,42 @@ pub(super) fn take(
     }
 }
 
-fn digest(build: Sha256) -> Option<Digest> {
+pub(super) fn digest(build: Sha256) -> Option<Digest> {
     build.to_string().parse().ok()
+}
+
+/// The guest's domain, if it can be given something at all; refused if not.
+pub(super) fn domain(
+    ground: &dyn Ground,
+    journal: &Journal,
+    record: &mut Record,
+) -> Result<Option<(DefinedFirmware, Digest)>> {
+    let found = ground.defined(&record.guest)?;
+    let why = match found {
+        None => "this host has no libvirt domain with its uuid",
+        Some(domain) if !domain.is_persistent => "its libvirt domain has no definition that outlives it",
+        Some(domain) => match domain.build.and_then(digest) {
+            Some(build) => return Ok(Some((domain, build))),
+            None => "its libvirt domain is not adopted",
+        },
+    };
+    refuse(journal, record, why)?;
+    Ok(None)
+}
+
+/// It is not done, for this reason.
+pub(super) fn refuse(journal: &Journal, record: &mut Record, why: &str) -> Result<()> {
+    record.set(ProgressState::Refused, why);
+    journal.save(record)
+}
+
+/// Why its owner wants nothing done, if so.
+pub(super) fn pinned(domain: &DefinedFirmware) -> Option<String> {
+    let why = domain.owner.as_ref()?.pin.as_ref()?;
+    Some(match why.is_empty() {
+        true => "its owner has pinned it in its definition".into(),
+        false => format!("its owner has pinned it in its definition: {why}"),
+    })
 }
 
 /// From nothing to a definition that names the build, or to the reason why not yet.
@@ -47,35 +87,28 @@ fn prepare(
     record: &mut Record,
     target: &GuestTarget,
 ) -> Result<()> {
-    let refuse = |record: &mut Record, why: &str| {
-        record.set(ProgressState::Refused, why);
-        journal.save(record)
-    };
-    let Some(domain) = ground.defined(&record.guest)? else {
-        return refuse(record, "this host has no libvirt domain with its uuid");
-    };
-    if !domain.is_persistent {
-        return refuse(record, "its libvirt domain has no definition that outlives it");
-    }
-    let Some(defined) = domain.build.and_then(digest) else {
-        return refuse(record, "its libvirt domain is not adopted");
+    let Some((domain, defined)) = domain(ground, journal, record)? else {
+        return Ok(());
     };
     if defined == record.to {
         return named(ground, journal, record, &domain);
     }
+    if let Some(why) = pinned(&domain) {
+        return refuse(journal, record, &why);
+    }
     record.from = Some(defined);
     if domain.is_saved {
-        record.wait("it is saved, and its next start goes on with what it ran");
+        record.wait(SAVED);
         return Ok(());
     }
     if !ground.has(&record.to)? {
-        record.wait("the build has not come to this host yet");
+        record.wait(NOT_HERE);
         return Ok(());
     }
     let converts = match record.judged {
         Some(converts) => converts,
         None => match ground.judge(&domain, &record.to)? {
-            Judged::Not(why) => return refuse(record, &why),
+            Judged::Not(why) => return refuse(journal, record, &why),
             Judged::Later(why) => {
                 record.wait(why);
                 return Ok(());
@@ -128,6 +161,15 @@ fn named(
     journal.save(record)
 }
 
+/// Keeps both builds.
+pub(super) fn keep(ground: &dyn Ground, record: &Record) -> Result<()> {
+    let why = pin(record);
+    for build in record.from.iter().chain([&record.to]) {
+        ground.keep(build, &why)?;
+    }
+    Ok(())
+}
+
 /// Keeps the way back, and lets the definition name the build.
 fn arm(
     ground: &dyn Ground,
@@ -136,14 +178,13 @@ fn arm(
     domain: &DefinedFirmware,
     converts: bool,
 ) -> Result<()> {
-    let why = pin(record);
-    if let Some(from) = &record.from {
-        ground.keep(from, &why)?;
-    }
-    ground.keep(&record.to, &why)?;
+    keep(ground, record)?;
     let vars = match (&domain.vars, converts) {
         (Some(path), true) => {
-            let converted = beside(path, &record.to);
+            let converted = beside(
+                path,
+                &format!(".fm-{}", record.to.as_str().get(..12).unwrap_or_default()),
+            );
             record.vars = Some(Vars {
                 path: path.clone(),
                 converted: Some(converted.clone()),
@@ -177,15 +218,15 @@ fn arm(
     journal.save(record)
 }
 
-/// Where converted variables go: another name for each build, beside the old ones.
-fn beside(path: &std::path::Path, build: &Digest) -> PathBuf {
+/// Where new variables go: another name for each thing that they are made for, beside the old ones.
+pub(super) fn beside(path: &std::path::Path, what: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".fm-{}", build.as_str().get(..12).unwrap_or_default()));
+    name.push(what);
     name.into()
 }
 
 /// Copies the variables from before, unless the copy has them already.
-fn copy(ground: &dyn Ground, journal: &Journal, record: &mut Record, path: PathBuf) -> Result<()> {
+pub(super) fn copy(ground: &dyn Ground, journal: &Journal, record: &mut Record, path: PathBuf) -> Result<()> {
     let Some(bytes) = ground.read(&path)? else {
         // libvirt makes them at the next start, and nothing is lost by going back.
         return Ok(());
@@ -203,21 +244,21 @@ fn copy(ground: &dyn Ground, journal: &Journal, record: &mut Record, path: PathB
     journal.save(record)
 }
 
-fn boots_in(ground: &dyn Ground, path: &std::path::Path) -> Result<Option<u32>> {
+pub(super) fn boots_in(ground: &dyn Ground, path: &std::path::Path) -> Result<Option<u32>> {
     Ok(ground
         .read(path)?
         .and_then(|bytes| fm_update::boots::in_store(&bytes)))
 }
 
 /// Its next start takes the build: whether that has come.
-fn armed(
+pub(super) fn armed(
     ground: &dyn Ground,
     journal: &Journal,
     restarts: &mut Restarts,
     record: &mut Record,
     target: &GuestTarget,
 ) -> Result<()> {
-    let converted = record.vars.as_ref().is_some_and(|vars| vars.converted.is_some());
+    let converted = record.new_vars().is_some();
     let Some(process) = ground.process(&record.guest)? else {
         // It has written until it was off.
         let own = record.vars.as_ref().filter(|vars| vars.converted.is_none());
@@ -226,9 +267,9 @@ fn armed(
         }
         return restart(ground, journal, restarts, record, target);
     };
-    if process.code.as_ref() == Some(&record.to) {
+    if record.is_taken_by(&process) {
         record.process = Some(process.id);
-        record.set(ProgressState::Booting, "it runs the build");
+        record.set(ProgressState::Booting, started(record));
         restarts.began(record, ground.monotonic());
         record.is_ours_to_start = false;
         journal.save(record)?;
@@ -237,7 +278,7 @@ fn armed(
     if converted {
         // It was started before the definition changed, and writes to the variables from before.
         undo(ground, journal, record)?;
-        record.wait("it was started on the old build before its definition changed");
+        record.wait("it was started as it was before its definition changed");
         return journal.save(record);
     }
     if process.boots.is_some() && process.boots != record.boots {
@@ -247,16 +288,35 @@ fn armed(
     restart(ground, journal, restarts, record, target)
 }
 
-/// Lets the definition name what it named before. The guest has not run the build.
+/// What says that it has what is wanted.
+pub(super) fn started(record: &Record) -> &'static str {
+    match record.certificates {
+        Some(_) => "it was started with its new keys",
+        None => "it runs the build",
+    }
+}
+
+/// Whether its memory has the build, and it has not reset since: it runs what it had before.
+pub(super) fn waits_for_reset(ground: &dyn Ground, record: &Record) -> Result<bool> {
+    Ok(record.at_reset && ground.given(&record.guest, &record.to)? == Some(Update::Pending))
+}
+
+/// Lets the definition, and the memory if that was given something, have what they had before. The guest has not run the
+/// build.
 pub(super) fn undo(ground: &dyn Ground, journal: &Journal, record: &mut Record) -> Result<()> {
-    let converted = record.vars.as_ref().and_then(|vars| vars.converted.clone());
+    if waits_for_reset(ground, record)? {
+        ground.take_back(&record.guest)?;
+    }
+    record.at_reset = false;
+    let converted = record.new_vars().map(std::path::Path::to_owned);
     if let Some(from) = record.from.clone() {
         let own = record.vars.as_ref().map(|vars| vars.path.clone());
-        let named = ground
-            .defined(&record.guest)?
-            .and_then(|domain| domain.build)
-            .and_then(digest);
-        if named.as_ref() == Some(&record.to) {
+        let defined = ground.defined(&record.guest)?;
+        let has_new = |domain: DefinedFirmware| match record.certificates {
+            Some(_) => converted.is_some() && domain.vars == converted,
+            None => domain.build.and_then(digest).as_ref() == Some(&record.to),
+        };
+        if defined.is_some_and(has_new) {
             ground.switch(
                 &record.guest,
                 &from,
@@ -274,17 +334,18 @@ pub(super) fn undo(ground: &dyn Ground, journal: &Journal, record: &mut Record) 
 /// Takes away what was prepared: nobody wants it any more. What runs the build already goes on with it.
 pub(super) fn withdraw(ground: &dyn Ground, journal: &Journal, record: &mut Record) -> Result<bool> {
     let process = ground.process(&record.guest)?;
-    let runs = process.as_ref().and_then(|process| process.code.clone());
-    if record.state == ProgressState::Armed
-        && let Some(process) = process.filter(|_| runs.as_ref() == Some(&record.to))
+    let is_running = process.is_some();
+    if (record.state == ProgressState::Armed || record.at_reset)
+        && let Some(process) = process.filter(|process| record.is_taken_by(process))
+        && !waits_for_reset(ground, record)?
     {
         record.process = Some(process.id);
-        record.set(ProgressState::Booting, "it runs the build");
+        record.set(ProgressState::Booting, started(record));
         journal.save(record)?;
         return Ok(false);
     }
     undo(ground, journal, record)?;
-    if record.is_ours_to_start && runs.is_none() {
+    if record.is_ours_to_start && !is_running {
         ground.start(&record.guest)?;
     }
     let why = pin(record);

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use fm_adopt::libvirt::DefinedFirmware;
 use fm_api::v1::fleet::{
-    Digest, GuestProgress, GuestTarget, HostTargets, OldVariables, ProgressState as S, Rest, RestartWindow,
-    TargetAction,
+    CertificateSet, Digest, GuestProgress, GuestTarget, HostTargets, OldVariables, ProgressState as S, Rest,
+    RestartWindow, TargetAction,
 };
 
-use super::ground::{Ground, Judged, Process};
+use super::ground::{Given, Ground, Judged, Keys, Process, Update};
 use super::record::copy_path;
 use super::work::Work;
 use crate::{Error, Result};
 use fm_formats::Guid;
+use fm_libvirt::Owner;
 
 const GUEST: &str = "6d2b0f4e-33f1-4a51-9a43-2f2a3b8f1c01";
 const VARS: &str = "/vars/web.fd";
@@ -42,6 +43,12 @@ struct Fake {
     judged: RefCell<Judged>,
     now: Cell<Duration>,
     processes: Cell<u32>,
+    keys: RefCell<Keys>,
+    cannot_enroll: Cell<bool>,
+    owner: RefCell<Option<Owner>>,
+    /// What its memory was given for its next reset, and how that stands.
+    given: RefCell<Option<(Digest, Update)>>,
+    refuses: RefCell<Option<Given>>,
     shuts_down: Cell<bool>,
     /// So many things are still done; then one fails, before or after it was done.
     left: Cell<i64>,
@@ -71,6 +78,7 @@ impl Fake {
                     id: (1, 1),
                     code: Some(digest("a")),
                     boots: Some(3),
+                    vars: Some(VARS.into()),
                 }),
                 is_saved: false,
             }),
@@ -80,6 +88,11 @@ impl Fake {
             judged: RefCell::new(Judged::Well { converts: false }),
             now: Cell::new(Duration::ZERO),
             processes: Cell::new(1),
+            keys: RefCell::new(Keys::Gain),
+            cannot_enroll: Cell::new(false),
+            owner: RefCell::default(),
+            given: RefCell::default(),
+            refuses: RefCell::default(),
             shuts_down: Cell::new(true),
             left: Cell::new(i64::MAX),
             fails_after: Cell::new(false),
@@ -110,7 +123,9 @@ impl Fake {
             id: (self.processes.get(), 1),
             code: Some(guest.build.clone()),
             boots,
+            vars: Some(guest.vars.clone()),
         });
+        *self.given.borrow_mut() = None;
     }
 
     fn booted(&self, boots: u32) {
@@ -160,6 +175,7 @@ impl Ground for Fake {
             is_saved: guest.is_saved,
             build: guest.build.as_str().parse().ok(),
             vars: Some(guest.vars.clone()),
+            owner: self.owner.borrow().clone(),
         }))
     }
     fn process(&self, _: &str) -> Result<Option<Process>> {
@@ -194,6 +210,48 @@ impl Ground for Fake {
         self.act(|| {
             let bytes = self.files.borrow()[from].clone();
             self.files.borrow_mut().insert(to.into(), bytes);
+        })
+    }
+    fn keys(&self, _: &DefinedFirmware, _: CertificateSet) -> Result<Keys> {
+        Ok(self.keys.borrow().clone())
+    }
+    fn enroll(&self, from: &Path, to: &Path, _: CertificateSet) -> Result<Option<String>> {
+        if self.cannot_enroll.get() {
+            return Ok(Some("there is no room for it".into()));
+        }
+        self.act(|| {
+            assert!(
+                self.guest.borrow().running.is_none(),
+                "keys change while it is off"
+            );
+            let bytes = self.files.borrow()[from].clone();
+            let security = Guid::literal("d719b2cb-3d3a-4596-a3bc-dad00e67656f");
+            let bytes = with_variable(&bytes, "db", security, &[0x23]);
+            self.files.borrow_mut().insert(to.into(), bytes);
+        })?;
+        Ok(None)
+    }
+    fn give(&self, _: &str, build: &Digest) -> Result<Given> {
+        if let Some(refuses) = self.refuses.borrow().clone() {
+            return Ok(refuses);
+        }
+        self.act(|| {
+            self.guest.borrow_mut().running.as_mut().unwrap().code = Some(build.clone());
+            *self.given.borrow_mut() = Some((build.clone(), Update::Pending));
+        })?;
+        Ok(Given::Pending)
+    }
+    fn given(&self, _: &str, build: &Digest) -> Result<Option<Update>> {
+        let given = self.given.borrow();
+        Ok(given
+            .as_ref()
+            .filter(|(to, _)| to == build)
+            .map(|(_, update)| *update))
+    }
+    fn take_back(&self, _: &str) -> Result<()> {
+        self.act(|| {
+            self.guest.borrow_mut().running.as_mut().unwrap().code = Some(digest("a"));
+            *self.given.borrow_mut() = None;
         })
     }
     fn restore(&self, path: &Path, copy: &Path) -> Result<()> {
@@ -238,12 +296,16 @@ impl Ground for Fake {
 fn target(action: TargetAction) -> GuestTarget {
     GuestTarget {
         guest: GUEST.into(),
-        build: digest(if action == TargetAction::Take { "b" } else { "a" }),
+        build: digest(match action {
+            TargetAction::Take | TargetAction::TakeAtReset => "b",
+            _ => "a",
+        }),
         rollout: Some("r".into()),
         action,
         restart: None,
         health_timeout_s: 60,
         variables: OldVariables::Ask,
+        certificates: None,
         rest: Rest::new(),
     }
 }
@@ -272,6 +334,10 @@ fn with_variable(bytes: &[u8], name: &str, guid: Guid, data: &[u8]) -> Vec<u8> {
     ));
     Writer::new(store.layout().unwrap()).emit(&variables).unwrap()
 }
+
+mod ended;
+mod enrolled;
+mod resets;
 
 fn state(progress: Option<GuestProgress>) -> S {
     progress.expect("it is told").state
@@ -503,67 +569,4 @@ fn another_rollout_has_the_guest_once_the_one_before_is_put_right() {
     let told = host.step(&mut work, &[next]).unwrap();
     assert_eq!((told.rollout.as_str(), told.state), ("s", S::Armed));
     assert_eq!(host.guest.borrow().build, digest("a"));
-}
-
-/// One whole life: it takes the build, does not boot, goes back. An agent that ends at any of its steps, before it was
-/// done or after, is followed by another one that comes to the same end.
-#[test]
-fn an_agent_that_ends_at_any_step_goes_on_or_undoes() {
-    for converts in [false, true] {
-        for fails_after in [false, true] {
-            let mut number = 1;
-            loop {
-                let host = Fake::new();
-                *host.judged.borrow_mut() = Judged::Well { converts };
-                host.left.set(number);
-                host.fails_after.set(fails_after);
-                let before = (
-                    host.guest.borrow().build.clone(),
-                    host.guest.borrow().vars.clone(),
-                    host.vars(),
-                );
-                let mut work = Work::default();
-                let mut until = |wanted: S, targets: &[GuestTarget]| {
-                    for _ in 0..12 {
-                        let left = host.left.get();
-                        let told = host.step(&mut work, targets);
-                        if left > 0 && host.left.get() <= 0 {
-                            // This agent is gone, and with it what it had in memory.
-                            work = Work::default();
-                        }
-                        if told.as_ref().is_some_and(|told| told.state == wanted) {
-                            return;
-                        }
-                    }
-                    panic!("step {number}: it does not become {wanted:?}");
-                };
-                if converts {
-                    until(S::Waiting, &take());
-                }
-                host.stop();
-                until(S::Armed, &take());
-                host.power_on(Some(3));
-                until(S::Booting, &take());
-                until(S::Reverting, &back(OldVariables::Ask));
-                host.stop();
-                until(S::Reverted, &back(OldVariables::Ask));
-                let after = (
-                    host.guest.borrow().build.clone(),
-                    host.guest.borrow().vars.clone(),
-                    host.vars(),
-                );
-                assert!(before == after, "step {number}, converts {converts}");
-                for _ in 0..3 {
-                    host.step(&mut work, &[]);
-                }
-                assert_eq!(host.records(), 0, "step {number}");
-                assert!(host.pins.borrow().is_empty(), "step {number}");
-                if host.left.get() > 0 {
-                    assert!(number > 6, "it failed at every step");
-                    break;
-                }
-                number += 1;
-            }
-        }
-    }
 }

@@ -6,11 +6,13 @@ use fm_api::v1::fleet::{GuestProgress, GuestTarget, HostTargets, ProgressState, 
 use fm_remedy::one_line;
 
 use super::back::back;
+use super::enroll::enroll;
 use super::ground::Ground;
 use super::health;
 use super::record::{Journal, Record};
+use super::reset::at_reset;
 use super::restart::Restarts;
-use super::take::{pin, take, withdraw};
+use super::take::{KEYS, pin, take, withdraw};
 use crate::Result;
 
 /// How long a guest may take to boot once nobody says so any more.
@@ -94,6 +96,8 @@ impl Work {
     ) -> Result<()> {
         match target.action {
             TargetAction::Take => take(ground, journal, &mut self.restarts, record, target),
+            TargetAction::TakeAtReset => at_reset(ground, journal, &mut self.restarts, record, target),
+            TargetAction::Enroll => enroll(ground, journal, &mut self.restarts, record, target),
             TargetAction::Back => {
                 if record.from.is_none() && record.to == target.build {
                     // Nothing is kept of it: it never took the build here, or came with it.
@@ -144,11 +148,21 @@ fn give_up(ground: &dyn Ground, journal: &Journal, record: &Record) -> Result<bo
 
 /// A guest of which nothing is kept here goes back if it has not got anywhere.
 fn unknown(ground: &dyn Ground, record: &mut Record, target: &GuestTarget) -> Result<()> {
-    let defined = ground
-        .defined(&record.guest)?
+    let domain = ground.defined(&record.guest)?;
+    let came_with_keys = target.certificates.is_some()
+        && domain
+            .as_ref()
+            .and_then(|domain| domain.vars.as_ref()?.to_str())
+            .is_some_and(|vars| vars.contains(KEYS));
+    let defined = domain
         .and_then(|domain| domain.build)
         .map(|build| build.to_string());
-    if defined
+    if came_with_keys {
+        record.set(
+            ProgressState::Undecided,
+            "it came to this host with its keys, and its variables of before are on the host that it came from",
+        );
+    } else if defined
         .as_deref()
         .is_none_or(|defined| defined == target.build.as_str())
     {
