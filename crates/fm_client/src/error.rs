@@ -61,6 +61,22 @@ pub enum Error {
         /// What was given.
         url: String,
     },
+    /// This is no address of a service that could be asked.
+    #[error("{url:?} is no address of a service that can be asked: {why}")]
+    BadService {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A service that is not the fleet's did not answer as it should.
+    #[error("{service} does not answer as it should: {why}")]
+    Service {
+        /// Its address, without the path.
+        service: String,
+        /// Why.
+        why: String,
+    },
     /// This cannot be a name in a certificate.
     #[error("{name:?} cannot be a name in a fleet")]
     BadName {
@@ -84,7 +100,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Failure for Error {
     fn class(&self) -> Class {
         match self {
-            Self::BadToken { .. } | Self::BadUrl { .. } | Self::BadName { .. } => Class::Usage,
+            Self::BadToken { .. } | Self::BadUrl { .. } | Self::BadName { .. } | Self::BadService { .. } => {
+                Class::Usage
+            }
             Self::Files(error) => error.class(),
             _ => Class::Failed,
         }
@@ -108,9 +126,16 @@ impl Failure for Error {
             }
             Self::NoIdentity { .. } => "let this host join a fleet, or name the folder of a certificate".into(),
             Self::BadUrl { .. } => "give it as https://HOST:PORT".into(),
+            Self::BadService { .. } => {
+                "give it as https://HOST:PORT/PATH, or as http://localhost:PORT/PATH for a service of this machine".into()
+            }
             Self::BadName { .. } => "take letters, digits, dots, hyphens and underscores, at most 64".into(),
             Self::Files(error) => return error.remedy(),
-            Self::BadAnswer { .. } | Self::BadIdentity { .. } | Self::Key(_) | Self::NoRandom => return None,
+            Self::BadAnswer { .. }
+            | Self::BadIdentity { .. }
+            | Self::Service { .. }
+            | Self::Key(_)
+            | Self::NoRandom => return None,
         })
     }
 }

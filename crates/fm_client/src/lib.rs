@@ -12,6 +12,7 @@ mod identity;
 mod join;
 mod provider;
 mod random;
+mod service;
 mod token;
 
 pub use client::{Client, PEER_NAME, Precondition};
@@ -21,4 +22,5 @@ pub use identity::{Identity, IdentityFiles, MAX_NAME_BYTES, is_name};
 pub use join::{JoinPlan, join, pin, renew};
 pub use provider::provider;
 pub use random::random_hex;
+pub use service::Service;
 pub use token::{BEARER, JoinToken};

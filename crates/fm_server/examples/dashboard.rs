@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         pki: None,
         name: "dashboard".into(),
         grace: Duration::from_secs(24 * 3600),
+        health: fm_server::HealthOptions::default(),
     };
     let serving = start(&options, Box::new(|_| {}))?;
     let url = format!("https://{}", serving.address);

@@ -6,6 +6,7 @@
 //! routes     the API, one file a noun
 //! pages      the same for people, in a browser
 //! listen     connections: TLS, limits, time
+//! health     who is asked, besides hosts, whether guests are well
 //! peer       the small server of a host, from which other hosts pull builds
 //! serve      all of it put together, and the task that collects
 //! ```
@@ -22,6 +23,7 @@ mod collection;
 mod distribution;
 mod engines;
 mod error;
+mod health;
 mod ledger;
 mod listen;
 mod log;
@@ -42,6 +44,7 @@ mod wanted;
 
 pub use engines::{BlobsAt, RecordsAt};
 pub use error::{Error, Result};
+pub use health::HealthOptions;
 pub use log::ServerEvent;
 pub use openapi::openapi;
 pub use peer::{PeerBuilds, PeerOptions, serve_peers};

@@ -25,7 +25,7 @@ const CLOCKS_ARE_OFF_S: i64 = 2 * 365 * DAY_S;
 const CA_LIFETIME_S: i64 = 10 * 365 * DAY_S;
 /// What is issued to a client holds so long by the server's clock; hosts renew theirs long before.
 const CLIENT_LIFETIME_S: i64 = 365 * DAY_S;
-const MAX_FILE_BYTES: u64 = 256 << 10;
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
 /// Where a server's certificates are.
 #[derive(Debug, Clone, PartialEq, Eq)]

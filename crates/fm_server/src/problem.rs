@@ -215,6 +215,7 @@ impl From<Fleet> for Problem {
             | Fleet::Overlaps { .. }
             | Fleet::BeingWritten { .. }
             | Fleet::NobodyMoves
+            | Fleet::NobodyToAsk { .. }
             | Fleet::NotStored { .. } => Self::conflict(detail),
             Fleet::Rollout(_) => Self::bad_request(detail),
             Fleet::Invalid { .. } | Fleet::Corrupt { .. } => Self::bad_request(detail),

@@ -2,15 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use fm_fleet::{Fleet, FleetOptions, PlannerOptions};
+use fm_fleet::{Fleet, FleetOptions, HealthSource, PlannerOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::engines::{BlobsAt, RecordsAt};
+use crate::health::{Health, HealthOptions};
 use crate::listen::{Door, tls};
 use crate::log::{Log, ServerEvent};
 use crate::metrics::Metrics;
@@ -39,6 +41,8 @@ pub struct ServeOptions {
     pub name: String,
     /// How long a build that nobody needs is kept all the same.
     pub grace: Duration,
+    /// Who is asked, besides hosts, whether guests of rollouts are well.
+    pub health: HealthOptions,
 }
 
 /// A server that serves.
@@ -68,6 +72,7 @@ pub fn start(options: &ServeOptions, tell: Box<dyn Fn(&ServerEvent) + Send + Syn
         Some(key) => Some(Signer::load(&files.client_ca, key)?),
         None => None,
     };
+    let health = Health::new(&options.health)?.map(|health| Arc::new(health) as Arc<dyn HealthSource>);
     private_folder(&options.folder)?;
     let uploads = Uploads::open(&options.folder.join("uploads"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -88,7 +93,10 @@ pub fn start(options: &ServeOptions, tell: Box<dyn Fn(&ServerEvent) + Send + Syn
             records_at.open(&options.folder).await?,
             blobs_at.open(&options.folder)?,
             None,
-            FleetOptions::default(),
+            FleetOptions {
+                health,
+                ..FleetOptions::default()
+            },
         )
         .await?;
         let listen = |source| Error::Listen {

@@ -272,6 +272,7 @@ fn engines_on_other_machines_are_not_spoken_to_in_the_clear() {
         pki: None,
         name: "test".into(),
         grace: Duration::ZERO,
+        health: fm_server::HealthOptions::default(),
     };
     let refused = fm_server::start(&options, Box::new(|_| {})).unwrap_err();
     assert!(

@@ -210,6 +210,7 @@ fn others_than_this_machine_are_not_served_with_certificates_that_nobody_chose()
         pki: None,
         name: "test".into(),
         grace: Duration::from_secs(1),
+        health: fm_server::HealthOptions::default(),
     };
     let refused = start(&options(folder.path()), Box::new(|_| {})).unwrap_err();
     assert!(matches!(refused, fm_server::Error::Exposed { .. }));

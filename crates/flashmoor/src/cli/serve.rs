@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use fm_server::{BlobsAt, PkiFiles, RecordsAt, ServeOptions};
+use fm_server::{BlobsAt, HealthOptions, PkiFiles, RecordsAt, ServeOptions};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -48,6 +48,15 @@ pub(crate) struct Serve {
     /// How long a build is kept that nobody needs
     #[arg(long, value_name = "SECONDS", default_value_t = 24 * 3600)]
     grace: u64,
+    /// A webhook that rollouts may ask whether guests are well; http:// only for this machine
+    #[arg(long, value_name = "URL")]
+    health_webhook: Option<String>,
+    /// The Prometheus that rollouts' queries go to; http:// only for this machine
+    #[arg(long, value_name = "URL")]
+    health_prometheus: Option<String>,
+    /// Authorities that sign the certificates of these two, in PEM [default: /etc/ssl/certs/ca-certificates.crt]
+    #[arg(long, value_name = "FILE")]
+    health_ca: Option<PathBuf>,
     /// What this server is called where several are told apart [default: the host's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -73,6 +82,11 @@ impl Serve {
             pki,
             name: format!("{name}-{}", std::process::id()),
             grace: Duration::from_secs(self.grace),
+            health: HealthOptions {
+                webhook: self.health_webhook.clone(),
+                prometheus: self.health_prometheus.clone(),
+                ca: self.health_ca.clone(),
+            },
         };
         // Before anything is started: whoever ends us early ends us all the same.
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|source| Error::Signal { source })?;

@@ -67,6 +67,7 @@ impl Bed {
                 pki,
                 name: folder.path().display().to_string(),
                 grace: engines.grace,
+                health: fm_server::HealthOptions::default(),
             },
             Box::new(move |event| log.lock().unwrap().push(event.clone())),
         )
