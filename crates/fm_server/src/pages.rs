@@ -26,6 +26,7 @@ mod guests;
 mod history;
 mod hosts;
 mod live;
+mod plan;
 mod reply;
 mod rollouts;
 mod sign_in;
@@ -57,6 +58,7 @@ pub(crate) fn router() -> Router<App> {
             get(builds::ask_unpin).post(builds::unpin),
         )
         .route("/rollouts", get(rollouts::list))
+        .route("/rollouts/plan", get(plan::page))
         .route("/rollouts/{id}", get(rollouts::one))
         .route(
             "/rollouts/{id}/{verb}",

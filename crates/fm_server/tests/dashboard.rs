@@ -40,6 +40,7 @@ impl Bed {
             pki: None,
             name: "test".into(),
             grace: Duration::from_secs(24 * 3600),
+            health: fm_server::HealthOptions::default(),
         };
         let serving = start(&options, Box::new(|_| {})).unwrap();
         Self {
@@ -132,7 +133,15 @@ fn pages() -> Vec<String> {
     pages.push(format!("/guest?uuid={guest}"));
     pages.push(format!("/builds/{}", dashboard_bed::build(1)));
     pages.push(format!("/builds/{}", dashboard_bed::build(7)));
+    pages.push("/rollouts/plan".to_owned());
+    pages.push(plan_page());
+    pages.push("/rollouts/plan?certificates=2023&select=secure_boot%3Dtrue".to_owned());
     pages
+}
+
+/// What a rollout of a build would do.
+fn plan_page() -> String {
+    format!("/rollouts/plan?build={}&select=all", dashboard_bed::build(4))
 }
 
 /// The page of the rollout that the fleet has.

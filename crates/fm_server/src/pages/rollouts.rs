@@ -2,8 +2,8 @@
 
 use askama::Template;
 use axum::extract::{Path, Request, State};
-use fm_api::v1::fleet::{OldVariables, ProgressState};
-use fm_api::v1::rollout::{MemberView, RolloutState, RolloutView};
+use fm_api::v1::fleet::{CertificateSet, OldVariables, ProgressState};
+use fm_api::v1::rollout::{MemberView, RolloutState, RolloutView, TakesAt};
 use fm_fleet::RolloutCommand;
 use serde::Deserialize;
 
@@ -26,6 +26,7 @@ struct Row {
     id: String,
     state: Word,
     build: Option<BuildLink>,
+    certificates: Option<&'static str>,
     wave: u32,
     waves: usize,
     healthy: u64,
@@ -47,6 +48,7 @@ impl Row {
             id: rollout.id.clone(),
             state: rollout_state(rollout.state),
             build: rollout.spec.builds.first().map(BuildLink::to),
+            certificates: rollout.spec.certificates.map(CertificateSet::name),
             wave: rollout.wave,
             waves: rollout.waves.len().saturating_sub(1),
             healthy: healthy.sum(),
@@ -117,6 +119,9 @@ struct OnePage {
     soak_s: u64,
     health_timeout_s: u64,
     per_host: u64,
+    at_reset: bool,
+    asks_webhook: bool,
+    query: Option<String>,
     advance: u32,
     waves: Vec<Wave>,
     troubles: Vec<Trouble>,
@@ -160,6 +165,9 @@ pub(super) async fn one(State(app): State<App>, visitor: Visitor, Path(id): Path
         soak_s: spec.soak_s,
         health_timeout_s: spec.health_timeout_s,
         per_host: spec.max_per_host,
+        at_reset: spec.at == TakesAt::Reset,
+        asks_webhook: spec.health.webhook,
+        query: spec.health.query.as_deref().map(shown),
         advance: spec.advance_percent,
         waves: waves.collect(),
         troubles: rollout.troubles.iter().map(Trouble::of).collect(),

@@ -4,7 +4,7 @@ use fm_api::v1::fleet::{
     BuildState, Certificates, Digest, EventKind, GuestState, HostState, ObstacleKind, ProgressState,
     UseReason,
 };
-use fm_api::v1::rollout::RolloutState;
+use fm_api::v1::rollout::{LeaveReason, PlanAction, RolloutState};
 use fm_api::v1::trust::TrustActor;
 use fm_remedy::Foreign;
 
@@ -88,6 +88,36 @@ pub(super) fn rollout_state(state: RolloutState) -> Word {
         RolloutState::RolledBack => word("taken back", "plain"),
         RolloutState::Done => word("done", "good"),
         RolloutState::Unknown => word("unknown", "plain"),
+    }
+}
+
+/// What a plan means for guests.
+pub(super) fn plan_action(action: PlanAction) -> Word {
+    match action {
+        PlanAction::Move => word("gets the build", "good"),
+        PlanAction::Convert => word("gets the build, variables converted", "warn"),
+        PlanAction::Enroll => word("gains certificates", "good"),
+        PlanAction::LeaveOut => word("left out", "plain"),
+    }
+}
+
+/// Why guests are left out.
+pub(super) fn left_out(reason: Option<LeaveReason>) -> &'static str {
+    match reason {
+        Some(LeaveReason::SameBuild) => "has the build, or takes it at its next start",
+        Some(LeaveReason::Pinned) => "left out by an operator",
+        Some(LeaveReason::PinnedByOwner) => "left out by its owner",
+        Some(LeaveReason::OtherRollout) => "in another rollout",
+        Some(LeaveReason::NotAdopted) => "not adopted: its host cannot change it",
+        Some(LeaveReason::UnknownBuild) => "what it runs is not known",
+        Some(LeaveReason::Moving) => "between two hosts",
+        Some(LeaveReason::NotAtReset) => "its own reset cannot bring the build",
+        Some(LeaveReason::SameCertificates) => "has the certificates",
+        Some(LeaveReason::SecureBootOff) => "Secure Boot is off, and enrolling would switch it on",
+        Some(LeaveReason::OwnKeys) => "its keys are its owner's",
+        Some(LeaveReason::UnknownKeys) => "its keys are not known",
+        Some(LeaveReason::Incompatible) => "incompatible",
+        Some(LeaveReason::Unknown) | None => "too little is known to judge",
     }
 }
 

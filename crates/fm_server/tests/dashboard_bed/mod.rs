@@ -77,6 +77,7 @@ fn facts(which: usize) -> GuestFacts {
         tpm: Some(which == 5),
         confidential: Some("none".into()),
         adopted: Some(true),
+        owner: None,
         rest: Rest::new(),
     }
 }

@@ -20,6 +20,7 @@ fn pages() -> Vec<String> {
         guest,
         "/builds",
         "/rollouts",
+        "/rollouts/plan",
         "/certificates",
         "/collection",
         "/log",

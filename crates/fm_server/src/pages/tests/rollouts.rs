@@ -1,7 +1,9 @@
 //! Rollouts on pages: shown whatever is in them, paused and taken back by an operator and by nobody else.
 
 use axum::http::StatusCode;
-use fm_api::v1::fleet::{BuildFacts, Digest, GuestFacts, GuestProgress, HostReport, ProgressState, Rest};
+use fm_api::v1::fleet::{
+    BuildFacts, Certificates, Digest, GuestFacts, GuestProgress, HostReport, ProgressState, Rest,
+};
 use fm_api::v1::rollout::{RolloutSpec, RolloutState};
 use fm_fleet::blobs::{Blob, BlobSource};
 use fm_fleet::{Layer, PlannerOptions, StoredBuild};
@@ -68,6 +70,7 @@ fn said(old: &Digest, sequence: u64, progress: Vec<GuestProgress>) -> HostReport
             tpm: Some(false),
             confidential: Some("none".into()),
             adopted: Some(true),
+            owner: None,
             rest: Rest::new(),
         });
     }
@@ -165,4 +168,58 @@ async fn a_rollout_is_taken_back_by_an_operator_from_its_own_page_and_by_nobody_
     assert_eq!(state().await, RolloutState::RollingBack);
     let log = bed.get(READER, "/log?kind=rollout_changed").await;
     assert!(log.text().contains("olga"));
+}
+
+#[tokio::test]
+async fn a_plan_says_in_short_who_gets_what_and_who_is_left_out_and_touches_nothing() {
+    let bed = Bed::hostile().await;
+    let fleet = bed.app.fleet();
+    let (old, new) = (stored(&bed, "of a plan").await, stored(&bed, "for a plan").await);
+    let mut said = said(&old, 1, Vec::new());
+    said.guests[0].name = Some(HOSTILE.into());
+    said.guests[0].facts.as_mut().unwrap().tpm = Some(true);
+    said.guests[0].secure_boot = Some(true);
+    said.guests[0].certificates = Some(Certificates {
+        kek: vec!["2011".into()],
+        db: vec!["2011".into()],
+        ..Certificates::default()
+    });
+    fleet.report(&said).await.unwrap();
+    let empty = bed.get(READER, "/rollouts/plan").await;
+    assert_eq!(empty.status, StatusCode::OK);
+    assert!(empty.text().contains(&new.as_str()[..12]), "it can be chosen");
+    assert!(!empty.text().contains("In short"));
+
+    let plan = |query: &str| format!("/rollouts/plan?{query}");
+    let page = bed
+        .get(READER, &plan(&format!("build={new}&select=host%3Dhost-9")))
+        .await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text());
+    let text = page.text();
+    assert!(text.contains("<strong>1</strong> of 1 selected guests"), "{text}");
+    assert!(text.contains("asked for a recovery key"), "{text}");
+    assert!(!text.contains(HOSTILE), "{text}");
+    let everybody = bed.get(READER, &plan(&format!("build={new}&select=all"))).await;
+    assert!(everybody.text().contains("not adopted"), "{}", everybody.text());
+
+    let keys = bed
+        .get(READER, &plan("certificates=2023&select=host%3Dhost-9"))
+        .await;
+    assert!(
+        keys.text()
+            .contains("certificates of 2023 in their Secure Boot keys"),
+        "{}",
+        keys.text()
+    );
+    for wrong in [
+        "certificates=2023&select=all",
+        "certificates=1999&select=name%3Da",
+        "build=zz&select=all",
+        "certificates=2023&select=name%3Da&at=never",
+    ] {
+        let page = bed.get(READER, &plan(wrong)).await;
+        assert_eq!(page.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    let (rollouts, _) = fleet.rollouts().await.unwrap();
+    assert!(rollouts.is_empty());
 }
