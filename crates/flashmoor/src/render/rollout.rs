@@ -18,15 +18,38 @@ fn known(text: Option<&str>) -> Cell {
 }
 
 pub(crate) fn plan(output: &Output, plan: &RolloutPlan) {
-    output.line(format_args!(
-        "{STRONG}{}{STRONG:#} guests are selected: {} get the build on {} hosts, {} of them with their variables \
-         converted; {} are left out",
-        plan.selected_count,
-        plan.moved_count + plan.converted_count,
-        plan.host_count,
-        plan.converted_count,
-        plan.left_out_count
-    ));
+    match plan.spec.certificates {
+        Some(certificates) => output.line(format_args!(
+            "{STRONG}{}{STRONG:#} guests are selected: the keys of {} gain the certificates of {} on {} hosts, while they \
+             are off; {} are left out",
+            plan.selected_count,
+            plan.enrolled_count,
+            certificates.name(),
+            plan.host_count,
+            plan.left_out_count
+        )),
+        None => output.line(format_args!(
+            "{STRONG}{}{STRONG:#} guests are selected: {} get the build on {} hosts, {} of them with their variables \
+             converted; {} are left out",
+            plan.selected_count,
+            plan.moved_count + plan.converted_count,
+            plan.host_count,
+            plan.converted_count,
+            plan.left_out_count
+        )),
+    }
+    if plan.asked_for_keys_count > 0 {
+        output.line(format_args!(
+            "{CARE}{}{CARE:#} of them are asked for a recovery key where disk encryption is bound to their TPM",
+            plan.asked_for_keys_count
+        ));
+    }
+    if plan.own_window_count > 0 {
+        output.line(format_args!(
+            "{} of them are restarted in hours that their owners have chosen",
+            plan.own_window_count
+        ));
+    }
     if plan.classes.is_empty() {
         return;
     }
@@ -59,6 +82,14 @@ pub(crate) fn plan(output: &Output, plan: &RolloutPlan) {
     }
     output.table(&rows);
     for class in &plan.classes {
+        for refusal in &class.refusals {
+            output.line(format_args!(
+                "{CARE}{}{CARE:#} {} guests: {}",
+                plain(&refusal.reason),
+                class.guest_count,
+                plain(&refusal.why)
+            ));
+        }
         for finding in &class.findings {
             output.line(format_args!(
                 "{CARE}{}{CARE:#} {} guests: {}: {}",
@@ -86,9 +117,17 @@ fn what(class: &PlanClass) -> &'static str {
         (PlanAction::Move, _) => "moved",
         (PlanAction::Convert, _) if class.asks_for_keys => "converted, asks for recovery keys",
         (PlanAction::Convert, _) => "converted",
+        (PlanAction::Enroll, _) if class.asks_for_keys => "gains certificates, asks for recovery keys",
+        (PlanAction::Enroll, _) => "gains certificates",
         (PlanAction::LeaveOut, reason) => match reason {
             Some(LeaveReason::SameBuild) => "has the build",
             Some(LeaveReason::Pinned) => "left out: pinned",
+            Some(LeaveReason::PinnedByOwner) => "left out: pinned by its owner",
+            Some(LeaveReason::NotAtReset) => "left out: not at a reset",
+            Some(LeaveReason::SameCertificates) => "has the certificates",
+            Some(LeaveReason::SecureBootOff) => "left out: Secure Boot is off",
+            Some(LeaveReason::OwnKeys) => "left out: its owner's keys",
+            Some(LeaveReason::UnknownKeys) => "left out: its keys are not known",
             Some(LeaveReason::OtherRollout) => "left out: in another rollout",
             Some(LeaveReason::NotAdopted) => "left out: not adopted",
             Some(LeaveReason::UnknownBuild) => "left out: its build is not known",
@@ -124,7 +163,7 @@ pub(crate) fn list(output: &Output, list: &Rollouts) {
         rows.row([
             Cell::from(&rollout.id),
             Cell::from(state(rollout.state)),
-            known(rollout.spec.builds.first().map(|build| short(build.as_str()))),
+            known(what_of(rollout).as_deref()),
             rollout.wave.to_string().into(),
             count(ProgressState::Healthy).to_string().into(),
             rollout.failed_count.to_string().into(),
@@ -134,6 +173,18 @@ pub(crate) fn list(output: &Output, list: &Rollouts) {
         ]);
     }
     output.table(&rows);
+}
+
+/// The build that a rollout brings, or the certificates.
+fn what_of(rollout: &RolloutView) -> Option<String> {
+    match rollout.spec.certificates {
+        Some(certificates) => Some(format!("certificates {}", certificates.name())),
+        None => rollout
+            .spec
+            .builds
+            .first()
+            .map(|build| short(build.as_str()).to_owned()),
+    }
 }
 
 fn state(state: RolloutState) -> &'static str {

@@ -1,8 +1,8 @@
 //! `flashmoor rollout plan` and `start`.
 
-use clap::Args;
-use fm_api::v1::fleet::RestartWindow;
-use fm_api::v1::rollout::{RolloutPlan, RolloutSpec, RolloutView};
+use clap::{Args, ValueEnum};
+use fm_api::v1::fleet::{CertificateSet, RestartWindow};
+use fm_api::v1::rollout::{HealthWords, RolloutPlan, RolloutSpec, RolloutView, TakesAt};
 use fm_client::{Client, Precondition};
 
 use super::super::fleet::{Access, find_build};
@@ -16,8 +16,12 @@ const MINUTES_AN_HOUR: u32 = 60;
 struct Spec {
     /// The build that guests get: its digest, or the first digits of it. Given twice, a guest gets the first that lays
     /// variables out as its own does
-    #[arg(long, value_name = "BUILD", required = true)]
+    #[arg(long, value_name = "BUILD", required_unless_present = "certificates")]
     build: Vec<String>,
+    /// Instead of a build: Microsoft's certificates that guests' Secure Boot keys gain while they are off. --select has to
+    /// name the guests
+    #[arg(long, value_name = "GENERATION", conflicts_with_all = ["build", "at"])]
+    certificates: Option<Generation>,
     /// Only guests that run this build
     #[arg(long, value_name = "BUILD")]
     from: Option<String>,
@@ -46,6 +50,17 @@ struct Spec {
     /// The next wave begins when so many percent of those before it have booted the build
     #[arg(long, value_name = "PERCENT", default_value_t = 100)]
     advance: u32,
+    /// When a guest takes the build: when its QEMU starts next, or at its own next reset, by an update of its memory. A
+    /// guest whose reset cannot bring it is left out
+    #[arg(long, value_name = "WHEN", default_value = "start")]
+    at: When,
+    /// Ask the server's webhook whether guests are well, before the next wave begins; no answer pauses
+    #[arg(long)]
+    health_webhook: bool,
+    /// Ask the server's Prometheus the same: the value is to be 1 where guests are well, and 0 where they are not, as
+    /// with `sum(rate(errors_total[5m])) < bool 0.1`; nothing found pauses
+    #[arg(long, value_name = "PROMQL")]
+    health_query: Option<String>,
     /// Let hosts shut guests down and start them again, in these hours of the day in UTC
     #[arg(long, value_name = "HH:MM-HH:MM", value_parser = window)]
     restart: Option<(u32, u32)>,
@@ -54,6 +69,20 @@ struct Spec {
     shutdown_timeout: u64,
     #[command(flatten)]
     access: Access,
+}
+
+/// Microsoft's generations that can be rolled out.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Generation {
+    #[value(name = "2023")]
+    Only2023,
+}
+
+/// When a guest takes a build.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum When {
+    Start,
+    Reset,
 }
 
 /// `22:00-04:30` as minutes of the day.
@@ -75,6 +104,17 @@ impl Spec {
     fn spec(&self, client: &Client) -> Result<RolloutSpec> {
         let builds = self.build.iter().map(|text| find_build(client, text));
         let mut spec = RolloutSpec::new(builds.collect::<Result<_>>()?, self.select.clone());
+        spec.certificates = self.certificates.map(|generation| match generation {
+            Generation::Only2023 => CertificateSet::Microsoft2023,
+        });
+        spec.at = match self.at {
+            When::Start => TakesAt::Start,
+            When::Reset => TakesAt::Reset,
+        };
+        spec.health = HealthWords {
+            webhook: self.health_webhook,
+            query: self.health_query.clone(),
+        };
         spec.from = self
             .from
             .as_deref()
