@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use fm_e2e::bed::{Bed, Host, packaged};
+use fm_e2e::bed::{Bed, Host, domain, packaged};
 use fm_e2e::{document, stderr};
 use fm_formats::Sha256;
 use fm_formats::varstore::VarStore;
@@ -260,6 +260,97 @@ fn guests_move_to_another_build_and_another_layout_with_their_variables_and_back
     let events = fleet.must(&["fleet", "events", "--json"]);
     let events = events["events"].as_array().unwrap().iter();
     assert!(events.filter(|event| event["kind"] == "rollout_changed").count() >= 4);
+}
+
+/// Whether firmware has counted a boot in these variables.
+fn has_booted(vars: &[u8]) -> bool {
+    let variables = VarStore::parse(vars).map(|store| store.to_variables());
+    variables.is_ok_and(|all| all.iter().any(|variable| variable.name.to_string() == "MTC"))
+}
+
+#[test]
+fn keys_gain_the_certificates_of_2023_while_a_guest_is_off_and_lose_them_again() {
+    let fleet = Fleet::start();
+    fleet.join(fleet.a(), "a");
+    let secure = "    <loader readonly='yes' secure='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.secboot.fd</loader>\
+        <nvram template='/usr/share/OVMF/OVMF_VARS_4M.ms.fd'>/var/lib/libvirt/qemu/nvram/keys_VARS.fd</nvram>";
+    fleet.a().define(&domain("keys", secure, "<smm state='on'/>"));
+    fleet.a().ask(&["start", "keys"]);
+    fleet.a().adopt("keys");
+    let old = fleet.a().running_code("keys");
+    fleet.until("it has booted", |fleet| {
+        has_booted(&fleet.vars("keys")).then_some(())
+    });
+    fleet.all_reported(1);
+
+    let all = fleet.ask(&["rollout", "plan", "--certificates", "2023", "--select", "all"]);
+    assert!(all.unwrap_err().contains("whose keys are changed has to be said"));
+    let words = ["--certificates", "2023", "--select", "name=keys", "--json"];
+    let plan = fleet.must(&[&["rollout", "plan"], &words[..]].concat());
+    assert_eq!(plan["enrolled_count"], 1, "{plan:#}");
+    assert_eq!(plan["asked_for_keys_count"], 0, "it has no TPM: {plan:#}");
+    let begun = fleet.must(&[&["rollout", "start", "--soak", "0"], &words[..]].concat());
+    let rollout = begun["id"].as_str().unwrap();
+    fleet.until("it waits until it is off", |fleet| {
+        let evidence = fleet.guest(rollout, "keys")["evidence"].to_string();
+        evidence.contains("once it is off").then_some(())
+    });
+    fleet.a().ask(&["destroy", "keys"]);
+    let file = fleet.a().path("/var/lib/libvirt/qemu/nvram/keys_VARS.fd");
+    let before = fs::read(&file).unwrap();
+    fleet.until_guest(rollout, "keys", "armed");
+    assert!(fs::read(&file).unwrap() == before, "the old file is the way back");
+    assert_eq!(fleet.defined("keys").0, old, "its build stays");
+    fleet.a().ask(&["start", "keys"]);
+    fleet.until_guest(rollout, "keys", "healthy");
+    fleet.until_rollout(rollout, "done");
+    let now = fleet.defined("keys").1;
+    assert!(now.to_str().unwrap().ends_with("keys_VARS.fd.fm-keys-2023"));
+    let status = |guest: &str| fleet.a().json(&["vars", "secure-boot", "status", guest]);
+    let trusted = status("keys");
+    assert_eq!(trusted["enabled"], true);
+    for list in ["microsoft", "microsoft_kek"] {
+        assert_eq!(trusted[list], "both", "{trusted:#}");
+    }
+
+    fleet.must(&["rollout", "rollback", rollout, "--old-variables", "--json"]);
+    fleet.until_guest(rollout, "keys", "reverting");
+    fleet.a().ask(&["destroy", "keys"]);
+    fleet.until_guest(rollout, "keys", "reverted");
+    fleet.until_rollout(rollout, "rolled_back");
+    assert_eq!(fleet.defined("keys").1, file);
+    assert!(fs::read(&file).unwrap() == before, "byte for byte");
+}
+
+#[test]
+fn a_guest_whose_reset_cannot_bring_a_build_is_told_why_and_keeps_what_it_has() {
+    let fleet = Fleet::start();
+    fleet.join(fleet.a(), "a");
+    let old = fleet.guest_on("four", "_4M");
+    let new = fleet.bring(
+        &fm_fixtures::bytes("trixie/OVMF_CODE_4M.fd"),
+        "trixie/OVMF_VARS_4M.fd",
+    );
+    fleet.all_reported(1);
+    let words = ["--build", &new, "--select", "all", "--at", "reset", "--json"];
+    let plan = fleet.must(&[&["rollout", "plan"], &words[..]].concat());
+    if plan["moved_count"] == 0 {
+        // This machine may suspend to RAM, which its host's report says already.
+        let class = &plan["classes"][0];
+        assert_eq!(class["reason"], "not_at_reset", "{plan:#}");
+        assert_eq!(class["refusals"][0]["reason"], "may_suspend", "{plan:#}");
+        let refused = fleet.ask(&[&["rollout", "start"], &words[..]].concat());
+        assert!(refused.unwrap_err().contains("no guest would get the build"));
+    } else {
+        let begun = fleet.must(&[&["rollout", "start"], &words[..]].concat());
+        let rollout = begun["id"].as_str().unwrap();
+        // These tests run without KVM: what was translated from flash would stay.
+        let refused = fleet.until_guest(rollout, "four", "refused");
+        let evidence = refused["evidence"].as_str().unwrap();
+        assert!(evidence.contains("emulated"), "{evidence}");
+    }
+    assert_eq!(fleet.defined("four").0, old, "no cold boot instead");
+    assert_eq!(fleet.a().running_code("four"), old);
 }
 
 /// Firmware whose processor goes round in a circle from its first jump on: everything else is as it was, so that nothing
