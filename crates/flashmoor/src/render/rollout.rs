@@ -85,7 +85,7 @@ pub(crate) fn plan(output: &Output, plan: &RolloutPlan) {
         for refusal in &class.refusals {
             output.line(format_args!(
                 "{CARE}{}{CARE:#} {} guests: {}",
-                plain(&refusal.reason),
+                refusal.reason,
                 class.guest_count,
                 plain(&refusal.why)
             ));

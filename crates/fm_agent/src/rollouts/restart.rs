@@ -100,11 +100,6 @@ mod tests {
 
     #[test]
     fn a_window_may_have_midnight_in_it() {
-        let window = |from_minute, to_minute| RestartWindow {
-            from_minute,
-            to_minute,
-            shutdown_timeout_s: 1,
-        };
         for (from, to, minute, open) in [
             (60, 120, 59, false),
             (60, 120, 60, true),
@@ -115,7 +110,7 @@ mod tests {
             (1380, 60, 60, false),
             (0, 0, 700, true),
         ] {
-            assert_eq!(is_open(&window(from, to), minute), open, "{from} {to} {minute}");
+            assert_eq!(is_open((from, to), minute), open, "{from} {to} {minute}");
         }
     }
 }

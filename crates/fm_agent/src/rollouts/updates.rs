@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use fm_api::v1::fleet::Digest;
+use fm_api::v1::update::RefusalReason;
 use fm_check::Wording;
 use fm_store::Store;
 use fm_update::build::Build;
@@ -19,7 +20,12 @@ use crate::Result;
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// What keeps a guest from it now, and may not in a moment.
-const PASSING: [&str; 4] = ["boot_in_progress", "job_runs", "run_state", "suspended"];
+const PASSING: [RefusalReason; 4] = [
+    RefusalReason::BootInProgress,
+    RefusalReason::JobRuns,
+    RefusalReason::RunState,
+    RefusalReason::Suspended,
+];
 
 /// The command that puts right what an update leaves whose process is killed: of this store, for this record.
 pub type WatcherCommand = fn(&Path, &str) -> Command;
@@ -69,7 +75,7 @@ impl Updates<'_> {
         let passes = done
             .refusals
             .iter()
-            .all(|refusal| PASSING.contains(&refusal.reason.as_str()));
+            .all(|refusal| PASSING.contains(&refusal.reason));
         Ok(match passes {
             true => Given::Later(format!(
                 "its reset cannot bring the build yet: {}",

@@ -224,8 +224,10 @@ fn a_wave_goes_on_when_those_who_are_asked_say_well_and_stops_when_they_do_not_o
         (HealthWord::Ill { why: why() }, Stop::Ill { why: why() }),
         (HealthWord::Missing { why: why() }, Stop::NoWord { why: why() }),
     ] {
-        now.word = Some(&word);
-        let decision = decide(&now);
+        let decision = decide(&Situation {
+            word: Some(&word),
+            ..now
+        });
         assert_eq!(decision.stop, Some(stop));
         assert!(!decision.advance && !decision.finish);
     }
@@ -355,7 +357,7 @@ proptest! {
         for _ in 0..400 {
             let decision = decide(&Situation {
                 state, spec: &spec, wave, accepted_count: accepted,
-                through_for: Some(Duration::ZERO), members: &members,
+                through_for: Some(Duration::ZERO), members: &members, word: None,
             });
             if decision.stop.is_some() {
                 prop_assert!(decision.take.is_empty());

@@ -1,9 +1,9 @@
 //! Guests whose keys gain Microsoft's certificates of 2023: who has them, who cannot have them, what is asked for then.
 
+use fm_api::v1::check::Outcome;
 use fm_api::v1::fleet::GuestRow;
 use fm_api::v1::rollout::{LeaveReason, PlanAction, PlanClass};
 use fm_api::v1::update::Finding;
-use fm_judge::Outcome;
 
 const OLD: &str = "2011";
 const NEW: &str = "2023";
@@ -52,7 +52,7 @@ pub(super) fn judge(guest: &GuestRow, class: &mut PlanClass) {
     class.reason = None;
     let tpm = guest.facts.as_ref().and_then(|facts| facts.tpm);
     if tpm == Some(false) {
-        class.outcome = Outcome::Compatible.to_string();
+        class.outcome = Outcome::Compatible;
         return;
     }
     let condition = match tpm {
@@ -60,10 +60,10 @@ pub(super) fn judge(guest: &GuestRow, class: &mut PlanClass) {
         None => " (whether it has a TPM is not known)",
     };
     class.asks_for_keys = true;
-    class.outcome = Outcome::Caution.to_string();
+    class.outcome = Outcome::Caution;
     class.findings.push(Finding {
         code: "FM-MEASURED-BOOT".into(),
-        outcome: Outcome::Caution.to_string(),
+        outcome: Outcome::Caution,
         subject: "measured boot".into(),
         why: format!(
             "PCR 7 (the Secure Boot keys) changes{condition}: disk encryption that is bound to it, such as BitLocker, asks \

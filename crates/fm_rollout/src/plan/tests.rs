@@ -309,7 +309,7 @@ fn a_guest_whose_reset_cannot_bring_the_build_is_left_out_and_told_why() {
     ] {
         let planned = plan_with(&spec, &[one], &[], &[]);
         let class = &planned.plan.classes[0];
-        let found: Vec<&str> = class.refusals.iter().map(|one| one.reason.as_str()).collect();
+        let found: Vec<&str> = class.refusals.iter().map(|one| one.reason.name()).collect();
         assert_eq!(found, reasons);
         let left_out = class.reason == Some(LeaveReason::NotAtReset);
         assert_eq!(left_out, !reasons.is_empty());
