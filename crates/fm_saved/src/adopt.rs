@@ -82,6 +82,10 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
     if changed {
         xml_before = back_up(&xml_before, xml)?;
         head.rewrite(&old, &image_before, path, header, &edited)?;
+    } else {
+        // Whoever was killed at the very end has left the image of before under another name, as large as the guest's
+        // memory. Whoever begins to write here clears it away; if that fails, the image is adopted all the same.
+        drop(NewFile::create(path));
     }
     Ok(SavedAdoption {
         schema: Schema::default(),

@@ -5,6 +5,7 @@ pub mod booted;
 pub mod conversion;
 pub mod device;
 pub mod hostile;
+pub mod moments;
 pub mod pve;
 pub mod speaker;
 
