@@ -13,6 +13,7 @@ use crate::import::link;
 use crate::landing::{self, Landing};
 use crate::layout::Layout;
 use crate::oci::{self, Descriptor, Index};
+use crate::uptime::Uptime;
 use crate::{BUILDS, LANDINGS, Result, Store, Writer};
 
 /// Who is asked for what is in use, and how to go about it.
@@ -252,13 +253,14 @@ impl Landings {
             match landing::read(&landings, &id) {
                 Ok(None) => {}
                 Ok(Some(landing)) => {
-                    let age = match landing.placeholder {
-                        true => Some(collect.placeholder_age),
-                        false => collect.settled_age,
-                    };
                     // A landing without a file of its own is named by the build's path.
                     let is_named = is_named || names(uses, &landing.path);
-                    let is_old = age.is_some_and(|age| is_older(&landing.created, age));
+                    let is_old = match landing.placeholder {
+                        true => has_waited(&landing, collect.placeholder_age),
+                        false => collect
+                            .settled_age
+                            .is_some_and(|age| is_older(&landing.created, age)),
+                    };
                     match is_old && !is_named {
                         true => found.forgotten.push((id, Some(landing.code))),
                         false => found.staying.push(landing),
@@ -283,6 +285,14 @@ impl Landings {
 fn names(uses: &[GcRoot], folder: &Path) -> bool {
     let mut paths = uses.iter().filter_map(|user| user.path.as_deref());
     paths.any(|path| landing::is_in(path, folder))
+}
+
+/// Whether a placeholder is that old. A clock that was set forward does not end the wait for its guest.
+fn has_waited(landing: &Landing, age: Duration) -> bool {
+    match (&landing.made, Uptime::now()) {
+        (Some(made), Some(now)) => now.since(made) >= age,
+        _ => is_older(&landing.created, age),
+    }
 }
 
 fn is_older(created: &str, age: Duration) -> bool {

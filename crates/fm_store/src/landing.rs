@@ -16,6 +16,7 @@ use crate::aside::Aside;
 use crate::build::{FILES, Unreadable};
 use crate::gc_root::{GcRoot, GcRoots};
 use crate::layout::{to_json, within};
+use crate::uptime::Uptime;
 use crate::{BUILDS, Error, LANDINGS, Result, Store, Writer, now, oci};
 
 const CODE: &str = FILES[0].0;
@@ -56,6 +57,7 @@ pub struct Landing {
     pub path: PathBuf,
     /// Whether that file holds zeros still, and not yet the bytes of [`Landing::code`].
     pub placeholder: bool,
+    pub(crate) made: Option<Uptime>,
 }
 
 /// `landing.json`.
@@ -68,7 +70,11 @@ struct Record {
     guest_uuid: Option<String>,
     code_sha256: String,
     size_bytes: u64,
+    /// For display: the clock may be set.
     created: String,
+    /// What its age is counted from. Versions before this one wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<Uptime>,
     state: State,
 }
 
@@ -128,6 +134,7 @@ impl Store {
             code_sha256: new.code.to_string(),
             size_bytes: new.size_bytes,
             created: now(),
+            made: Uptime::now(),
             state: if stored.is_some() {
                 State::Stored
             } else {
@@ -359,6 +366,7 @@ pub(crate) fn read(landings: &Folder, id: &str) -> Result<Option<Landing>> {
             }
         },
         placeholder: record.state == State::Waiting,
+        made: record.made,
     }))
 }
 

@@ -32,6 +32,7 @@ mod oci;
 mod pin;
 mod pull;
 mod tar_stream;
+mod uptime;
 pub mod verbs;
 mod verify;
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use fm_formats::Sha256;
 
@@ -263,6 +264,62 @@ pub fn injected(command: &Command, step: &Step, injection: Injection) -> Command
     with(traced, command)
 }
 
+/// A program that stands still right after one of its calls, for as long as a test likes: what a slow disk does to it.
+#[derive(Debug)]
+pub struct Delayed {
+    tracer: Child,
+    pid: String,
+}
+
+impl Delayed {
+    /// Runs it up to there; `log` is a file for `strace`.
+    ///
+    /// # Panics
+    /// If it ends before.
+    #[must_use]
+    pub fn start(command: &Command, step: &Step, log: &Path) -> Self {
+        let (call, at) = step;
+        let mut traced = strace(&format!("trace={call}"));
+        traced.args(["-e", &format!("inject={call}:signal=STOP:when={at}")]);
+        traced.arg("-o").arg(log);
+        let mut tracer = with(traced, command)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{error}: install strace, or run `scripts/packages test`"));
+        let deadline = Instant::now() + fm_lab::PATIENCE;
+        loop {
+            let said = fs::read_to_string(log).unwrap_or_default();
+            // with -f each line starts with the thread's number
+            let stopped = said.lines().find(|line| line.contains("stopped by SIGSTOP"));
+            if let Some(pid) = stopped.and_then(|line| line.split_ascii_whitespace().next()) {
+                return Self {
+                    tracer,
+                    pid: pid.to_owned(),
+                };
+            }
+            assert!(
+                tracer.try_wait().unwrap().is_none(),
+                "{step:?} never came: {said}"
+            );
+            assert!(Instant::now() < deadline, "{step:?} never came: {said}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Lets it go on to its end.
+    ///
+    /// # Panics
+    /// If it cannot be waited for.
+    #[must_use]
+    pub fn finish(self) -> Output {
+        let done = Command::new("kill").args(["-CONT", &self.pid]).status().unwrap();
+        assert!(done.success(), "it is gone");
+        self.tracer.wait_with_output().unwrap()
+    }
+}
+
 /// The changes that a command makes, in the order of their kinds.
 ///
 /// # Panics
@@ -320,4 +377,57 @@ pub fn some(steps: &[Step], count: usize) -> Vec<Step> {
     let of_each = |(at, step): &(usize, &Step)| at % stride == 0 || step.1 == 1;
     let chosen = steps.iter().enumerate().filter(of_each);
     chosen.map(|(_, step)| step.clone()).collect()
+}
+
+/// The same command by a clock on the wall that is `days` ahead, or behind if negative. What the kernel writes, such as
+/// the times of files, stays true, as it does from before a clock was set; durations pass as ever.
+///
+/// # Panics
+/// If libfaketime is not installed, with what to do.
+#[must_use]
+pub fn by_clock(mut command: Command, days: i32) -> Command {
+    command
+        .env("LD_PRELOAD", libfaketime())
+        .env("FAKETIME", format!("{days:+}d"))
+        .env("DONT_FAKE_MONOTONIC", "1")
+        .env("NO_FAKE_STAT", "1");
+    command
+}
+
+/// The same command by clocks, that of durations as well, which run ahead by what [`set_ahead`] wrote into `file`.
+///
+/// # Panics
+/// If libfaketime is not installed, with what to do.
+#[must_use]
+pub fn by_clock_in(mut command: Command, file: &Path) -> Command {
+    command
+        .env("LD_PRELOAD", libfaketime())
+        .env("FAKETIME_TIMESTAMP_FILE", file)
+        .env("FAKETIME_CACHE_DURATION", "1")
+        .env("NO_FAKE_STAT", "1");
+    command
+}
+
+/// Lets the clocks of those who read `file` run ahead by so many days from now on.
+///
+/// # Panics
+/// If it cannot be written.
+pub fn set_ahead(file: &Path, days: u32) {
+    let new = file.with_extension("new");
+    fs::write(&new, format!("+{days}d\n")).unwrap();
+    fs::rename(new, file).unwrap();
+}
+
+fn libfaketime() -> PathBuf {
+    // The one for programs with threads.
+    let library = PathBuf::from(format!(
+        "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
+        std::env::consts::ARCH
+    ));
+    assert!(
+        library.is_file(),
+        "{} is not there: install libfaketime, or run `scripts/packages test`",
+        library.display()
+    );
+    library
 }
