@@ -249,35 +249,6 @@ fn links_planted_under_names_that_root_will_write_lead_nowhere() {
 }
 
 #[test]
-fn a_guest_with_the_store_in_a_mount_namespace_of_its_own_keeps_its_build() {
-    let scene = Scene::new();
-    let code = fm_fixtures::path("bookworm/OVMF_CODE_4M.fd");
-    assert!(
-        scene
-            .run(&["store".as_ref(), "import".as_ref(), code.as_os_str()])
-            .status
-            .success()
-    );
-    let build = Sha256::of(&fm_fixtures::bytes("bookworm/OVMF_CODE_4M.fd")).to_string();
-    let elsewhere = scene.path("elsewhere");
-    fs::create_dir(&elsewhere).unwrap();
-    let script = r#"mount --make-rprivate / && mount --bind "$1" "$2" && cd "$2" && exec 7<"$3" && umount -l "$1" 2>/dev/null; echo up; read word"#;
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", script, "sh"]);
-    command
-        .arg(scene.path("store/builds"))
-        .arg(&elsewhere)
-        .arg(format!("sha256-{build}/CODE.fd"));
-    let guest = Running::start(command);
-    let collected = document(&scene.run(&["--json", "store", "gc"]));
-    let kept = collected["kept"].as_array().unwrap();
-    assert_eq!(kept.len(), 1, "{collected:#}");
-    drop(guest);
-    let collected = document(&scene.run(&["--json", "store", "gc"]));
-    assert_eq!(collected["kept"].as_array().unwrap().len(), 0, "{collected:#}");
-}
-
-#[test]
 fn the_socket_of_the_agent_answers_root_and_no_other_user() {
     let scene = Scene::new();
     let code = scene.path("CODE.fd");
