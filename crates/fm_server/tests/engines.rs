@@ -11,10 +11,12 @@ use fm_api::v1::fleet::{
     Page, ReportAnswer, Rest, Use, UseReason, Why,
 };
 use fm_client::{Client, Precondition};
-use fm_fixtures::engines::{Cluster, Registry};
+use fm_fixtures::engines::{Cluster, Registry, RegistrySetup, TlsFiles};
 use fm_formats::Sha256;
 
-use bed::{Bed, Engines, join, refused, report, send};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+
+use bed::{Bed, Engines, join, refused, report, send, unavailable};
 
 const CODE: &[u8] = b"CODE of a guest";
 const GUEST: &str = "6d2b0f4e-33f1-4a51-9a43-2f2a3b8f1c01";
@@ -247,11 +249,158 @@ fn two_servers_over_etcd_and_a_registry_one_member_down() {
         records: Some(cluster.address()),
         blobs: Some(registry.address()),
         grace: Duration::ZERO,
+        ..Engines::default()
     };
     let one = Bed::start_on(&engines);
     let two = one.beside(&engines);
     who_may_what_is_one(&one, &two);
     cluster.kill(0);
+    a_build_lives(&one, &two);
+    is_pulled_by_skopeo(&one);
+}
+
+/// Who signs the certificates of engines and of those who ask them.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+    folder: tempfile::TempDir,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(params, key),
+            certificate,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A certificate for 127.0.0.1, and its key.
+    fn sign(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        (
+            params.signed_by(&key, &self.issuer).unwrap().pem(),
+            key.serialize_pem(),
+        )
+    }
+
+    fn files(&self, name: &str) -> TlsFiles {
+        let (certificate, key) = self.sign(name);
+        let write = |kind: &str, text: &str| {
+            let path = self.folder.path().join(format!("{name}.{kind}"));
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        TlsFiles {
+            ca: write("ca", &self.certificate),
+            certificate: write("crt", &certificate),
+            key: write("key", &key),
+        }
+    }
+}
+
+/// From now on etcd wants a name and a password: `fleet` may do what a server does, and nothing else.
+fn want_passwords(cluster: &Cluster, tls: &TlsFiles, password: &str) {
+    for words in [
+        &["user", "add", &format!("root:{password}")][..],
+        &["user", "grant-role", "root", "root"],
+        &["user", "add", &format!("fleet:{password}")],
+        &["role", "add", "fleet"],
+        &[
+            "role",
+            "grant-permission",
+            "fleet",
+            "readwrite",
+            "/fm/",
+            "--prefix",
+        ],
+        &["user", "grant-role", "fleet", "fleet"],
+        &["auth", "enable"],
+    ] {
+        let done = std::process::Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .arg("--endpoints")
+            .arg(cluster.endpoints().join(","))
+            .arg("--cacert")
+            .arg(&tls.ca)
+            .arg("--cert")
+            .arg(&tls.certificate)
+            .arg("--key")
+            .arg(&tls.key)
+            .args(words)
+            .output()
+            .expect("etcdctl runs; Debian's package is etcd-client");
+        // A role `root` comes with the first user of that name, or has to be made, by version.
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{words:?}: {said}");
+    }
+}
+
+/// `correct horse` as the registry keeps it (`htpasswd -B`).
+const HASHED: &str = "fleet:$2b$05$abcdefghijklmnopqrstuuHNbAKRhpaujgo33bRWs.NLUTJO3lOy2\n";
+const PASSWORD: &str = "correct horse";
+
+#[test]
+fn two_servers_over_etcd_and_a_registry_that_want_certificates_and_passwords() {
+    let authority = Authority::new();
+    let cluster = Cluster::start_with(Some(authority.files("etcd")));
+    // A certificate's name is that of no user: the password counts.
+    let own = authority.files("anybody");
+    want_passwords(&cluster, &own, PASSWORD);
+    let registry = Registry::start_with(RegistrySetup {
+        tls: Some(authority.files("registry")),
+        users: Some(HASHED.into()),
+        ..RegistrySetup::default()
+    });
+    let (certificate, key) = authority.sign("server");
+    let with = |password: &str| Engines {
+        records: Some(cluster.address()),
+        blobs: Some(registry.address()),
+        grace: Duration::ZERO,
+        secrets: vec![
+            ("etcd/ca.crt", authority.certificate.clone()),
+            ("etcd/client.crt", certificate.clone()),
+            ("etcd/client.key", key.clone()),
+            ("etcd/user", format!("fleet:{password}\n")),
+            ("registry/ca.crt", authority.certificate.clone()),
+            ("registry/user", format!("fleet:{password}\n")),
+        ],
+    };
+    let without = |name: &str| {
+        let mut engines = with(PASSWORD);
+        engines.secrets.retain(|(secret, _)| *secret != name);
+        engines
+    };
+    // etcd is asked at once.
+    for engines in [with("wrong"), without("etcd/user"), without("etcd/client.key")] {
+        assert!(Bed::try_start_on(&engines).is_err());
+    }
+    // The registry when there is something to ask it for.
+    for lacking in ["registry/user", "registry/ca.crt"] {
+        let bed = Bed::start_on(&without(lacking));
+        let host = bed.client(&bed.join(Role::Host, lacking.trim_start_matches("registry/")));
+        let code = Sha256::of(CODE);
+        host.put_bytes(&format!("/api/v1/blobs/{code}"), CODE).unwrap();
+        let layers = serde_json::json!([{
+            "media_type": "application/vnd.flashmoor.code.v1", "title": "CODE.fd", "digest": code.to_string(),
+        }]);
+        let wanted = serde_json::json!({ "layers": layers });
+        let path = format!("/api/v1/builds/{code}");
+        unavailable(host.write::<BuildView>("PUT", &path, &wanted, Precondition::None));
+    }
+    let one = Bed::start_on(&with(PASSWORD));
+    let two = one.beside(&with(PASSWORD));
+    who_may_what_is_one(&one, &two);
     a_build_lives(&one, &two);
     is_pulled_by_skopeo(&one);
 }

@@ -17,6 +17,8 @@ pub(crate) struct Engines {
     pub(crate) blobs: Option<String>,
     /// How long what nobody needs is kept.
     pub(crate) grace: Duration,
+    /// What engines want to see of the server, by the names of files in its folder.
+    pub(crate) secrets: Vec<(&'static str, String)>,
 }
 
 impl Default for Engines {
@@ -25,6 +27,7 @@ impl Default for Engines {
             records: None,
             blobs: None,
             grace: Duration::from_secs(3600),
+            secrets: Vec::new(),
         }
     }
 }
@@ -55,9 +58,23 @@ impl Bed {
     }
 
     fn start_with(engines: &Engines, pki: Option<PkiFiles>) -> Self {
+        Self::try_start_with(engines, pki).unwrap()
+    }
+
+    /// On engines that may not want it.
+    pub(crate) fn try_start_on(engines: &Engines) -> fm_server::Result<Self> {
+        Self::try_start_with(engines, None)
+    }
+
+    fn try_start_with(engines: &Engines, pki: Option<PkiFiles>) -> fm_server::Result<Self> {
         let folder = tempfile::tempdir().unwrap();
         let told = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&told);
+        for (name, text) in &engines.secrets {
+            let path = folder.path().join("server").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
         let serving = start(
             &ServeOptions {
                 listen: "127.0.0.1:0".parse().unwrap(),
@@ -70,14 +87,13 @@ impl Bed {
                 health: fm_server::HealthOptions::default(),
             },
             Box::new(move |event| log.lock().unwrap().push(event.clone())),
-        )
-        .unwrap();
-        Self {
+        )?;
+        Ok(Self {
             folder,
             url: format!("https://{}", serving.address),
             serving: Some(serving),
             told,
-        }
+        })
     }
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
@@ -148,6 +164,20 @@ pub(crate) fn join(token: &JoinToken, name: &str) -> fm_client::Result<Identity>
 pub(crate) fn refused<T: std::fmt::Debug>(result: fm_client::Result<T>) -> (u16, String) {
     match result {
         Err(Error::Refused { problem }) => (problem.status, problem.kind),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// Looks that a server answered, and that it could not do anything at this moment: with 503, after which a client tries
+/// the next one.
+pub(crate) fn unavailable<T: std::fmt::Debug>(result: fm_client::Result<T>) {
+    match result {
+        Err(Error::NoAnswer { tried }) => {
+            assert!(
+                tried.iter().all(|why| why.contains("cannot be used now")),
+                "{tried:?}"
+            );
+        }
         other => panic!("not refused: {other:?}"),
     }
 }
