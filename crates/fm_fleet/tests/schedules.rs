@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fm_api::v1::fleet::{BuildState, Digest, HostReport, Mark};
-use fm_fleet::{Error, Planner, Step};
+use fm_fleet::{Error, Fleet, Planner, Step};
 use fm_records::{Memory, Records, Sqlite, SqliteOptions, TestClock};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use world::{GRACE, Host, World, code};
+use world::{GRACE, Host, World, code, planner_of};
 
 const HOSTS: usize = 3;
 const BUILDS: u8 = 2;
@@ -68,15 +68,21 @@ struct Watched {
 
 struct Run {
     world: World,
+    /// Two servers: each host reports to one of them, and each has a planner.
+    servers: [Fleet; 2],
     hosts: Vec<Watched>,
     planners: Vec<Planner>,
     builds: Vec<Digest>,
     condemned: BTreeMap<Digest, u64>,
-    purged: usize,
+    purged: Vec<Digest>,
 }
 
+/// How a schedule ended: what was deleted, in turn, and how each build stands.
+type End = (Vec<Digest>, Vec<(BuildState, u64)>);
+
 impl Run {
-    async fn new(records: Arc<dyn Records>, clock: Arc<TestClock>) -> Self {
+    /// The clocks of the servers are so many days off.
+    async fn new(records: Arc<dyn Records>, clock: Arc<TestClock>, days_off: [i64; 2]) -> Self {
         let world = World::on(records, clock, Arc::default()).await;
         let mut builds = Vec::new();
         for number in 0..BUILDS {
@@ -93,18 +99,20 @@ impl Run {
                 heard: 0,
             });
         }
+        let servers = [world.beside(days_off[0]).await, world.beside(days_off[1]).await];
         Self {
-            planners: vec![world.planner("p"), world.planner("q")],
+            planners: vec![planner_of(&servers[0], "p"), planner_of(&servers[1], "q")],
+            servers,
             world,
             hosts,
             builds,
             condemned: BTreeMap::new(),
-            purged: 0,
+            purged: Vec::new(),
         }
     }
 
     async fn send(&mut self, number: usize, report: &HostReport) -> Result<(), String> {
-        match self.world.fleet.report(report).await {
+        match self.servers[number % 2].report(report).await {
             Ok(answer) => {
                 // What it is asked, it hears when it comes to that.
                 self.hosts[number].host.recorded = answer.recorded;
@@ -117,7 +125,7 @@ impl Run {
 
     async fn hear(&mut self, number: usize) -> Result<(), String> {
         let id = self.hosts[number].host.id.clone();
-        let answer = self.world.fleet.sign_of_life(&id).await;
+        let answer = self.servers[number % 2].sign_of_life(&id).await;
         let answer = answer.map_err(|error| format!("{error:?}"))?;
         let watched = &mut self.hosts[number];
         if let Some(Mark { revision, .. }) = &answer.scan {
@@ -168,7 +176,7 @@ impl Run {
                 self.judge(step).await?;
             }
             Event::Depose(number) => {
-                self.planners[number] = self.world.planner("again");
+                self.planners[number] = planner_of(&self.servers[number], "again");
                 self.world.clock.advance(std::time::Duration::from_secs(1 << 31));
             }
             Event::Grace => self.world.clock.advance(GRACE),
@@ -200,7 +208,7 @@ impl Run {
             Err(error) => return Err(format!("{error:?}")),
         };
         for build in step.purged {
-            self.purged += 1;
+            self.purged.push(build.clone());
             let users = self.world.fleet.build(&build).await.expect("known").user_count;
             if users > 0 {
                 return Err(format!(
@@ -248,10 +256,33 @@ impl Run {
     }
 }
 
-fn check(cases: u32, records: impl Fn(Arc<TestClock>) -> Arc<dyn Records>) -> usize {
+/// Lets all of it happen on these records.
+fn run(
+    events: &[Event],
+    days_off: [i64; 2],
+    records: impl FnOnce(Arc<TestClock>) -> Arc<dyn Records>,
+) -> Result<End, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
+    let clock = Arc::new(TestClock::default());
+    let records = records(clock.clone());
+    runtime.block_on(async {
+        let mut run = Run::new(records, clock, days_off).await;
+        for event in events {
+            run.event(*event).await?;
+        }
+        run.settle().await?;
+        let mut states = Vec::new();
+        for build in &run.builds {
+            let view = run.world.fleet.build(build).await.expect("known");
+            states.push((view.state, view.generation));
+        }
+        Ok((run.purged, states))
+    })
+}
+
+fn check(cases: u32, judge: impl Fn(&[Event]) -> Result<End, String>) -> usize {
     let config = Config {
         cases,
         failure_persistence: None,
@@ -260,28 +291,41 @@ fn check(cases: u32, records: impl Fn(Arc<TestClock>) -> Arc<dyn Records>) -> us
     let purged = std::cell::Cell::new(0);
     TestRunner::new(config)
         .run(&events(), |events| {
-            let clock = Arc::new(TestClock::default());
-            let records = records(clock.clone());
-            let done: Result<usize, String> = runtime.block_on(async {
-                let mut run = Run::new(records, clock).await;
-                for event in events {
-                    run.event(event).await?;
-                }
-                run.settle().await?;
-                Ok(run.purged)
-            });
-            purged.set(purged.get() + done.map_err(TestCaseError::fail)?);
+            let (gone, _) = judge(&events).map_err(TestCaseError::fail)?;
+            purged.set(purged.get() + gone.len());
             Ok(())
         })
         .unwrap_or_else(|error| panic!("{error}"));
     purged.get()
 }
 
+fn in_memory(clock: Arc<TestClock>) -> Arc<dyn Records> {
+    Arc::new(Memory::new(clock))
+}
+
 #[test]
 fn no_order_of_events_deletes_what_is_needed_in_memory() {
-    let purged = check(400, |clock| Arc::new(Memory::new(clock)));
+    let purged = check(400, |events| run(events, [0, 0], in_memory));
     assert!(
         purged > 20,
+        "only {purged} builds went: the events have become too tame"
+    );
+}
+
+#[test]
+fn clocks_that_are_a_year_off_change_nothing_in_any_order_of_events() {
+    let purged = check(200, |events| {
+        let right = run(events, [0, 0], in_memory)?;
+        let off = run(events, [365, -365], in_memory)?;
+        match right == off {
+            true => Ok(off),
+            false => Err(format!(
+                "{right:?} with clocks that are right, {off:?} with others"
+            )),
+        }
+    });
+    assert!(
+        purged > 10,
         "only {purged} builds went: the events have become too tame"
     );
 }
@@ -290,14 +334,16 @@ fn no_order_of_events_deletes_what_is_needed_in_memory() {
 fn no_order_of_events_deletes_what_is_needed_on_sqlite() {
     let folder = tempfile::tempdir().expect("a folder");
     let number = std::cell::Cell::new(0);
-    check(24, |clock| {
+    check(24, |events| {
         number.set(number.get() + 1);
-        let options = SqliteOptions {
-            clock,
-            ..SqliteOptions::default()
-        };
-        let path = folder.path().join(number.get().to_string());
-        Arc::new(Sqlite::open(&path, options).expect("records"))
+        run(events, [0, 0], |clock| {
+            let options = SqliteOptions {
+                clock,
+                ..SqliteOptions::default()
+            };
+            let path = folder.path().join(number.get().to_string());
+            Arc::new(Sqlite::open(&path, options).expect("records"))
+        })
     });
     assert_eq!(code(0).1, world::digest(&[0; 64]));
 }

@@ -12,7 +12,7 @@ use fm_api::v1::fleet::{
 use fm_fleet::blobs::{Blob, BlobReader, BlobSource, Blobs, FoundManifest, Reference};
 use fm_fleet::{Error, Fleet, FleetOptions, Layer, Planner, PlannerOptions, Result, StoredBuild};
 use fm_formats::Sha256;
-use fm_records::{Memory, Records, TestClock};
+use fm_records::{Clock, Memory, Records, TestClock};
 
 pub(crate) const GRACE: Duration = Duration::from_secs(3600);
 
@@ -111,6 +111,41 @@ impl Blobs for Shelf {
     }
 }
 
+/// The clock of a machine that somebody set wrong: days ahead, or behind if negative. Its durations began elsewhere as
+/// well, and pass as they should.
+struct ClockOff {
+    true_clock: Arc<TestClock>,
+    days: i64,
+}
+
+const DAY_S: u64 = 24 * 3600;
+
+impl Clock for ClockOff {
+    fn monotonic(&self) -> Duration {
+        let began = Duration::from_secs(self.days.unsigned_abs() * DAY_S);
+        self.true_clock.monotonic() + began
+    }
+
+    fn display(&self) -> String {
+        // Ten years behind 1970, so that there is room for less.
+        let shown_d = (3650 + self.days).unsigned_abs();
+        let shown = TestClock::default();
+        shown.advance(self.true_clock.monotonic() + Duration::from_secs(shown_d * DAY_S));
+        shown.display()
+    }
+}
+
+/// A planner of one server.
+pub(crate) fn planner_of(fleet: &Fleet, name: &str) -> Planner {
+    let options = PlannerOptions {
+        grace: GRACE,
+        // So that only the tests that mean it see one run out.
+        lease: Duration::from_secs(1 << 30),
+        ..PlannerOptions::default()
+    };
+    fleet.planner(name, options)
+}
+
 /// Records, builds and time of one fleet.
 pub(crate) struct World {
     pub fleet: Fleet,
@@ -142,13 +177,23 @@ impl World {
     }
 
     pub(crate) fn planner(&self, name: &str) -> Planner {
-        let options = PlannerOptions {
-            grace: GRACE,
-            // So that only the tests that mean it see one run out.
-            lease: Duration::from_secs(1 << 30),
-            ..PlannerOptions::default()
+        planner_of(&self.fleet, name)
+    }
+
+    /// Another server on the same records and builds, whose clocks are `days` off.
+    pub(crate) async fn beside(&self, days: i64) -> Fleet {
+        let clock = ClockOff {
+            true_clock: self.clock.clone(),
+            days,
         };
-        self.fleet.planner(name, options)
+        Fleet::open(
+            self.fleet.records().clone(),
+            self.shelf.clone(),
+            Some(Arc::new(clock)),
+            FleetOptions::default(),
+        )
+        .await
+        .expect("a fleet")
     }
 
     pub(crate) async fn store(&self, number: u8) -> Digest {
