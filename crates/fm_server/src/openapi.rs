@@ -248,7 +248,7 @@ fn operations() -> Vec<Operation> {
             "What happened; as a stream of server-sent events if that is what is accepted",
             of::<api::Page<api::Event>>,
         )
-        .asked(&["cursor", "limit", "after", "kind", "host", "guest", "build"]),
+        .asked(&["cursor", "limit", "after", "kind", "host", "guest", "build", "new"]),
     ]
 }
 

@@ -10,6 +10,7 @@ mod hosts;
 mod init;
 mod pages;
 mod status;
+mod watch;
 
 use clap::{Args, Subcommand};
 

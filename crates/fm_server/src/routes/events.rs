@@ -40,6 +40,8 @@ pub(super) struct Wanted {
     host: Option<HostId>,
     guest: Option<String>,
     build: Option<Digest>,
+    /// Of a stream: only what happens from now on.
+    new: Option<bool>,
 }
 
 pub(super) async fn list(
@@ -76,6 +78,14 @@ pub(super) async fn list(
         .get("last-event-id")
         .and_then(|value| value.to_str().ok()?.parse().ok());
     filter.after = last.or(filter.after);
+    if filter.after.is_none() && wanted.new == Some(true) {
+        let page = PageRequest {
+            cursor: None,
+            limit: Some(1),
+        };
+        let newest = app.fleet().recent_events(&EventFilter::default(), &page).await?;
+        filter.after = newest.items.first().map(|event| event.id);
+    }
     let (sender, receiver) = mpsc::channel(WAITING_COUNT);
     tokio::spawn(follow(app, filter, shown, headers, sender, slot));
     Ok(Sse::new(Messages(receiver)).into_response())

@@ -10,6 +10,7 @@ use fm_remedy::{Misuse, Remedy};
 use super::super::{Context, Result, Status};
 use super::access::Access;
 use super::pages::{Portion, Words, all};
+use super::watch::Watch;
 use crate::Error;
 use crate::render::fleet as render;
 
@@ -44,6 +45,8 @@ pub(crate) struct Builds {
     #[command(flatten)]
     portion: Portion,
     #[command(flatten)]
+    watch: Watch,
+    #[command(flatten)]
     access: Access,
 }
 
@@ -51,9 +54,11 @@ impl Builds {
     pub(crate) fn run(&self, context: &Context) -> Result {
         let client = self.access.client(context)?;
         let words = || Words::default().with("state", self.state.map(StateName::name));
-        let (builds, next, revision) = all::<BuildView>(&client, "/api/v1/builds", words, &self.portion)?;
-        tell(context, builds, next, revision);
-        Ok(Status::Done)
+        self.watch.show(context, &client, || {
+            let (builds, next, revision) = all::<BuildView>(&client, "/api/v1/builds", words, &self.portion)?;
+            tell(context, builds, next, revision);
+            Ok(())
+        })
     }
 }
 

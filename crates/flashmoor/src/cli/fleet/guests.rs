@@ -4,9 +4,10 @@ use clap::Args;
 use fm_api::v1::fleet::{Digest, GuestView, HostId};
 use fm_api::v1::fleet_lists::FleetGuests;
 
-use super::super::{Context, Result, Status};
+use super::super::{Context, Result};
 use super::access::Access;
 use super::pages::{Portion, Words, all};
+use super::watch::Watch;
 use crate::render::fleet as render;
 
 /// List the fleet's guests and the firmware that each runs
@@ -16,6 +17,8 @@ pub(crate) struct Guests {
     filter: GuestFilter,
     #[command(flatten)]
     portion: Portion,
+    #[command(flatten)]
+    watch: Watch,
     #[command(flatten)]
     access: Access,
 }
@@ -63,14 +66,16 @@ impl Guests {
     pub(crate) fn run(&self, context: &Context) -> Result {
         let client = self.access.client(context)?;
         let words = || self.filter.words();
-        let (guests, next, revision) = all::<GuestView>(&client, "/api/v1/guests", words, &self.portion)?;
-        let document = FleetGuests {
-            schema: fm_api::Schema::default(),
-            guests,
-            next,
-            revision,
-        };
-        context.output.document(&document, render::guests);
-        Ok(Status::Done)
+        self.watch.show(context, &client, || {
+            let (guests, next, revision) = all::<GuestView>(&client, "/api/v1/guests", words, &self.portion)?;
+            let document = FleetGuests {
+                schema: fm_api::Schema::default(),
+                guests,
+                next,
+                revision,
+            };
+            context.output.document(&document, render::guests);
+            Ok(())
+        })
     }
 }

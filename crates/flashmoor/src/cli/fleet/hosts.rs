@@ -8,6 +8,7 @@ use fm_client::Precondition;
 use super::super::{Context, Result, Status};
 use super::access::Access;
 use super::pages::{Portion, Words, all};
+use super::watch::Watch;
 use crate::render::fleet as render;
 
 /// List the fleet's hosts
@@ -22,6 +23,8 @@ pub(crate) struct Hosts {
     #[command(flatten)]
     portion: Portion,
     #[command(flatten)]
+    watch: Watch,
+    #[command(flatten)]
     access: Access,
 }
 
@@ -33,15 +36,17 @@ impl Hosts {
                 .with("build", self.build.clone())
                 .with("alive", self.silent.then_some(false))
         };
-        let (hosts, next, revision) = all::<HostView>(&client, "/api/v1/hosts", words, &self.portion)?;
-        let document = FleetHosts {
-            schema: fm_api::Schema::default(),
-            hosts,
-            next,
-            revision,
-        };
-        context.output.document(&document, render::hosts);
-        Ok(Status::Done)
+        self.watch.show(context, &client, || {
+            let (hosts, next, revision) = all::<HostView>(&client, "/api/v1/hosts", words, &self.portion)?;
+            let document = FleetHosts {
+                schema: fm_api::Schema::default(),
+                hosts,
+                next,
+                revision,
+            };
+            context.output.document(&document, render::hosts);
+            Ok(())
+        })
     }
 }
 
