@@ -45,6 +45,7 @@ fn a_variable_is_set_or_is_not_and_the_store_is_whole() {
     every_moment(&Verb {
         name: "vars set",
         makes_new: false,
+        clears_away: false,
         prepare: &|folder| {
             fs::copy(fm_fixtures::path(VARS), folder.join("vars.fd")).unwrap();
         },
@@ -79,6 +80,7 @@ fn a_store_is_repaired_or_as_it_was_and_its_damage_is_kept_beside_it() {
     every_moment(&Verb {
         name: "vars repair",
         makes_new: false,
+        clears_away: false,
         prepare: &|folder| fs::write(folder.join("vars.fd"), damaged()).unwrap(),
         command: &|folder| {
             with(
@@ -127,6 +129,7 @@ fn what_is_converted_is_there_whole_or_not_at_all() {
     every_moment(&Verb {
         name: "vars convert",
         makes_new: true,
+        clears_away: false,
         prepare: &prepare,
         command: &command,
         holds: &|folder, context| {
@@ -150,6 +153,7 @@ fn a_build_is_stored_or_is_not() {
     every_moment(&Verb {
         name: "store import",
         makes_new: false,
+        clears_away: false,
         prepare: &nothing,
         command: &|folder| {
             let (code, vars) = (fm_fixtures::path(CODE), fm_fixtures::path(VARS));
@@ -172,6 +176,7 @@ fn an_exported_build_is_what_it_is_called_or_is_not_there() {
     every_moment(&Verb {
         name: "store export",
         makes_new: false,
+        clears_away: false,
         prepare: &import,
         command: &|folder| {
             with(
@@ -195,6 +200,7 @@ fn an_exported_build_is_what_it_is_called_or_is_not_there() {
     every_moment(&Verb {
         name: "store export oci",
         makes_new: false,
+        clears_away: false,
         prepare: &import,
         command: &|folder| {
             with(
@@ -225,6 +231,7 @@ fn a_collection_takes_what_nobody_needs_and_leaves_the_rest_whole() {
     every_moment(&Verb {
         name: "store gc",
         makes_new: false,
+        clears_away: false,
         prepare: &|folder| {
             import(folder);
             let other = fm_fixtures::path("trixie/OVMF_CODE_4M.fd");
@@ -255,6 +262,7 @@ fn a_pin_is_there_or_is_not() {
     every_moment(&Verb {
         name: "store pin",
         makes_new: false,
+        clears_away: false,
         prepare: &import,
         command: &|folder| with(folder, &["store", "pin", &digest(CODE), "--reason", "mine"]),
         holds: &store_is_whole,
@@ -282,6 +290,7 @@ fn a_guests_firmware_is_captured_and_its_arrival_prepared_whole_or_not_at_all() 
     every_moment(&Verb {
         name: "capture",
         makes_new: false,
+        clears_away: false,
         prepare: &nothing,
         command: &|folder| with(folder, &["capture", &pid]),
         holds: &store_is_whole,
@@ -297,6 +306,7 @@ fn a_guests_firmware_is_captured_and_its_arrival_prepared_whole_or_not_at_all() 
     every_moment(&Verb {
         name: "prepare",
         makes_new: false,
+        clears_away: false,
         prepare: &nothing,
         command: &|folder| {
             let vars = folder.join("vars.fd");

@@ -29,7 +29,7 @@ fn execute(guest: &mut Guest, command: &str, arguments: serde_json::Value) -> se
 fn machine(code: &Path, vars: &Path) -> Machine {
     Machine {
         stopped: true,
-        memory_mib: 64,
+        memory_mib: 16,
         ..Machine::new(Arch::X86_64, code, vars)
     }
 }
@@ -95,6 +95,7 @@ fn a_saved_guest_is_adopted_or_as_it_was_saved_and_its_memory_is_never_touched()
     every_moment(&Verb {
         name: "saved adopt",
         makes_new: false,
+        clears_away: true,
         prepare: &|folder| fs::write(folder.join("shop.save"), &saved).unwrap(),
         command: &|folder| {
             with(
@@ -206,6 +207,7 @@ fn what_landed_is_stored_and_settled_or_waits_for_the_next_harvest() {
     every_moment(&Verb {
         name: "harvest",
         makes_new: false,
+        clears_away: true,
         prepare: &arrive,
         command: &|folder| {
             let pid = landed.borrow().as_ref().unwrap().guest.pid().to_string();
