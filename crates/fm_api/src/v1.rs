@@ -14,6 +14,7 @@ pub mod enrolment;
 pub mod error;
 pub mod extract;
 pub mod firmware;
+pub mod flash_writes;
 pub mod fleet;
 pub mod fleet_lists;
 pub mod guard;

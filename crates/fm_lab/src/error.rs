@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fm_remedy::{Action, Class, Failure, Misuse, Remedy};
 
-use crate::GuestError;
+use crate::{FlashWritesError, GuestError};
 
 pub use demo::DemoError;
 
@@ -42,6 +42,15 @@ pub enum Error {
     /// A guest of the lab did not do what it should.
     #[error("a guest that we started failed")]
     Guest(#[from] GuestError),
+    /// What a guest wrote to its flash cannot be read, or is not what its file holds.
+    #[error("what a guest wrote to its flash is not known")]
+    FlashWrites(#[from] FlashWritesError),
+    /// What was recorded was recorded on another file.
+    #[error("the recorded flash writes were made to another file")]
+    OtherRecording,
+    /// A build does in one write what a power cut is to part.
+    #[error("the recorded flash writes have no such moment")]
+    NoSuchMoment,
     /// The demo showed that something does not hold, or could not run.
     #[error(transparent)]
     Demo(#[from] DemoError),
@@ -102,6 +111,9 @@ impl Failure for Error {
             Self::Check(error) => error.class(),
             Self::Usage(_) => Class::Usage,
             Self::Guest(_)
+            | Self::FlashWrites(_)
+            | Self::OtherRecording
+            | Self::NoSuchMoment
             | Self::Demo(_)
             | Self::NoCode { .. }
             | Self::NotFirmware { .. }
@@ -118,7 +130,7 @@ impl Failure for Error {
             Self::Vars(error) => error.remedy(),
             Self::Transfer(error) => error.remedy(),
             Self::Check(error) => error.remedy(),
-            Self::Guest(_) => None,
+            Self::Guest(_) | Self::FlashWrites(_) | Self::OtherRecording | Self::NoSuchMoment => None,
             Self::Demo(error) => error.remedy(),
             Self::Usage(error) => error.remedy(),
             Self::NoCode { .. } => Some(Remedy::new(

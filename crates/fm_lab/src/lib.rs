@@ -8,6 +8,7 @@ pub mod atlas;
 pub mod demo;
 mod error;
 mod failure;
+mod flash_writes;
 mod guest;
 mod machine;
 mod serial;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use error::{Error, Result};
 pub use failure::{GuestError, GuestResult};
+pub use flash_writes::{FLASH_EVENTS, FlashWrites, FlashWritesError};
 pub use guest::Guest;
 pub use machine::{Arch, Emulator, Machine};
 pub use serial::Serial;

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::FLASH_EVENTS;
+
 /// The architectures the lab can start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arch {
@@ -28,6 +30,15 @@ impl Arch {
             Self::Aarch64 => "aarch64",
             Self::Riscv64 => "riscv64",
             Self::Loongarch64 => "loongarch64",
+        }
+    }
+
+    /// What QEMU calls the flash device with VARS.
+    #[must_use]
+    pub const fn vars_device(self) -> &'static str {
+        match self {
+            Self::X86_64 => "system.flash1",
+            Self::Aarch64 | Self::Riscv64 | Self::Loongarch64 => "virt.flash1",
         }
     }
 
@@ -143,6 +154,16 @@ impl Machine {
     #[must_use]
     pub fn with(mut self, words: &[&str]) -> Self {
         self.extra.extend(words.iter().map(OsString::from));
+        self
+    }
+
+    /// The same guest, with every write to its flash traced into the file `trace`.
+    #[must_use]
+    pub fn tracing_flash(mut self, trace: &Path) -> Self {
+        for event in FLASH_EVENTS {
+            self = self.with(&["-d", &format!("trace:{event}")]);
+        }
+        self.extra.extend(["-D".into(), trace.into()]);
         self
     }
 

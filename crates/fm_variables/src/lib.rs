@@ -42,7 +42,7 @@ pub use convert::{ConvertRequest, ConvertTarget, ExportRequest, FileFormat, conv
 pub use document::attribute_names;
 pub use error::Error;
 pub use forecast::forecast;
-pub use hex::decode as hex_bytes;
+pub use hex::{decode as hex_bytes, encode as hex_text};
 pub use journal::{Journal, PendingWrite, Settled, SettledDevice};
 pub use mend::{RestoreRequest, compact, repair, restore};
 pub use namespaces::{namespace, namespace_alias, namespace_aliases};

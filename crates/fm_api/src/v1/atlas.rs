@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::flash_writes::FlashRun;
 use crate::{Schema, document};
 
 /// `flashmoor/atlas/1`: a file of observations.
@@ -12,11 +13,29 @@ pub struct Atlas {
     pub schema: Schema<Atlas>,
     /// What the observations have in common.
     pub group: Group,
+    /// What builds wrote to their flash: where the stores come from that power cuts leave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recordings: Vec<FlashRecording>,
     /// In the order in which they were made.
     pub observations: Vec<Observation>,
 }
 
 document!(Atlas = "flashmoor/atlas/1");
+
+/// What a build wrote to its VARS while it booted on a nearly full store and replaced a variable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlashRecording {
+    /// The day it was recorded, UTC.
+    pub date: String,
+    /// The machine, with its files as they were before.
+    pub source: Side,
+    /// Digest of VARS before the first write.
+    pub before_sha256: String,
+    /// Digest of VARS as QEMU left it.
+    pub after_sha256: String,
+    /// Every write, in order.
+    pub runs: Vec<FlashRun>,
+}
 
 /// One thing that was done with real QEMU, and what happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +72,9 @@ pub struct Side {
     /// Flash unit 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vars: Option<Image>,
+    /// Where power was cut before, while the same build wrote to the file: only so many of its recorded writes are in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_cut: Option<PowerCut>,
     /// How QEMU treats its file, if it may not keep what the guest writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vars_access: Option<VarsAccess>,
@@ -105,6 +127,8 @@ pub enum Change {
     Qcow2,
     /// A sound store with variables of the atlas's own; what the following differ from.
     Filled,
+    /// The same variables, and deleted ones behind them up to the end: the next boot must reclaim.
+    NearlyFull,
     /// A reclaim was interrupted with its copy whole in the spare, before the first block was erased.
     SpareMainOld,
     /// The same with all blocks erased.
@@ -141,6 +165,41 @@ pub enum Change {
     PaddedTo1M,
     /// The file was padded with zeros to 4 MiB.
     PaddedTo4M,
+}
+
+/// A moment of edk2's writing at which the power is cut: in a reclaim, which copies the store into the spare and then back
+/// over the main area (`FtwWrite`, `FlushSpareBlockToTargetBlock`), or while a variable is replaced (`UpdateVariable`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerCut {
+    /// Half of the copy is in the spare.
+    SpareHalf,
+    /// The copy is whole, and the queue says so; the main area is as it was.
+    SpareComplete,
+    /// The first block of the main area is erased.
+    MainErasing,
+    /// All blocks of the main area are erased.
+    MainErased,
+    /// Half of the volume header is in the main area again.
+    MainHeader,
+    /// Half of the first variable's header is.
+    MainFirstVariable,
+    /// Half of the list of variables is.
+    MainHalf,
+    /// All of it is; the queue does not say so yet.
+    MainWritten,
+    /// The queue says so; the write is not closed yet.
+    MainComplete,
+    /// The variable's old value is marked as about to be replaced.
+    OldMarked,
+    /// Half of the new one's header is written.
+    NewHeader,
+    /// All of it is, and marked as valid.
+    NewHeaderValid,
+    /// Half of its data is.
+    NewData,
+    /// All of it is, and marked as added; the old one is not marked as deleted yet.
+    NewAdded,
 }
 
 /// How QEMU is told to treat the VARS file.
@@ -180,6 +239,23 @@ pub enum Seen {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reads_first: Option<bool>,
         /// A boot on the same store after `vars repair`; absent where both boots went well or it changes nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repaired: Option<RepairSeen>,
+    },
+    /// Two new QEMU processes, one after the other, started the firmware on the store that a power cut left.
+    PowerCut {
+        /// How many of the recorded writes are in it.
+        after_writes: u64,
+        /// How many of the store's own variables there were when power was cut, all of which must be recoverable.
+        held: u32,
+        /// How many of them we find in one of its places.
+        recoverable: u32,
+        /// What each boot came to.
+        boots: [BootSeen; 2],
+        /// Whether the second boot reads what the first one's shell set; absent where it was not asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reads_first: Option<bool>,
+        /// A boot on the same store after `vars repair`; absent where that finds nothing to do.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         repaired: Option<RepairSeen>,
     },
@@ -326,8 +402,10 @@ pub enum Group {
     Overwritten,
     /// Guests that write a variable while they migrate.
     LateWrite,
-    /// Stores that a power cut left in the midst of a reclaim.
+    /// Stores built as an interrupted reclaim leaves them.
     InterruptedWrite,
+    /// Stores that a power cut left in the midst of what a build was recorded writing.
+    PowerCut,
     /// Stores with damage inside their list of variables.
     DamagedList,
     /// Stores whose headers say something odd.
@@ -370,7 +448,8 @@ pub struct UpdateSeen {
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
+        Self::PowerCut,
         Self::InterruptedWrite,
         Self::DamagedList,
         Self::OddHeader,
@@ -398,6 +477,7 @@ impl Group {
             Self::Overwritten => "overwritten",
             Self::LateWrite => "late_write",
             Self::InterruptedWrite => "interrupted_write",
+            Self::PowerCut => "power_cut",
             Self::DamagedList => "damaged_list",
             Self::OddHeader => "odd_header",
             Self::PaddedFile => "padded_file",
@@ -405,6 +485,26 @@ impl Group {
             Self::Updated => "updated",
         }
     }
+}
+
+impl PowerCut {
+    /// All of them, in the order of the writes.
+    pub const ALL: [Self; 14] = [
+        Self::SpareHalf,
+        Self::SpareComplete,
+        Self::MainErasing,
+        Self::MainErased,
+        Self::MainHeader,
+        Self::MainFirstVariable,
+        Self::MainHalf,
+        Self::MainWritten,
+        Self::MainComplete,
+        Self::OldMarked,
+        Self::NewHeader,
+        Self::NewHeaderValid,
+        Self::NewData,
+        Self::NewAdded,
+    ];
 }
 
 impl UpdateSeen {

@@ -4,16 +4,19 @@ use std::fs;
 
 use super::bench::Bench;
 use super::step::{Act, Step};
-use super::{Observation, boot, convert, late, migrate, overwrite, twice, updated};
+use super::{FlashRecording, Observation, boot, convert, late, migrate, overwrite, twice, updated};
 use crate::Result;
 
 /// Does on the bench what `step` says.
-pub(super) fn observe(bench: &Bench, step: &Step) -> Result<Observation> {
+pub(super) fn observe(bench: &Bench, step: &Step, recordings: &[FlashRecording]) -> Result<Observation> {
     let folder = bench.new_folder()?;
     let seen = match (&step.destination, step.act) {
         (None, Act::BootTwice) => twice::observe(bench, step, &folder),
+        (None, Act::BootAfterPowerCut(cut)) => {
+            twice::observe_power_cut(bench, step, cut, recordings, &folder)
+        }
         (None, _) => boot::observe(bench, step, &folder),
-        (Some(destination), Act::Boot | Act::BootTwice | Act::Migrate { .. }) => {
+        (Some(destination), Act::Boot | Act::BootTwice | Act::BootAfterPowerCut(_) | Act::Migrate { .. }) => {
             let follow = step.act != Act::Migrate { follow: false };
             migrate::observe(bench, step, destination, follow, &folder)
         }

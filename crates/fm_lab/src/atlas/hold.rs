@@ -8,7 +8,10 @@ use fm_judge::{Block, Effect, Facts, Firmware, Format, Known, Outcome, Phase, Va
 use fm_remedy::{Input, Misuse, Remedy};
 
 use super::changes::apply;
-use super::{Atlas, BootSeen, Change, Image, Observation, Reached, Seen, Side, StoreFate, VarsAccess};
+use super::cut::{leave, recorded};
+use super::{
+    Atlas, BootSeen, Change, FlashRecording, Image, Observation, Reached, Seen, Side, StoreFate, VarsAccess,
+};
 use crate::{Error, Result};
 
 /// The judge against observations: what it says other than what was seen.
@@ -31,6 +34,7 @@ pub fn hold(atlas: &Atlas, firmware: &Path) -> Result<Held> {
     let mut held = Held::default();
     let mut files = Files {
         firmware,
+        recordings: &atlas.recordings,
         seen: HashMap::new(),
     };
     for observation in &atlas.observations {
@@ -103,6 +107,12 @@ fn compare(observation: &Observation, files: &mut Files<'_>) -> Result<(Vec<Stri
             wrong.extend(expect(&verdict, Phase::ColdBoot, works));
         }
         Seen::TwoBoots {
+            held,
+            boots,
+            reads_first,
+            ..
+        }
+        | Seen::PowerCut {
             held,
             boots,
             reads_first,
@@ -202,6 +212,7 @@ pub(super) fn effect_of_two(held: u32, boots: &[BootSeen; 2], reads_first: Optio
 /// The files of observations, each read once.
 struct Files<'a> {
     firmware: &'a Path,
+    recordings: &'a [FlashRecording],
     seen: HashMap<(String, bool), (fm_judge::CodeUnit, VarsUnit)>,
 }
 
@@ -225,7 +236,7 @@ impl Files<'_> {
             facts.code = self.code(image)?;
         }
         if let Some(image) = &side.vars {
-            facts.vars = self.vars(image)?;
+            facts.vars = self.vars(image, side)?;
             let access = match side.vars_access {
                 None => fm_judge::VarsAccess::Written,
                 Some(VarsAccess::ReadOnly) => fm_judge::VarsAccess::ReadOnly,
@@ -270,13 +281,17 @@ impl Files<'_> {
         Ok(unit)
     }
 
-    fn vars(&mut self, image: &Image) -> Result<VarsUnit> {
+    fn vars(&mut self, image: &Image, side: &Side) -> Result<VarsUnit> {
         let mut unit = match image.change {
             None | Some(Change::Qcow2) => self.read(image, false)?.1,
             Some(change) => {
                 let path = self.firmware.join(&image.name);
                 let mut bytes = std::fs::read(&path).map_err(|source| Error::file("read", &path, source))?;
                 apply(change, &mut bytes);
+                if let Some(cut) = side.power_cut {
+                    let recording = recorded(self.recordings, side).ok_or(Error::OtherRecording)?;
+                    leave(recording, cut, &mut bytes)?;
+                }
                 vars_of(&bytes, &"the observation".into())
                     .map_err(|source| Error::NotStore { path, source })?
             }

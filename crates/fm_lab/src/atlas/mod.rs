@@ -10,6 +10,7 @@ mod boot;
 mod changes;
 mod claims;
 mod convert;
+mod cut;
 mod files;
 mod hold;
 mod late;
@@ -18,6 +19,7 @@ mod overwrite;
 mod plan;
 mod programs;
 mod reached;
+mod record;
 mod step;
 mod stores;
 mod twice;
@@ -31,12 +33,13 @@ use std::time::Instant;
 use fm_remedy::{Action, Input, Misuse, Remedy};
 
 use self::bench::Bench;
+use self::step::Act;
 use crate::{Error, Result};
 
 pub use claims::{claims, unproven};
 pub use fm_api::v1::atlas::{
-    Atlas, BootSeen, Change, Group, Image, Observation, Reached, RepairSeen, Seen, Side, StoreFate,
-    UpdateSeen, UpdateWay, VarsAccess,
+    Atlas, BootSeen, Change, FlashRecording, Group, Image, Observation, PowerCut, Reached, RepairSeen, Seen,
+    Side, StoreFate, UpdateSeen, UpdateWay, VarsAccess,
 };
 pub use hold::{Held, hold};
 
@@ -80,6 +83,7 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
             Atlas {
                 schema: fm_api::Schema::default(),
                 group,
+                recordings: Vec::new(),
                 observations: Vec::new(),
             }
         };
@@ -108,7 +112,15 @@ pub fn run(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<usize> {
             {
                 return Ok(done);
             }
-            let observation = act::observe(&bench, step)?;
+            if matches!(step.act, Act::BootAfterPowerCut(_))
+                && cut::recorded(&atlas.recordings, &step.source).is_none()
+            {
+                let recording = record::record(&bench, &step.source, step.qemu[0])?;
+                progress(&format!("{}: its writes are recorded", step.id));
+                atlas.recordings.push(recording);
+                write(&path, &atlas)?;
+            }
+            let observation = act::observe(&bench, step, &atlas.recordings)?;
             progress(&format!(
                 "{}: {}",
                 observation.id,

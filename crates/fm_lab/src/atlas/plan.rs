@@ -4,6 +4,7 @@
 mod boots;
 mod migrations;
 mod odd;
+mod power_cuts;
 mod sides;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub(super) fn plan(group: Group, bench: &Bench) -> Plan {
             Group::Overwritten => migrations::overwritten(bench, arch, &mut plan),
             Group::LateWrite => migrations::late_writes(bench, arch, &mut plan),
             Group::Updated => updates::updates(bench, arch, &mut plan),
+            Group::PowerCut => power_cuts::stores(bench, arch, &mut plan),
             Group::InterruptedWrite
             | Group::DamagedList
             | Group::OddHeader

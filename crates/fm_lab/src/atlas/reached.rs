@@ -6,13 +6,33 @@ use std::time::{Duration, Instant};
 use super::Reached;
 use crate::Guest;
 
-/// CPU time after which a guest that says nothing is given up; a healthy one needs a third of it.
-const SILENCE_CPU_S: u64 = 25;
-/// Wall time after which it is given up in any case.
-const SILENCE_WALL: Duration = Duration::from_secs(300);
+/// When a guest that says nothing is given up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// After so much CPU time.
+    cpu_s: u64,
+    /// After so much wall time, in any case.
+    wall: Duration,
+}
+
+/// A healthy boot needs a third of it.
+pub(super) const PLAIN: Limits = Limits {
+    cpu_s: 25,
+    wall: Duration::from_secs(300),
+};
+/// The same of a boot that writes the whole store anew, byte by byte.
+pub(super) const WITH_RECLAIM: Limits = Limits {
+    cpu_s: 120,
+    wall: Duration::from_secs(1800),
+};
 
 /// Follows the serial line from `from` until it is clear how far the firmware comes.
 pub(super) fn reached(guest: &mut Guest, from: usize) -> Reached {
+    reached_within(guest, from, PLAIN)
+}
+
+/// The same with limits of its own.
+pub(super) fn reached_within(guest: &mut Guest, from: usize, limits: Limits) -> Reached {
     let begin = (Instant::now(), cpu_s(guest.pid()));
     loop {
         let transcript = guest.serial.transcript();
@@ -32,7 +52,7 @@ pub(super) fn reached(guest: &mut Guest, from: usize) -> Reached {
             return Reached::Reset;
         }
         let used = cpu_s(guest.pid()).saturating_sub(begin.1);
-        if used >= SILENCE_CPU_S || begin.0.elapsed() > SILENCE_WALL {
+        if used >= limits.cpu_s || begin.0.elapsed() > limits.wall {
             return if fresh.contains("BdsDxe: ") {
                 Reached::BootManager
             } else {

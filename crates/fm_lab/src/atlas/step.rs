@@ -1,6 +1,6 @@
 //! One thing to try: which guest on which programs, and what is done with it.
 
-use super::{Side, UpdateWay};
+use super::{PowerCut, Side, UpdateWay};
 
 /// One thing to try.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub(super) enum Act {
     Boot,
     /// It is booted, ended, and booted again.
     BootTwice,
+    /// The same on the store that a power cut left.
+    BootAfterPowerCut(PowerCut),
     /// It is migrated, and followed through its boot and a reset at the destination if it is to be.
     Migrate { follow: bool },
     /// Its store is converted for the destination's build, and booted there.

@@ -52,6 +52,7 @@ fn made(change: Change, layout: Layout) -> Option<Vec<u8>> {
     let mut volume = fresh(layout, 0..COUNT);
     match change {
         Change::Filled | Change::PaddedTo1M | Change::PaddedTo4M => {}
+        Change::NearlyFull => return nearly_full(layout),
         Change::SpareMainOld | Change::SpareMainErased | Change::SpareMainHalf | Change::SpareHalf => {
             return Some(interrupted(change, layout));
         }
@@ -119,6 +120,32 @@ fn made(change: Change, layout: Layout) -> Option<Vec<u8>> {
 /// `VARIABLE_STORE_HEADER.Size`.
 const STORE_SIZE: usize = 0x48 + 16;
 
+/// How much a nearly full store leaves free: less than a boot writes.
+const FREE_BYTES: usize = 0x1000;
+
+/// The variables of a filled store, and deleted ones up to the end: what a guest's store comes to after some time, and
+/// what the next boot must reclaim.
+fn nearly_full(layout: Layout) -> Option<Vec<u8>> {
+    let deleted = |index: usize| {
+        let name = format!("Gone{index:03}").parse().ok()?;
+        Some(Variable::new(GUID, name, 7, vec![0x5a; 1024]))
+    };
+    let one_bytes = Writer::new(layout)
+        .emit(&[deleted(0)?])
+        .ok()
+        .as_deref()
+        .and_then(used_end)?
+        .checked_sub(used_end(&fresh(layout, 0..0))?)?;
+    let free_bytes = Geometry::of(layout).variables.len_bytes as usize - used_end(&fresh(layout, 0..COUNT))?;
+    let mut variables = kept(0..COUNT);
+    variables.extend((0..(free_bytes - FREE_BYTES) / one_bytes).filter_map(deleted));
+    let mut volume = Writer::new(layout).emit(&variables).ok()?;
+    for at in entries(&volume).into_iter().skip(COUNT) {
+        put(&mut volume, at + 2, &[0x3c]);
+    }
+    Some(volume)
+}
+
 /// What a power cut leaves of a reclaim: the queue, a copy in the spare, and the main area at one moment of being
 /// written again (`FtwWrite`, `FlushSpareBlockToTargetBlock`: all blocks erased, then written one by one).
 fn interrupted(change: Change, layout: Layout) -> Vec<u8> {
@@ -182,13 +209,15 @@ fn write_record(spare_complete: bool, len_bytes: u64, distance: i64) -> [u8; 40]
 }
 
 fn fresh(layout: Layout, indexes: std::ops::Range<usize>) -> Vec<u8> {
-    let variables: Vec<Variable> = indexes
-        .filter_map(|index| {
-            let byte = u8::try_from(index).ok()?;
-            Some(Variable::new(GUID, name(index).parse().ok()?, 7, vec![byte; 256]))
-        })
-        .collect();
-    Writer::new(layout).emit(&variables).unwrap_or_default()
+    Writer::new(layout).emit(&kept(indexes)).unwrap_or_default()
+}
+
+fn kept(indexes: std::ops::Range<usize>) -> Vec<Variable> {
+    let one = |index: usize| {
+        let byte = u8::try_from(index).ok()?;
+        Some(Variable::new(GUID, name(index).parse().ok()?, 7, vec![byte; 256]))
+    };
+    indexes.filter_map(one).collect()
 }
 
 /// Where the records of a sound volume start.

@@ -9,9 +9,10 @@ use fm_variables::StoreTarget;
 
 use super::bench::Bench;
 use super::boot::{GUID, NAME};
-use super::reached::reached;
+use super::cut::{leave, recorded};
+use super::reached::{Limits, PLAIN, WITH_RECLAIM, reached_within};
 use super::step::Step;
-use super::{BootSeen, Reached, RepairSeen, Seen, stores};
+use super::{BootSeen, FlashRecording, PowerCut, Reached, RepairSeen, Seen, stores};
 use crate::{Error, Guest, Machine, Result};
 
 /// What the guest sets at its second boot.
@@ -24,26 +25,7 @@ pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen>
     let vars = folder.join("vars.fd");
     let before = read(&vars)?;
     let held = recoverable(&before);
-    let last = stores::name(stores::COUNT - 1);
-    let first = boot(
-        &machine,
-        &folder.join("first"),
-        NAME,
-        &[(&last, &stores::GUID.to_string())],
-    )?;
-    let first_file = read(&vars)?;
-    let second = boot(
-        &machine,
-        &folder.join("second"),
-        NEW_NAME,
-        &[(&last, &stores::GUID.to_string()), (NAME, GUID)],
-    )?;
-    let second_file = read(&vars)?;
-    let boots = [
-        seen(&first, &before, &first_file, NAME),
-        seen(&second, &first_file, &second_file, NEW_NAME),
-    ];
-    let reads_first = second.1.get(1).copied();
+    let (boots, reads_first) = boot_twice(&machine, &vars, &before, folder, PLAIN)?;
     let whole = boots
         .iter()
         .all(|boot| boot.reached.is_up() && boot.visible >= held && boot.persistent != Some(false))
@@ -51,7 +33,7 @@ pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen>
     let repaired = if whole || step.source.vars_access.is_some() {
         None
     } else {
-        repaired(&machine, &vars, &before, folder)?
+        repaired(&machine, &vars, &before, folder, PLAIN)?
     };
     Ok(Seen::TwoBoots {
         held,
@@ -61,18 +43,73 @@ pub(super) fn observe(bench: &Bench, step: &Step, folder: &Path) -> Result<Seen>
     })
 }
 
+/// The same on the store that a power cut at `cut` leaves of what the build was recorded writing; repaired beforehand, if
+/// there is something to repair, whatever became of the boots.
+pub(super) fn observe_power_cut(
+    bench: &Bench,
+    step: &Step,
+    cut: PowerCut,
+    recordings: &[FlashRecording],
+    folder: &Path,
+) -> Result<Seen> {
+    let machine = bench
+        .machine(&step.source, step.qemu[0], folder)?
+        .with(&["-no-reboot"]);
+    let recording = recorded(recordings, &step.source).ok_or(Error::OtherRecording)?;
+    let vars = folder.join("vars.fd");
+    let mut left = read(&vars)?;
+    let after_writes = leave(recording, cut, &mut left)?;
+    write(&vars, &left)?;
+    let (boots, reads_first) = boot_twice(&machine, &vars, &left, folder, WITH_RECLAIM)?;
+    Ok(Seen::PowerCut {
+        after_writes,
+        held: stores::COUNT as u32,
+        recoverable: recoverable(&left),
+        boots,
+        reads_first,
+        repaired: repaired(&machine, &vars, &left, folder, WITH_RECLAIM)?,
+    })
+}
+
+/// What two boots on the store `before` at `vars` come to, and whether the second reads what the first one's shell set.
+fn boot_twice(
+    machine: &Machine,
+    vars: &Path,
+    before: &[u8],
+    folder: &Path,
+    limits: Limits,
+) -> Result<([BootSeen; 2], Option<bool>)> {
+    let last = stores::name(stores::COUNT - 1);
+    let ours = stores::GUID.to_string();
+    let first = boot(machine, &folder.join("first"), NAME, &[(&last, &ours)], limits)?;
+    let first_file = read(vars)?;
+    let ask = [(last.as_str(), ours.as_str()), (NAME, GUID)];
+    let second = boot(machine, &folder.join("second"), NEW_NAME, &ask, limits)?;
+    let second_file = read(vars)?;
+    let boots = [
+        seen(&first, before, &first_file, NAME),
+        seen(&second, &first_file, &second_file, NEW_NAME),
+    ];
+    Ok((boots, second.1.get(1).copied()))
+}
+
 /// Repairs the store as it was at first, and boots on it.
-fn repaired(machine: &Machine, vars: &Path, before: &[u8], folder: &Path) -> Result<Option<RepairSeen>> {
-    fs::write(vars, before).map_err(|source| Error::file("write", vars, source))?;
-    let write = StoreTarget::file(vars);
-    if fm_variables::repair(&write).is_err() {
+fn repaired(
+    machine: &Machine,
+    vars: &Path,
+    before: &[u8],
+    folder: &Path,
+    limits: Limits,
+) -> Result<Option<RepairSeen>> {
+    write(vars, before)?;
+    if fm_variables::repair(&StoreTarget::file(vars)).is_err() {
         return Ok(None);
     }
     let after = read(vars)?;
     if after == before {
         return Ok(None);
     }
-    let (reached, ..) = boot(machine, &folder.join("repaired"), NAME, &[])?;
+    let (reached, ..) = boot(machine, &folder.join("repaired"), NAME, &[], limits)?;
     Ok(Some(RepairSeen {
         reached,
         kept: visible(&read(vars)?),
@@ -91,9 +128,15 @@ fn seen(boot: &(Reached, Vec<bool>), before: &[u8], after: &[u8], name: &str) ->
 }
 
 /// Boots, asks the shell for variables, lets it set one, and ends the guest.
-fn boot(machine: &Machine, dir: &Path, set: &str, ask: &[(&str, &str)]) -> Result<(Reached, Vec<bool>)> {
+fn boot(
+    machine: &Machine,
+    dir: &Path,
+    set: &str,
+    ask: &[(&str, &str)],
+    limits: Limits,
+) -> Result<(Reached, Vec<bool>)> {
     let mut guest = Guest::start(machine, dir)?;
-    let reached = reached(&mut guest, 0);
+    let reached = reached_within(&mut guest, 0, limits);
     let mut answers = Vec::new();
     if reached == Reached::Shell {
         guest.boot_to_shell()?;
@@ -111,6 +154,10 @@ fn boot(machine: &Machine, dir: &Path, set: &str, ask: &[(&str, &str)]) -> Resul
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).map_err(|source| Error::file("read", path, source))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(|source| Error::file("write", path, source))
 }
 
 /// How many of the variables that the store was built with are in one of its places.

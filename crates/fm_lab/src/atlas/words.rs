@@ -1,6 +1,6 @@
 //! Observations in words: for whoever watches a run, and for the page of claims.
 
-use super::{Reached, Seen, StoreFate};
+use super::{BootSeen, Reached, RepairSeen, Seen, StoreFate};
 
 /// The observation in a few words.
 #[must_use]
@@ -17,6 +17,13 @@ pub(super) fn in_words(seen: &Seen) -> String {
             boots: [first, second],
             reads_first,
             repaired,
+        }
+        | Seen::PowerCut {
+            held,
+            boots: [first, second],
+            reads_first,
+            repaired,
+            ..
         } => format!(
             "of {held}: {:?} with {}, then {:?} with {}, reads the first boot's {reads_first:?}, repaired {repaired:?}",
             first.reached, first.visible, second.reached, second.visible
@@ -143,30 +150,17 @@ pub(super) fn outcome(seen: &Seen) -> String {
         ),
         Seen::TwoBoots {
             held,
-            boots: [first, second],
+            boots,
             reads_first,
             repaired,
-        } => {
-            let word = |reached: Reached| format!("{reached:?}").to_lowercase();
-            let mut text = format!(
-                "of {held} variables: {} with {} left, then {} with {} left",
-                word(first.reached),
-                first.visible,
-                word(second.reached),
-                second.visible
-            );
-            if *reads_first == Some(false) {
-                text.push_str("; what the first boot set is gone at the second");
-            }
-            if let Some(repaired) = repaired {
-                text.push_str(&format!(
-                    "; after `vars repair`: {} with {}",
-                    word(repaired.reached),
-                    repaired.kept
-                ));
-            }
-            text
         }
+        | Seen::PowerCut {
+            held,
+            boots,
+            reads_first,
+            repaired,
+            ..
+        } => two_boots(*held, boots, *reads_first, repaired.as_ref()),
         Seen::Migration {
             completed: false,
             message,
@@ -189,4 +183,31 @@ pub(super) fn outcome(seen: &Seen) -> String {
             )
         }
     }
+}
+
+fn two_boots(
+    held: u32,
+    [first, second]: &[BootSeen; 2],
+    reads_first: Option<bool>,
+    repaired: Option<&RepairSeen>,
+) -> String {
+    let word = |reached: Reached| format!("{reached:?}").to_lowercase();
+    let mut text = format!(
+        "of {held} variables: {} with {} left, then {} with {} left",
+        word(first.reached),
+        first.visible,
+        word(second.reached),
+        second.visible
+    );
+    if reads_first == Some(false) {
+        text.push_str("; what the first boot set is gone at the second");
+    }
+    if let Some(repaired) = repaired {
+        text.push_str(&format!(
+            "; after `vars repair`: {} with {}",
+            word(repaired.reached),
+            repaired.kept
+        ));
+    }
+    text
 }

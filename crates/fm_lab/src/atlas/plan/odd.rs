@@ -1,14 +1,11 @@
 //! Stores that no running firmware leaves: each kind on a build of each class, old and new.
 
-use std::path::{Path, PathBuf};
-
 use fm_formats::image::Layout;
 
 use super::super::bench::Bench;
-use super::super::files::Code;
 use super::super::step::{Act, Step};
 use super::super::{Change, VarsAccess};
-use super::sides::{changed, first_program, plain_side};
+use super::sides::{changed, first_program, old_and_new, plain_side};
 use super::words::word;
 use super::{Group, Plan};
 use crate::Arch;
@@ -71,7 +68,8 @@ pub(super) fn stores(group: Group, bench: &Bench, arch: Arch, plan: &mut Plan) {
     let Some(program) = first_program(bench, arch, plan) else {
         return;
     };
-    let builds = old_and_new(bench, arch);
+    // What the 2M builds do the 4M builds of their year do too: they differ in where things lie.
+    let builds = old_and_new(bench, arch, |code| code.class.layout != Layout::X86Size2M);
     for (change, access) in kinds(group, arch) {
         for code in &builds {
             let mut source = plain_side(bench, program, code);
@@ -98,33 +96,4 @@ pub(super) fn stores(group: Group, bench: &Bench, arch: Arch, plan: &mut Plan) {
             });
         }
     }
-}
-
-/// Of each class the first build of the first folder, and that of the last one: a class's builds differ in their
-/// year only, and what edk2 does with an odd store has changed over the years.
-fn old_and_new(bench: &Bench, arch: Arch) -> Vec<&Code> {
-    let mut builds: Vec<&Code> = bench
-        .files
-        .codes_of(arch)
-        // What the 2M builds do the 4M builds of their year do too: they differ in where things lie.
-        .filter(|code| code.has_64_bit_dxe() && code.class.layout != Layout::X86Size2M)
-        .collect();
-    builds.sort_by_key(|code| (code.image.size_bytes, PathBuf::from(&code.image.name)));
-    let folder = |code: &Code| Path::new(&code.image.name).parent().map(Path::to_owned);
-    let newest_folder = builds.iter().filter_map(|code| folder(code)).max();
-    let of_class = |code: &Code| {
-        let class = code.class;
-        builds
-            .iter()
-            .filter(move |other| other.class.layout == class.layout && other.class.smm == class.smm)
-    };
-    let chosen = builds.iter().filter(|code| {
-        let first = of_class(code).next();
-        let newest = of_class(code).find(|other| folder(other) == newest_folder);
-        [first, newest]
-            .into_iter()
-            .flatten()
-            .any(|chosen| chosen.image == code.image)
-    });
-    chosen.copied().collect()
 }

@@ -1,5 +1,7 @@
 //! The sides of what is tried: a build's program, its machine and its files.
 
+use std::path::{Path, PathBuf};
+
 use fm_formats::image::Arch as Machine;
 
 use super::super::bench::Bench;
@@ -46,6 +48,7 @@ pub(super) fn side(bench: &Bench, program: usize, machine: &str, code: &Code, va
         s3_off: smm && code.class.machines == [Machine::X86_64; 2],
         code: Some(code.image.clone()),
         vars: vars.cloned(),
+        power_cut: None,
         vars_access: None,
         bios: None,
         rom_bytes: None,
@@ -78,4 +81,32 @@ pub(super) fn changed(image: &Image, change: Change) -> Image {
         },
         ..image.clone()
     }
+}
+
+/// Of each class of 64-bit builds the first build of the first folder, and that of the last one: a class's builds differ in their
+/// year only, and what edk2 does with an odd store has changed over the years.
+pub(super) fn old_and_new(bench: &Bench, arch: Arch, of: impl Fn(&Code) -> bool) -> Vec<&Code> {
+    let mut builds: Vec<&Code> = bench
+        .files
+        .codes_of(arch)
+        .filter(|code| code.has_64_bit_dxe() && of(code))
+        .collect();
+    builds.sort_by_key(|code| (code.image.size_bytes, PathBuf::from(&code.image.name)));
+    let folder = |code: &Code| Path::new(&code.image.name).parent().map(Path::to_owned);
+    let newest_folder = builds.iter().filter_map(|code| folder(code)).max();
+    let of_class = |code: &Code| {
+        let class = code.class;
+        builds
+            .iter()
+            .filter(move |other| other.class.layout == class.layout && other.class.smm == class.smm)
+    };
+    let chosen = builds.iter().filter(|code| {
+        let first = of_class(code).next();
+        let newest = of_class(code).find(|other| folder(other) == newest_folder);
+        [first, newest]
+            .into_iter()
+            .flatten()
+            .any(|chosen| chosen.image == code.image)
+    });
+    chosen.copied().collect()
 }

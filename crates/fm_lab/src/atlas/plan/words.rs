@@ -1,6 +1,6 @@
 //! The words of which the names of steps are made.
 
-use super::super::Change;
+use super::super::{Change, PowerCut};
 use crate::Arch;
 
 /// What is said where an architecture has builds and no QEMU, or the reverse.
@@ -24,6 +24,7 @@ pub(super) fn word(change: Change) -> &'static str {
         Change::Halved => "halved",
         Change::Qcow2 => "as qcow2",
         Change::Filled => "filled",
+        Change::NearlyFull => "nearly full",
         Change::SpareMainOld => "with a whole spare, the main area old",
         Change::SpareMainErased => "with a whole spare, the main area erased",
         Change::SpareMainHalf => "with a whole spare, the main area half written",
@@ -42,5 +43,25 @@ pub(super) fn word(change: Change) -> &'static str {
         Change::StoreSizeLarge => "with a large store size",
         Change::PaddedTo1M => "padded to 1 MiB",
         Change::PaddedTo4M => "padded to 4 MiB",
+    }
+}
+
+/// What a store is called by that a power cut left.
+pub(super) fn word_of_cut(cut: PowerCut) -> &'static str {
+    match cut {
+        PowerCut::SpareHalf => "half of the copy is in the spare",
+        PowerCut::SpareComplete => "the copy in the spare is complete",
+        PowerCut::MainErasing => "one block of the main area is erased",
+        PowerCut::MainErased => "the main area is erased",
+        PowerCut::MainHeader => "half of the volume header is written",
+        PowerCut::MainFirstVariable => "half of the first variable's header is written",
+        PowerCut::MainHalf => "half of the list is written",
+        PowerCut::MainWritten => "the main area is written",
+        PowerCut::MainComplete => "the main area is complete",
+        PowerCut::OldMarked => "the old value is marked",
+        PowerCut::NewHeader => "half of the new value's header is written",
+        PowerCut::NewHeaderValid => "the new value's header is valid",
+        PowerCut::NewData => "half of the new value is written",
+        PowerCut::NewAdded => "the new value is added",
     }
 }

@@ -1,0 +1,64 @@
+//! Stores as a power cut leaves them: each moment on a build of each kind.
+
+use super::super::bench::Bench;
+use super::super::files::Code;
+use super::super::step::{Act, Step};
+use super::super::{Change, PowerCut, Side};
+use super::Plan;
+use super::sides::{changed, first_program, old_and_new, plain_side};
+use super::words::word_of_cut;
+use crate::Arch;
+
+/// The moments at which it matters how a build reads what is there, the most telling first.
+const TELLING: [PowerCut; 6] = [
+    PowerCut::MainHalf,
+    PowerCut::MainErased,
+    PowerCut::MainFirstVariable,
+    PowerCut::MainWritten,
+    PowerCut::SpareComplete,
+    PowerCut::NewData,
+];
+
+pub(super) fn stores(bench: &Bench, arch: Arch, plan: &mut Plan) {
+    let Some(program) = first_program(bench, arch, plan) else {
+        return;
+    };
+    let builds = old_and_new(bench, arch, |_| true);
+    let others = PowerCut::ALL.into_iter().filter(|cut| !TELLING.contains(cut));
+    for cut in TELLING.into_iter().chain(others) {
+        for code in builds.iter().filter(|code| parts(cut, code)) {
+            let source = plain_side(bench, program, code);
+            let Some(vars) = bench.files.template(code.class.layout) else {
+                plan.lack(format!(
+                    "{}: the folder holds no variable store of its layout to change",
+                    code.image.name
+                ));
+                continue;
+            };
+            plan.steps.push(Step {
+                id: format!("power cut under {}: {}", code.image.name, word_of_cut(cut)),
+                qemu: [program, program],
+                source: Side {
+                    vars: Some(changed(vars, Change::NearlyFull)),
+                    power_cut: Some(cut),
+                    ..source
+                },
+                destination: None,
+                act: Act::BootAfterPowerCut(cut),
+            });
+        }
+    }
+}
+
+/// Whether a power cut can part what a build does there. Builds for PCs write byte by byte; the others write 128 bytes at
+/// once, and the main area is one block. Only a shell replaces a variable when it is told to.
+fn parts(cut: PowerCut, code: &Code) -> bool {
+    match cut {
+        PowerCut::MainErasing | PowerCut::MainHeader | PowerCut::MainFirstVariable => {
+            code.arch == Arch::X86_64
+        }
+        PowerCut::OldMarked | PowerCut::NewHeaderValid | PowerCut::NewAdded => code.shell,
+        PowerCut::NewHeader | PowerCut::NewData => code.shell && code.arch == Arch::X86_64,
+        _ => true,
+    }
+}
