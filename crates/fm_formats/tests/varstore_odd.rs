@@ -151,10 +151,13 @@ fn how_far_an_interrupted_reclaim_had_come_shows_in_the_main_area() {
     let spare = interrupted(&[])[0x4_2000..0x8_2000].to_vec();
     let mut half = spare.clone();
     half[0x1000..].fill(0xff);
+    let mut headers = half.clone();
+    headers[0x80..].fill(0xff);
     for (main, how_far, alone) in [
         (Vec::new(), Interrupted::MainOld, 3),
         (spare, Interrupted::MainWritten, 1),
         (half, Interrupted::MainHalf, 1),
+        (headers, Interrupted::MainHeaders, 0),
         (vec![0xff; 0x4_0000], Interrupted::MainErased, 0),
     ] {
         let bytes = interrupted(&main);

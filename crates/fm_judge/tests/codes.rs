@@ -186,6 +186,7 @@ fn odd_stores(base: &Facts) -> Vec<(Facts, Facts)> {
     for how_far in [
         Interrupted::MainOld,
         Interrupted::MainErased,
+        Interrupted::MainHeaders,
         Interrupted::MainWritten,
     ] {
         list.push(with(base, |facts| {

@@ -160,9 +160,9 @@ impl Machine {
     /// The same guest, with every write to its flash traced into the file `trace`.
     #[must_use]
     pub fn tracing_flash(mut self, trace: &Path) -> Self {
-        for event in FLASH_EVENTS {
-            self = self.with(&["-d", &format!("trace:{event}")]);
-        }
+        // Of several `-d` QEMU takes the last.
+        let events = FLASH_EVENTS.map(|event| format!("trace:{event}")).join(",");
+        self = self.with(&["-d", &events]);
         self.extra.extend(["-D".into(), trace.into()]);
         self
     }

@@ -163,6 +163,7 @@ pub(super) const fn interrupted(interrupted: Interrupted) -> InterruptedReclaim 
         Interrupted::MainWritten => InterruptedReclaim::MainWritten,
         Interrupted::MainOld => InterruptedReclaim::MainOld,
         Interrupted::MainHalf => InterruptedReclaim::MainHalf,
+        Interrupted::MainHeaders => InterruptedReclaim::MainHeaders,
         Interrupted::MainErased => InterruptedReclaim::MainErased,
     }
 }

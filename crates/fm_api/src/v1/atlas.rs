@@ -184,12 +184,17 @@ pub enum PowerCut {
     MainHeader,
     /// Half of the first variable's header is.
     MainFirstVariable,
+    /// Half of the first variable's name is.
+    MainFirstName,
     /// Half of the list of variables is.
     MainHalf,
     /// All of it is; the queue does not say so yet.
     MainWritten,
     /// The queue says so; the write is not closed yet.
     MainComplete,
+    /// Outside a reclaim: the block is erased that a variable is being written into, as builds for Arm do that cannot write
+    /// less than a block (`NorFlashWriteSingleBlock`).
+    BlockErased,
     /// The variable's old value is marked as about to be replaced.
     OldMarked,
     /// Half of the new one's header is written.
@@ -489,16 +494,18 @@ impl Group {
 
 impl PowerCut {
     /// All of them, in the order of the writes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::SpareHalf,
         Self::SpareComplete,
         Self::MainErasing,
         Self::MainErased,
         Self::MainHeader,
         Self::MainFirstVariable,
+        Self::MainFirstName,
         Self::MainHalf,
         Self::MainWritten,
         Self::MainComplete,
+        Self::BlockErased,
         Self::OldMarked,
         Self::NewHeader,
         Self::NewHeaderValid,

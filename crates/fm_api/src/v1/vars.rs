@@ -207,6 +207,8 @@ words! {
         MainOld = "main_old",
         /// The main area holds the start of the new store and is erased behind it.
         MainHalf = "main_half",
+        /// The main area holds the headers of the new store, not one whole variable behind them, and is erased from there on.
+        MainHeaders = "main_headers",
         /// The main area has no store: its volume header is gone.
         MainErased = "main_erased",
     }

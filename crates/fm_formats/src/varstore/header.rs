@@ -1,6 +1,7 @@
 //! How a store begins: its header, and which of its two places is the valid one.
 
-use super::raw::RawStoreHeader;
+use super::geometry::VOLUME_HEADER_LEN;
+use super::raw::{RawAuthVariable, RawStoreHeader};
 use super::walk::is_erased;
 use crate::volume::VolumeHeader;
 use crate::{Guid, Reader};
@@ -58,6 +59,10 @@ impl ActiveCopy {
     }
 }
 
+/// Where the header of the first variable ends, in every build of today: behind the headers of volume and store.
+const FIRST_VARIABLE_END: usize =
+    VOLUME_HEADER_LEN as usize + STORE_HEADER_LEN + size_of::<RawAuthVariable>();
+
 /// How far a reclaim had come that was interrupted with its copy whole in the spare.
 ///
 /// Source: edk2 `MdeModulePkg/Universal/FaultTolerantWriteDxe/UpdateWorkingBlock.c`,
@@ -70,6 +75,8 @@ pub enum Interrupted {
     MainOld,
     /// The main area holds the start of the new store and is erased behind it.
     MainHalf,
+    /// The main area holds the headers of the new store, not one whole variable behind them, and is erased from there on.
+    MainHeaders,
     /// The main area has no store: its volume header is gone.
     MainErased,
 }
@@ -82,6 +89,7 @@ impl Interrupted {
             Self::MainWritten => "main_written",
             Self::MainOld => "main_old",
             Self::MainHalf => "main_half",
+            Self::MainHeaders => "main_headers",
             Self::MainErased => "main_erased",
         }
     }
@@ -99,6 +107,7 @@ impl Interrupted {
             .count();
         match main.get(same..) {
             None | Some([]) => Self::MainWritten,
+            Some(rest) if is_erased(rest) && same < FIRST_VARIABLE_END => Self::MainHeaders,
             Some(rest) if is_erased(rest) => Self::MainHalf,
             Some(_) => Self::MainOld,
         }

@@ -63,20 +63,25 @@ fn foretell(how_far: Interrupted, arch: Arch, finishes: bool) -> (Outcome, Optio
             Some(Effect::Recreated),
             "the flash driver finds no volume header and makes a new store over the whole copy in the spare: the guest boots with all variables lost",
         ),
-        (Interrupted::MainHalf | Interrupted::MainOld, false) if arch == Arch::Riscv64 => (
+        (_, false) if arch == Arch::Riscv64 => (
             Outcome::Incompatible,
             Some(Effect::DeadUntouched),
             "builds for RISC-V die when they are to put the whole copy in its place, at every start, and write nothing",
         ),
-        (Interrupted::MainHalf | Interrupted::MainOld, false) => (
+        (_, false) => (
             Outcome::Compatible,
             Some(Effect::Kept),
             "the firmware puts the whole copy in its place before it reads variables",
         ),
-        (Interrupted::MainHalf | Interrupted::MainOld, true) if finishes => (
+        (Interrupted::MainHeaders | Interrupted::MainHalf | Interrupted::MainOld, true) if finishes => (
             Outcome::Compatible,
             Some(Effect::Kept),
             "the build has FaultTolerantWritePei and reads the whole copy in the spare",
+        ),
+        (Interrupted::MainHeaders, true) => (
+            Outcome::Incompatible,
+            Some(Effect::Recreated),
+            "a build without FaultTolerantWritePei reads the main area, where not one variable is yet: the guest boots with all variables lost",
         ),
         (Interrupted::MainHalf, true) => (
             Outcome::Incompatible,
@@ -88,10 +93,10 @@ fn foretell(how_far: Interrupted, arch: Arch, finishes: bool) -> (Outcome, Optio
             Some(Effect::FirstBootLost),
             "a build without FaultTolerantWritePei reads the old main area while the whole copy is put over it: the variables stay, and what the first boot writes is lost at the next",
         ),
-        (Interrupted::MainWritten, _) => (
-            Outcome::Unknown,
-            None,
-            "the copy was in its place already and only the note of it is missing; no run shows what each build makes of that",
+        (Interrupted::MainWritten, true) => (
+            Outcome::Compatible,
+            Some(Effect::Kept),
+            "the copy is in its place already, and puts nothing else there when it is written once more",
         ),
     }
 }
@@ -102,6 +107,9 @@ fn words(interrupted: &Option<Interrupted>) -> alloc::string::String {
         Some(Interrupted::MainWritten) => "the whole copy in the spare, the main area the same",
         Some(Interrupted::MainOld) => "the whole copy in the spare, the main area old",
         Some(Interrupted::MainHalf) => "the whole copy in the spare, the main area half written",
+        Some(Interrupted::MainHeaders) => {
+            "the whole copy in the spare, the main area with its headers and no variable"
+        }
         Some(Interrupted::MainErased) => "the whole copy in the spare, the main area erased",
     }
     .into()

@@ -2,6 +2,8 @@
 
 mod board;
 mod odd;
+mod power_cuts;
+mod two_boots;
 
 use std::fmt::Write as _;
 
@@ -294,6 +296,10 @@ fn other_size(observation: &Observation) -> bool {
     matches!((from, to), (Some(from), Some(to)) if from != to && to % 0x1000 == 0)
 }
 
+fn all() -> impl Iterator<Item = &'static Claim> {
+    CLAIMS.iter().chain(odd::CLAIMS).chain(power_cuts::CLAIMS)
+}
+
 /// `docs/claims.md`, from all observations.
 #[must_use]
 pub fn claims(atlases: &[Atlas]) -> String {
@@ -302,7 +308,7 @@ pub fn claims(atlases: &[Atlas]) -> String {
          Generated from the observations in `atlas/` by `flashmoor atlas claims`; a test keeps it up to date. \
          Each statement stands with the real QEMU runs that prove it and the command that repeats them.\n",
     );
-    for claim in CLAIMS.iter().chain(odd::CLAIMS) {
+    for claim in all() {
         let spoken: Vec<(&Observation, bool)> = atlases
             .iter()
             .filter(|atlas| atlas.group == claim.group)
@@ -335,9 +341,7 @@ pub fn claims(atlases: &[Atlas]) -> String {
 /// Whether no observation speaks against a claim, and each claim has one that speaks for it.
 #[must_use]
 pub fn unproven(atlases: &[Atlas]) -> Vec<&'static str> {
-    CLAIMS
-        .iter()
-        .chain(odd::CLAIMS)
+    all()
         .filter(|claim| {
             let mut spoken = atlases
                 .iter()

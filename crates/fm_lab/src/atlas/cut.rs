@@ -18,6 +18,8 @@ const FIRST_VARIABLE: u64 = VOLUME_HEADER_BYTES + 28;
 /// `AUTHENTICATED_VARIABLE_HEADER`: its length, and where its state lies.
 const HEADER_BYTES: u64 = 60;
 const STATE: usize = 2;
+/// The name of the first variable, its terminator too: `Kept00`.
+const FIRST_NAME_BYTES: u64 = 14;
 /// `VAR_HEADER_VALID_ONLY`, `VAR_ADDED`, and the latter with `VAR_IN_DELETED_TRANSITION` (all active low).
 const HEADER_VALID: u8 = 0x7f;
 const ADDED: u8 = 0x3f;
@@ -62,6 +64,7 @@ fn after(writes: &FlashWrites, before: &[u8], cut: PowerCut) -> Option<u64> {
         }
         PowerCut::MainErased => Some(reclaim.main_erased.end),
         PowerCut::MainHeader => in_main(VOLUME_HEADER_BYTES / 2),
+        PowerCut::MainFirstName => in_main(FIRST_VARIABLE + HEADER_BYTES + FIRST_NAME_BYTES / 2),
         PowerCut::MainFirstVariable => in_main(FIRST_VARIABLE + HEADER_BYTES / 2)
             .filter(|count| (count - reclaim.main_written.start) * reclaim.main_write_bytes > FIRST_VARIABLE),
         PowerCut::MainHalf => {
@@ -76,6 +79,12 @@ fn after(writes: &FlashWrites, before: &[u8], cut: PowerCut) -> Option<u64> {
         }
         PowerCut::MainWritten => Some(reclaim.main_written.end),
         PowerCut::MainComplete => Some(reclaim.main_complete),
+        PowerCut::BlockErased => Some(
+            rewrites(writes, layout)
+                .find(|rewrite| rewrite.start >= reclaim.closed)?
+                .start
+                + 1,
+        ),
         PowerCut::OldMarked
         | PowerCut::NewHeader
         | PowerCut::NewHeaderValid
@@ -86,6 +95,30 @@ fn after(writes: &FlashWrites, before: &[u8], cut: PowerCut) -> Option<u64> {
 
 fn middle(writes: &Range<u64>) -> u64 {
     writes.start + (writes.end - writes.start) / 2
+}
+
+/// Where a build erases the main area and writes it again without a copy in the spare: its queue says nothing before.
+fn rewrites(writes: &FlashWrites, layout: Layout) -> impl Iterator<Item = Range<u64>> {
+    let geometry = Geometry::of(layout);
+    let mut in_reclaim = false;
+    let runs: Vec<_> = writes.runs().collect();
+    let mut found = Vec::new();
+    for (index, (before, run)) in runs.iter().enumerate() {
+        let in_main = lies_in(run, geometry.variables);
+        if run.erases && in_main && !in_reclaim {
+            let end = runs.get(index + 2).map_or(writes.count(), |(before, _)| *before);
+            found.push(*before..end);
+        } else if !run.erases || !in_main {
+            in_reclaim = !in_main && lies_in(run, geometry.working);
+        }
+    }
+    found.into_iter()
+}
+
+fn lies_in(run: &Run, area: Area) -> bool {
+    run.offset
+        .checked_sub(u64::from(area.offset))
+        .is_some_and(|offset| offset < u64::from(area.len_bytes))
 }
 
 /// The steps of the first reclaim, as numbers of writes.
@@ -104,11 +137,6 @@ impl Reclaim {
     /// Source: edk2 `MdeModulePkg/Universal/FaultTolerantWriteDxe/FaultTolerantWrite.c`, `FtwWrite`.
     fn find(writes: &FlashWrites, layout: Layout) -> Option<Self> {
         let geometry = Geometry::of(layout);
-        let lies_in = |run: &Run, area: Area| {
-            run.offset
-                .checked_sub(u64::from(area.offset))
-                .is_some_and(|offset| offset < u64::from(area.len_bytes))
-        };
         let mut runs = writes.runs().peekable();
         let mut take = |area: Area, erases: bool| -> Option<(Range<u64>, u64)> {
             while runs

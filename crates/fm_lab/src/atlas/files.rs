@@ -34,6 +34,8 @@ pub(super) struct Code {
     pub(super) class: Class,
     /// Whether it has a shell that can be asked.
     pub(super) shell: bool,
+    /// Whether it shows to be of edk2-stable202405 or later.
+    pub(super) recent: bool,
 }
 
 /// Builds of one class differ in their year only, as far as a plan is concerned.
@@ -156,6 +158,7 @@ impl Files {
                 secure_boot: has(Feature::SecureBoot),
             },
             shell: has(Feature::Shell),
+            recent: unit.is_recent.value() == Some(&true),
             image,
         };
         let list = match arch {

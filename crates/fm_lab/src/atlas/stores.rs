@@ -121,24 +121,24 @@ fn made(change: Change, layout: Layout) -> Option<Vec<u8>> {
 const STORE_SIZE: usize = 0x48 + 16;
 
 /// How much a nearly full store leaves free: less than a boot writes.
-const FREE_BYTES: usize = 0x1000;
+const FREE_BYTES: usize = 0x200;
+/// What a deleted variable takes beside its data: header and name.
+const DELETED_BYTES: usize = 76;
+/// The data of one of them: within every layout's limit.
+const DELETED_DATA_BYTES: usize = 0x1c00;
 
 /// The variables of a filled store, and deleted ones up to the end: what a guest's store comes to after some time, and
 /// what the next boot must reclaim.
 fn nearly_full(layout: Layout) -> Option<Vec<u8>> {
-    let deleted = |index: usize| {
-        let name = format!("Gone{index:03}").parse().ok()?;
-        Some(Variable::new(GUID, name, 7, vec![0x5a; 1024]))
-    };
-    let one_bytes = Writer::new(layout)
-        .emit(&[deleted(0)?])
-        .ok()
-        .as_deref()
-        .and_then(used_end)?
-        .checked_sub(used_end(&fresh(layout, 0..0))?)?;
-    let free_bytes = Geometry::of(layout).variables.len_bytes as usize - used_end(&fresh(layout, 0..COUNT))?;
+    let mut room_bytes = (Geometry::of(layout).variables.len_bytes as usize)
+        .checked_sub(used_end(&fresh(layout, 0..COUNT))? + FREE_BYTES)?;
     let mut variables = kept(0..COUNT);
-    variables.extend((0..(free_bytes - FREE_BYTES) / one_bytes).filter_map(deleted));
+    while room_bytes > DELETED_BYTES {
+        let data_bytes = (room_bytes - DELETED_BYTES).min(DELETED_DATA_BYTES);
+        let name = format!("Gone{:03}", variables.len()).parse().ok()?;
+        variables.push(Variable::new(GUID, name, 7, vec![0x5a; data_bytes]));
+        room_bytes -= DELETED_BYTES + data_bytes;
+    }
     let mut volume = Writer::new(layout).emit(&variables).ok()?;
     for at in entries(&volume).into_iter().skip(COUNT) {
         put(&mut volume, at + 2, &[0x3c]);

@@ -2,10 +2,10 @@
 
 use fm_judge::Effect;
 
-use super::super::hold::effect_of_two;
-use super::super::{Change, Group, Observation, Seen, VarsAccess};
+use super::super::{Change, Group, VarsAccess};
 use super::Claim;
 use super::board::is_virt;
+use super::two_boots::{effect, repaired};
 
 pub(super) const CLAIMS: &[Claim] = &[
     Claim {
@@ -113,26 +113,3 @@ pub(super) const CLAIMS: &[Claim] = &[
         },
     },
 ];
-
-fn effect(observation: &Observation) -> Option<Effect> {
-    match &observation.seen {
-        Seen::TwoBoots {
-            held,
-            boots,
-            reads_first,
-            ..
-        } => Some(effect_of_two(*held, boots, *reads_first)),
-        _ => None,
-    }
-}
-
-fn repaired(observation: &Observation) -> Option<bool> {
-    match observation.seen {
-        Seen::TwoBoots {
-            held,
-            repaired: Some(repaired),
-            ..
-        } => Some(repaired.reached.is_up() && repaired.kept >= held),
-        _ => None,
-    }
-}

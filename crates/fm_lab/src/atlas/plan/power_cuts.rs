@@ -10,7 +10,8 @@ use super::words::word_of_cut;
 use crate::Arch;
 
 /// The moments at which it matters how a build reads what is there, the most telling first.
-const TELLING: [PowerCut; 6] = [
+const TELLING: [PowerCut; 7] = [
+    PowerCut::BlockErased,
     PowerCut::MainHalf,
     PowerCut::MainErased,
     PowerCut::MainFirstVariable,
@@ -51,12 +52,14 @@ pub(super) fn stores(bench: &Bench, arch: Arch, plan: &mut Plan) {
 }
 
 /// Whether a power cut can part what a build does there. Builds for PCs write byte by byte; the others write 128 bytes at
-/// once, and the main area is one block. Only a shell replaces a variable when it is told to.
+/// once, and the main area is one block; old ones for Arm erase it for whatever is longer than that. Only a shell replaces a variable when it is told to.
 fn parts(cut: PowerCut, code: &Code) -> bool {
     match cut {
-        PowerCut::MainErasing | PowerCut::MainHeader | PowerCut::MainFirstVariable => {
-            code.arch == Arch::X86_64
-        }
+        PowerCut::MainErasing
+        | PowerCut::MainHeader
+        | PowerCut::MainFirstVariable
+        | PowerCut::MainFirstName => code.arch == Arch::X86_64,
+        PowerCut::BlockErased => code.arch == Arch::Aarch64 && !code.recent,
         PowerCut::OldMarked | PowerCut::NewHeaderValid | PowerCut::NewAdded => code.shell,
         PowerCut::NewHeader | PowerCut::NewData => code.shell && code.arch == Arch::X86_64,
         _ => true,
