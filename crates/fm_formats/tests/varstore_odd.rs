@@ -153,8 +153,12 @@ fn how_far_an_interrupted_reclaim_had_come_shows_in_the_main_area() {
     half[0x1000..].fill(0xff);
     let mut headers = half.clone();
     headers[0x80..].fill(0xff);
+    let mut full = interrupted(&[])[..0x4_0000].to_vec();
+    let end = full.iter().rposition(|byte| *byte != 0xff).unwrap() + 1;
+    full[end..].fill(0);
     for (main, how_far, alone) in [
         (Vec::new(), Interrupted::MainOld, 3),
+        (full, Interrupted::MainFull, 3),
         (spare, Interrupted::MainWritten, 1),
         (half, Interrupted::MainHalf, 1),
         (headers, Interrupted::MainHeaders, 0),

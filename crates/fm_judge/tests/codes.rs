@@ -187,12 +187,17 @@ fn odd_stores(base: &Facts) -> Vec<(Facts, Facts)> {
         Interrupted::MainOld,
         Interrupted::MainErased,
         Interrupted::MainHeaders,
+        Interrupted::MainFull,
         Interrupted::MainWritten,
     ] {
         list.push(with(base, |facts| {
             facts.vars.interrupted = Known::new(Some(how_far), "VARS");
         }));
     }
+    list.push(with(base, |facts| {
+        facts.vars.interrupted = Known::new(Some(Interrupted::MainFull), "VARS");
+        facts.code.is_recent = Known::new(true, "CODE");
+    }));
     list.push(with(base, |facts| {
         facts.vars.size_bytes = Known::new(0x10_0000, "VARS")
     }));

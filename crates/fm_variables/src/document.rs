@@ -161,7 +161,7 @@ pub(super) const fn active_copy(copy: ActiveCopy) -> api::ActiveCopy {
 pub(super) const fn interrupted(interrupted: Interrupted) -> InterruptedReclaim {
     match interrupted {
         Interrupted::MainWritten => InterruptedReclaim::MainWritten,
-        Interrupted::MainOld => InterruptedReclaim::MainOld,
+        Interrupted::MainOld | Interrupted::MainFull => InterruptedReclaim::MainOld,
         Interrupted::MainHalf => InterruptedReclaim::MainHalf,
         Interrupted::MainHeaders => InterruptedReclaim::MainHeaders,
         Interrupted::MainErased => InterruptedReclaim::MainErased,

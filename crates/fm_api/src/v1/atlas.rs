@@ -251,9 +251,9 @@ pub enum Seen {
     PowerCut {
         /// How many of the recorded writes are in it.
         after_writes: u64,
-        /// How many of the store's own variables there were when power was cut, all of which must be recoverable.
+        /// How many of the store's own variables there were when power was cut.
         held: u32,
-        /// How many of them we find in one of its places.
+        /// How many of them lie in one of its places then.
         recoverable: u32,
         /// What each boot came to.
         boots: [BootSeen; 2],

@@ -63,6 +63,9 @@ impl ActiveCopy {
 const FIRST_VARIABLE_END: usize =
     VOLUME_HEADER_LEN as usize + STORE_HEADER_LEN + size_of::<RawAuthVariable>();
 
+/// More than any build that was recorded writes at a boot (`atlas/power_cut.json`).
+const BOOT_WRITES: usize = 0x4000;
+
 /// How far a reclaim had come that was interrupted with its copy whole in the spare.
 ///
 /// Source: edk2 `MdeModulePkg/Universal/FaultTolerantWriteDxe/UpdateWorkingBlock.c`,
@@ -73,6 +76,8 @@ pub enum Interrupted {
     MainWritten,
     /// The main area still holds the old store, whole.
     MainOld,
+    /// The same, and there is no room left for what a boot writes: this is what a reclaim begins with.
+    MainFull,
     /// The main area holds the start of the new store and is erased behind it.
     MainHalf,
     /// The main area holds the headers of the new store, not one whole variable behind them, and is erased from there on.
@@ -88,6 +93,7 @@ impl Interrupted {
         match self {
             Self::MainWritten => "main_written",
             Self::MainOld => "main_old",
+            Self::MainFull => "main_full",
             Self::MainHalf => "main_half",
             Self::MainHeaders => "main_headers",
             Self::MainErased => "main_erased",
@@ -109,7 +115,14 @@ impl Interrupted {
             None | Some([]) => Self::MainWritten,
             Some(rest) if is_erased(rest) && same < FIRST_VARIABLE_END => Self::MainHeaders,
             Some(rest) if is_erased(rest) => Self::MainHalf,
-            Some(_) => Self::MainOld,
+            Some(rest) => {
+                let erased = rest.iter().rev().take_while(|byte| **byte == 0xff);
+                if erased.count() < BOOT_WRITES {
+                    Self::MainFull
+                } else {
+                    Self::MainOld
+                }
+            }
         }
     }
 }

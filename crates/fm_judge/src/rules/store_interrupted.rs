@@ -40,7 +40,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         });
         return;
     };
-    let (outcome, effect, why) = foretell(how_far, *arch, *finishes);
+    let (outcome, effect, why) = foretell(how_far, *arch, *finishes, to.code.is_recent.value().copied());
     report.find(Phase::ColdBoot, outcome, || {
         let mut told = FindingDraft::about(SUBJECT, why).destination(Some(interrupted), words);
         told.effect = effect;
@@ -51,7 +51,12 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     });
 }
 
-fn foretell(how_far: Interrupted, arch: Arch, finishes: bool) -> (Outcome, Option<Effect>, &'static str) {
+fn foretell(
+    how_far: Interrupted,
+    arch: Arch,
+    finishes: bool,
+    recent: Option<bool>,
+) -> (Outcome, Option<Effect>, &'static str) {
     match (how_far, arch.is_x86()) {
         (Interrupted::MainErased, true) => (
             Outcome::Incompatible,
@@ -73,7 +78,7 @@ fn foretell(how_far: Interrupted, arch: Arch, finishes: bool) -> (Outcome, Optio
             Some(Effect::Kept),
             "the firmware puts the whole copy in its place before it reads variables",
         ),
-        (Interrupted::MainHeaders | Interrupted::MainHalf | Interrupted::MainOld, true) if finishes => (
+        (how_far, true) if finishes && how_far != Interrupted::MainWritten => (
             Outcome::Compatible,
             Some(Effect::Kept),
             "the build has FaultTolerantWritePei and reads the whole copy in the spare",
@@ -87,6 +92,16 @@ fn foretell(how_far: Interrupted, arch: Arch, finishes: bool) -> (Outcome, Optio
             Outcome::Incompatible,
             Some(Effect::PartlyLost),
             "a build without FaultTolerantWritePei reads the half-written main area, and what is only in the whole copy is lost",
+        ),
+        (Interrupted::MainFull, true) if recent == Some(false) => (
+            Outcome::Incompatible,
+            Some(Effect::DeadWritten),
+            "a build without FaultTolerantWritePei takes the old main area, which is full, for what is there while the whole copy is put over it, and never comes to a console; the variables stay",
+        ),
+        (Interrupted::MainFull, true) => (
+            Outcome::Unknown,
+            None,
+            "a build without FaultTolerantWritePei takes the old main area, which is full, for what is there while the whole copy is put over it; what this one comes to is not recorded",
         ),
         (Interrupted::MainOld, true) => (
             Outcome::Caution,
@@ -106,6 +121,7 @@ fn words(interrupted: &Option<Interrupted>) -> alloc::string::String {
         None => "none",
         Some(Interrupted::MainWritten) => "the whole copy in the spare, the main area the same",
         Some(Interrupted::MainOld) => "the whole copy in the spare, the main area old",
+        Some(Interrupted::MainFull) => "the whole copy in the spare, the main area old and full",
         Some(Interrupted::MainHalf) => "the whole copy in the spare, the main area half written",
         Some(Interrupted::MainHeaders) => {
             "the whole copy in the spare, the main area with its headers and no variable"

@@ -59,6 +59,9 @@ pub(super) fn reached_within(guest: &mut Guest, from: usize, limits: Limits) -> 
                 Reached::Silence
             };
         }
+        // On a busy host guests of QEMU 7.2 were seen to sleep through their timer for minutes (aarch64, waiting for an
+        // interrupt), until their monitor was asked something.
+        let _ = guest.status();
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -99,8 +99,8 @@ pub(super) const CLAIMS: &[Claim] = &[
         },
     },
     Claim {
-        title: "After `vars repair` a store that a power cut left boots with every variable",
-        text: "The same store, repaired before its first boot, whatever that would have come to.",
+        title: "After `vars repair` a store that a power cut left boots with every variable that is left anywhere in it",
+        text: "The same store, repaired before its first boot, whatever that would have come to. Nothing is left where an old build for Arm had erased its block.",
         group: Group::PowerCut,
         speaks: repaired,
     },

@@ -24,7 +24,7 @@ pub(super) fn effect(observation: &Observation) -> Option<Effect> {
     }
 }
 
-/// Whether the repaired store boots with every variable; nothing where none was repaired.
+/// Whether the repaired store boots with every variable that lay somewhere in it; nothing where none was repaired.
 pub(super) fn repaired(observation: &Observation) -> Option<bool> {
     match observation.seen {
         Seen::TwoBoots {
@@ -33,7 +33,7 @@ pub(super) fn repaired(observation: &Observation) -> Option<bool> {
             ..
         }
         | Seen::PowerCut {
-            held,
+            recoverable: held,
             repaired: Some(repaired),
             ..
         } => Some(repaired.reached.is_up() && repaired.kept >= held),

@@ -1,5 +1,7 @@
 //! Stores as a power cut leaves them: each moment on a build of each kind.
 
+use fm_formats::image::Layout;
+
 use super::super::bench::Bench;
 use super::super::files::Code;
 use super::super::step::{Act, Step};
@@ -27,7 +29,7 @@ pub(super) fn stores(bench: &Bench, arch: Arch, plan: &mut Plan) {
     let builds = old_and_new(bench, arch, |_| true);
     let others = PowerCut::ALL.into_iter().filter(|cut| !TELLING.contains(cut));
     for cut in TELLING.into_iter().chain(others) {
-        for code in builds.iter().filter(|code| parts(cut, code)) {
+        for code in builds.iter().filter(|code| is_tried(cut, code)) {
             let source = plain_side(bench, program, code);
             let Some(vars) = bench.files.template(code.class.layout) else {
                 plan.lack(format!(
@@ -51,17 +53,24 @@ pub(super) fn stores(bench: &Bench, arch: Arch, plan: &mut Plan) {
     }
 }
 
-/// Whether a power cut can part what a build does there. Builds for PCs write byte by byte; the others write 128 bytes at
-/// once, and the main area is one block; old ones for Arm erase it for whatever is longer than that. Only a shell replaces a variable when it is told to.
-fn parts(cut: PowerCut, code: &Code) -> bool {
+/// Whether a build is tried there. Builds for PCs write byte by byte, so that what a 2M build shows is not repeated on the
+/// 4M builds, whose reclaim takes a million writes. The others write 128 bytes at once, and their main area is one block;
+/// old ones for Arm erase it for whatever is longer than that.
+fn is_tried(cut: PowerCut, code: &Code) -> bool {
+    let is_2m = code.class.layout == Layout::X86Size2M;
+    let is_virt = code.arch != Arch::X86_64;
+    let writes_blocks = code.arch == Arch::Aarch64 && !code.recent;
     match cut {
+        PowerCut::MainHalf => true,
+        PowerCut::MainErased | PowerCut::MainWritten | PowerCut::SpareComplete => is_2m || is_virt,
+        PowerCut::SpareHalf | PowerCut::MainComplete => is_virt,
+        PowerCut::MainFirstVariable | PowerCut::NewData => is_2m,
+        PowerCut::BlockErased | PowerCut::OldMarked => writes_blocks,
         PowerCut::MainErasing
         | PowerCut::MainHeader
-        | PowerCut::MainFirstVariable
-        | PowerCut::MainFirstName => code.arch == Arch::X86_64,
-        PowerCut::BlockErased => code.arch == Arch::Aarch64 && !code.recent,
-        PowerCut::OldMarked | PowerCut::NewHeaderValid | PowerCut::NewAdded => code.shell,
-        PowerCut::NewHeader | PowerCut::NewData => code.shell && code.arch == Arch::X86_64,
-        _ => true,
+        | PowerCut::MainFirstName
+        | PowerCut::NewHeader
+        | PowerCut::NewHeaderValid
+        | PowerCut::NewAdded => false,
     }
 }
