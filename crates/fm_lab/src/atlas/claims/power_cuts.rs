@@ -32,12 +32,12 @@ pub(super) const CLAIMS: &[Claim] = &[
         },
     },
     Claim {
-        title: "A power cut before the main area is touched, or when all of it is written, costs those builds no variable",
-        text: "With the copy complete in the spare and the main area as it was, the variables are there, and what the first boot writes is gone at the second. With the main area written nothing is lost.",
+        title: "A power cut when the copy is complete and the main area not yet touched keeps those builds from their console",
+        text: "They take the old main area, which is full, for what is there, while the copy is put over it. The guest of 2022.11 takes processor time and prints nothing, at the first boot and at the second; the variables stay. With the copy half written, or with the main area written, nothing is lost.",
         group: Group::PowerCut,
         speaks: |observation| {
             let expected = match observation.source.power_cut? {
-                PowerCut::SpareComplete => Effect::FirstBootLost,
+                PowerCut::SpareComplete => Effect::DeadWritten,
                 PowerCut::SpareHalf | PowerCut::MainWritten | PowerCut::MainComplete => Effect::Kept,
                 _ => return None,
             };

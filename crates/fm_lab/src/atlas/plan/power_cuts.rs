@@ -61,13 +61,12 @@ fn is_tried(cut: PowerCut, code: &Code) -> bool {
     let is_virt = code.arch != Arch::X86_64;
     let writes_blocks = code.arch == Arch::Aarch64 && !code.recent;
     match cut {
-        PowerCut::MainHalf => true,
-        PowerCut::MainErased | PowerCut::MainWritten | PowerCut::SpareComplete => is_2m || is_virt,
-        PowerCut::SpareHalf | PowerCut::MainComplete => is_virt,
-        PowerCut::MainFirstVariable | PowerCut::NewData => is_2m,
+        PowerCut::MainHalf | PowerCut::MainErased => true,
+        PowerCut::SpareHalf | PowerCut::SpareComplete | PowerCut::MainWritten => is_2m || is_virt,
+        PowerCut::MainComplete => is_virt,
+        PowerCut::MainErasing | PowerCut::MainFirstVariable | PowerCut::NewData => is_2m,
         PowerCut::BlockErased | PowerCut::OldMarked => writes_blocks,
-        PowerCut::MainErasing
-        | PowerCut::MainHeader
+        PowerCut::MainHeader
         | PowerCut::MainFirstName
         | PowerCut::NewHeader
         | PowerCut::NewHeaderValid
