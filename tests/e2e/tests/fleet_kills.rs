@@ -323,6 +323,7 @@ fn host_name(number: usize) -> String {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the figures of a long run")]
 fn whoever_is_killed_while_builds_come_and_go_what_is_needed_can_be_pulled() {
     let kills = std::env::var("FLEET_KILLS").map_or(10, |text| text.parse().unwrap());
     let began = Instant::now();
@@ -380,7 +381,7 @@ fn whoever_is_killed_while_builds_come_and_go_what_is_needed_can_be_pulled() {
         let events = events["events"].as_array().unwrap().iter();
         events.filter(|event| event["kind"] == kind).count()
     };
-    eprintln!(
+    println!(
         "{} kills {:?} in {:.0?}: {} builds stored, {} condemned, {} revived, {} purged, {} elections of a planner; {} pulls, \
          each byte for byte",
         total(&scene),
