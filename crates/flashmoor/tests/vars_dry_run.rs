@@ -74,9 +74,18 @@ fn a_dry_run_of_each_verb_says_what_it_would_do_and_changes_nothing() {
 #[test]
 fn a_dry_run_refuses_what_would_be_refused_and_finds_nothing_to_do_where_there_is_nothing() {
     let case = case("bookworm/OVMF_VARS_4M.fd");
+    let large = case.folder.path().join("large");
+    fs::write(&large, vec![0; 0x4_0000]).unwrap();
     let before = all(case.folder.path());
-    let large = "00".repeat(0x1_0000);
-    let words = ["set", case.name(), "Large", "--guid", SHIM, "--hex", &large];
+    let words = [
+        "set",
+        case.name(),
+        "Large",
+        "--guid",
+        SHIM,
+        "--from",
+        large.to_str().unwrap(),
+    ];
     let (error, status) = refused(&[&words[..], &["--dry-run"]].concat());
     assert_eq!(refused(&words), (error, status));
     for verb in ["repair", "compact"] {

@@ -80,13 +80,14 @@ pub(super) fn is_descriptor(path: &Path) -> Result<bool> {
 
 /// An empty file hides a descriptor of the same name: it is none.
 fn read(path: &Path) -> Result<Option<Value>> {
-    let failed = |source| Error::file("read", path, source);
-    let len_bytes = fs::metadata(path).map_err(failed)?.len();
-    if len_bytes == 0 || len_bytes > MAX_DESCRIPTOR_BYTES {
-        return Ok(None);
-    }
-    let text = fs::read_to_string(path).map_err(failed)?;
-    serde_json::from_str(&text).map(Some).map_err(|error| {
+    let text = match fm_files::read_bounded(path, MAX_DESCRIPTOR_BYTES) {
+        Ok(Some(text)) if text.is_empty() => return Ok(None),
+        Ok(Some(text)) => text,
+        Ok(None) => return Err(Error::file("read", path, std::io::ErrorKind::NotFound.into())),
+        Err(fm_files::Error::TooLarge { .. } | fm_files::Error::NotRegular { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    serde_json::from_slice(&text).map(Some).map_err(|error| {
         Error::Usage(Misuse {
             message: format!("{} is no JSON: {error}", path.display()),
             remedy: "mend or remove it, or name one descriptor or CODE file instead of the folder".into(),

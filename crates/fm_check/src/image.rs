@@ -275,7 +275,9 @@ fn json_vars(path: &Path) -> Result<VarsUnit> {
         path: path.to_owned(),
         why,
     };
-    let text = std::fs::read(path).map_err(|source| Error::file("read", path, source))?;
+    let Some(text) = fm_files::read_bounded(path, json_store::MAX_JSON_BYTES)? else {
+        return Err(Error::file("read", path, std::io::ErrorKind::NotFound.into()));
+    };
     let found = json_store::parse(&text).map_err(|error| failed(error.to_string()))?;
     let evidence = Evidence::File(path.display().to_string());
     let value = |guid, name: &str| {

@@ -9,6 +9,9 @@ use fm_formats::Guid;
 use fm_formats::varstore::{Name, ParseNameError, Time, Variable};
 use serde_json::{Map, Value};
 
+/// The longest JSON that is read: no store has so much to say.
+pub const MAX_JSON_BYTES: u64 = 64 << 20;
+
 /// The version of QEMU's shape that is known.
 pub const VERSION: u64 = 2;
 

@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -33,6 +34,8 @@ const MAX_STRANGER_COUNT: usize = 256;
 /// Handshakes at once: they are what costs.
 const MAX_HANDSHAKE_COUNT: usize = 256;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// So long a client whose handshake failed may take to read why.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 /// The head of a request has to be here by then, and so long a connection may rest between two.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
 /// A reader that takes nothing for so long is cut off.
@@ -185,16 +188,19 @@ impl Door {
         stream: TcpStream,
         from: SocketAddr,
     ) -> Option<(tokio_rustls::server::TlsStream<TcpStream>, Shown)> {
-        let _slot = Arc::clone(&self.handshakes).acquire_owned().await.ok()?;
+        let slot = Arc::clone(&self.handshakes).acquire_owned().await.ok()?;
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.borrow()));
-        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        let accepted = acceptor.accept(stream).into_fallible();
+        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, accepted).await {
             Err(_) => {
                 let why = "the handshake took too long".into();
                 self.log.refused_connection("too-slow", from, why);
                 return None;
             }
-            Ok(Err(error)) => {
+            Ok(Err((error, stream))) => {
                 self.log.refused_connection("handshake", from, error.to_string());
+                drop(slot);
+                let _ = tokio::time::timeout(FAREWELL_TIMEOUT, farewell(stream)).await;
                 return None;
             }
             Ok(Ok(stream)) => stream,
@@ -209,5 +215,13 @@ impl Door {
             return None;
         }
         Some((stream, Shown(shown.map(Arc::new))))
+    }
+}
+
+/// Lets a client whose handshake failed read why. By TLS 1.3 it has sent its request already by then; a connection that
+/// is closed with bytes unread is reset, and the client would see a broken pipe instead of the alert.
+async fn farewell(mut stream: TcpStream) {
+    if stream.shutdown().await.is_ok() {
+        let _ = tokio::io::copy(&mut stream.take(MAX_BUFFER_BYTES as u64), &mut tokio::io::sink()).await;
     }
 }

@@ -20,9 +20,6 @@ use crate::json::{self, Digests};
 use crate::qcow2::{self, Qcow2};
 use crate::stdin;
 
-/// The longest JSON that is read.
-const MAX_JSON_BYTES: u64 = 64 << 20;
-
 /// In what the variables lie.
 #[derive(Debug)]
 pub(super) enum Content {
@@ -104,12 +101,15 @@ impl Source {
     /// What QEMU's `uefi-vars` device has written: it writes all of it whenever the guest sets a lasting variable.
     fn of_device(guest: &Guest, path: &Path, file: std::io::Result<File>) -> Result<Self, Error> {
         let mut text = Vec::new();
-        file.and_then(|file| file.take(MAX_JSON_BYTES).read_to_end(&mut text))
-            .map_err(|source| Error::File {
-                action: "read",
-                path: path.to_path_buf(),
-                source,
-            })?;
+        file.and_then(|file| {
+            file.take(fm_images::json_store::MAX_JSON_BYTES)
+                .read_to_end(&mut text)
+        })
+        .map_err(|source| Error::File {
+            action: "read",
+            path: path.to_path_buf(),
+            source,
+        })?;
         Ok(Self {
             path: guest.label().into(),
             model: None,
@@ -156,7 +156,7 @@ impl Source {
                 qcow2: Some(Qcow2::of(&prefix)),
             }
         } else if is_json(path, &prefix) {
-            file.take(MAX_JSON_BYTES)
+            file.take(fm_images::json_store::MAX_JSON_BYTES)
                 .read_to_end(&mut prefix)
                 .map_err(failed)?;
             Content::Json(json::read(path, &prefix)?)

@@ -158,7 +158,9 @@ fn is_blank(path: &Path, vars_bytes: u64, bytes: Option<&[u8]>) -> bool {
     file.is_file()
         && file.len() == vars_bytes
         && match bytes {
-            Some(bytes) => fs::read(path).is_ok_and(|found| found == bytes),
+            Some(bytes) => {
+                fm_files::read_bounded(path, vars_bytes).is_ok_and(|found| found.as_deref() == Some(bytes))
+            }
             None => file.blocks() == 0,
         }
 }

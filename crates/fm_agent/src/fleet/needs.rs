@@ -69,9 +69,6 @@ fn ours(store: &Store, definitions: &Path) -> impl Iterator<Item = Domain> {
 }
 
 fn definition(path: &Path) -> Option<Domain> {
-    let is_small = path
-        .metadata()
-        .is_ok_and(|file| file.is_file() && file.len() <= MAX_DEFINITION_BYTES);
-    let text = is_small.then(|| std::fs::read_to_string(path).ok()).flatten()?;
-    Domain::parse(&text).ok()
+    let bytes = fm_files::read_bounded(path, MAX_DEFINITION_BYTES).ok()??;
+    Domain::parse(&String::from_utf8(bytes).ok()?).ok()
 }

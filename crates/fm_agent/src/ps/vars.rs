@@ -12,9 +12,6 @@ use fm_images::words;
 
 use super::said::said;
 
-/// The longest JSON that is read.
-const MAX_JSON_BYTES: u64 = 64 << 20;
-
 /// `gEfiSecureBootEnableDisableGuid` (edk2 `SecurityPkg/Include/Guid/AuthenticatedVariableFormat.h`).
 const SECURE_BOOT_ENABLE: Guid = Guid::literal("f0a30bc7-af08-4556-99c4-001009c93a44");
 
@@ -63,7 +60,7 @@ pub(super) fn of_device(guest: &Guest, remarks: &mut Vec<String>) -> Option<PsVa
         secure_boot: None,
     };
     let mut text = Vec::new();
-    let found = match file?.and_then(|file| file.take(MAX_JSON_BYTES).read_to_end(&mut text)) {
+    let found = match file?.and_then(|file| file.take(json_store::MAX_JSON_BYTES).read_to_end(&mut text)) {
         Ok(_) => json_store::parse(&text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };

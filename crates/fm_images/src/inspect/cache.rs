@@ -243,7 +243,7 @@ mod tests {
         let text = fs::read_to_string(&entry).unwrap();
         // An entry with a sound head is believed: that is what shows that it is read at all.
         let (_, body) = text.split_once('\n').unwrap();
-        let marked = body.replacen("\"vars\"", "\"code\"", 1);
+        let marked = body.replacen("\"Vars\"", "\"Code\"", 1);
         assert_ne!(marked, body);
         let write = |text: &[u8]| fs::write(&entry, text).unwrap();
         write(format!("{}\n{marked}", head(marked.as_bytes()).unwrap()).as_bytes());
@@ -255,7 +255,7 @@ mod tests {
             1,
         );
         let foreign = text.replacen(&format!(" {} ", env!("CARGO_PKG_VERSION")), " 99.0.0 ", 1);
-        let (headless, flipped) = (body.to_owned(), text.replacen("\"vars\"", "\"code\"", 1));
+        let (headless, flipped) = (body.to_owned(), text.replacen("\"Vars\"", "\"Code\"", 1));
         for wrong in [outdated, foreign, headless, flipped] {
             assert_ne!(wrong, text);
             write(wrong.as_bytes());

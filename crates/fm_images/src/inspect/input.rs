@@ -67,14 +67,11 @@ fn may_hold_stream(head: &[u8]) -> bool {
     head.get(40..44) != Some(b"_FVH") && !head.starts_with(b"\x7fELF")
 }
 
-/// No store has so much to say.
-const MAX_JSON_BYTES: u64 = 64 << 20;
-
 /// Reads a file of JSON, up to what a store can be.
 pub(super) fn read_json(path: &Path) -> Result<Vec<u8>> {
     let mut text = Vec::new();
     open(path)?
-        .take(MAX_JSON_BYTES)
+        .take(json_store::MAX_JSON_BYTES)
         .read_to_end(&mut text)
         .map_err(|source| read_error(path, source))?;
     Ok(text)

@@ -1,5 +1,7 @@
 //! `flashmoor vars set|delete|export|import|convert`.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 
 use crate::Error;
@@ -48,7 +50,12 @@ struct Data {
 impl Data {
     fn bytes(&self) -> Result<Vec<u8>> {
         if let Some(path) = &self.from {
-            return std::fs::read(path).map_err(|source| Error::file("read", path, source));
+            // A pipe may be named too. What is cut off here is too long for any store.
+            let mut bytes = Vec::new();
+            return File::open(path)
+                .and_then(|file| file.take(fm_store::MAX_FLASH_BYTES).read_to_end(&mut bytes))
+                .map(|_| bytes)
+                .map_err(|source| Error::file("read", path, source));
         }
         if let Some(text) = &self.text {
             return Ok([text.as_bytes(), &[0]].concat());

@@ -185,10 +185,6 @@ fn check(store: &Path, path: &Path, digest: &fm_formats::Sha256) -> Result<()> {
 
 /// A file that is no larger than firmware is.
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let failed = |source| crate::Error::file("read", path, source);
-    let file = path.metadata().map_err(failed)?;
-    if !file.is_file() || file.len() > fm_store::MAX_FLASH_BYTES {
-        return Err(failed(std::io::ErrorKind::InvalidInput.into()));
-    }
-    fs::read(path).map_err(failed)
+    fm_files::read_bounded(path, fm_store::MAX_FLASH_BYTES)?
+        .ok_or_else(|| crate::Error::file("read", path, std::io::ErrorKind::NotFound.into()))
 }

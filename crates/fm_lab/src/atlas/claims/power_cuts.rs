@@ -20,12 +20,12 @@ pub(super) const CLAIMS: &[Claim] = &[
     },
     Claim {
         title: "A power cut while the list is written again costs builds for PCs without SMM what is not written yet",
-        text: "They have no FaultTolerantWritePei: the main area is read before the whole copy is put over it. With half of the list written the guest comes up with that half; with not one variable written it comes up with none.",
+        text: "They have no FaultTolerantWritePei: the main area is read before the whole copy is put over it. With half of the list written the guest comes up with that half; with not one variable written it comes up with none, and with half of the first one's name written it takes that half for a variable.",
         group: Group::PowerCut,
         speaks: |observation| {
             let lost = match observation.source.power_cut? {
                 PowerCut::MainFirstVariable => Effect::Recreated,
-                PowerCut::MainHalf => Effect::PartlyLost,
+                PowerCut::MainHalf | PowerCut::MainFirstName => Effect::PartlyLost,
                 _ => return None,
             };
             Some(effect(observation)? == lost).filter(|_| is_plain_pc(observation))

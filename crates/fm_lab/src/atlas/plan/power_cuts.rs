@@ -64,12 +64,14 @@ fn is_tried(cut: PowerCut, code: &Code) -> bool {
         PowerCut::MainHalf | PowerCut::MainErased => true,
         PowerCut::SpareHalf | PowerCut::SpareComplete | PowerCut::MainWritten => is_2m || is_virt,
         PowerCut::MainComplete => is_virt,
-        PowerCut::MainErasing | PowerCut::MainFirstVariable | PowerCut::NewData => is_2m,
-        PowerCut::BlockErased | PowerCut::OldMarked => writes_blocks,
-        PowerCut::MainHeader
+        PowerCut::MainErasing
+        | PowerCut::MainHeader
         | PowerCut::MainFirstName
+        | PowerCut::MainFirstVariable
         | PowerCut::NewHeader
         | PowerCut::NewHeaderValid
-        | PowerCut::NewAdded => false,
+        | PowerCut::NewData
+        | PowerCut::NewAdded => is_2m,
+        PowerCut::BlockErased | PowerCut::OldMarked => writes_blocks,
     }
 }

@@ -203,7 +203,11 @@ async fn a_plan_says_in_short_who_gets_what_and_who_is_left_out_and_touches_noth
     );
     assert!(!text.contains(HOSTILE), "{text}");
     let everybody = bed.get(READER, &plan(&format!("build={new}&select=all"))).await;
-    assert!(everybody.text().contains("what it runs is not known"), "{}", everybody.text());
+    assert!(
+        everybody.text().contains("what it runs is not known"),
+        "{}",
+        everybody.text()
+    );
 
     let keys = bed
         .get(READER, &plan("certificates=2023&select=host%3Dhost-9"))
