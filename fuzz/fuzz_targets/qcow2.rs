@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use fm_formats::stream::qcow2::Image;
+use fm_stream::qcow2::Image;
 use libfuzzer_sys::fuzz_target;
 
 /// One file for all runs, in memory where the system has a place for that.

@@ -3,10 +3,10 @@
 #![no_main]
 
 use fm_formats::Error;
-use fm_formats::stream::multifd::Channel;
-use fm_formats::stream::qcow2::Image;
-use fm_formats::stream::save_image::SaveImage;
-use fm_formats::stream::{BlockKind, Collector, Event, Facts, Parser, Sparse, uefi_variables};
+use fm_stream::multifd::Channel;
+use fm_stream::qcow2::Image;
+use fm_stream::save_image::SaveImage;
+use fm_stream::{BlockKind, Collector, Event, Facts, Parser, Sparse, uefi_variables};
 use libfuzzer_sys::fuzz_target;
 
 const KEPT_BYTES: u64 = 1 << 20;

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use fm_api::Schema;
 use fm_api::v1::saved::SavedAdoption;
-use fm_formats::stream::BlockKind;
-use fm_formats::stream::save_image::{Compression, HEADER_BYTES, SaveImage};
 use fm_store::{Import, Store};
+use fm_stream::BlockKind;
+use fm_stream::save_image::{Compression, HEADER_BYTES, SaveImage};
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 

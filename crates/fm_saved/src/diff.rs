@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use fm_api::Schema;
 use fm_api::v1::saved::{SavedBlockDiff, SavedChange, SavedDeviceDiff, SavedDiff, SavedPair, VariableFate};
 use fm_api::v1::stream::StreamBlock;
-use fm_formats::stream::BlockKind;
 use fm_formats::varstore::{Time, VarStore};
+use fm_stream::BlockKind;
 
 use crate::Result;
 use crate::stream::{self, Gathered, Request};

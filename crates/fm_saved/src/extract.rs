@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use fm_api::Schema;
 use fm_api::v1::saved::{ExtractedBlock, SavedExtract};
-use fm_formats::stream::{Block, BlockKind};
 use fm_formats::volume::VolumeHeader;
 use fm_formats::{Reader, Sha256};
+use fm_stream::{Block, BlockKind};
 use sha2::Digest as _;
 
 use crate::file::{NewFile, failed};

@@ -3,8 +3,8 @@
 use fm_api::Schema;
 use fm_api::v1::offer::{Offer, OfferedBlock, OfferedFirmware, OfferedFlash, OfferedGuest};
 use fm_formats::image::ImageFacts;
-use fm_formats::stream::BlockKind;
 use fm_formats::volume::Tree;
+use fm_stream::BlockKind;
 
 use crate::Result;
 use crate::extract::whole;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use fm_api::Schema;
 use fm_api::v1::saved::{PlannedDevice, PlannedMemory, PlannedRom, RestorePlan};
 use fm_formats::Sha256;
-use fm_formats::stream::BlockKind;
 use fm_store::{Import, Store};
+use fm_stream::BlockKind;
 
 use crate::extract::{holds_variables, whole, write};
 use crate::file::failed;

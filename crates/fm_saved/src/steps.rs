@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fm_files::quote;
-use fm_formats::stream::{Block, BlockKind};
+use fm_stream::{Block, BlockKind};
 
 use crate::snapshot::holds_vars;
 use crate::stream::{Container, Gathered};

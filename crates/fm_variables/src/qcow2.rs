@@ -9,8 +9,8 @@ use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::process::Command;
 
-use fm_formats::stream::qcow2::Header;
 use fm_images::inspect::{self, Flash};
+use fm_stream::qcow2::Header;
 
 use crate::Error;
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use fm_e2e::moments::{Verb, digest, every_moment, store_is_whole, with};
 use fm_e2e::{Bench, document};
-use fm_formats::stream::save_image::SaveImage;
 use fm_lab::{Arch, Guest, Machine, PATIENCE};
+use fm_stream::save_image::SaveImage;
 use serde_json::json;
 
 const CODE: &str = "bookworm/OVMF_CODE_4M.fd";

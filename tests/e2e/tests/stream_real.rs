@@ -10,11 +10,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fm_api::v1::stream::StreamDocument;
-use fm_formats::stream::BlockKind;
 use fm_lab::{Arch, Emulator, Guest, Machine, PATIENCE};
 use fm_saved as saved;
 use fm_saved::Extract;
 use fm_saved::stream::{self, Gathered, Request, Stopped, gather};
+use fm_stream::BlockKind;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -6,16 +6,24 @@ use std::process::Command;
 /// Each crate of the product, and those of ours it may be built on. Tests may use more (dev-dependencies).
 const MAY_USE: &[(&str, &[&str])] = &[
     ("fm_formats", &[]),
+    ("fm_stream", &["fm_formats"]),
     ("fm_remedy", &[]),
     ("fm_judge", &["fm_formats", "fm_remedy"]),
     ("fm_api", &[]),
     ("fm_files", &["fm_formats", "fm_remedy"]),
     ("fm_client", &["fm_api", "fm_files", "fm_formats", "fm_remedy"]),
     ("fm_libvirt", &["fm_formats", "fm_remedy"]),
-    ("fm_host", &["fm_files", "fm_formats", "fm_remedy"]),
+    ("fm_host", &["fm_files", "fm_formats", "fm_remedy", "fm_stream"]),
     (
         "fm_store",
-        &["fm_api", "fm_files", "fm_formats", "fm_host", "fm_remedy"],
+        &[
+            "fm_api",
+            "fm_files",
+            "fm_formats",
+            "fm_host",
+            "fm_remedy",
+            "fm_stream",
+        ],
     ),
     (
         "fm_saved",
@@ -26,6 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_libvirt",
             "fm_remedy",
             "fm_store",
+            "fm_stream",
         ],
     ),
     (
@@ -37,6 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_host",
             "fm_remedy",
             "fm_saved",
+            "fm_stream",
         ],
     ),
     (
@@ -49,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_images",
             "fm_libvirt",
             "fm_remedy",
+            "fm_stream",
         ],
     ),
     (
@@ -61,6 +72,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_judge",
             "fm_remedy",
             "fm_store",
+            "fm_stream",
         ],
     ),
     (
@@ -153,6 +165,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_judge",
             "fm_remedy",
             "fm_store",
+            "fm_stream",
             "fm_transfer",
             "fm_variables",
         ],

@@ -11,6 +11,10 @@ mod version;
 
 /// No flash device of QEMU is larger: the largest real ones have 64 MiB, on Arm; four times that for whatever comes.
 pub const MAX_FLASH_BYTES: u64 = 256 << 20;
+/// The most files of one build, wherever it is kept: CODE, a descriptor, and as many templates as its guests were made from.
+pub const MAX_BUILD_FILE_COUNT: usize = 256;
+/// All files of one build together.
+pub const MAX_BUILD_BYTES: u64 = 3 * MAX_FLASH_BYTES;
 
 pub use crate::arch::{Arch, ParseArchError};
 pub use facts::{CpuMode, ImageFacts, NotFirmware, Role, RunsFrom, runs_from};

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use fm_files::open_regular;
-use fm_formats::stream::qcow2::{HEADER_BYTES, Header};
+use fm_stream::qcow2::{HEADER_BYTES, Header};
 
 use crate::cmdline::{CommandLine, FlashArgument};
 use crate::memory::{GuestMemory, RamBlock, volume_is_nv};

@@ -5,10 +5,10 @@ use std::io::{ErrorKind, Read as _};
 use std::path::Path;
 
 use fm_api::v1::inspect::{ImageFormat, InspectKind};
-use fm_formats::stream::qcow2;
 use fm_formats::volume::VolumeHeader;
 use fm_formats::{Reader, Sha256};
 use fm_saved::stream;
+use fm_stream::qcow2;
 use sha2::Digest as _;
 
 use super::Kind;

@@ -11,14 +11,15 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use fm_api::v1::inspect::ImageFormat;
-use fm_formats::stream::qcow2::Header;
+use fm_formats::image::MAX_FLASH_BYTES;
+use fm_stream::qcow2::Header;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use super::input::{self, Flash};
 use crate::{Error, Result};
 
-/// As much as flash can be; an image of that has little more around it.
-const MAX_BYTES: u64 = 96 << 20;
+/// As much as flash can be, and what an image of that has around it.
+const MAX_BYTES: u64 = MAX_FLASH_BYTES + (32 << 20);
 
 /// A real image takes some hundredths of a second.
 const MAX_CPU_SECONDS: u64 = 10;
@@ -135,7 +136,7 @@ fn unfit(bytes: &[u8]) -> Option<&'static str> {
     let Ok(header) = Header::parse(bytes) else {
         return Some("its qcow2 header is cut short");
     };
-    if bytes.len() as u64 > MAX_BYTES || header.size_bytes > MAX_BYTES {
+    if bytes.len() as u64 > MAX_BYTES || header.size_bytes > MAX_FLASH_BYTES {
         Some("it is a qcow2 image larger than flash can be")
     } else if header.backing_file_offset != 0 {
         Some("it is a qcow2 image with a backing file, which flash never has and which is not opened")

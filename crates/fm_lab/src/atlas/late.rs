@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
-use fm_formats::stream::{BlockKind, Event, Facts, Parser};
+use fm_stream::{BlockKind, Event, Facts, Parser};
 use serde_json::{Value, json};
 
 use super::bench::Bench;

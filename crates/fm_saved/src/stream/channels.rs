@@ -4,9 +4,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use fm_formats::stream::multifd::{Channel, PageCompression};
-use fm_formats::stream::{Facts, Pages};
 use fm_remedy::{Input, Misuse, Remedy};
+use fm_stream::multifd::{Channel, PageCompression};
+use fm_stream::{Facts, Pages};
 
 use super::contents::Contents;
 use super::feed::{Feed, Stop};
@@ -46,7 +46,7 @@ pub(super) fn read(
             position: 0,
         };
         let mut channel = Channel::new(&known);
-        let mut take = |event: fm_formats::stream::Event<'_>, stamp| {
+        let mut take = |event: fm_stream::Event<'_>, stamp| {
             contents.take(&known, &event, stamp);
             Ok(())
         };

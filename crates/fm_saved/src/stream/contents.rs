@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use fm_formats::stream::{Collector, Event, Facts, Sparse};
+use fm_stream::{Collector, Event, Facts, Sparse};
 
 /// Flash and ROM contents that are kept: two chips of 64 MiB are mostly one byte, which takes nothing.
 const MAX_KEPT_BYTES: u64 = 24 << 20;

@@ -5,8 +5,8 @@ use fm_api::v1::stream::{
     ChannelCompression, SavedDomainDocument, StreamBlock, StreamBlockKind, StreamChannel, StreamDevice,
     StreamDocument, StreamNote, StreamSnapshot, StreamStop, Streamed,
 };
-use fm_formats::stream::multifd::PageCompression;
-use fm_formats::stream::{BlockKind, qcow2};
+use fm_stream::multifd::PageCompression;
+use fm_stream::{BlockKind, qcow2};
 
 use super::gather::Gathered;
 use super::input::Container;
@@ -52,7 +52,7 @@ pub fn streamed(gathered: &Gathered) -> Streamed {
 #[must_use]
 pub fn document(gathered: &Gathered) -> StreamDocument {
     let facts = &gathered.facts;
-    let any = |of: fn(&fm_formats::stream::Block) -> bool| facts.blocks.iter().any(of);
+    let any = |of: fn(&fm_stream::Block) -> bool| facts.blocks.iter().any(of);
     let features = [
         ("postcopy", facts.postcopy),
         ("xbzrle", any(|block| block.pages.xbzrle > 0)),

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 
-use fm_formats::stream::{Event, Facts, Parser};
+use fm_stream::{Event, Facts, Parser};
 
 use super::vmstate::VmState;
 

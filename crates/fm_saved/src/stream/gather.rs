@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fm_formats::Sha256;
-use fm_formats::stream::{Block, BlockKind, Facts, Note, Parser, Sparse};
+use fm_stream::{Block, BlockKind, Facts, Note, Parser, Sparse};
 use sha2::Digest as _;
 
 use super::channels::{self, ReadChannel};

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
-use fm_formats::stream::save_image::{Compression, HEADER_BYTES, SaveImage};
-use fm_formats::stream::{MAGIC, multifd, qcow2, save_image};
 use fm_remedy::{Misuse, Remedy};
+use fm_stream::save_image::{Compression, HEADER_BYTES, SaveImage};
+use fm_stream::{MAGIC, multifd, qcow2, save_image};
 
 use super::feed::Feed;
 use super::find;

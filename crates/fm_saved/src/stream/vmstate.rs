@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use fm_formats::stream::qcow2::{HEADER_BYTES, Image, MAX_SNAPSHOT_TABLE_BYTES, Place, Snapshot};
+use fm_stream::qcow2::{HEADER_BYTES, Image, MAX_SNAPSHOT_TABLE_BYTES, Place, Snapshot};
 
 use crate::{Error, Result};
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use fm_api::Schema;
 use fm_api::v1::store::{StoreExport, StoreImport};
 use fm_formats::Reader;
-use fm_formats::stream::qcow2;
 use fm_formats::volume::VolumeHeader;
+use fm_stream::qcow2;
 
 use crate::{Error, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Result, Store};
 use fm_remedy::Misuse;

@@ -10,9 +10,9 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use fm_formats::stream::save_image::{HEADER_BYTES, SaveImage};
 use fm_host::Process;
 use fm_remedy::Foreign;
+use fm_stream::save_image::{HEADER_BYTES, SaveImage};
 
 use crate::{BUILDS, Error, GcRoot, LANDINGS, Result, Store, TMP, aside};
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use fm_formats::stream::Replacer;
+use fm_stream::Replacer;
 
 use crate::error::relay::Error;
 

@@ -7,7 +7,7 @@ use zerocopy::big_endian::U32;
 
 use super::parser::{Parser, State};
 use super::section::{COMMAND, DESCRIPTION, END, END_OF_STREAM, FOOTER, FULL, PART, START};
-use crate::{Reader, Result};
+use fm_formats::{Reader, Result};
 
 impl Parser {
     /// Steps over the section `id` up to the footer that ends it.

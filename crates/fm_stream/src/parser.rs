@@ -10,7 +10,7 @@ use super::devices::Tail;
 use super::facts::{Facts, Note};
 use super::field::unexpected;
 use super::mapped::{Bitmap, MappedPages};
-use crate::{Error, Reader, Result};
+use fm_formats::{Error, Reader, Result};
 
 /// The first four bytes of every stream. Source: QEMU `migration/savevm.h:QEMU_VM_FILE_MAGIC`.
 pub const MAGIC: [u8; 4] = *b"QEVM";

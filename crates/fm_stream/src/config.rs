@@ -6,7 +6,7 @@ use zerocopy::big_endian::U32;
 
 use super::field::{text, unexpected};
 use super::parser::{MAGIC, Parser, State};
-use crate::{Error, Reader, Result};
+use fm_formats::{Error, Reader, Result};
 
 const VERSION: u32 = 3;
 pub(super) const SUBSECTION: u8 = 5;

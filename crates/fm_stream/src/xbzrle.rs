@@ -2,7 +2,7 @@
 
 use alloc::format;
 
-use crate::{Error, Reader, Result};
+use fm_formats::{Error, Reader, Result};
 
 /// Calls `patch` with each run of new bytes and its offset in the page.
 ///

@@ -9,6 +9,32 @@
 //!
 //! Sources: QEMU `migration/savevm.c`, `migration/ram.c`, `migration/multifd.h`, `migration/xbzrle.c`;
 //! libvirt `src/qemu/qemu_saveimage.h`; QEMU `docs/interop/qcow2.rst`.
+//!
+//! `no_std` + `alloc`: no I/O, clock, log or environment in here. Input is untrusted: nothing panics, nothing loops for ever.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_possible_truncation
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::cast_possible_truncation
+    )
+)]
+
+extern crate alloc;
 
 mod block;
 mod collect;

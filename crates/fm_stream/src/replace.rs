@@ -14,7 +14,7 @@ use super::field::unexpected;
 use super::parser::{Event, Parser};
 use super::record::{CONTINUE, PAGE, ZERO};
 use super::{BlockKind, Facts};
-use crate::{Error, Result};
+use fm_formats::{Error, Result};
 
 /// Capabilities under which pages are not where a relay could exchange them, or are sent in another form.
 const UNFIT_CAPABILITIES: [&str; 3] = ["mapped-ram", "x-ignore-shared", "multifd"];

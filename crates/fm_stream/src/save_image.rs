@@ -7,7 +7,7 @@ use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::field::unexpected;
-use crate::{Error, Reader, Result};
+use fm_formats::{Error, Reader, Result};
 
 /// First bytes of a whole image.
 pub const MAGIC: [u8; 16] = *b"LibvirtQemudSave";

@@ -13,7 +13,7 @@ use zerocopy::big_endian::U32;
 
 use super::description::Description;
 use super::field::{text, unexpected};
-use crate::{Error, Reader, Result};
+use fm_formats::{Error, Reader, Result};
 
 /// Device sections and description of real guests take 0.1 to 20 MB.
 pub(super) const MAX_BYTES: usize = 24 << 20;

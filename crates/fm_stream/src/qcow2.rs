@@ -9,7 +9,7 @@ use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::field::{text, unexpected};
-use crate::{Error, Reader, Result};
+use fm_formats::{Error, Reader, Result};
 
 /// First bytes of a qcow2 image.
 pub const MAGIC: [u8; 4] = *b"QFI\xfb";

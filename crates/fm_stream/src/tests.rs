@@ -15,7 +15,7 @@ mod sparse;
 use proptest::prelude::*;
 
 use super::*;
-use crate::Error;
+use fm_formats::Error;
 
 const PAGE: usize = 4096;
 
@@ -119,7 +119,7 @@ const DESCRIPTION: &str = r#"{"configuration": {"vmsd_name": "configuration", "v
 struct Read {
     facts: Facts,
     flash: Option<Vec<u8>>,
-    result: crate::Result<()>,
+    result: fm_formats::Result<()>,
 }
 
 fn read(pieces: &[&[u8]], skip: bool) -> Read {
@@ -166,6 +166,7 @@ fn offset(error: &Error) -> u64 {
         | Error::Unexpected { offset, .. }
         | Error::Limit { offset, .. }
         | Error::Decode { offset, .. } => *offset,
+        other => panic!("{other:?}"),
     }
 }
 

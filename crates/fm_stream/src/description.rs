@@ -7,7 +7,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::{Error, Reader, Result};
+use fm_formats::{Error, Reader, Result};
 
 /// Real guests have tens of devices, a large one some hundreds.
 const MAX_DEVICES: usize = 16 << 10;

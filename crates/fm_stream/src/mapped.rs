@@ -6,7 +6,7 @@ use zerocopy::big_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::field::unexpected;
-use crate::{Reader, Result};
+use fm_formats::{Reader, Result};
 
 /// `MappedRamHeader`, 28 bytes, packed, big-endian; follows a block's length in the table.
 /// Source: QEMU `migration/ram.c` (9.0).

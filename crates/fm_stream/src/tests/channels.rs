@@ -58,7 +58,7 @@ fn packet(
         .bytes(payload)
 }
 
-fn read_channels(facts: &Facts, channels: &[Vec<u8>], size: usize) -> crate::Result<Vec<u8>> {
+fn read_channels(facts: &Facts, channels: &[Vec<u8>], size: usize) -> fm_formats::Result<Vec<u8>> {
     let mut collector = Collector::with_channels(1 << 20);
     for bytes in channels {
         let mut channel = Channel::new(facts);

@@ -16,7 +16,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::field::{text, unexpected};
 use super::{Event, Facts, Pages};
-use crate::{Error, Reader, Result};
+use fm_formats::{Error, Reader, Result};
 
 /// The first four bytes of a channel and of each packet.
 pub const MAGIC: [u8; 4] = [0x11, 0x22, 0x33, 0x44];

@@ -10,7 +10,7 @@ use super::field::{text, unexpected};
 use super::mapped::Placement;
 use super::parser::{Event, MAX_BLOCK_COUNT, Parser, Span, State};
 use super::{BlockKind, Facts, xbzrle};
-use crate::{Error, Reader, Result};
+use fm_formats::{Error, Reader, Result};
 
 // Flags in the low bits of a record. Source: QEMU `migration/ram.c:RAM_SAVE_FLAG_*`.
 pub(super) const ZERO: u64 = 0x02;

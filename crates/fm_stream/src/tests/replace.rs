@@ -5,7 +5,7 @@ use super::*;
 const CODE_PAGES: usize = 3;
 
 /// What is sent on when `stream` passes through in pieces of these lengths, again and again.
-fn passed(stream: &[u8], code: &[u8], lens: &[usize]) -> crate::Result<Vec<u8>> {
+fn passed(stream: &[u8], code: &[u8], lens: &[usize]) -> fm_formats::Result<Vec<u8>> {
     let mut replacer = Replacer::new(code.to_vec());
     let (mut sent, mut buffer, mut rest) = (Vec::new(), Vec::new(), stream);
     for len in lens.iter().cycle() {

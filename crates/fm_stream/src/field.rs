@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 
-use crate::Error;
+use fm_formats::Error;
 
 /// An error for a field with a value that the stream does not allow.
 pub(super) fn unexpected(

@@ -6,7 +6,7 @@ use zerocopy::big_endian::{U16, U32};
 
 use super::field::{text, unexpected};
 use super::parser::{Parser, RamSection, Span, State};
-use crate::{Error, Reader, Result};
+use fm_formats::{Error, Reader, Result};
 
 pub(super) const END_OF_STREAM: u8 = 0;
 pub(super) const START: u8 = 1;
