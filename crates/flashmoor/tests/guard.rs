@@ -1,6 +1,7 @@
 //! `flashmoor capture` and the guard, on a real upgrade by apt and dpkg while guests run from its files.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -273,6 +274,39 @@ fn a_failure_of_ours_never_stops_an_upgrade_unless_it_was_told_to() {
     .unwrap();
     scene.apt(&["install", &scene.older]);
     assert_eq!(scene.installed(), fm_fixtures::bytes(OLD));
+}
+
+#[test]
+fn an_upgrade_that_was_cut_off_is_told_after_the_next() {
+    let scene = Scene::new();
+    let [first, second] = ["first", "second"].map(|stem| {
+        let code = scene.path(stem);
+        fs::write(&code, fm_fixtures::bytes(OLD)).unwrap();
+        let guest = scene.start(&name(stem), &code);
+        (code, guest)
+    });
+    let before = |code: &Path| {
+        let mut half = scene.flashmoor(&["guard", "before", "--files"]);
+        let mut half = half.stdin(Stdio::piped()).spawn().unwrap();
+        let mut list = half.stdin.take().unwrap();
+        writeln!(list, "{}", code.display()).unwrap();
+        drop(list);
+        assert!(half.wait().unwrap().success());
+    };
+    before(&first.0);
+    before(&second.0);
+    fs::write(&first.0, fm_fixtures::bytes(NEW)).unwrap();
+    let said = text(&scene.flashmoor(&["guard", "after"]).output().unwrap());
+    let of = |stem: &str| format!("guest {} (pid ", name(stem));
+    assert!(
+        said.contains(&of("first")) && !said.contains(&of("second")),
+        "{said}"
+    );
+    let again = text(&scene.flashmoor(&["guard", "after"]).output().unwrap());
+    assert!(!again.contains(&of("first")), "told once: {again}");
+    fs::write(&second.0, fm_fixtures::bytes(NEW)).unwrap();
+    let then = text(&scene.flashmoor(&["guard", "after"]).output().unwrap());
+    assert!(then.contains(&of("second")), "{then}");
 }
 
 #[test]

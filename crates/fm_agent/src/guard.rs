@@ -70,6 +70,11 @@ impl Remembered {
 /// If there is no process table, or the store's folder can't be written.
 pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<Capture> {
     let mut listing = fm_host::guests()?;
+    // What an upgrade that was cut off remembered still waits to be told; a record that cannot be read begins anew.
+    let mut memory = recall(store).ok().flatten().unwrap_or_default();
+    memory
+        .guests
+        .retain(|remembered| listing.guests.iter().any(|guest| remembered.is_of(guest)));
     if let Some(leaving) = leaving {
         let files = packages::files(root, leaving);
         listing
@@ -79,11 +84,11 @@ pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<C
     if listing.guests.is_empty() {
         return Ok(capture::each(store, &[], Vec::new(), |_| {}));
     }
-    let mut memory = Memory::default();
     let mut remembered = None;
     // Whoever was captured is remembered also when time is over at the next.
     let done = capture::each(store, &listing.guests, Vec::new(), |captured| {
         let guest = listing.guests.iter().find(|guest| guest.pid() == captured.pid);
+        memory.guests.retain(|before| before.captured.pid != captured.pid);
         memory.guests.push(Remembered {
             start_ticks: guest.map(|guest| guest.process().start_ticks()),
             captured: captured.into(),
@@ -94,7 +99,7 @@ pub fn before(store: &Store, root: &Path, leaving: Option<&Leaving>) -> Result<C
     Ok(done)
 }
 
-/// GuardReport packages were replaced: which of the captured guests drift now. Each is told once.
+/// After packages were replaced: which of the captured guests drift now. Each is told once.
 ///
 /// # Errors
 /// If what [`before`] remembered can't be read.
@@ -134,7 +139,7 @@ fn drift(
     let unit = guest.flash_unit(0).ok()?;
     let (mut file_sha256, mut file_size_bytes, mut file_unknown) = (None, None, None);
     match next_boot_code::digest(guest, unit) {
-        Ok((digest, _)) if captured.code.running_sha256.parse() == Ok(digest) => return None,
+        Ok((digest, _)) if captured.code.running_sha256 == digest.to_string() => return None,
         Ok((digest, size_bytes)) => {
             file_sha256 = Some(digest.to_string());
             file_size_bytes = Some(size_bytes);

@@ -25,9 +25,7 @@ pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
     let on_line = Evidence::GuestCommandLine(guest.label()).part("-bios");
     facts.firmware = Known::new(Firmware::Bios, on_line.clone());
     facts.vars.present = Known::new(false, no_vars_with_bios());
-    if let Ok(version) = guest.qemu_version()?.text.parse() {
-        facts.qemu = Known::new(version, evidence.clone());
-    }
+    facts.qemu = Known::new(guest.qemu_version()?.version, evidence.clone());
     let memory = guest.memory()?;
     if let Some(name) = guest.machine(Some(&memory)) {
         machine(&mut facts, &name.name, &evidence)?;
@@ -63,7 +61,10 @@ pub(super) fn from_guest(guest: &Guest) -> Result<Option<Side>> {
 fn code_in(guest: &Guest, path: &Path) -> Option<CodeUnit> {
     let file = guest.process().root().ok()?.open(path).ok()?;
     let mut bytes = Vec::new();
-    file.take(MAX_FLASH_BYTES).read_to_end(&mut bytes).ok()?;
+    file.take(MAX_FLASH_BYTES + 1).read_to_end(&mut bytes).ok()?;
+    if bytes.len() as u64 > MAX_FLASH_BYTES {
+        return None;
+    }
     let evidence = Evidence::File(path.display().to_string());
     image::code_of(&Flash::from_bytes(&bytes, ImageFormat::Raw), &evidence, None).ok()?
 }

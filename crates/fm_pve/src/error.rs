@@ -94,6 +94,14 @@ pub enum Error {
         /// Where and why.
         source: serde_json::Error,
     },
+    /// A record that another version of Flashmoor wrote.
+    #[error("{} is of version {version}, which is not known here", path.display())]
+    RecordVersion {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
     /// A failure of files.
     #[error(transparent)]
     Files(#[from] fm_files::Error),
@@ -136,6 +144,7 @@ impl Failure for Error {
             }
             Self::NoBuild { .. } => Remedy::new("bring it from the node that has it", Action::ExportBuild),
             Self::Hookscript { .. } => "see what it printed before this".into(),
+            Self::RecordVersion { .. } => "use the same version of flashmoor on every node".into(),
             Self::Record { .. } => "remove it, and adopt the guest again".into(),
             Self::Files(error) => return error.remedy(),
             Self::Store(error) => return error.remedy(),

@@ -1,8 +1,10 @@
 //! What a guest's configuration has no place for, in the cluster's file system, which every node has.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 
-use fm_files::{create_folders, read_bounded};
+use fm_files::{Folder, create_folders, read_bounded};
 use serde::{Deserialize, Serialize};
 
 use crate::{Cluster, Error, Result};
@@ -43,9 +45,14 @@ impl Record {
         let Some(bytes) = read_bounded(&path, MAX_RECORD_BYTES)? else {
             return Ok(None);
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|source| Error::Record { path, source })
+        let record: Self = match serde_json::from_slice(&bytes) {
+            Ok(record) => record,
+            Err(source) => return Err(Error::Record { path, source }),
+        };
+        match record.version {
+            VERSION => Ok(Some(record)),
+            version => Err(Error::RecordVersion { path, version }),
+        }
     }
 
     pub(crate) fn write(&self, cluster: &Cluster, id: u32) -> Result<()> {
@@ -58,9 +65,11 @@ impl Record {
         // The cluster's file system has no modes to set and no exchange of names: the file is replaced by a rename.
         let temporary = cluster.records().join(format!("{id}.json.new"));
         let failed = |error: std::io::Error| fm_files::Error::io("write", &path, error);
-        std::fs::write(&temporary, bytes).map_err(failed)?;
+        let mut file = File::create(&temporary).map_err(failed)?;
+        file.write_all(&bytes).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
         std::fs::rename(&temporary, &path).map_err(failed)?;
-        Ok(())
+        Ok(Folder::open_resolved(&cluster.records())?.sync()?)
     }
 
     pub(crate) fn remove(cluster: &Cluster, id: u32) -> Result<()> {

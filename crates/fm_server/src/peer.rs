@@ -196,12 +196,11 @@ async fn manifest(State(shelf): State<Shelf>, Part(reference): Part<String>) -> 
     let read = shelf.read(move |builds| builds.manifest(&build)).await?;
     Ok(match read {
         Some(read) => {
-            let digest = Sha256::of(&read.bytes).to_string().parse();
-            let response = typed(MANIFEST, axum::body::Body::from_stream(read.pieces()));
-            match digest {
-                Ok(digest) => named(&digest, response),
-                Err(_) => response,
-            }
+            let digest = Sha256::of(&read.bytes).to_bytes().into();
+            named(
+                &digest,
+                typed(MANIFEST, axum::body::Body::from_stream(read.pieces())),
+            )
         }
         None => unknown("MANIFEST_UNKNOWN"),
     })

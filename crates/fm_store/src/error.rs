@@ -88,6 +88,14 @@ pub enum Error {
         /// How large it may be.
         limit_bytes: u64,
     },
+    /// A build with one file more could not be brought to another host.
+    #[error("build {id} takes no more: {why}")]
+    FullBuild {
+        /// Which.
+        id: Sha256,
+        /// What there is too much of.
+        why: String,
+    },
     /// A file is in the way of one that was to be written.
     #[error("{} exists and holds something else", path.display())]
     Exists {
@@ -202,6 +210,7 @@ impl Failure for Error {
                 "importing a damaged build again heals it; see everything that is damaged",
                 Action::VerifyStore,
             ),
+            Self::FullBuild { .. } => "store it without another template; the build itself is there".into(),
             Self::TooLarge { .. } | Self::Empty { .. } => "check that it is the file you meant".into(),
             Self::UnknownBuild { .. } => Remedy::new("name a build that is stored", Action::ListBuilds),
             Self::AmbiguousBuild { .. } => "give more digits".into(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use fm_api::v1::store::BuildFact;
 use fm_files::Folder;
 use fm_formats::Sha256;
+use fm_formats::image::{MAX_BUILD_BYTES, MAX_BUILD_FILE_COUNT};
 use rustix::fs::Stat;
 use serde_json::{Map, Value};
 
@@ -15,9 +16,6 @@ use crate::layout::{Layout, MAX_MANIFEST_BYTES, to_json, within};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, Manifest};
 use crate::pin::check_reason;
 use crate::{BUILDS, Error, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Result, Store, Writer, now};
-
-/// A build from elsewhere has CODE, a descriptor and as many templates as its guests were made from.
-const MAX_LAYER_COUNT: usize = 256;
 
 /// What to store. Only `code` is needed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -103,6 +101,9 @@ impl Store {
                 Some(old) if old == value => {}
                 _ => drop(manifest.annotations.insert(key.into(), value.into())),
             }
+        }
+        if let Some(why) = excess(&manifest.layers) {
+            return Err(Error::FullBuild { id, why });
         }
         let bytes = within("the build's manifest", to_json(&manifest), MAX_MANIFEST_BYTES)?;
         blobs.push((Sha256::of(&bytes), &bytes));
@@ -290,20 +291,31 @@ fn choose(source: &Layout, tag: Option<&str>, none: impl Fn(String) -> Error) ->
     }
 }
 
+/// Why a build has too many files, or too large ones: what is stored has to reach every other host and fleet.
+fn excess(layers: &[Descriptor]) -> Option<String> {
+    let size_bytes = layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
+    match layers.len() {
+        count if count > MAX_BUILD_FILE_COUNT => Some(format!(
+            "it has {count} files, and a build has at most {MAX_BUILD_FILE_COUNT}"
+        )),
+        _ if size_bytes > MAX_BUILD_BYTES => Some(format!(
+            "its files have {size_bytes} bytes, and those of a build at most {MAX_BUILD_BYTES}"
+        )),
+        _ => None,
+    }
+}
+
 /// Every blob of a build, checked; all together may be as large as three images. One that several layers name is read
 /// once.
 fn read_all(source: &Layout, build: &Stored) -> Result<BTreeMap<Sha256, Vec<u8>>> {
     let layers = &build.manifest.layers;
-    if layers.len() > MAX_LAYER_COUNT {
+    if let Some(why) = excess(layers) {
         return Err(Error::Invalid {
             path: source.blobs.join(build.entry.digest.0.to_string()),
-            why: format!(
-                "it names {} layers, and the limit is {MAX_LAYER_COUNT}",
-                layers.len()
-            ),
+            why,
         });
     }
-    let mut left_bytes = 3 * MAX_FLASH_BYTES;
+    let mut left_bytes = MAX_BUILD_BYTES;
     let mut blobs = BTreeMap::new();
     for descriptor in layers.iter().chain([&build.manifest.config]) {
         let Entry::Vacant(new) = blobs.entry(descriptor.digest.0) else {

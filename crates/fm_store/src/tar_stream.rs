@@ -12,14 +12,15 @@ use fm_formats::Sha256;
 use crate::import::Imported;
 use crate::layout::{BLOBS, INDEX, MARK};
 use crate::{Error, MAX_FLASH_BYTES, Result, Store};
+use fm_formats::image::{MAX_BUILD_BYTES, MAX_BUILD_FILE_COUNT};
 
 const BLOCK_BYTES: usize = 512;
-/// CODE, a handful of templates of half a MiB or of a sparse chip, and small records.
-const MAX_STREAM_BYTES: u64 = 4 * MAX_FLASH_BYTES;
+/// A build, and the records of its layout.
+const MAX_STREAM_BYTES: u64 = MAX_BUILD_BYTES + MAX_FLASH_BYTES;
 /// A record of tar's is 10 KiB long, if nobody wants another.
 const MAX_PADDING_BYTES: u64 = 1 << 20;
-/// CODE, templates, descriptor, manifest, configuration.
-const MAX_FILE_COUNT: usize = 64;
+/// A build's files; its manifest, its configuration, the layout's two, folders, and the end.
+const MAX_FILE_COUNT: usize = MAX_BUILD_FILE_COUNT + 16;
 const ALGORITHM: &str = "sha256";
 
 impl Store {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fm_api::v1::store::BuildFact;
 use fm_formats::Sha256;
+use fm_formats::image::MAX_BUILD_FILE_COUNT;
 use fm_store::{Error, Import, Landing, NewLanding, Store};
 
 fn code(seed: u8) -> Vec<u8> {
@@ -489,4 +490,34 @@ fn a_layout_whose_blob_is_not_what_it_says_is_refused() {
         "{error}"
     );
     assert_eq!(b.builds().unwrap(), []);
+}
+
+#[test]
+fn a_build_takes_as_many_files_as_reach_other_hosts_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = store(dir.path());
+    let bytes = code(2);
+    let import = |template: &[u8]| {
+        here.import(&Import {
+            code: &bytes,
+            vars_template: Some(template),
+            ..Import::default()
+        })
+    };
+    for number in 1..MAX_BUILD_FILE_COUNT {
+        import(&number.to_le_bytes()).unwrap();
+    }
+    let refused = import(b"one more");
+    assert!(matches!(refused, Err(Error::FullBuild { .. })), "{refused:?}");
+    let id = import(&1usize.to_le_bytes()).unwrap().id;
+    let full = here.build(&id).unwrap().unwrap();
+    assert_eq!(full.templates.len(), MAX_BUILD_FILE_COUNT - 1);
+    let mut stream = Vec::new();
+    here.export_stream(&id, &mut stream).unwrap();
+    let there = Store::open(dir.path().join("there")).unwrap();
+    there.import_stream(&mut &stream[..]).unwrap();
+    assert_eq!(
+        there.build(&id).unwrap().unwrap().templates.len(),
+        full.templates.len()
+    );
 }

@@ -33,8 +33,8 @@ const OLD: &str = "vars";
 const SECTOR_BYTES: usize = 512;
 /// A record is some hundred bytes long.
 const MAX_RECORD_BYTES: u64 = 64 << 10;
-/// The largest image that is written in place: a flash chip of a `virt` board.
-pub(super) const MAX_IMAGE_BYTES: u64 = 64 << 20;
+/// The largest image that is written in place.
+pub(super) const MAX_IMAGE_BYTES: u64 = fm_formats::image::MAX_FLASH_BYTES;
 /// Devices beyond that belong to no one host.
 const MAX_DEVICE_COUNT: usize = 100_000;
 const VERSION: u32 = 1;

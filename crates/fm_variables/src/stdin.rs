@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 
-/// Larger than any flash device that holds variables.
-const MAX_INPUT_BYTES: u64 = 256 << 20;
+use fm_formats::image::MAX_FLASH_BYTES;
 
 /// What standard input holds, in a file without a name.
 pub(super) fn file() -> io::Result<File> {
-    copy(io::stdin().lock(), MAX_INPUT_BYTES)
+    copy(io::stdin().lock(), MAX_FLASH_BYTES)
 }
 
 fn copy(input: impl Read, max_bytes: u64) -> io::Result<File> {

@@ -58,10 +58,13 @@ const VERBS: &[&str] = &[
     "offer",
     "prepare",
     "ps",
+    "pve",
+    "rollout",
     "saved",
     "schema",
     "serve",
     "store",
+    "update",
     "vars",
 ];
 

@@ -1,6 +1,7 @@
 //! Remedies as the command line tells them: the advice, and the commands and options that carry it out.
 
 use fm_check::Wording;
+use fm_files::quote;
 use fm_judge::{Contradiction, Evidence};
 use fm_remedy::{Action, ConvertTarget, DomainSubject, Input, PaddedSize, PieceKey, Remedy, Setting};
 
@@ -58,15 +59,6 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> Vec<String> {
 /// A subject as a word of a shell, or the placeholder that stands for it.
 fn word(subject: Option<&String>, placeholder: &str) -> String {
     subject.map_or_else(|| placeholder.to_owned(), |subject| quote(subject))
-}
-
-/// `text` as one word for a shell: bare where nothing in it means anything to one.
-fn quote(text: &str) -> String {
-    let is_bare = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%,=".contains(letter);
-    if !text.is_empty() && text.chars().all(is_bare) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// What to type for `action`.

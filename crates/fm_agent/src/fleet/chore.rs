@@ -27,7 +27,7 @@ pub(super) fn upload(client: &Client, store: &Store, build: &Digest) -> Result<b
     let mut layers = Vec::new();
     for (media_type, title, part, limit_bytes) in parts(&build) {
         let bytes = read(part, limit_bytes)?;
-        let digest: Digest = part.sha256.to_string().parse().map_err(|_| Error::NotReported)?;
+        let digest = Digest::from(part.sha256.to_bytes());
         client.put_bytes(&format!("/api/v1/blobs/{digest}"), &bytes)?;
         layers.push(UploadedLayer {
             media_type: media_type.into(),

@@ -11,8 +11,6 @@ use crate::{Error, Result};
 use fm_adopt::supply::Wanted;
 
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
-/// A build is CODE, a descriptor and templates of VARS.
-const MAX_LAYER_COUNT: usize = 32;
 const TITLE: &str = "org.opencontainers.image.title";
 const VERSION: &str = "org.opencontainers.image.version";
 const SOURCE: &str = "org.opencontainers.image.source";
@@ -92,7 +90,7 @@ pub(super) fn fetch(client: &Client, store: &Store, wanted: &Wanted) -> Result<b
 fn read(bytes: &[u8], wanted: &Wanted) -> Result<Manifest> {
     let manifest: Manifest =
         serde_json::from_slice(bytes).map_err(|_| foreign("its manifest cannot be read"))?;
-    if manifest.layers.len() > MAX_LAYER_COUNT {
+    if manifest.layers.len() > fm_formats::image::MAX_BUILD_FILE_COUNT {
         return Err(foreign("it has more files than any build"));
     }
     let mut codes = manifest.layers.iter().filter(|layer| layer.media_type == CODE);
@@ -177,7 +175,7 @@ mod tests {
             vec![with("size", json!(-1))],
             vec![code.clone(), large],
             vec![code.clone(), weak],
-            vec![code.clone(); MAX_LAYER_COUNT + 1],
+            vec![code.clone(); fm_formats::image::MAX_BUILD_FILE_COUNT + 1],
         ] {
             assert!(
                 matches!(read_layers(&refused), Err(Error::NotABuild { .. })),

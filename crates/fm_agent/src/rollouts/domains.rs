@@ -1,6 +1,5 @@
 //! The real host: libvirt's domains, the store, processes.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +10,7 @@ use fm_formats::Sha256;
 use fm_formats::image::Layout;
 use fm_judge::{Outcome, Phase};
 use fm_libvirt::Virsh;
-use fm_store::{Build, Store};
+use fm_store::{Build, MAX_FLASH_BYTES, Store};
 use fm_variables::{ConvertRequest, ConvertTarget, Enrolment, RestoreRequest, StoreTarget};
 
 use super::ground::{Given, Ground, Judged, Keys, Process, Update};
@@ -20,8 +19,6 @@ use super::record::Journal;
 use super::updates::{Updates, WatcherCommand};
 use crate::{Error, Result};
 
-/// More than any store of variables has.
-const MAX_VARS_BYTES: u64 = 64 << 20;
 /// The certificates that this version knows.
 const SET: CertificateSet = CertificateSet::Microsoft2023;
 const MINUTE_S: u64 = 60;
@@ -116,7 +113,7 @@ impl Ground for Domains<'_> {
         let code = found
             .read_flash(0)
             .ok()
-            .and_then(|bytes| Sha256::of(&bytes).to_string().parse().ok());
+            .map(|bytes| Sha256::of(&bytes).to_bytes().into());
         Ok(Some(Process {
             id: (found.pid(), found.process().start_ticks()),
             code,
@@ -139,7 +136,7 @@ impl Ground for Domains<'_> {
         let Some(from) = guest.build else {
             return Ok(Judged::Not("its libvirt domain is not adopted".into()));
         };
-        let from: Digest = from.to_string().parse().map_err(|_| Error::NotReported)?;
+        let from = Digest::from(from.to_bytes());
         let (old, new) = (self.layout(&from)?, self.layout(build)?);
         let differ = |old: Layout, new: Layout| old.vars_size_bytes() != new.vars_size_bytes();
         let converts =
@@ -203,16 +200,7 @@ impl Ground for Domains<'_> {
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>> {
-        let file = match fm_files::open_regular(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::file("read", path, error)),
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_VARS_BYTES)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Error::file("read", path, error))?;
-        Ok(Some(bytes))
+        Ok(fm_files::read_bounded(path, MAX_FLASH_BYTES)?)
     }
 
     fn copy_of(&self, guest: &str) -> PathBuf {

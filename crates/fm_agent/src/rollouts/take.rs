@@ -41,8 +41,8 @@ pub(super) fn take(
     }
 }
 
-pub(super) fn digest(build: Sha256) -> Option<Digest> {
-    build.to_string().parse().ok()
+pub(super) fn digest(build: Sha256) -> Digest {
+    build.to_bytes().into()
 }
 
 /// The guest's domain, if it can be given something at all; refused if not.
@@ -55,7 +55,7 @@ pub(super) fn domain(
     let why = match found {
         None => "this host has no libvirt domain with its uuid",
         Some(domain) if !domain.is_persistent => "its libvirt domain has no definition that outlives it",
-        Some(domain) => match domain.build.and_then(digest) {
+        Some(domain) => match domain.build.map(digest) {
             Some(build) => return Ok(Some((domain, build))),
             None => "its libvirt domain is not adopted",
         },
@@ -314,7 +314,7 @@ pub(super) fn undo(ground: &dyn Ground, journal: &Journal, record: &mut Record) 
         let defined = ground.defined(&record.guest)?;
         let has_new = |domain: DefinedFirmware| match record.certificates {
             Some(_) => converted.is_some() && domain.vars == converted,
-            None => domain.build.and_then(digest).as_ref() == Some(&record.to),
+            None => domain.build.map(digest).as_ref() == Some(&record.to),
         };
         if defined.is_some_and(has_new) {
             ground.switch(

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use fm_api::v1::fleet::{BuildFacts, Digest};
-use fm_formats::image::MAX_FLASH_BYTES;
+use fm_formats::image::{MAX_BUILD_FILE_COUNT, MAX_FLASH_BYTES};
 
 use crate::blobs::oci::{Descriptor, MANIFEST, Manifest, digest_of, parse, parse_digest};
 use crate::blobs::{Blob, BlobSource};
@@ -20,9 +20,6 @@ const VERSION: &str = "org.opencontainers.image.version";
 const SOURCE: &str = "org.opencontainers.image.source";
 /// Which time a build came back: a manifest that was deleted is never written again.
 const GENERATION: &str = "io.github.flashmoor.generation";
-
-/// The most files of one build.
-const MAX_LAYER_COUNT: usize = 64;
 
 /// A build to be stored: its files, and what is known of it.
 #[derive(Debug, Clone)]
@@ -79,8 +76,8 @@ pub(super) fn check(build: &StoredBuild) -> Result<()> {
         size,
         limit,
     };
-    if build.layers.len() > MAX_LAYER_COUNT {
-        return Err(too_large(build.layers.len() as u64, MAX_LAYER_COUNT as u64));
+    if build.layers.len() > MAX_BUILD_FILE_COUNT {
+        return Err(too_large(build.layers.len() as u64, MAX_BUILD_FILE_COUNT as u64));
     }
     for layer in &build.layers {
         if layer.blob.size_bytes > MAX_FLASH_BYTES {

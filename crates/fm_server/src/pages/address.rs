@@ -3,9 +3,17 @@
 use std::fmt::Write as _;
 
 use fm_api::v1::fleet::{Digest, PageRequest};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 use super::words::short;
 use crate::problem::Problem;
+
+/// What stands in an address as it is (RFC 3986, unreserved).
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// So many rows a page has if nothing is said.
 const ROW_COUNT: usize = 100;
@@ -95,17 +103,9 @@ pub(super) fn given_word<T: serde::de::DeserializeOwned>(
         .transpose()
 }
 
-/// A text as a part of a query: everything but letters, digits and `-._~` in percent signs.
-pub(super) fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+/// A text as a part of a query.
+pub(super) fn encoded(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, PLAIN)
 }
 
 /// The page of a guest. Its id may hold what a path cannot.

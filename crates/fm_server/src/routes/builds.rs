@@ -14,9 +14,6 @@ use crate::request::{Caller, MAX_DOCUMENT_BYTES, Query, check_length, document, 
 use crate::state::App;
 use crate::uploads::MAX_BLOB_BYTES;
 
-/// A build is CODE, a descriptor and templates of VARS.
-const MAX_LAYER_COUNT: usize = 32;
-
 /// What a list of builds is asked for with.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -113,7 +110,7 @@ pub(super) async fn store(
     require_bringing(&caller)?;
     let build: Digest = part(&digest)?;
     let wanted: UploadedBuild = document(request, MAX_DOCUMENT_BYTES).await?;
-    if wanted.layers.len() > MAX_LAYER_COUNT {
+    if wanted.layers.len() > fm_formats::image::MAX_BUILD_FILE_COUNT {
         return Err(Problem::bad_request("no build has so many files"));
     }
     let mut layers = Vec::new();

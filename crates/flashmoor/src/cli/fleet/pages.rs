@@ -3,6 +3,7 @@
 use clap::Args;
 use fm_api::v1::fleet::Page;
 use fm_client::Client;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 use super::super::Result;
@@ -37,26 +38,13 @@ impl Words {
         let words: Vec<String> = self
             .0
             .iter()
-            .map(|(name, value)| format!("{name}={}", escape(value)))
+            .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)))
             .collect();
         match words.is_empty() {
             true => path.to_owned(),
             false => format!("{path}?{}", words.join("&")),
         }
     }
-}
-
-/// RFC 3986: what is not plain is written as its bytes.
-fn escape(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
 }
 
 /// The items, where the rest begins, and the revision of the last page.

@@ -37,10 +37,10 @@ fn plain(uuid: &str) -> String {
 
 /// Writes a mark or a note.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> crate::Result<()> {
-    path.parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| fs::write(path, bytes))
-        .map_err(|source| crate::Error::file("write", path, source))
+    if let Some(folder) = path.parent() {
+        fm_files::create_folders(folder)?;
+    }
+    Ok(fm_files::Place::at(path)?.write(bytes, 0o644)?)
 }
 
 /// Notes that libvirt makes `vars` from an empty template.
