@@ -41,7 +41,7 @@ impl AgentLock {
         let path = lock_path(store);
         let failed = |source| Error::file("write", &path, source);
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
+            fm_files::create_folders(folder)?;
         }
         let mut file = OpenOptions::new()
             .read(true)

@@ -16,6 +16,7 @@ use sha2::Digest as _;
 
 use crate::bounded::read_file_bounded;
 use crate::fault::step;
+use crate::place::{check_links, resolve};
 use crate::{Error, Identity, Result};
 
 /// Makes a folder and those that it lies in, writable by their owner alone whatever the umask.
@@ -55,17 +56,26 @@ pub struct Entry {
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC).union(OFlags::RDONLY);
 
 impl Folder {
-    /// Opens the folder that the user named; links on the way to it are the user's own affair.
-    /// Nothing if it does not exist.
+    /// Opens the folder that the user named, through links as they are at this moment; nobody but root leads us to a
+    /// folder that is not his own. Nothing if it does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] with the link of another, or if the system refuses.
     pub fn open(path: &Path) -> Result<Option<Self>> {
-        match fs::open(path, FOLDER, Mode::empty()) {
-            Ok(fd) => Ok(Some(Self {
-                fd: Arc::new(fd),
-                path: path.to_owned(),
-            })),
-            Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(failed("open", path.to_owned(), errno)),
-        }
+        let mut links = Vec::new();
+        let resolved = match resolve(path, &mut links) {
+            Ok(real) => Self::open_resolved(&real).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("open", path, error)),
+        };
+        let Some(folder) = resolved? else {
+            return Ok(None);
+        };
+        check_links(links, folder.status()?.st_uid)?;
+        Ok(Some(Self {
+            fd: folder.fd,
+            path: path.to_owned(),
+        }))
     }
 
     /// Opens a folder on whose path there is no link: one that was put there since the path was resolved is refused.

@@ -7,12 +7,12 @@ use std::io::{self, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Advice, AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{Advice, AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::fault::step;
 use crate::lock::Lock;
-use crate::{Error, ImageLock, Result, device_id, in_use};
+use crate::{Error, ImageLock, Place, Result, device_id, in_use};
 
 /// The pages that the kernel writes one after the other; a process that is killed leaves no part of one.
 const PAGE_BYTES: usize = 4096;
@@ -33,32 +33,31 @@ impl InPlace {
     /// Whether what `path` leads to can only be written where it lies.
     #[must_use]
     pub fn is_needed(path: &Path) -> bool {
-        let Ok(status) = std::fs::metadata(path) else {
-            return false;
-        };
-        status.file_type().is_block_device() || status.is_file() && is_mounted_on(path)
+        Place::behind_links(path).is_ok_and(|place| match kind_at(&place) {
+            Ok(FileType::BlockDevice) => true,
+            Ok(FileType::RegularFile) => is_mounted_on(&place),
+            _ => false,
+        })
     }
 
     /// Takes hold of it. Of a device the kernel's exclusive hold is asked for as well: what is mounted or part of another
     /// device is in use.
     ///
     /// # Errors
-    /// [`Error::NotRegular`], [`Error::Busy`], [`Error::InUse`] unless `even_if_in_use`, or if the system refuses.
+    /// [`Error::Foreign`] if another's link leads there, [`Error::NotRegular`], [`Error::Busy`], [`Error::InUse`] unless `even_if_in_use`, or if the system refuses.
     pub fn hold(path: &Path, even_if_in_use: bool) -> Result<Self> {
         let path = std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
         let failed = |action| {
             let path = path.clone();
             move |error: io::Error| Error::io(action, &path, error)
         };
-        let is_device = std::fs::metadata(&path)
-            .map_err(failed("find"))?
-            .file_type()
-            .is_block_device();
-        let mut flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let place = Place::behind_links(&path)?;
+        let is_device = kind_at(&place)? == FileType::BlockDevice;
+        let mut flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         if is_device && !even_if_in_use {
             flags |= OFlags::EXCL;
         }
-        let file = match rustix::fs::open(&path, flags, Mode::empty()) {
+        let file = match rustix::fs::openat(&*place.folder().fd, place.name(), flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::BUSY) if is_device => {
                 let holder = "the kernel: it is mounted, or part of another device".into();
@@ -219,15 +218,49 @@ impl InPlace {
     }
 }
 
+/// What kind of file lies there.
+fn kind_at(place: &Place) -> Result<FileType> {
+    let status = place.folder().stat(place.name())?;
+    let missing = || Error::io("find", &place.path(), io::Error::from(io::ErrorKind::NotFound));
+    let status = status.ok_or_else(missing)?;
+    Ok(FileType::from_raw_mode(status.st_mode))
+}
+
 /// Whether it is where something is mounted: the kernel lets no other file take such a name.
-fn is_mounted_on(path: &Path) -> bool {
-    rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::TYPE)
+fn is_mounted_on(place: &Place) -> bool {
+    let folder = &*place.folder().fd;
+    rustix::fs::statx(folder, place.name(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE)
         .is_ok_and(|status| status.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_does_not_lead_us_to_a_device_that_is_not_his() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        assert!(InPlace::hold(&link, true).is_ok());
+        // Only root can make links of others.
+        if std::os::unix::fs::lchown(&link, Some(65_534), None).is_err() {
+            return;
+        }
+        let refused = InPlace::hold(&link, true).unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                Error::Foreign {
+                    owner_uid: 65_534,
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+        assert!(!InPlace::is_needed(&link));
+    }
 
     #[test]
     fn a_file_that_another_can_take_the_name_of_is_none_of_these() {

@@ -150,6 +150,11 @@ impl NewFile {
         if folder.identity(name)?.as_ref() != Some(expected) {
             return Err(changed());
         }
+        // Held until it is let go of or back: the next writer takes it for no leftover.
+        let old = folder.file(name).ok().flatten().map(|(file, _)| file);
+        if let Some(old) = &old {
+            let _ = flock(old, FlockOperation::NonBlockingLockExclusive);
+        }
         let own = Identity::of(&self.file).map_err(|error| Error::io("look at", &place.path(), error))?;
         let has_old = folder.exchange(&self.temporary, name)?;
         if !has_old {
@@ -163,6 +168,7 @@ impl NewFile {
             temporary: self.temporary.clone(),
             own,
             is_open: has_old,
+            _old: old,
         };
         self.placed()?;
         if has_old && folder.identity(&self.temporary)?.as_ref() != Some(expected) {
@@ -213,6 +219,7 @@ pub struct Exchanged {
     temporary: OsString,
     own: Identity,
     is_open: bool,
+    _old: Option<File>,
 }
 
 impl Exchanged {
@@ -348,6 +355,15 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"new");
         drop(exchanged);
         assert_eq!(fs::read(&path).unwrap(), b"old");
+        // Whoever writes in the folder meanwhile takes the old file for no leftover.
+        let exchanged = exchange();
+        Place::at(&folder.path().join("other"))
+            .unwrap()
+            .write(b"other", 0o644)
+            .unwrap();
+        drop(exchanged);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        fs::remove_file(folder.path().join("other")).unwrap();
         // What another put there in between is newer than both.
         let exchanged = exchange();
         fs::write(folder.path().join("newest"), "newest").unwrap();

@@ -1,9 +1,12 @@
 //! Files that a command makes for people: whole or not at all, and never over what it reads.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::identity::keep_owner_and_labels;
 use crate::{Error, NewFile, Place, Result};
@@ -24,9 +27,8 @@ pub fn write(path: &Path, bytes: &[u8], inputs: &[&Path]) -> Result<()> {
     let behind = Place::behind_links(path);
     // Whoever may put a link there shall not have us write to a device.
     let is_led = matches!(behind, Err(Error::Foreign { .. }));
-    if !is_led && path.exists() && !path.is_file() {
-        let file = OpenOptions::new().write(true).open(path);
-        return file.and_then(|mut file| file.write_all(bytes)).map_err(failed);
+    if let Some(mut sink) = sink(path).filter(|_| !is_led) {
+        return sink.write_all(bytes).map_err(failed);
     }
     // Through a symbolic link: it stays, what it leads to is replaced. Another's link to what is not his is replaced itself.
     let written = || {
@@ -39,6 +41,22 @@ pub fn write(path: &Path, bytes: &[u8], inputs: &[&Path]) -> Result<()> {
         new.place_over()
     };
     written().map_err(|error: Error| failed(error.into_parts().2))
+}
+
+/// The device, pipe or terminal at `path`, if root or we made it: what another puts there is replaced like a file.
+fn sink(path: &Path) -> Option<File> {
+    let place = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let status = rustix::fs::fstat(&place).ok()?;
+    let is_ours = [0, rustix::process::geteuid().as_raw()].contains(&status.st_uid);
+    match FileType::from_raw_mode(status.st_mode) {
+        FileType::RegularFile | FileType::Directory => None,
+        // This very one, wherever its path leads by now.
+        _ if is_ours => {
+            let path = format!("/proc/self/fd/{}", place.as_raw_fd());
+            OpenOptions::new().write(true).open(path).ok()
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -61,6 +79,25 @@ mod tests {
             assert!(!path(name).is_symlink());
         }
         assert_eq!(fs::read(path("precious")).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_pipe_of_another_is_replaced_and_none_of_ours_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || fs::read(pipe).unwrap())
+        };
+        write(&pipe, b"through", &[]).unwrap();
+        assert_eq!(reader.join().unwrap(), b"through");
+        // Only root gives files away.
+        if std::os::unix::fs::chown(&pipe, Some(65_534), None).is_err() {
+            return;
+        }
+        write(&pipe, b"whole", &[]).unwrap();
+        assert_eq!(fs::read(&pipe).unwrap(), b"whole");
     }
 
     #[test]

@@ -51,7 +51,14 @@ impl Place {
     /// [`Error::Foreign`] with the link of another; if there is no such file, or its folder cannot be opened.
     pub fn behind_links(path: &Path) -> Result<Self> {
         let mut links = Vec::new();
-        let real = resolve(path, &mut links).map_err(|error| Error::io("find", path, error))?;
+        let real = match resolve(path, &mut links) {
+            Ok(real) => real,
+            Err(error) => {
+                let own = rustix::process::geteuid().as_raw();
+                check_links(links, own)?;
+                return Err(Error::io("find", path, error));
+            }
+        };
         let (Some(parent), Some(name)) = (real.parent(), real.file_name()) else {
             return Err(Error::io("open", path, io::Error::from(ErrorKind::InvalidInput)));
         };
@@ -62,15 +69,8 @@ impl Place {
         let Some(file) = place.identity()? else {
             return Err(Error::io("find", path, io::Error::from(ErrorKind::NotFound)));
         };
-        let ours = [0, rustix::process::geteuid().as_raw(), file.owner_uid];
-        match links.into_iter().find(|(_, owner_uid)| !ours.contains(owner_uid)) {
-            None => Ok(place),
-            Some((link, owner_uid)) => Err(Error::Foreign {
-                path: link,
-                owner_uid,
-                expected_uid: file.owner_uid,
-            }),
-        }
+        check_links(links, file.owner_uid)?;
+        Ok(place)
     }
 
     /// The folder.
@@ -108,11 +108,24 @@ impl Place {
     }
 }
 
+/// Whether nobody leads us to what is not his: a link is followed that is root's, ours, or of the owner of what it leads to.
+pub(crate) fn check_links(links: Vec<(PathBuf, u32)>, owner_uid: u32) -> Result<()> {
+    let ours = [0, rustix::process::geteuid().as_raw(), owner_uid];
+    match links.into_iter().find(|(_, uid)| !ours.contains(uid)) {
+        None => Ok(()),
+        Some((path, uid)) => Err(Error::Foreign {
+            path,
+            owner_uid: uid,
+            expected_uid: owner_uid,
+        }),
+    }
+}
+
 /// As many links are followed as the kernel follows.
 const MAX_LINK_COUNT: usize = 40;
 
 /// Where `path` leads without links, and each link on the way with its owner.
-fn resolve(path: &Path, links: &mut Vec<(PathBuf, u32)>) -> io::Result<PathBuf> {
+pub(crate) fn resolve(path: &Path, links: &mut Vec<(PathBuf, u32)>) -> io::Result<PathBuf> {
     let mut open: Vec<PathBuf> = parts(&std::path::absolute(path)?);
     let mut real = PathBuf::from("/");
     while let Some(part) = open.pop() {
@@ -156,6 +169,42 @@ mod tests {
     use std::os::unix::fs::{lchown, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_folder_is_reached_through_links_and_nobody_leads_us_to_one_that_is_not_his() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir_all(path("real/sub")).unwrap();
+        symlink("real", path("way")).unwrap();
+        for way in ["real", "way", "way/sub", "way/../real"] {
+            assert!(Folder::open(&path(way)).unwrap().is_some(), "{way}");
+        }
+        assert!(Folder::open(Path::new(".")).unwrap().is_some());
+        for none in ["none", "way/none", "none/sub"] {
+            assert!(Folder::open(&path(none)).unwrap().is_none(), "{none}");
+        }
+        // Only root can make links of others.
+        if lchown(path("way"), Some(65_534), None).is_err() {
+            return;
+        }
+        for led in ["way", "way/sub"] {
+            let error = Folder::open(&path(led)).unwrap_err();
+            assert!(
+                matches!(
+                    error,
+                    Error::Foreign {
+                        owner_uid: 65_534,
+                        ..
+                    }
+                ),
+                "{error}"
+            );
+            let error = Place::at(&path(led).join("file")).unwrap_err();
+            assert!(matches!(error, Error::Foreign { .. }), "{error}");
+        }
+        std::os::unix::fs::chown(path("real"), Some(65_534), None).unwrap();
+        assert!(Folder::open(&path("way")).unwrap().is_some(), "his own folder");
+    }
 
     #[test]
     fn links_are_followed_and_nobody_leads_us_to_what_is_not_his() {

@@ -21,7 +21,7 @@ use self::events::Events;
 pub use self::words::{MigrationStatus, RunState};
 
 /// Longest line taken from QEMU, in bytes. `query-qmp-schema`, the largest reply, is below 1 MiB.
-const MAX_LINE_BYTES: usize = 16 << 20;
+const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// What can go wrong between us and a QMP server.
 #[derive(Debug, thiserror::Error)]

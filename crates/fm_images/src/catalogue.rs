@@ -118,7 +118,7 @@ pub fn remove(user: &Path, what: &str) -> Result<CatalogueDocument> {
 fn lock(user: &Path) -> Result<std::fs::File> {
     let failed = |source| Error::file("write", user, source);
     let folder = user.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
+    fm_files::create_folders(folder)?;
     let folder = std::fs::File::open(folder).map_err(failed)?;
     rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive)
         .map_err(|error| failed(error.into()))?;

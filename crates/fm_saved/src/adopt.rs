@@ -38,10 +38,13 @@ pub struct AdoptRequest {
 /// then as it was.
 pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
     // Through a link the image itself is meant, not a file in the link's place.
-    let path = fs::canonicalize(&request.path).map_err(failed("read", &request.path))?;
+    let place = fm_files::Place::behind_links(&request.path)?;
+    let path = place.path();
     let path = path.as_path();
     // What is read below is this file, as it is now; it is compared again when the new one takes its place.
-    let old = File::open(path).map_err(failed("read", path))?;
+    let old = place
+        .open()?
+        .ok_or_else(|| failed("read", path)(std::io::ErrorKind::NotFound.into()))?;
     let image_before = old.metadata().map_err(failed("read", path))?;
     let gathered = stream::gather(&Request {
         path: path.to_owned(),

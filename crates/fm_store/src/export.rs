@@ -9,14 +9,15 @@ use fm_formats::Sha256;
 
 use crate::build::{FILES, Stored, template_name};
 use crate::layout::{BLOBS, INDEX, Layout};
-use crate::lock::{self, Lock};
+use crate::lock::Lock;
 use crate::{Error, MAX_FLASH_BYTES, Result, Store, oci};
 
 /// How the folder of an export under way is called, before its process's number.
 const SCRATCH: &str = ".flashmoor-";
 
 fn is_scratch(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(SCRATCH.as_bytes())
+    let number = name.as_bytes().strip_prefix(SCRATCH.as_bytes());
+    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
 }
 
 impl Store {
@@ -28,6 +29,19 @@ impl Store {
     pub fn export_layout(&self, id: &Sha256, to: &Path, tag: Option<&str>) -> Result<String> {
         let (layout, stored) = self.stored(id)?;
         let root = folder(to)?;
+        // Before anything is touched: the folder may be anybody's.
+        let unfinished = [BLOBS, INDEX];
+        let is_new = |root: &Folder| {
+            let names = root.names()?;
+            Ok::<_, Error>(
+                names
+                    .iter()
+                    .all(|found| is_scratch(found) || unfinished.iter().any(|name| found == *name)),
+            )
+        };
+        if Layout::open(root.clone())?.is_err() && !is_new(&root)? {
+            return Err(Error::NotALayout { path: to.into() });
+        }
         let _lock = Lock::take_target(&root, self.lock_timeout)?;
         // What an export that was killed left: nobody else is at it now.
         for entry in root.entries()? {
@@ -35,15 +49,6 @@ impl Store {
                 root.remove_all(&entry)?;
             }
         }
-        let unfinished = [BLOBS, INDEX, lock::NAME];
-        let is_new = |root: &Folder| {
-            let names = root.names()?;
-            Ok::<_, Error>(
-                names
-                    .iter()
-                    .all(|found| unfinished.iter().any(|name| found == *name)),
-            )
-        };
         let scratch = format!("{SCRATCH}{}", std::process::id());
         let (target, tmp) = match Layout::open(root)? {
             Ok(target) => {
@@ -138,6 +143,6 @@ fn folder(path: &Path) -> Result<Folder> {
         path: path.to_owned(),
         source,
     };
-    std::fs::create_dir_all(path).map_err(failed)?;
+    fm_files::create_folders(path)?;
     Folder::open(path)?.ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))
 }

@@ -57,7 +57,12 @@ impl Lock {
                 }
             }
         }
-        // Only for the message of whoever waits: a disk too full for it does not matter.
+        // Only for the message of whoever waits: a disk too full for it does not matter. What is no lock of ours stays.
+        let mut held = Vec::new();
+        let read = (&mut file).take(16).read_to_end(&mut held);
+        if read.is_err() || !held.iter().all(|byte| byte.is_ascii_digit() || *byte == b'\n') {
+            return Ok(Self(file));
+        }
         let _ = file
             .set_len(0)
             .and_then(|()| file.rewind())

@@ -521,3 +521,28 @@ fn a_build_takes_as_many_files_as_reach_other_hosts_and_no_more() {
         full.templates.len()
     );
 }
+
+#[test]
+fn an_export_touches_nothing_in_a_folder_that_is_no_layout() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = store(dir.path());
+    let id = here
+        .import(&Import {
+            code: &code(2),
+            ..Import::default()
+        })
+        .unwrap()
+        .id;
+    for (name, text) in [(".flashmoor-notes/f", "notes"), ("lock", "my data")] {
+        let to = dir.path().join(name.replace('/', "-"));
+        let file = to.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+        let refused = here.export_layout(&id, &to, None);
+        assert!(
+            matches!(refused, Err(Error::NotALayout { .. })),
+            "{name}: {refused:?}"
+        );
+        assert_eq!(fs::read_to_string(&file).unwrap(), text, "{name}");
+    }
+}

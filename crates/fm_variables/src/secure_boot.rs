@@ -1,6 +1,5 @@
 //! Secure Boot of a guest that is off: enrolling keys, taking them out.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -310,7 +309,7 @@ const MAX_KEY_BYTES: u64 = 16 << 20;
 /// Whatever key material a file holds: PEM, DER, `.auth`, or a bare signature list.
 pub(super) fn key_material(path: &Path) -> Result<KeyMaterial, Error> {
     let mut bytes = Vec::new();
-    File::open(path)
+    fm_files::open_regular(path)
         .and_then(|file| file.take(MAX_KEY_BYTES).read_to_end(&mut bytes))
         .map_err(|source| Error::File {
             action: "read",

@@ -3,7 +3,7 @@
 //! libvirt wants a template before it starts QEMU, although the variables arrive with the stream. An empty
 //! store is a template that firmware also boots with, should the guest's own file ever be lost.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt as _;
@@ -51,7 +51,7 @@ pub(crate) fn template(store: &Store, vars_bytes: u64) -> Result<PathBuf> {
         return Ok(path);
     }
     let failed = |source| crate::Error::file("write", &path, source);
-    fs::create_dir_all(&folder).map_err(failed)?;
+    fm_files::create_folders(&folder)?;
     let new = NewFile::create(&Place::at(&path)?)?;
     match bytes {
         Some(bytes) => new.write_all(&bytes)?,
@@ -167,6 +167,8 @@ fn is_blank(path: &Path, vars_bytes: u64, bytes: Option<&[u8]>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

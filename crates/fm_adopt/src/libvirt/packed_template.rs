@@ -1,6 +1,5 @@
 //! Templates in qcow2, for domains whose VARS are: libvirt makes VARS from a template of their own format only.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use fm_files::{NewFile, Place};
@@ -19,7 +18,7 @@ pub(super) fn of(store: &Store, raw: &Path) -> Result<PathBuf> {
     if flash_file::read(&path, FileFormat::Qcow2).is_ok_and(|packed| packed == bytes) {
         return Ok(path);
     }
-    fs::create_dir_all(&folder).map_err(|source| crate::Error::file("write", &path, source))?;
+    fm_files::create_folders(&folder)?;
     let new = NewFile::create(&Place::at(&path)?)?;
     new.write_all(&fm_variables::pack_qcow2(&path, &bytes)?)?;
     new.set_mode(0o644)?;

@@ -34,7 +34,7 @@ pub struct Wakeup {
 pub fn wakeup(store: &Store) -> crate::Result<Wakeup> {
     let path: PathBuf = store.path().join(NOTES);
     let failed = |source| crate::Error::file("write", &path, source);
-    std::fs::create_dir_all(store.path().join(FOLDER)).map_err(failed)?;
+    fm_files::create_folders(&store.path().join(FOLDER))?;
     let file = OpenOptions::new().append(true).create(true).open(&path);
     drop(file.map_err(failed)?);
     let listen = || {

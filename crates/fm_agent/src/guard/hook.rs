@@ -96,7 +96,8 @@ pub fn status(root: &Path) -> Result<GuardStatus> {
     let mut hooks = Vec::new();
     for place in places(root) {
         let installed = place.is_ours()?;
-        let says = |word: &str| fs::read_to_string(&place.path).is_ok_and(|text| text.contains(word));
+        let says =
+            |word: &str| text_of(&place.path).is_ok_and(|text| text.is_some_and(|text| text.contains(word)));
         hooks.push(GuardHook {
             manager: place.manager,
             installed,
@@ -110,18 +111,25 @@ pub fn status(root: &Path) -> Result<GuardStatus> {
     })
 }
 
+/// A hook is some lines long.
+const MAX_HOOK_BYTES: u64 = 1 << 20;
+
+fn text_of(path: &Path) -> Result<Option<String>> {
+    let bytes = fm_files::read_bounded(path, MAX_HOOK_BYTES)?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
 impl Place {
     /// Whether our hook is there; an error if something else is.
     fn is_ours(&self) -> Result<bool> {
         let path = &self.path;
-        match fs::read_to_string(path) {
-            Ok(text) if text.starts_with(self.mark) => Ok(true),
-            Ok(_) => Err(Error::Usage(Misuse {
+        match text_of(path)? {
+            None => Ok(false),
+            Some(text) if text.starts_with(self.mark) => Ok(true),
+            Some(_) => Err(Error::Usage(Misuse {
                 message: format!("{} was not written by flashmoor", path.display()),
                 remedy: "move it away first".into(),
             })),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(Error::file("read", path, source)),
         }
     }
 

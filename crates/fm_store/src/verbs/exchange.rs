@@ -172,7 +172,7 @@ fn read(path: &Path, limit_bytes: u64) -> Result<Vec<u8>> {
         path: path.to_owned(),
         source,
     };
-    let file = std::fs::File::open(path).map_err(failed)?;
+    let file = fm_files::open_regular(path).map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(limit_bytes + 1)
         .read_to_end(&mut bytes)
