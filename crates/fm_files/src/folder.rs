@@ -16,7 +16,7 @@ use sha2::Digest as _;
 
 use crate::bounded::read_file_bounded;
 use crate::fault::step;
-use crate::place::{check_links, resolve};
+use crate::links::{check_links, resolve};
 use crate::{Error, Identity, Result};
 
 /// Makes a folder and those that it lies in, writable by their owner alone whatever the umask.

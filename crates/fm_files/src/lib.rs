@@ -20,6 +20,7 @@ mod identity;
 mod image_lock;
 mod in_place;
 pub mod in_use;
+mod links;
 mod lock;
 mod names;
 mod new_file;

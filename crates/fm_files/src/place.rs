@@ -1,11 +1,11 @@
 //! A file's place: the folder that it lies in, held open, and its name there.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use crate::links::{check_links, resolve};
 use crate::{Error, Folder, Identity, Result};
 
 /// Where a file is or shall be. Its folder is opened once, so that it stays the same folder whatever becomes of the
@@ -108,64 +108,9 @@ impl Place {
     }
 }
 
-/// Whether nobody leads us to what is not his: a link is followed that is root's, ours, or of the owner of what it leads to.
-pub(crate) fn check_links(links: Vec<(PathBuf, u32)>, owner_uid: u32) -> Result<()> {
-    let ours = [0, rustix::process::geteuid().as_raw(), owner_uid];
-    match links.into_iter().find(|(_, uid)| !ours.contains(uid)) {
-        None => Ok(()),
-        Some((path, uid)) => Err(Error::Foreign {
-            path,
-            owner_uid: uid,
-            expected_uid: owner_uid,
-        }),
-    }
-}
-
-/// As many links are followed as the kernel follows.
-const MAX_LINK_COUNT: usize = 40;
-
-/// Where `path` leads without links, and each link on the way with its owner.
-pub(crate) fn resolve(path: &Path, links: &mut Vec<(PathBuf, u32)>) -> io::Result<PathBuf> {
-    let mut open: Vec<PathBuf> = parts(&std::path::absolute(path)?);
-    let mut real = PathBuf::from("/");
-    while let Some(part) = open.pop() {
-        if part == Path::new("..") {
-            real.pop();
-            continue;
-        }
-        let next = real.join(&part);
-        let status = next.symlink_metadata()?;
-        if !status.is_symlink() {
-            real = next;
-            continue;
-        }
-        if links.len() == MAX_LINK_COUNT {
-            return Err(rustix::io::Errno::LOOP.into());
-        }
-        let target = fs::read_link(&next)?;
-        links.push((next, status.uid()));
-        if target.is_absolute() {
-            real = PathBuf::from("/");
-        }
-        open.extend(parts(&target));
-    }
-    Ok(real)
-}
-
-/// The names in a path, the last first.
-fn parts(path: &Path) -> Vec<PathBuf> {
-    let names = path.components().filter_map(|part| match part {
-        Component::Normal(name) => Some(PathBuf::from(name)),
-        Component::ParentDir => Some(PathBuf::from("..")),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    });
-    let mut parts: Vec<PathBuf> = names.collect();
-    parts.reverse();
-    parts
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{lchown, symlink};
 
     use super::*;

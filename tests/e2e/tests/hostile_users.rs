@@ -1,9 +1,10 @@
 //! An unprivileged user of the host against root: processes that say what is not so, and folders whose owner swaps files
 //! for links while root writes.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
-use std::path::Path;
+use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fm_e2e::hostile::{Running, Scene, as_nobody, as_user};
@@ -245,6 +246,84 @@ fn links_planted_under_names_that_root_will_write_lead_nowhere() {
             said(&done)
         );
         scene.is_kept(&format!("{verb:?}"));
+    }
+}
+
+/// Every file below a folder, and what is in it.
+fn all(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(all(&path)),
+            false => drop(found.insert(path.clone(), fs::read(path).unwrap())),
+        }
+    }
+    found
+}
+
+#[test]
+fn a_link_to_a_folder_of_roots_leads_no_verb_there() {
+    let scene = Scene::new();
+    let code = fm_fixtures::path("bookworm/OVMF_CODE_4M.fd");
+    let code = code.to_str().unwrap();
+    let template = fm_fixtures::path("bookworm/OVMF_VARS_4M.fd");
+    let template = template.to_str().unwrap();
+    assert!(scene.run(&["store", "import", code]).status.success());
+    let build = Sha256::of(&fm_fixtures::bytes("bookworm/OVMF_CODE_4M.fd")).to_string();
+
+    let roots = scene.path("roots");
+    fs::create_dir_all(roots.join("sub")).unwrap();
+    fs::copy(template, roots.join("VARS.fd")).unwrap();
+    for (name, value) in [("Timeout", "0500"), ("Timeout", "0600")] {
+        let vars = roots.join("VARS.fd");
+        let vars = vars.to_str().unwrap();
+        let set = scene.run(&["vars", "set", vars, name, "--guid", "global", "--hex", value]);
+        assert!(set.status.success(), "{}", said(&set));
+    }
+    symlink(&roots, scene.theirs("led")).unwrap();
+    symlink(roots.join("VARS.fd"), scene.theirs("VARS.fd")).unwrap();
+    for link in ["led", "VARS.fd"] {
+        lchown(scene.theirs(link), Some(65_534), Some(65_534)).unwrap();
+    }
+    let led = |name: &str| scene.theirs("led").join(name).to_str().unwrap().to_owned();
+    let (vars, new) = (led("VARS.fd"), led("sub/new"));
+    let (linked, folder, layout) = (scene.theirs("VARS.fd"), led("sub"), format!("oci:{}", led("sub")));
+    let linked = linked.to_str().unwrap();
+    let set = ["Timeout", "--guid", "global", "--hex", "0700"];
+    let before = all(&roots);
+    for verb in [
+        &[&["vars", "set", &vars][..], &set].concat()[..],
+        &[&["vars", "set", linked][..], &set].concat(),
+        &["vars", "delete", &vars, "Timeout", "--guid", "global"],
+        &["vars", "repair", &vars],
+        &["vars", "compact", &vars],
+        &["vars", "restore", &vars],
+        &["vars", "backups", &vars, "--keep", "0"],
+        &["vars", "convert", template, "--layout", "2M", "--output", &new],
+        &[
+            "vars",
+            "convert",
+            template,
+            "--layout",
+            "2M",
+            "--output",
+            &vars,
+            "--replace",
+        ],
+        &["secure-boot", "enroll", &vars, "--microsoft", "2023"],
+        &["extract", code, "--volume", "DXEFV", "--output", &vars, "--force"],
+        &["extract", code, "--volume", "DXEFV", "--output", &new],
+        &["inspect", code, "--svg", &vars],
+        &["ps", "--prometheus", &vars],
+        &["store", "export", &build, &folder],
+        &["store", "export", &build, &layout],
+        &["saved", "adopt", &vars],
+    ] {
+        let done = scene.run(verb);
+        assert!(!done.status.success(), "{verb:?}: {}", said(&done));
+        assert_ne!(done.status.code(), Some(70), "{verb:?}: {}", said(&done));
+        assert_eq!(all(&roots), before, "{verb:?}");
     }
 }
 
