@@ -121,8 +121,12 @@ impl Error {
                 owner_uid,
                 expected_uid,
             } => {
-                let why = format!("it belongs to user {owner_uid}, and it should to {expected_uid}");
-                other("use", &path, ErrorKind::PermissionDenied, &why)
+                let why = format!(
+                    "it belongs to user {owner_uid}, and it should to user {expected_uid}: give it to that user, or name \
+                     what it leads to"
+                );
+                // Not a refusal of the system's: root is told the same.
+                other("use", &path, ErrorKind::Other, &why)
             }
             Self::IsInput { path } => other("write", &path, ErrorKind::InvalidInput, "it is what is read"),
             Self::Busy { path } => {
