@@ -3,6 +3,8 @@
 mod browser;
 mod dashboard_bed;
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use browser::Browser;
@@ -153,6 +155,9 @@ fn rollout_page(bed: &Bed) -> String {
     path.as_str().expect("its address").to_owned()
 }
 
+/// Names a folder in which the tests leave what each page looks like, for docs/pictures and for whoever changes a page.
+const PICTURES: &str = "FLASHMOOR_PICTURES";
+
 /// What is wrong with the page that is open, as a browser sees it: landmarks, names, what is too wide, what was blocked.
 const AUDIT: &str = r#"
 const wrong = [];
@@ -202,6 +207,15 @@ fn every_page_is_whole_in_light_and_in_dark_and_chromium_has_nothing_to_say() {
                 "rgb(18, 22, 29)"
             };
             assert_eq!(colour, wanted, "{path}");
+            if let Some(folder) = std::env::var_os(PICTURES) {
+                let name: String = path
+                    .chars()
+                    .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+                    .take(40)
+                    .collect();
+                let file = Path::new(&folder).join(format!("{scheme}{name}.png"));
+                fs::write(file, bed.browser.picture()).expect("written");
+            }
         }
         assert_eq!(bed.browser.complaints(), Vec::<String>::new(), "{path}");
     }

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 /// One browser with a profile of its own.
@@ -129,6 +131,18 @@ impl Browser {
             "/goog/cdp/execute",
             &json!({ "cmd": "Emulation.setEmulatedMedia", "params": params }),
         );
+    }
+
+    /// What the page looks like, as a PNG image.
+    pub(crate) fn picture(&self) -> Vec<u8> {
+        let size = json!({ "width": 1100, "height": 720, "deviceScaleFactor": 1, "mobile": false });
+        let run = |cmd: &str, params: &Value| {
+            self.post("/goog/cdp/execute", &json!({ "cmd": cmd, "params": params }))
+        };
+        run("Emulation.setDeviceMetricsOverride", &size);
+        let taken = run("Page.captureScreenshot", &json!({ "format": "png" }));
+        run("Emulation.clearDeviceMetricsOverride", &json!({}));
+        BASE64.decode(taken["data"].as_str().unwrap()).unwrap()
     }
 
     /// What Chromium complained of since the last time.
