@@ -69,7 +69,10 @@ impl Record {
         file.write_all(&bytes).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         std::fs::rename(&temporary, &path).map_err(failed)?;
-        Ok(Folder::open_resolved(&cluster.records())?.sync()?)
+        if let Some(folder) = Folder::open(&cluster.records())? {
+            folder.sync()?;
+        }
+        Ok(())
     }
 
     pub(crate) fn remove(cluster: &Cluster, id: u32) -> Result<()> {
