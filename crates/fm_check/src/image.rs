@@ -355,6 +355,14 @@ fn vars_in(flash: &Flash, evidence: &Evidence) -> Result<VarsUnit, fm_formats::E
         store.damage_found().to_vec(),
         evidence.part("its headers and variables"),
     );
+    // The store was read from the spare: of its own place it says nothing.
+    let main = match store.interrupted() {
+        None => Vec::new(),
+        Some(_) => VarStore::parse_main(&flash.content, flash.len_bytes)?
+            .damage_found()
+            .to_vec(),
+    };
+    unit.main_damage = Known::new(main, at("its main area"));
     unit.interrupted = Known::new(
         store.interrupted(),
         evidence.part("its FTW queue, spare and main area"),

@@ -79,6 +79,102 @@ fn a_state_that_edk2_never_writes_costs_that_variable_alone() {
 }
 
 #[test]
+fn a_state_without_sizes_is_damage_and_the_state_says_which() {
+    for (state, field, found_kinds) in [
+        (0x3f, 32, vec![DamageKind::NameEmpty]),
+        (0x3e, 40, vec![DamageKind::NameEmpty]),
+        (0x7f, 36, vec![DamageKind::SizesUnwritten]),
+        (0x3c, 36, vec![DamageKind::SizesUnwritten]),
+        (0x1f, 36, vec![DamageKind::SizesUnwritten]),
+        (0xff, 36, vec![]),
+    ] {
+        let mut bytes = store();
+        let third = SECOND + 72;
+        bytes[third + 2] = state;
+        bytes[third + field.min(36)..third + 44].fill(0xff);
+        bytes[third + 44..third + 60].fill(0xff);
+        bytes[third + 60..third + 72].fill(0xff);
+        assert_eq!(kinds(&bytes), found_kinds, "{state:#x}");
+        assert_eq!(found(&bytes), ["A", "B"]);
+    }
+}
+
+#[test]
+fn a_header_without_content_whose_name_was_to_be_none_is_damage() {
+    let mut bytes = store();
+    bytes[SECOND + 2] = 0x7f;
+    assert_eq!(kinds(&bytes), []);
+    // Not written yet: what a power cut leaves.
+    bytes[SECOND + 60..SECOND + 72].fill(0xff);
+    assert_eq!(kinds(&bytes), []);
+    bytes[SECOND + 36] = 2;
+    bytes[SECOND + 40] = 10;
+    assert_eq!(kinds(&bytes), [DamageKind::NameUnterminated]);
+}
+
+#[test]
+fn a_second_valid_variable_of_one_name_is_damage_and_the_first_counts() {
+    let variable = |name: &str, byte| Variable::new(GLOBAL, name.parse().unwrap(), 7, vec![byte; 8]);
+    let variables = [
+        variable("A", 1),
+        variable("B", 1),
+        variable("X", 2),
+        variable("C", 1),
+    ];
+    let mut bytes = Writer::new(Layout::X86Size4M).emit(&variables).unwrap();
+    let third = SECOND + 72;
+    bytes[third + 60] = b'A';
+    assert_eq!(kinds(&bytes), [DamageKind::NameTwice]);
+    let store = VarStore::parse(&bytes).unwrap();
+    let first = store.variable(GLOBAL, &"A".parse().unwrap()).unwrap();
+    assert_eq!((first.data, found(&bytes).len()), (&[1u8; 8][..], 3));
+    assert!(store.first_lossy_damage().is_some());
+    // One that is about to be replaced has its twin lawfully.
+    bytes[0x64 + 2] = 0x3e;
+    assert_eq!(kinds(&bytes), []);
+}
+
+#[test]
+fn erased_bytes_with_variables_behind_them_are_a_gap() {
+    let mut bytes = store();
+    bytes[SECOND..SECOND + 72].fill(0xff);
+    assert_eq!(kinds(&bytes), [DamageKind::Gap]);
+    assert_eq!(found(&bytes), ["A"]);
+    let store = VarStore::parse(&bytes).unwrap();
+    assert_eq!(store.variables().count(), 2);
+}
+
+#[test]
+fn a_store_size_of_all_ones_is_a_size_like_any_other() {
+    let mut bytes = store();
+    bytes[0x58..0x5c].fill(0xff);
+    assert_eq!(kinds(&bytes), [DamageKind::StoreSize]);
+    assert_eq!(found(&bytes), ["A", "B", "C"]);
+}
+
+fn with_attributes(attributes: u32) -> Vec<u8> {
+    let mut bytes = store();
+    bytes[0x2c..0x30].copy_from_slice(&attributes.to_le_bytes());
+    bytes[0x32..0x34].fill(0);
+    let sum = bytes[..0x48].chunks(2).fold(0u16, |sum, pair| {
+        sum.wrapping_add(u16::from_le_bytes([pair[0], pair[1]]))
+    });
+    bytes[0x32..0x34].copy_from_slice(&sum.wrapping_neg().to_le_bytes());
+    bytes
+}
+
+#[test]
+fn attributes_of_the_volume_that_no_build_writes_are_named() {
+    for attributes in [0x4_feff, 0x8004_feff, 0xe36, 0x4_0c36] {
+        assert_eq!(kinds(&with_attributes(attributes)), [], "{attributes:#x}");
+    }
+    for attributes in [0, 0x4_fedf, u32::MAX] {
+        let kinds = kinds(&with_attributes(attributes));
+        assert_eq!(kinds, [DamageKind::VolumeAttributes], "{attributes:#x}");
+    }
+}
+
+#[test]
 fn a_torn_header_is_named_only_with_variables_behind_it() {
     let mut bytes = store();
     let rest = bytes[SECOND..SECOND + 144].to_vec();
@@ -175,8 +271,33 @@ fn how_far_an_interrupted_reclaim_had_come_shows_in_the_main_area() {
         assert_eq!((main.active_copy(), main.interrupted()), (ActiveCopy::Main, None));
         assert_eq!(main.found_by_firmware().count(), alone, "{how_far:?}");
     }
+    let mut other_length = interrupted(&[])[..0x4_0000].to_vec();
+    other_length[0x21] ^= 0x10;
+    other_length[0x33] = other_length[0x33].wrapping_sub(0x10);
+    let bytes = interrupted(&other_length);
+    let found = VarStore::parse(&bytes).unwrap().interrupted();
+    assert_eq!(found, Some(Interrupted::MainErased));
     let sound = store();
     assert_eq!(VarStore::parse(&sound).unwrap().interrupted(), None);
+}
+
+#[test]
+fn a_main_area_that_is_cut_inside_a_record_is_damaged_and_one_that_is_cut_behind_it_is_not() {
+    let main = interrupted(&[])[0x4_2000..0x8_2000].to_vec();
+    for (cut, found_kinds) in [
+        (0x64 + 40, vec![DamageKind::NameEmpty]),
+        (0x64 + 64, vec![DamageKind::NameUnterminated]),
+        (0x64 + 0x100, vec![]),
+        (0x64, vec![]),
+    ] {
+        let mut main = main.clone();
+        main[cut..].fill(0xff);
+        let bytes = interrupted(&main);
+        assert_eq!(kinds(&bytes), [], "{cut:#x}");
+        let main = VarStore::parse_main(&bytes, bytes.len() as u64).unwrap();
+        let kinds: Vec<_> = main.damage_found().iter().map(|damage| damage.kind).collect();
+        assert_eq!(kinds, found_kinds, "{cut:#x}");
+    }
 }
 
 #[test]

@@ -218,6 +218,8 @@ pub struct VarsUnit {
     pub state: Known<StoreState>,
     /// What is wrong with the content.
     pub damage: Known<Vec<Damage>>,
+    /// What is wrong with the main area, where a whole copy in the spare is the valid store: flash drivers look at it first.
+    pub main_damage: Known<Vec<Damage>>,
     /// How far a reclaim had come that was interrupted with its copy whole in the spare, if there is one.
     pub interrupted: Known<Option<Interrupted>>,
     /// How many variables lie behind damage, where firmware does not look.

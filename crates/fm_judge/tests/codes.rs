@@ -47,8 +47,8 @@ const OUTCOMES: &[(&str, &[Outcome])] = &[
     ("FM-S3", &[Unknown, Incompatible]),
     ("FM-SECURE-BOOT", &[Caution]),
     ("FM-SMM", &[Caution, Unknown, Incompatible]),
-    ("FM-STORE-AUTH", &[Caution]),
-    ("FM-STORE-FULL", &[Caution, Incompatible]),
+    ("FM-STORE-AUTH", &[Caution, Unknown, Incompatible]),
+    ("FM-STORE-FULL", &[Caution, Unknown, Incompatible]),
     ("FM-STORE-HEADER", &[Unknown, Incompatible]),
     ("FM-STORE-INTERRUPTED", &[Caution, Unknown, Incompatible]),
     ("FM-STORE-LAYOUT", &[Unknown, Incompatible]),
@@ -179,10 +179,28 @@ fn odd_stores(base: &Facts) -> Vec<(Facts, Facts)> {
         DamageKind::VariableName,
         DamageKind::BlockMap,
         DamageKind::VolumeField,
+        DamageKind::VolumeAttributes,
+        DamageKind::NameTwice,
+        DamageKind::SizesUnwritten,
+        DamageKind::SpareDamaged,
+        DamageKind::FtwForeign,
+        DamageKind::Truncated,
     ]
     .into_iter()
     .map(|kind| with(base, damaged(kind)))
     .collect();
+    list.push(with(base, |facts| {
+        facts.vars.behind_damage = Known::new(2, "VARS")
+    }));
+    list.push(with(base, |facts| {
+        facts.vars.used_bytes = Known::new(0x3_ff00, "VARS")
+    }));
+    for walks in [Known::new(true, "CODE"), Known::default()] {
+        list.push(with(&known(Layout::ArmVirt), |facts| {
+            facts.vars.authenticated = Known::new(false, "VARS");
+            facts.code.checks_list = walks;
+        }));
+    }
     for how_far in [
         Interrupted::MainOld,
         Interrupted::MainErased,

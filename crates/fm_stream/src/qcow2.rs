@@ -22,6 +22,7 @@ const MAX_SNAPSHOTS: u32 = 65536;
 pub const MAX_SNAPSHOT_TABLE_BYTES: u64 = 64 << 20;
 
 const INCOMPATIBLE_DIRTY: u64 = 1 << 0;
+const INCOMPATIBLE_CORRUPT: u64 = 1 << 1;
 const INCOMPATIBLE_EXTERNAL_DATA: u64 = 1 << 2;
 const INCOMPATIBLE_EXTENDED_L2: u64 = 1 << 4;
 const OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
@@ -121,6 +122,12 @@ impl Header {
     #[must_use]
     pub const fn is_dirty(&self) -> bool {
         self.incompatible_features & INCOMPATIBLE_DIRTY != 0
+    }
+
+    /// Whether QEMU found it damaged, and opens it to read alone.
+    #[must_use]
+    pub const fn is_corrupt(&self) -> bool {
+        self.incompatible_features & INCOMPATIBLE_CORRUPT != 0
     }
 
     /// Whether its content lies in another file.

@@ -44,6 +44,10 @@ pub fn repair(write: &StoreTarget) -> Result<VarsChange, Error> {
                     "{}-{} at {:#x} was about to be replaced: kept",
                     entry.guid, entry.name, entry.offset
                 )),
+                State::Superseded if entry.raw_state == 0x3f => report.notes.push(format!(
+                    "{}-{} is there more than once: the first is kept, which firmware reads; the one at {:#x} is not carried",
+                    entry.guid, entry.name, entry.offset
+                )),
                 State::Unknown if matches!(entry.raw_state, 0x3e | 0x3f) => report.notes.push(format!(
                     "a variable of {} at {:#x} has no name to keep it under: not carried",
                     entry.guid, entry.offset

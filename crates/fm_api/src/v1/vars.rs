@@ -229,6 +229,8 @@ words! {
         BlockMap = "block_map",
         /// Another field of the volume header says what no build writes there.
         VolumeField = "volume_field",
+        /// The volume header's attributes are none that a build writes.
+        VolumeAttributes = "volume_attributes",
         /// Signature, format or state of the store header.
         StoreHeader = "store_header",
         /// The store header's size is not that of the layout.
@@ -243,9 +245,13 @@ words! {
         NameUnterminated = "name_unterminated",
         /// A variable's state is one that edk2 never writes.
         StateImpossible = "state_impossible",
+        /// A variable's header has a state, and sizes or attributes that were never written.
+        SizesUnwritten = "sizes_unwritten",
+        /// A second valid variable of one name.
+        NameTwice = "name_twice",
         /// Nothing but the start of a variable's header was written, and more variables lie behind it.
         HeaderTorn = "header_torn",
-        /// Bytes that are no variable and not erased.
+        /// Bytes that are no variable: not erased, or with more variables behind them.
         Gap = "gap",
         /// No valid FTW working block.
         Ftw = "ftw",

@@ -17,6 +17,8 @@ pub enum DamageKind {
     BlockMap,
     /// Another field of the volume header says what no build writes there.
     VolumeField,
+    /// The volume header's attributes are none that a build writes.
+    VolumeAttributes,
     /// Signature, format or state of the store header.
     StoreHeader,
     /// The store header's size is not that of the layout.
@@ -31,9 +33,13 @@ pub enum DamageKind {
     NameUnterminated,
     /// A variable's state is one that edk2 never writes.
     StateImpossible,
+    /// A variable's header has a state, and sizes or attributes that were never written.
+    SizesUnwritten,
+    /// A second valid variable of one name.
+    NameTwice,
     /// Nothing but the start of a variable's header was written, and more variables lie behind it.
     HeaderTorn,
-    /// Bytes that are no variable and not erased.
+    /// Bytes that are no variable: not erased, or with more variables behind them.
     Gap,
     /// No valid FTW working block.
     Ftw,
@@ -54,7 +60,7 @@ pub struct Damage {
     pub kind: DamageKind,
     /// Where, from the start of the input.
     pub offset: u64,
-    /// How many bytes are concerned; zero where that says nothing.
+    /// How many bytes are concerned, or what the field says that is wrong; zero where that says nothing.
     pub len_bytes: u64,
 }
 
@@ -82,6 +88,7 @@ impl Damage {
                 | DamageKind::VariableCut
                 | DamageKind::VariableName
                 | DamageKind::NameEmpty
+                | DamageKind::NameTwice
                 | DamageKind::Gap
                 | DamageKind::SpareDamaged
                 | DamageKind::MainLost
@@ -100,6 +107,7 @@ impl DamageKind {
             Self::VolumeLength => "volume_length",
             Self::BlockMap => "block_map",
             Self::VolumeField => "volume_field",
+            Self::VolumeAttributes => "volume_attributes",
             Self::StoreHeader => "store_header",
             Self::StoreSize => "store_size",
             Self::VariableCut => "variable_cut",
@@ -107,6 +115,8 @@ impl DamageKind {
             Self::NameEmpty => "name_empty",
             Self::NameUnterminated => "name_unterminated",
             Self::StateImpossible => "state_impossible",
+            Self::SizesUnwritten => "sizes_unwritten",
+            Self::NameTwice => "name_twice",
             Self::HeaderTorn => "header_torn",
             Self::Gap => "gap",
             Self::Ftw => "ftw",
@@ -144,6 +154,10 @@ impl fmt::Display for Damage {
                 f,
                 "the volume header at {offset:#x} says what no build writes there"
             ),
+            DamageKind::VolumeAttributes => write!(
+                f,
+                "the volume header at {offset:#x} has attributes that no build writes: {len_bytes:#x}"
+            ),
             DamageKind::StoreHeader => write!(f, "no variable store header at {offset:#x}"),
             DamageKind::StoreSize => write!(
                 f,
@@ -162,13 +176,21 @@ impl fmt::Display for Damage {
                 f,
                 "the variable at {offset:#x} has a state that edk2 never writes"
             ),
+            DamageKind::SizesUnwritten => write!(
+                f,
+                "the variable at {offset:#x} has a state, and sizes or attributes that were never written"
+            ),
+            DamageKind::NameTwice => write!(
+                f,
+                "the variable at {offset:#x} has the name of a valid one before it, which is the one that firmware reads"
+            ),
             DamageKind::HeaderTorn => write!(
                 f,
                 "the variable at {offset:#x} was never written beyond the start of its header, and more follow it"
             ),
             DamageKind::Gap => write!(
                 f,
-                "{len_bytes} bytes at {offset:#x} are neither a variable nor erased"
+                "{len_bytes} bytes at {offset:#x} are no variable, and not the erased end of the list"
             ),
             DamageKind::Ftw => write!(
                 f,

@@ -102,7 +102,7 @@ impl Interrupted {
 
     /// What the main area `main` is beside the whole copy `spare`.
     pub(super) fn of(main: &Reader<'_>, spare: &Reader<'_>) -> Self {
-        if !holds_store(main) {
+        if !holds_store(main) || volume_len_bytes(main) != volume_len_bytes(spare) {
             return Self::MainErased;
         }
         let (main, spare) = (main.all(), spare.all());
@@ -125,6 +125,10 @@ impl Interrupted {
             }
         }
     }
+}
+
+fn volume_len_bytes(region: &Reader<'_>) -> Option<u64> {
+    Some(VolumeHeader::parse(&mut region.clone()).ok()?.volume_len_bytes)
 }
 
 /// Whether the store is authenticated, and its size, if `reader` is at a sound header.

@@ -192,18 +192,20 @@ impl<'a> VarStore<'a> {
         let store_offset = reader.offset();
         let area_len = reader.remaining();
         let (authenticated, size) = match store_header(&mut reader) {
-            Some(found) => found,
+            Some((authenticated, size)) => (authenticated, Some(size)),
             None => {
                 self.damage(DamageKind::StoreHeader, store_offset, 0);
-                (self.looks_authenticated(&reader), u32::MAX)
+                (self.looks_authenticated(&reader), None)
             }
         };
         let expected = self.layout.map(|layout| Geometry::of(layout).store_size_bytes());
-        if size != u32::MAX && expected.is_some_and(|expected| expected != size) {
+        if let Some(size) = size.filter(|size| expected.is_some_and(|expected| expected != *size)) {
             self.damage(DamageKind::StoreSize, store_offset, u64::from(size));
         }
         // The firmware trusts the header's size, but never past the area that the layout gives it.
-        let size = usize::try_from(size).map_or(area_len, |size| size.min(area_len));
+        let size = size
+            .and_then(|size| usize::try_from(size).ok())
+            .map_or(area_len, |size| size.min(area_len));
         self.format = if authenticated {
             Format::Authenticated
         } else {
@@ -263,6 +265,9 @@ impl<'a> VarStore<'a> {
                 let len = blocks.first().map_or(0, |block| u64::from(block.len_bytes));
                 self.damage(DamageKind::BlockMap, base, len);
             }
+        }
+        if header.checksum_holds() && !has_lawful_attributes(header) {
+            self.damage(DamageKind::VolumeAttributes, base, u64::from(header.attributes));
         }
         let sound = header.zero_vector == [0; 16]
             && header.revision == 2
@@ -409,6 +414,15 @@ fn covers_variables(write: PendingWrite, geometry: Geometry) -> bool {
     write.relative_offset == i64::from(geometry.spare.offset).saturating_neg()
         && end.is_some_and(|end| end >= u64::from(geometry.variables.len_bytes))
         && write.offset <= u64::from(VOLUME_HEADER_LEN)
+}
+
+/// `EFI_FVB2_ALIGNMENT` and `EFI_FVB2_WEAK_ALIGNMENT`, which nobody reads of a volume of variables.
+const ALIGNMENT: u32 = 0x801f_0000;
+
+/// What builds write: edk2 `OvmfPkg/Include/Fdf/VarStore.fdf.inc`, and `VirtNorFlashDxe`,
+/// `InitializeFvAndVariableStoreHeaders`, with `EFI_FVB2_STICKY_WRITE` and without.
+fn has_lawful_attributes(header: &VolumeHeader) -> bool {
+    matches!(header.attributes & !ALIGNMENT, 0xfeff | 0xe36 | 0xc36)
 }
 
 /// Erased flash, or the zeros that Debian ships for AArch64.

@@ -69,7 +69,8 @@ pub(super) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
         let found = find_sound(&reader, authenticated);
         let gap_end = found.unwrap_or_else(|| reader.all().len());
         let gap = reader.rest().get(..gap_end.saturating_sub(reader.position()));
-        if let Some(gap) = gap.filter(|gap| !is_erased(gap)) {
+        // Erased bytes are the end of the list for the firmware, whatever lies behind them.
+        if let Some(gap) = gap.filter(|gap| !gap.is_empty() && (found.is_some() || !is_erased(gap))) {
             walk.damage
                 .push(Damage::new(DamageKind::Gap, reader.offset(), gap.len() as u64));
         }
@@ -85,7 +86,8 @@ pub(super) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
         }
         walk.push(recovered, &mut reader);
     }
-    judge_twins(&mut walk.entries);
+    let twice = judge_twins(&mut walk.entries);
+    walk.damage.extend(twice);
     walk
 }
 
@@ -241,6 +243,17 @@ fn entry<'a>(
     };
     // The firmware reads on behind a name that is none: it goes by the sizes alone (`GetNextVariablePtr`).
     let (state, fault) = match (state, name_fault(name_bytes)) {
+        (State::HeaderOnly, _) if unwritten => match unwritten_fault(header.state) {
+            Some(DamageKind::NameEmpty) => (State::Unknown, Some(DamageKind::NameEmpty)),
+            fault => (state, fault),
+        },
+        // A name that was not written yet is what a power cut leaves; one that was to be none is not.
+        (State::HeaderOnly, fault)
+            if name_bytes.len() < SHORTEST_NAME_BYTES
+                || matches!(fault, Some(DamageKind::NameEmpty | DamageKind::VariableName)) =>
+        {
+            (state, Some(DamageKind::NameUnterminated))
+        }
         (State::Unknown, _) => (state, Some(DamageKind::StateImpossible)),
         (State::Live | State::InDeletedTransition, Some(fault)) if fault != DamageKind::NameUnterminated => {
             (State::Unknown, Some(fault))
@@ -266,6 +279,19 @@ fn entry<'a>(
     Ok((entry, fault))
 }
 
+/// One unit and the terminator.
+const SHORTEST_NAME_BYTES: usize = 4;
+
+/// What is wrong with a header that lacks its sizes or attributes and has `state`. With a valid one the firmware takes it
+/// for a variable whose name is empty.
+const fn unwritten_fault(state: u8) -> Option<DamageKind> {
+    match state {
+        0xff => None,
+        0x3e | 0x3f => Some(DamageKind::NameEmpty),
+        _ => Some(DamageKind::SizesUnwritten),
+    }
+}
+
 /// What is wrong with a name: it is at least one unit, then the terminator, and no other terminator before it.
 fn name_fault(bytes: &[u8]) -> Option<DamageKind> {
     if !bytes.len().is_multiple_of(2) {
@@ -280,10 +306,11 @@ fn name_fault(bytes: &[u8]) -> Option<DamageKind> {
     }
 }
 
-/// Of several valid places of one variable only one is shown: the first 0x3F, else the last 0x3E.
+/// Of several valid places of one variable only one is shown: the first 0x3F, else the last 0x3E. A second 0x3F is
+/// damage: who asks for the next name behind it is sent back to the first (`VariableServiceGetNextVariableInternal`).
 ///
 /// Source: edk2 `VariableParsing.c`, `FindVariableEx`.
-fn judge_twins(entries: &mut [Entry<'_>]) {
+fn judge_twins(entries: &mut [Entry<'_>]) -> Vec<Damage> {
     let mut chosen: BTreeMap<(Guid, Name), usize> = BTreeMap::new();
     let rank = |state: State| match state {
         State::Live => 2,
@@ -292,6 +319,7 @@ fn judge_twins(entries: &mut [Entry<'_>]) {
         _ => -1,
     };
     let mut superseded = Vec::new();
+    let mut twice = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         if !entry.state.is_live() {
             continue;
@@ -299,6 +327,9 @@ fn judge_twins(entries: &mut [Entry<'_>]) {
         let key = (entry.guid, entry.name.clone());
         let earlier = chosen.get(&key).copied();
         let earlier_state = earlier.and_then(|at| entries.get(at)).map(|entry| entry.state);
+        if (earlier_state, entry.state) == (Some(State::Live), State::Live) {
+            twice.push(Damage::new(DamageKind::NameTwice, entry.offset, 0));
+        }
         let wins = match earlier_state {
             None => true,
             Some(State::InDeletedTransition | State::Recovered) => {
@@ -318,4 +349,5 @@ fn judge_twins(entries: &mut [Entry<'_>]) {
             entry.state = State::Superseded;
         }
     }
+    twice
 }

@@ -142,6 +142,10 @@ fn unfit(bytes: &[u8]) -> Option<&'static str> {
         Some("it is a qcow2 image with a backing file, which flash never has and which is not opened")
     } else if header.encryption != 0 {
         Some("it is an encrypted qcow2 image")
+    } else if header.is_corrupt() {
+        Some(
+            "it is a qcow2 image that is marked as corrupt, which QEMU does not open to write before `qemu-img check -r all`",
+        )
     } else if header.has_external_data() {
         Some("it is a qcow2 image with an external data file, which is not opened")
     } else {
@@ -179,6 +183,9 @@ mod tests {
         let mut external = header(3);
         external[79] = 4;
         assert!(unfit(&external).unwrap().contains("external data file"));
+        let mut corrupt = header(3);
+        corrupt[79] = 2;
+        assert!(unfit(&corrupt).unwrap().contains("marked as corrupt"));
         let mut large = header(3);
         large[26] = 1;
         assert!(unfit(&large).unwrap().contains("larger"));

@@ -33,6 +33,7 @@ mod s3;
 mod secure_boot;
 mod smm;
 mod store_auth;
+mod store_damage;
 mod store_full;
 mod store_header;
 mod store_interrupted;

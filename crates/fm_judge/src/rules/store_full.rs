@@ -20,6 +20,9 @@ fn room(layout: Layout) -> (u64, u64) {
     }
 }
 
+/// With less room than this beside the live variables boots were seen that did not come to a console.
+const NEARLY_FULL_BYTES: u64 = 0x2000;
+
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let Some(code) = pair.destination.code.layout.fact() else {
         return;
@@ -30,15 +33,20 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let vars = &pair.source.vars;
     let (all, one) = room(code.value);
     if let Some(size) = vars.used_bytes.fact() {
-        let outcome = if size.value <= all {
-            Outcome::Compatible
-        } else {
-            Outcome::Incompatible
+        let free_bytes = all.checked_sub(size.value);
+        let outcome = match free_bytes {
+            None => Outcome::Incompatible,
+            Some(..NEARLY_FULL_BYTES) => Outcome::Unknown,
+            Some(_) => Outcome::Compatible,
         };
         report.find(Phase::ColdBoot, outcome, || {
             let draft = FindingDraft::about(
                 "the room for all variables",
-                "what the destination's layout has no room for cannot be taken along",
+                if outcome == Outcome::Unknown {
+                    "hardly any room is left for what a boot writes, and no reclaim can win more: builds were seen not to come to a console"
+                } else {
+                    "what the destination's layout has no room for cannot be taken along"
+                },
             )
             .source(Some(size), hex)
             .destination(Some(code), |layout| alloc::format!("{all:#x} in layout {layout}"));

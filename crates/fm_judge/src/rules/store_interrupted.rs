@@ -4,19 +4,27 @@
 //! others read the main area before `FaultTolerantWriteDxe` restores it, and the flash driver, which comes first,
 //! makes everything anew where the volume header is gone.
 
-use fm_formats::image::Arch;
-use fm_formats::varstore::Interrupted;
+use alloc::string::ToString;
+
+use fm_formats::image::{Arch, Feature};
+use fm_formats::varstore::{Damage, DamageKind, Interrupted};
 
 use fm_remedy::{Action, Remedy};
 
+use super::store_damage::{Speaker, of_main, speaker};
 use super::{missing, store_layout, subject};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
-use crate::{Effect, Outcome, Phase};
+use crate::{Effect, Facts, Outcome, Phase};
+
+const SUBJECT: &str = "an interrupted rewrite of the variables";
+
+/// What it comes to: the outcome, what becomes of guest and variables where runs show it, and why.
+type Foretold = (Outcome, Option<Effect>, &'static str);
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
-    const SUBJECT: &str = "an interrupted rewrite of the variables";
     let to = pair.destination;
+    queue(to, report);
     let Some(interrupted) = to.vars.interrupted.fact() else {
         return;
     };
@@ -24,14 +32,7 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     if !store_layout::uses_store(to) {
         return;
     }
-    let remedy = || {
-        Remedy::new(
-            "put the whole copy into its place first",
-            Action::RepairVars {
-                vars: subject(&to.vars.path),
-            },
-        )
-    };
+    let remedy = || remedy(to, "put the whole copy into its place first");
     let (Some(arch), Some(finishes)) = (to.code.arch.value(), to.code.finishes_reclaim.value()) else {
         report.find(Phase::ColdBoot, Outcome::Unknown, || {
             missing(SUBJECT, false, true)
@@ -40,7 +41,9 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         });
         return;
     };
-    let (outcome, effect, why) = foretell(how_far, *arch, *finishes, to.code.is_recent.value().copied());
+    let whole = foretell(how_far, *arch, *finishes, to.code.is_recent.value().copied());
+    let (outcome, effect, why) =
+        main_list(how_far, *arch, *finishes, to).map_or(whole, |told| told.max(whole));
     report.find(Phase::ColdBoot, outcome, || {
         let mut told = FindingDraft::about(SUBJECT, why).destination(Some(interrupted), words);
         told.effect = effect;
@@ -51,12 +54,122 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     });
 }
 
-fn foretell(
-    how_far: Interrupted,
-    arch: Arch,
-    finishes: bool,
-    recent: Option<bool>,
-) -> (Outcome, Option<Effect>, &'static str) {
+fn remedy(to: &Facts, advice: &'static str) -> Remedy {
+    Remedy::new(
+        advice,
+        Action::RepairVars {
+            vars: subject(&to.vars.path),
+        },
+    )
+}
+
+/// A queue that has the firmware put something over the main area that is no copy of its variables.
+fn queue(to: &Facts, report: &mut Report) {
+    let Some(damage) = to.vars.damage.fact().filter(|_| store_layout::uses_store(to)) else {
+        return;
+    };
+    let wrong = damage
+        .value
+        .iter()
+        .filter(|damage| speaker(damage.kind) == Speaker::Interrupted);
+    for one in wrong {
+        let (outcome, effect, why) = overwritten(one.kind, to);
+        report.find(Phase::ColdBoot, outcome, || {
+            let mut told = FindingDraft::about(SUBJECT, why).destination(Some(damage), |_| one.to_string());
+            told.effect = effect;
+            told.remedy(remedy(to, "have the queue start fresh first"))
+        });
+    }
+}
+
+fn overwritten(kind: DamageKind, to: &Facts) -> Foretold {
+    let smm = to
+        .code
+        .features
+        .value()
+        .map(|features| features.has(Feature::Smm));
+    let effect = match (kind, to.code.arch.value(), smm) {
+        (DamageKind::SpareDamaged, Some(Arch::Aarch64), _) => Some(Effect::DeadErased),
+        (DamageKind::SpareDamaged, Some(arch), Some(true)) if arch.is_x86() => Some(Effect::DeadErased),
+        (DamageKind::SpareDamaged, Some(arch), Some(false)) if arch.is_x86() => Some(Effect::Recreated),
+        (DamageKind::FtwForeign, Some(arch), Some(false)) if arch.is_x86() => Some(Effect::PartlyLost),
+        _ => None,
+    };
+    let why = match kind {
+        DamageKind::SpareDamaged => {
+            "the firmware puts what is in the spare over the variables, and it is no store: the guest dies of it or boots with all variables lost"
+        }
+        _ => "the firmware puts what is in the spare over a part of the variables: what lay there is lost",
+    };
+    (Outcome::Incompatible, effect, why)
+}
+
+/// What a list in the main area comes to that is not as a power cut leaves it, where the build reads it before the whole
+/// copy is put over it.
+fn main_list(how_far: Interrupted, arch: Arch, finishes: bool, to: &Facts) -> Option<Foretold> {
+    if how_far == Interrupted::MainErased || arch == Arch::Riscv64 {
+        return None;
+    }
+    if to.vars.main_damage.value().is_none() {
+        return Some((
+            Outcome::Unknown,
+            None,
+            "what is left in the main area is not known, and the build looks at it first",
+        ));
+    }
+    let inside = of_main(to)
+        .iter()
+        .filter(|damage| speaker(damage.kind) == Speaker::List);
+    if !arch.is_x86() {
+        return inside
+            .filter_map(|damage| walked(damage, to.code.checks_list.value().copied()))
+            .max();
+    }
+    // Builds with FaultTolerantWritePei do not read it; half a list costs the others what is not in it, whatever its end.
+    let reads = !finishes && matches!(how_far, Interrupted::MainOld | Interrupted::MainFull);
+    inside.filter(|_| reads).filter_map(read_on_x86).max()
+}
+
+/// Source: edk2 `OvmfPkg/VirtNorFlashDxe/VirtNorFlashFvb.c`, `ValidateFvHeader`: the flash driver comes before the
+/// fault-tolerant write.
+fn walked(damage: &Damage, walks: Option<bool>) -> Option<Foretold> {
+    match (damage.kind, walks) {
+        (DamageKind::HeaderTorn | DamageKind::NameTwice, _) => None,
+        (DamageKind::Gap, _) => Some((
+            Outcome::Unknown,
+            None,
+            "no run shows what the flash driver makes of such a main area before the whole copy is put in its place",
+        )),
+        (_, Some(true)) => Some((
+            Outcome::Incompatible,
+            Some(Effect::Recreated),
+            "the flash driver walks the list in the main area as it starts, takes it for a broken store, and makes a new one over the whole copy in the spare: the guest boots with all variables lost",
+        )),
+        (_, None | Some(false)) => Some((
+            Outcome::Unknown,
+            None,
+            "builds since edk2-stable202402 make a new store for what is left in the main area, without any variable; whether this build is one of them does not show",
+        )),
+    }
+}
+
+fn read_on_x86(damage: &Damage) -> Option<Foretold> {
+    match damage.kind {
+        DamageKind::NameUnterminated | DamageKind::StateImpossible | DamageKind::HeaderTorn => None,
+        DamageKind::Gap | DamageKind::NameEmpty | DamageKind::NameTwice | DamageKind::VariableCut => Some((
+            Outcome::Incompatible,
+            None,
+            "a build without FaultTolerantWritePei reads the main area, whose list is damaged, while the whole copy is put over it, and never comes to a console",
+        )),
+        _ => Some((
+            Outcome::Unknown,
+            None,
+            "a build without FaultTolerantWritePei reads the main area, whose list is damaged, while the whole copy is put over it; no run shows what that comes to",
+        )),
+    }
+}
+
+fn foretell(how_far: Interrupted, arch: Arch, finishes: bool, recent: Option<bool>) -> Foretold {
     match (how_far, arch.is_x86()) {
         (Interrupted::MainErased, true) => (
             Outcome::Incompatible,

@@ -7,6 +7,7 @@ use fm_formats::varstore::{Damage, DamageKind};
 
 use fm_remedy::{Action, Remedy};
 
+use super::store_damage::{Speaker, speaker};
 use super::{missing, store_layout, subject};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
@@ -25,7 +26,13 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let Some(damage) = to.vars.damage.fact() else {
         return;
     };
-    let inside: Vec<Damage> = damage.value.iter().copied().filter(is_inside).collect();
+    let inside: Vec<Damage> = damage
+        .value
+        .iter()
+        .copied()
+        .filter(|damage| speaker(damage.kind) == Speaker::List)
+        .collect();
+    unreached(to, &inside, report);
     if inside.is_empty() {
         return;
     }
@@ -60,17 +67,28 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     }
 }
 
-fn is_inside(damage: &Damage) -> bool {
-    matches!(
-        damage.kind,
-        DamageKind::VariableCut
-            | DamageKind::VariableName
-            | DamageKind::NameEmpty
-            | DamageKind::NameUnterminated
-            | DamageKind::StateImpossible
-            | DamageKind::HeaderTorn
-            | DamageKind::Gap
-    )
+/// Variables that firmware does not reach, with nothing in the list that says why: they are never passed over.
+fn unreached(to: &Facts, inside: &[Damage], report: &mut Report) {
+    let Some(behind) = to.vars.behind_damage.fact().filter(|behind| behind.value > 0) else {
+        return;
+    };
+    let ends = |damage: &Damage| matches!(damage.kind, DamageKind::Gap | DamageKind::VariableCut);
+    if inside.iter().any(ends) {
+        return;
+    }
+    report.find(Phase::ColdBoot, Outcome::Unknown, || {
+        FindingDraft::about(
+            SUBJECT,
+            "variables lie where firmware does not look for them, and no run shows what becomes of them",
+        )
+        .destination(Some(behind), |count| alloc::format!("{count} variables"))
+        .remedy(Remedy::new(
+            "mend it first, with a backup kept",
+            Action::RepairVars {
+                vars: subject(&to.vars.path),
+            },
+        ))
+    });
 }
 
 /// Whether variables lie behind damage.
@@ -109,6 +127,11 @@ fn on_x86(kind: DamageKind, to: &Facts, inside: &[Damage]) -> Foretold {
             Some(Effect::DeadWritten),
             "whoever asks for all variables one after the other starts over at an empty name: the guest hangs as it boots",
         ),
+        DamageKind::NameTwice => (
+            Outcome::Incompatible,
+            None,
+            "whoever asks for all variables one after the other is sent back to the first of that name: the guest hangs as it boots",
+        ),
         DamageKind::VariableCut => (
             Outcome::Incompatible,
             Some(Effect::DeadUntouched),
@@ -117,7 +140,7 @@ fn on_x86(kind: DamageKind, to: &Facts, inside: &[Damage]) -> Foretold {
         _ => (
             Outcome::Unknown,
             None,
-            "no run shows what firmware makes of such a name",
+            "no run shows what firmware makes of such a variable",
         ),
     }
 }
@@ -126,6 +149,11 @@ fn on_x86(kind: DamageKind, to: &Facts, inside: &[Damage]) -> Foretold {
 fn on_virt(kind: DamageKind, to: &Facts) -> Foretold {
     let walks = to.code.checks_list.value().copied();
     match (kind, walks) {
+        (DamageKind::NameTwice, _) => (
+            Outcome::Incompatible,
+            None,
+            "whoever asks for all variables one after the other is sent back to the first of that name: the guest hangs as it boots",
+        ),
         (_, None | Some(false)) => (
             Outcome::Unknown,
             None,

@@ -1,14 +1,19 @@
 //! Stores that are blank or damaged: what the firmware makes of them.
 
+use alloc::string::ToString;
+
+use fm_formats::varstore::DamageKind;
 use fm_remedy::{Action, Input, Remedy};
 
+use super::store_damage::{Speaker, speaker};
 use super::{missing, store_layout, subject, text};
 use crate::finding::FindingDraft;
 use crate::report::{Pair, Report};
 use crate::{Effect, Facts, Outcome, Phase, StoreState};
 
+const SUBJECT: &str = "the state of the variable store";
+
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
-    const SUBJECT: &str = "the state of the variable store";
     let to = pair.destination;
     if !store_layout::uses_store(to) {
         return;
@@ -41,6 +46,27 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         }
         draft.remedy(remedy(to, state.value))
     });
+    if outcome == Outcome::Compatible {
+        unspoken(to, report);
+    }
+}
+
+/// Damage that does not show in the state of the store: nobody has said what firmware makes of it.
+fn unspoken(to: &Facts, report: &mut Report) {
+    let Some(damage) = to.vars.damage.fact() else {
+        return;
+    };
+    let unspoken = damage
+        .value
+        .iter()
+        .filter(|damage| damage.kind != DamageKind::Ftw && speaker(damage.kind) == Speaker::State);
+    for one in unspoken {
+        report.find(Phase::ColdBoot, Outcome::Unknown, || {
+            FindingDraft::about(SUBJECT, "no run shows what firmware makes of such damage")
+                .destination(Some(damage), |_| one.to_string())
+                .remedy(remedy(to, StoreState::StoreDamaged))
+        });
+    }
 }
 
 /// What the firmware makes of a store in this state.

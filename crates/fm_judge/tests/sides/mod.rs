@@ -59,6 +59,7 @@ pub(crate) fn known(layout: Layout) -> Facts {
             sha256: Known::new(Sha256::of(layout.name().as_bytes()), "VARS"),
             state: Known::new(StoreState::Good, "VARS"),
             damage: Known::new(Vec::new(), "VARS"),
+            main_damage: Known::new(Vec::new(), "VARS"),
             interrupted: Known::new(None, "VARS"),
             behind_damage: Known::new(0, "VARS"),
             list_bytes: Known::new(0x800, "VARS"),
