@@ -642,6 +642,14 @@ fn a_plain_store_is_not_for_firmware_of_virt_machines() {
         ],
     );
     bytes[FIRST..0x4_0000].fill(0xff);
+    // VARIABLE_HEADER: start, state, attributes, both sizes, namespace; then name and data.
+    put(
+        &mut bytes,
+        FIRST,
+        &[0xaa, 0x55, 0x3f, 0, 7, 0, 0, 0, 4, 0, 0, 0, 4, 0, 0, 0],
+    );
+    put(&mut bytes, FIRST + 16, &[0; 16]);
+    put(&mut bytes, FIRST + 32, &[b'A', 0, 0, 0, 1, 1, 1, 1]);
     for (code, expected) in [(ARM, "incompatible"), (OLD_ARM, "unknown")] {
         fs::write(&path, &bytes).expect("written");
         let (findings, outcome) = cold(folder.path(), code, &path);

@@ -26,9 +26,12 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
         return;
     };
     let wants = features.value.has(Feature::SecureBoot);
+    // Where nothing is in it nothing is lost (`atlas/damaged_store.json`).
+    let holds_none = to.vars.used_bytes.value() == Some(&0);
+    let is_x86 = to.code.arch.value().is_some_and(|arch| arch.is_x86());
     let (outcome, effect, why) = if form_of.value {
         (Outcome::Compatible, None, KEYS)
-    } else if to.code.arch.value().is_none_or(|arch| !arch.is_x86()) {
+    } else if !is_x86 && !holds_none {
         on_virt(to)
     } else if wants {
         (Outcome::Caution, None, KEYS)
