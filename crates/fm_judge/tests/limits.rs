@@ -31,6 +31,7 @@ fn qemu(version: (u16, u16, u16)) -> Known<QemuVersion> {
 fn a_store_has_room_for_its_size_less_the_headers_and_a_variable_for_what_edk2_is_built_with() {
     // EFI_FIRMWARE_VOLUME_HEADER with its block map, and VARIABLE_STORE_HEADER.
     const HEADERS_BYTES: u64 = 0x48 + 28;
+    const FREE_BYTES: u64 = 8 << 10;
     for (layout, store_bytes, largest_bytes) in [
         (Layout::X86Size1M, 0xe000, 0x2800),
         (Layout::X86Size2M, 0xe000, 0x2800),
@@ -43,7 +44,10 @@ fn a_store_has_room_for_its_size_less_the_headers_and_a_variable_for_what_edk2_i
         let all_bytes = store_bytes - HEADERS_BYTES;
         for (used_bytes, expected) in [
             (0, Compatible),
-            (all_bytes, Compatible),
+            (all_bytes - FREE_BYTES, Compatible),
+            // So full that builds were seen never to come to a console, or not in a minute.
+            (all_bytes - FREE_BYTES + 1, Unknown),
+            (all_bytes, Unknown),
             (all_bytes + 1, Incompatible),
         ] {
             let from = with(&to, |facts| {
