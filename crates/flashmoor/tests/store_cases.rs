@@ -9,7 +9,6 @@ use std::process::Command;
 use serde_json::Value;
 use store_case::{ARM, NEW, OLD, OLD_ARM, OLD_SMM, cold, names, run, text, vars};
 
-
 /// A store and a build, and what the finding of this code is to say.
 struct Case {
     store: &'static str,
@@ -267,5 +266,3 @@ fn a_padded_store_is_named_with_the_length_that_qemu_is_to_be_given() {
         assert!(said["remedy"].to_string().contains("size=540672"), "{said}");
     }
 }
-
-/// Where the first record lies, and how long each is here: header, name and data.

@@ -4,15 +4,14 @@
 mod store_case;
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 
 use fm_formats::Guid;
 use fm_formats::image::Layout;
 use fm_formats::varstore::{Variable, Writer};
 use serde_json::Value;
-use store_case::{ARM, NEW, OLD, OLD_ARM, OLD_SMM, cold, names, run, text, vars};
+use store_case::{ARM, NEW, OLD_ARM, OLD_SMM, cold, names, run, text, vars};
 
+/// Where the first record lies, and how long each is here: header, name and data.
 const FIRST: usize = 0x64;
 const RECORD: usize = 60 + 8 + 200;
 const STORE_SIZE: usize = 0x58;
