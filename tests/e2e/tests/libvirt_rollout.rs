@@ -129,10 +129,20 @@ impl Fleet {
     }
 
     fn until_guest(&self, rollout: &str, name: &str, state: &str) -> Value {
-        self.until(&format!("{name} is {state}"), |fleet| {
-            let guest = fleet.guest(rollout, name);
-            (guest["state"] == state).then_some(guest)
-        })
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let guest = self.guest(rollout, name);
+            if guest["state"] == state {
+                return guest;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain until {name} is {state}: {guest:#}\n{}\n{}",
+                self.a().agent_log(),
+                fs::read_to_string(self.a().path("/var/two.serial")).unwrap_or_default()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     fn until_rollout(&self, rollout: &str, state: &str) -> Value {
