@@ -27,8 +27,8 @@ pub fn write(path: &Path, bytes: &[u8], inputs: &[&Path]) -> Result<()> {
     let behind = Place::behind_links(path);
     // Whoever may put a link there shall not have us write to a device.
     let is_led = matches!(behind, Err(Error::Foreign { .. }));
-    if let Some(mut sink) = sink(path).filter(|_| !is_led) {
-        return sink.write_all(bytes).map_err(failed);
+    if let Some(sink) = sink(path).filter(|_| !is_led) {
+        return sink.and_then(|mut sink| sink.write_all(bytes)).map_err(failed);
     }
     // Through a symbolic link: it stays, what it leads to is replaced. Another's link to what is not his is replaced itself.
     let written = || {
@@ -44,7 +44,7 @@ pub fn write(path: &Path, bytes: &[u8], inputs: &[&Path]) -> Result<()> {
 }
 
 /// The device, pipe or terminal at `path`, if root or we made it: what another puts there is replaced like a file.
-fn sink(path: &Path) -> Option<File> {
+fn sink(path: &Path) -> Option<std::io::Result<File>> {
     let place = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
     let status = rustix::fs::fstat(&place).ok()?;
     let is_ours = [0, rustix::process::geteuid().as_raw()].contains(&status.st_uid);
@@ -53,7 +53,7 @@ fn sink(path: &Path) -> Option<File> {
         // This very one, wherever its path leads by now.
         _ if is_ours => {
             let path = format!("/proc/self/fd/{}", place.as_raw_fd());
-            OpenOptions::new().write(true).open(path).ok()
+            Some(OpenOptions::new().write(true).open(path))
         }
         _ => None,
     }
@@ -92,6 +92,12 @@ mod tests {
         };
         write(&pipe, b"through", &[]).unwrap();
         assert_eq!(reader.join().unwrap(), b"through");
+        // What cannot be written to is refused, and stays what it is.
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(write(&socket, b"gone", &[]).is_err());
+        let kind = rustix::fs::lstat(&socket).unwrap().st_mode;
+        assert_eq!(FileType::from_raw_mode(kind), FileType::Socket);
         // Only root gives files away.
         if std::os::unix::fs::chown(&pipe, Some(65_534), None).is_err() {
             return;
