@@ -32,7 +32,7 @@ pub enum GuestError {
         /// The last of what came.
         seen: String,
     },
-    /// Boot after boot found nothing to start.
+    /// The boot ended in the boot manager.
     #[error("the firmware does not start its shell")]
     NoShell,
     /// A file of the lab cannot be used.

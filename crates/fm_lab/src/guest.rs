@@ -10,10 +10,8 @@ use fm_host::qmp;
 use serde_json::json;
 
 use crate::failure::{GuestError as Error, GuestResult as Result};
+use crate::machine::serial_pipes;
 use crate::{Machine, PATIENCE, Serial};
-
-/// How often a guest is started before its firmware is said to have no shell.
-const MAX_BOOTS_COUNT: usize = 3;
 
 /// A QEMU process of the lab; dropping it kills the process.
 #[derive(Debug)]
@@ -38,6 +36,7 @@ impl Guest {
         fs::create_dir_all(dir).map_err(|source| file(dir, source))?;
         let log = dir.join("stderr");
         let stderr = File::create(&log).map_err(|source| file(&log, source))?;
+        let serial = Serial::create(&serial_pipes(dir))?;
         // `setpriv` (util-linux) lets the kernel end QEMU with us, however we end.
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
@@ -52,12 +51,10 @@ impl Guest {
                 source,
             })?;
         let connected = wait_for(&mut child, &log, || {
-            let serial = Serial::connect(&dir.join("serial")).ok()?;
-            let monitor = qmp::Client::connect(&dir.join("lab"), PATIENCE).ok()?;
-            Some((serial, monitor))
+            qmp::Client::connect(&dir.join("lab"), PATIENCE).ok()
         });
         match connected {
-            Ok((serial, monitor)) => Ok(Self {
+            Ok(monitor) => Ok(Self {
                 child,
                 dir: dir.to_owned(),
                 monitor,
@@ -112,13 +109,10 @@ impl Guest {
     /// # Errors
     /// If it does not.
     pub fn boot_to_shell(&mut self) -> Result<()> {
-        for _ in 0..MAX_BOOTS_COUNT {
-            if self.serial.boot_once()? {
-                return Ok(());
-            }
-            self.reset()?;
+        match self.serial.boot_once()? {
+            true => Ok(()),
+            false => Err(Error::NoShell),
         }
-        Err(Error::NoShell)
     }
 
     /// Waits for the firmware's built-in shell to count down to the script on the guest's disk.
@@ -126,13 +120,10 @@ impl Guest {
     /// # Errors
     /// If it does not.
     pub fn boot_to_script(&mut self) -> Result<()> {
-        for _ in 0..MAX_BOOTS_COUNT {
-            if self.serial.script_once()? {
-                return Ok(());
-            }
-            self.reset()?;
+        match self.serial.script_once()? {
+            true => Ok(()),
+            false => Err(Error::NoShell),
         }
-        Err(Error::NoShell)
     }
 
     /// Runs one command in the UEFI shell and returns what it printed, the command's echo left out.

@@ -168,7 +168,7 @@ impl Machine {
     }
 
     /// QEMU's arguments. `dir` receives the sockets `qmp` (free for whoever is tested), `lab` (the
-    /// lab's own monitor) and `serial`.
+    /// lab's own monitor) and the pipes `serial.in` and `serial.out`.
     pub(crate) fn arguments(&self, dir: &Path) -> Vec<OsString> {
         let mut words: Vec<OsString> = Vec::new();
         let mut option = |name: &str, value: OsString| words.extend([name.into(), value]);
@@ -193,10 +193,9 @@ impl Machine {
         }
         option("-qmp", joined("unix:", &dir.join("qmp"), ",server=on,wait=off"));
         option("-qmp", joined("unix:", &dir.join("lab"), ",server=on,wait=off"));
-        option(
-            "-serial",
-            joined("unix:", &dir.join("serial"), ",server=on,wait=off"),
-        );
+        let mut serial = OsString::from("pipe:");
+        serial.push(serial_pipes(dir));
+        option("-serial", serial);
         if self.incoming {
             option("-incoming", "defer".into());
         }
@@ -207,6 +206,11 @@ impl Machine {
         words.extend(self.extra.iter().cloned());
         words
     }
+}
+
+/// Where a guest with this folder has its serial line.
+pub(crate) fn serial_pipes(dir: &Path) -> PathBuf {
+    dir.join("serial")
 }
 
 /// A QEMU option value around a path, commas in it doubled as QEMU wants them.

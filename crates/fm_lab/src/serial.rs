@@ -1,11 +1,21 @@
 //! A guest's serial line: everything it prints is kept, and can be waited for.
+//!
+//! edk2's serial driver gives a character up that the port has not taken for a second, and loses what it would have said
+//! or takes its console for broken. A socket of QEMU's holds 278 characters; then QEMU tries again from its main loop,
+//! which waits for the very lock that the polling firmware holds most of the time. A reader that is some milliseconds late
+//! so costs a character, or the boot. A pipe holds as many as we say.
 
-use std::io::{Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{Mode, OFlags};
 
 use crate::PATIENCE;
 use crate::failure::{GuestError as Error, GuestResult as Result};
@@ -14,17 +24,49 @@ use crate::failure::{GuestError as Error, GuestResult as Result};
 const PROMPTS: [&str; 2] = ["Shell> ", ":\\> "];
 /// What firmware says that found nothing to boot.
 const BOOT_MANAGER: &str = "enter the Boot Manager Menu";
+/// What a pipe holds that nobody has read yet: as much as the kernel gives anybody.
+const PIPE_BYTES: usize = 1 << 20;
 
 /// The connected line. A thread of its own drains it, so that a guest never blocks on printing.
 #[derive(Debug)]
 pub struct Serial {
-    stream: UnixStream,
+    keyboard: File,
     seen: Arc<(Mutex<String>, Condvar)>,
     /// How much of `seen` earlier waits have used up.
     used: usize,
 }
 
 impl Serial {
+    /// Makes the two named pipes of a guest that is about to be started with `-serial pipe:PATH`.
+    ///
+    /// # Errors
+    /// If they cannot be made.
+    pub fn create(path: &Path) -> Result<Self> {
+        let [keyboard, screen] = ["in", "out"].map(|end| path.with_added_extension(end));
+        for pipe in [&keyboard, &screen] {
+            make_pipe(pipe).map_err(|source| Error::File {
+                path: pipe.clone(),
+                source,
+            })?;
+        }
+        let open = |path: &PathBuf, flags: OFlags| {
+            let opened = rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+            opened.map_err(|source| Error::File {
+                path: path.clone(),
+                source: source.into(),
+            })
+        };
+        // Opened for both, as QEMU does too, neither waits for the other.
+        let keyboard = open(&keyboard, OFlags::RDWR)?;
+        let output = open(&screen, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        let sized = rustix::pipe::fcntl_setpipe_size(&output, PIPE_BYTES);
+        sized.map_err(|source| Error::File {
+            path: screen,
+            source: source.into(),
+        })?;
+        Ok(Self::over(output, keyboard))
+    }
+
     /// Connects to the socket that a guest's first serial port listens at.
     ///
     /// # Errors
@@ -35,14 +77,20 @@ impl Serial {
             source,
         };
         let stream = UnixStream::connect(socket).map_err(file)?;
+        let output = stream.try_clone().map_err(file)?;
+        Ok(Self::over(output.into(), stream.into()))
+    }
+
+    fn over(output: OwnedFd, keyboard: OwnedFd) -> Self {
         let seen = Arc::new((Mutex::new(String::new()), Condvar::new()));
-        let (mut input, shared) = (stream.try_clone().map_err(file)?, Arc::clone(&seen));
+        let shared = Arc::clone(&seen);
         thread::spawn(move || {
-            let (mut chunk, mut plain) = ([0; 4096], PlainText::default());
-            while let Ok(len) = input.read(&mut chunk) {
-                let Some(bytes) = chunk.get(..len).filter(|bytes| !bytes.is_empty()) else {
-                    break;
-                };
+            let (mut output, mut chunk, mut plain) = (File::from(output), [0; 4096], PlainText::default());
+            // A pipe that QEMU has not opened yet would read as ended.
+            while let Ok(()) = wait_for_text(&output)
+                && let Ok(len @ 1..) = output.read(&mut chunk)
+            {
+                let bytes = chunk.get(..len).unwrap_or_default();
                 let text: String = bytes.iter().filter_map(|byte| plain.push(*byte)).collect();
                 shared
                     .0
@@ -52,11 +100,11 @@ impl Serial {
                 shared.1.notify_all();
             }
         });
-        Ok(Self {
-            stream,
+        Self {
+            keyboard: keyboard.into(),
             seen,
             used: 0,
-        })
+        }
     }
 
     /// Types `text`.
@@ -64,7 +112,7 @@ impl Serial {
     /// # Errors
     /// If the line is gone.
     pub fn send(&mut self, text: &str) -> Result<()> {
-        let written = self.stream.write_all(text.as_bytes());
+        let written = self.keyboard.write_all(text.as_bytes());
         written.map_err(|source| Error::File {
             path: "serial line".into(),
             source,
@@ -108,7 +156,7 @@ impl Serial {
     }
 
     /// Waits for the end of a boot: whether that is the firmware's built-in shell, or the boot manager, which waits for a
-    /// key. OVMF was seen, once in some hundred boots, to start its shell with `Device Error`; a reset mends it.
+    /// key.
     ///
     /// # Errors
     /// If it ends in neither.
@@ -153,6 +201,21 @@ impl Serial {
     pub fn transcript(&self) -> String {
         self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// A named pipe, in place of what an earlier guest has left.
+fn make_pipe(path: &Path) -> std::io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR)?)
+}
+
+fn wait_for_text(output: &impl AsFd) -> std::io::Result<()> {
+    let mut waited = [PollFd::new(output, PollFlags::IN)];
+    rustix::io::retry_on_intr(|| poll(&mut waited, None))?;
+    Ok(())
 }
 
 /// Drops terminal control sequences (`ESC [ … letter`) and everything that is not ASCII text.
