@@ -67,7 +67,7 @@ impl Serial {
         Ok(Self::over(output, keyboard))
     }
 
-    /// Connects to the socket that a guest's first serial port listens at.
+    /// Connects to the socket that a guest's first serial port listens at. For want of room in it, characters may be lost.
     ///
     /// # Errors
     /// If nobody listens there.
@@ -209,7 +209,11 @@ fn make_pipe(path: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    Ok(rustix::fs::mkfifoat(rustix::fs::CWD, path, Mode::RUSR | Mode::WUSR)?)
+    Ok(rustix::fs::mkfifoat(
+        rustix::fs::CWD,
+        path,
+        Mode::RUSR | Mode::WUSR,
+    )?)
 }
 
 fn wait_for_text(output: &impl AsFd) -> std::io::Result<()> {

@@ -24,6 +24,11 @@ pub(crate) fn judge(
         },
         destination: SideSpec {
             code: Some(build.path.display().to_string()),
+            // The process stays, whatever this host would start a new one with.
+            qemu: guest
+                .qemu_version()
+                .ok()
+                .map(|release| release.version.to_string()),
             ..SideSpec::default()
         },
         store: Some(store.path().to_owned()),

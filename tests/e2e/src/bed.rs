@@ -7,6 +7,7 @@
 
 mod domain;
 mod ours;
+mod serial;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -349,7 +350,11 @@ impl Host {
     /// If it has none.
     #[must_use]
     pub fn serial(&self, domain: &str) -> Serial {
-        Serial::connect(&self.folder.join("var").join(format!("{domain}.serial"))).unwrap()
+        let name = format!("{domain}.serial");
+        let connected = Serial::connect(&self.folder.join("var").join(&name)).unwrap();
+        let namespace = fs::read_link(format!("/proc/{}/ns/mnt", self.init.id())).unwrap();
+        serial::give_room(namespace.to_str().unwrap(), &format!("/var/lib/libvirt/{name}"));
+        connected
     }
 
     /// The same of a guest that boots, once its firmware's shell waits for a command.
@@ -363,12 +368,9 @@ impl Host {
     /// Waits for the end of a guest's boot, in the firmware's shell.
     ///
     /// # Panics
-    /// If it ends elsewhere twice.
+    /// If it ends elsewhere.
     pub fn boot_to_shell(&self, domain: &str, serial: &mut Serial) {
-        if !serial.boot_once().unwrap() {
-            self.ask(&["reset", domain]);
-            assert!(serial.boot_once().unwrap(), "{domain} does not start its shell");
-        }
+        assert!(serial.boot_once().unwrap(), "{domain} does not start its shell");
     }
 
     /// Waits until libvirt says that of a guest.

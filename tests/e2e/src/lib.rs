@@ -12,6 +12,7 @@ pub mod speaker;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use fm_formats::Sha256;
 use fm_lab::{Arch, Emulator, Guest, Machine};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,9 +52,31 @@ pub fn stderr(output: &Output) -> String {
 /// If it failed or printed something else.
 #[must_use]
 pub fn document(output: &Output) -> Value {
-    assert!(output.status.success(), "{}: {}", output.status, stderr(output));
+    assert!(
+        output.status.success(),
+        "{}: {}{}",
+        output.status,
+        stderr(output),
+        String::from_utf8_lossy(&output.stdout)
+    );
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The digest of a fixture, as documents spell it.
+#[must_use]
+pub fn digest(fixture: &str) -> String {
+    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
+}
+
+/// The digest of what a guest's CODE flash holds.
+///
+/// # Panics
+/// If its process has no such flash.
+#[must_use]
+pub fn held(guest: &Guest) -> String {
+    let read = fm_host::find(&guest.pid().to_string()).and_then(|guest| guest.read_flash(0));
+    Sha256::of(&read.unwrap_or_else(|error| panic!("{error}"))).to_string()
 }
 
 /// A folder for one test, with a store in it, and guests that live there.

@@ -154,7 +154,12 @@ impl Said {
     }
 }
 
-fn bytes(hex: &str) -> Vec<u8> {
+/// The bytes that it said, from their hexadecimal digits.
+///
+/// # Panics
+/// If they are none.
+#[must_use]
+pub fn bytes(hex: &str) -> Vec<u8> {
     hex.as_bytes()
         .chunks_exact(2)
         .map(|pair| {

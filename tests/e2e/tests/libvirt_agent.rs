@@ -4,12 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use fm_e2e::bed::{Bed, Host, packaged};
-use fm_e2e::stderr;
-use fm_formats::Sha256;
-
-fn digest(fixture: &str) -> String {
-    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
-}
+use fm_e2e::{digest, stderr};
 
 fn wait_until(host: &Host, what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + fm_lab::PATIENCE;

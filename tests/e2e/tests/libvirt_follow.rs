@@ -1,12 +1,7 @@
 //! Firmware follows guests that libvirt moves, with nothing copied by hand.
 
 use fm_e2e::bed::{Bed, packaged};
-use fm_e2e::{document, stderr};
-use fm_formats::Sha256;
-
-fn digest(fixture: &str) -> String {
-    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
-}
+use fm_e2e::{digest, document, stderr};
 
 #[test]
 fn a_2m_guest_moves_to_a_host_without_its_build_boots_there_and_comes_back_after_the_upgrade() {

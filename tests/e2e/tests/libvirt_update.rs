@@ -4,17 +4,13 @@ use std::fs;
 use std::process::Output;
 
 use fm_e2e::bed::{Bed, Host, packaged};
-use fm_e2e::{document, stderr};
+use fm_e2e::{digest, document, stderr};
 use fm_formats::Sha256;
 use serde_json::Value;
 
 const OLD: &str = "bookworm/OVMF_CODE_4M.fd";
 const NEW: &str = "trixie/OVMF_CODE_4M.fd";
 const GUID: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
-
-fn digest(fixture: &str) -> String {
-    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
-}
 
 fn update(host: &Host, domain: &str, words: &[&str]) -> Output {
     let mut command = host.flashmoor();

@@ -3,8 +3,7 @@
 
 use std::process::{Command, Output};
 
-use fm_e2e::{Bench, document, stderr};
-use fm_formats::Sha256;
+use fm_e2e::{Bench, digest, document, held, stderr};
 use fm_lab::{Arch, Guest, Machine};
 use serde_json::Value;
 
@@ -12,18 +11,9 @@ const OLD: &str = "bookworm/OVMF_CODE_4M.fd";
 const NEW: &str = "trixie/OVMF_CODE_4M.fd";
 const GUID: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
 
-fn digest(fixture: &str) -> String {
-    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
-}
-
 fn guest(bench: &mut Bench) -> Guest {
     let vars = bench.copy("bookworm/OVMF_VARS_4M.fd", "vars.fd");
     bench.start_booted(&Machine::new(Arch::X86_64, &fm_fixtures::path(OLD), &vars))
-}
-
-fn held(guest: &Guest) -> String {
-    let guest = fm_host::find(&guest.pid().to_string()).unwrap();
-    Sha256::of(&guest.read_flash(0).unwrap()).to_string()
 }
 
 fn ask(bench: &Bench, guest: &Guest, words: &[&str]) -> Command {

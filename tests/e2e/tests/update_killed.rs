@@ -10,8 +10,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use fm_e2e::{Bench, document};
-use fm_formats::Sha256;
+use fm_e2e::{Bench, digest, document, held};
 use fm_lab::{Arch, Guest, Machine, PATIENCE};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -21,15 +20,6 @@ use serde_json::Value;
 
 const OLD: &str = "bookworm/OVMF_CODE_4M.fd";
 const NEW: &str = "trixie/OVMF_CODE_4M.fd";
-
-fn digest(fixture: &str) -> String {
-    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
-}
-
-fn held(guest: &Guest) -> String {
-    let guest = fm_host::find(&guest.pid().to_string()).unwrap();
-    Sha256::of(&guest.read_flash(0).unwrap()).to_string()
-}
 
 /// Where the update is killed.
 #[derive(Debug, Clone, Copy)]

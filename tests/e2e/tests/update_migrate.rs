@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use fm_e2e::{Bench, document, qemu_10, stderr};
+use fm_e2e::{Bench, digest, document, held, qemu_10, stderr};
+use fm_formats::Guid;
 use fm_formats::varstore::{Name, VarStore};
-use fm_formats::{Guid, Sha256};
 use fm_lab::{Arch, Guest, Machine};
 use serde_json::{Value, json};
 
@@ -17,10 +17,6 @@ const VARS: &str = "bookworm/OVMF_VARS_4M.fd";
 const GUID: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
 const SIZE: u64 = 3_653_632;
 const VARS_SIZE: u64 = 540_672;
-
-fn digest(fixture: &str) -> String {
-    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
-}
 
 /// A guest in its shell.
 fn guest(bench: &mut Bench, code: &str, dress: impl FnOnce(Machine) -> Machine) -> Guest {
@@ -53,11 +49,6 @@ fn update(bench: &Bench, source: &Guest, destination: &Guest, code: &str) -> Out
         .arg(fm_fixtures::path(code))
         .arg("--never-suspends");
     command.output().unwrap()
-}
-
-fn held(guest: &Guest) -> String {
-    let guest = fm_host::find(&guest.pid().to_string()).unwrap();
-    Sha256::of(&guest.read_flash(0).unwrap()).to_string()
 }
 
 fn state(bench: &Bench, guest: &Guest) -> Value {

@@ -1,23 +1,13 @@
 //! A guest that writes variables and resets all the time is updated back and forth, in memory and on the way of its
 //! migrations in turn: nothing is torn or lost.
 //!
-//! `make test` takes a few rounds, `make soak` a thousand (`UPDATE_ROUNDS`).
+//! `make test` makes a few updates, `make soak` a thousand (`UPDATES`).
 
-use fm_e2e::{Bench, document};
-use fm_formats::Sha256;
+use fm_e2e::{Bench, digest, document, held};
 use fm_lab::{Arch, Guest, Machine};
 
 const BUILDS: [&str; 2] = ["bookworm/OVMF_CODE_4M.fd", "trixie/OVMF_CODE_4M.fd"];
 const GUID: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
-
-fn digest(fixture: &str) -> String {
-    Sha256::of(&fm_fixtures::bytes(fixture)).to_string()
-}
-
-fn held(guest: &Guest) -> String {
-    let guest = fm_host::find(&guest.pid().to_string()).unwrap();
-    Sha256::of(&guest.read_flash(0).unwrap()).to_string()
-}
 
 fn set(guest: &mut Guest, name: &str, value: usize) {
     let value = (value as u32).swap_bytes();
