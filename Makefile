@@ -32,7 +32,7 @@ test: packages-test tools fixtures build ## every test, those on real QEMU inclu
 soak: packages-test tools fixtures build ## every moment at which the kernel could end or hinder a command that writes
 	FLASHMOOR_SOAK=1 cargo nextest run --profile soak -p fm_e2e -E 'binary(/^hostile_/)'
 	DEVICE_KILLS=1000 cargo nextest run --profile soak -p fm_e2e -E 'binary(device_kill)'
-	UPDATE_ROUNDS=1000 cargo nextest run --profile soak -p fm_e2e -E 'binary(update_soak)'
+	UPDATES=1000 cargo nextest run --profile soak -p fm_e2e -E 'binary(update_soak)'
 	FLEET_KILLS=200 cargo nextest run --profile soak -p fm_e2e -E 'binary(fleet_kills)' --no-capture
 
 SUITE ?= trixie

@@ -87,6 +87,49 @@ fn an_adopted_domain_is_given_another_build_and_its_definition_follows_there_and
     assert!(shown.contains("6B"), "{shown}");
 }
 
+fn status(host: &Host, domain: &str) -> Value {
+    document(&update(host, domain, &["--status"]))["updates"][0].clone()
+}
+
+#[test]
+fn a_domain_that_moves_before_it_resets_is_waited_for_where_it_comes_to() {
+    let bed = Bed::new();
+    bed.a.install_flashmoor(true);
+    bed.b.install_flashmoor(true);
+    let name = format!("moves-{}", std::process::id());
+    bed.a.define(&packaged(&name, "_4M"));
+    bed.a.ask(&["start", &name]);
+    let mut serial = bed.a.booted_serial(&name);
+    let set = serial.shell(&format!("setvar Before -guid {GUID} -bs -rt -nv =6b"));
+    assert_eq!(set.unwrap(), "");
+    bed.a.adopt(&name);
+    let done = document(&give(&bed.a, &name, NEW));
+    assert_eq!(done["state"], "pending_reset");
+
+    bed.a
+        .must_migrate(&name, &bed.b, &["--persistent", "--undefinesource"]);
+    bed.b.wait_for_harvest(&digest(NEW));
+    assert_eq!(bed.b.running_code(&name), digest(NEW));
+    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    let mut waits = status(&bed.b, &name);
+    while waits.is_null() {
+        assert!(std::time::Instant::now() < deadline, "{}", bed.b.agent_log());
+        waits = status(&bed.b, &name);
+    }
+    assert_eq!(waits["state"], "pending_reset", "{waits}");
+    assert_eq!(
+        (&waits["from"], &waits["to"]),
+        (&digest(OLD).into(), &digest(NEW).into())
+    );
+
+    let mut serial = bed.b.serial(&name);
+    bed.b.ask(&["reset", &name]);
+    bed.b.boot_to_shell(&name, &mut serial);
+    assert_eq!(status(&bed.b, &name)["state"], "done");
+    let shown = serial.shell(&format!("setvar Before -guid {GUID}")).unwrap();
+    assert!(shown.contains("6B"), "{shown}");
+}
+
 #[test]
 fn a_domain_that_migrates_is_not_updated_until_that_is_over() {
     let bed = Bed::new();
