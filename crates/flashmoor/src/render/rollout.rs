@@ -81,24 +81,14 @@ pub(crate) fn plan(output: &Output, plan: &RolloutPlan) {
         ]);
     }
     output.table(&rows);
-    for class in &plan.classes {
-        for refusal in &class.refusals {
-            output.line(format_args!(
-                "{CARE}{}{CARE:#} {} guests: {}",
-                refusal.reason,
-                class.guest_count,
-                plain(&refusal.why)
-            ));
-        }
-        for finding in &class.findings {
-            output.line(format_args!(
-                "{CARE}{}{CARE:#} {} guests: {}: {}",
-                plain(&finding.code),
-                class.guest_count,
-                plain(&finding.subject),
-                plain(&finding.why)
-            ));
-        }
+    for (said, guest_count) in remarks(&plan.classes) {
+        let (code, text) = said;
+        output.line(format_args!(
+            "{CARE}{}{CARE:#} {}: {}",
+            plain(&code),
+            counted(guest_count),
+            plain(&text)
+        ));
     }
     let waves: Vec<String> = plan
         .waves
@@ -109,6 +99,36 @@ pub(crate) fn plan(output: &Output, plan: &RolloutPlan) {
         })
         .collect();
     output.line(format_args!("{STRONG}waves{STRONG:#}: {}", waves.join(", ")));
+}
+
+/// What is to be said of classes, by its code, and of how many guests: classes of which the same is to be said are told
+/// together.
+fn remarks(classes: &[PlanClass]) -> Vec<((String, String), u64)> {
+    let mut remarks: Vec<((String, String), u64)> = Vec::new();
+    for class in classes {
+        let refusals = class
+            .refusals
+            .iter()
+            .map(|refusal| (refusal.reason.to_string(), refusal.why.clone()));
+        let findings = class.findings.iter().map(|finding| {
+            let text = format!("{}: {}", finding.subject, finding.why);
+            (finding.code.clone(), text)
+        });
+        for said in refusals.chain(findings) {
+            match remarks.iter_mut().find(|(other, _)| *other == said) {
+                Some((_, guest_count)) => *guest_count += class.guest_count,
+                None => remarks.push((said, class.guest_count)),
+            }
+        }
+    }
+    remarks
+}
+
+fn counted(count: u64) -> String {
+    match count {
+        1 => "1 guest".into(),
+        _ => format!("{count} guests"),
+    }
 }
 
 fn what(class: &PlanClass) -> &'static str {
@@ -314,4 +334,40 @@ pub(crate) fn pins(output: &Output, pins: &GuestPins) {
         ]);
     }
     output.table(&rows);
+}
+
+#[cfg(test)]
+mod tests {
+    use fm_api::v1::rollout::PlanClass;
+    use serde_json::json;
+
+    use super::{counted, remarks};
+
+    fn class(guest_count: u64, whys: &[&str]) -> PlanClass {
+        let findings: Vec<_> = whys
+            .iter()
+            .map(|why| json!({ "code": "FM-SECURE-BOOT", "outcome": "caution", "subject": "Secure Boot", "why": why }))
+            .collect();
+        serde_json::from_value(json!({
+            "action": "move", "asks_for_keys": false, "outcome": "caution", "findings": findings,
+            "guest_count": guest_count, "guests": [],
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_said_of_several_classes_is_told_once_of_all_their_guests() {
+        let classes = [
+            class(2, &["off"]),
+            class(1, &["no keys"]),
+            class(3, &["off", "no keys"]),
+        ];
+        let told: Vec<_> = remarks(&classes)
+            .into_iter()
+            .map(|((_, text), guest_count)| (text, guest_count))
+            .collect();
+        let expected = [("Secure Boot: off", 5), ("Secure Boot: no keys", 4)];
+        assert_eq!(told, expected.map(|(text, count)| (text.to_owned(), count)));
+        assert_eq!([counted(1), counted(2)], ["1 guest", "2 guests"]);
+    }
 }
