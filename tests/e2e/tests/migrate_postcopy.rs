@@ -135,6 +135,31 @@ fn a_connection_that_breaks_is_made_again_and_the_guest_arrives_whole() {
     }
 }
 
+/// What `migrate` goes by where it is told that a destination listens already (QEMU before 7.1): no class of errors tells.
+#[test]
+fn every_refusal_to_recover_has_the_class_of_all_others() {
+    for emulator in [Emulator::system(Arch::X86_64), qemu_10()] {
+        let mut bench = Bench::new();
+        let vars = bench.copy("bookworm/OVMF_VARS.fd", "vars.fd");
+        let mut machine = Machine::new(Arch::X86_64, &fm_fixtures::path(CODE), &vars);
+        machine.emulator = emulator;
+        let mut waiting = bench.start(&machine.incoming());
+        let uri = json!({ "uri": "tcp:127.0.0.1:0" });
+        let refused = waiting.monitor().execute("migrate-recover", Some(uri));
+        let Err(fm_host::qmp::Error::Refused {
+            class, description, ..
+        }) = refused
+        else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(class, "GenericError");
+        assert_eq!(
+            description,
+            "Migrate recover can only be run when postcopy is paused."
+        );
+    }
+}
+
 #[test]
 fn as_long_as_the_ends_do_not_reach_each_other_it_is_tried_again_until_somebody_ends_it() {
     for ended in [false, true] {
