@@ -4,9 +4,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fm_e2e::{Bench, qemu_10, stderr};
+use fm_fixtures::Patience;
 use fm_lab::{Arch, Emulator, Guest, Machine, PATIENCE};
 use serde_json::{Value, json};
 
@@ -102,14 +103,13 @@ fn set(guest: &mut Guest, parameter: &str, value: u64) {
 
 /// Waits until the source says this of the migration.
 fn wait_until(source: &mut Guest, said: impl Fn(&Value) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     loop {
         let info = source.monitor().execute("query-migrate", None).unwrap();
         if said(&info) {
             return;
         }
-        assert!(Instant::now() < deadline, "waited in vain: {info}");
-        std::thread::sleep(Duration::from_millis(10));
+        patience.rest(|| info.to_string());
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
@@ -272,13 +273,23 @@ fn a_guest_that_never_ran_there_goes_on_at_the_source_when_the_switch_to_postcop
 #[test]
 fn a_connection_is_made_again_by_one_word_to_each_end() {
     let paused = |path: &Path| monitor(path, "postcopy-paused", usize::MAX);
-    // It stays as it was, as if it connected still, until somebody ends it: time enough for another word or two.
+    let (hear, heard) = mpsc::channel();
+    let source = move |path: &Path| {
+        let state = move |command: &str| {
+            let _ = hear.send(command.to_owned());
+            "postcopy-paused"
+        };
+        saying(path, "", state, usize::MAX)
+    };
     let cancel = AtomicBool::new(false);
     let (said, [here, there]) = thread::scope(|scope| {
         scope.spawn(|| {
-            thread::sleep(REPORT_EVERY * 5);
+            while heard.recv_timeout(PATIENT).expect("it is told to connect") != "migrate" {}
+            // It stays as it was, as if it connected still: whoever told it again would do so by the next report.
+            let next = heard.recv_timeout(REPORT_EVERY * 5);
             cancel.store(true, Ordering::Relaxed);
         });
+            assert_eq!(next, Err(mpsc::RecvTimeoutError::Timeout));
         switched(PATIENT, paused, paused, "tcp:there:4444", &cancel)
     });
     assert!(
