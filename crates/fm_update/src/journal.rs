@@ -328,10 +328,7 @@ pub(crate) fn begun(guest: &Guest, from: Sha256, to: Sha256, way: Way) -> Record
 
 /// Which boot of the host this is; empty where the kernel does not say.
 pub(crate) fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    fm_host::boot_id().unwrap_or_default()
 }
 
 fn now() -> String {
