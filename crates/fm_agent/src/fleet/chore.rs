@@ -1,5 +1,6 @@
 //! What a host does for its fleet besides reporting: it brings builds that the fleet lacks.
 
+use fm_api::oci::{CODE, DESCRIPTOR, VARS_TEMPLATE};
 use fm_api::v1::enrolment::{UploadedBuild, UploadedLayer};
 use fm_api::v1::fleet::{BuildView, Digest};
 use fm_client::{Client, Precondition};
@@ -8,7 +9,6 @@ use fm_formats::Sha256;
 use fm_store::{Build, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Part, Store};
 
 use super::facts;
-use super::kinds::{CODE, DESCRIPTOR, VARS_TEMPLATE};
 use crate::{Error, Result};
 
 /// Uploads a build: its blobs, and then what it is made of. Whether it was there to be uploaded.
