@@ -6,6 +6,7 @@ mod contents;
 mod document;
 mod facts;
 mod foreign;
+mod image_key;
 mod input;
 mod map;
 mod module_name;
@@ -38,7 +39,8 @@ pub(crate) use input::is_json as is_json_store;
 pub use input::{Flash, sniff};
 pub use qcow2::unpack as unpack_qcow2;
 
-use crate::{Error, Result};
+use self::image_key::ImageKey;
+use crate::{Error, NotFirmwareReason, Result};
 
 /// What to look at, and how closely.
 #[derive(Debug, Clone, Default)]
@@ -296,14 +298,19 @@ pub fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
 /// is not even read.
 pub fn seen(path: &Path, cache: Option<&Cache>) -> Option<(Found, u64)> {
     let cache = cache?;
-    let look = || Some(input::key_of(path).ok()??.0);
+    let look = || input::key_of(path).ok()?;
     let key = digest_cache::of_file(&cache.files(), path, look)?;
-    Some((cache.get(&key)?, input::len_in(&key)?))
+    Some((cache.get(&key.to_string())?, key.len_bytes))
 }
 
 /// The same for a file that is known to hold `len_bytes` bytes of this digest: it is not even read.
-pub fn known(digest: &Sha256, len_bytes: u64, cache: Option<&Cache>) -> Option<Found> {
-    cache?.get(&input::key(*digest, len_bytes, 0))
+pub fn lookup_by_digest(digest: &Sha256, len_bytes: u64, cache: Option<&Cache>) -> Option<ImageReport> {
+    let key = ImageKey {
+        digest: *digest,
+        len_bytes,
+        fill: 0,
+    };
+    cache?.get(&key.to_string())
 }
 
 /// Parses the flash image in a file, raw or qcow2, for jobs that look into it.

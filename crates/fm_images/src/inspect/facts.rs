@@ -15,6 +15,7 @@ use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, Tree, VolumeHeader};
 
 use super::contents::{Found, Image, Module, Volume};
 use super::document::Inspected;
+use super::image_key::ImageKey;
 use super::map::map;
 use super::module_name::module_name;
 use super::nodes::nodes;
@@ -34,28 +35,29 @@ fn ends_in_code(flash: &Flash) -> bool {
 /// What is in the file at `path`, and its length, if it is raw and was seen before: it is only hashed.
 pub(super) fn seen(path: &Path, cache: Option<&Cache>, tree: bool) -> Result<Option<(Found, u64)>> {
     let Some(cache) = cache else { return Ok(None) };
-    let known = input::key_of(path)?;
-    Ok(known.and_then(|(key, len_bytes)| Some((cache.get(&with_tree(key, tree))?, len_bytes))))
+    let key = input::key_of(path)?;
+    Ok(key.and_then(|key| Some((cache.get(&entry(key, tree))?, key.len_bytes))))
 }
 
-fn with_tree(key: String, tree: bool) -> String {
-    if tree { format!("{key}-tree") } else { key }
+/// The name of an image's entry in the cache.
+fn entry(key: ImageKey, tree: bool) -> String {
+    format!("{key}{}", if tree { "-tree" } else { "" })
 }
 
 /// What `flash` holds, from the cache if it was seen before.
-pub(super) fn found(flash: &Flash, cache: Option<&Cache>, tree: bool) -> Found {
+pub(super) fn parse_cached(flash: &Flash, cache: Option<&Cache>, tree: bool) -> ImageReport {
     let hash = cache.map(|_| flash.hash());
     let seen = cache
         .zip(hash.as_ref())
-        .and_then(|(cache, hash)| cache.get(&with_tree(flash.key(hash), tree)));
-    seen.unwrap_or_else(|| unseen(flash, hash, cache, tree))
+        .and_then(|(cache, hash)| cache.get(&entry(flash.key(hash), tree)));
+    seen.unwrap_or_else(|| parse_and_cache(flash, hash, cache, tree))
 }
 
 /// The same of an image that the cache does not know, with the hash of its content if it is there already.
 pub(super) fn unseen(flash: &Flash, hash: Option<sha2::Sha256>, cache: Option<&Cache>, tree: bool) -> Found {
     let (found, key) = find(flash, hash, tree);
     if let Some(cache) = cache {
-        cache.put(&with_tree(key, tree), &found);
+        cache.put(&entry(key, tree), &found);
     }
     found
 }
@@ -88,7 +90,7 @@ pub(super) fn told(
 }
 
 /// What is in `flash`, and its key.
-fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, String) {
+fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (ImageReport, ImageKey) {
     thread::scope(|scope| {
         let hashed = scope.spawn(|| {
             let hash = hash.unwrap_or_else(|| flash.hash());

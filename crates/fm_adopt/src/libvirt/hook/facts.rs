@@ -537,10 +537,9 @@ impl Look<'_> {
 }
 
 /// Whether the file at `path` holds the bytes of that digest; of a large file, as it was found last.
-pub(super) fn holds(store: &Path, path: &Path, wanted: &Sha256) -> bool {
-    let look = || digest_at(path).map(|(found, _)| found.to_string());
-    let found = digest_cache::of_file(&store.join(FOLDER).join("digests"), path, look);
-    found.and_then(|found| found.parse().ok()) == Some(*wanted)
+pub(super) fn matches_digest(store: &Path, path: &Path, wanted: &Sha256) -> bool {
+    let look = || digest_at(path).map(|(found, _)| found);
+    digest_cache::of_file(&store.join(FOLDER).join("digests"), path, look) == Some(*wanted)
 }
 
 /// What stands where a definition has VARS.
