@@ -236,7 +236,10 @@ fn digest(path: &Path) -> Result<String> {
         (true, Some(sha256)) => Ok(sha256.to_string()),
         _ => Err(Error::NotFirmware {
             path: path.to_owned(),
-            why: found.reason.unwrap_or_else(|| format!("it is a {}", found.kind)),
+            why: found
+                .reason
+                .unwrap_or_else(|| format!("it is a {}", found.kind))
+                .into(),
         }),
     }
 }

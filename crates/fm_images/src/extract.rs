@@ -100,7 +100,7 @@ fn check_firmware(flash: &Flash, tree: &Tree<'_>, path: &Path) -> Result<()> {
         Ok(_) => Ok(()),
         Err(why) => Err(Error::NotFirmware {
             path: path.to_owned(),
-            why: why.to_string(),
+            why: why.into(),
         }),
     }
 }

@@ -203,7 +203,7 @@ fn not_firmware(request: &Request, error: Error) -> Result<Inspected> {
     let len = request.path.metadata().map_or(0, |file| file.len());
     let mut found = Inspected::new(&request.path, InspectKind::NotFirmware, len);
     found.format = Some(ImageFormat::Qcow2);
-    found.reason = Some(why);
+    found.reason = Some(why.to_string());
     Ok(found)
 }
 
@@ -318,7 +318,7 @@ pub fn lookup_by_digest(digest: &Sha256, len_bytes: u64, cache: Option<&Cache>) 
 /// # Errors
 /// If it cannot be read or is larger than flash can be.
 pub fn flash(path: &Path) -> Result<Flash> {
-    let not_firmware = |why| Error::NotFirmware {
+    let not_firmware = |why: NotFirmwareReason| Error::NotFirmware {
         path: path.to_owned(),
         why,
     };
@@ -330,7 +330,7 @@ pub fn flash(path: &Path) -> Result<Flash> {
     } else {
         Flash::read(path)?
     };
-    read.map_err(|found| not_firmware(found.reason.unwrap_or_default()))
+    read.map_err(|found| not_firmware(found.reason.unwrap_or_default().into()))
 }
 
 impl Flash {

@@ -40,7 +40,7 @@ pub use backups::{BackupsRequest, backups};
 pub use change::{DeleteRequest, ImportRequest, SetRequest, delete, import, set};
 pub use convert::{ConvertRequest, ConvertTarget, ExportRequest, FileFormat, convert, export};
 pub use document::attribute_names;
-pub use error::Error;
+pub use error::{Error, ProgramFailure};
 pub use forecast::forecast;
 pub use hex::{decode as hex_bytes, encode as hex_text};
 pub use journal::{Journal, PendingWrite, Settled, SettledDevice};
