@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
+use fm_host::qmp::RunState;
 use serde_json::{Value, json};
 
 use super::settings::Settings;
