@@ -289,9 +289,9 @@ fn a_connection_is_made_again_by_one_word_to_each_end() {
             // It stays as it was, as if it connected still: whoever told it again would do so by the next report.
             let next = heard.recv_timeout(REPORT_EVERY * 5);
             cancel.store(true, Ordering::Relaxed);
-        });
             assert_eq!(next, Err(mpsc::RecvTimeoutError::Timeout));
-        switched(PATIENT, paused, paused, "tcp:there:4444", &cancel)
+        });
+        switched(PATIENT, source, paused, "tcp:there:4444", &cancel)
     });
     assert!(
         matches!(said, Error::PostcopyBroken { refused: None }),
@@ -455,12 +455,20 @@ fn what_both_qemus_say_of_a_failure_is_told_as_its_reason() {
     let never = AtomicBool::new(false);
     let mut driver = driving(&mut at_source, &mut at_destination, &options, "", &never);
     let failed = driver.follow(&mut |_| ()).unwrap_err();
+    let Error::Failed {
+        reason: Some(source), ..
+    } = failed
+    else {
+        panic!("{failed:?}")
+    };
     assert_eq!(
-        fm_remedy::Failure::why(&failed),
-        [
-            "the source's QEMU says: Unable to write to socket",
-            "the destination's QEMU says: Length mismatch: system.flash0"
-        ]
+        (source.end, source.words.as_str()),
+        ("source", "Unable to write to socket")
+    );
+    let destination = source.other.expect("what the other end says");
+    assert_eq!(
+        (destination.end, destination.words.as_str()),
+        ("destination", "Length mismatch: system.flash0")
     );
     drop((at_source, at_destination));
     for end in ends {
