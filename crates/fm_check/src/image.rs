@@ -49,20 +49,24 @@ fn kind(path: &Path) -> Result<Kind> {
 
 /// What is in a file, its length, and how it is encoded. One that was seen before is not read again, nor is one that is
 /// known to hold the build `known`.
-fn look(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<(Found, u64, Format)> {
+fn look(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<(ImageReport, u64, Format)> {
     if let Some(known) = known
         && let Ok(file) = path.metadata()
-        && let Some(found) = inspect::known(known, file.len(), cache)
+        && let Some(found) = inspect::lookup_by_digest(known, file.len(), cache)
     {
         return Ok((found, file.len(), Format::Raw));
     }
     if kind(path)? == Kind::Raw
-        && let Some((found, len_bytes)) = inspect::seen(path, cache)
+        && let Some((found, len_bytes)) = inspect::lookup_by_path(path, cache)
     {
         return Ok((found, len_bytes, Format::Raw));
     }
     let flash = inspect::flash(path)?;
-    Ok((inspect::found(&flash, cache), flash.len_bytes, format_of(&flash)))
+    Ok((
+        inspect::parse_cached(&flash, cache),
+        flash.len_bytes,
+        format_of(&flash),
+    ))
 }
 
 fn format_of(flash: &Flash) -> Format {
@@ -134,7 +138,7 @@ fn code_in(
     evidence: &Evidence,
 ) -> Result<Option<CodeUnit>, NotFirmwareReason> {
     let Some(image) = &found.image else {
-        return Err(found.reason.unwrap_or_default());
+        return Err(found.reason.unwrap_or_default().into());
     };
     if found.role == Some(Role::Vars) {
         return Ok(None);

@@ -32,7 +32,7 @@ use fm_saved::stream;
 
 pub use build::Catalogue;
 pub use cache::Cache;
-pub use contents::{Found, Image, Module, Volume};
+pub use contents::{Image, ImageReport, Module, Volume};
 pub use document::{Inspected, unreadable};
 pub use foreign::named as named_foreign;
 pub(crate) use input::is_json as is_json_store;
@@ -140,9 +140,9 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
                 found.reason = Some(what);
                 return Ok(found);
             }
-            let seen = facts::seen(&request.path, request.cache.as_ref(), request.tree)?;
+            let seen = facts::lookup_by_path(&request.path, request.cache.as_ref(), request.tree)?;
             if let Some((found, len_bytes)) = seen {
-                return Ok(facts::told(
+                return Ok(facts::into_document(
                     request,
                     found,
                     len_bytes,
@@ -152,8 +152,8 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
             }
             match Flash::read(&request.path)? {
                 Ok(flash) => {
-                    let found = facts::unseen(&flash, None, request.cache.as_ref(), request.tree);
-                    Ok(facts::told(
+                    let found = facts::parse_and_cache(&flash, None, request.cache.as_ref(), request.tree);
+                    Ok(facts::into_document(
                         request,
                         found,
                         flash.len_bytes,
@@ -290,13 +290,13 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<Inspected> {
 }
 
 /// What is in `flash`, from the cache if it was seen before.
-pub fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
-    facts::found(flash, cache, false)
+pub fn parse_cached(flash: &Flash, cache: Option<&Cache>) -> ImageReport {
+    facts::parse_cached(flash, cache, false)
 }
 
 /// What is in the raw file at `path`, and its length, if it was seen before. A large one that is the same file as then
 /// is not even read.
-pub fn seen(path: &Path, cache: Option<&Cache>) -> Option<(Found, u64)> {
+pub fn lookup_by_path(path: &Path, cache: Option<&Cache>) -> Option<(ImageReport, u64)> {
     let cache = cache?;
     let look = || input::key_of(path).ok()?;
     let key = digest_cache::of_file(&cache.files(), path, look)?;
