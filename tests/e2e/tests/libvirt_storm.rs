@@ -7,7 +7,7 @@
 //! beside it: what was written before.
 
 use std::fs;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use fm_e2e::bed::{Bed, Host, packaged, script_disk};
 use fm_e2e::{document, stderr};
