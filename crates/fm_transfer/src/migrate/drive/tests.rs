@@ -283,12 +283,13 @@ fn a_connection_is_made_again_by_one_word_to_each_end() {
         saying(path, "", state, usize::MAX)
     };
     let cancel = AtomicBool::new(false);
+    let end = &cancel;
     let (said, [here, there]) = thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             while heard.recv_timeout(PATIENT).expect("it is told to connect") != "migrate" {}
             // It stays as it was, as if it connected still: whoever told it again would do so by the next report.
             let next = heard.recv_timeout(REPORT_EVERY * 5);
-            cancel.store(true, Ordering::Relaxed);
+            end.store(true, Ordering::Relaxed);
             assert_eq!(next, Err(mpsc::RecvTimeoutError::Timeout));
         });
         switched(PATIENT, source, paused, "tcp:there:4444", &cancel)
