@@ -94,7 +94,7 @@ fn fifty_moves_with_agents_killed_lose_and_tear_no_variable() {
     bed.a.adopt("storm");
     let mut patience = Patience::new(fm_lab::PATIENCE);
     while count(&variables("storm")).is_none() {
-        patience.rest(|| format!("{}", bed.a.serial("storm").transcript()));
+        patience.rest(|| bed.a.serial("storm").transcript());
     }
 
     let build = bed.a.running_code("storm");
