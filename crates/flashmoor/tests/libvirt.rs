@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use fm_fixtures::Patience;
 use fm_formats::Sha256;
 
 struct Scene {
@@ -136,10 +137,9 @@ fn one_agent_serves_a_store_and_a_second_one_says_so() {
     let mut first = scene.command(&words).stderr(Stdio::null()).spawn().unwrap();
     let lock = store.join("libvirt/agent.lock");
     let pid = first.id().to_string();
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut patience = Patience::new(Duration::from_secs(60));
     while fs::read_to_string(&lock).is_ok_and(|text| text.trim() != pid) || !lock.exists() {
-        assert!(Instant::now() < deadline, "the first one does not start");
-        std::thread::sleep(Duration::from_millis(10));
+        patience.rest(|| "the first one does not start".into());
     }
     let second = scene.say(&words);
     first.kill().unwrap();

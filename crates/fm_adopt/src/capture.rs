@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use fm_api::Schema;
 use fm_api::v1::capture::{self as api, CaptureFailure};
-use fm_check::next_boot_code::{self, Absent};
+use fm_check::next_boot_code::{self, NextBootUnknown};
 use fm_formats::Sha256;
 use fm_formats::varstore::VarStore;
 use fm_host::{FlashUnit, Guest};
@@ -184,8 +184,8 @@ fn capture(store: &Store, guest: &Guest) -> Result<Captured> {
             in_file: file,
             drift: match now {
                 Ok((file, _)) => Some(file != done.id),
-                Err(Absent::Gone) => Some(true),
-                Err(Absent::Unknown(_)) => None,
+                Err(NextBootUnknown::Gone) => Some(true),
+                Err(_) => None,
             },
         },
         stored: done.path,

@@ -125,7 +125,7 @@ pub fn run(store: &Store, request: &Request, report: &mut dyn FnMut(&AgentEvent)
     // Without systemd there is nobody to tell, and that is no fault.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let mut collected: Option<Instant> = None;
-    let mut told = settle::Told::default();
+    let mut told = settle::Reported::default();
     let fleet_folder = fleet::folder(store.path());
     let reporter =
         (!request.once).then(|| fleet::spawn(store, &fleet_folder, request.uri.as_deref(), request.watcher));

@@ -8,7 +8,6 @@ mod event;
 mod facts;
 mod fetch;
 mod gather;
-mod kinds;
 mod labels;
 mod member;
 mod needs;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use fm_api::v1::capture::CapturedGuest;
 use fm_api::v1::guard::{DriftingGuest, GuardReport};
-use fm_check::next_boot_code::{self, Absent};
+use fm_check::next_boot_code::{self, NextBootUnknown};
 use fm_check::{Images, Wording, phase_document};
 use fm_files::Place;
 use fm_host::Guest;
@@ -144,8 +144,8 @@ fn drift(
             file_sha256 = Some(digest.to_string());
             file_size_bytes = Some(size_bytes);
         }
-        Err(Absent::Gone) => {}
-        Err(Absent::Unknown(why)) => file_unknown = Some(why),
+        Err(NextBootUnknown::Gone) => {}
+        Err(why) => file_unknown = Some(why.to_string()),
     }
     let (cold_boot, not_judged) = match (&file_unknown, fm_check::cold_boot(guest, images)) {
         (Some(why), _) => (None, Some(why.clone())),

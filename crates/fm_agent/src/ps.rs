@@ -15,7 +15,7 @@ use fm_api::Schema;
 use fm_api::v1::check::Outcome;
 use fm_api::v1::fleet::Digest;
 use fm_api::v1::ps::{Ps, PsCode, PsGuest, PsMigration, PsRom, PsVars, SecureBootState};
-use fm_check::next_boot_code::{self, Absent};
+use fm_check::next_boot_code::{self, NextBootUnknown};
 use fm_check::{Destination, Wording, phase_document};
 use fm_files::open_regular;
 use fm_formats::Sha256;
@@ -219,17 +219,17 @@ impl PsContext {
             digest.map_err(&mut remark).ok()
         });
         let held = next_boot_code::open(guest, flash).and_then(|file| {
-            let unpacked = |file| next_boot_code::unpacked(file, flash).map_err(NotRead::Absent);
+            let unpacked = |file| next_boot_code::unpacked(file, flash).map_err(NotRead::NextBoot);
             let digest = self.contents.of_file(file, unpacked);
             digest.map_err(|error| error.of(flash))
         });
         let file = held.as_ref().ok().copied();
-        let gone = held == Err(Absent::Gone);
+        let gone = matches!(held, Err(NextBootUnknown::Gone));
         match held {
-            Err(Absent::Gone) => {
+            Err(NextBootUnknown::Gone) => {
                 remarks.push(format!("{} is gone: a cold boot would fail", flash.location));
             }
-            Err(Absent::Unknown(why)) => remarks.push(why),
+            Err(why) => remarks.push(why.to_string()),
             Ok(_) => {}
         }
         // What it booted with is told apart from what its flash holds only by who wrote there.
@@ -260,7 +260,7 @@ impl PsContext {
 
 /// Why the content of a file is not known.
 enum NotRead {
-    Absent(Absent),
+    NextBoot(NextBootUnknown),
     File(std::io::Error),
 }
 
@@ -271,10 +271,10 @@ impl From<std::io::Error> for NotRead {
 }
 
 impl NotRead {
-    fn of(self, flash: &FlashUnit) -> Absent {
+    fn of(self, flash: &FlashUnit) -> NextBootUnknown {
         match self {
-            Self::Absent(absent) => absent,
-            Self::File(error) => next_boot_code::unreadable(flash, &error),
+            Self::NextBoot(why) => why,
+            Self::File(error) => next_boot_code::unreadable(flash, error),
         }
     }
 }

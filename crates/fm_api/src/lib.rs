@@ -7,6 +7,7 @@
 
 mod components;
 mod described;
+pub mod oci;
 mod schema;
 pub mod v1;
 mod words;

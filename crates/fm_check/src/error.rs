@@ -29,7 +29,7 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// What it is instead, or what it lacks.
-        why: String,
+        why: fm_images::NotFirmwareReason,
     },
     /// The file is no variable store and never was one.
     #[error("{} is no variable store", path.display())]

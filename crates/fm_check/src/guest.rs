@@ -91,7 +91,7 @@ fn of_offered(
     if let Some(path) = &offer.code.path
         && let Ok((digest, _)) = next_boot_code::digest(guest, guest.flash_unit(0)?)
     {
-        side.facts.code.on_disk = Known::new(digest, Evidence::File(path.display().to_string()));
+        side.facts.code.next_boot_code = Known::new(digest, Evidence::File(path.display().to_string()));
     }
     Ok(side)
 }

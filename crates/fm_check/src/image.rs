@@ -7,8 +7,8 @@ use fm_formats::image::{Arch, CpuMode, Layout, Role};
 use fm_formats::varstore::{DamageKind, Format as StoreFormat, State, VarStore};
 use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
-use fm_images::inspect::{self, Cache, Flash, Found, Image, Kind};
-use fm_images::json_store;
+use fm_images::inspect::{self, Cache, Flash, Image, ImageReport, Kind};
+use fm_images::{NotFirmwareReason, json_store};
 use fm_judge::{CodeUnit, Evidence, Format, Known, Soundness, StoreState, VarsUnit};
 use fm_remedy::{Action, Misuse, Remedy};
 
@@ -49,20 +49,24 @@ fn kind(path: &Path) -> Result<Kind> {
 
 /// What is in a file, its length, and how it is encoded. One that was seen before is not read again, nor is one that is
 /// known to hold the build `known`.
-fn look(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<(Found, u64, Format)> {
+fn look(path: &Path, known: Option<&Sha256>, cache: Option<&Cache>) -> Result<(ImageReport, u64, Format)> {
     if let Some(known) = known
         && let Ok(file) = path.metadata()
-        && let Some(found) = inspect::known(known, file.len(), cache)
+        && let Some(found) = inspect::lookup_by_digest(known, file.len(), cache)
     {
         return Ok((found, file.len(), Format::Raw));
     }
     if kind(path)? == Kind::Raw
-        && let Some((found, len_bytes)) = inspect::seen(path, cache)
+        && let Some((found, len_bytes)) = inspect::lookup_by_path(path, cache)
     {
         return Ok((found, len_bytes, Format::Raw));
     }
     let flash = inspect::flash(path)?;
-    Ok((inspect::found(&flash, cache), flash.len_bytes, format_of(&flash)))
+    Ok((
+        inspect::parse_cached(&flash, cache),
+        flash.len_bytes,
+        format_of(&flash),
+    ))
 }
 
 fn format_of(flash: &Flash) -> Format {
@@ -124,13 +128,17 @@ pub(super) fn code_of(
     flash: &Flash,
     evidence: &Evidence,
     cache: Option<&Cache>,
-) -> Result<Option<CodeUnit>, String> {
-    code_in(inspect::found(flash, cache), flash.len_bytes, evidence)
+) -> Result<Option<CodeUnit>, NotFirmwareReason> {
+    code_in(inspect::parse_cached(flash, cache), flash.len_bytes, evidence)
 }
 
-fn code_in(found: Found, len_bytes: u64, evidence: &Evidence) -> Result<Option<CodeUnit>, String> {
+fn code_in(
+    found: ImageReport,
+    len_bytes: u64,
+    evidence: &Evidence,
+) -> Result<Option<CodeUnit>, NotFirmwareReason> {
     let Some(image) = &found.image else {
-        return Err(found.reason.unwrap_or_default());
+        return Err(found.reason.unwrap_or_default().into());
     };
     if found.role == Some(Role::Vars) {
         return Ok(None);
@@ -271,14 +279,13 @@ pub fn vars_file(path: &Path) -> Result<VarsUnit> {
 
 /// What JSON of QEMU's `uefi-vars` device holds, which is no flash and has no layout.
 fn json_vars(path: &Path) -> Result<VarsUnit> {
-    let failed = |why: String| Error::NotFirmware {
-        path: path.to_owned(),
-        why,
-    };
     let Some(text) = fm_files::read_bounded(path, json_store::MAX_JSON_BYTES)? else {
         return Err(Error::file("read", path, std::io::ErrorKind::NotFound.into()));
     };
-    let found = json_store::parse(&text).map_err(|error| failed(error.to_string()))?;
+    let found = json_store::parse(&text).map_err(|error| Error::NotFirmware {
+        path: path.to_owned(),
+        why: error.into(),
+    })?;
     let evidence = Evidence::File(path.display().to_string());
     let value = |guid, name: &str| {
         found

@@ -14,68 +14,113 @@ use sha2::Digest as _;
 
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// Why there is nothing to compare with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Absent {
+/// Why it is not known what a guest's next start would read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NextBootUnknown {
     /// The path leads nowhere: a start would fail.
+    #[error("the file is gone")]
     Gone,
-    /// It cannot be told, and why.
-    Unknown(String),
+    /// It is in no file, but behind a protocol or a program.
+    #[error("flash unit {unit} lies in {location}, which is not compared")]
+    NoFile {
+        /// The flash unit.
+        unit: u32,
+        /// Where it lies, as the command line has it.
+        location: String,
+    },
+    /// It cannot be read.
+    #[error("cannot read {location}: {why}")]
+    Unreadable {
+        /// Where it lies, as the command line has it.
+        location: String,
+        /// The system's reason.
+        why: std::io::Error,
+    },
+    /// It is larger than flash can be.
+    #[error("cannot read {location}: it is larger than flash can be ({} MiB)", MAX_FLASH_BYTES >> 20)]
+    TooLarge {
+        /// Where it lies, as the command line has it.
+        location: String,
+    },
+    /// It cannot be unpacked.
+    #[error("{}", one_line(.0))]
+    Packed(Box<fm_images::Error>),
+    /// It is in a format that is not unpacked here.
+    #[error("flash unit {unit} is in a {format} file, whose content is not compared")]
+    Format {
+        /// The flash unit.
+        unit: u32,
+        /// QEMU's name of the format.
+        format: String,
+    },
 }
 
 /// Opens the file that the path of `unit` leads to.
-pub fn open(guest: &Guest, unit: &FlashUnit) -> Result<File, Absent> {
-    let location = &unit.location;
-    let unknown = |why: String| Absent::Unknown(format!("cannot read {location}: {why}"));
+///
+/// # Errors
+/// If it leads to no file, or to one that cannot be read or is larger than flash can be.
+pub fn open(guest: &Guest, unit: &FlashUnit) -> Result<File, NextBootUnknown> {
     let file = guest.open_now(unit).map_err(|error| match error.kind() {
-        ErrorKind::NotFound if guest.is_alive() => Absent::Gone,
-        ErrorKind::Unsupported => Absent::Unknown(format!(
-            "flash unit {} lies in {location}, which is not compared",
-            unit.unit
-        )),
-        _ => unknown(error.to_string()),
+        ErrorKind::NotFound if guest.is_alive() => NextBootUnknown::Gone,
+        ErrorKind::Unsupported => NextBootUnknown::NoFile {
+            unit: unit.unit,
+            location: unit.location.clone(),
+        },
+        _ => unreadable(unit, error),
     })?;
-    let len_bytes = file.metadata().map_err(|error| unknown(error.to_string()))?.len();
-    if len_bytes > MAX_FLASH_BYTES {
-        return Err(unknown(format!(
-            "it is larger than flash can be ({} MiB)",
-            MAX_FLASH_BYTES >> 20
-        )));
+    let status = file.metadata().map_err(|error| unreadable(unit, error))?;
+    if status.len() > MAX_FLASH_BYTES {
+        return Err(NextBootUnknown::TooLarge {
+            location: unit.location.clone(),
+        });
     }
     Ok(file)
 }
 
 /// The flash in a file that was opened: the file itself, or what it unpacks to.
-pub fn unpacked(file: File, unit: &FlashUnit) -> Result<File, Absent> {
+///
+/// # Errors
+/// If its format is not unpacked here, or it cannot be.
+pub fn unpacked(file: File, unit: &FlashUnit) -> Result<File, NextBootUnknown> {
     match &unit.format {
         FlashFormat::Raw => Ok(file),
         FlashFormat::Qcow2 => inspect::unpack_qcow2(&file, unit.location.as_ref())
-            .map_err(|error| Absent::Unknown(one_line(&error))),
-        FlashFormat::Other(format) => Err(Absent::Unknown(format!(
-            "flash unit {} is in a {format} file, whose content is not compared",
-            unit.unit
-        ))),
+            .map_err(|error| NextBootUnknown::Packed(Box::new(error))),
+        FlashFormat::Other(format) => Err(NextBootUnknown::Format {
+            unit: unit.unit,
+            format: format.clone(),
+        }),
     }
 }
 
 /// Digest and size of the flash that a start would get.
-pub fn digest(guest: &Guest, unit: &FlashUnit) -> Result<(Sha256, u64), Absent> {
+///
+/// # Errors
+/// As [`open`] and [`unpacked`].
+pub fn digest(guest: &Guest, unit: &FlashUnit) -> Result<(Sha256, u64), NextBootUnknown> {
     let file = unpacked(open(guest, unit)?, unit)?;
-    digest_of(&file).map_err(|error| unreadable(unit, &error))
+    digest_of(&file).map_err(|error| unreadable(unit, error))
 }
 
 /// The flash that a start would get.
-pub fn bytes(guest: &Guest, unit: &FlashUnit) -> Result<Vec<u8>, Absent> {
+///
+/// # Errors
+/// As [`open`] and [`unpacked`].
+pub fn bytes(guest: &Guest, unit: &FlashUnit) -> Result<Vec<u8>, NextBootUnknown> {
     let file = unpacked(open(guest, unit)?, unit)?;
     let mut bytes = Vec::new();
-    walk(&file, |chunk| bytes.extend_from_slice(chunk)).map_err(|error| unreadable(unit, &error))?;
+    walk(&file, |chunk| bytes.extend_from_slice(chunk)).map_err(|error| unreadable(unit, error))?;
     Ok(bytes)
 }
 
 /// What is told of a file that the system does not let us read.
 #[must_use]
-pub fn unreadable(unit: &FlashUnit, error: &std::io::Error) -> Absent {
-    Absent::Unknown(format!("cannot read {}: {error}", unit.location))
+pub fn unreadable(unit: &FlashUnit, why: std::io::Error) -> NextBootUnknown {
+    NextBootUnknown::Unreadable {
+        location: unit.location.clone(),
+        why,
+    }
 }
 
 /// Digest and size of the file at `path`, if it is a regular one that is no larger than a build may be.

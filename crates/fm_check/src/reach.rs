@@ -10,7 +10,7 @@ use fm_judge::{CodeUnit, Evidence, Facts, Firmware, Format, Known, Phase, PhaseV
 use crate::checked::{Checked, chosen, judged};
 use crate::gather::{self, Options, SideSpec};
 use crate::guest::{self, Images};
-use crate::next_boot_code::{self, Absent};
+use crate::next_boot_code::{self, NextBootUnknown};
 use crate::remedy_target::RemedyTarget;
 use crate::side::Side;
 use crate::{Error, Result, image};
@@ -71,11 +71,11 @@ pub fn cold_boot(guest: &Guest, images: &Images) -> Result<Option<PhaseVerdict>>
     let unit = guest.flash_unit(0)?;
     let mut code = match next_boot_code::bytes(guest, unit) {
         Ok(bytes) => code_of(&bytes, unit)?,
-        Err(Absent::Gone) => CodeUnit {
+        Err(NextBootUnknown::Gone) => CodeUnit {
             present: Known::new(false, Evidence::File(unit.location.clone()).part("which is gone")),
             ..CodeUnit::default()
         },
-        Err(Absent::Unknown(_)) => return Ok(None),
+        Err(_) => return Ok(None),
     };
     // as the guest's definition has it, whatever way it is reached from here
     code.path = Known::new(unit.location.clone(), "the guest's command line");

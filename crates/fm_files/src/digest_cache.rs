@@ -4,8 +4,10 @@
 //! administrator for a check. What was found is kept with all that the kernel changes when somebody writes to the file;
 //! whoever could forge that could also write to what is judged.
 
+use std::fmt::Display;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{Identity, Place};
@@ -19,18 +21,22 @@ const MAX_BYTES: u64 = 64 << 10;
 /// A file that was just written may be written again in the same tick of its clock.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// What `look` finds in the file at `path`, one word; as the cache at `cache` has it, if the file is the one that was
-/// looked at then.
-pub fn of_file(cache: &Path, path: &Path, look: impl FnOnce() -> Option<String>) -> Option<String> {
+/// What `look` finds in the file at `path`, which is kept as one word; as the cache at `cache` has it, if the file is the
+/// one that was looked at then.
+pub fn of_file<T: FromStr + Display>(
+    cache: &Path,
+    path: &Path,
+    look: impl FnOnce() -> Option<T>,
+) -> Option<T> {
     let known = Known::of(path);
     if let Some(known) = &known
-        && let Some(found) = known.read(cache)
+        && let Some(found) = known.read(cache).and_then(|word| word.parse().ok())
     {
         return Some(found);
     }
     let found = look()?;
     if let Some(known) = known.filter(|known| known.is_settled && Known::of(path).as_ref() == Some(known)) {
-        known.write(cache, &found);
+        known.write(cache, &found.to_string());
     }
     Some(found)
 }
@@ -113,13 +119,15 @@ mod tests {
         fs::write(&path, vec![3; 9 << 20]).unwrap();
         let known = Known::of(&path).unwrap();
         assert!(!known.is_settled, "it was written just now");
-        let look = |word: &str| of_file(&cache, &path, || Some(word.to_owned())).unwrap();
+        let look = |word: &str| of_file::<String>(&cache, &path, || Some(word.to_owned())).unwrap();
         assert_eq!(look("one"), "one");
         assert!(!cache.exists());
 
         // What is written down is believed: the file itself is not read.
         known.write(&cache, "told");
         assert_eq!(look("two"), "told");
+        // What is no value of the kind that is asked for was kept by nobody.
+        assert_eq!(of_file(&cache, &path, || Some(7u32)), Some(7));
         fs::write(&path, vec![3; 9 << 20]).unwrap();
         assert_eq!(look("three"), "three");
     }

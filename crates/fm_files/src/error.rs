@@ -57,6 +57,16 @@ pub enum Error {
         /// Whose it should be.
         expected_uid: u32,
     },
+    /// A symbolic link of somebody else, who would lead us to what is not his.
+    #[error("{} is a symbolic link of user {owner_uid}, and what it leads to is of user {target_uid}", path.display())]
+    ForeignLink {
+        /// The link.
+        path: PathBuf,
+        /// Whose it is.
+        owner_uid: u32,
+        /// Whose it leads to.
+        target_uid: u32,
+    },
     /// An output is what is read.
     #[error("{} is what is read, and would be overwritten", path.display())]
     IsInput {
@@ -122,11 +132,21 @@ impl Error {
                 expected_uid,
             } => {
                 let why = format!(
-                    "it belongs to user {owner_uid}, and it should to user {expected_uid}: give it to that user, or name \
-                     what it leads to"
+                    "it belongs to user {owner_uid}, and it should to user {expected_uid}: give it to that user"
                 );
                 // Not a refusal of the system's: root is told the same.
                 other("use", &path, ErrorKind::Other, &why)
+            }
+            Self::ForeignLink {
+                path,
+                owner_uid,
+                target_uid,
+            } => {
+                let why = format!(
+                    "it is a symbolic link of user {owner_uid}, and what it leads to is of user {target_uid}: name what \
+                     it leads to, or make the link your own"
+                );
+                other("follow", &path, ErrorKind::Other, &why)
             }
             Self::IsInput { path } => other("write", &path, ErrorKind::InvalidInput, "it is what is read"),
             Self::Busy { path } => {
@@ -148,7 +168,7 @@ impl Error {
             Self::NotRegular { .. } | Self::IsInput { .. } => ErrorKind::InvalidInput,
             Self::TooLarge { .. } => ErrorKind::FileTooLarge,
             Self::Exists { .. } => ErrorKind::AlreadyExists,
-            Self::Foreign { .. } => ErrorKind::PermissionDenied,
+            Self::Foreign { .. } | Self::ForeignLink { .. } => ErrorKind::PermissionDenied,
             Self::Changed { .. } | Self::Busy { .. } | Self::InUse { .. } => ErrorKind::ResourceBusy,
         }
     }
@@ -173,6 +193,7 @@ impl Failure for Error {
             Self::Foreign { .. } => {
                 "give it to the owner of the file that it belongs to, if it is sound".into()
             }
+            Self::ForeignLink { .. } => "name what it leads to, or make the link your own".into(),
             Self::Busy { .. } => "try again when it is done".into(),
             Self::InUse { .. } => "shut the guest down first".into(),
         })

@@ -60,7 +60,7 @@ impl Folder {
     /// folder that is not his own. Nothing if it does not exist.
     ///
     /// # Errors
-    /// [`Error::Foreign`] with the link of another, or if the system refuses.
+    /// [`Error::ForeignLink`] with the link of another, or if the system refuses.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         let mut links = Vec::new();
         let resolved = match resolve(path, &mut links) {

@@ -44,7 +44,7 @@ impl InPlace {
     /// device is in use.
     ///
     /// # Errors
-    /// [`Error::Foreign`] if another's link leads there, [`Error::NotRegular`], [`Error::Busy`], [`Error::InUse`] unless `even_if_in_use`, or if the system refuses.
+    /// [`Error::ForeignLink`] if another's link leads there, [`Error::NotRegular`], [`Error::Busy`], [`Error::InUse`] unless `even_if_in_use`, or if the system refuses.
     pub fn hold(path: &Path, even_if_in_use: bool) -> Result<Self> {
         let path = std::path::absolute(path).map_err(|error| Error::io("find", path, error))?;
         let failed = |action| {
@@ -252,7 +252,7 @@ mod tests {
         assert!(
             matches!(
                 refused,
-                Error::Foreign {
+                Error::ForeignLink {
                     owner_uid: 65_534,
                     ..
                 }

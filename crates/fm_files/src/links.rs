@@ -12,10 +12,10 @@ pub(crate) fn check_links(links: Vec<(PathBuf, u32)>, owner_uid: u32) -> Result<
     let ours = [0, rustix::process::geteuid().as_raw(), owner_uid];
     match links.into_iter().find(|(_, uid)| !ours.contains(uid)) {
         None => Ok(()),
-        Some((path, uid)) => Err(Error::Foreign {
+        Some((path, uid)) => Err(Error::ForeignLink {
             path,
             owner_uid: uid,
-            expected_uid: owner_uid,
+            target_uid: owner_uid,
         }),
     }
 }

@@ -26,7 +26,7 @@ pub fn write(path: &Path, bytes: &[u8], inputs: &[&Path]) -> Result<()> {
     }
     let behind = Place::behind_links(path);
     // Whoever may put a link there shall not have us write to a device.
-    let is_led = matches!(behind, Err(Error::Foreign { .. }));
+    let is_led = matches!(behind, Err(Error::ForeignLink { .. }));
     if let Some(sink) = sink(path).filter(|_| !is_led) {
         return sink.and_then(|mut sink| sink.write_all(bytes)).map_err(failed);
     }

@@ -48,7 +48,7 @@ impl Place {
     /// way afterwards leads nowhere, and nobody but root leads us to a file that is not his own.
     ///
     /// # Errors
-    /// [`Error::Foreign`] with the link of another; if there is no such file, or its folder cannot be opened.
+    /// [`Error::ForeignLink`] with the link of another; if there is no such file, or its folder cannot be opened.
     pub fn behind_links(path: &Path) -> Result<Self> {
         let mut links = Vec::new();
         let real = match resolve(path, &mut links) {
@@ -137,7 +137,7 @@ mod tests {
             assert!(
                 matches!(
                     error,
-                    Error::Foreign {
+                    Error::ForeignLink {
                         owner_uid: 65_534,
                         ..
                     }
@@ -145,7 +145,7 @@ mod tests {
                 "{error}"
             );
             let error = Place::at(&path(led).join("file")).unwrap_err();
-            assert!(matches!(error, Error::Foreign { .. }), "{error}");
+            assert!(matches!(error, Error::ForeignLink { .. }), "{error}");
         }
         std::os::unix::fs::chown(path("real"), Some(65_534), None).unwrap();
         assert!(Folder::open(&path("way")).unwrap().is_some(), "his own folder");
@@ -176,7 +176,7 @@ mod tests {
         assert!(
             matches!(
                 error,
-                Error::Foreign {
+                Error::ForeignLink {
                     owner_uid: 65_534,
                     ..
                 }

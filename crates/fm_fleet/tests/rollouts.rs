@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use fm_api::v1::fleet::{OldVariables, ProgressState as S, UseReason};
 use fm_api::v1::rollout::{GuestPin, LeaveReason, RolloutState};
 use fm_fleet::{Error, RolloutCommand};
-use fm_records::{Found, LeaseId, Memory, Outcome, Records, Scan, ScanPage, TestClock, Transaction, Watch};
+use fm_records::{
+    GetResponse, LeaseId, Memory, Outcome, Records, Scan, ScanPage, TestClock, Transaction, Watch,
+};
 use rollout_rig::Rig;
 use world::World;
 
@@ -228,7 +230,7 @@ struct Mortal {
 
 #[async_trait]
 impl Records for Mortal {
-    async fn get(&self, key: &str) -> fm_records::Result<Found> {
+    async fn get(&self, key: &str) -> fm_records::Result<GetResponse> {
         self.inner.get(key).await
     }
     async fn scan(&self, scan: &Scan) -> fm_records::Result<ScanPage> {

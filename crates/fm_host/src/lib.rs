@@ -7,6 +7,7 @@ pub mod qmp;
 mod cmdline;
 mod error;
 mod guest;
+mod kernel;
 mod memory;
 mod process;
 mod version;
@@ -16,6 +17,7 @@ pub use error::Error;
 pub use guest::{
     FlashFormat, FlashUnit, Guest, GuestMachine, Listing, MachineSource, find, guests, qcow2_size_bytes,
 };
+pub use kernel::{boot_id, host_name};
 pub use memory::{GuestMemory, RamBlock, Region};
 pub use process::{Mapping, OpenFile, Process, Rights, Root};
 pub use version::QemuRelease;

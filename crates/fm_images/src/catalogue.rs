@@ -160,7 +160,7 @@ pub fn update(user: &Path, paths: &[PathBuf]) -> Result<CatalogueDocument> {
         if known.own_name(&sha256).is_some() {
             continue;
         }
-        match owner(&path).filter(|owner| !changed.holds(owner, &path)) {
+        match owner(&path).filter(|owner| !changed.owns(owner, &path)) {
             Some(Owner { name, version, .. }) => entries.push(CatalogueEntry {
                 sha256,
                 name,
@@ -236,7 +236,10 @@ fn digest(path: &Path) -> Result<String> {
         (true, Some(sha256)) => Ok(sha256.to_string()),
         _ => Err(Error::NotFirmware {
             path: path.to_owned(),
-            why: found.reason.unwrap_or_else(|| format!("it is a {}", found.kind)),
+            why: found
+                .reason
+                .unwrap_or_else(|| format!("it is a {}", found.kind))
+                .into(),
         }),
     }
 }
@@ -298,7 +301,7 @@ struct Changed(BTreeMap<(Manager, String), Option<String>>);
 
 impl Changed {
     /// Whether the file is one. Where that cannot be found out it counts as one: a name must not be a guess.
-    fn holds(&mut self, owner: &Owner, path: &Path) -> bool {
+    fn owns(&mut self, owner: &Owner, path: &Path) -> bool {
         let package = (owner.manager, owner.name.clone());
         let verified = self.0.entry(package).or_insert_with(|| {
             let (program, options): (_, &[&str]) = match owner.manager {

@@ -117,7 +117,11 @@ fn damage(side: DiffSide, found: &Inspected) -> impl Iterator<Item = DiffDamage>
 fn image_of(found: &Inspected) -> Result<&Image> {
     found.image.as_ref().ok_or_else(|| Error::NotFirmware {
         path: found.path.clone(),
-        why: found.reason.clone().unwrap_or_else(|| found.kind.to_string()),
+        why: found
+            .reason
+            .clone()
+            .unwrap_or_else(|| found.kind.to_string())
+            .into(),
     })
 }
 

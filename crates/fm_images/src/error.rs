@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use fm_remedy::{Class, Failure, Misuse, Remedy};
 
+use crate::json_store::JsonStoreError;
+
 /// A failure with an image.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,7 +16,7 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// What it is instead, or what it lacks.
-        why: String,
+        why: NotFirmwareReason,
     },
     /// A program that undoes a compression or a disk image's format cannot be run.
     #[error("cannot run `{program}` to unpack {}", path.display())]
@@ -35,6 +37,33 @@ pub enum Error {
     /// A file could not be read, replaced or kept.
     #[error(transparent)]
     Files(#[from] fm_files::Error),
+}
+
+/// Why a file is no firmware.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotFirmwareReason {
+    /// Its bytes are no flash image.
+    #[error(transparent)]
+    Image(#[from] fm_formats::image::NotFirmware),
+    /// It is JSON, and no variable store.
+    #[error(transparent)]
+    JsonStore(#[from] JsonStoreError),
+    /// It is something else, in the words that its document has as well.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<String> for NotFirmwareReason {
+    fn from(words: String) -> Self {
+        Self::Other(words)
+    }
+}
+
+impl From<&str> for NotFirmwareReason {
+    fn from(words: &str) -> Self {
+        Self::Other(words.to_owned())
+    }
 }
 
 /// What this crate returns.

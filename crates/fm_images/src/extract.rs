@@ -1,8 +1,8 @@
 //! Finds pieces of a firmware image by GUID, name, type or text, and takes them out.
 
 mod advice;
-mod choose;
 mod names;
+mod select;
 
 use std::num::NonZero;
 use std::path::Path;
@@ -57,8 +57,8 @@ pub fn extract(path: &Path, wanted: &Wanted) -> Result<Vec<u8>> {
     let flash = inspect::flash(path)?;
     let tree = flash.tree();
     check_firmware(&flash, &tree, path)?;
-    let request = choose::Request::of(&tree, wanted, path)?;
-    let different = request.pieces();
+    let request = select::Request::of(&tree, wanted, path)?;
+    let different = request.selected();
     let numbered = |nth: NonZero<usize>| different.iter().zip(1..).find(|(_, at)| *at == nth.get());
     match (different.as_slice(), wanted.nth.map(numbered)) {
         ([], _) => Err(Error::Usage(Misuse {
@@ -100,7 +100,7 @@ fn check_firmware(flash: &Flash, tree: &Tree<'_>, path: &Path) -> Result<()> {
         Ok(_) => Ok(()),
         Err(why) => Err(Error::NotFirmware {
             path: path.to_owned(),
-            why: why.to_string(),
+            why: why.into(),
         }),
     }
 }

@@ -6,6 +6,7 @@ mod contents;
 mod document;
 mod facts;
 mod foreign;
+mod image_key;
 mod input;
 mod map;
 mod module_name;
@@ -31,14 +32,15 @@ use fm_saved::stream;
 
 pub use build::Catalogue;
 pub use cache::Cache;
-pub use contents::{Found, Image, Module, Volume};
+pub use contents::{Image, ImageReport, Module, Volume};
 pub use document::{Inspected, unreadable};
 pub use foreign::named as named_foreign;
 pub(crate) use input::is_json as is_json_store;
 pub use input::{Flash, sniff};
 pub use qcow2::unpack as unpack_qcow2;
 
-use crate::{Error, Result};
+use self::image_key::ImageKey;
+use crate::{Error, NotFirmwareReason, Result};
 
 /// What to look at, and how closely.
 #[derive(Debug, Clone, Default)]
@@ -138,9 +140,9 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
                 found.reason = Some(what);
                 return Ok(found);
             }
-            let seen = facts::seen(&request.path, request.cache.as_ref(), request.tree)?;
+            let seen = facts::lookup_by_path(&request.path, request.cache.as_ref(), request.tree)?;
             if let Some((found, len_bytes)) = seen {
-                return Ok(facts::told(
+                return Ok(facts::into_document(
                     request,
                     found,
                     len_bytes,
@@ -150,8 +152,8 @@ pub(crate) fn inspect_with(request: &Request, catalogue: &Catalogue) -> Result<I
             }
             match Flash::read(&request.path)? {
                 Ok(flash) => {
-                    let found = facts::unseen(&flash, None, request.cache.as_ref(), request.tree);
-                    Ok(facts::told(
+                    let found = facts::parse_and_cache(&flash, None, request.cache.as_ref(), request.tree);
+                    Ok(facts::into_document(
                         request,
                         found,
                         flash.len_bytes,
@@ -201,7 +203,7 @@ fn not_firmware(request: &Request, error: Error) -> Result<Inspected> {
     let len = request.path.metadata().map_or(0, |file| file.len());
     let mut found = Inspected::new(&request.path, InspectKind::NotFirmware, len);
     found.format = Some(ImageFormat::Qcow2);
-    found.reason = Some(why);
+    found.reason = Some(why.to_string());
     Ok(found)
 }
 
@@ -288,22 +290,27 @@ fn streamed(request: &Request, catalogue: &Catalogue) -> Result<Inspected> {
 }
 
 /// What is in `flash`, from the cache if it was seen before.
-pub fn found(flash: &Flash, cache: Option<&Cache>) -> Found {
-    facts::found(flash, cache, false)
+pub fn parse_cached(flash: &Flash, cache: Option<&Cache>) -> ImageReport {
+    facts::parse_cached(flash, cache, false)
 }
 
 /// What is in the raw file at `path`, and its length, if it was seen before. A large one that is the same file as then
 /// is not even read.
-pub fn seen(path: &Path, cache: Option<&Cache>) -> Option<(Found, u64)> {
+pub fn lookup_by_path(path: &Path, cache: Option<&Cache>) -> Option<(ImageReport, u64)> {
     let cache = cache?;
-    let look = || Some(input::key_of(path).ok()??.0);
+    let look = || input::key_of(path).ok()?;
     let key = digest_cache::of_file(&cache.files(), path, look)?;
-    Some((cache.get(&key)?, input::len_in(&key)?))
+    Some((cache.get(&key.to_string())?, key.len_bytes))
 }
 
 /// The same for a file that is known to hold `len_bytes` bytes of this digest: it is not even read.
-pub fn known(digest: &Sha256, len_bytes: u64, cache: Option<&Cache>) -> Option<Found> {
-    cache?.get(&input::key(*digest, len_bytes, 0))
+pub fn lookup_by_digest(digest: &Sha256, len_bytes: u64, cache: Option<&Cache>) -> Option<ImageReport> {
+    let key = ImageKey {
+        digest: *digest,
+        len_bytes,
+        fill: 0,
+    };
+    cache?.get(&key.to_string())
 }
 
 /// Parses the flash image in a file, raw or qcow2, for jobs that look into it.
@@ -311,7 +318,7 @@ pub fn known(digest: &Sha256, len_bytes: u64, cache: Option<&Cache>) -> Option<F
 /// # Errors
 /// If it cannot be read or is larger than flash can be.
 pub fn flash(path: &Path) -> Result<Flash> {
-    let not_firmware = |why| Error::NotFirmware {
+    let not_firmware = |why: NotFirmwareReason| Error::NotFirmware {
         path: path.to_owned(),
         why,
     };
@@ -323,7 +330,7 @@ pub fn flash(path: &Path) -> Result<Flash> {
     } else {
         Flash::read(path)?
     };
-    read.map_err(|found| not_firmware(found.reason.unwrap_or_default()))
+    read.map_err(|found| not_firmware(found.reason.unwrap_or_default().into()))
 }
 
 impl Flash {

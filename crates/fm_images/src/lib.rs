@@ -10,4 +10,4 @@ pub mod inspect;
 pub mod json_store;
 pub mod words;
 
-pub use error::{Error, Result};
+pub use error::{Error, NotFirmwareReason, Result};

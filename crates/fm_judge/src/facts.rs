@@ -168,7 +168,7 @@ pub struct CodeUnit {
     /// The file that a cold boot reads.
     pub path: Known<String>,
     /// Digest of what that file holds now, where that can differ from what the guest runs.
-    pub on_disk: Known<Sha256>,
+    pub next_boot_code: Known<Sha256>,
     /// The architecture that it brings the guest up in.
     pub arch: Known<Arch>,
     /// The architecture of its early phases; an `IA32X64` build starts 32-bit.

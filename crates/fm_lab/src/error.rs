@@ -17,20 +17,6 @@ pub enum Error {
     /// The request itself makes no sense.
     #[error(transparent)]
     Usage(#[from] Misuse),
-    /// The file holds variables where firmware was asked for.
-    #[error("{} is no firmware code but a variable store", path.display())]
-    NoCode {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A file is no flash image.
-    #[error("{} is no firmware: {why}", path.display())]
-    NotFirmware {
-        /// Which file.
-        path: PathBuf,
-        /// What it is instead, or what it lacks.
-        why: String,
-    },
     /// The file is no variable store and never was one.
     #[error("{} is no variable store", path.display())]
     NotStore {
@@ -115,8 +101,6 @@ impl Failure for Error {
             | Self::OtherRecording
             | Self::NoSuchMoment
             | Self::Demo(_)
-            | Self::NoCode { .. }
-            | Self::NotFirmware { .. }
             | Self::NotStore { .. } => Class::Failed,
         }
     }
@@ -133,11 +117,6 @@ impl Failure for Error {
             Self::Guest(_) | Self::FlashWrites(_) | Self::OtherRecording | Self::NoSuchMoment => None,
             Self::Demo(error) => error.remedy(),
             Self::Usage(error) => error.remedy(),
-            Self::NoCode { .. } => Some(Remedy::new(
-                "name a CODE file; a look into a file shows what it is",
-                Action::Inspect { path: None },
-            )),
-            Self::NotFirmware { .. } => Some("name a flash image, raw or qcow2".into()),
             Self::NotStore { .. } => Some(Remedy::new(
                 "name a VARS file; a look into a file shows what it is",
                 Action::Inspect { path: None },

@@ -3,8 +3,8 @@
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
+use fm_fixtures::Patience;
 use fm_lab::{Arch, FlashWrites, Guest, Machine, PATIENCE};
 
 /// A guest whose first boot formats or fills its store, and the files of it.
@@ -79,10 +79,9 @@ fn a_qemu_that_is_killed_leaves_the_writes_of_its_trace() {
     let traced = Traced::new(Arch::X86_64, "bookworm/OVMF_VARS.fd");
     let guest = traced.start(&fm_fixtures::path("bookworm/OVMF_CODE.fd"));
     // The first boot writes some ten thousand bytes, a line each.
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     while fs::metadata(traced.path("trace")).map_or(0, |file| file.len()) < 100_000 {
-        assert!(Instant::now() < deadline, "the guest writes nothing");
-        std::thread::sleep(Duration::from_millis(5));
+        patience.rest(|| "the guest writes nothing".into());
     }
     guest.kill();
     // The last line may be cut, and its write not be done.

@@ -16,8 +16,8 @@ use etcd_client::{
 
 use super::watch::Watch;
 use super::{
-    Compare, Entry, Found, LeaseId, MAX_SCAN_COUNT, Notice, Operation, Outcome, Records, Revision, Scan,
-    ScanPage, Transaction, check_key, end_of_prefix,
+    Compare, Entry, GetResponse, LeaseId, MAX_SCAN_COUNT, Notice, Operation, Outcome, Records, Revision,
+    Scan, ScanPage, Transaction, check_key, end_of_prefix,
 };
 use crate::{Error, Result};
 use failure::{Trouble, failed, trouble};
@@ -207,11 +207,11 @@ fn txn(transaction: &Transaction) -> Txn {
 
 #[async_trait]
 impl Records for Etcd {
-    async fn get(&self, key: &str) -> Result<Found> {
+    async fn get(&self, key: &str) -> Result<GetResponse> {
         check_key(key)?;
         let get = |mut client: Client| async move { client.get(key, None).await };
         let mut found = self.retried("read a record", true, get).await?;
-        Ok(Found {
+        Ok(GetResponse {
             revision: found.header().map_or(0, |header| revision(header.revision())),
             entry: found.take_kvs().pop().and_then(entry),
         })

@@ -56,7 +56,7 @@ pub struct Entry {
 
 /// A record at a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct GetResponse {
     /// The record, if there is one.
     pub entry: Option<Entry>,
     /// The revision of all records when it was read.
@@ -97,7 +97,7 @@ pub struct LeaseId(pub i64);
 #[async_trait]
 pub trait Records: Send + Sync {
     /// One record as it is now.
-    async fn get(&self, key: &str) -> Result<Found>;
+    async fn get(&self, key: &str) -> Result<GetResponse>;
 
     /// Records whose keys begin alike, a page of them, at one revision.
     ///

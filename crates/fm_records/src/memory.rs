@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::mvcc::Mvcc;
 use super::watch::Watchers;
-use super::{Found, LeaseId, Outcome, Records, Revision, Scan, ScanPage, Transaction, Watch};
+use super::{GetResponse, LeaseId, Outcome, Records, Revision, Scan, ScanPage, Transaction, Watch};
 use crate::{Clock, Result, SystemClock};
 
 /// The records in memory.
@@ -72,7 +72,7 @@ impl State {
 
 #[async_trait]
 impl Records for Memory {
-    async fn get(&self, key: &str) -> Result<Found> {
+    async fn get(&self, key: &str) -> Result<GetResponse> {
         super::check_key(key)?;
         Ok(self.now().records.get(key))
     }

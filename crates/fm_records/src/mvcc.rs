@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Compare, Entry, Found, LeaseId, MAX_SCAN_BYTES, MAX_SCAN_COUNT, Operation, Outcome, Revision, Scan,
+    Compare, Entry, GetResponse, LeaseId, MAX_SCAN_BYTES, MAX_SCAN_COUNT, Operation, Outcome, Revision, Scan,
     ScanPage, Transaction,
 };
 use crate::{Error, Result};
@@ -41,8 +41,8 @@ impl Mvcc {
         })
     }
 
-    pub(crate) fn get(&self, key: &str) -> Found {
-        Found {
+    pub(crate) fn get(&self, key: &str) -> GetResponse {
+        GetResponse {
             entry: self.at(key, self.revision),
             revision: self.revision,
         }

@@ -14,7 +14,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use super::{Found, LeaseId, Outcome, Records, Revision, Scan, ScanPage, Transaction, Watch, check_key};
+use super::{
+    GetResponse, LeaseId, Outcome, Records, Revision, Scan, ScanPage, Transaction, Watch, check_key,
+};
 use crate::{Clock, Error, Result, SystemClock};
 use read::{ReadJob, Reader};
 use write::{WriteJob, Writer};
@@ -145,7 +147,7 @@ fn lock(path: &Path) -> Result<File> {
 
 #[async_trait]
 impl Records for Sqlite {
-    async fn get(&self, key: &str) -> Result<Found> {
+    async fn get(&self, key: &str) -> Result<GetResponse> {
         check_key(key)?;
         let key = key.to_owned();
         self.read("read a record", |answer| ReadJob::Get { key, answer })

@@ -75,6 +75,42 @@ fn leases_watches_and_large_pages_do_on_etcd_what_they_do_elsewhere() {
     });
 }
 
+#[test]
+fn a_revision_that_is_not_kept_any_more_or_not_there_yet_is_told_by_etcds_own_words() {
+    let cluster = Cluster::start();
+    runtime().block_on(async {
+        let engine = connect(&cluster).await;
+        for number in 0..3 {
+            let put = Transaction::new().put("/t/x", number.to_string());
+            engine.transact(put).await.expect("written");
+        }
+        let newest = engine.get("/t/x").await.expect("read").revision;
+        let at = |revision| Scan {
+            prefix: "/t/".into(),
+            limit: 10,
+            at: Some(revision),
+            ..Scan::default()
+        };
+        let future = engine.scan(&at(newest + 9)).await;
+        assert!(
+            matches!(future, Err(Error::Future { revision, newest: last }) if revision == newest + 9 && last == newest),
+            "{future:?}"
+        );
+        let mut client = etcd_client::Client::connect(cluster.endpoints(), None)
+            .await
+            .expect("a client");
+        client
+            .compact(i64::try_from(newest).expect("small"), None)
+            .await
+            .expect("compacted");
+        let old = engine.scan(&at(newest - 1)).await;
+        assert!(
+            matches!(old, Err(Error::Compacted { revision, .. }) if revision == newest - 1),
+            "{old:?}"
+        );
+    });
+}
+
 /// Adds one so many times; counts what was acknowledged and what nobody knows.
 async fn count_up(engine: Arc<Etcd>, times: usize) -> (u64, u64) {
     let (mut done, mut unknown) = (0, 0);

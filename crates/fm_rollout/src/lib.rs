@@ -24,7 +24,7 @@ mod waves;
 pub use command::Command;
 pub use decide::{Decision, HealthWord, Member, Situation, Stop, decide, heard, target_of, trouble_count};
 pub use error::{Error, Result, state_name};
-pub use plan::{KnownBuild, Planned, PlannedMember, Planner, Seen};
+pub use plan::{KnownBuild, Planned, PlannedMember, Planner, ReportedGuest};
 pub use selector::{Selector, Subject};
 pub use spec::check;
 pub use state::next;

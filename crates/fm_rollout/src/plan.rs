@@ -34,7 +34,7 @@ pub struct KnownBuild {
 
 /// A guest and where it is, as its host reported it.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
+pub struct ReportedGuest<'a> {
     /// Its host.
     pub host: &'a HostId,
     /// That host's labels.
@@ -132,12 +132,12 @@ impl<'a> Planner<'a> {
         self
     }
 
-    /// Sees one guest.
-    pub fn see(&mut self, seen: &Seen<'_>) {
-        let guest = seen.guest;
+    /// Takes one guest into account.
+    pub fn add_guest(&mut self, reported: &ReportedGuest<'_>) {
+        let guest = reported.guest;
         let subject = Subject {
-            host: seen.host.as_str(),
-            labels: seen.labels,
+            host: reported.host.as_str(),
+            labels: reported.labels,
             guest,
         };
         if self.spec.from.is_some() && guest.build != self.spec.from || !self.selector.matches(&subject) {
@@ -154,7 +154,7 @@ impl<'a> Planner<'a> {
             known.shown.guests.push(PlanGuest {
                 uuid: guest.uuid.clone(),
                 name: guest.name.clone(),
-                host: seen.host.clone(),
+                host: reported.host.clone(),
             });
         }
         if known.shown.action == PlanAction::LeaveOut {
@@ -172,8 +172,8 @@ impl<'a> Planner<'a> {
         {
             known.first = Some((at, guest.uuid.clone()));
         }
-        if !self.hosts.contains(seen.host) {
-            self.hosts.insert(seen.host.clone());
+        if !self.hosts.contains(reported.host) {
+            self.hosts.insert(reported.host.clone());
         }
         let owner = guest.facts.as_ref().and_then(|facts| facts.owner.as_ref());
         self.own_window_count += u64::from(owner.is_some_and(|owner| owner.window.is_some()));
@@ -181,7 +181,7 @@ impl<'a> Planner<'a> {
             let member = PlannedMember {
                 guest: guest.uuid.clone(),
                 name: guest.name.clone(),
-                host: seen.host.clone(),
+                host: reported.host.clone(),
                 from: from.clone(),
                 build: build.clone(),
                 wave,

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 
 use crate::extract::{whole, write};
 use crate::file::{NewFile, failed};
-use crate::plan::{holds, restorable};
+use crate::plan::{matches_block, restorable};
 use crate::stream::{self, Container, Gathered, Request};
 use crate::{Error, Result};
 
@@ -203,12 +203,14 @@ fn template(
         return Ok(Some(Template::Stored(part.path)));
     }
     let index = whole(gathered, Some(index), "VARS flash")?;
-    let (path, _) = free(&beside(image, ".vars.fd"), |path| holds(gathered, index, path))?;
+    let (path, _) = free(&beside(image, ".vars.fd"), |path| {
+        matches_block(gathered, index, path)
+    })?;
     Ok(Some(Template::Own { index, path }))
 }
 
 fn place_own(gathered: &Gathered, index: usize, path: &Path) -> Result<()> {
-    match holds(gathered, index, path)? {
+    match matches_block(gathered, index, path)? {
         true => Ok(()),
         false => write(gathered, index, path)?.0.place(),
     }

@@ -51,7 +51,7 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
     };
     if let Some((index, out)) = &vars
         && out.symlink_metadata().is_ok()
-        && !holds(&gathered, *index, out)?
+        && !matches_block(&gathered, *index, out)?
     {
         return Err(Error::OtherVars { path: out.clone() });
     }
@@ -130,7 +130,7 @@ fn bios(gathered: &Gathered) -> Option<usize> {
 }
 
 /// Whether the file at `path` holds just what the block does.
-pub(super) fn holds(gathered: &Gathered, index: usize, path: &Path) -> Result<bool> {
+pub(super) fn matches_block(gathered: &Gathered, index: usize, path: &Path) -> Result<bool> {
     let size_bytes = gathered.facts.blocks[index].size_bytes;
     if !path
         .metadata()

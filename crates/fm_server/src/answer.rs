@@ -10,9 +10,6 @@ use serde::Serialize;
 use crate::pieces::Pieces;
 use crate::problem::Problem;
 
-/// The media type of a manifest.
-pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-
 /// What a handler returns.
 pub(crate) type Answer = Result<Response, Problem>;
 

@@ -14,6 +14,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use fm_api::oci::MANIFEST;
 use fm_api::v1::enrolment::Role;
 use fm_api::v1::fleet::Digest;
 use fm_formats::Sha256;
@@ -22,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::admission::Shown;
-use crate::answer::{Answer, MANIFEST, typed};
+use crate::answer::{Answer, typed};
 use crate::clock::now_s;
 use crate::distribution::{BLOB, MANIFEST_OF, VERSION, digest, named, tagged_build, unknown};
 use crate::listen::{Door, tls};

@@ -7,6 +7,7 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::header::{CONTENT_LENGTH, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
 use crate::admission::{Principal, Shown};
@@ -111,7 +112,7 @@ pub(crate) fn check_length(headers: &HeaderMap, limit_bytes: u64) -> Result<(), 
 
 fn is_length_limit(error: &axum::Error) -> bool {
     std::iter::successors(std::error::Error::source(error), |cause| cause.source())
-        .any(|cause| cause.to_string().contains("length limit"))
+        .any(|cause| cause.is::<LengthLimitError>())
 }
 
 #[cfg(test)]

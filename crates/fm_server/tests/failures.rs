@@ -2,11 +2,12 @@
 
 mod bed;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fm_api::v1::enrolment::Role;
 use fm_api::v1::fleet::{BuildState, BuildView, Mark, ReportAnswer, Use, UseReason, Why};
 use fm_client::{Client, Precondition};
+use fm_fixtures::Patience;
 use fm_fixtures::engines::{Cluster, Registry, RegistrySetup};
 use fm_formats::Sha256;
 
@@ -74,13 +75,12 @@ fn until(
     bytes: &[u8],
     is_so: impl Fn(&Why) -> bool,
 ) -> Why {
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     loop {
         let why = why(administrator, bytes);
         if is_so(&why) {
             return why;
         }
-        assert!(Instant::now() < deadline, "{why:#?}");
         let alive = "/api/v1/hosts/a/alive";
         let heard: ReportAnswer = host
             .write("POST", alive, &serde_json::json!({}), Precondition::None)
@@ -89,7 +89,7 @@ fn until(
             *sequence += 1;
             say(host, *sequence, &[], heard.scan).unwrap();
         }
-        std::thread::sleep(Duration::from_millis(200));
+        patience.rest(|| format!("{why:#?}"));
     }
 }
 
@@ -105,10 +105,10 @@ fn etcd_without_a_majority_lets_nobody_in_and_loses_nothing() {
     cluster.kill(1);
     unavailable(say(&patient, 2, &[], None));
     cluster.restart(0);
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     // The same report again, as its outbox sends it.
     while let Err(error) = say(&patient, 2, &[b"code"], None) {
-        assert!(Instant::now() < deadline, "{error}");
+        patience.rest(|| error.to_string());
     }
     let administrator = bed.client(&bed.administrator());
     let proof = why(&administrator, b"code");

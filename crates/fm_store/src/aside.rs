@@ -76,7 +76,7 @@ pub(crate) fn recover(root: &Folder, tmp: &Folder) -> Result<()> {
 }
 
 /// Whether a writer has set it aside, or died when it had.
-pub(crate) fn holds(root: &Folder, home: &'static str, name: &str) -> Result<bool> {
+pub(crate) fn contains(root: &Folder, home: &'static str, name: &str) -> Result<bool> {
     Ok(match root.sub(TMP)? {
         Some(tmp) => tmp.stat(aside(home, name))?.is_some(),
         None => false,

@@ -84,13 +84,13 @@ pub struct Build {
     /// Its tag in the OCI layout.
     pub tag: String,
     /// CODE: a stable path that QEMU can be given.
-    pub code: Part,
+    pub code: StoredFile,
     /// The VARS template that belongs to it, if known.
-    pub vars_template: Option<Part>,
+    pub vars_template: Option<StoredFile>,
     /// All VARS templates that guests of this CODE were made from, each under a name with its digest.
-    pub templates: Vec<Part>,
+    pub templates: Vec<StoredFile>,
     /// The firmware descriptor it came with, if known.
-    pub descriptor: Option<Part>,
+    pub descriptor: Option<StoredFile>,
     /// What people call it.
     pub name: Option<String>,
     /// Which version it is.
@@ -114,7 +114,7 @@ pub struct Unreadable {
 
 /// One file of a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Part {
+pub struct StoredFile {
     /// Where it lies.
     pub path: PathBuf,
     /// What it holds.
@@ -154,7 +154,7 @@ impl Stored {
         let part = |at: usize| {
             let (file, media_type) = FILES[at];
             let layer = self.manifest.layer(media_type)?;
-            Some(Part {
+            Some(StoredFile {
                 path: folder.join(file),
                 sha256: layer.digest.0,
                 size_bytes: layer.size,
@@ -165,7 +165,7 @@ impl Stored {
             id: self.id(),
             manifest: self.entry.digest.0,
             tag: self.entry.tag().unwrap_or_default().to_owned(),
-            code: Part {
+            code: StoredFile {
                 path: folder.join(FILES[0].0),
                 sha256: self.id(),
                 size_bytes: self.code.size,
@@ -174,7 +174,7 @@ impl Stored {
             templates: self
                 .manifest
                 .templates()
-                .map(|layer| Part {
+                .map(|layer| StoredFile {
                     path: folder.join(template_name(&layer.digest.0)),
                     sha256: layer.digest.0,
                     size_bytes: layer.size,

@@ -40,7 +40,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use build::{Build, Part, Unreadable, build_of_path, code_path};
+pub use build::{Build, StoredFile, Unreadable, build_of_path, code_path};
 pub use error::Error;
 pub use gc::{Collect, Collected, Kept, Removed};
 pub use gc_root::{GcRoot, GcRoots};

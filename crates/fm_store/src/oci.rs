@@ -1,4 +1,4 @@
-//! The OCI documents of a build: index, manifest, descriptor, and the media types we give them.
+//! The OCI documents of a build: index, manifest, descriptor.
 //!
 //! Source: OCI image-spec v1.1, `image-index.md`, `manifest.md`, `descriptor.md`, `image-layout.md`.
 //! Members that we do not know survive; maps are ordered, so that equal builds give equal manifests.
@@ -9,26 +9,13 @@ use fm_formats::Sha256;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-pub(crate) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-pub(crate) const BUILD: &str = "application/vnd.flashmoor.build.v1";
-pub(crate) const CODE: &str = "application/vnd.flashmoor.code.v1";
-pub(crate) const VARS_TEMPLATE: &str = "application/vnd.flashmoor.vars-template.v1";
-pub(crate) const DESCRIPTOR: &str = "application/vnd.flashmoor.descriptor.v1+json";
+pub(crate) use fm_api::oci::{
+    BUILD, CODE, CREATED, DESCRIPTOR, EMPTY, EMPTY_CONFIG, INDEX, LAYOUT, MANIFEST, REF_NAME, SOURCE, TITLE,
+    VARS_TEMPLATE, VERSION,
+};
 
-pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
-pub(crate) const TITLE: &str = "org.opencontainers.image.title";
-pub(crate) const VERSION: &str = "org.opencontainers.image.version";
-pub(crate) const SOURCE: &str = "org.opencontainers.image.source";
-pub(crate) const CREATED: &str = "org.opencontainers.image.created";
 /// JSON list of the reasons for which a build is kept; lives in the index, not in the manifest.
 pub(crate) const PINS: &str = "io.github.flashmoor.pins";
-
-/// The content of a layout's `oci-layout` file.
-pub(crate) const LAYOUT: &[u8] = b"{\"imageLayoutVersion\":\"1.0.0\"}";
-/// The config blob of a manifest whose facts are all in its annotations.
-pub(crate) const EMPTY_CONFIG: &[u8] = b"{}";
 
 pub(crate) type Annotations = BTreeMap<String, String>;
 

@@ -16,11 +16,11 @@ pub(crate) struct Uptime {
 impl Uptime {
     /// Now; nothing where `/proc` does not say.
     pub(crate) fn now() -> Option<Self> {
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let boot = fm_host::boot_id()?;
         let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
         let (seconds, _) = uptime.split_once('.')?;
         Some(Self {
-            boot: boot.trim().to_owned(),
+            boot,
             seconds: seconds.parse().ok()?,
         })
     }

@@ -227,7 +227,7 @@ impl<'a> Pass<'a> {
         };
         let Some(folder) = folder else {
             // A collection is about to decide; that it lies there is said anyway.
-            if aside::holds(&self.layout.root, BUILDS, &own)? {
+            if aside::contains(&self.layout.root, BUILDS, &own)? {
                 return Ok(());
             }
             self.out.damage(

@@ -5,7 +5,7 @@ use alloc::format;
 use zerocopy::big_endian::U32;
 
 use super::field::{text, unexpected};
-use super::parser::{MAGIC, Parser, State};
+use super::progress::{MAGIC, Progress, State};
 use fm_formats::{Error, Reader, Result};
 
 const VERSION: u32 = 3;
@@ -18,7 +18,7 @@ const MAX_CAPABILITIES: u32 = 256;
 const MAX_PAGE_BITS: u32 = 16;
 const MIN_PAGE_BITS: u32 = 10;
 
-impl Parser {
+impl Progress {
     pub(super) fn header(&mut self, reader: &mut Reader<'_>) -> Result<()> {
         let mut ahead = reader.clone();
         let offset = ahead.offset();

@@ -5,11 +5,11 @@
 
 use zerocopy::big_endian::U32;
 
-use super::parser::{Parser, State};
+use super::progress::{Progress, State};
 use super::section::{COMMAND, DESCRIPTION, END, END_OF_STREAM, FOOTER, FULL, PART, START};
 use fm_formats::{Reader, Result};
 
-impl Parser {
+impl Progress {
     /// Steps over the section `id` up to the footer that ends it.
     pub(super) fn foreign(&mut self, reader: &mut Reader<'_>, id: u32) -> Result<()> {
         loop {

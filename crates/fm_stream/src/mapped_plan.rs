@@ -3,9 +3,9 @@
 use alloc::vec::Vec;
 
 use super::mapped::{Bitmap, MappedPages, Placement, bitmap_bytes};
-use super::parser::{Parser, Span};
+use super::progress::{Progress, Span};
 
-impl Parser {
+impl Progress {
     /// Plans the bytes from `offset` to the end of a block's pages; the pages of a wanted block are
     /// planned when its bitmap is there.
     pub(super) fn plan_mapped(&mut self, block: usize, size_bytes: u64, placement: Placement, offset: u64) {

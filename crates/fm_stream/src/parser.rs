@@ -1,137 +1,28 @@
 //! The push parser: keeps what is cut short for the next piece, steps over what nobody wants.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::devices::Tail;
-use super::facts::{Facts, Note};
+use super::event::Event;
+use super::facts::Facts;
 use super::field::unexpected;
-use super::mapped::{Bitmap, MappedPages};
+use super::progress::{Progress, Span, State};
 use fm_formats::{Error, Reader, Result};
-
-/// The first four bytes of every stream. Source: QEMU `migration/savevm.h:QEMU_VM_FILE_MAGIC`.
-pub const MAGIC: [u8; 4] = *b"QEVM";
-
-/// More blocks, notes or commands than this are not kept: real guests have tens of blocks.
-pub(super) const MAX_BLOCK_COUNT: usize = 4096;
-const MAX_NOTE_COUNT: usize = 64;
-
-/// A piece of what was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event<'a> {
-    /// Bytes of a wanted block; a page may come in several pieces.
-    Data {
-        /// Index into [`Facts::blocks`].
-        block: usize,
-        /// Where in the block they belong.
-        offset: u64,
-        /// The bytes.
-        bytes: &'a [u8],
-        /// Where in the stream they stand; nothing for what was decoded.
-        at: Option<u64>,
-    },
-    /// A range of a wanted block that holds one repeated byte.
-    Fill {
-        /// Index into [`Facts::blocks`].
-        block: usize,
-        /// Where in the block it starts.
-        offset: u64,
-        /// How long it is.
-        len_bytes: u64,
-        /// The byte, nearly always 0.
-        byte: u8,
-        /// Where in the stream its record stands, if it has one of its own.
-        at: Option<u64>,
-    },
-}
-
-impl Event<'_> {
-    /// Index into [`Facts::blocks`].
-    #[must_use]
-    pub fn block(&self) -> usize {
-        match self {
-            Self::Data { block, .. } | Self::Fill { block, .. } => *block,
-        }
-    }
-
-    /// Where in the block it starts.
-    #[must_use]
-    pub fn offset(&self) -> u64 {
-        match self {
-            Self::Data { offset, .. } | Self::Fill { offset, .. } => *offset,
-        }
-    }
-}
-
-/// What the next bytes are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// Magic and version.
-    Header,
-    /// A section's type byte and its header.
-    Section,
-    /// Subsections of the configuration, or the next section.
-    Configuration,
-    /// RAM blocks that still make up this many bytes.
-    Table { left_bytes: u64 },
-    /// Page records.
-    Records,
-    /// The footer of a RAM section, or on old machine types the next section.
-    Footer,
-    /// A section that is not RAM, up to its footer.
-    Foreign { id: u32 },
-    /// Device sections and their description.
-    Devices,
-    /// What lies behind the stream.
-    Ended,
-}
-
-/// Bytes whose meaning is already known; they come before what [`State`] says.
-#[derive(Debug)]
-pub(super) enum Span {
-    Skip(u64),
-    Data {
-        block: usize,
-        offset: u64,
-        left_bytes: u64,
-    },
-    Bitmap(Bitmap),
-    /// All pages of a wanted block in a mapped-ram stream, there or not.
-    Pages(MappedPages),
-}
 
 /// Reads one migration stream, front to back, in pieces of any size.
 pub struct Parser {
-    pub(super) wanted: Box<dyn Fn(&str) -> bool + Send>,
-    pub(super) facts: Facts,
-    pub(super) state: State,
-    pub(super) spans: VecDeque<Span>,
-    pub(super) index: BTreeMap<String, usize>,
-    /// The block that a record without a name belongs to.
-    pub(super) current: Option<usize>,
-    pub(super) ram: Option<RamSection>,
-    /// Sections that were started and are not RAM.
-    pub(super) foreign: Vec<u32>,
+    progress: Progress,
     tail: Tail,
     carry: Vec<u8>,
     offset: u64,
-}
-
-/// The RAM section that is open.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RamSection {
-    pub(super) id: u32,
-    pub(super) is_last: bool,
 }
 
 impl core::fmt::Debug for Parser {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Parser")
             .field("offset", &self.offset)
-            .field("state", &self.state)
+            .field("state", &self.progress.state)
             .finish_non_exhaustive()
     }
 }
@@ -141,17 +32,7 @@ impl Parser {
     /// blocks whose pages are handed on.
     pub fn new(offset: u64, wanted: impl Fn(&str) -> bool + Send + 'static) -> Self {
         Self {
-            wanted: Box::new(wanted),
-            facts: Facts {
-                page_size_bytes: 4096,
-                ..Facts::default()
-            },
-            state: State::Header,
-            spans: VecDeque::new(),
-            index: BTreeMap::new(),
-            current: None,
-            ram: None,
-            foreign: Vec::new(),
+            progress: Progress::new(wanted),
             tail: Tail::default(),
             carry: Vec::new(),
             offset,
@@ -161,7 +42,7 @@ impl Parser {
     /// What the stream told so far.
     #[must_use]
     pub fn facts(&self) -> &Facts {
-        &self.facts
+        &self.progress.facts
     }
 
     /// Where the next byte to be pushed lies.
@@ -180,7 +61,7 @@ impl Parser {
     /// [`Parser::skip`] instead of reading them.
     #[must_use]
     pub fn skippable_bytes(&self) -> u64 {
-        match self.spans.front() {
+        match self.progress.spans.front() {
             _ if !self.carry.is_empty() => 0,
             Some(Span::Skip(bytes)) => *bytes,
             Some(Span::Pages(pages)) => pages.gap_bytes(),
@@ -191,7 +72,7 @@ impl Parser {
     /// Steps over `bytes` bytes, no more than [`Parser::skippable_bytes`].
     pub fn skip(&mut self, bytes: u64) {
         let bytes = bytes.min(self.skippable_bytes());
-        let done = match self.spans.front_mut() {
+        let done = match self.progress.spans.front_mut() {
             Some(Span::Skip(left)) => {
                 *left = left.saturating_sub(bytes);
                 *left == 0
@@ -200,7 +81,7 @@ impl Parser {
             _ => false,
         };
         if done {
-            self.spans.pop_front();
+            self.progress.spans.pop_front();
         }
         self.offset = self.offset.saturating_add(bytes);
     }
@@ -258,13 +139,13 @@ impl Parser {
                 available_bytes: 0,
             })
         };
-        match self.spans.front() {
+        match self.progress.spans.front() {
             Some(Span::Skip(left) | Span::Data { left_bytes: left, .. }) => return short("page data", *left),
             Some(Span::Bitmap(bitmap)) => return short("page bitmap", bitmap.left_bytes()),
             Some(Span::Pages(pages)) => return short("page data", pages.left_bytes()),
             None => {}
         }
-        if matches!(self.state, State::Devices | State::Ended) {
+        if matches!(self.progress.state, State::Devices | State::Ended) {
             return self.finish_devices();
         }
         let unit = core::mem::take(&mut self.carry);
@@ -273,8 +154,8 @@ impl Parser {
     }
 
     fn finish_devices(&mut self) -> Result<()> {
-        let offset = self.facts.devices_offset.unwrap_or(0);
-        if !self.facts.ram_complete {
+        let offset = self.progress.facts.devices_offset.unwrap_or(0);
+        if !self.progress.facts.ram_complete {
             return Err(Error::Truncated {
                 field: "last section of RAM",
                 offset,
@@ -282,22 +163,22 @@ impl Parser {
                 available_bytes: 0,
             });
         }
-        if self.state == State::Devices {
+        if self.progress.state == State::Devices {
             let end = self.tail.finish(offset);
-            self.facts.devices = core::mem::take(&mut self.tail.devices);
+            self.progress.facts.devices = core::mem::take(&mut self.tail.devices);
             end?;
             let offset = self.offset();
-            self.note(
+            self.progress.note(
                 offset,
                 "no description follows: that nothing is missing is told by the last bytes alone".into(),
             );
         }
         match self.tail.page_size_bytes {
-            Some(stated) if stated != self.facts.page_size_bytes => Err(unexpected(
+            Some(stated) if stated != self.progress.facts.page_size_bytes => Err(unexpected(
                 "page size of the description",
                 offset,
                 stated,
-                format!("{}", self.facts.page_size_bytes),
+                format!("{}", self.progress.facts.page_size_bytes),
             )),
             _ => Ok(()),
         }
@@ -312,7 +193,7 @@ impl Parser {
         let base = self.offset;
         let mut reader = Reader::at(bytes, base);
         while !reader.is_empty() {
-            let step = match self.spans.is_empty() {
+            let step = match self.progress.spans.is_empty() {
                 true => self.step(&mut reader, out),
                 false => self.span(&mut reader, out),
             };
@@ -335,21 +216,21 @@ impl Parser {
         reader: &mut Reader<'_>,
         out: &mut impl FnMut(&Facts, Event<'_>) -> Result<()>,
     ) -> Result<()> {
-        match self.state {
-            State::Header => self.header(reader),
-            State::Section => self.section(reader),
-            State::Configuration => self.subsection(reader),
-            State::Table { left_bytes } => self.table_entry(reader, left_bytes),
-            State::Records => self.records(reader, out),
-            State::Footer => self.footer(reader),
-            State::Foreign { id } => self.foreign(reader, id),
+        match self.progress.state {
+            State::Header => self.progress.header(reader),
+            State::Section => self.progress.section(reader),
+            State::Configuration => self.progress.subsection(reader),
+            State::Table { left_bytes } => self.progress.table_entry(reader, left_bytes),
+            State::Records => self.progress.records(reader, out),
+            State::Footer => self.progress.footer(reader),
+            State::Foreign { id } => self.progress.foreign(reader, id),
             State::Devices => {
-                let start = self.facts.devices_offset.unwrap_or(0);
+                let start = self.progress.facts.devices_offset.unwrap_or(0);
                 let bytes = reader.bytes(reader.remaining(), "device sections")?;
                 if let Some(len_bytes) = self.tail.push(bytes, start) {
-                    self.facts.devices = core::mem::take(&mut self.tail.devices);
-                    self.facts.end_offset = Some(start.saturating_add(len_bytes as u64));
-                    self.state = State::Ended;
+                    self.progress.facts.devices = core::mem::take(&mut self.tail.devices);
+                    self.progress.facts.end_offset = Some(start.saturating_add(len_bytes as u64));
+                    self.progress.state = State::Ended;
                 }
                 Ok(())
             }
@@ -364,7 +245,7 @@ impl Parser {
         out: &mut impl FnMut(&Facts, Event<'_>) -> Result<()>,
     ) -> Result<()> {
         let available = reader.remaining() as u64;
-        let done = match self.spans.front_mut() {
+        let done = match self.progress.spans.front_mut() {
             Some(Span::Skip(left)) => {
                 take(reader, left)?;
                 *left == 0
@@ -384,7 +265,7 @@ impl Parser {
                 };
                 *offset = offset.saturating_add(bytes.len() as u64);
                 let done = *left_bytes == 0;
-                out(&self.facts, event)?;
+                out(&self.progress.facts, event)?;
                 done
             }
             Some(Span::Bitmap(bitmap)) => {
@@ -407,23 +288,16 @@ impl Parser {
                         bytes,
                         at,
                     };
-                    out(&self.facts, event)?;
+                    out(&self.progress.facts, event)?;
                 }
                 done
             }
             None => true,
         };
-        if done && let Some(Span::Bitmap(bitmap)) = self.spans.pop_front() {
-            self.bitmap_complete(bitmap);
+        if done && let Some(Span::Bitmap(bitmap)) = self.progress.spans.pop_front() {
+            self.progress.bitmap_complete(bitmap);
         }
         Ok(())
-    }
-
-    /// Notes something unknown that does not stop us.
-    pub(super) fn note(&mut self, offset: u64, text: String) {
-        if self.facts.notes.len() < MAX_NOTE_COUNT {
-            self.facts.notes.push(Note { offset, text });
-        }
     }
 }
 

@@ -5,10 +5,11 @@ use alloc::format;
 use zerocopy::big_endian::{U16, U32, U64};
 
 use super::config::IGNORE_SHARED;
+use super::event::Event;
 use super::facts::{Block, Pages};
 use super::field::{text, unexpected};
 use super::mapped::Placement;
-use super::parser::{Event, MAX_BLOCK_COUNT, Parser, Span, State};
+use super::progress::{MAX_BLOCK_COUNT, Progress, Span, State};
 use super::{BlockKind, Facts, xbzrle};
 use fm_formats::{Error, Reader, Result};
 
@@ -28,7 +29,7 @@ const PAGES: u64 = ZERO | PAGE | XBZRLE | COMPRESSED;
 /// Source: QEMU `migration/xbzrle.h:ENCODING_FLAG_XBZRLE`.
 const ENCODING_XBZRLE: u8 = 1;
 
-impl Parser {
+impl Progress {
     /// One entry of the block table.
     pub(super) fn table_entry(&mut self, reader: &mut Reader<'_>, left_bytes: u64) -> Result<()> {
         let mut ahead = reader.clone();

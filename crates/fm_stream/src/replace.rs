@@ -10,8 +10,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use super::event::Event;
 use super::field::unexpected;
-use super::parser::{Event, Parser};
+use super::parser::Parser;
 use super::record::{CONTINUE, PAGE, ZERO};
 use super::{BlockKind, Facts};
 use fm_formats::{Error, Result};

@@ -5,7 +5,7 @@ use alloc::format;
 use zerocopy::big_endian::{U16, U32};
 
 use super::field::{text, unexpected};
-use super::parser::{Parser, RamSection, Span, State};
+use super::progress::{Progress, RamSection, Span, State};
 use fm_formats::{Error, Reader, Result};
 
 pub(super) const END_OF_STREAM: u8 = 0;
@@ -42,7 +42,7 @@ const COMMANDS: &[&str] = &[
 const POSTCOPY_ADVISE: &str = "postcopy-advise";
 const PACKAGED: &str = "packaged";
 
-impl Parser {
+impl Progress {
     /// A section's header. What is not RAM has no length: after RAM, all that follows is device sections.
     pub(super) fn section(&mut self, reader: &mut Reader<'_>) -> Result<()> {
         let mut ahead = reader.clone();

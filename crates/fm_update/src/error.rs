@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use fm_remedy::{Action, Class, Failure, Remedy};
 
+use crate::decide::Refusal;
+
 /// A failure to update. A refusal is none: it is what the document says.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -22,7 +24,7 @@ pub enum Error {
         /// Which record.
         path: PathBuf,
         /// Why not.
-        why: String,
+        why: RecordProblem,
     },
     /// Somebody works on this guest already.
     #[error("another process updates this guest ({id})")]
@@ -50,7 +52,7 @@ pub enum Error {
         /// The guest.
         guest: String,
         /// What turned up.
-        why: String,
+        why: TurnedUp,
     },
     /// What was written could not be made certain.
     #[error("what was written to {guest} is not certain; {}", held(*old_in_place))]
@@ -100,6 +102,41 @@ pub enum Error {
     /// It could not be judged.
     #[error(transparent)]
     Check(#[from] Box<fm_check::Error>),
+}
+
+/// Why a record cannot be understood.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordProblem {
+    /// It is no record, or cannot be written as one.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// A later version wrote it.
+    #[error("its version is {found}, not {known}")]
+    Version {
+        /// Its version.
+        found: u32,
+        /// The version that is known.
+        known: u32,
+    },
+    /// It is another guest's.
+    #[error("it is of {id}")]
+    OtherGuest {
+        /// The name that its content gives it.
+        id: String,
+    },
+}
+
+/// What speaks against an update once the guest stands still.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TurnedUp {
+    /// Memory is being sent or saved.
+    #[error("{0}")]
+    Migration(String),
+    /// Where its processors are.
+    #[error("{0}")]
+    Processors(Refusal),
 }
 
 /// What this crate returns.

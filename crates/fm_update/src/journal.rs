@@ -4,7 +4,6 @@
 //! another process's. It is replaced whole; whoever works on a guest holds the lock beside it.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fm_api::v1::update::{Guest as GuestDocument, State, Update, Way};
@@ -16,6 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::error::RecordProblem;
 use crate::monitor::Place;
 use crate::{Error, Result};
 
@@ -41,9 +41,9 @@ pub struct Record {
     /// Its uuid.
     pub uuid: Option<String>,
     /// sha256 of the CODE before.
-    pub from: String,
+    pub from: Sha256,
     /// sha256 of the CODE that it gets.
-    pub to: String,
+    pub to: Sha256,
     /// How far it is.
     pub step: Step,
     /// How the bytes get there.
@@ -125,26 +125,6 @@ impl Record {
         format!("{}-{}", self.pid, self.start_ticks)
     }
 
-    /// The digest of the CODE before.
-    ///
-    /// # Errors
-    /// [`Error::Record`] if it is none.
-    pub(crate) fn old_code(&self) -> Result<Sha256> {
-        self.digest(&self.from)
-    }
-
-    /// The digest of the CODE that the guest gets.
-    pub(crate) fn new_code(&self) -> Result<Sha256> {
-        self.digest(&self.to)
-    }
-
-    fn digest(&self, text: &str) -> Result<Sha256> {
-        text.parse().map_err(|_| Error::Record {
-            path: PathBuf::from(self.own_id()),
-            why: format!("{text:?} is no digest"),
-        })
-    }
-
     /// Its document, without what is only known while it is made.
     #[must_use]
     pub fn document(&self) -> Update {
@@ -155,8 +135,8 @@ impl Record {
                 name: self.name.clone(),
                 uuid: self.uuid.clone(),
             },
-            from: self.from.clone(),
-            to: self.to.clone(),
+            from: self.from.to_string(),
+            to: self.to.to_string(),
             state: self.step.state(),
             way: self.way,
             since: Some(self.since.clone()),
@@ -224,16 +204,19 @@ impl Journal {
         let Some(bytes) = self.folder.read(&name, MAX_RECORD_BYTES)? else {
             return Ok(None);
         };
-        let bad = |why: String| Error::Record {
+        let bad = |why: RecordProblem| Error::Record {
             path: self.folder.join(&name),
             why,
         };
-        let record: Record = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+        let record: Record = serde_json::from_slice(&bytes).map_err(|error| bad(error.into()))?;
         if record.version != VERSION {
-            return Err(bad(format!("its version is {}, not {VERSION}", record.version)));
+            return Err(bad(RecordProblem::Version {
+                found: record.version,
+                known: VERSION,
+            }));
         }
         if record.own_id() != id {
-            return Err(bad(format!("it is of {}", record.own_id())));
+            return Err(bad(RecordProblem::OtherGuest { id: record.own_id() }));
         }
         Ok(Some(record))
     }
@@ -255,7 +238,7 @@ impl Journal {
         let id = record.own_id();
         let bytes = serde_json::to_vec_pretty(record).map_err(|error| Error::Record {
             path: self.folder.join(&id),
-            why: error.to_string(),
+            why: error.into(),
         })?;
         let unfinished = format!("{id}.new");
         self.folder.remove(&unfinished, false)?;
@@ -313,8 +296,8 @@ pub(crate) fn begun(guest: &Guest, from: Sha256, to: Sha256, way: Way) -> Record
         boot_id: boot_id(),
         name: guest.name().map(str::to_owned),
         uuid: guest.uuid().map(str::to_owned),
-        from: from.to_string(),
-        to: to.to_string(),
+        from,
+        to,
         step: Step::Writing,
         way,
         was_running: true,
@@ -328,10 +311,7 @@ pub(crate) fn begun(guest: &Guest, from: Sha256, to: Sha256, way: Way) -> Record
 
 /// Which boot of the host this is; empty where the kernel does not say.
 pub(crate) fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    fm_host::boot_id().unwrap_or_default()
 }
 
 fn now() -> String {
@@ -353,8 +333,8 @@ mod tests {
             boot_id: "b".into(),
             name: Some("web".into()),
             uuid: None,
-            from: Sha256::of(b"old").to_string(),
-            to: Sha256::of(b"new").to_string(),
+            from: Sha256::of(b"old"),
+            to: Sha256::of(b"new"),
             step: Step::Writing,
             way: Way::InPlace,
             was_running: true,
@@ -396,15 +376,30 @@ mod tests {
         other["version"] = 2.into();
         let mut strange = serde_json::to_value(record()).unwrap();
         strange["pid"] = 8.into();
-        for text in [
-            "".to_owned(),
-            "{}".to_owned(),
-            other.to_string(),
-            strange.to_string(),
-        ] {
+        let mut no_digest = serde_json::to_value(record()).unwrap();
+        no_digest["from"] = "00".into();
+        let why = |text: &str| {
             std::fs::write(&path, text).unwrap();
-            assert!(matches!(journal.read("7-11"), Err(Error::Record { .. })));
+            match journal.read("7-11") {
+                Err(Error::Record { why, .. }) => why,
+                other => panic!("{other:?}"),
+            }
+        };
+        for text in ["", "{}", &no_digest.to_string()] {
+            assert!(matches!(why(text), RecordProblem::Json(_)), "{text}");
         }
+        assert!(matches!(
+            why(&other.to_string()),
+            RecordProblem::Version { found: 2, known: 1 }
+        ));
+        assert!(matches!(why(&strange.to_string()), RecordProblem::OtherGuest { id } if id == "8-11"));
+    }
+
+    #[test]
+    fn a_record_has_its_digests_as_64_digits() {
+        let text = serde_json::to_value(record()).unwrap();
+        assert_eq!(text["from"], Sha256::of(b"old").to_string());
+        assert_eq!(text["to"], Sha256::of(b"new").to_string());
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod status;
 mod watch;
 pub mod window;
 
-pub use error::{Error, Result};
+pub use error::{Error, RecordProblem, Result, TurnedUp};
 pub use fm_api::v1::update::{State, Update, UpdateStatus, Way};
 pub use gather::is_libvirts;
 pub use perform::{Options, Request, revert, update};

@@ -82,8 +82,7 @@ impl Monitor {
         match self {
             Self::Qmp(client) => {
                 let status = client.ask(&QueryMigrate)?.status;
-                let over = status.is_over() || status.to_string().is_empty() || status.to_string() == "none";
-                Ok((!over).then(|| format!("migration: {status}")))
+                Ok((!status.is_over()).then(|| format!("migration: {status}")))
             }
             Self::Libvirt { virsh, uuid } => {
                 let said = virsh.ask(&["domjobinfo", "--domain", uuid])?;

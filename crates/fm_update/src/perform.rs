@@ -13,6 +13,7 @@ use fm_store::{Import, Store};
 
 use crate::build::Build;
 use crate::decide::{self, Facts, Refusal, Vouched, decide};
+use crate::error::TurnedUp;
 use crate::exchange::{self, Doubt};
 use crate::journal::{self, Journal, Record, Step};
 use crate::memory::Code;
@@ -168,10 +169,10 @@ pub fn revert(store: &Store, request: &Request<'_>) -> Result<Update> {
     if matches!(record.step, Step::Reverted | Step::Undone) {
         return Err(no_update());
     }
-    let old = Build::read(&store.build(&record.old_code()?)?.ok_or_else(no_update)?.code.path)?;
+    let old = Build::read(&store.build(&record.from)?.ok_or_else(no_update)?.code.path)?;
     let code = Code::find(&guest)?;
     let held = code.read(&guest)?;
-    if Sha256::of(&held) != record.new_code()? {
+    if Sha256::of(&held) != record.to {
         return Err(Error::Overtaken {
             guest: guest.label(),
             found: Sha256::of(&held).to_string(),
@@ -200,7 +201,7 @@ pub fn revert(store: &Store, request: &Request<'_>) -> Result<Update> {
     }
     let refusals = decide(&facts, Way::InPlace);
     let Some(monitor) = monitor.filter(|_| refusals.is_empty()) else {
-        let held = record.new_code()?;
+        let held = record.to;
         return Ok(refused(
             &guest,
             Some(held),
@@ -380,14 +381,17 @@ impl Job<'_> {
         }
         let guest = || self.guest.label();
         if let Some(why) = self.monitor.migration()? {
-            return Err(Error::LookedAgain { guest: guest(), why });
+            return Err(Error::LookedAgain {
+                guest: guest(),
+                why: TurnedUp::Migration(why),
+            });
         }
         if self.facts.processors != Processors::SystemAnswers {
             let seen = self.monitor.processors(self.guest.arch());
             if let Some(refusal) = decide::processors(seen) {
                 return Err(Error::LookedAgain {
                     guest: guest(),
-                    why: refusal.to_string(),
+                    why: TurnedUp::Processors(refusal),
                 });
             }
         }

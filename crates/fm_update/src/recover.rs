@@ -73,7 +73,7 @@ pub(crate) fn if_open(store: &Store, guest: &Guest) -> Result<()> {
 pub(crate) fn recover(store: &Store, journal: &Journal, guest: &Guest, record: Record) -> Result<Record> {
     let code = Code::find(guest)?;
     let held = code.digest()?;
-    let (old, new) = (record.old_code()?, record.new_code()?);
+    let (old, new) = (record.from, record.to);
     let step = if held == new || held == old {
         record.step.settled(held == new)
     } else {
@@ -103,7 +103,7 @@ fn put_back(store: &Store, guest: &Guest, code: &Code, record: &Record) -> Resul
         };
         Ok(Build::read(&store.build(&digest)?.ok_or_else(unknown)?.code.path)?.bytes)
     };
-    let (old, new) = (bytes(record.old_code()?)?, bytes(record.new_code()?)?);
+    let (old, new) = (bytes(record.from)?, bytes(record.to)?);
     let flash = code.open(guest)?;
     let mut held = vec![0; old.len()];
     flash
@@ -156,8 +156,8 @@ pub(crate) fn looked_at(guest: &Guest, record: Record) -> Result<Option<Record>>
     let code = Code::find(guest)?;
     let holds = code.digest()?;
     let expected = match record.step {
-        Step::Written | Step::Done => record.new_code()?,
-        _ => record.old_code()?,
+        Step::Written | Step::Done => record.to,
+        _ => record.from,
     };
     if holds != expected {
         return Ok(None);

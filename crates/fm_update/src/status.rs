@@ -101,7 +101,7 @@ fn one(store: &Store, journal: &Journal, guest: &Guest, record: Record) -> Resul
 /// Forgets a guest that is gone; its builds stay for other reasons only.
 fn let_go(store: &Store, journal: &Journal, record: &Record) -> Result<()> {
     let id = record.own_id();
-    for digest in [record.old_code()?, record.new_code()?] {
+    for digest in [record.from, record.to] {
         if store.build(&digest)?.is_some() {
             store.unpin(&digest, Some(&pin_of(&id)))?;
         }
@@ -113,7 +113,7 @@ fn let_go(store: &Store, journal: &Journal, record: &Record) -> Result<()> {
 #[must_use]
 pub fn next_reset(store: &Store, guest: &Guest) -> Option<(Sha256, Sha256)> {
     let record = waiting(store, guest)?;
-    Some((record.old_code().ok()?, record.new_code().ok()?))
+    Some((record.from, record.to))
 }
 
 /// What a guest had booted with when it was given another build for whose reset it still waits, and how often it had
@@ -121,7 +121,7 @@ pub fn next_reset(store: &Store, guest: &Guest) -> Option<(Sha256, Sha256)> {
 #[must_use]
 pub fn booted_before(store: &Store, guest: &Guest) -> Option<(Sha256, Option<u32>)> {
     let record = waiting(store, guest)?;
-    Some((record.old_code().ok()?, record.boots))
+    Some((record.from, record.boots))
 }
 
 /// The record of an update that waits for the guest's reset.

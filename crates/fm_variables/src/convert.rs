@@ -270,11 +270,11 @@ fn code_layout(path: &Path, cache: Option<&Cache>) -> Result<(Layout, bool), Err
         path: path.to_path_buf(),
         why: why.to_owned(),
     };
-    let found = match inspect::seen(path, cache) {
+    let found = match inspect::lookup_by_path(path, cache) {
         Some((found, _)) => found,
         None => {
             let file = super::source::open(path).map_err(failed)?;
-            inspect::found(&qcow2::unpack(path, &file)?, cache)
+            inspect::parse_cached(&qcow2::unpack(path, &file)?, cache)
         }
     };
     if found.role == Some(Role::Vars) {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fm_formats::Guid;
 use fm_formats::varstore::{EmitError, Name, ParseNameError};
+use fm_images::json_store::JsonStoreError;
 use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
 /// A failure of a `vars` job. Whatever it says, the files are as they were.
@@ -54,12 +55,12 @@ pub enum Error {
         why: String,
     },
     /// The file is an image that is not opened.
-    #[error("cannot read variables from {}: {why}", path.display())]
+    #[error("cannot read variables from {}: {}", path.display(), unfit(.why))]
     Unfit {
         /// Which file.
         path: PathBuf,
         /// Why.
-        why: String,
+        why: Box<fm_images::Error>,
     },
     /// The file is JSON, but no variables in it.
     #[error("{} holds no variables in JSON", path.display())]
@@ -83,7 +84,7 @@ pub enum Error {
         /// Which file.
         path: PathBuf,
         /// What it lacks.
-        why: String,
+        why: JsonStoreError,
     },
     /// A name that JSON cannot say.
     #[error("{guid}-{name} cannot be written to {}: JSON cannot say half a surrogate pair", path.display())]
@@ -258,14 +259,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// A program that is needed failed.
-    #[error("{program} failed on {}: {message}", path.display())]
+    #[error("{program} failed on {}: {why}", path.display())]
     Program {
         /// Which program.
         program: &'static str,
         /// On which file.
         path: PathBuf,
-        /// What it said.
-        message: String,
+        /// What became of it.
+        why: ProgramFailure,
     },
     /// A certificate, signature list or update cannot be used.
     #[error("{} is no certificate, signature list or signed update", path.display())]
@@ -324,6 +325,26 @@ pub enum Error {
         /// What it is instead.
         why: String,
     },
+}
+
+/// What became of a program that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProgramFailure {
+    /// It could not be started.
+    #[error("{0}; it is in Debian's qemu-utils")]
+    NotStarted(std::io::Error),
+    /// It ended with these words.
+    #[error("{0}")]
+    Said(String),
+}
+
+/// Why an image is not opened, where the file is named already.
+fn unfit(error: &fm_images::Error) -> String {
+    match error {
+        fm_images::Error::NotFirmware { why, .. } => why.to_string(),
+        other => fm_remedy::one_line(other),
+    }
 }
 
 impl From<fm_files::Error> for Error {

@@ -23,10 +23,7 @@ pub(super) fn read(path: &Path, text: &[u8]) -> Result<Variables, Error> {
                 field,
                 why,
             },
-            other => Error::JsonShape {
-                path,
-                why: other.to_string(),
-            },
+            why => Error::JsonShape { path, why },
         }
     })
 }

@@ -13,6 +13,7 @@ use fm_images::inspect::{self, Flash};
 use fm_stream::qcow2::Header;
 
 use crate::Error;
+use crate::error::ProgramFailure;
 
 /// What of a qcow2 matters when it is written again.
 #[derive(Debug, Clone, Copy)]
@@ -62,10 +63,10 @@ impl Qcow2 {
             .args(["convert", "-f", "raw", "-O", "qcow2", "-o", &cluster])
             .args([own_path(&plain), own_path(&packed)])
             .output()
-            .map_err(|error| program_failed(about, format!("{error}; it is in Debian's qemu-utils")))?;
+            .map_err(|error| program_failed(about, ProgramFailure::NotStarted(error)))?;
         if !said.status.success() {
             let why = String::from_utf8_lossy(&said.stderr).trim().to_owned();
-            return Err(program_failed(about, why));
+            return Err(program_failed(about, ProgramFailure::Said(why)));
         }
         let mut bytes = Vec::new();
         packed
@@ -92,16 +93,10 @@ pub(super) fn unpack(about: &Path, file: &File) -> Result<Flash, Error> {
             path: about.to_path_buf(),
             source,
         },
-        fm_images::Error::Program { source, .. } => {
-            program_failed(about, format!("{source}; it is in Debian's qemu-utils"))
-        }
-        fm_images::Error::NotFirmware { why, .. } => Error::Unfit {
-            path: about.to_path_buf(),
-            why,
-        },
+        fm_images::Error::Program { source, .. } => program_failed(about, ProgramFailure::NotStarted(source)),
         other => Error::Unfit {
             path: about.to_path_buf(),
-            why: fm_remedy::one_line(&other),
+            why: Box::new(other),
         },
     })
 }
@@ -114,11 +109,11 @@ pub(super) fn start_of(flash: &Flash, most_bytes: usize) -> Vec<u8> {
     bytes
 }
 
-fn program_failed(about: &Path, message: String) -> Error {
+fn program_failed(about: &Path, why: ProgramFailure) -> Error {
     Error::Program {
         program: "qemu-img",
         path: about.to_path_buf(),
-        message,
+        why,
     }
 }
 

@@ -156,7 +156,7 @@ impl Dbx {
             by,
             issuer,
         };
-        if self.lists.holds(SignatureKind::X509, der) {
+        if self.lists.contains(SignatureKind::X509, der) {
             return Some(revoked(RevokedBy::Certificate, None));
         }
         let (_, ours) = X509Certificate::from_der(der).ok()?;
@@ -195,7 +195,7 @@ impl Dbx {
         db.signatures()
             .filter_map(|(kind, signature)| match kind {
                 SignatureKind::X509 => self.revokes_certificate(&signature.data),
-                SignatureKind::Sha256 if self.lists.holds(kind, &signature.data) => Some(Revoked {
+                SignatureKind::Sha256 if self.lists.contains(kind, &signature.data) => Some(Revoked {
                     signature: format!("sha256 {}", hex::encode(&signature.data)),
                     by: RevokedBy::Hash,
                     issuer: None,
@@ -237,7 +237,7 @@ pub(super) fn nothing_trusted_for(db: &SignatureLists, dbx: &Dbx) -> Vec<String>
             .of_2011
             .iter()
             .chain(one.of_2023)
-            .filter(|der| db.holds(SignatureKind::X509, der))
+            .filter(|der| db.contains(SignatureKind::X509, der))
             .peekable();
         held.peek().is_some() && held.all(|der| dbx.revokes_certificate(der).is_some())
     };

@@ -102,7 +102,8 @@ fn status_of(source: &Source) -> Result<SecureBootStatus, Error> {
     let dbx = Dbx::of(&variables);
     let setup_mode = find(&variables, GLOBAL, "PK").is_none();
     let flag = |guid, name: &str| find(&variables, guid, name).map(|variable| variable.data == [1]);
-    let trusted = |der: &[u8]| db.holds(SignatureKind::X509, der) && dbx.revokes_certificate(der).is_none();
+    let trusted =
+        |der: &[u8]| db.contains(SignatureKind::X509, der) && dbx.revokes_certificate(der).is_none();
     Ok(SecureBootStatus {
         schema: Schema::default(),
         source: source.path.display().to_string(),
@@ -128,7 +129,7 @@ fn status_of(source: &Source) -> Result<SecureBootStatus, Error> {
         microsoft_windows: trust(trusted, WINDOWS.of_2011, WINDOWS.of_2023),
         microsoft_third_party: trust(trusted, THIRD_PARTIES.of_2011, THIRD_PARTIES.of_2023),
         microsoft_kek: trust(
-            |der| kek.holds(SignatureKind::X509, der),
+            |der| kek.contains(SignatureKind::X509, der),
             &[certs::MICROSOFT_KEK_2011],
             &[certs::MICROSOFT_KEK_2023],
         ),

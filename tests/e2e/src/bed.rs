@@ -13,8 +13,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
+use fm_fixtures::Patience;
 use fm_lab::{PATIENCE, Serial};
 use tempfile::TempDir;
 
@@ -163,7 +163,7 @@ impl Host {
     /// # Panics
     /// If it never does, or the host dies meanwhile.
     pub fn wait_for<T>(&mut self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         loop {
             if let Some(found) = look(self) {
                 return found;
@@ -175,8 +175,7 @@ impl Host {
                     log()
                 );
             }
-            assert!(Instant::now() < deadline, "waited in vain for {what}: {}", log());
-            std::thread::sleep(Duration::from_millis(10));
+            patience.rest(|| format!("{what}: {}", log()));
         }
     }
 
@@ -235,10 +234,9 @@ impl Host {
             .unwrap();
         let log = || fs::read_to_string(self.folder.join("libvirtd.log")).unwrap_or_default();
         assert!(started.success(), "libvirtd does not start: {}", log());
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         while !self.virsh(&["list"]).status.success() {
-            assert!(Instant::now() < deadline, "libvirtd does not answer: {}", log());
-            std::thread::sleep(Duration::from_millis(20));
+            patience.rest(|| format!("libvirtd does not answer: {}", log()));
         }
     }
 
@@ -257,10 +255,9 @@ impl Host {
                 .unwrap()
                 .success()
         };
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         while !gone() {
-            assert!(Instant::now() < deadline, "libvirtd does not end");
-            std::thread::sleep(Duration::from_millis(20));
+            patience.rest(|| "libvirtd does not end".into());
         }
     }
 
@@ -378,10 +375,9 @@ impl Host {
     /// # Panics
     /// If it never does.
     pub fn wait_for_state(&self, domain: &str, state: &str) {
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         while self.ask(&["domstate", domain]).trim() != state {
-            assert!(Instant::now() < deadline, "{domain} does not become {state}");
-            std::thread::sleep(Duration::from_millis(50));
+            patience.rest(|| format!("{domain} does not become {state}"));
         }
     }
 

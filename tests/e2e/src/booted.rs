@@ -9,8 +9,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
+use fm_fixtures::Patience;
 use fm_formats::Sha256;
 use fm_lab::{Guest, Machine, PATIENCE};
 use serde_json::json;
@@ -100,20 +100,21 @@ impl Kept {
             Guest::start(&machine.clone().incoming(), dir).unwrap_or_else(|error| panic!("{error}"));
         let uri = format!("exec:cat {}", quoted(&self.stream()));
         execute(&mut guest, "migrate-incoming", json!({ "uri": uri }));
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         // It was stopped to be sent, and arrives so.
         loop {
             match guest.status().as_deref() {
                 Ok("paused") => break,
-                Ok("inmigrate") if Instant::now() < deadline => {}
+                // Polled, with an end: a monitor that was connected during `-incoming` may have missed the event.
+                Ok("inmigrate") => {
+                    patience.rest(|| format!("a kept guest does not come back: {}", guest.stderr()))
+                }
                 other => panic!(
                     "a kept guest does not come back ({other:?}): {}; remove {}",
                     guest.stderr(),
                     self.folder.display()
                 ),
             }
-            // Polled, with an end: a monitor that was connected during `-incoming` may have missed the event.
-            std::thread::sleep(Duration::from_millis(2));
         }
         execute(&mut guest, "cont", json!({}));
         guest
@@ -161,7 +162,7 @@ fn execute(guest: &mut Guest, command: &str, arguments: serde_json::Value) {
 }
 
 fn wait_until_sent(guest: &mut Guest) {
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     loop {
         let state = guest
             .monitor()
@@ -170,9 +171,8 @@ fn wait_until_sent(guest: &mut Guest) {
         match state["status"].as_str() {
             Some("completed") => return,
             Some("failed") => panic!("{state}"),
-            _ => assert!(Instant::now() < deadline, "{state}"),
+            // Polled, with an end: QEMU sends events of a migration only to who asked for them before.
+            _ => patience.rest(|| state.to_string()),
         }
-        // Polled, with an end: QEMU sends events of a migration only to who asked for them before.
-        std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -7,8 +7,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
+use fm_fixtures::Patience;
 use fm_formats::Sha256;
 
 /// A user who may nothing: Debian's `nobody`.
@@ -288,7 +288,7 @@ impl Delayed {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{error}: install strace, or run `scripts/packages test`"));
-        let deadline = Instant::now() + fm_lab::PATIENCE;
+        let mut patience = Patience::new(fm_lab::PATIENCE);
         loop {
             let said = fs::read_to_string(log).unwrap_or_default();
             // with -f each line starts with the thread's number
@@ -303,8 +303,7 @@ impl Delayed {
                 tracer.try_wait().unwrap().is_none(),
                 "{step:?} never came: {said}"
             );
-            assert!(Instant::now() < deadline, "{step:?} never came: {said}");
-            std::thread::sleep(Duration::from_millis(2));
+            patience.rest(|| format!("{step:?} never came: {said}"));
         }
     }
 

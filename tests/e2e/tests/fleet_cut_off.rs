@@ -4,11 +4,11 @@
 mod fleet_bed;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use fleet_bed::{Fleet, Wire, alone};
 use fm_e2e::hostile::{by_clock, by_clock_in, set_ahead};
 use fm_e2e::{document, stderr};
+use fm_fixtures::Patience;
 use fm_formats::Sha256;
 use fm_lab::{Arch, Machine, PATIENCE};
 use serde_json::Value;
@@ -28,20 +28,16 @@ fn until(
     is_so: impl Fn(&Value) -> bool,
     meanwhile: impl Fn(),
 ) -> Value {
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     loop {
         meanwhile();
         // One that the fleet has not heard of is refused.
         let said = fleet.ask(&["why", &build.to_string(), "--json"]);
-        if said.status.success() {
-            let why = document(&said);
-            if is_so(&why) {
-                return why;
-            }
-            assert!(Instant::now() < deadline, "not {what}: {why:#}");
+        let why = said.status.success().then(|| document(&said));
+        if let Some(why) = why.as_ref().filter(|why| is_so(why)) {
+            return why.clone();
         }
-        assert!(Instant::now() < deadline, "not {what}: {}", stderr(&said));
-        std::thread::sleep(Duration::from_millis(200));
+        patience.rest(|| format!("not {what}: {why:#?} {}", stderr(&said)));
     }
 }
 

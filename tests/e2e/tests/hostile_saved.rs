@@ -4,11 +4,10 @@
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use fm_e2e::moments::{Verb, digest, every_moment, store_is_whole, with};
 use fm_e2e::{Bench, document};
+use fm_fixtures::Patience;
 use fm_lab::{Arch, Guest, Machine, PATIENCE};
 use fm_stream::save_image::SaveImage;
 use serde_json::json;
@@ -38,15 +37,14 @@ fn machine(code: &Path, vars: &Path) -> Machine {
 fn save(guest: &mut Guest, stream: &Path) {
     let uri = format!("exec:cat > '{}'", stream.display());
     execute(guest, "migrate", json!({ "uri": uri }));
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     loop {
         let state = execute(guest, "query-migrate", json!({}));
         match state["status"].as_str() {
             Some("completed") => return,
             Some("failed") => panic!("{state}"),
-            _ => assert!(Instant::now() < deadline, "{state}"),
+            _ => patience.rest(|| state.to_string()),
         }
-        thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -187,10 +185,9 @@ fn what_landed_is_stored_and_settled_or_waits_for_the_next_harvest() {
         let mut guest = Guest::start(&machine, &folder.join("g")).unwrap();
         let uri = format!("exec:cat '{}'", stream.display());
         execute(&mut guest, "migrate-incoming", json!({ "uri": uri }));
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         while guest.status().unwrap() == "inmigrate" {
-            assert!(Instant::now() < deadline, "{}", guest.stderr());
-            thread::sleep(Duration::from_millis(2));
+            patience.rest(|| guest.stderr());
         }
         landed.replace(Some(Landed {
             guest,

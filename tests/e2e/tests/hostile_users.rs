@@ -9,6 +9,7 @@ use std::process::Command;
 
 use fm_e2e::hostile::{Running, Scene, as_nobody, as_user};
 use fm_e2e::{document, stderr};
+use fm_fixtures::Patience;
 use fm_formats::Sha256;
 
 fn said(output: &std::process::Output) -> String {
@@ -342,10 +343,9 @@ fn the_socket_of_the_agent_answers_root_and_no_other_user() {
     agent.args(["agent", "--connect", "test:///default"]);
     let agent = Running::spawn(agent);
     let socket = scene.path("store/libvirt/agent.sock");
-    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    let mut patience = Patience::new(fm_lab::PATIENCE);
     while !socket.exists() {
-        assert!(std::time::Instant::now() < deadline, "the agent does not listen");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        patience.rest(|| "the agent does not listen".into());
     }
     const ASK: &str = "import socket,sys\n\
         s=socket.socket(socket.AF_UNIX)\n\

@@ -1,16 +1,15 @@
 //! What the agent stores, says and removes, and what it makes up for when it comes back.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use fm_e2e::bed::{Bed, Host, packaged};
 use fm_e2e::{digest, stderr};
+use fm_fixtures::Patience;
 
 fn wait_until(host: &Host, what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + fm_lab::PATIENCE;
+    let mut patience = Patience::new(fm_lab::PATIENCE);
     while !is_so() {
-        assert!(Instant::now() < deadline, "{what}: {}", host.agent_log());
-        std::thread::sleep(Duration::from_millis(50));
+        patience.rest(|| format!("{what}: {}", host.agent_log()));
     }
 }
 

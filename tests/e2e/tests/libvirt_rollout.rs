@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use fm_e2e::bed::{Bed, Host, domain, packaged};
 use fm_e2e::{document, stderr};
+use fm_fixtures::Patience;
 use fm_formats::Sha256;
 use fm_formats::varstore::VarStore;
 use fm_lab::PATIENCE;
@@ -71,18 +71,18 @@ impl Fleet {
     }
 
     fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         loop {
             if let Some(found) = look(self) {
                 return found;
             }
-            assert!(
-                Instant::now() < deadline,
-                "waited in vain until {what}\n{}\n{}",
-                self.a().agent_log(),
-                fs::read_to_string(self.a().path("/var/lib/libvirt/serve.log")).unwrap_or_default()
-            );
-            std::thread::sleep(Duration::from_millis(100));
+            patience.rest(|| {
+                format!(
+                    "{what}\n{}\n{}",
+                    self.a().agent_log(),
+                    fs::read_to_string(self.a().path("/var/lib/libvirt/serve.log")).unwrap_or_default()
+                )
+            });
         }
     }
 
@@ -129,19 +129,19 @@ impl Fleet {
     }
 
     fn until_guest(&self, rollout: &str, name: &str, state: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         loop {
             let guest = self.guest(rollout, name);
             if guest["state"] == state {
                 return guest;
             }
-            assert!(
-                Instant::now() < deadline,
-                "waited in vain until {name} is {state}: {guest:#}\n{}\n{}",
-                self.a().agent_log(),
-                fs::read_to_string(self.a().path("/var/two.serial")).unwrap_or_default()
-            );
-            std::thread::sleep(Duration::from_millis(100));
+            patience.rest(|| {
+                format!(
+                    "{name} is {state}: {guest:#}\n{}\n{}",
+                    self.a().agent_log(),
+                    fs::read_to_string(self.a().path("/var/two.serial")).unwrap_or_default()
+                )
+            });
         }
     }
 

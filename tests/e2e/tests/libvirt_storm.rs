@@ -7,10 +7,11 @@
 //! beside it: what was written before.
 
 use std::fs;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use fm_e2e::bed::{Bed, Host, packaged, script_disk};
 use fm_e2e::{document, stderr};
+use fm_fixtures::Patience;
 use fm_formats::Guid;
 use fm_formats::varstore::{Name, VarStore};
 
@@ -91,14 +92,9 @@ fn fifty_moves_with_agents_killed_lose_and_tear_no_variable() {
     bed.a.define(&packaged("storm", "").replace("</devices>", &drive));
     bed.a.ask(&["start", "storm"]);
     bed.a.adopt("storm");
-    let deadline = Instant::now() + fm_lab::PATIENCE;
+    let mut patience = Patience::new(fm_lab::PATIENCE);
     while count(&variables("storm")).is_none() {
-        assert!(
-            Instant::now() < deadline,
-            "{}",
-            bed.a.serial("storm").transcript()
-        );
-        std::thread::sleep(Duration::from_millis(50));
+        patience.rest(|| bed.a.serial("storm").transcript());
     }
 
     let build = bed.a.running_code("storm");

@@ -1,10 +1,10 @@
 //! Whichever way libvirt moves, saves or restores a guest, its firmware comes along.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use fm_e2e::bed::{Bed, packaged};
 use fm_e2e::stderr;
+use fm_fixtures::Patience;
 use fm_formats::Sha256;
 
 fn build() -> String {
@@ -83,10 +83,9 @@ fn a_migration_that_is_aborted_leaves_the_guest_where_it_was_and_nothing_behind(
     bed.a.adopt("stays");
     std::thread::scope(|scope| {
         let moving = scope.spawn(|| bed.a.migrate("stays", &bed.b, &["--bandwidth", "1"]));
-        let deadline = Instant::now() + fm_lab::PATIENCE;
+        let mut patience = Patience::new(fm_lab::PATIENCE);
         while bed.b.waiting() == 0 || !bed.a.virsh(&["domjobabort", "stays"]).status.success() {
-            assert!(Instant::now() < deadline, "the migration does not begin");
-            std::thread::sleep(Duration::from_millis(20));
+            patience.rest(|| "the migration does not begin".into());
         }
         let moved = moving.join().unwrap();
         assert!(!moved.status.success(), "it was aborted");
@@ -131,14 +130,13 @@ fn guests_whose_memory_libvirt_keeps_go_on_after_the_upgrade_whenever_they_were_
     }
     // Its saved XML says nothing of its firmware; once it runs, the agent does.
     bed.a.ask(&["resume", "after"]);
-    let deadline = Instant::now() + fm_lab::PATIENCE;
+    let mut patience = Patience::new(fm_lab::PATIENCE);
     while !bed
         .a
         .ask(&["dumpxml", "after"])
         .contains(&format!("sha256:{}", build()))
     {
-        assert!(Instant::now() < deadline, "{}", bed.a.agent_log());
-        std::thread::sleep(Duration::from_millis(50));
+        patience.rest(|| bed.a.agent_log());
     }
     let refused = bed.a.virsh(&["restore", &file("late-snapshot")]);
     assert!(

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use fm_e2e::{Bench, document, qemu_10, stderr};
+use fm_fixtures::Patience;
 use fm_formats::Sha256;
 use fm_lab::{Arch, Guest, Machine};
 use serde_json::Value;
@@ -417,14 +418,14 @@ fn a_guest_that_arrived_migrates_on_for_somebody_who_knows_nothing_of_us() {
     for (guest, command) in [(&mut further, "migrate-incoming"), (&mut here, "migrate")] {
         guest.monitor().execute(command, Some(uri.clone())).unwrap();
     }
-    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    let mut patience = Patience::new(fm_lab::PATIENCE);
     let state = loop {
         let info = here.monitor().execute("query-migrate", None).unwrap();
         let state = info["status"].as_str().unwrap().to_owned();
-        if matches!(state.as_str(), "completed" | "failed") || std::time::Instant::now() > deadline {
+        if matches!(state.as_str(), "completed" | "failed") {
             break state;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        patience.rest(|| info.to_string());
     };
     assert_eq!(state, "completed");
 }

@@ -2,10 +2,10 @@
 //! does (`hw/block/pflash_cfi01.c` marks no page dirty).
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use fm_e2e::bed::script_disk;
 use fm_e2e::{Bench, document, stderr};
+use fm_fixtures::Patience;
 use fm_formats::Guid;
 use fm_formats::varstore::{Name, VarStore};
 use fm_lab::{Arch, Guest, Machine, PATIENCE};
@@ -52,10 +52,9 @@ fn count(guest: &Guest) -> Option<u32> {
 }
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        patience.rest(|| what.to_owned());
     }
 }
 

@@ -4,12 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use fm_api::v1::saved::RestorePlan;
 use fm_e2e::booted::booted;
 use fm_e2e::qemu_10;
+use fm_fixtures::Patience;
 use fm_lab::{Arch, Emulator, Guest, Machine, PATIENCE};
 use fm_saved as saved;
 use fm_saved::stream::Request;
@@ -70,10 +69,9 @@ fn follow(plan: &RestorePlan, machine: &Machine, dir: &Path) -> Guest {
         }
     }
     let mut guest = guest.unwrap();
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     while guest.status().unwrap() == "inmigrate" {
-        assert!(Instant::now() < deadline, "{}", guest.stderr());
-        thread::sleep(Duration::from_millis(5));
+        patience.rest(|| guest.stderr());
     }
     guest
 }
@@ -136,15 +134,14 @@ fn time_machine(way: &Way) {
     guest.shell("set flashmoor remembers").unwrap();
     enable(&mut guest, way.capabilities);
     execute(&mut guest, "migrate", json!({ "uri": (way.save)(&saved) }));
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     loop {
         let state = guest.monitor().execute("query-migrate", None).unwrap();
         match state["status"].as_str() {
             Some("completed") => break,
             Some("failed") => panic!("{state}"),
-            _ => assert!(Instant::now() < deadline, "{state}"),
+            _ => patience.rest(|| state.to_string()),
         }
-        thread::sleep(Duration::from_millis(5));
     }
     guest.quit().unwrap();
 

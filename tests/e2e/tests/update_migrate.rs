@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use fm_e2e::{Bench, digest, document, held, qemu_10, stderr};
+use fm_fixtures::Patience;
 use fm_formats::Guid;
 use fm_formats::varstore::{Name, VarStore};
 use fm_lab::{Arch, Guest, Machine};
@@ -207,9 +208,9 @@ fn a_saved_guest_comes_back_on_what_it_was_given() {
     destination.quit().unwrap();
     let mut back = blank(&mut bench, "b", plain);
     back.monitor().execute("migrate-incoming", Some(uri(""))).unwrap();
-    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    let mut patience = Patience::new(fm_lab::PATIENCE);
     while back.status().unwrap() == "inmigrate" {
-        assert!(std::time::Instant::now() < deadline);
+        patience.rest(|| back.stderr());
     }
     assert_eq!(held(&back), digest(NEW));
     back.monitor().execute("cont", None).unwrap();
@@ -218,13 +219,13 @@ fn a_saved_guest_comes_back_on_what_it_was_given() {
 }
 
 fn completed(guest: &mut Guest) {
-    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    let mut patience = Patience::new(fm_lab::PATIENCE);
     loop {
         let state = guest.monitor().execute("query-migrate", None).unwrap();
         match state["status"].as_str() {
             Some("completed") => return,
             Some("failed") => panic!("{state}"),
-            _ => assert!(std::time::Instant::now() < deadline, "{state}"),
+            _ => patience.rest(|| state.to_string()),
         }
     }
 }

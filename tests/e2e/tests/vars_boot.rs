@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fm_api::v1::vars::{ActiveCopy, VariableState};
 use fm_e2e::conversion::{Build, dumped, lives_on};
 use fm_e2e::speaker::{Said, Speaker};
+use fm_fixtures::Patience;
 use fm_formats::image::Layout;
 use fm_lab::{Arch, Guest, Machine};
 use fm_variables as vars;
@@ -221,13 +222,9 @@ fn an_interrupted_change_reads_the_same_to_us_and_to_the_firmware() {
         &input,
     );
     let first = Guest::start(&machine, &dir.path().join("run1")).unwrap();
-    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    let mut patience = Patience::new(fm_lab::PATIENCE);
     while vars::list(&input, false).unwrap().truth != Some(ActiveCopy::Main) {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the firmware did not finish the reclaim"
-        );
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        patience.rest(|| "the firmware did not finish the reclaim".into());
     }
     first.kill();
     assert_eq!(data(&input, "Kept", SHIM), Some("1122".into()));

@@ -1,6 +1,8 @@
 //! The modules of a crate and which of them use which, read from the source text, so that circles can be refused.
 //!
-//! Only names are followed, not types: a method call says nothing of the module that the method stands in.
+//! Names are followed, and of methods those that a type calls on itself: what stands in an `impl` block of a type may be
+//! in another module than the type, and then `self.method()` and `Self::method()` are uses of that module. Of any other
+//! method call the text alone does not say which type it is of.
 
 mod circle;
 mod parse;
@@ -59,6 +61,18 @@ struct Module {
     imports: Vec<Import>,
     /// All paths written in this module's own text.
     paths: Vec<Vec<String>>,
+    /// What is declared in `impl Type` blocks here.
+    methods: Vec<Method>,
+    /// What a type calls on itself, in its blocks here.
+    own_calls: Vec<Method>,
+}
+
+/// A method or associated function.
+#[derive(Debug, Clone)]
+struct Method {
+    /// The type, as it is written here.
+    of: Vec<String>,
+    name: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -53,6 +53,29 @@ fn circles_are_found_however_the_path_is_written() {
 }
 
 #[test]
+fn circles_of_methods_that_stand_in_other_modules_than_their_type_are_found() {
+    for (how, text) in [
+        (
+            "by a call on itself",
+            "mod a { pub struct A; impl A { pub fn go(&self) { self.step() } fn note(&self) {} }}
+             mod b { use super::a::A; impl A { pub fn step(&self) {} } }",
+        ),
+        (
+            "by a path",
+            "mod a { pub struct A; impl A { pub fn go() { Self::step() } } }
+             mod b { use crate::A; impl A { pub fn step() {} } } use a::A;",
+        ),
+        (
+            "in a trait's method",
+            "mod a { pub struct A<T>(T); impl<T> Drop for A<T> { fn drop(&mut self) { self.step() } } }
+             mod b { impl<T> super::a::A<T> { pub fn step(&self) {} } }",
+        ),
+    ] {
+        assert_eq!(circles(text), [["a", "b"]], "{how}");
+    }
+}
+
+#[test]
 fn a_circle_of_three_is_one_and_its_line_names_what_is_used() {
     let read = Crate::parse(
         "mod a { pub struct A(crate::b::B); } mod b { pub struct B(crate::c::C); } mod c { pub fn c(_: crate::a::A) {} pub struct C; }
@@ -104,6 +127,22 @@ fn what_is_no_circle_is_let_through() {
         (
             "crates of the same name as a module",
             "mod a { use std::fs; use serde::b; } mod b { use crate::a; }",
+        ),
+        (
+            "methods of a type that each goes on from",
+            "mod a { pub struct A; impl A { pub fn note(&self) {} } }
+             mod b { use super::a::A; impl A { pub fn step(&self) { self.note() } } }
+             mod c { pub fn go(a: &crate::a::A) { a.step() } }",
+        ),
+        (
+            "a method of the same name",
+            "mod a { pub struct A; impl A { pub fn go(&self) { self.step() } fn step(&self) {} } }
+             mod b { pub struct B(crate::a::A); impl B { pub fn step(&self) {} } }",
+        ),
+        (
+            "a child that calls methods of its parent's type",
+            "mod top { pub struct T; impl T { pub fn go(&self) { self.child() } fn help(&self) {} }
+             mod child { impl super::T { pub fn child(&self) { self.help() } } } }",
         ),
         (
             "visibility",

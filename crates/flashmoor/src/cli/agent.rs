@@ -228,8 +228,8 @@ impl Agent {
 /// Where others reach what listens at an address.
 fn reached_at(address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
-        let name = rustix::system::uname();
-        return format!("{}:{}", name.nodename().to_string_lossy(), address.port());
+        let name = fm_host::host_name().unwrap_or_default();
+        return format!("{name}:{}", address.port());
     }
     address.to_string()
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::Error;
 use clap::Args;
 use fm_files::output;
-use fm_images::extract::{self as pieces, Wanted};
+use fm_images::extract::{self, Wanted};
 use fm_remedy::Misuse;
 
 use super::{Context, Result, Status};
@@ -67,7 +67,7 @@ impl Extract {
                 remedy: "name another file, or replace it with --force".into(),
             }));
         }
-        let bytes = pieces::extract(&self.file, &wanted)?;
+        let bytes = extract::extract(&self.file, &wanted)?;
         if self.output.as_os_str() == "-" {
             let written = std::io::stdout().write_all(&bytes);
             written.map_err(|source| Error::file("write", &self.output, source))?;
@@ -76,7 +76,7 @@ impl Extract {
             if context.output.wants_json() {
                 context
                     .output
-                    .json(&pieces::written(&self.file, &self.output, &bytes));
+                    .json(&extract::written(&self.file, &self.output, &bytes));
             } else {
                 context
                     .output

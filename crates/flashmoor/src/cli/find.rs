@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use fm_api::v1::extract::TextEncoding;
-use fm_images::extract as pieces;
+use fm_images::extract;
 
 use super::{Context, Result, Status};
 
@@ -22,7 +22,7 @@ pub(crate) struct Find {
 
 impl Find {
     pub(crate) fn run(&self, context: &Context) -> Result {
-        let document = pieces::find(&self.file, &self.query)?;
+        let document = extract::find(&self.file, &self.query)?;
         if context.output.wants_json() {
             context.output.json(&document);
             return Ok(Status::Done);

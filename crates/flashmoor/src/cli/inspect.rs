@@ -212,7 +212,8 @@ impl Inspect {
                 why: document
                     .reason
                     .clone()
-                    .unwrap_or_else(|| document.kind.to_string()),
+                    .unwrap_or_else(|| document.kind.to_string())
+                    .into(),
             })?;
         let picture = render::svg::flash_map(document, image);
         Ok(output::write(

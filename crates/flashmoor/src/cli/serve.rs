@@ -73,7 +73,10 @@ impl Serve {
             }),
             _ => None,
         };
-        let name = self.name.clone().unwrap_or_else(host_name);
+        let name = self
+            .name
+            .clone()
+            .unwrap_or_else(|| fm_host::host_name().unwrap_or_default());
         let options = ServeOptions {
             listen: self.listen,
             folder: server_folder(context, self.folder.as_ref())?,
@@ -107,9 +110,4 @@ pub(super) fn server_folder(context: &Context, given: Option<&PathBuf>) -> Resul
         Some(folder) => folder.clone(),
         None => context.store()?.path().join("server"),
     })
-}
-
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().to_owned()
 }

@@ -5,7 +5,7 @@ mod change;
 mod changed;
 mod located;
 mod look;
-mod mend;
+mod repair;
 mod secure_boot;
 
 use std::path::PathBuf;
@@ -48,9 +48,9 @@ enum Verb {
     Export(change::Export),
     Import(change::Import),
     Convert(change::Convert),
-    Repair(mend::Repair),
-    Compact(mend::Compact),
-    Restore(mend::Restore),
+    Repair(repair::Repair),
+    Compact(repair::Compact),
+    Restore(repair::Restore),
     SecureBoot(secure_boot::SecureBoot),
     Backups(backups::Backups),
 }

@@ -105,11 +105,10 @@ impl Records {
                 known: VERSION,
             });
         }
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Ok(Self {
             connection,
             path,
-            boot: boot.trim().to_owned(),
+            boot: fm_host::boot_id().unwrap_or_default(),
         })
     }
 

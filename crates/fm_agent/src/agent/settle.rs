@@ -10,9 +10,9 @@ use super::AgentEvent;
 
 /// What was told already.
 #[derive(Debug, Default)]
-pub(super) struct Told(BTreeSet<String>);
+pub(super) struct Reported(BTreeSet<String>);
 
-impl Told {
+impl Reported {
     /// Finishes or undoes what can be.
     pub(super) fn settle(&mut self, store: &Store, report: &mut dyn FnMut(&AgentEvent)) {
         match Journal::in_store(store.path()).settle_all() {

@@ -1,14 +1,14 @@
 //! What a host does for its fleet besides reporting: it brings builds that the fleet lacks.
 
+use fm_api::oci::{CODE, DESCRIPTOR, VARS_TEMPLATE};
 use fm_api::v1::enrolment::{UploadedBuild, UploadedLayer};
 use fm_api::v1::fleet::{BuildView, Digest};
 use fm_client::{Client, Precondition};
 use fm_files::Place;
 use fm_formats::Sha256;
-use fm_store::{Build, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Part, Store};
+use fm_store::{Build, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Store, StoredFile};
 
 use super::facts;
-use super::kinds::{CODE, DESCRIPTOR, VARS_TEMPLATE};
 use crate::{Error, Result};
 
 /// Uploads a build: its blobs, and then what it is made of. Whether it was there to be uploaded.
@@ -51,7 +51,7 @@ pub(super) fn upload(client: &Client, store: &Store, build: &Digest) -> Result<b
 }
 
 /// The files of a build, each with its kind, its name and its limit.
-fn parts(build: &Build) -> Vec<(&'static str, String, &Part, u64)> {
+fn parts(build: &Build) -> Vec<(&'static str, String, &StoredFile, u64)> {
     let mut parts = vec![(CODE, "CODE.fd".to_owned(), &build.code, MAX_FLASH_BYTES)];
     if let Some(template) = &build.vars_template {
         parts.push((VARS_TEMPLATE, "VARS.fd".into(), template, MAX_FLASH_BYTES));
@@ -75,7 +75,7 @@ fn parts(build: &Build) -> Vec<(&'static str, String, &Part, u64)> {
 }
 
 /// A file of the store's, if it still is what the store says.
-fn read(part: &Part, limit_bytes: u64) -> Result<Vec<u8>> {
+fn read(part: &StoredFile, limit_bytes: u64) -> Result<Vec<u8>> {
     let place = Place::at(&part.path)?;
     let bytes = place
         .folder()

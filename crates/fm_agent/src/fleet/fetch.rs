@@ -1,19 +1,16 @@
 //! A build comes from the fleet into this host's store: pulled as from any registry, every byte checked, and no more of
 //! them than were announced.
 
+use fm_api::oci::{CODE, DESCRIPTOR, SOURCE, TITLE, VARS_TEMPLATE, VERSION};
 use fm_client::Client;
 use fm_formats::Sha256;
 use fm_store::{Build, Import, MAX_DESCRIPTOR_BYTES, MAX_FLASH_BYTES, Store};
 use serde::Deserialize;
 
-use super::kinds::{CODE, DESCRIPTOR, VARS_TEMPLATE};
 use crate::{Error, Result};
 use fm_adopt::supply::Wanted;
 
 const MAX_MANIFEST_BYTES: u64 = 1 << 20;
-const TITLE: &str = "org.opencontainers.image.title";
-const VERSION: &str = "org.opencontainers.image.version";
-const SOURCE: &str = "org.opencontainers.image.source";
 
 /// What of a manifest is used.
 ///

@@ -42,7 +42,7 @@ pub fn join(store: &Store, folder: &Path, joining: &Joining<'_>) -> Result<Fleet
     }
     // The store comes into being as a store before anything else lies in its folder.
     let _ = store.builds()?;
-    let own_name = host_name();
+    let own_name = fm_host::host_name().unwrap_or_default();
     let identity = fm_client::join(&JoinPlan {
         token: joining.token,
         urls: joining.urls,
@@ -87,10 +87,4 @@ fn told(identity: &Identity, folder: &Path) -> FleetMembership {
         urls: identity.urls.clone(),
         folder: folder.to_owned(),
     }
-}
-
-/// What the kernel calls this host.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    name.trim().to_owned()
 }

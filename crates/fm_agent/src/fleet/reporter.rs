@@ -200,7 +200,7 @@ impl Session {
             host: identity.name.parse().map_err(|_| Error::NotReported)?,
             client: Client::new(&identity, TIMEOUT)?,
             outbox: Outbox::open(folder)?,
-            boot_id: boot_id(),
+            boot_id: fm_host::boot_id().unwrap_or_default(),
             store: store.clone(),
             folder: folder.to_owned(),
             identity,
@@ -399,10 +399,4 @@ impl Session {
         }
         failed.map_or(Ok(()), Err)
     }
-}
-
-/// Which boot of the kernel this is.
-fn boot_id() -> String {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_owned()
 }

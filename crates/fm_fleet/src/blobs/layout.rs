@@ -14,11 +14,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use fm_api::oci::{self, MANIFEST, REF_NAME};
 use fm_api::v1::fleet::Digest;
 use fm_files::Folder;
 use serde_json::{Value, json};
 
-use super::oci::{MANIFEST, digest_of, named_blobs};
+use super::oci::{digest_of, named_blobs};
 use super::source::read;
 use super::{Blob, BlobReader, Blobs, FoundManifest, MAX_MANIFEST_BYTES, Reference};
 use crate::{Error, Result};
@@ -26,7 +27,6 @@ use crate::{Error, Result};
 const MARK: &str = "oci-layout";
 const INDEX: &str = "index.json";
 const TMP: &str = "tmp";
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// An index of 16 MiB names some forty thousand builds.
 const MAX_INDEX_BYTES: u64 = 16 << 20;
 /// Builds in an OCI image layout, which one server has at a time.
@@ -81,14 +81,12 @@ impl Layout {
         if folders.root.file(INDEX).map_err(open())?.is_none() {
             folders.write_index(&json!({
                 "schemaVersion": 2,
-                "mediaType": "application/vnd.oci.image.index.v1+json",
+                "mediaType": oci::INDEX,
                 "manifests": [],
             }))?;
         }
         if folders.root.file(MARK).map_err(open())?.is_none() {
-            folders
-                .replace(MARK, b"{\"imageLayoutVersion\":\"1.0.0\"}")
-                .map_err(open())?;
+            folders.replace(MARK, oci::LAYOUT).map_err(open())?;
         }
         Ok(Self {
             folders: Arc::new(Mutex::new(folders)),

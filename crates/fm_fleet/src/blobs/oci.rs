@@ -11,8 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::MAX_MANIFEST_BYTES;
 use crate::{Error, Result};
 
-pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Manifest {

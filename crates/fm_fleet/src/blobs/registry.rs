@@ -12,10 +12,11 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use fm_api::oci::MANIFEST;
 use fm_api::v1::fleet::Digest;
 use tokio::io::AsyncWriteExt as _;
 
-use super::oci::{MANIFEST, digest_of};
+use super::oci::digest_of;
 use super::source::read;
 use super::{Blob, BlobReader, Blobs, FoundManifest, MAX_MANIFEST_BYTES, Reference};
 use crate::{Error, Result};

@@ -4,20 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use fm_api::oci::{BUILD, CODE, EMPTY, EMPTY_CONFIG, MANIFEST, SOURCE, TITLE, VERSION};
 use fm_api::v1::fleet::{BuildFacts, Digest};
 use fm_formats::image::{MAX_BUILD_FILE_COUNT, MAX_FLASH_BYTES};
 
-use crate::blobs::oci::{Descriptor, MANIFEST, Manifest, digest_of, parse, parse_digest};
+use crate::blobs::oci::{Descriptor, Manifest, digest_of, parse, parse_digest};
 use crate::blobs::{Blob, BlobSource};
 use crate::{Error, Result};
 
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-const BUILD: &str = "application/vnd.flashmoor.build.v1";
-const CODE: &str = "application/vnd.flashmoor.code.v1";
-const EMPTY_CONFIG: &[u8] = b"{}";
-const TITLE: &str = "org.opencontainers.image.title";
-const VERSION: &str = "org.opencontainers.image.version";
-const SOURCE: &str = "org.opencontainers.image.source";
 /// Which time a build came back: a manifest that was deleted is never written again.
 const GENERATION: &str = "io.github.flashmoor.generation";
 

@@ -152,7 +152,7 @@ impl SignatureLists {
 
     /// Whether there is a signature of that kind and content, whoever owns it.
     #[must_use]
-    pub fn holds(&self, kind: SignatureKind, data: &[u8]) -> bool {
+    pub fn contains(&self, kind: SignatureKind, data: &[u8]) -> bool {
         self.signatures()
             .any(|(other, signature)| other == kind && signature.data == data)
     }
@@ -357,7 +357,7 @@ mod tests {
             vec![0x30; 700],
         )]);
         assert_eq!(lists.merge(&x509), 1);
-        assert!(lists.holds(SignatureKind::X509, &[0x30; 700]));
+        assert!(lists.contains(SignatureKind::X509, &[0x30; 700]));
         assert_eq!(SignatureLists::parse(&lists.to_bytes()), Ok(lists));
     }
 

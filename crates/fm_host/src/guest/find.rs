@@ -257,10 +257,11 @@ mod tests {
     fn two_guests_of_one_name_are_both_listed() {
         let table = table(&[(10, "kvm", V, "q -name a"), (11, "kvm", V, "q -name a")]);
         let error = find_in(table.path(), "a").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "\"a\" could be any of guest a (pid 10), guest a (pid 11)"
-        );
+        let Error::Several { selector, candidates } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(selector, "a");
+        assert_eq!(candidates, ["guest a (pid 10)", "guest a (pid 11)"]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use fm_files::{NewFile, Place};
 use fm_formats::Sha256;
 use rustix::fs::OFlags;
 
-use super::contents::Found;
+use super::contents::ImageReport;
 
 /// Changes when an entry is laid out otherwise, or when the same bytes are to be described otherwise.
 const FORMAT: u32 = 4;
@@ -63,7 +63,7 @@ impl Cache {
     }
 
     /// What is known of the image with this key, if it is.
-    pub(super) fn get(&self, key: &str) -> Option<Found> {
+    pub(super) fn get(&self, key: &str) -> Option<ImageReport> {
         let path = self.folder.join(key);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let file = File::from(rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).ok()?);
@@ -95,12 +95,12 @@ impl Cache {
     }
 
     /// Keeps what was found, if it can be kept.
-    pub(super) fn put(&self, key: &str, found: &Found) {
+    pub(super) fn put(&self, key: &str, found: &ImageReport) {
         // Without an entry the next look takes longer, and that is all.
         let _ = self.write(key, found);
     }
 
-    fn write(&self, key: &str, found: &Found) -> Option<()> {
+    fn write(&self, key: &str, found: &ImageReport) -> Option<()> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the bytes of an image say, whatever the file is called and whoever built it.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Found {
+pub struct ImageReport {
     /// What it is for; nothing if it is no firmware.
     pub role: Option<Role>,
     /// Digest of the whole image.

@@ -13,8 +13,9 @@ use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Techno
 use fm_formats::varstore::{self, DamageKind, VarStore};
 use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, Tree, VolumeHeader};
 
-use super::contents::{Found, Image, Module, Volume};
+use super::contents::{Image, ImageReport, Module, Volume};
 use super::document::Inspected;
+use super::image_key::ImageKey;
 use super::map::map;
 use super::module_name::module_name;
 use super::nodes::nodes;
@@ -32,42 +33,52 @@ fn ends_in_code(flash: &Flash) -> bool {
 }
 
 /// What is in the file at `path`, and its length, if it is raw and was seen before: it is only hashed.
-pub(super) fn seen(path: &Path, cache: Option<&Cache>, tree: bool) -> Result<Option<(Found, u64)>> {
+pub(super) fn lookup_by_path(
+    path: &Path,
+    cache: Option<&Cache>,
+    tree: bool,
+) -> Result<Option<(ImageReport, u64)>> {
     let Some(cache) = cache else { return Ok(None) };
-    let known = input::key_of(path)?;
-    Ok(known.and_then(|(key, len_bytes)| Some((cache.get(&with_tree(key, tree))?, len_bytes))))
+    let key = input::key_of(path)?;
+    Ok(key.and_then(|key| Some((cache.get(&entry(key, tree))?, key.len_bytes))))
 }
 
-fn with_tree(key: String, tree: bool) -> String {
-    if tree { format!("{key}-tree") } else { key }
+/// The name of an image's entry in the cache.
+fn entry(key: ImageKey, tree: bool) -> String {
+    format!("{key}{}", if tree { "-tree" } else { "" })
 }
 
 /// What `flash` holds, from the cache if it was seen before.
-pub(super) fn found(flash: &Flash, cache: Option<&Cache>, tree: bool) -> Found {
+pub(super) fn parse_cached(flash: &Flash, cache: Option<&Cache>, tree: bool) -> ImageReport {
     let hash = cache.map(|_| flash.hash());
     let seen = cache
         .zip(hash.as_ref())
-        .and_then(|(cache, hash)| cache.get(&with_tree(flash.key(hash), tree)));
-    seen.unwrap_or_else(|| unseen(flash, hash, cache, tree))
+        .and_then(|(cache, hash)| cache.get(&entry(flash.key(hash), tree)));
+    seen.unwrap_or_else(|| parse_and_cache(flash, hash, cache, tree))
 }
 
 /// The same of an image that the cache does not know, with the hash of its content if it is there already.
-pub(super) fn unseen(flash: &Flash, hash: Option<sha2::Sha256>, cache: Option<&Cache>, tree: bool) -> Found {
+pub(super) fn parse_and_cache(
+    flash: &Flash,
+    hash: Option<sha2::Sha256>,
+    cache: Option<&Cache>,
+    tree: bool,
+) -> ImageReport {
     let (found, key) = find(flash, hash, tree);
     if let Some(cache) = cache {
-        cache.put(&with_tree(key, tree), &found);
+        cache.put(&entry(key, tree), &found);
     }
     found
 }
 
 pub(super) fn inspected(request: &Request, flash: &Flash, catalogue: &Catalogue) -> Inspected {
-    let found = found(flash, request.cache.as_ref(), request.tree);
-    told(request, found, flash.len_bytes, flash.format, catalogue)
+    let found = parse_cached(flash, request.cache.as_ref(), request.tree);
+    into_document(request, found, flash.len_bytes, flash.format, catalogue)
 }
 
-pub(super) fn told(
+pub(super) fn into_document(
     request: &Request,
-    found: Found,
+    found: ImageReport,
     len_bytes: u64,
     format: ImageFormat,
     catalogue: &Catalogue,
@@ -88,7 +99,7 @@ pub(super) fn told(
 }
 
 /// What is in `flash`, and its key.
-fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, String) {
+fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (ImageReport, ImageKey) {
     thread::scope(|scope| {
         let hashed = scope.spawn(|| {
             let hash = hash.unwrap_or_else(|| flash.hash());
@@ -108,7 +119,7 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
             Err(why) => match remains(&tree, &why) {
                 Some(facts) => (facts, Some(why.to_string())),
                 None => {
-                    let found = Found {
+                    let found = ImageReport {
                         role: None,
                         sha256,
                         reason: Some(why.to_string()),
@@ -124,7 +135,7 @@ fn find(flash: &Flash, hash: Option<sha2::Sha256>, with_tree: bool) -> (Found, S
             },
         };
         let store = (facts.role != Role::Code).then(|| store(flash)).flatten();
-        let found = Found {
+        let found = ImageReport {
             role: Some(facts.role),
             sha256,
             reason,

@@ -13,6 +13,7 @@ use sha2::Digest as _;
 
 use super::Kind;
 use super::document::Inspected;
+use super::image_key::ImageKey;
 use crate::{Error, Result, json_store};
 
 /// Nothing larger is read as an image.
@@ -268,22 +269,13 @@ impl<K: Keep> Reading<K> {
     }
 }
 
-/// What an image is known by in the cache: digest of what is kept, length, padding.
-pub(super) fn key(digest: Sha256, len_bytes: u64, fill: u8) -> String {
-    format!("{digest}-{len_bytes:x}-{fill:02x}")
-}
-
-/// The length in such a key.
-pub(super) fn len_in(key: &str) -> Option<u64> {
-    u64::from_str_radix(key.split('-').nth(1)?, 16).ok()
-}
-
-/// The same for a file, which is hashed as it is read, and its length; nothing for one that is no raw flash.
-pub(super) fn key_of(path: &Path) -> Result<Option<(String, u64)>> {
+/// What the image in a file is known by, which is hashed as it is read; nothing for one that is no raw flash.
+pub(super) fn key_of(path: &Path) -> Result<Option<ImageKey>> {
     let reading = Reading::<Hashed>::file(path)?.ok();
-    Ok(reading.map(|reading| {
-        let digest = Sha256::from_bytes(reading.kept.hash.finalize().into());
-        (key(digest, reading.len_bytes, reading.fill), reading.len_bytes)
+    Ok(reading.map(|reading| ImageKey {
+        digest: Sha256::from_bytes(reading.kept.hash.finalize().into()),
+        len_bytes: reading.len_bytes,
+        fill: reading.fill,
     }))
 }
 
@@ -335,9 +327,12 @@ impl Flash {
     }
 
     /// What tells the image from every other, from the hash of what was kept.
-    pub(super) fn key(&self, hash: &sha2::Sha256) -> String {
-        let digest = Sha256::from_bytes(hash.clone().finalize().into());
-        key(digest, self.len_bytes, self.fill)
+    pub(super) fn key(&self, hash: &sha2::Sha256) -> ImageKey {
+        ImageKey {
+            digest: Sha256::from_bytes(hash.clone().finalize().into()),
+            len_bytes: self.len_bytes,
+            fill: self.fill,
+        }
     }
 
     /// The digest of the whole image, from that of what was kept.
@@ -436,11 +431,7 @@ mod tests {
             assert_eq!(read.len_bytes, made.len_bytes, "{name}");
             assert_eq!(read.sha256(read.hash()), Sha256::of(&whole), "{name}");
             assert!(read.content.len() <= made.content.len(), "{name}");
-            assert_eq!(
-                key_of(&path).unwrap(),
-                Some((read.key(&read.hash()), read.len_bytes)),
-                "{name}"
-            );
+            assert_eq!(key_of(&path).unwrap(), Some(read.key(&read.hash())), "{name}");
         }
     }
 }

@@ -66,9 +66,9 @@ pub fn unpack(file: &File, path: &Path) -> Result<File> {
             source,
         })
     };
-    let refused = |why| Error::NotFirmware {
+    let refused = |why: String| Error::NotFirmware {
         path: path.to_owned(),
-        why,
+        why: why.into(),
     };
     // Clusters behind the end of a file that was cut read as zeros, and nobody says so. Of an image with lazy
     // reference counts that is in use, the check could say nothing that is true.

@@ -9,7 +9,7 @@ use crate::{Outcome, Phase};
 
 pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
     let (from, to) = (&pair.source.code, &pair.destination.code);
-    if let (Some(runs), Some(holds)) = (from.sha256.fact(), from.on_disk.fact())
+    if let (Some(runs), Some(holds)) = (from.sha256.fact(), from.next_boot_code.fact())
         && runs.value != holds.value
     {
         report.find(Phase::ColdBoot, Outcome::Caution, || {

@@ -33,7 +33,7 @@ pub(crate) fn known(layout: Layout) -> Facts {
             format: Known::new(Format::Raw, "CODE"),
             declared_format: Known::new(Format::Raw, "the command line"),
             path: Known::new("/usr/share/OVMF/CODE.fd".into(), "the command line"),
-            on_disk: Known::new(Sha256::of(layout.name().as_bytes()), "CODE"),
+            next_boot_code: Known::new(Sha256::of(layout.name().as_bytes()), "CODE"),
             arch: Known::new(arch, "CODE"),
             early_arch: Known::new(arch, "CODE"),
             layout: Known::new(layout, "CODE"),

@@ -58,7 +58,7 @@ fn is_blank(bytes: &[u8]) -> bool {
 }
 
 /// Whether a store holds a variable of this name.
-pub(super) fn holds(bytes: &[u8], name: &str) -> bool {
+pub(super) fn contains_variable(bytes: &[u8], name: &str) -> bool {
     VarStore::parse(bytes).is_ok_and(|store| store.variables().any(|entry| entry.name.to_string() == name))
 }
 

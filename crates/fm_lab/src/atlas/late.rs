@@ -18,7 +18,7 @@ use fm_stream::{BlockKind, Event, Facts, Parser};
 use serde_json::{Value, json};
 
 use super::bench::Bench;
-use super::boot::{GUID, NAME, holds};
+use super::boot::{GUID, NAME, contains_variable};
 use super::migrate::{command, completed};
 use super::step::Step;
 use super::{Seen, Side};
@@ -87,9 +87,9 @@ pub(super) fn observe(bench: &Bench, step: &Step, destination: &Side, folder: &P
     let here = vars(&mut source, &step.source)?;
     let there = vars(&mut target, destination)?;
     Ok(Seen::WrittenLate {
-        early_arrived: holds(&there, NAME),
-        written: holds(&here, LATE_NAME),
-        late_arrived: holds(&there, LATE_NAME),
+        early_arrived: contains_variable(&there, NAME),
+        written: contains_variable(&here, LATE_NAME),
+        late_arrived: contains_variable(&there, LATE_NAME),
     })
 }
 

@@ -10,7 +10,7 @@ use fm_store::Store;
 use fm_transfer::migrate::{self, Options, Request};
 
 use super::bench::Bench;
-use super::boot::{GUID, NAME, holds};
+use super::boot::{GUID, NAME, contains_variable};
 use super::migrate::command;
 use super::reached::reached;
 use super::step::Step;
@@ -69,8 +69,8 @@ pub(super) fn observe(
         way,
         arrived,
         reached_after_reset: first,
-        keeps_before: holds(&vars, NAME),
-        keeps_between: holds(&vars, BETWEEN),
+        keeps_before: contains_variable(&vars, NAME),
+        keeps_between: contains_variable(&vars, BETWEEN),
         reached_again: reset(&mut guest)?,
     }))
 }

@@ -6,14 +6,14 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use tokio::sync::oneshot;
 
 use super::schema::{connect, failed, number, state};
-use crate::{Entry, Found, MAX_SCAN_BYTES, MAX_SCAN_COUNT, Scan, ScanPage, end_of_prefix};
+use crate::{Entry, GetResponse, MAX_SCAN_BYTES, MAX_SCAN_COUNT, Scan, ScanPage, end_of_prefix};
 use crate::{Error, Result};
 
 /// Something to be read.
 pub(super) enum ReadJob {
     Get {
         key: String,
-        answer: oneshot::Sender<Result<Found>>,
+        answer: oneshot::Sender<Result<GetResponse>>,
     },
     Scan {
         scan: Scan,
@@ -46,14 +46,14 @@ impl Reader {
         }
     }
 
-    fn get(&self, key: &str) -> Result<Found> {
+    fn get(&self, key: &str) -> Result<GetResponse> {
         let read = || {
             let snapshot = self.connection.unchecked_transaction()?;
             let revision = state(&snapshot, "revision")?;
             let mut statement = snapshot
                 .prepare_cached("SELECT key, created, modified, value FROM current WHERE key = ?1")?;
             let entry = statement.query_row([key], entry).optional()?;
-            Ok(Found { entry, revision })
+            Ok(GetResponse { entry, revision })
         };
         read().map_err(failed("read a record"))
     }

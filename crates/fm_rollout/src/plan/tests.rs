@@ -82,7 +82,7 @@ fn plan_with(spec: &RolloutSpec, guests: &[GuestRow], pinned: &[&str], taken: &[
         .with_members();
     for (number, guest) in guests.iter().enumerate() {
         let host = format!("host-{}", number % 3).parse().unwrap();
-        planner.see(&Seen {
+        planner.add_guest(&ReportedGuest {
             host: &host,
             labels: &labels,
             guest,

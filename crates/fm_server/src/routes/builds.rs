@@ -2,13 +2,14 @@
 
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
+use fm_api::oci::MANIFEST;
 use fm_api::v1::enrolment::{NewPin, Role, UploadedBuild};
 use fm_api::v1::fleet::{BuildState, Digest, PageRequest, StoredPin};
 use fm_fleet::{BuildFilter, Layer, StoredBuild};
 use serde::Deserialize;
 
 use crate::admission::Principal;
-use crate::answer::{Answer, MANIFEST, json, streamed, tagged, typed};
+use crate::answer::{Answer, json, streamed, tagged, typed};
 use crate::problem::Problem;
 use crate::request::{Caller, MAX_DOCUMENT_BYTES, Query, check_length, document, part, precondition};
 use crate::state::App;

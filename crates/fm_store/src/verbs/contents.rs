@@ -2,11 +2,11 @@
 
 use fm_api::Schema;
 use fm_api::v1::store::{
-    StoreBuild, StoreLandings, StoreList, StoredBuild, StoredFile, StoredLanding, UnreadableRecord,
+    self as document, StoreBuild, StoreLandings, StoreList, StoredBuild, StoredLanding, UnreadableRecord,
 };
 use fm_remedy::one_line;
 
-use crate::{Build, Landing, Part, Result, Store, Unreadable};
+use crate::{Build, Landing, Result, Store, StoredFile, Unreadable};
 
 /// Lists the stored builds.
 ///
@@ -73,9 +73,13 @@ impl From<Build> for StoredBuild {
             version: build.version,
             source: build.source,
             created: build.created,
-            vars_template: build.vars_template.map(StoredFile::from),
-            templates: build.templates.into_iter().map(StoredFile::from).collect(),
-            descriptor: build.descriptor.map(StoredFile::from),
+            vars_template: build.vars_template.map(document::StoredFile::from),
+            templates: build
+                .templates
+                .into_iter()
+                .map(document::StoredFile::from)
+                .collect(),
+            descriptor: build.descriptor.map(document::StoredFile::from),
             tag: build.tag,
             manifest: build.manifest.to_string(),
             pins: build.pins,
@@ -83,12 +87,12 @@ impl From<Build> for StoredBuild {
     }
 }
 
-impl From<Part> for StoredFile {
-    fn from(part: Part) -> Self {
+impl From<StoredFile> for document::StoredFile {
+    fn from(file: StoredFile) -> Self {
         Self {
-            path: part.path,
-            size_bytes: part.size_bytes,
-            sha256: part.sha256.to_string(),
+            path: file.path,
+            size_bytes: file.size_bytes,
+            sha256: file.sha256.to_string(),
         }
     }
 }

@@ -25,6 +25,7 @@ mod failure;
 mod phase;
 mod postcopy;
 mod progress;
+mod run_state;
 mod settings;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,9 +33,9 @@ use std::time::{Duration, Instant};
 
 use fm_host::qmp::commands::{
     Migrate, MigrateCancel, MigrateContinue, MigrateIncoming, MigrateStartPostcopy, MigrationInfo,
-    QueryMigrate, QueryStatus, Stop,
+    QueryMigrate, Stop,
 };
-use fm_host::qmp::{self, Client, MigrationStatus, RunState, Version};
+use fm_host::qmp::{self, Client, MigrationStatus, Version};
 
 use self::phase::Phase;
 use self::postcopy::Broken;
@@ -280,10 +281,6 @@ impl MigrationDriver<'_> {
         }
         Ok(phase)
     }
-}
-
-fn run_state(client: &mut Client) -> Result<RunState, qmp::Error> {
-    Ok(client.ask(&QueryStatus)?.status)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
+use fm_fixtures::Patience;
 use fm_lab::PATIENCE;
 
 use super::Host;
@@ -54,14 +54,9 @@ impl Host {
             .spawn();
         // what is left of it is buried with this process
         drop(started.unwrap());
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         while self.agent_pid().is_none() {
-            assert!(
-                Instant::now() < deadline,
-                "the agent does not start: {}",
-                self.agent_log()
-            );
-            std::thread::sleep(Duration::from_millis(10));
+            patience.rest(|| format!("the agent does not start: {}", self.agent_log()));
         }
     }
 
@@ -84,10 +79,9 @@ impl Host {
         let pid = self.agent_pid().unwrap();
         self.command("kill").args(["-KILL", &pid]).status().unwrap();
         // until the kernel has let go of its lock, another one is refused
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         while self.agent_pid().is_some() {
-            assert!(Instant::now() < deadline, "the agent does not end");
-            std::thread::sleep(Duration::from_millis(10));
+            patience.rest(|| "the agent does not end".into());
         }
     }
 
@@ -104,19 +98,13 @@ impl Host {
     /// # Panics
     /// If that does not happen.
     pub fn wait_for_harvest_of(&self, build: &str, most_waiting: usize) {
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::new(PATIENCE);
         loop {
             let builds = self.builds();
             if builds.iter().any(|id| id == build) && self.waiting() <= most_waiting {
                 return;
             }
-            assert!(
-                Instant::now() < deadline,
-                "{builds:?} {} {}",
-                self.waiting(),
-                self.agent_log()
-            );
-            std::thread::sleep(Duration::from_millis(20));
+            patience.rest(|| format!("{builds:?} {} {}", self.waiting(), self.agent_log()));
         }
     }
 

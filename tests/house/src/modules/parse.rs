@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 
-use super::{Crate, Import, Item, Module, ModuleId, ReadError};
+use super::{Crate, Import, Item, Method, Module, ModuleId, ReadError};
 
 impl Crate {
     /// The crate whose root is the file `root`, `src/lib.rs` or `src/main.rs`.
@@ -63,6 +63,7 @@ impl Crate {
             let syn::Item::Mod(child) = item else {
                 let mut names = Names {
                     module: &mut self.modules[module],
+                    own_type: None,
                 };
                 names.declare(item);
                 names.visit_item(item);
@@ -113,6 +114,8 @@ fn syntax(path: &Path, source: syn::Error) -> ReadError {
 /// Gathers the names of one item into its module.
 struct Names<'a> {
     module: &'a mut Module,
+    /// The type whose `impl` block this is.
+    own_type: Option<Vec<String>>,
 }
 
 impl Names<'_> {
@@ -190,7 +193,21 @@ impl Names<'_> {
         self.path(path);
     }
 
+    fn own_call(&mut self, name: &str) {
+        if let Some(of) = self.own_type.clone() {
+            self.module.own_calls.push(Method {
+                of,
+                name: name.to_owned(),
+            });
+        }
+    }
+
     fn path(&mut self, path: Vec<String>) {
+        if let [own, name] = path.as_slice()
+            && own == "Self"
+        {
+            self.own_call(&name.clone());
+        }
         if !path.is_empty() {
             self.module.paths.push(path);
         }
@@ -208,6 +225,35 @@ impl<'ast> Visit<'ast> for Names<'_> {
         if !is_for_tests(attributes(item)) {
             visit::visit_item(self, item);
         }
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        let before = self.own_type.take();
+        if let syn::Type::Path(of) = &*item.self_ty {
+            let segments = of.path.segments.iter();
+            let of: Vec<String> = segments.map(|segment| segment.ident.to_string()).collect();
+            // The methods of a trait are called by its name, wherever they stand.
+            if item.trait_.is_none() {
+                let functions = item.items.iter().filter_map(|item| match item {
+                    syn::ImplItem::Fn(function) if !is_for_tests(&function.attrs) => Some(function),
+                    _ => None,
+                });
+                self.module.methods.extend(functions.map(|function| Method {
+                    of: of.clone(),
+                    name: function.sig.ident.to_string(),
+                }));
+            }
+            self.own_type = Some(of);
+        }
+        visit::visit_item_impl(self, item);
+        self.own_type = before;
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        if matches!(&*call.receiver, syn::Expr::Path(receiver) if receiver.path.is_ident("self")) {
+            self.own_call(&call.method.to_string());
+        }
+        visit::visit_expr_method_call(self, call);
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {

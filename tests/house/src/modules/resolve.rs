@@ -1,8 +1,8 @@
 //! Names to the modules that declare them: a re-export is followed to where the item really stands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Crate, Item, ModuleId, Use};
+use super::{Crate, Item, Method, ModuleId, Use};
 
 /// Imports that lead to imports: more than any house has, fewer than a circle of them.
 const MAX_IMPORT_DEPTH_COUNT: usize = 16;
@@ -46,7 +46,47 @@ impl Crate {
                 });
             }
         }
+        uses.extend(self.method_uses());
         uses.into_iter().collect()
+    }
+
+    /// What types call on themselves that stands in another module than the call. As a parent lends its children a type,
+    /// it lends them that type's methods: they count as declarations.
+    fn method_uses(&self) -> Vec<Use> {
+        let mut declared: BTreeMap<(ModuleId, &str, &str), BTreeSet<ModuleId>> = BTreeMap::new();
+        for (module, here) in self.modules.iter().enumerate() {
+            for method in &here.methods {
+                if let Some((owner, of)) = self.type_of(module, method) {
+                    let places = declared.entry((owner, of, &method.name)).or_default();
+                    places.insert(module);
+                }
+            }
+        }
+        let mut uses = Vec::new();
+        for (from, here) in self.modules.iter().enumerate() {
+            for call in &here.own_calls {
+                let places = self
+                    .type_of(from, call)
+                    .and_then(|(owner, of)| declared.get(&(owner, of, call.name.as_str())));
+                let Some(places) = places.filter(|places| !places.contains(&from)) else {
+                    continue;
+                };
+                uses.extend(places.iter().map(|to| Use {
+                    from,
+                    to: *to,
+                    name: call.name.clone(),
+                    calls_function: false,
+                }));
+            }
+        }
+        uses
+    }
+
+    /// The module that declares the type of a method, and the type's name there.
+    fn type_of<'a>(&'a self, module: ModuleId, method: &'a Method) -> Option<(ModuleId, &'a str)> {
+        let place = self.resolve(module, &method.of, 0)?;
+        let is_type = place.item == Some(Item::Declaration) && place.segment_count == method.of.len();
+        is_type.then(|| (place.module, method.of[place.segment_count - 1].as_str()))
     }
 
     /// Whether `module` is `above` or one of the modules in it.

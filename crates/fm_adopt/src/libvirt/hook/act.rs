@@ -7,7 +7,7 @@ use fm_libvirt::Domain;
 use fm_store::{Import, NewLanding, Store};
 
 use super::decide::{Decision, OnFailure, Outcome, PlacedCode, PlacedTemplate, Step};
-use super::facts::holds;
+use super::facts::matches_digest;
 use super::{Answer, Call, Policy, Reason, marks};
 use crate::Result;
 use crate::libvirt::{Error, blank, packed_template, wakeup};
@@ -177,7 +177,7 @@ fn take(path: &Path, call: &Call<'_>, domain: Option<&Domain>, step: &Step, made
 }
 
 fn check(store: &Path, path: &Path, digest: &fm_formats::Sha256) -> Result<()> {
-    match holds(store, path, digest) {
+    match matches_digest(store, path, digest) {
         true => Ok(()),
         false => Err(Error::NotPutBack { path: path.into() }.into()),
     }

@@ -306,24 +306,24 @@ impl Look<'_> {
     }
 
     /// Whether the raw file at `path` holds the bytes of that digest.
-    fn holds(&self, path: &Path, wanted: &Sha256) -> bool {
+    fn matches_digest(&self, path: &Path, wanted: &Sha256) -> bool {
         if !self.remembers {
             return digest_at(path).is_some_and(|(found, _)| found == *wanted);
         }
-        holds(self.folder, path, wanted)
+        matches_digest(self.folder, path, wanted)
     }
 
     /// The same of a file in any format; what an image unpacks to is not remembered.
-    fn holds_as(&self, path: &Path, format: FileFormat, wanted: &Sha256) -> bool {
+    fn matches_digest_as(&self, path: &Path, format: FileFormat, wanted: &Sha256) -> bool {
         match format {
-            FileFormat::Raw => self.holds(path, wanted),
+            FileFormat::Raw => self.matches_digest(path, wanted),
             FileFormat::Qcow2 | FileFormat::Other => flash_file::digest(path, format) == Some(*wanted),
         }
     }
 
     fn holds_code(&self, path: &Path, format: FileFormat, identity: &Identity) -> bool {
         flash_file::len_bytes(path, format) == Some(identity.code_bytes)
-            && self.holds_as(path, format, &identity.build)
+            && self.matches_digest_as(path, format, &identity.build)
     }
 
     fn code(&self, path: &Path, format: FileFormat, identity: &Identity) -> FileState {
@@ -378,7 +378,7 @@ impl Look<'_> {
             identity.vars_bytes.is_some() && flash_file::len_bytes(path, format) == identity.vars_bytes;
         has_length
             && match &identity.vars_template {
-                Some(known) => self.holds_as(path, format, known),
+                Some(known) => self.matches_digest_as(path, format, known),
                 // of one in the store, an older Flashmoor does not say whose it was
                 None => !path.starts_with(self.folder),
             }
@@ -393,7 +393,7 @@ impl Look<'_> {
             .templates
             .into_iter()
             .filter(|part| Some(part.sha256) == identity.vars_template)
-            .find(|part| self.holds(&part.path, &part.sha256));
+            .find(|part| self.matches_digest(&part.path, &part.sha256));
         Ok(StoreFacts {
             build: Some((build.code.path, is_whole)),
             template: template.map(|part| part.path),
@@ -438,7 +438,7 @@ impl Look<'_> {
     }
 
     fn code_at(&self, domain: &Domain, loader: &Path, build: Sha256) -> CodeFacts {
-        if self.holds(loader, &build) {
+        if self.matches_digest(loader, &build) {
             return CodeFacts::Right;
         }
         let identity = domain.identity.as_ref();
@@ -448,7 +448,7 @@ impl Look<'_> {
             path: loader.to_owned(),
             is_there: loader.exists(),
             is_stored: is_stored().is_some(),
-            before: before.filter(|path| self.holds(path, &build)),
+            before: before.filter(|path| self.matches_digest(path, &build)),
             build,
         }
     }
@@ -481,7 +481,10 @@ impl Look<'_> {
     fn template(&self, domain: &Domain, path: &Path, format: FileFormat) -> TemplateFacts {
         let identity = domain.identity.as_ref();
         let own = identity.and_then(|ours| ours.vars_template);
-        let is_own = || own.as_ref().is_some_and(|own| self.holds_as(path, format, own));
+        let is_own = || {
+            own.as_ref()
+                .is_some_and(|own| self.matches_digest_as(path, format, own))
+        };
         let Some(build) = build_of_path(self.folder, path) else {
             // The empty one was for the arrival alone; libvirt may have kept it in what it calls the definition.
             let is_blank = own.is_some() && path.starts_with(self.folder.join(FOLDER));
@@ -509,7 +512,7 @@ impl Look<'_> {
                 again: None,
             };
         };
-        if self.holds(path, &sha256) {
+        if self.matches_digest(path, &sha256) {
             return TemplateFacts::Right;
         }
         TemplateFacts::Wrong {
@@ -523,7 +526,7 @@ impl Look<'_> {
         let before = identity
             .template_before
             .clone()
-            .filter(|path| self.holds(path, &sha256));
+            .filter(|path| self.matches_digest(path, &sha256));
         let vars_bytes = identity.vars_bytes.unwrap_or_default();
         let is_empty = || blank::bytes(vars_bytes).is_some_and(|bytes| Sha256::of(&bytes) == sha256);
         let has_source = before.is_some() || is_empty();
@@ -537,10 +540,9 @@ impl Look<'_> {
 }
 
 /// Whether the file at `path` holds the bytes of that digest; of a large file, as it was found last.
-pub(super) fn holds(store: &Path, path: &Path, wanted: &Sha256) -> bool {
-    let look = || digest_at(path).map(|(found, _)| found.to_string());
-    let found = digest_cache::of_file(&store.join(FOLDER).join("digests"), path, look);
-    found.and_then(|found| found.parse().ok()) == Some(*wanted)
+pub(super) fn matches_digest(store: &Path, path: &Path, wanted: &Sha256) -> bool {
+    let look = || digest_at(path).map(|(found, _)| found);
+    digest_cache::of_file(&store.join(FOLDER).join("digests"), path, look) == Some(*wanted)
 }
 
 /// What stands where a definition has VARS.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use fm_api::oci::MANIFEST;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
@@ -24,8 +25,6 @@ const SYSTEM_CAS: [&str; 3] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
 ];
-/// The kinds of manifest that are ours.
-const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json";
 const MAX_TOKEN_BYTES: u64 = 64 << 10;
 
 pub(super) struct Http {
@@ -221,7 +220,7 @@ impl Http {
         let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(url)
-            .header("accept", ACCEPT);
+            .header("accept", MANIFEST);
         let known = self
             .authorization
             .lock()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fm_api::v1::fleet::{BuildState, HostId, OldVariables, ProgressState, Rest, StoredPin};
 use fm_api::v1::rollout::{LeaveReason, RolloutPlan, RolloutSpec, RolloutState};
 use fm_records::Transaction;
-use fm_rollout::{Command, Planned, PlannedMember, Planner, Seen};
+use fm_rollout::{Command, Planned, PlannedMember, Planner, ReportedGuest};
 
 use super::super::builds::{self, Change};
 use super::super::inner::{Inner, Stored, random_name, write};
@@ -55,7 +55,7 @@ async fn planned(
         planner = planner.with_members();
     }
     let revision = known::guests(inner, |host, guest| {
-        planner.see(&Seen {
+        planner.add_guest(&ReportedGuest {
             host,
             labels: labels.get(host).unwrap_or(&none),
             guest,

@@ -110,7 +110,7 @@ impl Walk<'_> {
             // Dispatchers pass over it, and so does whoever asks the tree what the image can do.
             _ if !facts.is_live() => {}
             FileKind::Pad => self.pad_file(body, erased, id),
-            FileKind::Raw => self.raw_area(body, Some(id)),
+            FileKind::Raw => self.nested_volumes(body, id),
             FileKind::Other(_) => {}
             _ => self.sections(body, Some(id)),
         }

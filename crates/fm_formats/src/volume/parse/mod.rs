@@ -101,6 +101,11 @@ impl Walk<'_> {
             .unwrap_or(&[])
     }
 
+    /// Volumes hold files, files sections, and either may hold volumes again.
+    fn nested_volumes(&mut self, area: Span, parent: NodeId) {
+        self.raw_area(area, Some(parent));
+    }
+
     /// Adds a node and gives its id, unless a limit is reached: then nothing more is read.
     fn open(&mut self, kind: NodeKind, span: Span, header: usize, parent: Option<NodeId>) -> Option<NodeId> {
         let depth = parent

@@ -134,7 +134,7 @@ impl Walk<'_> {
         match kind {
             SectionKind::GuidDefined | SectionKind::Compression => self.encapsulated(body, &header, id),
             SectionKind::Disposable => self.sections(body, Some(id)),
-            SectionKind::VolumeImage | SectionKind::Raw => self.raw_area(body, Some(id)),
+            SectionKind::VolumeImage | SectionKind::Raw => self.nested_volumes(body, id),
             _ => {
                 if let Err(error) = self.readable(body, kind) {
                     self.record(Some(id), body.buffer, error);

@@ -6,7 +6,8 @@ use fm_host::qmp::commands::{Cont, MigrationInfo, QueryMigrate};
 use fm_host::qmp::{MigrationStatus, RunState};
 
 use super::progress::Statistics;
-use super::{MigrationDriver, REPORT_EVERY, SETTLE_TIMEOUT, run_state};
+use super::run_state::run_state;
+use super::{MigrationDriver, REPORT_EVERY, SETTLE_TIMEOUT};
 use crate::error::migrate::Error;
 
 impl MigrationDriver<'_> {

@@ -6,8 +6,9 @@ use fm_host::qmp;
 use fm_host::qmp::commands::{Cont, MigrateCancel, MigrationInfo, QueryMigrate, Quit, Stop};
 use fm_host::qmp::{MigrationStatus, RunState};
 
+use super::run_state::run_state;
 use super::settings::Before;
-use super::{MigrationDriver, REPORT_EVERY, SETTLE_TIMEOUT, run_state};
+use super::{MigrationDriver, REPORT_EVERY, SETTLE_TIMEOUT};
 use crate::error::migrate::{BothEnds, Error, Reason};
 
 impl MigrationDriver<'_> {

@@ -86,11 +86,6 @@ impl MigrationDriver<'_> {
         let listens = self
             .destination
             .ask_out_of_band(&MigrateRecover { uri: self.uri });
-        let listens_already = |error: &qmp::Error| match error {
-            // Before QEMU 7.1 that is said of whoever listens since an earlier attempt.
-            qmp::Error::Refused { description, .. } => description.contains("triggered already"),
-            _ => false,
-        };
         if let Err(error) = listens
             && !listens_already(&error)
         {
@@ -141,6 +136,18 @@ impl MigrationDriver<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a destination listens since an earlier attempt, which QEMU before 7.1 refuses to do again; later ones let go of
+/// the old connection and listen anew. All of the command's refusals have the class `GenericError`, and a destination
+/// whose main loop stands answers no other question: nothing but the text tells.
+///
+/// Source: QEMU 7.0 `migration/migration.c`, `qmp_migrate_recover`.
+fn listens_already(error: &qmp::Error) -> bool {
+    match error {
+        qmp::Error::Refused { description, .. } => description == "Migrate recovery is triggered already",
+        _ => false,
     }
 }
 

@@ -4,8 +4,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
+use fm_host::qmp::RunState;
 use serde_json::{Value, json};
 
 use super::settings::Settings;
@@ -272,14 +274,25 @@ fn a_guest_that_never_ran_there_goes_on_at_the_source_when_the_switch_to_postcop
 #[test]
 fn a_connection_is_made_again_by_one_word_to_each_end() {
     let paused = |path: &Path| monitor(path, "postcopy-paused", usize::MAX);
-    // It stays as it was, as if it connected still, until somebody ends it: time enough for another word or two.
+    let (hear, heard) = mpsc::channel();
+    let source = move |path: &Path| {
+        let state = move |command: &str| {
+            let _ = hear.send(command.to_owned());
+            "postcopy-paused"
+        };
+        saying(path, "", state, usize::MAX)
+    };
     let cancel = AtomicBool::new(false);
+    let end = &cancel;
     let (said, [here, there]) = thread::scope(|scope| {
-        scope.spawn(|| {
-            thread::sleep(REPORT_EVERY * 5);
-            cancel.store(true, Ordering::Relaxed);
+        scope.spawn(move || {
+            while heard.recv_timeout(PATIENT).expect("it is told to connect") != "migrate" {}
+            // It stays as it was, as if it connected still: whoever told it again would do so by the next report.
+            let next = heard.recv_timeout(REPORT_EVERY * 5);
+            end.store(true, Ordering::Relaxed);
+            assert_eq!(next, Err(mpsc::RecvTimeoutError::Timeout));
         });
-        switched(PATIENT, paused, paused, "tcp:there:4444", &cancel)
+        switched(PATIENT, source, paused, "tcp:there:4444", &cancel)
     });
     assert!(
         matches!(said, Error::PostcopyBroken { refused: None }),
@@ -443,12 +456,20 @@ fn what_both_qemus_say_of_a_failure_is_told_as_its_reason() {
     let never = AtomicBool::new(false);
     let mut driver = driving(&mut at_source, &mut at_destination, &options, "", &never);
     let failed = driver.follow(&mut |_| ()).unwrap_err();
+    let Error::Failed {
+        reason: Some(source), ..
+    } = failed
+    else {
+        panic!("{failed:?}")
+    };
     assert_eq!(
-        fm_remedy::Failure::why(&failed),
-        [
-            "the source's QEMU says: Unable to write to socket",
-            "the destination's QEMU says: Length mismatch: system.flash0"
-        ]
+        (source.end, source.words.as_str()),
+        ("source", "Unable to write to socket")
+    );
+    let destination = source.other.expect("what the other end says");
+    assert_eq!(
+        (destination.end, destination.words.as_str()),
+        ("destination", "Length mismatch: system.flash0")
     );
     drop((at_source, at_destination));
     for end in ends {

@@ -69,7 +69,7 @@ impl<'a> Request<'a> {
     }
 
     /// The different pieces that are meant, in the order of the image.
-    pub(super) fn pieces(&self) -> Vec<NodeId> {
+    pub(super) fn selected(&self) -> Vec<NodeId> {
         let lies_in = |id: NodeId, among: &Option<BTreeSet<NodeId>>| {
             among
                 .as_ref()
