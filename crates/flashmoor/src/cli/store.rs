@@ -6,14 +6,13 @@ mod gc;
 mod import;
 mod landings;
 mod list;
+mod named;
 mod pin;
 mod show;
 mod unpin;
 mod verify;
 
 use clap::{Args, Subcommand};
-use fm_api::v1::store::StoredBuild;
-use fm_images::inspect::Catalogue;
 
 use super::{Context, Result};
 
@@ -36,18 +35,6 @@ enum Verb {
     Unpin(unpin::Unpin),
     Landings(landings::Landings),
     Forget(forget::Forget),
-}
-
-/// People know a build by its package, whoever stored it without a name.
-fn named(context: &Context, builds: &mut [StoredBuild]) -> Result<()> {
-    let catalogue = Catalogue::open(super::catalogue::user_file(context).as_deref())?;
-    for build in builds.iter_mut().filter(|build| build.name.is_none()) {
-        if let Some(known) = catalogue.build(&build.id) {
-            build.name = Some(known.name);
-            build.version = build.version.take().or(known.version);
-        }
-    }
-    Ok(())
 }
 
 impl Store {

@@ -3,7 +3,7 @@
 use clap::Args;
 use fm_store::verbs as store;
 
-use super::named;
+use super::named::named;
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;
 
