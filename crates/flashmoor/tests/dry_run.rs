@@ -120,7 +120,7 @@ fn the_stores_verbs_say_what_they_would_change_and_change_nothing() {
     let removed = scene.verb(&["store", "gc"]);
     assert_eq!(removed["removed"][0]["what"], "build", "{removed}");
     scene.verb(&["store", "import", &layout]);
-    scene.refused(&["store", "import", vars]);
+    scene.refused(&["store", "import", "layout/oci-layout"]);
     scene.refused(&["store", "pin", "nothing-like-it"]);
     scene.refused(&["store", "unpin", "nothing-like-it"]);
     scene.refused(&["store", "forget", "nothing-like-it"]);
