@@ -164,6 +164,11 @@ impl Context {
     pub(crate) fn store(&self) -> Result<fm_store::Store> {
         Ok(fm_store::verbs::open(self.global.store.as_deref())?)
     }
+
+    /// The same for a verb that changes it, or in a dry run says what it would change.
+    pub(crate) fn store_for(&self, dry_run: dry_run::DryRun) -> Result<fm_store::Store> {
+        Ok(self.store()?.with_dry_run(dry_run.dry_run))
+    }
 }
 
 pub(crate) fn main() -> ExitCode {

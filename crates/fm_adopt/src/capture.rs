@@ -25,6 +25,8 @@ use crate::Result;
 pub struct Capture {
     /// The store's folder.
     pub store: PathBuf,
+    /// Whether it is what would be stored, and nothing was.
+    pub dry_run: bool,
     /// The guests whose CODE is stored now.
     pub guests: Vec<Captured>,
     /// Guests whose CODE could not be stored.
@@ -69,6 +71,7 @@ impl From<&Capture> for api::Capture {
     fn from(capture: &Capture) -> Self {
         Self {
             schema: Schema::default(),
+            dry_run: capture.dry_run,
             store: capture.store.clone(),
             guests: capture.guests.iter().map(Into::into).collect(),
             failures: capture.failures.clone(),
@@ -106,6 +109,7 @@ pub fn one(store: &Store, selector: &str) -> Result<Capture> {
     let captured = capture(store, &guest)?;
     Ok(Capture {
         store: store.path().to_owned(),
+        dry_run: store.is_dry_run(),
         guests: vec![captured],
         failures: Vec::new(),
         remarks: Vec::new(),
@@ -151,6 +155,7 @@ pub fn each(
     }
     Capture {
         store: store.path().to_owned(),
+        dry_run: store.is_dry_run(),
         guests: captured,
         failures,
         remarks,

@@ -27,12 +27,16 @@ pub fn file_in(store: &Path) -> PathBuf {
 /// If the user's list cannot be read.
 pub fn list(user: &Path) -> Result<CatalogueDocument> {
     let catalogue = Catalogue::open(Some(user))?;
-    Ok(document(catalogue.entries().into_iter().cloned().collect()))
+    Ok(document(
+        catalogue.entries().into_iter().cloned().collect(),
+        false,
+    ))
 }
 
-fn document(entries: Vec<CatalogueEntry>) -> CatalogueDocument {
+fn document(entries: Vec<CatalogueEntry>, dry_run: bool) -> CatalogueDocument {
     CatalogueDocument {
         schema: Schema::default(),
+        dry_run,
         entries,
         unnamed: Vec::new(),
     }
@@ -42,7 +46,7 @@ fn document(entries: Vec<CatalogueEntry>) -> CatalogueDocument {
 ///
 /// # Errors
 /// If it is no firmware or there is none in it, or the list cannot be written.
-pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<CatalogueDocument> {
+pub fn add(user: &Path, path: &Path, name: &str, version: &str, dry_run: bool) -> Result<CatalogueDocument> {
     let clean = |word: &str| !word.is_empty() && !word.contains(char::is_control);
     if !clean(name) || !clean(version) {
         return Err(Error::Usage(Misuse {
@@ -60,7 +64,7 @@ pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<Catalo
     };
     check_regular(path)?;
     if path.is_file() && !descriptors::is_descriptor(path) {
-        return append(user, vec![entry(path)?]);
+        return append(user, vec![entry(path)?], dry_run);
     }
     let mut files = Vec::new();
     collect(path, &mut files)?;
@@ -73,7 +77,7 @@ pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<Catalo
             why: "nothing that it holds or names is a flash image".into(),
         });
     }
-    append(user, entries)
+    append(user, entries, dry_run)
 }
 
 /// Takes names away that the user gave: of the build with this digest (or its first eight digits or more), or
@@ -81,8 +85,8 @@ pub fn add(user: &Path, path: &Path, name: &str, version: &str) -> Result<Catalo
 ///
 /// # Errors
 /// If the user gave no such name, or the list cannot be written.
-pub fn remove(user: &Path, what: &str) -> Result<CatalogueDocument> {
-    let _lock = user.exists().then(|| lock(user)).transpose()?;
+pub fn remove(user: &Path, what: &str, dry_run: bool) -> Result<CatalogueDocument> {
+    let _lock = (user.exists() && !dry_run).then(|| lock(user)).transpose()?;
     let text = match std::fs::read_to_string(user) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -106,12 +110,15 @@ pub fn remove(user: &Path, what: &str) -> Result<CatalogueDocument> {
             ),
         }));
     }
+    if dry_run {
+        return Ok(document(gone, dry_run));
+    }
     Replace::existing(user, true)?.replace_keeping(
         &Keep::Nothing,
         |new| new.write_all(lines(&kept).as_bytes()),
         |_| Ok::<_, Error>(()),
     )?;
-    Ok(document(gone))
+    Ok(document(gone, dry_run))
 }
 
 /// One command at a time changes the list in a folder.
@@ -143,7 +150,7 @@ fn lines(entries: &[CatalogueEntry]) -> String {
 ///
 /// # Errors
 /// If a path cannot be read, or the list cannot be written.
-pub fn update(user: &Path, paths: &[PathBuf]) -> Result<CatalogueDocument> {
+pub fn update(user: &Path, paths: &[PathBuf], dry_run: bool) -> Result<CatalogueDocument> {
     let mut files = Vec::new();
     for path in paths {
         check_regular(path)?;
@@ -170,7 +177,7 @@ pub fn update(user: &Path, paths: &[PathBuf]) -> Result<CatalogueDocument> {
             None => unnamed.push(path.display().to_string()),
         }
     }
-    let mut document = append(user, entries)?;
+    let mut document = append(user, entries, dry_run)?;
     document.unnamed = unnamed;
     Ok(document)
 }
@@ -333,8 +340,8 @@ fn file_name(path: &Path) -> String {
 }
 
 /// Appends what is not known yet.
-fn append(user: &Path, entries: Vec<CatalogueEntry>) -> Result<CatalogueDocument> {
-    let _lock = lock(user)?;
+fn append(user: &Path, entries: Vec<CatalogueEntry>, dry_run: bool) -> Result<CatalogueDocument> {
+    let _lock = (!dry_run).then(|| lock(user)).transpose()?;
     let known = Catalogue::open(Some(user))?;
     let mut new: Vec<CatalogueEntry> = entries
         .into_iter()
@@ -346,7 +353,7 @@ fn append(user: &Path, entries: Vec<CatalogueEntry>) -> Result<CatalogueDocument
     // The same image may lie in a folder twice, under two names.
     let mut seen = BTreeSet::new();
     new.retain(|entry| seen.insert((entry.sha256.clone(), entry.name.clone(), entry.version.clone())));
-    if !new.is_empty() {
+    if !new.is_empty() && !dry_run {
         let failed = |source| Error::file("write", user, source);
         let text = lines(&new);
         // One write of whole lines: nobody reads half of one.
@@ -354,5 +361,5 @@ fn append(user: &Path, entries: Vec<CatalogueEntry>) -> Result<CatalogueDocument
         file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
             .map_err(failed)?;
     }
-    Ok(document(new))
+    Ok(document(new, dry_run))
 }

@@ -287,8 +287,8 @@ fn whoever_looks_into_images_refuses_what_is_no_regular_file() {
         for error in [
             diff::diff(&fifo, &code, None).unwrap_err(),
             diff::diff(&code, &fifo, None).unwrap_err(),
-            catalogue::add(&user, &fifo, "a", "1").unwrap_err(),
-            catalogue::update(&user, std::slice::from_ref(&fifo)).unwrap_err(),
+            catalogue::add(&user, &fifo, "a", "1", false).unwrap_err(),
+            catalogue::update(&user, std::slice::from_ref(&fifo), false).unwrap_err(),
             extract::find(&fifo, "DxeCore").unwrap_err(),
             extract::extract(&fifo, &file("DxeCore")).unwrap_err(),
         ] {

@@ -113,10 +113,10 @@ fn a_build_that_the_user_named_keeps_its_name() {
     let mut bytes = fm_fixtures::bytes("bookworm/OVMF_CODE.fd");
     bytes[0x1b_0000] ^= 1;
     std::fs::write(&image, bytes).unwrap();
-    let added = catalogue::add(&user, &image, "mine", "7").unwrap();
+    let added = catalogue::add(&user, &image, "mine", "7", false).unwrap();
     assert_eq!(added.entries.len(), 1);
     assert!(
-        catalogue::add(&user, &image, "mine", "7")
+        catalogue::add(&user, &image, "mine", "7", false)
             .unwrap()
             .entries
             .is_empty(),
@@ -147,15 +147,24 @@ fn a_build_that_the_user_named_keeps_its_name() {
     };
     let named = |name: &str, version: &str| (name.to_owned(), Some(version.to_owned()));
     for (called, version) in [("ours", "1"), ("ours", "2"), ("others", "1"), ("ours", "1")] {
-        catalogue::add(&user, &shipped, called, version).unwrap();
+        catalogue::add(&user, &shipped, called, version, false).unwrap();
         assert_eq!(name(&shipped), named(called, version));
     }
-    assert_eq!(catalogue::remove(&user, "ours").unwrap().entries.len(), 3);
+    assert_eq!(catalogue::remove(&user, "ours", false).unwrap().entries.len(), 3);
     assert_eq!(name(&shipped), named("others", "1"));
     let digest = look(&shipped).sha256.unwrap();
-    assert_eq!(catalogue::remove(&user, &digest[..12]).unwrap().entries.len(), 1);
+    assert_eq!(
+        catalogue::remove(&user, &digest[..12], false)
+            .unwrap()
+            .entries
+            .len(),
+        1
+    );
     assert_eq!(name(&shipped), named("ovmf", "2025.02-8+deb13u1"));
-    assert!(matches!(catalogue::remove(&user, "ovmf"), Err(Error::Usage(_))));
+    assert!(matches!(
+        catalogue::remove(&user, "ovmf", false),
+        Err(Error::Usage(_))
+    ));
     // Several packages ship the same bytes, and none is the file's name.
     assert_eq!(
         name(&path("bookworm/OVMF_VARS_4M.fd")).0,
@@ -163,7 +172,7 @@ fn a_build_that_the_user_named_keeps_its_name() {
     );
     let folder_of = path("bookworm/OVMF_CODE.fd").parent().unwrap().to_owned();
     assert!(
-        catalogue::add(&user, &folder_of, "all", "1")
+        catalogue::add(&user, &folder_of, "all", "1", false)
             .unwrap()
             .entries
             .len()
@@ -171,11 +180,11 @@ fn a_build_that_the_user_named_keeps_its_name() {
     );
     let empty = tempfile::tempdir().unwrap();
     assert!(matches!(
-        catalogue::add(&user, empty.path(), "none", "1"),
+        catalogue::add(&user, empty.path(), "none", "1", false),
         Err(Error::NotFirmware { .. })
     ));
     assert!(matches!(
-        catalogue::add(&user, &path("trixie/shellx64.efi"), "shell", "1"),
+        catalogue::add(&user, &path("trixie/shellx64.efi"), "shell", "1", false),
         Err(Error::NotFirmware { .. })
     ));
 }

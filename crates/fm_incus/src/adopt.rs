@@ -10,7 +10,8 @@ use crate::{Error, Result, tool};
 const CONF: &str = "raw.qemu.conf";
 const APPARMOR: &str = "raw.apparmor";
 
-/// Stores the build that an instance runs and starts it from there from its next start on.
+/// Stores the build that an instance runs and starts it from there from its next start on; with a store for a dry run,
+/// all is checked and nothing changed.
 ///
 /// # Errors
 /// If it does not run, has firmware of its own, or Incus refuses.
@@ -32,16 +33,19 @@ pub fn adopt(store: &Store, instance: &Instance<'_>) -> Result<IncusAdoption> {
     let value = |key: &str| described.config.get(key).map_or("", String::as_str);
     let file = guest.stored.display().to_string();
     let conf = conf::with_code(value(CONF), &file, |file| is_ours(store, file)).map_err(refused(instance))?;
-    store.pin(&build, &reason(instance))?;
-    // Before the file is named: a start that finds it and may not read it fails.
-    tool::set(
-        instance,
-        APPARMOR,
-        &conf::with_rule(value(APPARMOR), &rule(store)),
-    )?;
-    tool::set(instance, CONF, &conf)?;
+    if !store.is_dry_run() {
+        store.pin(&build, &reason(instance))?;
+        // Before the file is named: a start that finds it and may not read it fails.
+        tool::set(
+            instance,
+            APPARMOR,
+            &conf::with_rule(value(APPARMOR), &rule(store)),
+        )?;
+        tool::set(instance, CONF, &conf)?;
+    }
     Ok(IncusAdoption {
         schema: fm_api::Schema::default(),
+        dry_run: store.is_dry_run(),
         instance: name(),
         project: instance.project.to_owned(),
         build: Some(build.to_string()),
@@ -49,7 +53,7 @@ pub fn adopt(store: &Store, instance: &Instance<'_>) -> Result<IncusAdoption> {
     })
 }
 
-/// Lets an instance go: its settings are as they were.
+/// Lets an instance go: its settings are as they were. With a store for a dry run nothing is changed.
 ///
 /// # Errors
 /// If Incus refuses.
@@ -57,20 +61,23 @@ pub fn unadopt(store: &Store, instance: &Instance<'_>) -> Result<IncusAdoption> 
     let described = tool::describe(instance)?;
     let value = |key: &str| described.config.get(key).map_or("", String::as_str);
     let conf = conf::without_code(value(CONF), |file| is_ours(store, file)).map_err(refused(instance))?;
-    tool::set(instance, CONF, &conf)?;
-    tool::set(
-        instance,
-        APPARMOR,
-        &conf::without_rule(value(APPARMOR), &rule(store)),
-    )?;
-    let reason = reason(instance);
-    for build in store.builds()? {
-        if build.pins.contains(&reason) {
-            store.unpin(&build.id, Some(&reason))?;
+    if !store.is_dry_run() {
+        tool::set(instance, CONF, &conf)?;
+        tool::set(
+            instance,
+            APPARMOR,
+            &conf::without_rule(value(APPARMOR), &rule(store)),
+        )?;
+        let reason = reason(instance);
+        for build in store.builds()? {
+            if build.pins.contains(&reason) {
+                store.unpin(&build.id, Some(&reason))?;
+            }
         }
     }
     Ok(IncusAdoption {
         schema: fm_api::Schema::default(),
+        dry_run: store.is_dry_run(),
         instance: instance.name.to_owned(),
         project: instance.project.to_owned(),
         build: None,

@@ -11,7 +11,7 @@ use crate::{Cluster, Error, Result, args, pins, place, tools};
 /// CODE is never larger; QEMU's own limit is 8 MiB on x86 and 64 MiB on `virt` boards.
 const MAX_CODE_BYTES: u64 = fm_store::MAX_FLASH_BYTES;
 
-/// Holds guest `id` of this node to its build.
+/// Holds guest `id` of this node to its build; with a store for a dry run, all is checked and nothing changed.
 ///
 /// # Errors
 /// If it has no firmware that can be held, or Proxmox refuses.
@@ -37,6 +37,23 @@ pub fn adopt(cluster: &Cluster, store: &Store, id: u32) -> Result<PveAdopted> {
     } else {
         stored(store, &code)?
     };
+    let hookscript = match config.at_next_start("hookscript") {
+        // Adopted before: the one of that time.
+        Some(VOLUME) => Record::read(cluster, id)?.and_then(|record| record.hookscript),
+        own => own.map(str::to_owned),
+    };
+    let path = cluster.code(id);
+    let args = args::with_build(config.at_next_start("args"), &build, &path).ok_or(Error::Args { id })?;
+    let adopted = PveAdopted {
+        vmid: id,
+        build: Some(build.to_string()),
+        args: args.clone(),
+        hookscript: Some(VOLUME.into()),
+        from_next_start: is_running,
+    };
+    if store.is_dry_run() {
+        return Ok(adopted);
+    }
     let build_record = store.build(&build)?.ok_or_else(|| Error::NoBuild {
         id,
         build: build.to_string(),
@@ -44,24 +61,11 @@ pub fn adopt(cluster: &Cluster, store: &Store, id: u32) -> Result<PveAdopted> {
     })?;
     store.pin(&build, &pins::reason(id))?;
     place::build(cluster, id, &build_record)?;
-    let hookscript = match config.at_next_start("hookscript") {
-        // Adopted before: the one of that time.
-        Some(VOLUME) => Record::read(cluster, id)?.and_then(|record| record.hookscript),
-        own => own.map(str::to_owned),
-    };
     let code_size_bytes = std::fs::metadata(&build_record.code.path).map_or(0, |status| status.len());
     Record::new(build.to_string(), code_size_bytes, hookscript).write(cluster, id)?;
-    let path = cluster.code(id);
-    let args = args::with_build(config.at_next_start("args"), &build, &path).ok_or(Error::Args { id })?;
     set(id, &["--args", &args, "--hookscript", VOLUME])?;
     pins::keep_builds(cluster, store, id)?;
-    Ok(PveAdopted {
-        vmid: id,
-        build: Some(build.to_string()),
-        args,
-        hookscript: Some(VOLUME.into()),
-        from_next_start: is_running,
-    })
+    Ok(adopted)
 }
 
 /// The build that a guest runs, stored.
@@ -90,7 +94,8 @@ fn stored(store: &Store, path: &str) -> Result<Sha256> {
     Ok(imported.id)
 }
 
-/// Lets guest `id` of this node go: its configuration is as it was. What its snapshots ask for is kept.
+/// Lets guest `id` of this node go: its configuration is as it was. What its snapshots ask for is kept. With a store for
+/// a dry run nothing is changed.
 ///
 /// # Errors
 /// If there is no such guest here, or Proxmox refuses.
@@ -109,6 +114,16 @@ pub fn unadopt(cluster: &Cluster, store: &Store, id: u32) -> Result<PveAdopted> 
             .filter(|_| !is_ours)
             .map(str::to_owned),
     };
+    let is_running = tools::is_running(id)?;
+    if store.is_dry_run() {
+        return Ok(PveAdopted {
+            vmid: id,
+            build: None,
+            args,
+            hookscript,
+            from_next_start: is_running,
+        });
+    }
     let mut words = Vec::new();
     let mut deleted = Vec::new();
     match args.as_str() {
@@ -131,7 +146,6 @@ pub fn unadopt(cluster: &Cluster, store: &Store, id: u32) -> Result<PveAdopted> 
     if !is_wanted_again {
         Record::remove(cluster, id)?;
     }
-    let is_running = tools::is_running(id)?;
     if !is_running {
         place::clear(cluster, id);
     }

@@ -76,9 +76,30 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
     let mut xml_before = beside(path, ".before-adopt.xml");
     let cookie = cookie.as_deref().map(str::as_bytes);
     let Some(head) = Head::of(&old, path, header, &edited, cookie)? else {
-        store.unpin(&build.id, Some(&pin))?;
+        if !store.is_dry_run() {
+            store.unpin(&build.id, Some(&pin))?;
+        }
         return Err(Error::NoRoom { path: path.into() });
     };
+    let adoption = |xml_before, dry_run| SavedAdoption {
+        schema: Schema::default(),
+        dry_run,
+        domain: before.name.clone(),
+        build: build.id.to_string(),
+        loader_before: before.loader.clone(),
+        loader: build.path.clone(),
+        template: named
+            .map(Path::to_owned)
+            .or_else(|| before.nvram_template.clone()),
+        template_before: before.nvram_template.clone(),
+        xml_before,
+        changed,
+        restore: format!("virsh restore {}", path.display()),
+    };
+    if store.is_dry_run() {
+        xml_before = backup_place(&xml_before, xml)?.0;
+        return Ok(adoption(xml_before, true));
+    }
     if let Some(Template::Own { index, path }) = &template {
         place_own(&gathered, *index, path)?;
     }
@@ -90,20 +111,7 @@ pub fn adopt(store: &Store, request: &AdoptRequest) -> Result<SavedAdoption> {
         // memory. Whoever begins to write here clears it away; if that fails, the image is adopted all the same.
         drop(NewFile::create(path));
     }
-    Ok(SavedAdoption {
-        schema: Schema::default(),
-        domain: before.name,
-        build: build.id.to_string(),
-        loader_before: before.loader,
-        loader: build.path,
-        template: named
-            .map(Path::to_owned)
-            .or_else(|| before.nvram_template.clone()),
-        template_before: before.nvram_template,
-        xml_before,
-        changed,
-        restore: format!("virsh restore {}", path.display()),
-    })
+    Ok(adoption(xml_before, false))
 }
 
 /// The CODE that [`adopt`] would store of the image, which is only read.
@@ -119,17 +127,22 @@ pub fn adoptable_code(path: &Path) -> Result<Vec<u8>> {
     Ok(gathered.bytes(code).unwrap_or_default())
 }
 
-/// Keeps the XML as it was, durably. Another image that once had this path may have left its own XML, which
-/// stays: then this one gets a number.
-fn back_up(path: &Path, xml: &str) -> Result<PathBuf> {
-    let (path, is_there) = free(path, |path| {
+/// Where the XML as it was is kept, and whether it is there already. Another image that once had this path may have left
+/// its own XML, which stays: then this one gets a number.
+fn backup_place(path: &Path, xml: &str) -> Result<(PathBuf, bool)> {
+    free(path, |path| {
         // Whatever else has that name, a longer file or a FIFO, is another's and stays.
         match fm_files::read_bounded(path, xml.len() as u64) {
             Ok(kept) => Ok(kept.as_deref() == Some(xml.as_bytes())),
             Err(fm_files::Error::NotRegular { .. } | fm_files::Error::TooLarge { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
-    })?;
+    })
+}
+
+/// Keeps the XML as it was, durably.
+fn back_up(path: &Path, xml: &str) -> Result<PathBuf> {
+    let (path, is_there) = backup_place(path, xml)?;
     if !is_there {
         let backup = NewFile::create(&path)?;
         backup

@@ -64,6 +64,7 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
     drop(bytes);
     if let Some((index, out)) = &vars
         && out.symlink_metadata().is_err()
+        && !store.is_dry_run()
     {
         write(&gathered, *index, out)?.0.place()?;
     }
@@ -73,6 +74,7 @@ pub fn restore_plan(store: &Store, request: &Plan) -> Result<RestorePlan> {
     let vars = vars.map(|(_, out)| out);
     Ok(RestorePlan {
         schema: Schema::default(),
+        dry_run: store.is_dry_run(),
         machine: gathered.facts.machine.clone(),
         build: build.id.to_string(),
         roms: roms(&gathered),

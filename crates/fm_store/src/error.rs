@@ -50,6 +50,9 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A dry run came to what has no dry run: a fault of ours, and nothing is changed.
+    #[error("this cannot be done in a dry run")]
+    DryRun,
     /// Another process kept the store locked for too long.
     #[error("the store {} is in use: waited {waited_ms} ms for {}", path.display(), holder(*.pid))]
     Busy {
@@ -176,6 +179,7 @@ impl Failure for Error {
             | Self::NoSuchTag { .. }
             | Self::InUse { .. }
             | Self::UnknownLanding { .. } => Class::Usage,
+            Self::DryRun => Class::Bug,
             _ => Class::Failed,
         }
     }
@@ -204,6 +208,7 @@ impl Failure for Error {
             Self::NotALayout { .. } => "name an OCI layout, or an empty or a new folder".into(),
             Self::Stream { .. } => "see what the program at the other end of the pipe says".into(),
             Self::OpenToAll { path } => Remedy::advice(format!("chmod o-w {}", path.display())),
+            Self::DryRun => return None,
             Self::Exists { .. } => "name another folder, or move that file away".into(),
             Self::Busy { .. } => "run it again when the other process is done".into(),
             Self::Json { .. } | Self::Corrupt { .. } | Self::Invalid { .. } => Remedy::new(

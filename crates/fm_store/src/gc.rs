@@ -14,7 +14,7 @@ use crate::landing::{self, Landing};
 use crate::layout::Layout;
 use crate::oci::{self, Descriptor, Index};
 use crate::uptime::Uptime;
-use crate::{BUILDS, LANDINGS, Result, Store, Writer};
+use crate::{Access, BUILDS, LANDINGS, Result, Store, Writer};
 
 /// Who is asked for what is in use, and how to go about it.
 #[derive(Clone)]
@@ -87,8 +87,13 @@ impl Store {
         if self.reader()?.is_none() {
             return Ok(Collected::default());
         }
-        let writer = self.writer()?;
-        let layout = &writer.layout;
+        let access = match collect.dry_run {
+            true => Access::Look(self.reader()?),
+            false => self.access()?,
+        };
+        let Some(layout) = access.layout() else {
+            return Ok(Collected::default());
+        };
         // Not before the lock is held: who waits for it may have stored what runs by now.
         let uses = (collect.uses)()?;
         let landings = Landings::look(layout, &uses, collect)?;
@@ -119,23 +124,25 @@ impl Store {
             builds: leaving,
             unnamed,
         };
-        let mut aside = Aside::new(&layout.root, &writer.tmp);
-        if !collect.dry_run {
-            going.set_aside(layout, &mut aside)?;
+        let mut aside = access
+            .writer()
+            .map(|writer| Aside::new(&writer.layout.root, &writer.tmp));
+        if let Some(aside) = &mut aside {
+            going.set_aside(layout, aside)?;
             // A guest that started between the two looks has its files open, or names them.
             let late = (collect.uses)()?;
-            out.kept.extend(going.give_back(layout, &late, &mut aside)?);
+            out.kept.extend(going.give_back(layout, &late, aside)?);
         }
         index.manifests.retain(|entry| {
             let id = identify(layout, entry).map(|(id, _)| id);
             id.is_none_or(|id| !going.builds.iter().any(|(gone, _)| *gone == id))
         });
-        if !collect.dry_run {
+        if let (Some(writer), Some(aside)) = (access.writer(), aside) {
             if !going.builds.is_empty() {
                 layout.write_index(&writer.tmp, &index)?;
             }
             aside.remove()?;
-            relink(&writer, &index);
+            relink(writer, &index);
         }
         going.tell(layout, &mut out);
         blobs(layout, &index, &before, collect.dry_run, &mut out)?;

@@ -11,7 +11,7 @@ use fm_formats::image::{MAX_BUILD_BYTES, MAX_BUILD_FILE_COUNT};
 use rustix::fs::Stat;
 use serde_json::{Map, Value};
 
-use crate::build::{FILES, Stored, names, put};
+use crate::build::{FILES, Stored, code_path, names, put};
 use crate::layout::{Layout, MAX_MANIFEST_BYTES, to_json, within};
 use crate::oci::{self, Annotations, Descriptor, Digest, Index, Manifest};
 use crate::pin::check_reason;
@@ -62,9 +62,12 @@ impl Store {
     pub fn import(&self, import: &Import<'_>) -> Result<Imported> {
         check(import)?;
         let id = Sha256::of(import.code);
-        let writer = self.writer()?;
-        let index = writer.layout.index()?;
-        let stored = find(&writer.layout, &index, &id);
+        let access = self.access()?;
+        let index = access.layout().map(Layout::index).transpose()?;
+        let stored = access
+            .layout()
+            .zip(index.as_ref())
+            .and_then(|(layout, index)| find(layout, index, &id));
         let new = stored.is_none();
         let mut manifest = match stored {
             Some(stored) => stored.manifest,
@@ -107,7 +110,10 @@ impl Store {
         }
         let bytes = within("the build's manifest", to_json(&manifest), MAX_MANIFEST_BYTES)?;
         blobs.push((Sha256::of(&bytes), &bytes));
-        let path = publish(&writer, index, &id, &manifest, &bytes, &blobs, import.pin)?;
+        let path = match access.writer().zip(index) {
+            Some((writer, index)) => publish(writer, index, &id, &manifest, &bytes, &blobs, import.pin)?,
+            None => code_path(&self.path, &id),
+        };
         Ok(Imported { id, path, new, kept })
     }
 
@@ -143,10 +149,12 @@ impl Store {
         };
         check(&import)?;
         let id = chosen.id();
-        let writer = self.writer()?;
-        let index = writer.layout.index()?;
-        if find(&writer.layout, &index, &id).is_some() {
-            drop(writer);
+        let access = self.access()?;
+        let index = access.layout().map(Layout::index).transpose()?;
+        if let Some((layout, index)) = access.layout().zip(index.as_ref())
+            && find(layout, index, &id).is_some()
+        {
+            drop(access);
             let done = self.import(&import)?;
             let others = chosen.manifest.templates().skip(1);
             for other in BTreeSet::from_iter(others.map(|layer| layer.digest.0)) {
@@ -161,7 +169,12 @@ impl Store {
         let mut blobs: Vec<(Sha256, &[u8])> =
             blobs.iter().map(|(digest, bytes)| (*digest, &**bytes)).collect();
         blobs.push((chosen.entry.digest.0, &chosen.bytes));
-        let path = publish(&writer, index, &id, &chosen.manifest, &chosen.bytes, &blobs, None)?;
+        let path = match access.writer().zip(index) {
+            Some((writer, index)) => {
+                publish(writer, index, &id, &chosen.manifest, &chosen.bytes, &blobs, None)?
+            }
+            None => code_path(&self.path, &id),
+        };
         Ok(Imported {
             id,
             path,

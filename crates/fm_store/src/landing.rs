@@ -13,11 +13,11 @@ use fm_formats::Sha256;
 use serde::{Deserialize, Serialize};
 
 use crate::aside::Aside;
-use crate::build::{FILES, Unreadable};
+use crate::build::{FILES, Unreadable, code_path};
 use crate::gc_root::{GcRoot, GcRoots};
 use crate::layout::{to_json, within};
 use crate::uptime::Uptime;
-use crate::{BUILDS, Error, LANDINGS, Result, Store, Writer, now, oci};
+use crate::{Access, BUILDS, Error, LANDINGS, Result, Store, now, oci};
 
 const CODE: &str = FILES[0].0;
 const RECORD: &str = "landing.json";
@@ -107,12 +107,12 @@ impl Store {
                 limit_bytes: crate::MAX_FLASH_BYTES,
             });
         }
-        let writer = self.writer()?;
-        let landings = writer.layout.root.sub_or_create(LANDINGS)?;
+        let access = self.access()?;
+        let landings = access.folder(LANDINGS)?;
         let stored = self.build(&new.code)?;
-        for id in ids(&landings)? {
+        for (landings, id) in each(landings.as_ref())? {
             // One that cannot be read is another's.
-            let Ok(Some(landing)) = read(&landings, &id) else {
+            let Ok(Some(landing)) = read(landings, &id) else {
                 continue;
             };
             let same = landing.guest_uuid.as_deref() == new.guest_uuid
@@ -123,10 +123,13 @@ impl Store {
             }
             if landing.placeholder && stored.is_some() {
                 // Another guest has brought the build meanwhile.
-                return settle(&writer, &landings, landing);
+                return settle(&access, landings, landing);
             }
             return Ok(landing);
         }
+        let (Some(writer), Some(landings)) = (access.writer(), &landings) else {
+            return self.announced(new, landings.as_ref(), stored.is_some());
+        };
         let record = Record {
             schema: SCHEMA.into(),
             guest_name: new.guest_name.map(str::to_owned),
@@ -142,16 +145,36 @@ impl Store {
             },
         };
         let record = within("the landing's record", to_json(&record), MAX_RECORD_BYTES)?;
-        let id = free_id(&landings, new)?;
+        let id = free_id(Some(landings), new)?;
         let staged = writer.tmp.sub_or_create(&id)?;
         staged.create(RECORD, &record, 0o644)?;
         if stored.is_none() {
             staged.create_zeros(CODE, new.size_bytes, 0o444)?;
         }
         staged.sync()?;
-        writer.tmp.rename(&id, &landings, &id)?;
+        writer.tmp.rename(&id, landings, &id)?;
         landings.sync()?;
-        known(&landings, &id)
+        known(landings, &id)
+    }
+
+    /// The landing that would be made.
+    fn announced(&self, new: &NewLanding<'_>, landings: Option<&Folder>, is_stored: bool) -> Result<Landing> {
+        let id = free_id(landings, new)?;
+        let path = match is_stored {
+            true => code_path(&self.path, &new.code),
+            false => self.path.join(LANDINGS).join(&id).join(CODE),
+        };
+        Ok(Landing {
+            id,
+            guest_name: new.guest_name.map(str::to_owned),
+            guest_uuid: new.guest_uuid.map(str::to_owned),
+            code: new.code,
+            size_bytes: new.size_bytes,
+            created: now(),
+            path,
+            placeholder: !is_stored,
+            made: None,
+        })
     }
 
     /// All landings whose records can be read, sorted by id.
@@ -204,8 +227,9 @@ impl Store {
     /// [`Error::LandingMismatch`] if other bytes were announced, [`Error::UnknownBuild`] if they are not
     /// stored, [`Error::UnknownLanding`], or if the disk refuses.
     pub fn settle_landing(&self, id: &str, arrived: &Sha256) -> Result<Landing> {
-        let writer = self.writer()?;
-        let landings = writer.layout.root.sub_or_create(LANDINGS)?;
+        let access = self.access()?;
+        let unknown = || Error::UnknownLanding { id: id.into() };
+        let landings = access.folder(LANDINGS)?.ok_or_else(unknown)?;
         let landing = known(&landings, id)?;
         if landing.code != *arrived {
             return Err(Error::LandingMismatch {
@@ -214,12 +238,13 @@ impl Store {
                 found: *arrived,
             });
         }
-        if self.build(arrived)?.is_none() {
+        // In a dry run it would have been stored before.
+        if self.build(arrived)?.is_none() && !self.is_dry_run {
             return Err(Error::UnknownBuild {
                 text: arrived.to_string(),
             });
         }
-        settle(&writer, &landings, landing)
+        settle(&access, &landings, landing)
     }
 
     /// The same where the guest was given another build on the way: the landing is for that one from now on. One that
@@ -228,8 +253,9 @@ impl Store {
     /// # Errors
     /// As [`Store::settle_landing`], for another size instead of other bytes.
     pub fn settle_landing_anew(&self, id: &str, arrived: &Sha256) -> Result<Landing> {
-        let writer = self.writer()?;
-        let landings = writer.layout.root.sub_or_create(LANDINGS)?;
+        let access = self.access()?;
+        let unknown = || Error::UnknownLanding { id: id.into() };
+        let landings = access.folder(LANDINGS)?.ok_or_else(unknown)?;
         let landing = known(&landings, id)?;
         let build = self.build(arrived)?.ok_or_else(|| Error::UnknownBuild {
             text: arrived.to_string(),
@@ -242,7 +268,7 @@ impl Store {
             });
         }
         let code = *arrived;
-        settle(&writer, &landings, Landing { code, ..landing })
+        settle(&access, &landings, Landing { code, ..landing })
     }
 
     /// Removes a landing and its file. Nothing that a guest's configuration names may be removed; that is
@@ -266,10 +292,11 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownLanding`], [`Error::InUse`], or if the disk refuses.
     pub fn forget_landing(&self, id: &str, roots: GcRoots<'_>) -> Result<Option<Landing>> {
-        let writer = self.writer()?;
-        let landings = writer.layout.root.sub_or_create(LANDINGS)?;
+        let access = self.access()?;
+        let unknown = || Error::UnknownLanding { id: id.into() };
+        let landings = access.folder(LANDINGS)?.ok_or_else(unknown)?;
         if !is_id(id) || landings.stat(id)?.is_none() {
-            return Err(Error::UnknownLanding { id: id.into() });
+            return Err(unknown());
         }
         let landing = read(&landings, id).ok().flatten();
         let folder = landings.join(id);
@@ -278,7 +305,7 @@ impl Store {
             users.find(|user| user.path.as_deref().is_some_and(|path| is_in(path, &folder)))
         };
         let mut used = user(roots()?);
-        if used.is_none() {
+        if let (None, Some(writer)) = (&used, access.writer()) {
             let mut aside = Aside::new(&writer.layout.root, &writer.tmp);
             aside.take(LANDINGS, id)?;
             used = user(roots()?);
@@ -302,11 +329,17 @@ pub(crate) fn is_in(path: &Path, folder: &Path) -> bool {
 }
 
 /// The file before the record: a record that says settled always speaks the truth.
-fn settle(writer: &Writer, landings: &Folder, landing: Landing) -> Result<Landing> {
+fn settle(access: &Access, landings: &Folder, landing: Landing) -> Result<Landing> {
     let id = &landing.id;
     if !landing.placeholder {
         return Ok(landing);
     }
+    let Some(writer) = access.writer() else {
+        return Ok(Landing {
+            placeholder: false,
+            ..landing
+        });
+    };
     let folder = landings
         .sub(id)?
         .ok_or_else(|| Error::UnknownLanding { id: id.clone() })?;
@@ -332,6 +365,14 @@ pub(crate) fn ids(landings: &Folder) -> Result<Vec<String>> {
         .filter(|entry| entry.is_folder)
         .filter_map(|entry| entry.name.into_string().ok());
     Ok(names.filter(|id| is_id(id)).collect())
+}
+
+/// Each of them, with the folder that they are in; none in a store that was never written.
+fn each(landings: Option<&Folder>) -> Result<Vec<(&Folder, String)>> {
+    let Some(landings) = landings else {
+        return Ok(Vec::new());
+    };
+    Ok(ids(landings)?.into_iter().map(|id| (landings, id)).collect())
 }
 
 fn known(landings: &Folder, id: &str) -> Result<Landing> {
@@ -399,7 +440,7 @@ fn is_id(id: &str) -> bool {
 }
 
 /// The guest's name, or its UUID, as a folder's name; with a number if that is taken.
-fn free_id(landings: &Folder, new: &NewLanding<'_>) -> Result<String> {
+fn free_id(landings: Option<&Folder>, new: &NewLanding<'_>) -> Result<String> {
     let called = new.guest_name.or(new.guest_uuid).unwrap_or("guest");
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     let mut stem: String = called
@@ -412,7 +453,13 @@ fn free_id(landings: &Folder, new: &NewLanding<'_>) -> Result<String> {
     }
     let mut id = stem.clone();
     let mut number = 1_u64;
-    while landings.stat(&id)?.is_some() {
+    let is_taken = |id: &str| -> Result<bool> {
+        Ok(match landings {
+            Some(folder) => folder.stat(id)?.is_some(),
+            None => false,
+        })
+    };
+    while is_taken(&id)? {
         number += 1;
         id = format!("{stem}-{number}");
     }

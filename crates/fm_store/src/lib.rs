@@ -87,6 +87,42 @@ pub const GUARD_MEMORY: &str = "guard.json";
 pub struct Store {
     path: PathBuf,
     lock_timeout: Duration,
+    is_dry_run: bool,
+}
+
+/// The store as a change finds it.
+pub(crate) enum Access {
+    /// To be changed.
+    Change(Writer),
+    /// For a dry run, to be looked at alone; nothing if it is empty and was never written.
+    Look(Option<Layout>),
+}
+
+impl Access {
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        match self {
+            Self::Change(writer) => Some(&writer.layout),
+            Self::Look(layout) => layout.as_ref(),
+        }
+    }
+
+    pub(crate) fn writer(&self) -> Option<&Writer> {
+        match self {
+            Self::Change(writer) => Some(writer),
+            Self::Look(_) => None,
+        }
+    }
+
+    /// A folder of the store; nothing if a dry run finds none.
+    pub(crate) fn folder(&self, name: &str) -> Result<Option<Folder>> {
+        Ok(match self {
+            Self::Change(writer) => Some(writer.layout.root.sub_or_create(name)?),
+            Self::Look(layout) => match layout {
+                Some(layout) => layout.root.sub(name)?,
+                None => None,
+            },
+        })
+    }
 }
 
 /// The store while this process may change it.
@@ -105,6 +141,7 @@ impl Store {
         let store = Self {
             path: path.into(),
             lock_timeout: Duration::from_secs(10),
+            is_dry_run: false,
         };
         store.reader()?;
         Ok(store)
@@ -115,6 +152,19 @@ impl Store {
     pub fn with_lock_timeout(mut self, lock_timeout: Duration) -> Self {
         self.lock_timeout = lock_timeout;
         self
+    }
+
+    /// The same store; in a dry run, what changes it checks and tells what it would do, and does nothing.
+    #[must_use]
+    pub fn with_dry_run(mut self, is_dry_run: bool) -> Self {
+        self.is_dry_run = is_dry_run;
+        self
+    }
+
+    /// Whether nothing is changed.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.is_dry_run
     }
 
     /// The store's folder.
@@ -155,8 +205,19 @@ impl Store {
         }
     }
 
+    /// The store for a change, or for saying what one would do.
+    pub(crate) fn access(&self) -> Result<Access> {
+        Ok(match self.is_dry_run {
+            true => Access::Look(self.reader()?),
+            false => Access::Change(self.writer()?),
+        })
+    }
+
     /// The store for writing: made if need be, locked, and cleared of what a dead writer left half-way.
     pub(crate) fn writer(&self) -> Result<Writer> {
+        if self.is_dry_run {
+            return Err(Error::DryRun);
+        }
         self.reader()?;
         let root = match Folder::open(&self.path)? {
             Some(root) => root,

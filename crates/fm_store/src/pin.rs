@@ -18,6 +18,18 @@ pub(crate) fn check_reason(reason: &str) -> Result<()> {
     .map(drop)
 }
 
+/// One more reason, unless it is there already.
+pub(crate) fn add(pins: &mut Vec<String>, reason: &str) {
+    if !pins.iter().any(|known| known == reason) {
+        pins.push(reason.to_owned());
+    }
+}
+
+/// One reason less, or none left.
+pub(crate) fn drop_from(pins: &mut Vec<String>, reason: Option<&str>) {
+    pins.retain(|known| reason.is_some_and(|reason| reason != known));
+}
+
 impl Store {
     /// Keeps a build for `reason` from now on. Tells whether that is news.
     ///
@@ -25,11 +37,7 @@ impl Store {
     /// [`Error::UnknownBuild`], [`Error::TooLarge`], or if the store is busy or the disk refuses.
     pub fn pin(&self, id: &Sha256, reason: &str) -> Result<bool> {
         check_reason(reason)?;
-        self.change_pins(id, |pins| {
-            if !pins.iter().any(|known| known == reason) {
-                pins.push(reason.to_owned());
-            }
-        })
+        self.change_pins(id, |pins| add(pins, reason))
     }
 
     /// Drops one reason to keep a build, or all. Tells whether there was any.
@@ -37,9 +45,7 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownBuild`], or if the store is busy or the disk refuses.
     pub fn unpin(&self, id: &Sha256, reason: Option<&str>) -> Result<bool> {
-        self.change_pins(id, |pins| {
-            pins.retain(|known| reason.is_some_and(|reason| reason != known))
-        })
+        self.change_pins(id, |pins| drop_from(pins, reason))
     }
 
     /// Why a build is kept, whether its manifest can be read or not.
@@ -59,8 +65,8 @@ impl Store {
         let unknown = || Error::UnknownBuild { text: id.to_string() };
         // Its tag is enough: a build whose manifest cannot be read is let go as any other.
         self.reader()?.ok_or_else(unknown)?;
-        let writer = self.writer()?;
-        let mut index = writer.layout.index()?;
+        let access = self.access()?;
+        let mut index = access.layout().ok_or_else(unknown)?.index()?;
         let entry = index
             .manifests
             .iter_mut()
@@ -73,7 +79,9 @@ impl Store {
             return Ok(false);
         }
         entry.set_pins(&pins);
-        writer.layout.write_index(&writer.tmp, &index)?;
+        if let Some(writer) = access.writer() {
+            writer.layout.write_index(&writer.tmp, &index)?;
+        }
         Ok(true)
     }
 }

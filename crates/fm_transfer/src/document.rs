@@ -23,6 +23,7 @@ impl From<&Harvest> for api::Harvest {
     fn from(harvest: &Harvest) -> Self {
         Self {
             schema: Schema::default(),
+            dry_run: harvest.dry_run,
             pid: harvest.pid,
             code: (&harvest.code).into(),
         }

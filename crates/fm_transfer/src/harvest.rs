@@ -28,6 +28,8 @@ pub struct Harvested {
 /// The harvest of a guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Harvest {
+    /// Whether it is what would be stored, and nothing was.
+    pub dry_run: bool,
     /// The guest's process.
     pub pid: u32,
     /// The firmware it runs.
@@ -58,6 +60,7 @@ pub fn harvest(store: &Store, selector: &str, expected: Option<Sha256>) -> crate
     let guest = fm_host::find(selector)?;
     let code = of_guest(store, &guest, expected, false)?;
     Ok(Harvest {
+        dry_run: store.is_dry_run(),
         pid: guest.pid(),
         code,
     })

@@ -57,7 +57,10 @@ pub fn prepare(store: &Store, request: &Request) -> crate::Result<Prepared> {
         size_bytes: offer.code.size_bytes,
     })?;
     let made = vars
-        .map(|(path, size_bytes)| make_vars(path, size_bytes, request.replace))
+        .map(|(path, size_bytes)| match store.is_dry_run() {
+            true => Ok((placeholder(path, size_bytes), None)),
+            false => make_vars(path, size_bytes, request.replace),
+        })
         .transpose();
     let (vars, vars_backup) = match made {
         Ok(Some((file, backup))) => (Some(file), backup),
@@ -71,6 +74,7 @@ pub fn prepare(store: &Store, request: &Request) -> crate::Result<Prepared> {
     };
     Ok(Prepared {
         schema: Schema::default(),
+        dry_run: store.is_dry_run(),
         landing: landing.id,
         code: PreparedFile {
             path: landing.path,
@@ -151,14 +155,18 @@ fn content(mut file: &File, size_bytes: u64) -> io::Result<VarsState> {
     }
 }
 
-/// Puts a zero-filled file at `path`, the old one beside it if it has content. The stream brings the
-/// variables, and QEMU writes them to the file when the guest first runs here.
-fn make_vars(path: &Path, size_bytes: u64, replace: bool) -> crate::Result<(PreparedFile, Option<PathBuf>)> {
-    let file = PreparedFile {
+fn placeholder(path: &Path, size_bytes: u64) -> PreparedFile {
+    PreparedFile {
         path: path.to_owned(),
         size_bytes,
         placeholder: true,
-    };
+    }
+}
+
+/// Puts a zero-filled file at `path`, the old one beside it if it has content. The stream brings the
+/// variables, and QEMU writes them to the file when the guest first runs here.
+fn make_vars(path: &Path, size_bytes: u64, replace: bool) -> crate::Result<(PreparedFile, Option<PathBuf>)> {
+    let file = placeholder(path, size_bytes);
     let (place, state) = look(path, size_bytes, replace)?;
     let keep = match state {
         // It was prepared before, and the QEMU that has it would go on with a file that nobody finds any more.

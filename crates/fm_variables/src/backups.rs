@@ -17,6 +17,8 @@ pub struct BackupsRequest {
     pub journal: Journal,
     /// Remove all but the oldest and this many of the newest.
     pub keep: Option<usize>,
+    /// Say what would be removed, and remove nothing.
+    pub dry_run: bool,
 }
 
 /// Lists backups, and removes those that are too many if that is asked for.
@@ -39,6 +41,7 @@ pub fn backups(request: &BackupsRequest) -> Result<VarsBackups, Error> {
     };
     let mut found = VarsBackups {
         schema: fm_api::Schema::default(),
+        dry_run: request.dry_run,
         backups: Vec::new(),
         removed: Vec::new(),
         interrupted: journal
@@ -72,7 +75,9 @@ fn one(of: &Path, place: &Place, keep: Option<usize>, found: &mut VarsBackups) -
     for (index, name) in names.iter().enumerate() {
         let path = place.folder().join(name);
         if too_many.contains(&index) {
-            place.folder().remove(name, false)?;
+            if !found.dry_run {
+                place.folder().remove(name, false)?;
+            }
             found.removed.push(path.display().to_string());
             continue;
         }

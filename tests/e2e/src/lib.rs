@@ -9,6 +9,7 @@ pub mod moments;
 pub mod pve;
 pub mod speaker;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -77,6 +78,53 @@ pub fn digest(fixture: &str) -> String {
 pub fn held(guest: &Guest) -> String {
     let read = fm_host::find(&guest.pid().to_string()).and_then(|guest| guest.read_flash(0));
     Sha256::of(&read.unwrap_or_else(|error| panic!("{error}"))).to_string()
+}
+
+/// What each file below a folder holds, and where each link in it leads.
+///
+/// # Panics
+/// If one cannot be read.
+#[must_use]
+pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let status = path.symlink_metadata().expect("a file");
+        if status.is_dir() {
+            found.extend(files(&path));
+        } else if status.is_symlink() {
+            let to = std::fs::read_link(&path).expect("a link");
+            found.insert(path, to.into_os_string().into_encoded_bytes());
+        } else if status.is_file() {
+            let bytes = std::fs::read(&path).expect("a file");
+            found.insert(path, bytes);
+        }
+    }
+    found
+}
+
+/// Runs a verb with `--dry-run` and then without, and holds what was said to what is done: the document of that, and
+/// what `state` is after it, which the dry run leaves as it was.
+///
+/// # Panics
+/// If one does not succeed, they say different things, or the dry run changes something.
+pub fn dry_then_real<T: PartialEq>(
+    words: &[&str],
+    run: impl Fn(&[&str]) -> Output,
+    state: impl Fn() -> T,
+) -> Value {
+    let before = state();
+    let mut dry = document(&run(&[words, &["--json", "--dry-run"]].concat()));
+    let text = run(&[words, &["--dry-run"]].concat());
+    let said = String::from_utf8_lossy(&text.stdout) + String::from_utf8_lossy(&text.stderr);
+    assert!(said.contains("would"), "{words:?}: {said}");
+    assert!(state() == before, "{words:?} changed something");
+    assert_eq!(dry["dry_run"], true, "{dry}");
+    let real = document(&run(&[words, &["--json"]].concat()));
+    assert!(state() != before, "{words:?} changed nothing");
+    dry.as_object_mut().expect("a document").remove("dry_run");
+    assert_eq!(dry, real, "{words:?}");
+    real
 }
 
 /// A folder for one test, with a store in it, and guests that live there.

@@ -263,6 +263,31 @@ fn an_adopted_instance_starts_from_the_build_that_it_ran_and_gets_its_settings_b
 }
 
 #[test]
+fn a_dry_run_says_what_would_be_held_and_let_go_and_changes_nothing() {
+    let mut instance = Instance::new();
+    instance.start();
+    let run = |words: &[&str]| instance.flashmoor(words);
+    let state = || {
+        let store = instance.path("store");
+        let files = store.exists().then(|| fm_e2e::files(&store));
+        (instance.get(), files)
+    };
+    let (old, _) = instance.runs();
+    let adopted = fm_e2e::dry_then_real(&["incus", "adopt", "web"], run, state);
+    assert_eq!(adopted["build"], old.as_str());
+    fm_e2e::dry_then_real(&["incus", "unadopt", "web"], run, state);
+    instance.stop();
+    let before = instance.get();
+    let refused = instance.flashmoor(&["incus", "adopt", "web", "--dry-run"]);
+    assert!(
+        fm_e2e::stderr(&refused).contains("does not run"),
+        "{}",
+        fm_e2e::stderr(&refused)
+    );
+    assert_eq!(instance.get(), before);
+}
+
+#[test]
 fn who_has_firmware_of_his_own_or_none_is_left_as_he_is() {
     let mut instance = Instance::new();
     instance.start();

@@ -5,6 +5,7 @@ use std::process::Output;
 
 use fm_e2e::bed::{Bed, Host, packaged};
 use fm_e2e::{digest, document, stderr};
+use fm_fixtures::Patience;
 use fm_formats::Sha256;
 use serde_json::Value;
 
@@ -110,10 +111,10 @@ fn a_domain_that_moves_before_it_resets_is_waited_for_where_it_comes_to() {
         .must_migrate(&name, &bed.b, &["--persistent", "--undefinesource"]);
     bed.b.wait_for_harvest(&digest(NEW));
     assert_eq!(bed.b.running_code(&name), digest(NEW));
-    let deadline = std::time::Instant::now() + fm_lab::PATIENCE;
+    let mut patience = Patience::new(fm_lab::PATIENCE);
     let mut waits = status(&bed.b, &name);
     while waits.is_null() {
-        assert!(std::time::Instant::now() < deadline, "{}", bed.b.agent_log());
+        patience.rest(|| bed.b.agent_log());
         waits = status(&bed.b, &name);
     }
     assert_eq!(waits["state"], "pending_reset", "{waits}");

@@ -170,6 +170,38 @@ fn an_adopted_guest_keeps_its_build_through_an_upgrade_and_its_own_hookscript_is
 }
 
 #[test]
+fn a_dry_run_says_what_would_be_held_and_let_go_and_changes_nothing() {
+    let Bed {
+        cluster,
+        old,
+        device: _device,
+    } = bed();
+    let run = |words: &[&str]| cluster.flashmoor("a", words);
+    // How the programs were called is written down of those that only look as well.
+    let state = || {
+        let mut files = fm_e2e::files(&cluster.path(""));
+        files.remove(&cluster.path("calls"));
+        files
+    };
+    let script = cluster.path("a/var/lib/vz/snippets/flashmoor");
+    fs::remove_file(&script).unwrap();
+    let install = ["pve", "install", "--program", &program()];
+    let said = run(&[&install[..], &["--dry-run"]].concat());
+    assert!(stderr(&said).contains("would be"), "{}", stderr(&said));
+    assert!(!script.exists());
+    done(&run(&install));
+    assert!(script.exists());
+    let adopted = fm_e2e::dry_then_real(&["pve", "adopt", "100"], run, state);
+    let build = fm_formats::Sha256::of(&old).to_string();
+    assert_eq!(adopted["guests"][0]["build"], build.as_str());
+    fm_e2e::dry_then_real(&["pve", "unadopt", "--all"], run, state);
+    let before = state();
+    let refused = run(&["pve", "adopt", "101", "--dry-run"]);
+    assert_eq!(stderr(&refused), stderr(&run(&["pve", "adopt", "101"])));
+    assert!(!refused.status.success() && state() == before);
+}
+
+#[test]
 fn a_guest_that_migrates_finds_its_build_by_ssh_or_brings_it_along() {
     // What is left out of a pattern is dropped at once, and the device would be gone.
     let Bed {

@@ -13,8 +13,9 @@ use fm_client::JoinToken;
 use fm_formats::Sha256;
 use fm_server::{PeerBuilds, PeerOptions, serve_peers};
 
+use super::dry_run::DryRun;
 use super::{Context, Result, Status};
-use crate::render::fleet as render;
+use crate::render::{fleet as render, plain};
 
 /// Watch this host's guests, store the firmware that they run and bring, and collect what nobody needs
 ///
@@ -116,7 +117,10 @@ struct Join {
 
 /// Forget the fleet; what it remembers of this host stays until somebody retires it
 #[derive(Debug, Args)]
-struct Leave {}
+struct Leave {
+    #[command(flatten)]
+    dry_run: DryRun,
+}
 
 /// `KEY=VALUE`.
 fn label(text: &str) -> std::result::Result<(String, String), String> {
@@ -145,7 +149,16 @@ impl Join {
 
 impl Leave {
     fn run(&self, context: &Context) -> Result {
-        fleet::leave(&fleet::folder(context.store()?.path()))?;
+        let folder = fleet::folder(context.store()?.path());
+        if self.dry_run.dry_run {
+            let (text, of) = match fleet::membership(&folder)? {
+                Some(membership) => ("would forget the fleet of", membership.urls.join(", ")),
+                None => ("there is no fleet to forget in", folder.display().to_string()),
+            };
+            context.output.remark(format_args!("{text} {}", plain(&of)));
+            return Ok(Status::Done);
+        }
+        fleet::leave(&folder)?;
         Ok(Status::Done)
     }
 }

@@ -4,6 +4,7 @@ use clap::Args;
 use fm_adopt::capture;
 use fm_api::v1::capture as api;
 
+use super::dry_run::DryRun;
 use super::{Context, Result, Status};
 use crate::render::capture as render;
 
@@ -12,8 +13,17 @@ use crate::render::capture as render;
 /// The bytes are read from the guests' memory, without pausing them; it also works after a package upgrade
 /// has replaced the file. A captured build stays in the store until `flashmoor store unpin`.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
 pub(crate) struct Capture {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+/// Which guests
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Which {
     /// The guest: a pid, a name, a UUID, or a QMP socket
     guest: Option<String>,
     /// Every guest of this host
@@ -23,8 +33,8 @@ pub(crate) struct Capture {
 
 impl Capture {
     pub(crate) fn run(&self, context: &Context) -> Result {
-        let store = context.store()?;
-        let done = api::Capture::from(&match &self.guest {
+        let store = context.store_for(self.dry_run)?;
+        let done = api::Capture::from(&match &self.which.guest {
             Some(guest) => capture::one(&store, guest)?,
             None => capture::all(&store)?,
         });

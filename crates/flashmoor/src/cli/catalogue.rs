@@ -7,6 +7,7 @@ use fm_api::v1::catalogue::CatalogueDocument;
 use fm_images::catalogue;
 use fm_store::verbs as store;
 
+use super::dry_run::DryRun;
 use super::{Context, Result, Status};
 
 /// Names of known firmware builds, by digest
@@ -30,17 +31,23 @@ enum Command {
         /// Its version; not --version, which is flashmoor's own
         #[arg(long = "build-version", value_name = "VERSION")]
         version: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Take a name away that was added
     Remove {
         /// A digest, its first digits, or a name
         what: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Add the firmware of installed packages, as dpkg or rpm names them
     Update {
         /// Images, folders and firmware descriptors
         #[arg(default_value = "/usr/share/qemu/firmware")]
         paths: Vec<PathBuf>,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
 }
 
@@ -62,9 +69,14 @@ impl Catalogue {
         };
         let document = match &self.command {
             Command::List => catalogue::list(&user)?,
-            Command::Add { file, name, version } => catalogue::add(&user, file, name, version)?,
-            Command::Remove { what } => catalogue::remove(&user, what)?,
-            Command::Update { paths } => catalogue::update(&user, paths)?,
+            Command::Add {
+                file,
+                name,
+                version,
+                dry_run,
+            } => catalogue::add(&user, file, name, version, dry_run.dry_run)?,
+            Command::Remove { what, dry_run } => catalogue::remove(&user, what, dry_run.dry_run)?,
+            Command::Update { paths, dry_run } => catalogue::update(&user, paths, dry_run.dry_run)?,
         };
         if context.output.wants_json() {
             context.output.json(&document);
@@ -86,10 +98,12 @@ impl Catalogue {
                 .output
                 .remark(format_args!("no package brought {path} as it is"));
         }
-        let done = match self.command {
-            Command::List => return,
-            Command::Remove { .. } => "removed",
-            Command::Add { .. } | Command::Update { .. } => "added",
+        let done = match (&self.command, document.dry_run) {
+            (Command::List, _) => return,
+            (Command::Remove { .. }, false) => "removed",
+            (Command::Remove { .. }, true) => "would be removed",
+            (_, false) => "added",
+            (_, true) => "would be added",
         };
         context
             .output

@@ -8,6 +8,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use fm_agent::guard;
 use fm_api::v1::guard::PackageManager;
 
+use super::dry_run::DryRun;
 use super::own_path::own_path;
 use super::{Context, Result, Status};
 use crate::render::{capture as render, plain, remedy};
@@ -22,8 +23,7 @@ pub(crate) struct Guard {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Install(Install),
-    /// Take away what `guard install` put in place
-    Uninstall(Place),
+    Uninstall(Uninstall),
     /// Show whether upgrades are guarded, and by which files
     Status(Place),
     #[command(hide = true)]
@@ -57,6 +57,17 @@ struct Install {
     #[arg(long, value_name = "SECONDS", default_value_t = 30,
         value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
+/// Take away what `guard install` put in place
+#[derive(Debug, Args)]
+struct Uninstall {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 #[derive(Debug, Args)]
@@ -99,10 +110,9 @@ impl Guard {
     pub(crate) fn run(&self, context: &Context) -> Result {
         match &self.verb {
             Verb::Install(install) => install.run(context),
-            Verb::Uninstall(place) => {
-                context
-                    .output
-                    .document(&guard::uninstall(&place.root)?, render::status);
+            Verb::Uninstall(uninstall) => {
+                let done = guard::uninstall(&uninstall.place.root, uninstall.dry_run.dry_run)?;
+                context.output.document(&done, render::status);
                 Ok(Status::Done)
             }
             Verb::Status(place) => {
@@ -132,6 +142,7 @@ impl Install {
             store: context.global.store.as_deref(),
             block: self.block,
             timeout_s: self.timeout,
+            dry_run: self.dry_run.dry_run,
         })?;
         context.output.document(&done, render::status);
         Ok(Status::Done)

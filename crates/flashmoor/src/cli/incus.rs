@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use fm_incus::Instance;
 
+use super::dry_run::DryRun;
 use super::{Context, Result, Status};
 use crate::render::incus as render;
 
@@ -45,6 +46,8 @@ struct Which {
     /// Its project
     #[arg(long, value_name = "NAME", default_value = "default")]
     project: String,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 impl Which {
@@ -58,10 +61,11 @@ impl Which {
 
 impl Incus {
     pub(crate) fn run(&self, context: &Context) -> Result {
-        let store = context.store()?;
+        let (Verb::Adopt(Adopt { which }) | Verb::Unadopt(Unadopt { which })) = &self.verb;
+        let (store, instance) = (context.store_for(which.dry_run)?, which.instance());
         let done = match &self.verb {
-            Verb::Adopt(adopt) => fm_incus::adopt(&store, &adopt.which.instance())?,
-            Verb::Unadopt(unadopt) => fm_incus::unadopt(&store, &unadopt.which.instance())?,
+            Verb::Adopt(_) => fm_incus::adopt(&store, &instance)?,
+            Verb::Unadopt(_) => fm_incus::unadopt(&store, &instance)?,
         };
         context.output.document(&done, render::adoption);
         Ok(Status::Done)

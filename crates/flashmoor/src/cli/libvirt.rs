@@ -49,6 +49,8 @@ struct Install {
     /// The system to install into
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 /// Take away what `install` put in place
@@ -57,6 +59,8 @@ struct Uninstall {
     /// The system to clean
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 /// Say whether guests' firmware follows them on this host, and if not, what is missing
@@ -158,7 +162,7 @@ impl Libvirt {
         match &self.verb {
             Verb::Install(install) => install.run(context),
             Verb::Uninstall(uninstall) => {
-                let done = libvirt::uninstall(&uninstall.root)?;
+                let done = libvirt::uninstall(&uninstall.root, uninstall.dry_run.dry_run)?;
                 let done = libvirt::setup_document(done, render::next_step);
                 context.output.document(&done, render::uninstalled);
                 Ok(Status::Done)
@@ -230,6 +234,7 @@ impl Install {
             policy: self.policy.into(),
             deadline_ms: self.deadline_ms,
             libvirt: libvirt::version(),
+            dry_run: self.dry_run.dry_run,
         })?;
         let done = libvirt::setup_document(done, render::next_step);
         context.output.document(&done, render::installed);

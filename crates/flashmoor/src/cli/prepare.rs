@@ -6,6 +6,7 @@ use clap::Args;
 use fm_api::v1::transfer::Prepared;
 use fm_transfer::prepare::{self, Request};
 
+use super::dry_run::DryRun;
 use super::{Context, Result, Status};
 use fm_remedy::Misuse;
 
@@ -30,6 +31,8 @@ pub(crate) struct Prepare {
     /// Set a VARS file that has content aside, as PATH.backup-1, instead of refusing
     #[arg(long, requires = "vars")]
     replace: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 impl Prepare {
@@ -40,7 +43,7 @@ impl Prepare {
             vars: self.vars.clone(),
             replace: self.replace,
         };
-        let prepared = prepare::prepare(&context.store()?, &request)?;
+        let prepared = prepare::prepare(&context.store_for(self.dry_run)?, &request)?;
         if context.output.wants_json() {
             context.output.json(&prepared);
         } else {
@@ -57,6 +60,8 @@ impl Prepare {
 }
 
 fn assignments(context: &Context, prepared: &Prepared) -> Result<()> {
+    // A shell that is given what a dry run says sets nothing.
+    let said = if prepared.dry_run { "# would be " } else { "" };
     let set = |name: &str, path: &PathBuf| {
         let text = path.to_str().ok_or_else(|| {
             crate::Error::Usage(Misuse {
@@ -67,9 +72,8 @@ fn assignments(context: &Context, prepared: &Prepared) -> Result<()> {
                 remedy: "use another path".into(),
             })
         })?;
-        context
-            .output
-            .line(format_args!("{name}='{}'", text.replace('\'', r"'\''")));
+        let text = text.replace('\'', r"'\''");
+        context.output.line(format_args!("{said}{name}='{text}'"));
         Ok::<_, crate::Error>(())
     };
     set("FLASHMOOR_CODE", &prepared.code.path)?;
@@ -78,6 +82,6 @@ fn assignments(context: &Context, prepared: &Prepared) -> Result<()> {
     }
     context
         .output
-        .line(format_args!("FLASHMOOR_LANDING='{}'", prepared.landing));
+        .line(format_args!("{said}FLASHMOOR_LANDING='{}'", prepared.landing));
     Ok(())
 }

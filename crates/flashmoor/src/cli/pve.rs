@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use fm_api::v1::pve::{PveAdopted, PveAdoption, PveFailure};
 use fm_pve::{Cluster, Phase};
 
+use super::dry_run::DryRun;
 use super::own_path::own_path;
 use super::{Context, Result, Status};
 use crate::render::pve as render;
@@ -52,6 +53,8 @@ struct Install {
     /// The program that it calls, by a path that stays [default: the one this was called by]
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 /// Hold a guest of this node to the build that it runs, or would boot from
@@ -68,10 +71,18 @@ struct Unadopt {
     which: Which,
 }
 
+#[derive(Debug, Args)]
+struct Which {
+    #[command(flatten)]
+    guests: Guests,
+    #[command(flatten)]
+    dry_run: DryRun,
+}
+
 /// Which guests.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Which {
+struct Guests {
     /// The guest's number
     vmid: Option<u32>,
     /// Every guest of this node with UEFI firmware
@@ -96,10 +107,12 @@ impl Pve {
                 Ok(Status::Done)
             }
             Verb::Install(install) => {
-                let path = fm_pve::install(&own_path(install.program.as_deref())?)?;
+                let dry_run = install.dry_run.dry_run;
+                let path = fm_pve::install(&own_path(install.program.as_deref())?, dry_run)?;
+                let is = if dry_run { "would be" } else { "is" };
                 context
                     .output
-                    .remark(format_args!("the hookscript is {}", path.display()));
+                    .remark(format_args!("the hookscript {is} {}", path.display()));
                 Ok(Status::Done)
             }
             Verb::Adopt(adopt) => each(context, &cluster, &adopt.which, fm_pve::adopt),
@@ -113,13 +126,14 @@ impl Pve {
 type Job = fn(&Cluster, &fm_store::Store, u32) -> fm_pve::Result<PveAdopted>;
 
 fn each(context: &Context, cluster: &Cluster, which: &Which, job: Job) -> Result {
-    let store = context.store()?;
+    let store = context.store_for(which.dry_run)?;
     let mut done = PveAdoption {
         schema: fm_api::Schema::default(),
+        dry_run: store.is_dry_run(),
         guests: Vec::new(),
         failures: Vec::new(),
     };
-    if let Some(vmid) = which.vmid {
+    if let Some(vmid) = which.guests.vmid {
         done.guests.push(job(cluster, &store, vmid)?);
     } else {
         let status = fm_pve::status(cluster, &store)?;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use fm_saved as saved;
 use fm_saved::stream;
-use fm_store::verbs as store;
 
+use super::dry_run::DryRun;
 use super::{Context, Result, Status};
 use crate::render;
 use fm_remedy::Misuse;
@@ -103,6 +103,8 @@ struct RestorePlan {
     /// Where the guest's variables shall live; not needed for libvirt save images
     #[arg(long, value_name = "PATH")]
     vars: Option<PathBuf>,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 /// Show what differs between two saved states: blocks, firmware, variables, device versions
@@ -134,6 +136,8 @@ struct Diff {
 struct Adopt {
     /// The save image
     file: PathBuf,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 impl Saved {
@@ -195,7 +199,7 @@ impl Offer {
 
 impl RestorePlan {
     fn run(&self, context: &Context) -> Result {
-        let store = store::open(context.global.store.as_deref())?;
+        let store = context.store_for(self.dry_run)?;
         let plan = saved::restore_plan(
             &store,
             &saved::Plan {
@@ -239,7 +243,7 @@ impl Diff {
 
 impl Adopt {
     fn run(&self, context: &Context) -> Result {
-        let store = store::open(context.global.store.as_deref())?;
+        let store = context.store_for(self.dry_run)?;
         let adopted = saved::adopt(
             &store,
             &saved::AdoptRequest {

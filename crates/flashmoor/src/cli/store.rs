@@ -6,6 +6,7 @@ mod gc;
 mod import;
 mod landings;
 mod list;
+mod named;
 mod pin;
 mod show;
 mod unpin;

@@ -120,3 +120,114 @@ fn every_setting_is_the_default_of_an_option_that_there_is() {
         assert!(is_there, "{} is of no option", key.name);
     }
 }
+
+/// Commands that change nothing that is there: they look, or they write the file that they are given a name for.
+const LOOK: &[&str] = &[
+    "atlas claims",
+    "atlas verify",
+    "catalogue list",
+    "check",
+    "completions",
+    "config show",
+    "diff",
+    "explain",
+    "extract",
+    "find",
+    "fleet builds",
+    "fleet certificates",
+    "fleet events",
+    "fleet guests",
+    "fleet hosts",
+    "fleet status",
+    "fleet why",
+    "guard status",
+    "inspect",
+    "kubevirt on-define-domain",
+    "libvirt status",
+    "offer",
+    "ps",
+    "pve status",
+    "rollout guests",
+    "rollout list",
+    "rollout pins",
+    "rollout plan",
+    "rollout status",
+    "saved diff",
+    "saved extract",
+    "saved offer",
+    "saved vars",
+    "schema",
+    "store export",
+    "store landings",
+    "store list",
+    "store show",
+    "store verify",
+    "vars diff",
+    "vars get",
+    "vars list",
+    "vars secure-boot forecast",
+    "vars secure-boot status",
+    "vars show",
+];
+
+/// Commands that change something and have no `--dry-run`, each with the reason.
+const WITHOUT_DRY_RUN: &[(&str, &str)] = &[
+    ("agent join", "a token is good once, and the server alone knows"),
+    ("demo", "makes and removes a folder of its own"),
+    (
+        "fleet init",
+        "makes new keys where there are none, and nothing else",
+    ),
+    ("fleet join", "a token is good once, and the server alone knows"),
+    (
+        "fleet keys",
+        "lists without --revoke; the server changes in one step",
+    ),
+    ("fleet pin", "the server checks and changes in one step"),
+    ("fleet retire", "the server checks and changes in one step"),
+    (
+        "fleet token",
+        "makes something new that changes nothing until it is used",
+    ),
+    ("fleet unpin", "the server checks and changes in one step"),
+    (
+        "migrate",
+        "`check` says it beforehand; a refusal comes before the first byte",
+    ),
+    ("rollout abort", "the server checks and changes in one step"),
+    ("rollout pause", "the server checks and changes in one step"),
+    ("rollout pin", "the server checks and changes in one step"),
+    ("rollout resume", "the server checks and changes in one step"),
+    ("rollout rollback", "the server checks and changes in one step"),
+    (
+        "rollout start",
+        "`rollout plan` with the same options is its dry run",
+    ),
+    ("rollout unpin", "the server checks and changes in one step"),
+    ("serve", "a service"),
+];
+
+#[test]
+fn every_command_that_changes_something_has_a_dry_run_or_a_reason_to_have_none() {
+    let all = all_leaves();
+    for (words, command) in &all {
+        let name = words.join(" ");
+        let ways = [
+            command
+                .get_arguments()
+                .any(|arg| arg.get_long() == Some("dry-run")),
+            LOOK.contains(&name.as_str()),
+            WITHOUT_DRY_RUN
+                .iter()
+                .any(|(known, why)| *known == name && !why.is_empty()),
+        ];
+        let count = ways.iter().filter(|is_so| **is_so).count();
+        assert_eq!(
+            count, 1,
+            "{name}: --dry-run, only looks, a reason to have none: {ways:?}"
+        );
+    }
+    for name in LOOK.iter().chain(WITHOUT_DRY_RUN.iter().map(|(name, _)| name)) {
+        assert!(all.iter().any(|(words, _)| words.join(" ") == *name), "{name}");
+    }
+}

@@ -20,10 +20,10 @@ fn short(id: &str) -> &str {
 pub(crate) fn capture(output: &Output, done: &Capture) {
     for captured in &done.guests {
         let who = guest(captured.name.as_deref(), captured.pid);
-        let news = if captured.new {
-            "stored now"
-        } else {
-            "stored already"
+        let news = match (captured.new, done.dry_run) {
+            (true, false) => "stored now",
+            (true, true) => "which would be stored",
+            (false, _) => "stored already",
         };
         let build = short(&captured.code.running_sha256);
         output.line(format_args!(
@@ -109,13 +109,23 @@ fn cold_boot(output: &Output, drift: &DriftingGuest) {
 }
 
 pub(crate) fn status(output: &Output, status: &GuardStatus) {
+    let guarded = if status.dry_run {
+        "would be guarded"
+    } else {
+        "guarded"
+    };
+    let not_guarded = if status.dry_run {
+        "would not be guarded"
+    } else {
+        "not guarded"
+    };
     for hook in &status.hooks {
         let (manager, path) = (hook.manager, hook.path.display());
         match (hook.installed, hook.blocks) {
-            (false, _) => output.line(format_args!("{manager}: not guarded")),
-            (true, false) => output.line(format_args!("{manager}: guarded by {path}")),
+            (false, _) => output.line(format_args!("{manager}: {not_guarded}")),
+            (true, false) => output.line(format_args!("{manager}: {guarded} by {path}")),
             (true, true) => output.line(format_args!(
-                "{manager}: guarded by {path}, which stops an upgrade if a guest can't be captured"
+                "{manager}: {guarded} by {path}, which stops an upgrade if a guest can't be captured"
             )),
         }
     }

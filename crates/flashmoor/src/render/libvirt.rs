@@ -12,8 +12,9 @@ fn short(digest: &str) -> &str {
 }
 
 pub(crate) fn installed(output: &Output, done: &LibvirtSetup) {
+    let wrote = if done.dry_run { "would write" } else { "wrote" };
     for file in &done.files {
-        output.line(format_args!("wrote {}", file.display()));
+        output.line(format_args!("{wrote} {}", file.display()));
     }
     next(output, done);
 }
@@ -22,8 +23,9 @@ pub(crate) fn uninstalled(output: &Output, done: &LibvirtSetup) {
     if done.files.is_empty() {
         output.line("nothing of ours was there");
     }
+    let cleaned = if done.dry_run { "would clean" } else { "cleaned" };
     for file in &done.files {
-        output.line(format_args!("cleaned {}", file.display()));
+        output.line(format_args!("{cleaned} {}", file.display()));
     }
     next(output, done);
 }

@@ -102,11 +102,13 @@ pub(crate) fn summary(output: Output, migrated: &Migrated) {
         "{GOOD}migrated{GOOD:#} in {} ms, {} ms of them standing still, {bytes} sent",
         migrated.total_time_ms, migrated.downtime_ms
     ));
-    firmware(output, &migrated.code);
+    firmware(output, &migrated.code, false);
 }
 
 /// What came of a harvest.
-pub(crate) fn firmware(output: Output, code: &Harvested) {
+pub(crate) fn firmware(output: Output, code: &Harvested, dry_run: bool) {
+    let stored = if dry_run { "would be stored" } else { "stored" };
+    let holds = if dry_run { "would hold" } else { "holds" };
     if let (Some(digest), Some(size_bytes)) = (&code.sha256, code.size_bytes) {
         output.line(format_args!(
             "{STRONG}firmware{STRONG:#} {size_bytes} bytes, sha256 {digest}"
@@ -114,14 +116,14 @@ pub(crate) fn firmware(output: Output, code: &Harvested) {
     }
     match (&code.path, code.verified) {
         (Some(path), true) => output.line(format_args!(
-            "  {GOOD}verified{GOOD:#}, stored as {}",
+            "  {GOOD}verified{GOOD:#}, {stored} as {}",
             path.display()
         )),
-        (Some(path), false) => output.line(format_args!("  stored as {}", path.display())),
+        (Some(path), false) => output.line(format_args!("  {stored} as {}", path.display())),
         (None, _) => {}
     }
     if let Some(landing) = &code.landing {
-        output.line(format_args!("  landing {landing} holds the true bytes"));
+        output.line(format_args!("  landing {landing} {holds} the true bytes"));
     }
     if let Some(remark) = &code.remark {
         output.line(format_args!("  {CARE}note{CARE:#}: {remark}"));

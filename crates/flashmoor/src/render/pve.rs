@@ -49,7 +49,12 @@ pub(crate) fn adoption(output: &Output, done: &PveAdoption) {
         };
         match &guest.build {
             Some(build) => output.line(format_args!(
-                "{STRONG}{}{STRONG:#} is held to build {build}{from}",
+                "{STRONG}{}{STRONG:#} {} held to build {build}{from}",
+                guest.vmid,
+                if done.dry_run { "would be" } else { "is" }
+            )),
+            None if done.dry_run => output.line(format_args!(
+                "{STRONG}{}{STRONG:#} would have its configuration back{from}",
                 guest.vmid
             )),
             None => output.line(format_args!(

@@ -35,6 +35,9 @@ pub(crate) fn vars(output: &Output, vars: &SavedVars) {
 }
 
 pub(crate) fn plan(output: &Output, plan: &RestorePlan) {
+    if plan.dry_run {
+        output.line("a dry run: the build would be stored and the variables put in place; neither was");
+    }
     output.line(format_args!("build {}  {}", plan.build, plan.code.display()));
     if let Some(vars) = &plan.vars {
         output.line(format_args!("variables  {}", vars.display()));
@@ -115,12 +118,17 @@ pub(crate) fn adopted(output: &Output, adopted: &SavedAdoption) {
         .as_ref()
         .map_or("-".into(), |path| path.display().to_string());
     if adopted.changed {
+        let uses = if adopted.dry_run { "would use" } else { "now uses" };
         output.line(format_args!(
-            "{GOOD}{}{GOOD:#} now uses {} (before: {before})",
+            "{GOOD}{}{GOOD:#} {uses} {} (before: {before})",
             adopted.domain,
             adopted.loader.display()
         ));
-        output.line(format_args!("XML as it was: {}", adopted.xml_before.display()));
+        let kept = if adopted.dry_run { "would be kept in" } else { "is" };
+        output.line(format_args!(
+            "the XML as it was {kept} {}",
+            adopted.xml_before.display()
+        ));
     } else {
         output.line(format_args!(
             "{} uses {} already",

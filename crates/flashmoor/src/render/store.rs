@@ -93,7 +93,12 @@ pub(crate) fn show(output: &Output, show: &StoreBuild) {
 }
 
 pub(crate) fn imported(output: &Output, done: &StoreImport) {
-    let news = if done.new { "stored" } else { "had it already" };
+    let news = match (done.new, done.dry_run) {
+        (true, false) => "stored",
+        (true, true) => "would be stored:",
+        (false, false) => "had it already",
+        (false, true) => "has it already, and would add what it lacks:",
+    };
     output.line(format_args!("{GOOD}{news}{GOOD:#} {}", done.id));
     output.line(done.path.display());
 }
@@ -156,12 +161,14 @@ pub(crate) fn collected(output: &Output, done: &StoreGc) {
 
 pub(crate) fn pinned(output: &Output, done: &StorePins) {
     let name = called(&done.id, done.name.as_deref());
+    let is = if done.dry_run { "would be" } else { "is" };
+    let is_not = if done.dry_run { "would not be" } else { "is not" };
     if done.pins.is_empty() {
-        output.line(format_args!("build {name} is not pinned"));
+        output.line(format_args!("build {name} {is_not} pinned"));
     }
     done.pins
         .iter()
-        .for_each(|pin| output.line(format_args!("build {name} is pinned: {}", plain(pin))));
+        .for_each(|pin| output.line(format_args!("build {name} {is} pinned: {}", plain(pin))));
 }
 
 pub(crate) fn landings(output: &Output, list: &StoreLandings) {
@@ -187,5 +194,6 @@ pub(crate) fn landings(output: &Output, list: &StoreLandings) {
 }
 
 pub(crate) fn forgotten(output: &Output, done: &StoreForgotten) {
-    output.line(format_args!("removed landing {}", done.id));
+    let removed = if done.dry_run { "would remove" } else { "removed" };
+    output.line(format_args!("{removed} landing {}", done.id));
 }

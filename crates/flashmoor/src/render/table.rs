@@ -187,7 +187,15 @@ impl Table {
             let cell = row.get(*at).unwrap_or(&empty);
             let width = wrap::columns(&cell.text);
             if self.columns[*at].flows {
-                fields.push((wrap::wrap_cell(&cell.text, widths[*at]), cell));
+                let mut field = wrap::wrap_cell(&cell.text, widths[*at]);
+                // What is too wide begins early, in a line of its own.
+                if field
+                    .first()
+                    .is_some_and(|first| wrap::columns(first) > widths[*at])
+                {
+                    field.insert(0, String::new());
+                }
+                fields.push((field, cell));
             } else if width > widths[*at] && self.columns[*at].most.is_some() {
                 let style = cell.style;
                 lines.push(format!("{:indent$}{style}{}{style:#}", "", cell.text));
@@ -212,7 +220,11 @@ impl Table {
                     owed += widths[*at] + GAP;
                     continue;
                 }
-                line.extend(std::iter::repeat_n(' ', owed + before));
+                let excess = match line.is_empty() {
+                    true => wrap::columns(text).saturating_sub(widths[*at]),
+                    false => 0,
+                };
+                line.extend(std::iter::repeat_n(' ', (owed + before).saturating_sub(excess)));
                 let style = cell.style;
                 line.push_str(&format!("{style}{text}{style:#}"));
                 owed = after + GAP;
@@ -256,6 +268,22 @@ mod tests {
         let lines = sample().render(100).lines;
         assert!(
             lines.iter().any(|line| line.trim() == "AVeryLongNameOfAVariable"),
+            "{lines:#?}"
+        );
+    }
+
+    #[test]
+    fn a_word_that_is_wider_than_its_field_begins_early_and_keeps_the_width() {
+        let mut table = Table::new([Column::new("NAME"), Column::new("MEANING").flows()]);
+        let wide = "Fv(7cb8bdc9-f8eb-4f34-aaea-3ee4af6516a1)";
+        table.row(["Boot0000OfAGuest", &format!("{wide}/{wide}, hidden")].map(Cell::from));
+        let lines = table.render(50).lines;
+        assert!(lines.iter().all(|line| wrap::columns(line) <= 50), "{lines:#?}");
+        let bare: Vec<_> = lines.iter().map(|line| line.trim()).collect();
+        let rest = [&format!("{wide}/"), &format!("{wide},"), "hidden"];
+        assert_eq!(
+            bare[1..],
+            [&["Boot0000OfAGuest"], &rest[..]].concat(),
             "{lines:#?}"
         );
     }

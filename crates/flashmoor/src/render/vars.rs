@@ -6,7 +6,7 @@ use fm_api::v1::vars::{ActiveCopy, VariableState, VarsChange, VarsDiff, VarsList
 use fm_variables::{Shown, namespace_alias};
 
 use super::table::{Cell, Column, Table};
-use super::{BAD, CARE, GOOD, Output, STRONG, plain};
+use super::{BAD, CARE, FAINT, GOOD, Output, STRONG, plain};
 
 /// Longer names have a line of their own.
 const MAX_NAME_COLUMNS: usize = 24;
@@ -87,7 +87,10 @@ pub(crate) fn list(output: &Output, list: &VarsList, long: bool) {
         }))));
         table.row(row);
     }
-    output.table(&table);
+    let dropped = output.table(&table).join(", ");
+    if !dropped.is_empty() {
+        output.line(format_args!("{FAINT}no room for {dropped} (vars show){FAINT:#}"));
+    }
 }
 
 /// The short name of a namespace, or the start of its GUID.

@@ -23,8 +23,9 @@ pub(crate) fn backups(output: &Output, found: &VarsBackups) {
             backup.made, backup.size_bytes, backup.path
         ));
     }
+    let removed = if found.dry_run { "would remove" } else { "removed" };
     for path in &found.removed {
-        output.line(format_args!("removed {path}"));
+        output.line(format_args!("{removed} {path}"));
     }
     if found.backups.is_empty() {
         output.line(format_args!("no backups"));

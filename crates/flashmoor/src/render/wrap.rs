@@ -31,6 +31,19 @@ pub(super) fn wrap(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(whole)
 }
 
+/// Where a word may go on in the next line: behind the parts of a path or list, but not within their parentheses.
+fn part_ends(word: &str) -> impl Iterator<Item = usize> {
+    let mut depth = 0_usize;
+    word.char_indices().filter_map(move |(at, letter)| {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        (depth == 0 && matches!(letter, '/' | ',')).then_some(at + 1)
+    })
+}
+
 /// The lines of a field of a table. A path that is wider than the field goes on behind one of its parts.
 pub(super) fn wrap_cell(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
@@ -38,8 +51,10 @@ pub(super) fn wrap_cell(text: &str, width: usize) -> Vec<String> {
         let mut rest = line.as_str();
         while columns(rest) > width {
             let fits = |at: &usize| columns(&rest[..*at]) <= width;
-            let ends = rest.match_indices(['/', ',']).map(|(at, sign)| at + sign.len());
-            let Some(end) = ends.take_while(fits).last().filter(|end| *end < rest.len()) else {
+            let end = part_ends(rest).take_while(fits).last();
+            // A part that is too wide by itself stays whole.
+            let end = end.or_else(|| part_ends(rest).next());
+            let Some(end) = end.filter(|end| *end < rest.len()) else {
                 break;
             };
             lines.push(rest[..end].to_owned());
@@ -157,6 +172,12 @@ mod tests {
         let path = "PciRoot(0x0)/Pci(0x1f,0x2)/Sata(0x0,0xffff,0x0)";
         let lines = wrap_cell(path, 28);
         assert!(lines.len() == 2 && lines.concat() == path, "{lines:?}");
+        let parts = [
+            "Fv(7cb8bdc9-f8eb-4f34-aaea-3ee4af6516a1)/",
+            "Uart(115200,8,N,1),",
+            "Sata(0x0,0xffff,0x0)",
+        ];
+        assert_eq!(wrap_cell(&parts.concat(), 24), parts);
         assert_eq!(wrap("  one two three", 9), "  one two\n  three");
         assert_eq!(wrap("  why: two three", 10), "  why: two\n    three");
     }

@@ -34,6 +34,7 @@ pub fn adoption_document(
 pub fn setup_document(setup: Setup, say: impl Fn(&NextStep) -> String) -> LibvirtSetup {
     LibvirtSetup {
         schema: Schema::default(),
+        dry_run: setup.dry_run,
         next: setup.next.iter().map(say).collect(),
         files: setup.files,
     }

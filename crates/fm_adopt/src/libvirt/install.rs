@@ -43,11 +43,15 @@ pub struct Install<'a> {
     pub deadline_ms: u64,
     /// libvirt's version, such as 9.0; a recent one is assumed if it is not known.
     pub libvirt: Option<(u32, u32)>,
+    /// Say what would be done, and change nothing.
+    pub dry_run: bool,
 }
 
 /// What [`install`] and [`uninstall`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setup {
+    /// Whether it is what would be done, and nothing was.
+    pub dry_run: bool,
     /// The files that were written, or removed.
     pub files: Vec<PathBuf>,
     /// What is left to do, in order.
@@ -122,48 +126,38 @@ pub fn install(request: &Install<'_>) -> Result<Setup> {
         }
         place = request.root.join(BESIDE_HOOK);
     }
-    let mut files = Vec::new();
-    put(&place, &script(&call, &store), 0o755, &mut files)?;
+    let mut files = Files::new(request.dry_run);
+    files.put(&place, &script(&call, &store), 0o755)?;
     // A unit of ours would outlive the package's and hide its next version.
     let is_packaged =
         program == PACKAGED_PROGRAM && store == PACKAGED_STORE && has_packaged_unit(request.root);
     if !is_packaged {
-        put(
-            &request.root.join(UNIT),
-            &unit(&program, &store),
-            0o644,
-            &mut files,
-        )?;
+        files.put(&request.root.join(UNIT), &unit(&program, &store), 0o644)?;
     }
     for (path, lines) in confine::apparmor(request.root, &program, &store) {
-        put(
-            &path,
-            &confine::with_block(&read(&path)?, &lines),
-            0o644,
-            &mut files,
-        )?;
+        files.put(&path, &confine::with_block(&read(&path)?, &lines), 0o644)?;
     }
     let profiles = confine::profiles(request.root);
     if !profiles.is_empty() {
         next.push(NextStep::ReloadProfiles(profiles));
     }
     if let Some(path) = confine::selinux(request.root) {
-        put(&path, &confine::contexts(MARK, &store), 0o644, &mut files)?;
+        files.put(&path, &confine::contexts(MARK, &store), 0o644)?;
         next.push(NextStep::LoadContexts {
             file: Path::new("/").join(confine::SELINUX),
             store: store.clone(),
         });
     }
     next.push(NextStep::AdoptDomains);
-    Ok(Setup { files, next })
+    Ok(files.setup(next))
 }
 
-/// Takes away what [`install`] put in place. The store and the domains stay as they are.
+/// Takes away what [`install`] put in place, or says what it would. The store and the domains stay as they are.
 ///
 /// # Errors
 /// If the disk refuses.
-pub fn uninstall(root: &Path) -> Result<Setup> {
-    let mut files = Vec::new();
+pub fn uninstall(root: &Path, dry_run: bool) -> Result<Setup> {
+    let mut files = Files::new(dry_run);
     let mut next = Vec::new();
     if calls_ours(&root.join(PLAIN_HOOK))? {
         next.push(NextStep::RemoveHookLine {
@@ -178,21 +172,20 @@ pub fn uninstall(root: &Path) -> Result<Setup> {
     }
     for path in places.into_iter().chain(contexts) {
         if path.exists() && is_ours(&path)? {
-            fs::remove_file(&path).map_err(|source| crate::Error::file("remove", &path, source))?;
-            files.push(path);
+            files.remove(path)?;
         }
     }
     for path in confine::places(root) {
         let text = read(&path)?;
         let rest = confine::without_block(&text);
         if rest != text {
-            put(&path, &rest, 0o644, &mut files)?;
+            files.put(&path, &rest, 0o644)?;
         }
     }
-    if !files.is_empty() {
+    if !files.changed.is_empty() {
         next.extend([NextStep::StopAgent, NextStep::UnadoptDomains]);
     }
-    Ok(Setup { files, next })
+    Ok(files.setup(next))
 }
 
 /// The script decides what may fail: a guest is stopped by a deliberate refusal only, never by a flashmoor
@@ -273,27 +266,59 @@ fn read(path: &Path) -> Result<String> {
     }
 }
 
-/// Writes a file in one step, so that nobody runs half a script. One that holds this already stays; one that is
-/// replaced leaves its age to the next: `status` tells by it whether a daemon is older than the hook.
-fn put(path: &Path, text: &str, mode: u32, files: &mut Vec<PathBuf>) -> Result<()> {
-    let failed = |source| crate::Error::file("write", path, source);
-    let old = path.symlink_metadata().ok().filter(fs::Metadata::is_file);
-    files.push(path.to_owned());
-    if let Some(old) = &old
-        && old.permissions().mode() & 0o777 == mode
-        && fs::read(path).is_ok_and(|before| before == text.as_bytes())
-    {
-        return Ok(());
+/// Files that are written and removed, or would be.
+struct Files {
+    changed: Vec<PathBuf>,
+    is_dry_run: bool,
+}
+
+impl Files {
+    fn new(is_dry_run: bool) -> Self {
+        Self {
+            changed: Vec::new(),
+            is_dry_run,
+        }
     }
-    fm_files::create_folders(path.parent().unwrap_or(path))?;
-    let new = NewFile::create(&Place::at(path)?)?;
-    new.write_all(text.as_bytes())?;
-    // The process's umask must not decide whether libvirt may run it.
-    new.set_mode(mode)?;
-    if let Some(modified) = old.and_then(|old| old.modified().ok()) {
-        new.file().set_modified(modified).map_err(failed)?;
+
+    fn setup(self, next: Vec<NextStep>) -> Setup {
+        Setup {
+            dry_run: self.is_dry_run,
+            files: self.changed,
+            next,
+        }
     }
-    Ok(new.place_over()?)
+
+    /// Writes a file in one step, so that nobody runs half a script. One that holds this already stays; one that is
+    /// replaced leaves its age to the next: `status` tells by it whether a daemon is older than the hook.
+    fn put(&mut self, path: &Path, text: &str, mode: u32) -> Result<()> {
+        let failed = |source| crate::Error::file("write", path, source);
+        let old = path.symlink_metadata().ok().filter(fs::Metadata::is_file);
+        self.changed.push(path.to_owned());
+        let is_there = old.as_ref().is_some_and(|old| {
+            old.permissions().mode() & 0o777 == mode
+                && fs::read(path).is_ok_and(|before| before == text.as_bytes())
+        });
+        if is_there || self.is_dry_run {
+            return Ok(());
+        }
+        fm_files::create_folders(path.parent().unwrap_or(path))?;
+        let new = NewFile::create(&Place::at(path)?)?;
+        new.write_all(text.as_bytes())?;
+        // The process's umask must not decide whether libvirt may run it.
+        new.set_mode(mode)?;
+        if let Some(modified) = old.and_then(|old| old.modified().ok()) {
+            new.file().set_modified(modified).map_err(failed)?;
+        }
+        Ok(new.place_over()?)
+    }
+
+    fn remove(&mut self, path: PathBuf) -> Result<()> {
+        if !self.is_dry_run {
+            fs::remove_file(&path).map_err(|source| crate::Error::file("remove", &path, source))?;
+        }
+        self.changed.push(path);
+        Ok(())
+    }
 }
 
 /// An absolute path that is one word to the shell, to systemd and to AppArmor.

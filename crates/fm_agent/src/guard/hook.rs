@@ -27,6 +27,8 @@ pub struct Install<'a> {
     pub block: bool,
     /// How long the hook may take.
     pub timeout_s: u64,
+    /// Say what would be so, and change nothing.
+    pub dry_run: bool,
 }
 
 /// A place for a hook, and what starts every file that we put there.
@@ -70,22 +72,39 @@ pub fn install(request: &Install<'_>) -> Result<GuardStatus> {
     for place in wanted {
         let text = (place.text)(request)?;
         place.is_ours()?;
-        place.write(&text)?;
+        if !request.dry_run {
+            place.write(&text)?;
+        }
     }
-    status(request.root)
+    let mut status = status(request.root)?;
+    if request.dry_run {
+        status.dry_run = true;
+        let hooks = status.hooks.iter_mut();
+        for hook in hooks.filter(|hook| hook.manager == request.manager) {
+            (hook.installed, hook.blocks) = (true, request.block);
+        }
+    }
+    Ok(status)
 }
 
-/// Takes all hooks away.
+/// Takes all hooks away; in a dry run, says what would be left.
 ///
 /// # Errors
 /// If a file is another's, or the disk refuses.
-pub fn uninstall(root: &Path) -> Result<GuardStatus> {
+pub fn uninstall(root: &Path, dry_run: bool) -> Result<GuardStatus> {
     for place in places(root) {
-        if place.is_ours()? {
+        if place.is_ours()? && !dry_run {
             fs::remove_file(&place.path).map_err(|source| Error::file("remove", &place.path, source))?;
         }
     }
-    status(root)
+    let mut status = status(root)?;
+    if dry_run {
+        status.dry_run = true;
+        for hook in &mut status.hooks {
+            (hook.installed, hook.blocks) = (false, false);
+        }
+    }
+    Ok(status)
 }
 
 /// Which hooks are in place.
@@ -107,6 +126,7 @@ pub fn status(root: &Path) -> Result<GuardStatus> {
     }
     Ok(GuardStatus {
         schema: fm_api::Schema::default(),
+        dry_run: false,
         hooks,
     })
 }
@@ -176,6 +196,7 @@ mod tests {
             store: None,
             block: false,
             timeout_s: 30,
+            dry_run: false,
         }
     }
 
@@ -206,9 +227,9 @@ mod tests {
         assert!(blocking.hooks[0].installed && blocking.hooks[0].blocks);
         let text = fs::read_to_string(root.path().join(APT)).unwrap();
         assert!(text.contains("--block\"; };"), "{text}");
-        assert!(!uninstall(root.path()).unwrap().hooks[0].installed);
+        assert!(!uninstall(root.path(), false).unwrap().hooks[0].installed);
         assert!(
-            !uninstall(root.path()).unwrap().hooks[0].installed,
+            !uninstall(root.path(), false).unwrap().hooks[0].installed,
             "again changes nothing"
         );
     }
@@ -232,7 +253,7 @@ mod tests {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "APT::Color \"0\";\n").unwrap();
         assert!(install(&request(root.path())).is_err());
-        assert!(uninstall(root.path()).is_err());
+        assert!(uninstall(root.path(), false).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "APT::Color \"0\";\n");
     }
 
@@ -280,7 +301,7 @@ mod tests {
             assert_eq!(line.replace("\\ ", "").matches(' ').count(), 2, "{line}");
         }
         assert!(
-            uninstall(root.path())
+            uninstall(root.path(), false)
                 .unwrap()
                 .hooks
                 .iter()

@@ -10,6 +10,9 @@ use crate::{Schema, document};
 pub struct VarsBackups {
     /// `flashmoor/vars-backups/1`.
     pub schema: Schema<VarsBackups>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// Oldest first, store by store.
     pub backups: Vec<VarsBackup>,
     /// The paths of those that were removed just now.

@@ -12,6 +12,9 @@ use crate::{Schema, document};
 pub struct Capture {
     /// `flashmoor/capture/1`.
     pub schema: Schema<Capture>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The store's folder.
     pub store: PathBuf,
     /// The guests whose CODE is stored now.

@@ -10,6 +10,9 @@ use crate::{Schema, document};
 pub struct CatalogueDocument {
     /// `flashmoor/catalogue/1`.
     pub schema: Schema<CatalogueDocument>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// Listed, newly added, or removed.
     pub entries: Vec<CatalogueEntry>,
     /// Firmware that no package owns, or that is not as its package brought it, which therefore has no name to add.

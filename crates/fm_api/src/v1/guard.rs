@@ -51,6 +51,9 @@ pub struct DriftingGuest {
 pub struct GuardStatus {
     /// `flashmoor/guard-status/1`.
     pub schema: Schema<GuardStatus>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The hooks that there can be on this system.
     pub hooks: Vec<GuardHook>,
 }

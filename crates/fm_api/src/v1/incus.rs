@@ -10,6 +10,9 @@ use crate::{Schema, document};
 pub struct IncusAdoption {
     /// `flashmoor/incus-adopt/1`.
     pub schema: Schema<IncusAdoption>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// Its name.
     pub instance: String,
     /// Its project.

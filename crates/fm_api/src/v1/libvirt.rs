@@ -91,6 +91,9 @@ pub enum HookAnswer {
 pub struct LibvirtSetup {
     /// `flashmoor/libvirt-install/1`.
     pub schema: Schema<LibvirtSetup>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The files that were written, or removed.
     pub files: Vec<PathBuf>,
     /// What is left to do, in order.

@@ -76,6 +76,9 @@ pub enum PveLayout {
 pub struct PveAdoption {
     /// `flashmoor/pve-adopt/1`.
     pub schema: Schema<PveAdoption>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// Those for which it was done.
     pub guests: Vec<PveAdopted>,
     /// Those for which it was not, with the reason.

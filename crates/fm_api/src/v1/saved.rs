@@ -12,6 +12,9 @@ use crate::{Schema, document, words};
 pub struct SavedAdoption {
     /// `flashmoor/saved-adopt/1`.
     pub schema: Schema<SavedAdoption>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The domain's name.
     pub domain: String,
     /// The build that the saved guest runs.
@@ -131,6 +134,9 @@ pub struct ExtractedBlock {
 pub struct RestorePlan {
     /// `flashmoor/saved-restore-plan/1`.
     pub schema: Schema<RestorePlan>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The machine type that the destination must have.
     pub machine: Option<String>,
     /// The build that the saved guest runs: it is in the store now, and pinned.

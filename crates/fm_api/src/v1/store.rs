@@ -132,6 +132,9 @@ pub struct StoredLanding {
 pub struct StoreImport {
     /// `flashmoor/store-import/1`.
     pub schema: Schema<StoreImport>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The build's id: sha256 of CODE.
     pub id: String,
     /// Its CODE file.
@@ -265,6 +268,9 @@ pub struct StoreKept {
 pub struct StorePins {
     /// `flashmoor/store-pin/1`.
     pub schema: Schema<StorePins>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The build's id.
     pub id: String,
     /// Its name.
@@ -282,6 +288,9 @@ document!(StorePins = "flashmoor/store-pin/1");
 pub struct StoreForgotten {
     /// `flashmoor/store-forget/1`.
     pub schema: Schema<StoreForgotten>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// Its name.
     pub id: String,
     /// What it was; nothing if its record could not be read.

@@ -13,6 +13,9 @@ use crate::{Schema, document, words};
 pub struct Prepared {
     /// `flashmoor/prepare/1`.
     pub schema: Schema<Prepared>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The landing's name, for `flashmoor harvest` and `flashmoor store gc`.
     pub landing: String,
     /// Flash unit 0, read-only.
@@ -41,6 +44,9 @@ pub struct PreparedFile {
 pub struct Harvest {
     /// `flashmoor/harvest/1`.
     pub schema: Schema<Harvest>,
+    /// Whether all of this would be done, and nothing was.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The guest's process.
     pub pid: u32,
     /// The firmware it runs.

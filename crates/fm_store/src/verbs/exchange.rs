@@ -100,6 +100,7 @@ pub fn import(store: &Store, request: &Import<'_>) -> Result<StoreImport> {
     };
     Ok(StoreImport {
         schema: Schema::default(),
+        dry_run: store.is_dry_run(),
         id: done.id.to_string(),
         path: done.path,
         new: done.new,

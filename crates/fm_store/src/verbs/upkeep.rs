@@ -11,7 +11,7 @@ use fm_api::v1::store::{
 use fm_formats::Sha256;
 
 use super::uses;
-use crate::{Collect, Result, Store};
+use crate::{Collect, Result, Store, pin};
 
 /// How to collect.
 #[derive(Debug, Clone)]
@@ -136,7 +136,7 @@ pub fn gc(store: &Store, request: &GcRequest) -> Result<StoreGc> {
 pub fn pin(store: &Store, text: &str, reason: &str) -> Result<StorePins> {
     let id = store.find(text)?.id;
     let changed = store.pin(&id, reason)?;
-    pinned(store, &id, changed)
+    pinned(store, &id, changed, |pins| pin::add(pins, reason))
 }
 
 /// Drops one reason to keep the build that `text` means, or all.
@@ -150,17 +150,26 @@ pub fn unpin(store: &Store, text: &str, reason: Option<&str>) -> Result<StorePin
         Err(_) => store.find(text)?.id,
     };
     let changed = store.unpin(&id, reason)?;
-    pinned(store, &id, changed)
+    pinned(store, &id, changed, |pins| pin::drop_from(pins, reason))
 }
 
-fn pinned(store: &Store, id: &Sha256, changed: bool) -> Result<StorePins> {
+/// After a dry run the reasons are still the old ones: `change` makes them what they would be.
+fn pinned(
+    store: &Store,
+    id: &Sha256,
+    changed: bool,
+    change: impl FnOnce(&mut Vec<String>),
+) -> Result<StorePins> {
     let build = store.build(id).ok().flatten();
+    let mut pins = store.pins(id)?;
+    change(&mut pins);
     Ok(StorePins {
         schema: Schema::default(),
         id: id.to_string(),
         name: build.and_then(|build| build.name),
+        dry_run: store.is_dry_run(),
         changed,
-        pins: store.pins(id)?,
+        pins,
     })
 }
 
@@ -172,6 +181,7 @@ pub fn forget(store: &Store, id: &str) -> Result<StoreForgotten> {
     let landing = store.forget_landing(id, &|| Ok(uses::gather(store)?.found))?;
     Ok(StoreForgotten {
         schema: Schema::default(),
+        dry_run: store.is_dry_run(),
         id: id.to_owned(),
         landing: landing.map(StoredLanding::from),
     })

@@ -5,9 +5,8 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::thread;
-use std::time::{Duration, Instant};
 
+use fm_fixtures::Patience;
 use fm_lab::PATIENCE;
 use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname, sockopt};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -21,12 +20,11 @@ const ROOM_BYTES: usize = 64 << 20;
 /// # Panics
 /// If nobody takes the connection.
 pub(super) fn give_room(host: &str, path: &str) {
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(PATIENCE);
     let address = SocketAddrUnix::new(path).unwrap();
     while !sockets_of(host).any(|socket| widened(&socket, &address)) {
-        assert!(Instant::now() < deadline, "nobody takes a connection to {path}");
         // QEMU accepts it in its main loop, of which it gives no word.
-        thread::sleep(Duration::from_millis(1));
+        patience.rest(|| format!("nobody takes a connection to {path}"));
     }
 }
 

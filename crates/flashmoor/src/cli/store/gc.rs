@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use fm_store::verbs::{self as store, GcRequest};
 
+use crate::cli::dry_run::DryRun;
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;
 
@@ -14,9 +15,8 @@ use crate::render::store as render;
 /// libvirt or Proxmox VE names it, and while a landing or a pin refers to it.
 #[derive(Debug, Args)]
 pub(crate) struct Gc {
-    /// Say what would be removed, and remove nothing
-    #[arg(long)]
-    dry_run: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
     /// Keep placeholders of guests that never came for this many hours
     #[arg(long, value_name = "HOURS", default_value_t = 24)]
     placeholder_hours: u64,
@@ -25,7 +25,7 @@ pub(crate) struct Gc {
 impl Gc {
     pub(crate) fn run(&self, context: &Context) -> Result {
         let request = GcRequest {
-            dry_run: self.dry_run,
+            dry_run: self.dry_run.dry_run,
             placeholder_age: Duration::from_secs(self.placeholder_hours.saturating_mul(3600)),
         };
         let done = store::gc(&context.store()?, &request)?;

@@ -9,6 +9,7 @@ use fm_check::next_boot_code;
 use fm_images::inspect::Catalogue;
 use fm_store::verbs::{self as store, ImportFrom};
 
+use crate::cli::dry_run::DryRun;
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;
 use fm_remedy::Misuse;
@@ -39,16 +40,19 @@ pub(crate) struct Import {
     /// Let what is given here replace what the store says differently
     #[arg(long)]
     replace: bool,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 impl Import {
     pub(crate) fn run(&self, context: &Context) -> Result {
-        let kept = context.store()?;
+        let kept = context.store_for(self.dry_run)?;
         if self.from.as_os_str() == "-" {
             self.refuse_facts()?;
             let done = kept.import_stream(&mut std::io::stdin().lock())?;
             let done = StoreImport {
                 schema: Schema::default(),
+                dry_run: kept.is_dry_run(),
                 id: done.id.to_string(),
                 path: done.path,
                 new: done.new,

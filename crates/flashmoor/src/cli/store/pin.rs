@@ -3,6 +3,7 @@
 use clap::Args;
 use fm_store::verbs as store;
 
+use crate::cli::dry_run::DryRun;
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;
 
@@ -14,11 +15,13 @@ pub(crate) struct Pin {
     /// Why; a build may be kept for several reasons
     #[arg(long, value_name = "TEXT", default_value = "by hand")]
     reason: String,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 impl Pin {
     pub(crate) fn run(&self, context: &Context) -> Result {
-        let done = store::pin(&context.store()?, &self.build, &self.reason)?;
+        let done = store::pin(&context.store_for(self.dry_run)?, &self.build, &self.reason)?;
         context.output.document(&done, render::pinned);
         Ok(Status::Done)
     }

@@ -3,6 +3,7 @@
 use clap::Args;
 use fm_store::verbs as store;
 
+use super::named::named;
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;
 
@@ -15,7 +16,10 @@ pub(crate) struct Show {
 
 impl Show {
     pub(crate) fn run(&self, context: &Context) -> Result {
-        let show = store::show(&context.store()?, &self.build)?;
+        let mut show = store::show(&context.store()?, &self.build)?;
+        if !context.output.wants_json() {
+            named(context, std::slice::from_mut(&mut show.build))?;
+        }
         context.output.document(&show, render::show);
         Ok(Status::Done)
     }

@@ -3,6 +3,7 @@
 use clap::Args;
 use fm_store::verbs as store;
 
+use crate::cli::dry_run::DryRun;
 use crate::cli::{Context, Result, Status};
 use crate::render::store as render;
 
@@ -14,11 +15,17 @@ pub(crate) struct Unpin {
     /// Drop this reason only, and not all
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 impl Unpin {
     pub(crate) fn run(&self, context: &Context) -> Result {
-        let done = store::unpin(&context.store()?, &self.build, self.reason.as_deref())?;
+        let done = store::unpin(
+            &context.store_for(self.dry_run)?,
+            &self.build,
+            self.reason.as_deref(),
+        )?;
         context.output.document(&done, render::pinned);
         Ok(Status::Done)
     }

@@ -7,7 +7,7 @@ use fm_variables as vars;
 use fm_variables::{BackupsRequest, Journal};
 
 use super::located::located;
-use super::{Context, Result, Status};
+use super::{Context, DryRun, Result, Status};
 use crate::{Error, render};
 
 /// List the backups of a variable store, and writes that were interrupted
@@ -21,6 +21,8 @@ pub(super) struct Backups {
     /// Remove all but the oldest and the N newest
     #[arg(long, value_name = "N")]
     keep: Option<usize>,
+    #[command(flatten)]
+    dry_run: DryRun,
 }
 
 impl Backups {
@@ -33,6 +35,7 @@ impl Backups {
                 .transpose()?,
             journal: Journal::in_store(context.store()?.path()),
             keep: self.keep,
+            dry_run: self.dry_run.dry_run,
         })?;
         if context.output.wants_json() {
             context.output.json(&found);

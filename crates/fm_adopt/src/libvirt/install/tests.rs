@@ -10,6 +10,7 @@ fn request(root: &Path) -> Install<'_> {
         policy: Policy::Refuse,
         deadline_ms: 2000,
         libvirt: Some((9, 0)),
+        dry_run: false,
     }
 }
 
@@ -45,10 +46,10 @@ fn what_is_installed_is_gone_after_uninstall_and_the_lines_of_others_stay() {
         "{text}"
     );
     assert_eq!(text.matches("begin of flashmoor").count(), 1, "{text}");
-    assert_eq!(uninstall(root.path()).unwrap().files.len(), 4);
+    assert_eq!(uninstall(root.path(), false).unwrap().files.len(), 4);
     assert!(!contexts.exists());
     assert_eq!(fs::read_to_string(&local).unwrap(), "  /mine r,\n");
-    assert!(uninstall(root.path()).unwrap().files.is_empty());
+    assert!(uninstall(root.path(), false).unwrap().files.is_empty());
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn an_old_libvirt_gets_the_plain_hook_and_one_of_somebody_else_is_never_touched(
     let theirs = format!("#!/bin/sh\n{CALL}\nexit 0\n");
     fs::write(&plain, &theirs).unwrap();
     assert!(!is_call(&install(&old).unwrap().next[0]), "it is there already");
-    assert!(is_call(&uninstall(root.path()).unwrap().next[0]));
+    assert!(is_call(&uninstall(root.path(), false).unwrap().next[0]));
     assert_eq!(fs::read_to_string(&plain).unwrap(), theirs);
     assert!(!root.path().join(BESIDE_HOOK).exists());
 }
