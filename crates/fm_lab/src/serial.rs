@@ -42,7 +42,11 @@ impl Serial {
     /// # Errors
     /// If they cannot be made.
     pub fn create(path: &Path) -> Result<Self> {
-        let [keyboard, screen] = ["in", "out"].map(|end| path.with_added_extension(end));
+        let [keyboard, screen] = [".in", ".out"].map(|end| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        });
         for pipe in [&keyboard, &screen] {
             make_pipe(pipe).map_err(|source| Error::File {
                 path: pipe.clone(),
