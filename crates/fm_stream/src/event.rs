@@ -5,7 +5,7 @@
 pub enum Event<'a> {
     /// Bytes of a wanted block; a page may come in several pieces.
     Data {
-        /// Index into [`Facts::blocks`].
+        /// Index into [`Facts::blocks`](crate::Facts::blocks).
         block: usize,
         /// Where in the block they belong.
         offset: u64,
@@ -16,7 +16,7 @@ pub enum Event<'a> {
     },
     /// A range of a wanted block that holds one repeated byte.
     Fill {
-        /// Index into [`Facts::blocks`].
+        /// Index into [`Facts::blocks`](crate::Facts::blocks).
         block: usize,
         /// Where in the block it starts.
         offset: u64,
@@ -30,7 +30,7 @@ pub enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// Index into [`Facts::blocks`].
+    /// Index into [`Facts::blocks`](crate::Facts::blocks).
     #[must_use]
     pub fn block(&self) -> usize {
         match self {
