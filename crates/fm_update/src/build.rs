@@ -28,8 +28,23 @@ impl Build {
         if Path::new(text).is_file() {
             return Self::read(Path::new(text));
         }
+        Self::stored(store, text)
+    }
+
+    /// The stored build of this id or name, whose bytes are those that it is called by.
+    ///
+    /// # Errors
+    /// As [`Build::find`], or if the store holds other bytes.
+    pub fn stored(store: &Store, text: &str) -> Result<Self> {
         let stored = store.find(text)?;
-        Self::read(&stored.code.path)
+        let build = Self::read(&stored.code.path)?;
+        match build.id == stored.id {
+            true => Ok(build),
+            false => Err(Error::NotABuild {
+                path: build.path,
+                why: "it is damaged: its bytes are not those of the build that it is stored as",
+            }),
+        }
     }
 
     /// The raw CODE file at `path`.

@@ -34,7 +34,7 @@ pub struct Moment {
 /// # Errors
 /// If the guest ends meanwhile.
 pub(crate) fn wait(guest: &Guest, moment: &Moment, libvirt_uri: Option<&str>) -> Result<Vec<Refusal>> {
-    let deadline = Instant::now() + moment.patience;
+    let begun = Instant::now();
     loop {
         let mut lacks = Vec::new();
         if let Some(window) = moment.window.filter(|window| !window.contains(minute_of_day())) {
@@ -50,7 +50,7 @@ pub(crate) fn wait(guest: &Guest, moment: &Moment, libvirt_uri: Option<&str>) ->
                 lacks.push(Refusal::NotIdle { percent });
             }
         }
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = moment.patience.saturating_sub(begun.elapsed());
         if lacks.is_empty() || left.is_zero() {
             return Ok(lacks);
         }

@@ -169,7 +169,7 @@ pub fn revert(store: &Store, request: &Request<'_>) -> Result<Update> {
     if matches!(record.step, Step::Reverted | Step::Undone) {
         return Err(no_update());
     }
-    let old = Build::read(&store.build(&record.from)?.ok_or_else(no_update)?.code.path)?;
+    let old = Build::stored(store, &record.from.to_string())?;
     let code = Code::find(&guest)?;
     let held = code.read(&guest)?;
     if Sha256::of(&held) != record.to {

@@ -98,10 +98,7 @@ pub(crate) fn recover(store: &Store, journal: &Journal, guest: &Guest, record: R
 /// build, page by page: anything else is not ours to overwrite.
 fn put_back(store: &Store, guest: &Guest, code: &Code, record: &Record) -> Result<()> {
     let bytes = |digest: fm_formats::Sha256| -> Result<Vec<u8>> {
-        let unknown = || fm_store::Error::UnknownBuild {
-            text: digest.to_string(),
-        };
-        Ok(Build::read(&store.build(&digest)?.ok_or_else(unknown)?.code.path)?.bytes)
+        Ok(Build::stored(store, &digest.to_string())?.bytes)
     };
     let (old, new) = (bytes(record.from)?, bytes(record.to)?);
     let flash = code.open(guest)?;

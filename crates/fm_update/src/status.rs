@@ -1,5 +1,9 @@
 //! Where the updates of this host's guests stand, and those that came about on the way here.
 
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
 use fm_api::v1::update::{State, Update, UpdateStatus, Verdict, Way};
 use fm_check::Wording;
 use fm_formats::Sha256;
@@ -10,6 +14,7 @@ use crate::build::Build;
 use crate::decide::{Refusal, Vouched, decide};
 use crate::journal::{self, Journal, LOCK_TIMEOUT, Record, Step};
 use crate::memory::Code;
+use crate::monitor::Place;
 use crate::perform::{pin_of, refusal};
 use crate::{Error, Result, boots, gather, judged, recover};
 
@@ -191,7 +196,16 @@ pub fn judge_migration(
             let from = code.digest()?;
             document.from = from.to_string();
             let (outcome, verdict) = judged::judge(store, &guest, build, wording)?;
-            let facts = gather::of_process(&guest, &code, from == build.id, build, outcome, vouched)?;
+            let mut facts = gather::of_process(&guest, &code, from == build.id, build, outcome, vouched)?;
+            let socket = Path::new(selector);
+            if fs::metadata(socket).is_ok_and(|file| file.file_type().is_socket()) {
+                let place = Place::Qmp {
+                    socket: socket.to_owned(),
+                };
+                if let Some(mut monitor) = gather::connect(Some(&place))? {
+                    facts.processors = monitor.processors(guest.arch());
+                }
+            }
             (facts, Some(verdict))
         }
     };

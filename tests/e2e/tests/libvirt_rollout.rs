@@ -135,13 +135,7 @@ impl Fleet {
             if guest["state"] == state {
                 return guest;
             }
-            patience.rest(|| {
-                format!(
-                    "{name} is {state}: {guest:#}\n{}\n{}",
-                    self.a().agent_log(),
-                    fs::read_to_string(self.a().path("/var/two.serial")).unwrap_or_default()
-                )
-            });
+            patience.rest(|| format!("{name} is {state}: {guest:#}\n{}", self.a().agent_log()));
         }
     }
 

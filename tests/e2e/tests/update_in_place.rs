@@ -1,6 +1,7 @@
 //! Other firmware written into a running guest's memory. Under TCG translated code stays, so that each guest here moves
 //! to a fresh process before it resets; KVM translates nothing.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 use fm_e2e::{Bench, digest, document, held, stderr};
@@ -191,6 +192,22 @@ fn what_must_not_happen_is_refused_and_the_guest_is_not_touched() {
     );
     assert_eq!(held(&guest), digest(OLD));
     assert!(!bench.path("store").exists());
+}
+
+#[test]
+fn a_stored_build_whose_bytes_are_not_its_own_is_given_to_nobody() {
+    let mut bench = Bench::new();
+    let guest = guest(&mut bench);
+    assert!(update(&bench, &guest, NEW).status.success());
+    let blob = bench.path("store/blobs/sha256").join(digest(OLD));
+    let mut bytes = std::fs::read(&blob).unwrap();
+    bytes[4096] ^= 1;
+    // Into the very file, which the build's folder has too.
+    std::fs::set_permissions(&blob, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(&blob, bytes).unwrap();
+    let back = ask(&bench, &guest, &["--revert"]).output().unwrap();
+    assert_eq!(back.status.code(), Some(1), "{}", stderr(&back));
+    assert_eq!(held(&guest), digest(NEW));
 }
 
 #[test]

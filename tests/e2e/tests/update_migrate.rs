@@ -193,6 +193,26 @@ fn a_guest_with_system_management_mode_arrives_on_a_newer_build() {
 }
 
 #[test]
+fn a_guest_whose_processor_is_in_flash_does_not_get_another_build_under_it() {
+    let mut bench = Bench::new();
+    let vars = bench.copy(VARS, "vars.fd");
+    let machine = Machine::new(Arch::X86_64, &fm_fixtures::path(OLD), &vars);
+    // At the reset vector.
+    let source = bench.start(&Machine {
+        stopped: true,
+        ..machine
+    });
+    let destination = blank(&mut bench, "a", plain);
+    let output = update(&bench, &source, &destination, NEW);
+    assert_eq!(output.status.code(), Some(10), "{}", stderr(&output));
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let reasons = document["refusals"].as_array().unwrap().iter();
+    let reasons: Vec<_> = reasons.map(|one| one["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["boot_in_progress"]);
+    assert_eq!(held(&source), digest(OLD));
+}
+
+#[test]
 fn a_saved_guest_comes_back_on_what_it_was_given() {
     let mut bench = Bench::new();
     let source = guest(&mut bench, OLD, plain);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fm_api::v1::fleet::{
     Certificates, Digest, GuestFacts, GuestProgress, GuestRow, GuestState, HeldBuild, HostPin, LandingRow,
-    OwnerWish, Rest, Use, UseReason,
+    OwnerWish, Rest, Use, UseReason, is_id,
 };
 use fm_api::v1::ps::{PsGuest, SecureBootState};
 use fm_store::{Build, Landing};
@@ -76,7 +76,7 @@ impl Rows {
         }
         for landing in &seen.landings {
             let build = Digest::from(landing.code.to_bytes());
-            let guest = landing.guest_uuid.clone().or_else(|| landing.guest_name.clone());
+            let guest = first_id([&landing.guest_uuid, &landing.guest_name]);
             uses.insert(Use {
                 build: build.clone(),
                 reason: UseReason::Landing,
@@ -155,11 +155,7 @@ fn row(guest: &PsGuest, certificates: Option<Certificates>, landings: &[Landing]
         .iter()
         .any(|landing| landing.placeholder && Some(&landing.path) == path);
     GuestRow {
-        uuid: guest
-            .uuid
-            .clone()
-            .or_else(|| guest.name.clone())
-            .unwrap_or_else(|| format!("pid-{}", guest.pid)),
+        uuid: first_id([&guest.uuid, &guest.name]).unwrap_or_else(|| format!("pid-{}", guest.pid)),
         name: guest.name.clone(),
         next_build: next.filter(|next| build.as_ref() != Some(next)),
         next_reset: next_reset.filter(|next| build.as_ref() != Some(next)),
@@ -178,6 +174,13 @@ fn row(guest: &PsGuest, certificates: Option<Certificates>, landings: &[Landing]
         },
         rest: Rest::new(),
     }
+}
+
+/// The first that can be an id. Anybody may call a process and its guest what he likes: what the fleet would not take must
+/// not keep it from hearing of this host.
+fn first_id(words: [&Option<String>; 2]) -> Option<String> {
+    let mut said = words.into_iter().flatten();
+    said.find(|word| is_id(word)).cloned()
 }
 
 #[cfg(test)]
@@ -216,6 +219,27 @@ mod tests {
             guests: guests.into_iter().map(|guest| (guest, None)).collect(),
             is_complete: true,
             ..Seen::default()
+        }
+    }
+
+    #[test]
+    fn a_guest_that_is_called_what_no_id_may_be_is_told_by_its_process() {
+        let long = "x".repeat(65);
+        for (uuid, name, expected) in [
+            (Some("u"), Some("n"), "u"),
+            (None, Some("n"), "n"),
+            (Some("a b"), Some("n"), "n"),
+            (None, Some("my guest"), "pid-1"),
+            (Some("../u"), Some("a\u{7}"), "pid-1"),
+            (Some(long.as_str()), None, "pid-1"),
+            (Some(""), None, "pid-1"),
+            (None, None, "pid-1"),
+        ] {
+            let mut called = guest("u", "a", "a");
+            called.uuid = uuid.map(str::to_owned);
+            called.name = name.map(str::to_owned);
+            let rows = Rows::of(&seen(vec![called]), &[]);
+            assert_eq!(rows.guests[0].uuid, expected, "{uuid:?}, {name:?}");
         }
     }
 

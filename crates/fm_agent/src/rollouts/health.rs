@@ -2,7 +2,7 @@
 
 use fm_api::v1::fleet::ProgressState;
 
-use super::ground::Ground;
+use super::ground::{Ground, Process};
 use super::record::{Journal, Record};
 use super::restart::Restarts;
 use crate::Result;
@@ -24,10 +24,6 @@ pub(super) fn look(
 }
 
 fn judge(ground: &dyn Ground, restarts: &mut Restarts, record: &mut Record, timeout_s: u64) -> Result<()> {
-    let counted = |boots: Option<u32>| match boots {
-        Some(boots) => format!("MTC was {boots}"),
-        None => "it had no MTC".into(),
-    };
     let Some(process) = ground.process(&record.guest)? else {
         if record.state == ProgressState::Booting {
             let before = counted(record.boots);
@@ -36,6 +32,9 @@ fn judge(ground: &dyn Ground, restarts: &mut Restarts, record: &mut Record, time
         }
         return Ok(());
     };
+    if !is_certain(ground, record, &process)? {
+        return timed(ground, restarts, record, timeout_s);
+    }
     if !record.is_taken_by(&process) {
         // Somebody has given it another build, or other variables.
         record.set(ProgressState::Failed, "it does not run what it took any more");
@@ -60,6 +59,24 @@ fn judge(ground: &dyn Ground, restarts: &mut Restarts, record: &mut Record, time
         record.set(ProgressState::Healthy, why);
         return Ok(());
     }
+    timed(ground, restarts, record, timeout_s)
+}
+
+/// Whether what a process runs is what it will run: QEMU fills its flash only as it starts, and while it does that some
+/// other digest may be seen, or none.
+pub(super) fn is_certain(ground: &dyn Ground, record: &Record, process: &Process) -> Result<bool> {
+    let Some(code) = &process.code else {
+        return Ok(false);
+    };
+    if *code == record.to || record.from.as_ref() == Some(code) {
+        return Ok(true);
+    }
+    let again = ground.process(&record.guest)?;
+    Ok(again.is_some_and(|again| again.id == process.id && again.code == process.code))
+}
+
+/// A guest of which nothing new is known has failed when its time is over.
+fn timed(ground: &dyn Ground, restarts: &mut Restarts, record: &mut Record, timeout_s: u64) -> Result<()> {
     let took = restarts.took(record, ground.monotonic());
     if record.state == ProgressState::Booting && took.as_secs() >= timeout_s {
         let why = format!(
@@ -69,4 +86,11 @@ fn judge(ground: &dyn Ground, restarts: &mut Restarts, record: &mut Record, time
         record.set(ProgressState::Failed, why);
     }
     Ok(())
+}
+
+fn counted(boots: Option<u32>) -> String {
+    match boots {
+        Some(boots) => format!("MTC was {boots}"),
+        None => "it had no MTC".into(),
+    }
 }

@@ -1,7 +1,7 @@
 //! A host made up: what it is told to do fails at every step, before it is done and after, and is begun again by another agent.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ struct Fake {
     given: RefCell<Option<(Digest, Update)>>,
     refuses: RefCell<Option<Given>>,
     shuts_down: Cell<bool>,
+    /// What the next looks at its process find in its flash, before they find what is there.
+    looks: RefCell<VecDeque<Option<Digest>>>,
     /// So many things are still done; then one fails, before or after it was done.
     left: Cell<i64>,
     fails_after: Cell<bool>,
@@ -94,6 +96,7 @@ impl Fake {
             given: RefCell::default(),
             refuses: RefCell::default(),
             shuts_down: Cell::new(true),
+            looks: RefCell::default(),
             left: Cell::new(i64::MAX),
             fails_after: Cell::new(false),
             store,
@@ -179,7 +182,13 @@ impl Ground for Fake {
         }))
     }
     fn process(&self, _: &str) -> Result<Option<Process>> {
-        Ok(self.guest.borrow().running.clone())
+        let mut found = self.guest.borrow().running.clone();
+        if let Some(process) = &mut found
+            && let Some(code) = self.looks.borrow_mut().pop_front()
+        {
+            process.code = code;
+        }
+        Ok(found)
     }
     fn has(&self, build: &Digest) -> Result<bool> {
         Ok(self.builds.borrow().contains(build))
@@ -338,6 +347,7 @@ fn with_variable(bytes: &[u8], name: &str, guid: Guid, data: &[u8]) -> Vec<u8> {
 mod ended;
 mod enrolled;
 mod resets;
+mod starting;
 
 fn state(progress: Option<GuestProgress>) -> S {
     progress.expect("it is told").state

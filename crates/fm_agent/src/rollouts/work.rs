@@ -58,7 +58,11 @@ impl Work {
         for mut record in known.iter().filter(|record| is_wanted(record).is_none()).cloned() {
             let superseded = wanted.iter().any(|target| target.guest == record.guest);
             let before = record.clone();
-            let done = self.unwanted(ground, &journal, &mut record, targets.is_some(), superseded);
+            let done = match is_starting(ground, &record) {
+                Ok(true) => Ok(false),
+                Ok(false) => self.unwanted(ground, &journal, &mut record, targets.is_some(), superseded),
+                Err(error) => Err(error),
+            };
             match done {
                 Ok(true) => self.restarts.forget(&record.guest),
                 Ok(false) => told.push(record.progress()),
@@ -76,7 +80,12 @@ impl Work {
             let new = || Record::new(&target.guest, rollout, &target.build);
             let mut record = record.cloned().unwrap_or_else(new);
             let before = record.clone();
-            match self.one(ground, &journal, &mut record, target) {
+            let done = match is_starting(ground, &record) {
+                Ok(true) => Ok(()),
+                Ok(false) => self.one(ground, &journal, &mut record, target),
+                Err(error) => Err(error),
+            };
+            match done {
                 Ok(()) => told.push(record.progress()),
                 Err(error) => told.push(failed(before, &error)),
             }
@@ -134,6 +143,22 @@ impl Work {
             _ => Ok(false),
         }
     }
+}
+
+/// Whether a guest's QEMU is only just starting or ending, so that nobody can tell what it runs. Nothing is done to its
+/// definition or its variables then: what looks like another build now may be the one that it was given.
+fn is_starting(ground: &dyn Ground, record: &Record) -> Result<bool> {
+    // Those have a look at health, which takes it for nothing; in the others nothing depends on it.
+    if matches!(
+        record.state,
+        ProgressState::Booting | ProgressState::Failed | ProgressState::Healthy | ProgressState::Refused
+    ) {
+        return Ok(false);
+    }
+    let Some(process) = ground.process(&record.guest)? else {
+        return Ok(false);
+    };
+    Ok(!health::is_certain(ground, record, &process)?)
 }
 
 /// Forgets a guest, and lets its builds go.

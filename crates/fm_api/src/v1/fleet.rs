@@ -17,7 +17,7 @@ pub use build::{BuildState, BuildView, Need, Obstacle, ObstacleKind, StoredPin, 
 pub use event::{Event, EventKind};
 pub use facts::{BuildFacts, DayWindow, GuestFacts, OwnerWish};
 pub use host::{GuestView, HostState, HostView};
-pub use ids::{Digest, HostId, InvalidId};
+pub use ids::{Digest, HostId, InvalidId, MAX_ID_BYTES, is_id};
 pub use page::{MAX_PAGE_COUNT, Page, PageRequest};
 pub use progress::{GuestProgress, ProgressState};
 pub use report::{

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use fm_api::v1::fleet::{Certificates, GuestRow, HeldBuild, HostPin, HostReport, LandingRow, Rest, Use};
+use fm_api::v1::fleet::{
+    Certificates, GuestRow, HeldBuild, HostPin, HostReport, LandingRow, MAX_ID_BYTES, Rest, Use, is_id,
+};
 
 use crate::{Error, Result};
 
 /// The most bytes of a word for people: a guest's name, a reason.
 const MAX_WORD_BYTES: usize = 256;
-/// The most bytes of an id.
-const MAX_ID_BYTES: usize = 64;
 /// The most guests of one host.
 pub(super) const MAX_GUEST_COUNT: usize = 8192;
 /// The most uses, builds, landings and pins of one host, each.
@@ -142,8 +142,7 @@ fn guest(guest: &mut GuestRow) -> Result<()> {
 
 /// Whether a text can be an id: 1 to 64 printable ASCII characters without blanks and slashes.
 pub(super) fn id(what: &str, member: &str, text: &str) -> Result<()> {
-    let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
-    if (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(is_allowed) {
+    if is_id(text) {
         Ok(())
     } else {
         let why = format!(

@@ -48,6 +48,17 @@ impl HostId {
     }
 }
 
+/// The longest id of a guest, a landing or a rollout.
+pub const MAX_ID_BYTES: usize = 64;
+
+/// Whether a text can be the id of a guest, a landing or a rollout: 1 to 64 printable ASCII characters without blanks and
+/// slashes.
+#[must_use]
+pub fn is_id(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+    (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(is_allowed)
+}
+
 impl TryFrom<String> for Digest {
     type Error = InvalidId;
 
