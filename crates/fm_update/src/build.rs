@@ -47,6 +47,20 @@ impl Build {
         }
     }
 
+    /// Whether its file still holds these bytes: a package may be upgraded while a moment is waited for.
+    ///
+    /// # Errors
+    /// If it does not, or cannot be read.
+    pub(crate) fn is_still_there(&self) -> Result<()> {
+        match Self::read(&self.path)?.id == self.id {
+            true => Ok(()),
+            false => Err(Error::NotABuild {
+                path: self.path.clone(),
+                why: "it has changed since it was read",
+            }),
+        }
+    }
+
     /// The raw CODE file at `path`.
     ///
     /// # Errors
@@ -73,5 +87,21 @@ impl Build {
             bytes,
             path: path.to_owned(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_has_changed_since_it_was_read_is_not_taken_for_what_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("code.fd");
+        std::fs::write(&path, b"one build").unwrap();
+        let build = Build::read(&path).unwrap();
+        build.is_still_there().unwrap();
+        std::fs::write(&path, b"another one").unwrap();
+        assert!(matches!(build.is_still_there(), Err(Error::NotABuild { .. })));
     }
 }

@@ -7,8 +7,8 @@ use fm_host::Guest;
 use fm_judge::{Outcome, Phase};
 use fm_store::Store;
 
+use crate::Result;
 use crate::build::Build;
-use crate::{Error, Result};
 
 /// The verdict, and its document.
 pub(crate) fn judge(
@@ -34,13 +34,8 @@ pub(crate) fn judge(
         store: Some(store.path().to_owned()),
         ..Request::default()
     })?;
-    // A package that is upgraded meanwhile puts another build there: what is judged is what is given.
-    if Build::read(&build.path)?.id != build.id {
-        return Err(Error::NotABuild {
-            path: build.path.clone(),
-            why: "it has changed since it was read",
-        });
-    }
+    // What was judged is what is given.
+    build.is_still_there()?;
     let phase = checked.verdict.phase(Phase::ColdBoot);
     let findings = phase
         .findings()

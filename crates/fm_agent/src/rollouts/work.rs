@@ -148,11 +148,13 @@ impl Work {
 /// Whether a guest's QEMU is only just starting or ending, so that nobody can tell what it runs. Nothing is done to its
 /// definition or its variables then: what looks like another build now may be the one that it was given.
 fn is_starting(ground: &dyn Ground, record: &Record) -> Result<bool> {
-    // Those have a look at health, which takes it for nothing; in the others nothing depends on it.
-    if matches!(
+    // In the other states nothing is taken back by what runs, or a look at health does this for itself. To look costs the
+    // digest of all its flash.
+    let depends = matches!(
         record.state,
-        ProgressState::Booting | ProgressState::Failed | ProgressState::Healthy | ProgressState::Refused
-    ) {
+        ProgressState::Armed | ProgressState::Reverting | ProgressState::Undecided
+    );
+    if !depends && !record.at_reset {
         return Ok(false);
     }
     let Some(process) = ground.process(&record.guest)? else {
