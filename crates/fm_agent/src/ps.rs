@@ -236,9 +236,16 @@ impl PsContext {
         let updated = self
             .store
             .as_ref()
-            .and_then(|store| fm_update::next_reset(store, guest))
-            .filter(|(_, next)| Some(*next) == running);
-        let booted = updated.map(|(booted, _)| booted).or(running);
+            .map(|store| fm_update::next_reset(store, guest));
+        let updated = updated.transpose().unwrap_or_else(|error| {
+            remarks.push(format!(
+                "what it has booted with is not known for certain: {}",
+                one_line(&error)
+            ));
+            None
+        });
+        let updated = updated.flatten().filter(|waits| Some(waits.next) == running);
+        let booted = updated.map(|waits| waits.runs).or(running);
         let digest = |digest: Sha256| Digest::from(digest.to_bytes());
         let code = PsCode {
             path: flash.path.clone(),

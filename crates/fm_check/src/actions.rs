@@ -174,6 +174,8 @@ fn input(from: &Input) -> api::Input {
         Input::VarsTemplate => api::Input::VarsTemplate,
         Input::Force => api::Input::Force,
         Input::NeverSuspends => api::Input::NeverSuspends,
+        Input::HasBooted => api::Input::HasBooted,
+        Input::Monitor => api::Input::Monitor,
         Input::Wait => api::Input::Wait,
         Input::LayoutTag => api::Input::LayoutTag,
         Input::Piece { by, value, about } => api::Input::Piece {

@@ -95,7 +95,7 @@ pub struct CommandLine {
     pub secure_flash: bool,
     /// System management mode as written (`-machine smm=`); nothing if it is left to QEMU.
     pub smm: Option<bool>,
-    /// Whether suspend to RAM is switched off (`disable_s3=1` of the machine's power management).
+    /// Whether suspend to RAM is switched off: `disable_s3=1` of the power management that this machine has.
     pub s3_off: bool,
     /// Whether there is a TPM (`-tpmdev`).
     pub tpm: bool,
@@ -126,7 +126,17 @@ struct Gathered {
     objects: Vec<Options>,
     control_monitors: Vec<String>,
     smbios_uuid: Option<String>,
+    /// `disable_s3=1` of what a q35 has, and of what a pc has.
+    s3_off: S3Off,
     configs_read: usize,
+}
+
+/// Which power management is told not to suspend to RAM; a machine has one of them, and the other's property is nothing to
+/// it.
+#[derive(Debug, Default)]
+struct S3Off {
+    ich9: bool,
+    piix4: bool,
 }
 
 impl CommandLine {
@@ -246,7 +256,8 @@ impl Gathered {
             (Some("cfi.pflash01"), Some("secure")) => {
                 self.found.secure_flash = value.is_some_and(keyval::is_on);
             }
-            (Some("ICH9-LPC" | "PIIX4_PM"), Some("disable_s3")) => self.found.s3_off = value == Some("1"),
+            (Some("ICH9-LPC"), Some("disable_s3")) => self.s3_off.ich9 = value == Some("1"),
+            (Some("PIIX4_PM"), Some("disable_s3")) => self.s3_off.piix4 = value == Some("1"),
             _ => {}
         }
     }
@@ -324,6 +335,15 @@ impl Gathered {
         let mut found = self.found;
         found.flash = self.sources.resolve(&self.machine);
         found.machine = self.machine.get("type").map(str::to_owned);
+        // QEMU's default is a pc; every alias and vendor's type of a q35 says so.
+        found.s3_off = match found
+            .machine
+            .as_deref()
+            .is_some_and(|machine| machine.contains("q35"))
+        {
+            true => self.s3_off.ich9,
+            false => self.s3_off.piix4,
+        };
         let smm = self.machine.get("smm").filter(|smm| *smm != "auto");
         found.smm = smm.map(keyval::is_on);
         found.encryption = encryption::of(&self.machine, &self.objects);

@@ -2,6 +2,7 @@
 
 pub mod descriptor;
 pub mod monitor;
+pub mod processors;
 pub mod qmp;
 
 mod cmdline;

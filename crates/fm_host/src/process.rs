@@ -146,6 +146,16 @@ impl Process {
         named.or(all)
     }
 
+    /// Whether it has a thread that its own pid namespace calls `tid`.
+    #[must_use]
+    pub fn has_thread(&self, tid: u64) -> bool {
+        let tasks = self.dir.join("task");
+        Self::pids(&tasks).is_ok_and(|tids| {
+            tids.into_iter()
+                .any(|here| own_number(&tasks.join(here.to_string()), here) == tid)
+        })
+    }
+
     /// Its arguments as the kernel has them, each with a NUL behind it; empty for a kernel thread or a zombie.
     ///
     /// # Errors
@@ -382,6 +392,18 @@ pub(crate) fn read_at_most(file: File, max_bytes: u64) -> io::Result<Option<Vec<
     Ok((bytes.len() as u64 <= max_bytes).then_some(bytes))
 }
 
+/// What the thread's own pid namespace calls it: the last number of `NSpid` in `status` (proc(5)); `here` where that cannot
+/// be read.
+fn own_number(task: &Path, here: u32) -> u64 {
+    let status = read_bounded(&task.join("status"), 64 << 10).ok().flatten();
+    let numbers = status.and_then(|bytes| {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        line.split_ascii_whitespace().next_back()?.parse().ok()
+    });
+    numbers.unwrap_or_else(|| here.into())
+}
+
 /// Field 22 of `stat`.
 fn start_ticks(dir: &Path, pid: u32) -> Result<u64, Error> {
     let [start] = stat_fields(dir, pid, [22])?;
@@ -449,6 +471,23 @@ mod tests {
         let table = fake(7, &stat("a) S 1 2 (b", "S", 4711), b"");
         let process = Process::open(table.path(), 7).unwrap();
         assert_eq!(process.start_ticks(), 4711);
+    }
+
+    #[test]
+    fn a_thread_is_known_by_the_number_that_its_own_namespace_gives_it() {
+        let table = fake(7, &stat("qemu", "S", 1), b"");
+        for (tid, status) in [
+            ("7", "Name:\tqemu\nNSpid:\t7\t1\n"),
+            ("9", "NSpid:\t9\t3\n"),
+            ("11", ""),
+        ] {
+            let task = table.path().join("7/task").join(tid);
+            fs::create_dir_all(&task).unwrap();
+            fs::write(task.join("status"), status).unwrap();
+        }
+        let process = Process::open(table.path(), 7).unwrap();
+        assert_eq!([1, 3, 11].map(|tid| process.has_thread(tid)), [true; 3]);
+        assert_eq!([7, 9, 0, 2].map(|tid| process.has_thread(tid)), [false; 4]);
     }
 
     #[test]

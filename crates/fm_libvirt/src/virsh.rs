@@ -3,9 +3,13 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use fm_remedy::{Failure, Remedy};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::{Domain, DomainXmlError, Identity, METADATA_URI};
 
@@ -26,6 +30,14 @@ pub enum VirshError {
         command: String,
         /// Its answer, in one line.
         said: String,
+    },
+    /// libvirt did not answer.
+    #[error("virsh {command} had no answer within {} s", within.as_secs())]
+    Silent {
+        /// What was asked.
+        command: String,
+        /// How long it was waited for.
+        within: Duration,
     },
     /// What `virsh` is to read cannot be written.
     #[error("cannot write a file in {}", path.display())]
@@ -49,11 +61,17 @@ impl Failure for VirshError {
     fn remedy(&self) -> Option<Remedy> {
         Some(Remedy::advice(match self {
             Self::NoVirsh { .. } => "install libvirt's clients (Debian: libvirt-clients)",
-            Self::Refused { .. } => "see whether libvirt answers: `virsh -c qemu:///system list --all`",
+            Self::Refused { .. } | Self::Silent { .. } => {
+                "see whether libvirt answers: `virsh -c qemu:///system list --all`"
+            }
             Self::File { .. } | Self::Xml { .. } => return None,
         }))
     }
 }
+
+/// The start of a guest whose memory is allocated beforehand may take minutes; a daemon that hangs before it greets would take
+/// for ever.
+const LONGEST_ANSWER: Duration = Duration::from_secs(300);
 
 /// A connection, by its URI.
 #[derive(Debug, Clone)]
@@ -101,12 +119,14 @@ impl Virsh {
     /// What it answers to these words.
     ///
     /// # Errors
-    /// [`VirshError::NoVirsh`] or [`VirshError::Refused`].
+    /// [`VirshError::NoVirsh`], [`VirshError::Refused`] or [`VirshError::Silent`].
     pub fn ask(&self, words: &[&str]) -> Result<String, VirshError> {
-        let output = self
-            .command(words)
-            .output()
-            .map_err(|source| VirshError::NoVirsh { source })?;
+        let output = output(&mut self.command(words), LONGEST_ANSWER)
+            .map_err(|source| VirshError::NoVirsh { source })?
+            .ok_or_else(|| VirshError::Silent {
+                command: words.first().copied().unwrap_or_default().to_owned(),
+                within: LONGEST_ANSWER,
+            })?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -340,9 +360,50 @@ fn identity(uuid: &str, xml: &str) -> Result<Option<Identity>, VirshError> {
     Ok(domain.identity)
 }
 
+/// What a program prints until it ends; nothing if it has not ended within `limit`, and it is ended then.
+fn output(command: &mut Command, limit: Duration) -> std::io::Result<Option<Output>> {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    // It is our child, and not waited for yet: its number is its own.
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+    let (ended, waits) = mpsc::channel::<()>();
+    let watch = thread::spawn(move || {
+        let is_over = waits.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+        if is_over {
+            let _ = pidfd_send_signal(&process, Signal::KILL);
+        }
+        is_over
+    });
+    let output = child.wait_with_output();
+    drop(ended);
+    let was_ended = watch.join().unwrap_or(false);
+    output.map(|output| (!was_ended).then_some(output))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended_and_one_that_does_is_heard() {
+        let mut silent = Command::new("sleep");
+        assert!(
+            output(silent.arg("1000"), Duration::from_millis(10))
+                .unwrap()
+                .is_none()
+        );
+        let mut speaks = Command::new("sh");
+        let said = output(
+            speaks.args(["-c", "echo yes; echo no >&2; exit 3"]),
+            LONGEST_ANSWER,
+        );
+        let said = said.unwrap().unwrap();
+        assert_eq!(
+            (said.stdout.as_slice(), said.stderr.as_slice()),
+            (&b"yes\n"[..], &b"no\n"[..])
+        );
+        assert_eq!(said.status.code(), Some(3));
+        assert!(output(&mut Command::new("/nowhere"), LONGEST_ANSWER).is_err());
+    }
 
     #[test]
     fn only_a_daemon_of_this_host_says_which_process_is_whose() {

@@ -100,6 +100,10 @@ pub enum Input {
     Force,
     /// That the guest does not suspend to RAM before its next reset.
     NeverSuspends,
+    /// That the guest's boot is over.
+    HasBooted,
+    /// A QMP socket of the guest.
+    Monitor,
     /// How long is waited.
     Wait,
     /// Which build of an OCI layout.
@@ -176,6 +180,8 @@ impl fmt::Display for Input {
             Self::Blocking => "the refusal by the hook",
             Self::VarsTemplate => "the template of variable stores",
             Self::Force => "the overruling",
+            Self::Monitor => "a QMP socket of the guest",
+            Self::HasBooted => "the word that the guest's boot is over",
             Self::NeverSuspends => "the word that the guest does not suspend",
             Self::Wait => "how long to wait",
             Self::LayoutTag => "the build of an OCI layout",

@@ -48,6 +48,37 @@ impl Store {
         self.change_pins(id, |pins| drop_from(pins, reason))
     }
 
+    /// Lets go of every build that is kept for `reason`, but for these.
+    ///
+    /// # Errors
+    /// If the store is busy or the disk refuses.
+    pub fn unpin_others(&self, reason: &str, kept: &[Sha256]) -> Result<()> {
+        if self.reader()?.is_none() {
+            return Ok(());
+        }
+        let access = self.access()?;
+        let Some(layout) = access.layout() else {
+            return Ok(());
+        };
+        let mut index = layout.index()?;
+        let mut is_news = false;
+        for entry in &mut index.manifests {
+            let mut pins = entry.pins();
+            let before = pins.len();
+            if !kept.iter().any(|id| entry.is_tagged_for(id)) {
+                drop_from(&mut pins, Some(reason));
+            }
+            if pins.len() != before {
+                entry.set_pins(&pins);
+                is_news = true;
+            }
+        }
+        if let Some(writer) = access.writer().filter(|_| is_news) {
+            writer.layout.write_index(&writer.tmp, &index)?;
+        }
+        Ok(())
+    }
+
     /// Why a build is kept, whether its manifest can be read or not.
     ///
     /// # Errors

@@ -9,6 +9,7 @@
 //!      |<- migrate -------------- |                         |
 //!      |================ the stream, CODE in it ===========>|
 //!      |<- variables as sent? --- |                         |
+//!      |<- processors? (update) - |                         |
 //!      |<- migrate-continue ----- |                         |
 //!      |                          |<---- RESUME ------------|
 //!      |                          |<---- bytes of CODE -----|
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 use fm_formats::Sha256;
 use fm_host::monitor::{self, Description};
+use fm_host::processors::Processors;
 use fm_host::qmp::{self, Client, RunState};
 use fm_judge::{Outcome, Phase};
 use fm_store::Store;
@@ -123,6 +125,8 @@ pub struct Updated {
     pub to: Sha256,
     /// How many pages of CODE were given other content.
     pub pages_replaced: u64,
+    /// Where the guest's processors were when it left.
+    pub processors: Processors,
 }
 
 /// One end of a migration.
@@ -177,6 +181,11 @@ pub fn migrate(
         }
     };
     drop(preflight);
+    let arch = request
+        .update
+        .as_ref()
+        .and_then(|_| fm_host::find(&from.pid?.to_string()).ok())
+        .map(|guest| guest.arch().to_owned());
 
     watch(&Event::Started {
         uri: address.uri.clone(),
@@ -191,6 +200,7 @@ pub fn migrate(
         cancel_timeout: drive::CANCEL_TIMEOUT,
         was_running: from.status == RunState::Running,
         variables,
+        exchanged_of: arch.as_deref(),
         seen: drive::Seen::default(),
     };
     let done = tracing::info_span!("stream")
@@ -230,6 +240,7 @@ pub fn migrate(
             from: before,
             to: Sha256::of(code),
             pages_replaced: pages_replaced.unwrap_or_default(),
+            processors: done.processors,
         }),
     })
 }

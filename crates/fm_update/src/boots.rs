@@ -21,6 +21,12 @@ pub fn in_store(store: &[u8]) -> Option<u32> {
     Some(u32::from_le_bytes(data))
 }
 
+/// The most that the counter comes to before the guest boots again: a boot that is not over may count itself yet.
+#[must_use]
+pub(crate) fn at_most(guest: &Guest, memory: &GuestMemory, is_over: bool) -> Option<u32> {
+    of_guest(guest, memory).map(|boots| boots.saturating_add(u32::from(!is_over)))
+}
+
 /// The counter in a running guest's variables.
 #[must_use]
 pub fn of_guest(guest: &Guest, memory: &GuestMemory) -> Option<u32> {

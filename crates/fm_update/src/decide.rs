@@ -3,10 +3,10 @@
 use std::fmt;
 
 use fm_api::v1::update::{RefusalReason, Way};
+use fm_host::processors::Processors;
 use fm_judge::Outcome;
 use fm_remedy::{Action, DomainSubject, Input, Remedy, Setting};
 
-use crate::processors::Processors;
 use crate::window::Window;
 
 /// What is known of a guest, of the build that it is to get, and of who may stop it.
@@ -67,6 +67,8 @@ pub enum Libvirt {
 pub struct Vouched {
     /// The guest does not suspend to RAM before its next reset.
     pub never_suspends: bool,
+    /// Its boot is over, though no system can be seen in it: it sits in a shell, or in a system that is not known as one.
+    pub has_booted: bool,
     /// It is a guest of a test, which moves to another process before it resets.
     pub moves_before_reset: bool,
 }
@@ -117,6 +119,8 @@ pub enum Refusal {
         /// Tables of segments there.
         tables_in_flash: usize,
     },
+    /// No processor is in a system: its firmware runs, or something that looks like it.
+    InFirmware,
     /// Nobody could see where its processors are.
     ProcessorsUnseen,
     /// It may sleep and wake up through a build that it did not boot with.
@@ -169,10 +173,10 @@ pub fn decide(facts: &Facts, way: Way) -> Vec<Refusal> {
     refuse(facts.s3 && !facts.vouched.never_suspends, Refusal::MaySuspend);
     match way {
         Way::InPlace => refusals.extend(in_place(facts)),
-        // A processor that left the old build's flash for a moment, or has its table there, would go on in the new one's.
-        // Elsewhere than on x86 nobody can tell that boot is over unless a system is seen, and such guests may move.
-        Way::Migration if facts.processors != Processors::Unseen => {
-            refusals.extend(processors(facts.processors));
+        // A processor that has the old build's flash, or its table there, would go on in the new one's. One that is in
+        // memory may move, wherever it is.
+        Way::Migration if facts.processors.use_flash() => {
+            refusals.extend(processors(facts.processors, facts.vouched));
         }
         Way::Migration => {}
     }
@@ -217,27 +221,25 @@ fn in_place(facts: &Facts) -> Vec<Refusal> {
         ),
     }
     refuse(!facts.jobs.is_empty(), Refusal::Jobs(facts.jobs.clone()));
-    refusals.extend(processors(facts.processors));
+    refusals.extend(processors(facts.processors, facts.vouched));
     refusals
 }
 
 /// What speaks against it in where the processors are; looked at again when the guest stands still.
 #[must_use]
-pub fn processors(seen: Processors) -> Option<Refusal> {
+pub fn processors(seen: Processors, vouched: Vouched) -> Option<Refusal> {
     match seen {
-        Processors::SystemAnswers => None,
-        Processors::Seen {
-            in_flash: 0,
-            tables_in_flash: 0,
-        } => None,
         Processors::Seen {
             in_flash,
             tables_in_flash,
-        } => Some(Refusal::Booting {
+            ..
+        } if seen.use_flash() => Some(Refusal::Booting {
             in_flash,
             tables_in_flash,
         }),
+        _ if seen.are_in_system() || vouched.has_booted => None,
         Processors::Unseen => Some(Refusal::ProcessorsUnseen),
+        _ => Some(Refusal::InFirmware),
     }
 }
 
@@ -261,6 +263,7 @@ impl Refusal {
             Self::Suspended => RefusalReason::Suspended,
             Self::Jobs(_) => RefusalReason::JobRuns,
             Self::Booting { .. } => RefusalReason::BootInProgress,
+            Self::InFirmware => RefusalReason::InFirmware,
             Self::ProcessorsUnseen => RefusalReason::ProcessorsUnseen,
             Self::MaySuspend => RefusalReason::MaySuspend,
             Self::Translated => RefusalReason::Emulated,
@@ -297,15 +300,19 @@ impl Refusal {
             ),
             Self::NoMonitor => Remedy::give(
                 "name a QMP socket of the guest that nobody else is connected to",
-                [Input::Guest],
+                [Input::Monitor],
             ),
             Self::RunState(_) | Self::Jobs(_) => "do it again when that is over".into(),
             Self::Suspended => "wake the guest up first".into(),
             Self::Booting { .. } => "do it again when the guest has booted".into(),
-            Self::ProcessorsUnseen => {
-                "let the guest's agent answer, or migrate the guest, which needs no look at its processors"
-                    .into()
-            }
+            Self::InFirmware => Remedy::give(
+                "do it again when a system runs in it, or say that its boot is over, if you know that",
+                [Input::HasBooted],
+            ),
+            Self::ProcessorsUnseen => Remedy::give(
+                "let the guest's agent answer, or say that the guest's boot is over, if you know that",
+                [Input::HasBooted],
+            ),
             Self::MaySuspend => Remedy::give(
                 "say that the guest does not suspend to RAM before its reset, if you know that",
                 [Input::NeverSuspends],
@@ -365,7 +372,10 @@ impl fmt::Display for Refusal {
                 f,
                 "libvirt would start domain {domain} from other firmware at its next cold boot: it is not adopted"
             ),
-            Self::NoMonitor => f.write_str("no monitor is there through which it could be stopped for a moment"),
+            Self::NoMonitor => f.write_str(
+                "no monitor of it answers through which it could be stopped for a moment: there is none, or another client \
+                 has it",
+            ),
             Self::RunState(state) => write!(f, "it is in state `{state}`"),
             Self::Suspended => f.write_str(
                 "it is suspended to RAM, and wakes up through the firmware that put it to sleep",
@@ -378,6 +388,9 @@ impl fmt::Display for Refusal {
                 f,
                 "it is booting: {in_flash} of its processors execute from flash, {tables_in_flash} have their segments \
                  there"
+            ),
+            Self::InFirmware => f.write_str(
+                "no system is seen in it: its boot is not over, or it sits in a shell, a menu or a boot loader",
             ),
             Self::ProcessorsUnseen => f.write_str(
                 "nobody could see whether its processors have left flash, and no system in it answers",
@@ -428,11 +441,18 @@ mod tests {
             processors: Processors::Seen {
                 in_flash: 0,
                 tables_in_flash: 0,
+                in_system: 1,
             },
             s3: false,
             vouched: Vouched::default(),
         }
     }
+
+    const IN_FIRMWARE: Processors = Processors::Seen {
+        in_flash: 0,
+        tables_in_flash: 0,
+        in_system: 0,
+    };
 
     /// How a guest differs from one that nothing speaks against.
     type Bend = fn(&mut Facts);
@@ -473,6 +493,7 @@ mod tests {
                     facts.processors = Processors::Seen {
                         in_flash: 1,
                         tables_in_flash: 0,
+                        in_system: 0,
                     };
                 },
                 "boot_in_progress",
@@ -482,6 +503,7 @@ mod tests {
                     facts.processors = Processors::Seen {
                         in_flash: 0,
                         tables_in_flash: 1,
+                        in_system: 1,
                     };
                 },
                 "boot_in_progress",
@@ -496,7 +518,7 @@ mod tests {
 
     #[test]
     fn what_holds_for_the_running_process_is_refused_there_and_not_on_the_way() {
-        let table: [(Bend, &str); 12] = [
+        let table: [(Bend, &str); 13] = [
             (|facts| facts.accelerator = Some("tcg".into()), "emulated"),
             (|facts| facts.accelerator = None, "accelerator_unknown"),
             (
@@ -517,6 +539,7 @@ mod tests {
             (|facts| facts.run_state = None, "run_state"),
             (|facts| facts.jobs = vec!["migration: active".into()], "job_runs"),
             (|facts| facts.processors = Processors::Unseen, "processors_unseen"),
+            (|facts| facts.processors = IN_FIRMWARE, "in_firmware"),
         ];
         for (bend, word) in table {
             assert_eq!(words(bend, Way::InPlace), [word]);
@@ -536,6 +559,23 @@ mod tests {
             facts.vouched.moves_before_reset = true;
         };
         assert!(words(moves, Way::InPlace).is_empty());
+        for seen in [Processors::Unseen, IN_FIRMWARE] {
+            let in_shell = |facts: &mut Facts| {
+                facts.processors = seen;
+                facts.vouched.has_booted = true;
+            };
+            assert!(words(in_shell, Way::InPlace).is_empty(), "{seen:?}");
+        }
+        // What is seen counts more than what is said.
+        let boots = |facts: &mut Facts| {
+            facts.processors = Processors::Seen {
+                in_flash: 1,
+                tables_in_flash: 0,
+                in_system: 0,
+            };
+            facts.vouched.has_booted = true;
+        };
+        assert_eq!(words(boots, Way::InPlace), ["boot_in_progress"]);
     }
 
     #[test]

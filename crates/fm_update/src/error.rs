@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fm_remedy::{Action, Class, Failure, Remedy};
+use fm_remedy::{Action, Class, Failure, Input, Remedy};
 
 use crate::decide::Refusal;
 
@@ -32,6 +32,14 @@ pub enum Error {
         /// The guest's record.
         id: String,
     },
+    /// The socket is another QEMU's.
+    #[error("at {} another QEMU answers than that of the guest (pid {pid})", socket.display())]
+    OtherGuest {
+        /// The socket.
+        socket: PathBuf,
+        /// The guest's process.
+        pid: u32,
+    },
     /// There is nothing to take back.
     #[error("no update of {guest} is known here")]
     NoUpdate {
@@ -46,8 +54,8 @@ pub enum Error {
         /// What it holds.
         found: String,
     },
-    /// Something turned up when the guest stood still.
-    #[error("{guest} was stopped and goes on as it was: {why}")]
+    /// Something turned up when the guest was to stand still, or did.
+    #[error("{guest} holds what it held before: {why}")]
     LookedAgain {
         /// The guest.
         guest: String,
@@ -134,9 +142,18 @@ pub enum TurnedUp {
     /// Memory is being sent or saved.
     #[error("{0}")]
     Migration(String),
+    /// Memory began to be sent or saved while it was written.
+    #[error(
+        "{0}, which began while its flash was written: what arrives may be a part of both builds, so cancel it, or \
+         compare what the guest holds there"
+    )]
+    MigrationSince(String),
     /// Where its processors are.
     #[error("{0}")]
     Processors(Refusal),
+    /// Somebody else let it go on, or stopped it.
+    #[error("it is in state `{0}`, in which somebody else put it meanwhile")]
+    RunState(String),
 }
 
 /// What this crate returns.
@@ -189,6 +206,9 @@ impl Failure for Error {
             ),
             Self::Record { .. } => "move the record aside, after a look at what the guest's flash holds".into(),
             Self::Busy { .. } => "wait until it is done".into(),
+            Self::OtherGuest { .. } => {
+                Remedy::give("name a QMP socket of this very guest", [Input::Monitor])
+            }
             Self::NoUpdate { .. } | Self::Overtaken { .. } => Remedy::new(
                 "see which updates are known",
                 Action::UpdateStatus,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fm_host::Guest;
+use fm_host::processors::Processors;
 use fm_judge::Outcome;
 use fm_libvirt::Virsh;
 
@@ -10,7 +11,6 @@ use crate::build::Build;
 use crate::decide::{Facts, Libvirt, Vouched};
 use crate::memory::Code;
 use crate::monitor::{Monitor, Place};
-use crate::processors::Processors;
 use crate::{Error, Result};
 
 /// What libvirt gives each QEMU of its own, and nobody else does (libvirt `src/qemu/qemu_alias.c`,
@@ -142,8 +142,8 @@ pub(crate) fn of_monitor(guest: &Guest, monitor: &mut Monitor, facts: &mut Facts
 }
 
 /// Connects to the guest's monitor, if there is one that is free.
-pub(crate) fn connect(place: Option<&Place>) -> Result<Option<Monitor>> {
-    match place.map(Monitor::open).transpose() {
+pub(crate) fn connect(place: Option<&Place>, guest: &Guest) -> Result<Option<Monitor>> {
+    match place.map(|place| Monitor::open(place, guest)).transpose() {
         // Who it belongs to is connected: it is not ours.
         Err(Error::Monitor(fm_host::qmp::Error::Busy { .. } | fm_host::qmp::Error::Connect { .. })) => {
             Ok(None)

@@ -40,10 +40,14 @@ pub struct Record {
     pub name: Option<String>,
     /// Its uuid.
     pub uuid: Option<String>,
-    /// sha256 of the CODE before.
+    /// sha256 of the CODE that the guest runs.
     pub from: Sha256,
     /// sha256 of the CODE that it gets.
     pub to: Sha256,
+    /// sha256 of the CODE that its flash held when this was begun, where that is not what it runs: of an update before
+    /// this one, whose reset has not come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Sha256>,
     /// How far it is.
     pub step: Step,
     /// How the bytes get there.
@@ -52,7 +56,8 @@ pub struct Record {
     pub was_running: bool,
     /// Through which monitor it is stopped.
     pub place: Option<Place>,
-    /// How often the guest had booted before, as its variables say.
+    /// How often the guest has booted at most before it runs what it gets, as its variables count: a boot that was not over
+    /// then may count itself yet.
     pub boots: Option<u32>,
     /// When this step was reached, in RFC 3339.
     pub since: String,
@@ -145,6 +150,35 @@ impl Record {
             verdict: None,
             refusals: Vec::new(),
             remarks: Vec::new(),
+        }
+    }
+
+    /// The builds that are needed as long as this is what is known.
+    pub(crate) fn builds(&self) -> Vec<Sha256> {
+        match self.step {
+            Step::Reverted | Step::Undone => vec![self.from],
+            _ => [self.from, self.to].into_iter().chain(self.held).collect(),
+        }
+    }
+
+    /// What its flash held before the bytes that the open step writes.
+    pub(crate) fn before(&self) -> Sha256 {
+        match self.step {
+            Step::Writing => self.held.unwrap_or(self.from),
+            _ => self.from,
+        }
+    }
+
+    /// What is left of an open step where the guest turns out to hold whole old or new bytes.
+    pub(crate) fn settled(self, holds_new: bool) -> Self {
+        match (self.step, self.held) {
+            // What it waited for before, it waits for again.
+            (Step::Writing, Some(held)) if !holds_new => Self {
+                to: held,
+                held: None,
+                ..self.at(Step::Written)
+            },
+            (step, _) => self.at(step.settled(holds_new)),
         }
     }
 
@@ -287,6 +321,11 @@ impl Journal {
     }
 }
 
+/// Why the builds of a record are kept.
+pub(crate) fn pin_of(record_id: &str) -> String {
+    format!("update of the guest of process {record_id}")
+}
+
 /// A record of `guest`, of which nothing has been done yet.
 pub(crate) fn begun(guest: &Guest, from: Sha256, to: Sha256, way: Way) -> Record {
     Record {
@@ -298,6 +337,7 @@ pub(crate) fn begun(guest: &Guest, from: Sha256, to: Sha256, way: Way) -> Record
         uuid: guest.uuid().map(str::to_owned),
         from,
         to,
+        held: None,
         step: Step::Writing,
         way,
         was_running: true,
@@ -335,6 +375,7 @@ mod tests {
             uuid: None,
             from: Sha256::of(b"old"),
             to: Sha256::of(b"new"),
+            held: None,
             step: Step::Writing,
             way: Way::InPlace,
             was_running: true,
@@ -393,6 +434,42 @@ mod tests {
             RecordProblem::Version { found: 2, known: 1 }
         ));
         assert!(matches!(why(&strange.to_string()), RecordProblem::OtherGuest { id } if id == "8-11"));
+    }
+
+    #[test]
+    fn a_record_of_before_there_was_a_third_digest_is_read() {
+        let mut old = serde_json::to_value(record()).unwrap();
+        assert!(old.as_object_mut().unwrap().remove("held").is_none());
+        assert_eq!(serde_json::from_value::<Record>(old).unwrap(), record());
+    }
+
+    #[test]
+    fn an_update_over_one_that_waits_comes_to_the_one_or_the_other() {
+        let middle = Sha256::of(b"middle");
+        let begun = Record {
+            held: Some(middle),
+            ..record()
+        };
+        assert_eq!(begun.before(), middle);
+        let done = begun.clone().settled(true);
+        assert_eq!(
+            (done.step, done.from, done.to),
+            (Step::Written, record().from, record().to)
+        );
+        let undone = begun.settled(false);
+        assert_eq!(
+            (undone.step, undone.from, undone.to),
+            (Step::Written, record().from, middle)
+        );
+        // The way back leads to what it runs.
+        let back = Record {
+            held: Some(middle),
+            step: Step::Reverting,
+            ..record()
+        };
+        assert_eq!(back.before(), record().from);
+        let reverted = back.settled(false);
+        assert_eq!((reverted.step, reverted.from), (Step::Reverted, record().from));
     }
 
     #[test]

@@ -10,13 +10,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fm_host::Guest;
+use fm_host::processors::{self, Processors};
 use fm_host::qmp::Client;
-use fm_host::qmp::commands::{Cont, QueryMigrate, QueryStatus, Stop};
+use fm_host::qmp::commands::{Cont, Cpu, QueryCpusFast, QueryMigrate, QueryStatus, Stop};
 use fm_libvirt::Virsh;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::processors::{self, Processors};
 use crate::{Error, Result};
 
 /// A QEMU that greets does so at once; one that serves another client never does.
@@ -50,9 +51,10 @@ pub(crate) enum Monitor {
 }
 
 impl Monitor {
-    pub(crate) fn open(place: &Place) -> Result<Self> {
+    /// Connects to it; a socket that another QEMU answers at is none of the guest's.
+    pub(crate) fn open(place: &Place, guest: &Guest) -> Result<Self> {
         Ok(match place {
-            Place::Qmp { socket } => Self::qmp(socket)?,
+            Place::Qmp { socket } => Self::qmp(socket, guest)?,
             Place::Libvirt { uri, uuid } => Self::Libvirt {
                 virsh: Virsh::new(uri.as_deref()),
                 uuid: uuid.clone(),
@@ -60,10 +62,19 @@ impl Monitor {
         })
     }
 
-    fn qmp(socket: &Path) -> Result<Self> {
+    fn qmp(socket: &Path, guest: &Guest) -> Result<Self> {
         let mut client = Client::connect(socket, CONNECT_TIMEOUT)?;
         client.set_timeout(ANSWER_TIMEOUT);
-        Ok(Self::Qmp(Box::new(client)))
+        // Who listens may be somebody in between: whose threads run its processors is the guest.
+        let processors = client.ask(&QueryCpusFast)?;
+        let is_its = |cpu: &Cpu| guest.process().has_thread(cpu.thread_id);
+        match !processors.is_empty() && processors.iter().all(is_its) {
+            true => Ok(Self::Qmp(Box::new(client))),
+            false => Err(Error::OtherGuest {
+                socket: socket.to_owned(),
+                pid: guest.pid(),
+            }),
+        }
     }
 
     /// Its run state by QEMU's word; libvirt's words for the same.
@@ -123,9 +134,7 @@ impl Monitor {
     /// Where its processors are.
     pub(crate) fn processors(&mut self, arch: &str) -> Processors {
         match self {
-            Self::Qmp(client) => client
-                .human("info registers -a")
-                .map_or(Processors::Unseen, |text| processors::parse(arch, &text)),
+            Self::Qmp(client) => Processors::look(client, arch),
             Self::Libvirt { virsh, uuid } => {
                 if virsh.ask(&["domtime", "--domain", uuid]).is_ok() {
                     return Processors::SystemAnswers;
@@ -144,11 +153,19 @@ impl Monitor {
         }
     }
 
-    /// Returns when the guest stands still.
-    pub(crate) fn stop(&mut self) -> Result<()> {
+    /// Returns when the guest stands still; whether it does so by this. QEMU tells a guest that stops, and says nothing of
+    /// one that stood already. libvirt does not say.
+    pub(crate) fn stop(&mut self) -> Result<bool> {
         match self {
-            Self::Qmp(client) => client.ask(&Stop).map(drop).map_err(Error::from),
-            Self::Libvirt { virsh, uuid } => Ok(virsh.ask(&["suspend", "--domain", uuid]).map(drop)?),
+            Self::Qmp(client) => {
+                client.drain_events();
+                client.ask(&Stop)?;
+                Ok(client.drain_events().iter().any(|event| event.name == "STOP"))
+            }
+            Self::Libvirt { virsh, uuid } => {
+                virsh.ask(&["suspend", "--domain", uuid])?;
+                Ok(true)
+            }
         }
     }
 

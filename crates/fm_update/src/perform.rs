@@ -1,8 +1,8 @@
-//! `update` and its way back, from the first look to the record of what the guest holds.
+//! `update` and its way back: looked at and decided twice, the second time under the lock.
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fm_api::v1::update::{Guest as GuestDocument, Refusal as RefusalDocument, State, Update, Verdict, Way};
 use fm_check::Wording;
@@ -12,16 +12,13 @@ use fm_judge::Outcome;
 use fm_store::{Import, Store};
 
 use crate::build::Build;
-use crate::decide::{self, Facts, Refusal, Vouched, decide};
-use crate::error::TurnedUp;
-use crate::exchange::{self, Doubt};
-use crate::journal::{self, Journal, Record, Step};
+use crate::decide::{Facts, Refusal, Vouched, decide};
+use crate::job::Job;
+use crate::journal::{self, Journal, Lock, Record, Step, pin_of};
 use crate::memory::Code;
 use crate::moment::{self, Moment};
-use crate::monitor::Monitor;
-use crate::processors::Processors;
-use crate::watch::Watch;
-use crate::{Error, Result, boots, gather, judged, recover};
+use crate::monitor::{Monitor, Place};
+use crate::{Error, Result, boots, exchange, gather, judged, recover};
 
 /// What to do to which guest.
 #[derive(Debug)]
@@ -63,180 +60,345 @@ impl std::fmt::Debug for Options<'_> {
     }
 }
 
-/// Why a build of this update is kept.
-pub(crate) fn pin_of(record_id: &str) -> String {
-    format!("update of the guest of process {record_id}")
-}
-
-/// Gives the guest `build` at its next reset.
+/// Gives the guest `build` at its next reset. A guest that waits for another build's reset waits for this one then; what
+/// it runs is given to it by the way back, because that is what its variables were written by.
 ///
 /// # Errors
 /// If it could not be looked at, judged or written; what it holds then is part of the error. That it must not be done
 /// is no error: [`State::Refused`].
 pub fn update(store: &Store, request: &Request<'_>, build: &Build) -> Result<Update> {
-    let options = &request.options;
     let guest = fm_host::find(request.guest)?;
-    recover::if_open(store, &guest)?;
+    if let Some(interrupted) = interrupted(store, &guest, &request.options)? {
+        return Ok(interrupted);
+    }
     if let Err(fm_host::Error::NoFlash { firmware, .. }) = guest.flash() {
         let refusals = decide(&gather::without_flash(firmware), Way::InPlace);
-        return Ok(refused(&guest, None, build, None, &refusals, options.wording));
-    }
-    if !options.dry_run {
-        // What is looked at below is looked at when it is done.
-        let lacks = moment::wait(&guest, &options.moment, options.libvirt_uri)?;
-        if !lacks.is_empty() {
-            return Ok(refused(&guest, None, build, None, &lacks, options.wording));
-        }
-    }
-    let code = Code::find(&guest)?;
-    let old = code.read(&guest)?;
-    let from = Sha256::of(&old);
-    let (outcome, verdict) = judged::judge(store, &guest, build, options.wording)?;
-    let mut facts = gather::of_process(&guest, &code, from == build.id, build, outcome, options.vouched)?;
-    let place = gather::place(
-        &guest,
-        options.monitor.map(PathBuf::as_path),
-        request.guest,
-        options.libvirt_uri,
-        &mut facts,
-    )?;
-    let mut monitor = gather::connect(place.as_ref())?;
-    if let Some(monitor) = &mut monitor {
-        gather::of_monitor(&guest, monitor, &mut facts)?;
-    }
-    let refusals = decide(&facts, Way::InPlace);
-    let Some(monitor) = monitor.filter(|_| refusals.is_empty()) else {
         return Ok(refused(
             &guest,
-            Some(from),
+            None,
             build,
-            Some(verdict),
+            None,
             &refusals,
-            options.wording,
+            request.options.wording,
         ));
+    }
+    if recover::waiting(store, &guest)?.is_some_and(|waits| waits.from == build.id) {
+        return take_back(store, request, &guest);
+    }
+    give(store, request, &guest, build)
+}
+
+/// Gives the guest back what it runs if it has not reset since its last update, at once; else what it had before, at its
+/// next reset.
+///
+/// # Errors
+/// [`Error::NoUpdate`], [`Error::Overtaken`], and as [`update`].
+pub fn revert(store: &Store, request: &Request<'_>) -> Result<Update> {
+    let guest = fm_host::find(request.guest)?;
+    if let Some(interrupted) = interrupted(store, &guest, &request.options)? {
+        return Ok(interrupted);
+    }
+    if recover::waiting(store, &guest)?.is_some() {
+        return take_back(store, request, &guest);
+    }
+    let no_update = || Error::NoUpdate { guest: guest.label() };
+    let journal = Journal::open(store)?.ok_or_else(no_update)?;
+    let record = journal.read(&Record::id(&guest))?.ok_or_else(no_update)?;
+    if matches!(record.step, Step::Reverted | Step::Undone) {
+        return Err(no_update());
+    }
+    expect_held(&guest, Code::find(&guest)?.digest()?, record.to)?;
+    // It runs what it was given: going back is an update as any other.
+    give(
+        store,
+        request,
+        &guest,
+        &Build::stored(store, &record.from.to_string())?,
+    )
+}
+
+/// What an update that was interrupted left is put right; a dry run only tells of it.
+fn interrupted(store: &Store, guest: &Guest, options: &Options<'_>) -> Result<Option<Update>> {
+    if !options.dry_run {
+        recover::if_open(store, guest)?;
+        return Ok(None);
+    }
+    let journal = Journal::open(store)?;
+    let record = journal
+        .map(|journal| journal.read(&Record::id(guest)))
+        .transpose()?;
+    Ok(record
+        .flatten()
+        .filter(|record| record.step.is_open())
+        .map(|record| Update {
+            remarks: vec![
+                "the next update of it, and the next look at where updates stand, puts that right first"
+                    .into(),
+            ],
+            ..record.document()
+        }))
+}
+
+fn expect_held(guest: &Guest, found: Sha256, expected: Sha256) -> Result<()> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(Error::Overtaken {
+            guest: guest.label(),
+            found: found.to_string(),
+        }),
+    }
+}
+
+/// Another build than the one that it runs.
+fn give(store: &Store, request: &Request<'_>, guest: &Guest, build: &Build) -> Result<Update> {
+    let options = &request.options;
+    let lacks = not_the_moment(guest, options)?;
+    if !lacks.is_empty() {
+        let held = Code::find(guest)?.digest()?;
+        return Ok(refused(guest, Some(held), build, None, &lacks, options.wording));
+    }
+    let (outcome, verdict) = judged::judge(store, guest, build, options.wording)?;
+    let plan = Plan {
+        guest,
+        build,
+        outcome,
+        is_way_back: false,
     };
-    let begun = journal::begun(&guest, from, build.id, Way::InPlace);
+    let look = plan.look(request)?;
+    let held = look.held();
+    let refusals = decide(&look.facts, Way::InPlace);
+    let document = |refusals: &[Refusal]| {
+        let verdict = Some(verdict.clone());
+        refused(guest, Some(held), build, verdict, refusals, options.wording)
+    };
+    if !refusals.is_empty() {
+        return Ok(document(&refusals));
+    }
     if options.dry_run {
         return Ok(Update {
-            state: State::Planned,
-            since: None,
-            bytes_written: bytes_of(&exchange::differing(&old, &build.bytes)),
             verdict: Some(verdict),
-            ..begun.document()
+            ..planned(guest, &look, build)
         });
     }
-    let pin = pin_of(&begun.own_id());
-    for bytes in [&old, &build.bytes] {
+    let id = Record::id(guest);
+    let pin = pin_of(&id);
+    for bytes in [&look.bytes, &build.bytes] {
         store.import(&Import {
             code: bytes,
             pin: Some(&pin),
             ..Import::default()
         })?;
     }
-    let record = Record {
-        was_running: facts.run_state.as_deref() == Some("running"),
-        place,
-        boots: boots::of_guest(&guest, &code.memory),
-        ..begun
-    };
-    let mut job = Job {
-        guest: &guest,
-        code: &code,
-        facts: &facts,
-        monitor,
-        options,
-        journal: Journal::make(store)?,
-    };
-    let record = job.run(record, [&old, &build.bytes], Step::Written)?;
-    Ok(Update {
-        verdict: Some(verdict),
-        ..record.document()
+    drop(look);
+    let journal = Journal::make(store)?;
+    let given = give_under_lock(store, request, &plan, &journal, held);
+    if !matches!(given, Ok(Ok(_))) {
+        // What was not given is not needed either.
+        let record = journal.read(&id)?;
+        store.unpin_others(&pin, &record.map(|record| record.builds()).unwrap_or_default())?;
+    }
+    Ok(match given? {
+        Ok(record) => Update {
+            verdict: Some(verdict),
+            ..record.document()
+        },
+        Err(refusals) => document(&refusals),
     })
 }
 
-/// Gives the guest back what it had before its last update: at once if it has not reset since, else at its next reset.
-///
-/// # Errors
-/// [`Error::NoUpdate`], [`Error::Overtaken`], and as [`update`].
-pub fn revert(store: &Store, request: &Request<'_>) -> Result<Update> {
+/// The same, judged and kept, with everything else looked at once more: whoever had the lock may have stopped the guest, or
+/// given it another build.
+fn give_under_lock(
+    store: &Store,
+    request: &Request<'_>,
+    plan: &Plan<'_>,
+    journal: &Journal,
+    held: Sha256,
+) -> Result<Result<Record, Vec<Refusal>>> {
+    let Plan { guest, build, .. } = *plan;
     let options = &request.options;
-    let guest = fm_host::find(request.guest)?;
-    recover::if_open(store, &guest)?;
-    let no_update = || Error::NoUpdate { guest: guest.label() };
-    let id = Record::id(&guest);
-    let journal = Journal::open(store)?.ok_or_else(no_update)?;
-    let record = journal.read(&id)?.ok_or_else(no_update)?;
-    if matches!(record.step, Step::Reverted | Step::Undone) {
-        return Err(no_update());
+    let lock = journal.lock(&Record::id(guest), journal::LOCK_TIMEOUT)?;
+    recover::under_lock(store, journal, guest)?;
+    let look = plan.look(request)?;
+    let refusals = decide(&look.facts, Way::InPlace);
+    if !refusals.is_empty() {
+        return Ok(Err(refusals));
     }
-    let old = Build::stored(store, &record.from.to_string())?;
-    let code = Code::find(&guest)?;
-    let held = code.read(&guest)?;
-    if Sha256::of(&held) != record.to {
-        return Err(Error::Overtaken {
-            guest: guest.label(),
-            found: Sha256::of(&held).to_string(),
-        });
+    expect_held(guest, look.held(), held)?;
+    let waits = recover::waiting(store, guest)?;
+    if let Some(waits) = &waits {
+        expect_held(guest, waits.to, held)?;
     }
-    let booted = recover::has_booted(&guest, &code.memory, &record);
-    if record.step == Step::Done || booted == Some(true) {
-        // It runs what it was given: going back is an update as any other.
-        return update(store, request, &old);
-    }
-    // What it runs is what it had before, which goes with its variables: they were written by it.
-    let mut facts = gather::of_process(&guest, &code, false, &old, Outcome::Compatible, options.vouched)?;
-    facts.s3 = false;
-    let place = gather::place(
-        &guest,
-        options.monitor.map(PathBuf::as_path),
-        request.guest,
-        options.libvirt_uri,
-        &mut facts,
-    )?;
-    // That the guest's processors are emulated mattered when it was updated.
-    facts.vouched.moves_before_reset = true;
-    let mut monitor = gather::connect(place.as_ref())?;
-    if let Some(monitor) = &mut monitor {
-        gather::of_monitor(&guest, monitor, &mut facts)?;
-    }
-    let refusals = decide(&facts, Way::InPlace);
-    let Some(monitor) = monitor.filter(|_| refusals.is_empty()) else {
-        let held = record.to;
-        return Ok(refused(
-            &guest,
-            Some(held),
-            &old,
-            None,
-            &refusals,
-            options.wording,
-        ));
+    let is_over = look.facts.processors.are_in_system() || options.vouched.has_booted;
+    let begun = journal::begun(guest, held, build.id, Way::InPlace);
+    let record = match waits {
+        Some(waits) => Record {
+            from: waits.from,
+            held: Some(held),
+            boots: waits.boots,
+            ..begun
+        },
+        None => Record {
+            boots: boots::at_most(guest, &look.code.memory, is_over),
+            ..begun
+        },
     };
-    if options.dry_run {
-        return Ok(Update {
-            state: State::Planned,
-            bytes_written: bytes_of(&exchange::differing(&held, &old.bytes)),
-            ..record.document()
-        });
-    }
-    let record = Record {
-        was_running: facts.run_state.as_deref() == Some("running"),
-        place,
-        ..record
-    }
-    .at(Step::Reverting);
-    let mut job = Job {
-        guest: &guest,
-        code: &code,
-        facts: &facts,
-        monitor,
-        options,
-        journal,
-    };
-    Ok(job.run(record, [&held, &old.bytes], Step::Reverted)?.document())
+    plan.perform(store, options, look, journal, lock, record, Step::Written)
+        .map(Ok)
 }
 
-fn bytes_of(runs: &[std::ops::Range<usize>]) -> u64 {
-    runs.iter().map(|run| run.len() as u64).sum()
+/// What it runs, so that its next reset runs it again.
+fn take_back(store: &Store, request: &Request<'_>, guest: &Guest) -> Result<Update> {
+    let options = &request.options;
+    let no_update = || Error::NoUpdate { guest: guest.label() };
+    let waits = recover::waiting(store, guest)?.ok_or_else(no_update)?;
+    let build = Build::stored(store, &waits.from.to_string())?;
+    expect_held(guest, Code::find(guest)?.digest()?, waits.to)?;
+    let lacks = not_the_moment(guest, options)?;
+    let plan = Plan {
+        guest,
+        build: &build,
+        // Its variables were written by what it runs.
+        outcome: Outcome::Compatible,
+        is_way_back: true,
+    };
+    let document =
+        |refusals: &[Refusal]| refused(guest, Some(waits.to), &build, None, refusals, options.wording);
+    if !lacks.is_empty() {
+        return Ok(document(&lacks));
+    }
+    let look = plan.look(request)?;
+    let refusals = decide(&look.facts, Way::InPlace);
+    if !refusals.is_empty() {
+        return Ok(document(&refusals));
+    }
+    if options.dry_run {
+        return Ok(planned(guest, &look, &build));
+    }
+    drop(look);
+    let journal = Journal::open(store)?.ok_or_else(no_update)?;
+    let lock = journal.lock(&Record::id(guest), journal::LOCK_TIMEOUT)?;
+    recover::under_lock(store, &journal, guest)?;
+    let look = plan.look(request)?;
+    let refusals = decide(&look.facts, Way::InPlace);
+    if !refusals.is_empty() {
+        return Ok(document(&refusals));
+    }
+    // It may have reset while the lock or the moment was waited for: what it runs is another build then.
+    let waits = recover::waiting(store, guest)?
+        .filter(|now| now.from == waits.from)
+        .ok_or_else(no_update)?;
+    expect_held(guest, look.held(), waits.to)?;
+    let record = waits.at(Step::Reverting);
+    let done = plan.perform(store, options, look, &journal, lock, record, Step::Reverted)?;
+    Ok(done.document())
+}
+
+/// What was asked for and does not hold, after it was waited for; a dry run does not wait.
+fn not_the_moment(guest: &Guest, options: &Options<'_>) -> Result<Vec<Refusal>> {
+    match options.dry_run {
+        true => Ok(Vec::new()),
+        false => moment::wait(guest, &options.moment, options.libvirt_uri),
+    }
+}
+
+/// Which build a guest is to hold.
+#[derive(Clone, Copy)]
+struct Plan<'a> {
+    guest: &'a Guest,
+    build: &'a Build,
+    outcome: Outcome,
+    /// Whether it is what the guest runs.
+    is_way_back: bool,
+}
+
+/// What was seen of the guest at one moment, with the monitor at which it was seen.
+struct Look {
+    code: Code,
+    bytes: Vec<u8>,
+    facts: Facts,
+    place: Option<Place>,
+    monitor: Option<Monitor>,
+}
+
+impl Look {
+    fn held(&self) -> Sha256 {
+        Sha256::of(&self.bytes)
+    }
+}
+
+impl Plan<'_> {
+    fn look(&self, request: &Request<'_>) -> Result<Look> {
+        let Self { guest, build, .. } = *self;
+        let options = &request.options;
+        let code = Code::find(guest)?;
+        let bytes = code.read(guest)?;
+        let same_build = bytes == build.bytes;
+        let mut facts = gather::of_process(guest, &code, same_build, build, self.outcome, options.vouched)?;
+        if self.is_way_back {
+            // What it wakes up through is what put it to sleep, and what was translated is of these very bytes.
+            facts.s3 = false;
+            facts.vouched.moves_before_reset = true;
+        }
+        let named = options.monitor.map(PathBuf::as_path);
+        let place = gather::place(guest, named, request.guest, options.libvirt_uri, &mut facts)?;
+        let mut monitor = gather::connect(place.as_ref(), guest)?;
+        if let Some(monitor) = &mut monitor {
+            gather::of_monitor(guest, monitor, &mut facts)?;
+        }
+        Ok(Look {
+            code,
+            bytes,
+            facts,
+            place,
+            monitor,
+        })
+    }
+
+    /// Exchanges what was seen for the build; `record` leads to `done`.
+    fn perform(
+        &self,
+        store: &Store,
+        options: &Options<'_>,
+        look: Look,
+        journal: &Journal,
+        _lock: Lock,
+        record: Record,
+        done: Step,
+    ) -> Result<Record> {
+        let guest = self.guest;
+        // Without one it was refused.
+        let monitor = look
+            .monitor
+            .ok_or_else(|| Error::NoUpdate { guest: guest.label() })?;
+        let record = Record {
+            was_running: look.facts.run_state.as_deref() == Some("running"),
+            place: look.place,
+            ..record
+        };
+        let job = Job {
+            store,
+            options,
+            guest,
+            facts: look.facts,
+            code: look.code,
+            monitor,
+            old: &look.bytes,
+            new: &self.build.bytes,
+            journal,
+        };
+        job.run(record, done)
+    }
+}
+
+fn planned(guest: &Guest, look: &Look, build: &Build) -> Update {
+    let differing = exchange::differing(&look.bytes, &build.bytes);
+    Update {
+        state: State::Planned,
+        since: None,
+        bytes_written: differing.iter().map(|run| run.len() as u64).sum(),
+        ..journal::begun(guest, look.held(), build.id, Way::InPlace).document()
+    }
 }
 
 /// The document of a refusal.
@@ -279,154 +441,4 @@ pub(crate) fn refusal(refusal: &Refusal, wording: Wording) -> RefusalDocument {
             _ => None,
         },
     }
-}
-
-/// One exchange that was decided.
-struct Job<'a> {
-    guest: &'a Guest,
-    code: &'a Code,
-    facts: &'a Facts,
-    monitor: Monitor,
-    options: &'a Options<'a>,
-    journal: Journal,
-}
-
-impl Job<'_> {
-    /// Exchanges the first image for the second. The record leads to `done`.
-    fn run(&mut self, record: Record, images: [&[u8]; 2], done: Step) -> Result<Record> {
-        let id = record.own_id();
-        let _lock = self.journal.lock(&id, journal::LOCK_TIMEOUT)?;
-        let [old, new] = images;
-        // Looked at under the lock: what it held when it was judged is what is taken away.
-        if self.code.digest()? != Sha256::of(old) {
-            return Err(Error::Overtaken {
-                guest: self.guest.label(),
-                found: self.code.digest()?.to_string(),
-            });
-        }
-        let runs = exchange::differing(old, new);
-        let flash = self.code.open(self.guest)?;
-        let before = self.journal.read(&id)?;
-        let watch = match self.options.watcher {
-            Some(command) => {
-                let mut command = command(&id);
-                let program = PathBuf::from(command.get_program());
-                let watch = Watch::start(&mut command);
-                Some(watch.map_err(|source| Error::file("start", &program, source))?)
-            }
-            None => None,
-        };
-        self.journal.write(&record)?;
-        let begun = Instant::now();
-        let swapped = self.swap(&record, begun, |bound| {
-            let written = exchange::exchange(&flash, old, new, &runs)?;
-            if begun.elapsed() > bound {
-                return Ok(Err(exchange::put_back(&flash, old, &runs)));
-            }
-            Ok(Ok(written))
-        });
-        let pause_us = record.was_running.then(|| micros(begun.elapsed()));
-        let (record, result) = match swapped {
-            Ok(bytes_written) => {
-                let record = Record {
-                    pause_us,
-                    bytes_written,
-                    ..record.at(done)
-                };
-                self.journal.write(&record)?;
-                (record, Ok(()))
-            }
-            Err(error) => {
-                if !leaves_doubt(&error) {
-                    // Nothing has changed: the journal says what it said before.
-                    match &before {
-                        Some(before) => self.journal.write(before)?,
-                        None => self.journal.write(&record.clone().at(Step::Undone))?,
-                    }
-                }
-                (record, Err(error))
-            }
-        };
-        if let Some(watch) = watch {
-            watch.dismiss();
-        }
-        result.map(|()| record)
-    }
-
-    /// Stops the guest, looks again, lets `exchange` work and lets the guest go on unless its flash is in doubt.
-    fn swap(
-        &mut self,
-        record: &Record,
-        begun: Instant,
-        exchange: impl FnOnce(Duration) -> Result<Result<u64, bool>, Doubt>,
-    ) -> Result<u64> {
-        let done = self.stopped(record, begun, exchange);
-        if record.was_running && !done.as_ref().is_err_and(leaves_doubt) {
-            self.monitor.cont().map_err(|error| Error::NotResumed {
-                guest: self.guest.label(),
-                source: Box::new(error),
-            })?;
-        }
-        done
-    }
-
-    fn stopped(
-        &mut self,
-        record: &Record,
-        begun: Instant,
-        exchange: impl FnOnce(Duration) -> Result<Result<u64, bool>, Doubt>,
-    ) -> Result<u64> {
-        if record.was_running {
-            self.monitor.stop()?;
-        }
-        let guest = || self.guest.label();
-        if let Some(why) = self.monitor.migration()? {
-            return Err(Error::LookedAgain {
-                guest: guest(),
-                why: TurnedUp::Migration(why),
-            });
-        }
-        if self.facts.processors != Processors::SystemAnswers {
-            let seen = self.monitor.processors(self.guest.arch());
-            if let Some(refusal) = decide::processors(seen) {
-                return Err(Error::LookedAgain {
-                    guest: guest(),
-                    why: TurnedUp::Processors(refusal),
-                });
-            }
-        }
-        let bound = self.options.max_pause;
-        match exchange(bound) {
-            Ok(Ok(written)) => Ok(written),
-            Ok(Err(old_in_place)) => Err(Error::TooLong {
-                guest: guest(),
-                took_us: micros(begun.elapsed()),
-                bound_us: micros(bound),
-                old_in_place,
-            }),
-            Err(doubt) => Err(Error::Doubt {
-                guest: guest(),
-                old_in_place: doubt.old_in_place,
-                source: Box::new(doubt.why),
-            }),
-        }
-    }
-}
-
-/// Whether the guest may hold a part of both, and so must not go on.
-fn leaves_doubt(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Doubt {
-            old_in_place: false,
-            ..
-        } | Error::TooLong {
-            old_in_place: false,
-            ..
-        }
-    )
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,8 @@
 //! | whole new bytes | it is done | it has not begun |
 //! | whole old bytes | it has not begun, or was undone | it is done |
 //! | a part of both | the old bytes are put back | the old bytes are put back |
+//!
+//! Old is what the flash held before; of a way back it is what the guest runs, to which that leads.
 
 use std::io::Read;
 
@@ -62,34 +64,38 @@ pub(crate) fn if_open(store: &Store, guest: &Guest) -> Result<()> {
         return Ok(());
     }
     let _lock = journal.lock(&id, LOCK_TIMEOUT)?;
-    // Whoever had the lock may have put it right.
-    match journal.read(&id)?.filter(|record| record.step.is_open()) {
-        Some(record) => recover(store, &journal, guest, record).map(drop),
+    under_lock(store, &journal, guest)
+}
+
+/// The same where the lock is held: whoever had it may have put it right.
+pub(crate) fn under_lock(store: &Store, journal: &Journal, guest: &Guest) -> Result<()> {
+    match journal
+        .read(&Record::id(guest))?
+        .filter(|record| record.step.is_open())
+    {
+        Some(record) => recover(store, journal, guest, record).map(drop),
         None => Ok(()),
     }
 }
 
-/// The same where the lock is held.
+/// Puts right what this open record tells of, under the lock.
 pub(crate) fn recover(store: &Store, journal: &Journal, guest: &Guest, record: Record) -> Result<Record> {
     let code = Code::find(guest)?;
     let held = code.digest()?;
-    let (old, new) = (record.from, record.to);
-    let step = if held == new || held == old {
-        record.step.settled(held == new)
-    } else {
+    let holds_new = held == record.to;
+    if !holds_new && held != record.before() {
         put_back(store, guest, &code, &record)?;
-        record.step.settled(false)
-    };
+    }
     // A guest that was stopped for it goes on; whole bytes are in place now.
     if record.was_running
         && let Some(place) = &record.place
     {
-        let mut monitor = Monitor::open(place)?;
+        let mut monitor = Monitor::open(place, guest)?;
         if monitor.run_state()? == "paused" {
             monitor.cont()?;
         }
     }
-    let record = record.at(step);
+    let record = record.settled(holds_new);
     journal.write(&record)?;
     Ok(record)
 }
@@ -100,7 +106,7 @@ fn put_back(store: &Store, guest: &Guest, code: &Code, record: &Record) -> Resul
     let bytes = |digest: fm_formats::Sha256| -> Result<Vec<u8>> {
         Ok(Build::stored(store, &digest.to_string())?.bytes)
     };
-    let (old, new) = (bytes(record.from)?, bytes(record.to)?);
+    let (old, new) = (bytes(record.before())?, bytes(record.to)?);
     let flash = code.open(guest)?;
     let mut held = vec![0; old.len()];
     flash
@@ -112,7 +118,11 @@ fn put_back(store: &Store, guest: &Guest, code: &Code, record: &Record) -> Resul
             found: fm_formats::Sha256::of(&held).to_string(),
         });
     }
-    let mut monitor = record.place.as_ref().map(Monitor::open).transpose()?;
+    let mut monitor = record
+        .place
+        .as_ref()
+        .map(|place| Monitor::open(place, guest))
+        .transpose()?;
     let runs_now = match &mut monitor {
         Some(monitor) => monitor.run_state()? == "running",
         None => false,
@@ -140,6 +150,22 @@ fn is_of_both(held: &[u8], old: &[u8], new: &[u8]) -> bool {
             .iter()
             .zip(old.iter().zip(new))
             .all(|(held, (old, new))| held == old || held == new)
+}
+
+/// The record of an update that waits for this guest's reset: it holds what it was given, and runs what it had before.
+pub(crate) fn waiting(store: &Store, guest: &Guest) -> Result<Option<Record>> {
+    let Some(journal) = Journal::open(store)? else {
+        return Ok(None);
+    };
+    let Some(record) = journal.read(&Record::id(guest))? else {
+        return Ok(None);
+    };
+    if record.boot_id != boot_id() || record.step != Step::Written {
+        return Ok(None);
+    }
+    let memory = guest.memory()?;
+    let has_booted = has_booted(guest, &memory, &record) == Some(true);
+    Ok((!has_booted).then_some(record))
 }
 
 /// Whether the guest has booted since its update was written; nothing if its variables do not say.

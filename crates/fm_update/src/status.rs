@@ -4,18 +4,19 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use fm_api::v1::update::{State, Update, UpdateStatus, Verdict, Way};
+use fm_api::v1::update::{State, UnreadableUpdate, Update, UpdateStatus, Verdict, Way};
 use fm_check::Wording;
 use fm_formats::Sha256;
 use fm_host::Guest;
+use fm_remedy::Failure as _;
 use fm_store::{Import, Store};
 
 use crate::build::Build;
 use crate::decide::{Refusal, Vouched, decide};
-use crate::journal::{self, Journal, LOCK_TIMEOUT, Record, Step};
+use crate::journal::{self, Journal, LOCK_TIMEOUT, Record, Step, pin_of};
 use crate::memory::Code;
 use crate::monitor::Place;
-use crate::perform::{pin_of, refusal};
+use crate::perform::refusal;
 use crate::{Error, Result, boots, gather, judged, recover};
 
 /// Every update that is known here, or that of one guest. What was interrupted is put right first; records of guests
@@ -23,9 +24,9 @@ use crate::{Error, Result, boots, gather, judged, recover};
 ///
 /// # Errors
 /// If the journal or a guest cannot be read; [`Error::NoUpdate`] for a guest of which none is known.
-pub fn status(store: &Store, selector: Option<&str>) -> Result<UpdateStatus> {
+pub fn status(store: &Store, selector: Option<&str>, wording: Wording) -> Result<UpdateStatus> {
     let wanted = selector.map(fm_host::find).transpose()?;
-    let mut updates = Vec::new();
+    let (mut updates, mut unreadable) = (Vec::new(), Vec::new());
     let journal = Journal::open(store)?;
     let ids = journal
         .as_ref()
@@ -34,17 +35,25 @@ pub fn status(store: &Store, selector: Option<&str>) -> Result<UpdateStatus> {
         .unwrap_or_default();
     for id in ids {
         let Some(journal) = &journal else { break };
-        let Some(record) = journal.read(&id)? else {
-            continue;
+        let is_wanted = wanted.as_ref().is_none_or(|wanted| Record::id(wanted) == id);
+        let record = match journal.read(&id) {
+            Ok(Some(record)) => record,
+            Ok(None) => continue,
+            // It hides none of the others.
+            Err(error) if is_wanted && wanted.is_none() => {
+                unreadable.extend(unread(store, journal, &id, &error, wording)?);
+                continue;
+            }
+            Err(error) if is_wanted => return Err(error),
+            Err(_) => continue,
         };
         let Some(guest) = recover::guest_of(&record) else {
-            let_go(store, journal, &record)?;
+            let_go(store, journal, &id)?;
             continue;
         };
-        if wanted.as_ref().is_some_and(|wanted| Record::id(wanted) != id) {
-            continue;
+        if is_wanted {
+            updates.push(one(store, journal, &guest, record, wording)?);
         }
-        updates.push(one(store, journal, &guest, record)?);
     }
     updates.sort_by_key(|update| update.guest.pid);
     match wanted {
@@ -52,11 +61,62 @@ pub fn status(store: &Store, selector: Option<&str>) -> Result<UpdateStatus> {
         _ => Ok(UpdateStatus {
             schema: fm_api::Schema::default(),
             updates,
+            unreadable,
         }),
     }
 }
 
-fn one(store: &Store, journal: &Journal, guest: &Guest, record: Record) -> Result<Update> {
+/// What is told of a record that cannot be read; one whose process is gone, as its name says, is taken away.
+fn unread(
+    store: &Store,
+    journal: &Journal,
+    id: &str,
+    error: &Error,
+    wording: Wording,
+) -> Result<Option<UnreadableUpdate>> {
+    let process = id.split_once('-').and_then(|(pid, started)| {
+        let pid: u32 = pid.parse().ok()?;
+        Some((pid, started.parse::<u64>().ok()?))
+    });
+    let Some((pid, started)) = process else {
+        return Ok(None);
+    };
+    let runs = fm_host::find(&pid.to_string()).is_ok_and(|guest| guest.process().start_ticks() == started);
+    if !runs {
+        let_go(store, journal, id)?;
+        return Ok(None);
+    }
+    Ok(Some(UnreadableUpdate {
+        pid: Some(pid),
+        why: fm_remedy::one_line(error),
+        remedy: error.remedy().as_ref().map(wording.remedy),
+    }))
+}
+
+/// What is known of one guest's; an error of it is its own.
+fn one(store: &Store, journal: &Journal, guest: &Guest, record: Record, wording: Wording) -> Result<Update> {
+    match looked_at(store, journal, guest, record.clone()) {
+        Ok(update) => Ok(update),
+        Err(error) => {
+            let state = match &error {
+                Error::Overtaken { .. } => State::Overtaken,
+                _ if record.step.is_open() => State::Interrupted,
+                _ => return Err(error),
+            };
+            let remedy = error.remedy().as_ref().map(wording.remedy);
+            Ok(Update {
+                state,
+                remarks: [Some(fm_remedy::one_line(&error)), remedy]
+                    .into_iter()
+                    .flatten()
+                    .collect(),
+                ..record.document()
+            })
+        }
+    }
+}
+
+fn looked_at(store: &Store, journal: &Journal, guest: &Guest, record: Record) -> Result<Update> {
     let id = record.own_id();
     let mut remarks = Vec::new();
     let record = match journal.lock(&id, LOCK_TIMEOUT) {
@@ -104,56 +164,56 @@ fn one(store: &Store, journal: &Journal, guest: &Guest, record: Record) -> Resul
 }
 
 /// Forgets a guest that is gone; its builds stay for other reasons only.
-fn let_go(store: &Store, journal: &Journal, record: &Record) -> Result<()> {
-    let id = record.own_id();
-    for digest in [record.from, record.to] {
-        if store.build(&digest)?.is_some() {
-            store.unpin(&digest, Some(&pin_of(&id)))?;
-        }
+fn let_go(store: &Store, journal: &Journal, id: &str) -> Result<()> {
+    store.unpin_others(&pin_of(id), &[])?;
+    journal.forget(id)
+}
+
+/// Forgets what waited in the process that a guest has left for another one.
+///
+/// # Errors
+/// If the store or its journal refuses.
+pub fn left(store: &Store, guest: &Guest) -> Result<()> {
+    match Journal::open(store)? {
+        Some(journal) => let_go(store, &journal, &Record::id(guest)),
+        None => Ok(()),
     }
-    journal.forget(&id)
+}
+
+/// A guest that waits for its reset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// The build that it runs.
+    pub runs: Sha256,
+    /// The build that its next reset runs.
+    pub next: Sha256,
+    /// How often it has booted at most before it runs that.
+    pub boots: Option<u32>,
 }
 
 /// What a guest runs and what its next reset runs, where an update has made that two things.
-#[must_use]
-pub fn next_reset(store: &Store, guest: &Guest) -> Option<(Sha256, Sha256)> {
-    let record = waiting(store, guest)?;
-    Some((record.from, record.to))
+///
+/// # Errors
+/// If what was written down of it cannot be read, or its memory.
+pub fn next_reset(store: &Store, guest: &Guest) -> Result<Option<Waits>> {
+    Ok(recover::waiting(store, guest)?.map(|record| Waits {
+        runs: record.from,
+        next: record.to,
+        boots: record.boots,
+    }))
 }
 
-/// What a guest had booted with when it was given another build for whose reset it still waits, and how often it had
-/// booted by then.
-#[must_use]
-pub fn booted_before(store: &Store, guest: &Guest) -> Option<(Sha256, Option<u32>)> {
-    let record = waiting(store, guest)?;
-    Some((record.from, record.boots))
-}
-
-/// The record of an update that waits for the guest's reset.
-fn waiting(store: &Store, guest: &Guest) -> Option<Record> {
-    let record = Journal::open(store).ok()??.read(&Record::id(guest)).ok()??;
-    if record.boot_id != journal::boot_id() || record.step != Step::Written {
-        return None;
-    }
-    let memory = guest.memory().ok()?;
-    if recover::has_booted(guest, &memory, &record) == Some(true) {
-        return None;
-    }
-    Some(record)
-}
-
-/// Writes down that a guest has arrived here that was given `to` before it left, and has not reset since it ran `from`:
-/// with `boots` boots behind it. Nothing where it has booted since, or its record is here already.
+/// Writes down that a guest has arrived here that was given a build before it left, and waits for its reset. Nothing where it
+/// has booted since, or its record is here already.
 ///
 /// # Errors
 /// If it cannot be read, or the store refuses.
-pub fn arrived_waiting(
-    store: &Store,
-    guest: &Guest,
-    from: Sha256,
-    to: Sha256,
-    boots: Option<u32>,
-) -> Result<()> {
+pub fn arrived_waiting(store: &Store, guest: &Guest, waited: &Waits) -> Result<()> {
+    let Waits {
+        runs: from,
+        next: to,
+        boots,
+    } = *waited;
     let code = Code::find(guest)?;
     let journal = Journal::make(store)?;
     let now = boots::of_guest(guest, &code.memory);
@@ -202,7 +262,7 @@ pub fn judge_migration(
                 let place = Place::Qmp {
                     socket: socket.to_owned(),
                 };
-                if let Some(mut monitor) = gather::connect(Some(&place))? {
+                if let Some(mut monitor) = gather::connect(Some(&place), &guest)? {
                     facts.processors = monitor.processors(guest.arch());
                 }
             }
@@ -219,28 +279,51 @@ pub fn judge_migration(
     Ok(document)
 }
 
-/// Writes down that a guest has arrived here with another build than it left with.
+/// What is known of a guest that has arrived here with another build than it left with.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrived {
+    /// Its process here.
+    pub pid: u32,
+    /// The CODE that it left with.
+    pub left_with: Sha256,
+    /// What it waited for before it left.
+    pub waited: Option<Waits>,
+    /// Whether its boot was over when it left.
+    pub has_booted: bool,
+}
+
+/// Writes down that a guest has arrived here with another build than it left with. One that has what it runs waits for
+/// nothing.
 ///
 /// # Errors
 /// If it cannot be read, or the store refuses.
-pub fn arrived(store: &Store, pid: u32, from: Sha256, build: &Build) -> Result<Update> {
-    let guest = fm_host::find(&pid.to_string())?;
+pub fn arrived(store: &Store, arrived: &Arrived, build: &Build) -> Result<()> {
+    let guest = fm_host::find(&arrived.pid.to_string())?;
     let code = Code::find(&guest)?;
-    let record = journal::begun(&guest, from, build.id, Way::Migration);
+    let now = boots::of_guest(&guest, &code.memory);
+    // One that has reset on the way runs what it waited for, which is what it left with.
+    let waited = arrived
+        .waited
+        .filter(|waits| !matches!((waits.boots, now), (Some(before), Some(now)) if now > before));
+    let runs = waited.map_or(arrived.left_with, |waits| waits.runs);
+    if runs == build.id {
+        return Ok(());
+    }
+    let record = journal::begun(&guest, runs, build.id, Way::Migration);
     let pin = pin_of(&record.own_id());
     store.import(&Import {
         code: &build.bytes,
         pin: Some(&pin),
         ..Import::default()
     })?;
-    if store.build(&from)?.is_some() {
-        store.pin(&from, &pin)?;
+    if store.build(&runs)?.is_some() {
+        store.pin(&runs, &pin)?;
     }
+    let at_most = || boots::at_most(&guest, &code.memory, arrived.has_booted);
     let record = Record {
-        boots: boots::of_guest(&guest, &code.memory),
+        boots: waited.map_or_else(at_most, |waits| waits.boots),
         ..record
     }
     .at(Step::Written);
-    Journal::make(store)?.write(&record)?;
-    Ok(record.document())
+    Journal::make(store)?.write(&record)
 }

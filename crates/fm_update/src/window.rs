@@ -28,7 +28,11 @@ impl FromStr for Window {
         const FORM: &str = "a window has the form HH:MM-HH:MM";
         let minute = |text: &str| {
             let (hours, minutes) = text.split_once(':')?;
-            let (hours, minutes): (u32, u32) = (hours.parse().ok()?, minutes.parse().ok()?);
+            let number = |text: &str| -> Option<u32> {
+                let is_two_digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+                is_two_digits.then(|| text.parse().ok())?
+            };
+            let (hours, minutes) = (number(hours)?, number(minutes)?);
             (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
         };
         let (from, to) = text.split_once('-').ok_or(FORM)?;
@@ -70,7 +74,16 @@ mod tests {
         assert!(night.contains(22 * 60) && night.contains(0) && night.contains(4 * 60 - 1));
         assert!(!night.contains(4 * 60) && !night.contains(12 * 60));
         assert_eq!(night.to_string(), "22:00-04:00");
-        for nonsense in ["", "22:00", "24:00-01:00", "1:60-2:00", "02:00-02:00", "a:b-c:d"] {
+        for nonsense in [
+            "",
+            "22:00",
+            "24:00-01:00",
+            "01:60-02:00",
+            "02:00-02:00",
+            "a:b-c:d",
+            "1:05-2:06",
+            "+1:05-02:06",
+        ] {
             assert!(nonsense.parse::<Window>().is_err(), "{nonsense}");
         }
     }

@@ -64,6 +64,17 @@ pub fn document(output: &Output) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stdout)))
 }
 
+/// Another build than that of the fixtures at `code`, of its size, which boots as it does: a module's name, which nobody
+/// compares, is `SecMaIn` instead of `SecMain`.
+#[must_use]
+pub fn twin(code: &str) -> Vec<u8> {
+    let mut bytes = fm_fixtures::bytes(code);
+    let name: Vec<u8> = "SecMain".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let at = bytes.windows(name.len()).position(|window| window == name);
+    bytes[at.unwrap() + name.len() - 4] = b'I';
+    bytes
+}
+
 /// The digest of a fixture, as documents spell it.
 #[must_use]
 pub fn digest(fixture: &str) -> String {

@@ -22,7 +22,7 @@ fn update(host: &Host, domain: &str, words: &[&str]) -> Output {
 /// As on a host where the guest, which is emulated, moves before it resets.
 fn give(host: &Host, domain: &str, code: &str) -> Output {
     let path = fm_fixtures::path(code);
-    let words = ["--never-suspends", "--moves-before-reset", "--to"];
+    let words = ["--never-suspends", "--has-booted", "--moves-before-reset", "--to"];
     update(host, domain, &[&words[..], &[path.to_str().unwrap()]].concat())
 }
 
@@ -68,7 +68,7 @@ fn an_adopted_domain_is_given_another_build_and_its_definition_follows_there_and
     let set = serial.shell(&format!("setvar Between -guid {GUID} -bs -rt -nv =6b"));
     assert_eq!(set.unwrap(), "");
 
-    let back = document(&update(host, &name, &["--revert"]));
+    let back = document(&update(host, &name, &["--revert", "--has-booted"]));
     assert_eq!(back["state"], "reverted");
     assert_eq!(host.running_code(&name), digest(OLD));
     assert_eq!(defined(host, &name), digest(OLD), "{back}");
@@ -78,7 +78,7 @@ fn an_adopted_domain_is_given_another_build_and_its_definition_follows_there_and
     let done = document(&give(host, &name, NEW));
     assert_eq!(done["state"], "pending_reset");
     assert_eq!(host.ask(&["domstate", &name]).trim(), "paused");
-    let _ = document(&update(host, &name, &["--revert"]));
+    let _ = document(&update(host, &name, &["--revert", "--has-booted"]));
     host.ask(&["resume", &name]);
 
     // What was translated from flash is of these very bytes.

@@ -2,9 +2,10 @@
 //! to a fresh process before it resets; KVM translates nothing.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Output};
 
-use fm_e2e::{Bench, digest, document, held, stderr};
+use fm_e2e::{Bench, digest, document, held, stderr, twin};
 use fm_lab::{Arch, Guest, Machine};
 use serde_json::Value;
 
@@ -26,14 +27,25 @@ fn ask(bench: &Bench, guest: &Guest, words: &[&str]) -> Command {
     command
 }
 
-/// Updates as on a host where the guest moves before it resets.
+/// What a test says of its guest: it moves to another process before it resets, and sits in the firmware's shell.
+const VOUCHED: [&str; 3] = ["--never-suspends", "--moves-before-reset", "--has-booted"];
+
 fn update(bench: &Bench, guest: &Guest, code: &str) -> Output {
-    let mut command = ask(
-        bench,
-        guest,
-        &["--never-suspends", "--moves-before-reset", "--to"],
-    );
-    command.arg(fm_fixtures::path(code)).output().unwrap()
+    update_to(bench, guest, &fm_fixtures::path(code))
+}
+
+fn update_to(bench: &Bench, guest: &Guest, code: &Path) -> Output {
+    let mut command = ask(bench, guest, &VOUCHED);
+    command.arg("--to").arg(code).output().unwrap()
+}
+
+fn revert(bench: &Bench, guest: &Guest) -> Output {
+    ask(bench, guest, &["--has-booted", "--revert"]).output().unwrap()
+}
+
+fn status(bench: &Bench) -> Output {
+    let mut command = bench.flashmoor();
+    command.args(["--json", "update", "--status"]).output().unwrap()
 }
 
 fn reasons(output: &Output) -> Vec<String> {
@@ -61,14 +73,11 @@ fn a_guest_goes_on_over_an_update_and_resets_into_it_in_a_fresh_process() {
     let mut bench = Bench::new();
     let mut source = guest(&mut bench);
     set(&mut source, "Before");
-    let planned = ask(
-        &bench,
-        &source,
-        &["--never-suspends", "--moves-before-reset", "--dry-run", "--to"],
-    )
-    .arg(fm_fixtures::path(NEW))
-    .output()
-    .unwrap();
+    let planned = ask(&bench, &source, &VOUCHED)
+        .args(["--dry-run", "--to"])
+        .arg(fm_fixtures::path(NEW))
+        .output()
+        .unwrap();
     let planned = document(&planned);
     assert_eq!(planned["state"], "planned");
     assert!(!bench.path("store").exists(), "a dry run leaves nothing");
@@ -136,11 +145,11 @@ fn an_update_is_taken_back_byte_for_byte_and_the_guest_resets_in_its_own_process
         let there = document(&update(&bench, &guest, NEW));
         assert_eq!(there["state"], "pending_reset");
         assert_eq!(held(&guest), digest(NEW));
-        let back = document(&ask(&bench, &guest, &["--revert"]).output().unwrap());
+        let back = document(&revert(&bench, &guest));
         assert_eq!(back["state"], "reverted");
         assert_eq!(held(&guest), digest(OLD));
     }
-    let again = ask(&bench, &guest, &["--revert"]).output().unwrap();
+    let again = revert(&bench, &guest);
     assert_eq!(again.status.code(), Some(1), "{}", stderr(&again));
     // What was translated is of these very bytes.
     guest.reset().unwrap();
@@ -152,17 +161,27 @@ fn what_must_not_happen_is_refused_and_the_guest_is_not_touched() {
     let mut bench = Bench::new();
     let mut guest = guest(&mut bench);
     let new = fm_fixtures::path(NEW);
-    let plain = ask(&bench, &guest, &["--never-suspends", "--to"])
+    let plain = ask(&bench, &guest, &["--never-suspends", "--has-booted", "--to"])
         .arg(&new)
         .output()
         .unwrap();
     assert_eq!(plain.status.code(), Some(10), "{}", stderr(&plain));
     assert_eq!(reasons(&plain), ["emulated"]);
-    let sleeps = ask(&bench, &guest, &["--moves-before-reset", "--to"])
+    let sleeps = ask(&bench, &guest, &["--moves-before-reset", "--has-booted", "--to"])
         .arg(&new)
         .output()
         .unwrap();
     assert_eq!(reasons(&sleeps), ["may_suspend"]);
+    // From outside a shell looks like DXE, whose boot would count itself yet.
+    let boots = ask(
+        &bench,
+        &guest,
+        &["--moves-before-reset", "--never-suspends", "--to"],
+    )
+    .arg(&new)
+    .output()
+    .unwrap();
+    assert_eq!(reasons(&boots), ["in_firmware"]);
     assert_eq!(
         reasons(&update(&bench, &guest, "bookworm/OVMF_CODE.fd")),
         ["size_differs", "incompatible"]
@@ -173,7 +192,8 @@ fn what_must_not_happen_is_refused_and_the_guest_is_not_touched() {
     let busy = bench
         .flashmoor()
         .args(["--json", "update", &guest.pid().to_string()])
-        .args(["--never-suspends", "--moves-before-reset", "--monitor"])
+        .args(VOUCHED)
+        .arg("--monitor")
         .arg(guest.qmp_socket().with_file_name("lab"))
         .arg("--to")
         .arg(&new)
@@ -205,7 +225,7 @@ fn a_stored_build_whose_bytes_are_not_its_own_is_given_to_nobody() {
     // Into the very file, which the build's folder has too.
     std::fs::set_permissions(&blob, std::fs::Permissions::from_mode(0o644)).unwrap();
     std::fs::write(&blob, bytes).unwrap();
-    let back = ask(&bench, &guest, &["--revert"]).output().unwrap();
+    let back = revert(&bench, &guest);
     assert_eq!(back.status.code(), Some(1), "{}", stderr(&back));
     assert_eq!(held(&guest), digest(NEW));
 }
@@ -214,20 +234,11 @@ fn a_stored_build_whose_bytes_are_not_its_own_is_given_to_nobody() {
 fn a_pause_that_takes_too_long_ends_with_the_old_bytes() {
     let mut bench = Bench::new();
     let mut guest = guest(&mut bench);
-    let output = ask(
-        &bench,
-        &guest,
-        &[
-            "--never-suspends",
-            "--moves-before-reset",
-            "--max-pause",
-            "0",
-            "--to",
-        ],
-    )
-    .arg(fm_fixtures::path(NEW))
-    .output()
-    .unwrap();
+    let output = ask(&bench, &guest, &VOUCHED)
+        .args(["--max-pause", "0", "--to"])
+        .arg(fm_fixtures::path(NEW))
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert_eq!(held(&guest), digest(OLD));
     assert_eq!(guest.status().unwrap(), "running");
@@ -270,12 +281,7 @@ fn a_snapshot_after_an_update_carries_the_new_bytes_and_one_from_before_the_old_
     human(&mut source, "savevm after");
     human(&mut source, "loadvm before");
     assert_eq!(held(&source), digest(OLD));
-    let status = bench
-        .flashmoor()
-        .args(["--json", "update", "--status"])
-        .output()
-        .unwrap();
-    assert_eq!(document(&status)["updates"][0]["state"], "overtaken");
+    assert_eq!(document(&status(&bench))["updates"][0]["state"], "overtaken");
     source.quit().unwrap();
 
     let code = bench.zeros("blank-code.fd", 3_653_632);
@@ -292,12 +298,7 @@ fn an_update_waits_for_its_moment_and_is_refused_when_that_does_not_come() {
     let mut bench = Bench::new();
     let mut guest = guest(&mut bench);
     let asked = |guest: &Guest, more: &[&str]| {
-        let words = [
-            &["--never-suspends", "--moves-before-reset", "--wait", "0"],
-            more,
-            &["--to"],
-        ]
-        .concat();
+        let words = [&VOUCHED[..], &["--wait", "0"], more, &["--to"]].concat();
         let mut command = ask(&bench, guest, &words);
         command.arg(fm_fixtures::path(NEW)).output().unwrap()
     };
@@ -312,7 +313,10 @@ fn an_update_waits_for_its_moment_and_is_refused_when_that_does_not_come() {
         format!("{:02}:{:02}", minute / 60, minute % 60)
     };
     let later = format!("{}-{}", clock(1), clock(2));
-    assert_eq!(reasons(&asked(&guest, &["--window", &later])), ["outside_window"]);
+    let refused = asked(&guest, &["--window", &later]);
+    assert_eq!(reasons(&refused), ["outside_window"]);
+    let refused: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(refused["from"], digest(OLD));
     assert_eq!(
         reasons(&asked(&guest, &["--when-agent-answers"])),
         ["agent_silent"]
@@ -326,4 +330,148 @@ fn an_update_waits_for_its_moment_and_is_refused_when_that_does_not_come() {
     guest.monitor().execute("stop", None).unwrap();
     let done = document(&asked(&guest, &["--when-idle", "--window", &now]));
     assert_eq!(done["state"], "pending_reset");
+    // The way back waits as well.
+    let back = ask(
+        &bench,
+        &guest,
+        &["--revert", "--has-booted", "--wait", "0", "--window", &later],
+    )
+    .output();
+    assert_eq!(reasons(&back.unwrap()), ["outside_window"]);
+    assert_eq!(held(&guest), digest(NEW));
+}
+
+fn pins(bench: &Bench) -> Vec<(String, bool)> {
+    let list = document(
+        &bench
+            .flashmoor()
+            .args(["--json", "store", "list"])
+            .output()
+            .unwrap(),
+    );
+    let builds = list["builds"].as_array().unwrap().iter();
+    let mut pins: Vec<(String, bool)> = builds
+        .map(|build| {
+            let pins = build["pins"].as_array().unwrap();
+            (build["id"].as_str().unwrap().to_owned(), !pins.is_empty())
+        })
+        .collect();
+    pins.sort();
+    pins
+}
+
+fn sorted(mut pins: Vec<(String, bool)>) -> Vec<(String, bool)> {
+    pins.sort();
+    pins
+}
+
+#[test]
+fn a_guest_that_is_updated_again_before_its_reset_is_known_to_run_what_it_booted_with() {
+    let mut bench = Bench::new();
+    let guest = guest(&mut bench);
+    assert_eq!(document(&update(&bench, &guest, NEW))["state"], "pending_reset");
+    let third = bench.path("third.fd");
+    std::fs::write(&third, twin(NEW)).unwrap();
+    let of_third = fm_formats::Sha256::of(&twin(NEW)).to_string();
+    let again = document(&update_to(&bench, &guest, &third));
+    assert_eq!(again["state"], "pending_reset");
+    assert_eq!(
+        (&again["from"], &again["to"]),
+        (&digest(OLD).into(), &of_third.as_str().into())
+    );
+    assert_eq!(held(&guest), of_third);
+    let offer = bench
+        .flashmoor()
+        .args(["offer", &guest.pid().to_string()])
+        .output();
+    assert_eq!(
+        document(&offer.unwrap())["pending_reset"]["running_sha256"],
+        digest(OLD)
+    );
+    // What lay between is not needed any more.
+    assert_eq!(
+        pins(&bench),
+        sorted(vec![
+            (digest(OLD), true),
+            (digest(NEW), false),
+            (of_third.clone(), true)
+        ])
+    );
+
+    // What it runs is given to it by the way back, whichever word is said.
+    let planned = ask(&bench, &guest, &["--has-booted", "--revert", "--dry-run"]).output();
+    let planned = document(&planned.unwrap());
+    assert_eq!(planned["state"], "planned");
+    assert_eq!(
+        (&planned["from"], &planned["to"]),
+        (&of_third.as_str().into(), &digest(OLD).into())
+    );
+    let back = document(&update(&bench, &guest, OLD));
+    assert_eq!(back["state"], "reverted");
+    assert_eq!(held(&guest), digest(OLD));
+    assert_eq!(
+        pins(&bench),
+        sorted(vec![(digest(OLD), true), (digest(NEW), false), (of_third, false)])
+    );
+    assert_eq!(revert(&bench, &guest).status.code(), Some(1));
+}
+
+#[test]
+fn a_monitor_of_another_guest_is_refused_and_neither_is_touched() {
+    let mut bench = Bench::new();
+    let mine = guest(&mut bench);
+    let vars = bench.copy("bookworm/OVMF_VARS_4M.fd", "other.fd");
+    let mut other = bench.start_booted(&Machine::new(Arch::X86_64, &fm_fixtures::path(OLD), &vars));
+    other.monitor().drain_events();
+    let output = bench
+        .flashmoor()
+        .args(["--json", "update", &mine.pid().to_string()])
+        .args(VOUCHED)
+        .arg("--monitor")
+        .arg(other.qmp_socket())
+        .arg("--to")
+        .arg(fm_fixtures::path(NEW))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!((held(&mine), held(&other)), (digest(OLD), digest(OLD)));
+    assert!(
+        other
+            .monitor()
+            .drain_events()
+            .iter()
+            .all(|event| event.name != "STOP")
+    );
+}
+
+#[test]
+fn a_record_that_says_nothing_hides_no_other_and_goes_with_its_guest() {
+    let mut bench = Bench::new();
+    let mine = guest(&mut bench);
+    let vars = bench.copy("bookworm/OVMF_VARS_4M.fd", "other.fd");
+    let other = bench.start_booted(&Machine::new(Arch::X86_64, &fm_fixtures::path(OLD), &vars));
+    for guest in [&mine, &other] {
+        assert_eq!(document(&update(&bench, guest, NEW))["state"], "pending_reset");
+    }
+    let started = fm_host::find(&mine.pid().to_string())
+        .unwrap()
+        .process()
+        .start_ticks();
+    let record = bench.path(&format!("store/updates/{}-{started}.json", mine.pid()));
+    std::fs::write(&record, "{").unwrap();
+    let output = status(&bench);
+    assert_eq!(output.status.code(), Some(1));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["updates"].as_array().unwrap().len(), 1);
+    assert_eq!(said["updates"][0]["guest"]["pid"], other.pid());
+    assert_eq!(said["unreadable"][0]["pid"], mine.pid());
+    // What it runs is not known for certain, and said to be so.
+    let seen = document(&bench.flashmoor().args(["--json", "ps"]).output().unwrap());
+    let rows = seen["guests"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["pid"] == mine.pid()).unwrap();
+    assert!(row["remarks"].to_string().contains("json"), "{row}");
+    mine.quit().unwrap();
+    let said = document(&status(&bench));
+    assert_eq!(said.get("unreadable"), None, "{said}");
+    assert!(!record.exists());
 }

@@ -1,4 +1,5 @@
-//! `kill -9` of an update at every step: the guest runs on, on whole old or whole new bytes, and the next command knows.
+//! `kill -9` of an update at every step, and monitors that say no more: the guest runs on, on whole old or whole new
+//! bytes, and the next command knows.
 //!
 //! The test sits between the update and the guest's monitor, and so knows at which command it is; between commands it
 //! counts the writes to the guest's memory as its tracer.
@@ -10,7 +11,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::Instant;
 
-use fm_e2e::{Bench, digest, document, held};
+use fm_e2e::{Bench, digest, document, held, twin};
 use fm_lab::{Arch, Guest, Machine, PATIENCE};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -21,7 +22,7 @@ use serde_json::Value;
 const OLD: &str = "bookworm/OVMF_CODE_4M.fd";
 const NEW: &str = "trixie/OVMF_CODE_4M.fd";
 
-/// Where the update is killed.
+/// Where the update is killed, or its connection broken.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// When it asks for this, before QEMU hears of it.
@@ -30,64 +31,94 @@ enum Step {
     Has(&'static str),
     /// At its write of this number to the guest's memory, counted from 0.
     Writes(usize),
+    /// It lives on, and hears no answer to this, which QEMU has done.
+    Loses(&'static str),
+    /// It lives on, and QEMU never hears of this.
+    LosesUnheard(&'static str),
+    /// It lives on, and somebody else stops the guest when it has heard for the last time that it runs.
+    IsForestalled,
 }
+
+const VOUCHED: [&str; 3] = ["--never-suspends", "--moves-before-reset", "--has-booted"];
 
 fn start(bench: &Bench, guest: &Guest, monitor: &Path) -> Child {
     let mut command = bench.flashmoor();
     command
         .args(["update", &guest.pid().to_string(), "--monitor"])
         .arg(monitor)
-        .args([
-            "--never-suspends",
-            "--moves-before-reset",
-            "--max-pause",
-            "60000",
-            "--to",
-        ])
+        .args(VOUCHED)
+        .args(["--max-pause", "60000", "--to"])
         .arg(fm_fixtures::path(NEW))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     command.spawn().unwrap()
 }
 
-/// Passes lines on between the update and QEMU. The first client is killed at `step`; later ones are not disturbed.
-fn between(listener: &UnixListener, qemu: &Path, step: Step, victim: &mut Child) {
-    let (client, _) = listener.accept().unwrap();
-    let server = UnixStream::connect(qemu).unwrap();
+/// Passes lines on between the update and QEMU until `step` is reached. The update connects twice: for a look, and for what it
+/// does. Later clients are not disturbed.
+fn between(listener: &UnixListener, guest: &mut Guest, step: Step, victim: &mut Child) {
+    for connection in 0.. {
+        let (client, _) = listener.accept().unwrap();
+        if talk(&client, guest, step, victim, connection) {
+            return;
+        }
+    }
+}
+
+/// Whether the step was reached before the client left.
+fn talk(client: &UnixStream, guest: &mut Guest, step: Step, victim: &mut Child, connection: usize) -> bool {
+    let server = UnixStream::connect(guest.qmp_socket()).unwrap();
     let mut asks = BufReader::new(client.try_clone().unwrap()).lines();
     let mut says = BufReader::new(server.try_clone().unwrap()).lines();
     let pass = |line: &str, mut to: &UnixStream| writeln!(to, "{line}").unwrap();
     let mut stopped = false;
-    pass(&says.next().unwrap().unwrap(), &client);
-    loop {
-        let ask = asks.next().unwrap().unwrap();
+    let mut states = 0;
+    pass(&says.next().unwrap().unwrap(), client);
+    while let Some(Ok(ask)) = asks.next() {
         let command = serde_json::from_str::<Value>(&ask).unwrap()["execute"].clone();
-        if matches!(step, Step::Asks(name) if command == name) {
-            return kill(victim);
+        match step {
+            Step::Asks(name) if command == name => {
+                kill(victim);
+                return true;
+            }
+            Step::LosesUnheard(name) if command == name => return true,
+            _ => {}
         }
+        states += usize::from(connection == 1 && command == "query-status");
         pass(&ask, &server);
         loop {
             let said = says.next().unwrap().unwrap();
             let is_reply = said.contains("\"return\"") || said.contains("\"error\"");
             if is_reply {
-                if matches!(step, Step::Has(name) if command == name) {
-                    return kill(victim);
-                }
-                // The last answer before it writes.
-                if let Step::Writes(count) = step
-                    && stopped
-                    && command == "human-monitor-command"
-                {
-                    return kill_at_write(victim, count, || pass(&said, &client));
+                match step {
+                    Step::Has(name) if command == name => {
+                        kill(victim);
+                        return true;
+                    }
+                    Step::Loses(name) if command == name => return true,
+                    // The last answer before it writes.
+                    Step::Writes(count) if stopped && command == "human-monitor-command" => {
+                        kill_at_write(victim, count, || pass(&said, client));
+                        return true;
+                    }
+                    // The last look before it stops the guest.
+                    Step::IsForestalled if states == 2 && command == "query-status" => {
+                        states = 0;
+                        guest.monitor().execute("stop", None).unwrap();
+                        pass(&says.next().unwrap().unwrap(), client);
+                    }
+                    _ => {}
                 }
                 stopped |= command == "stop";
             }
-            pass(&said, &client);
+            pass(&said, client);
             if is_reply {
                 break;
             }
         }
     }
+    // The look ends with its connection, and so does an update that is not disturbed.
+    connection > 0
 }
 
 fn kill(victim: &mut Child) {
@@ -127,19 +158,35 @@ fn kill_at_write(victim: &mut Child, count: usize, answer: impl FnOnce()) {
     }
 }
 
-/// Kills an update at `step`; what the next command then says, and what the guest holds.
-fn killed_at(step: Step) -> (String, String) {
+/// A guest whose update was disturbed, and what it takes to look at it.
+struct Disturbed {
+    bench: Bench,
+    guest: Guest,
+    status: Option<i32>,
+}
+
+/// Disturbs an update at `step`, of a guest that was given `first` before.
+fn disturbed_at(step: Step, first: Option<&Path>) -> Disturbed {
     let mut bench = Bench::new();
     let vars = bench.copy("bookworm/OVMF_VARS_4M.fd", "vars.fd");
     let mut guest = bench.start_booted(&Machine::new(Arch::X86_64, &fm_fixtures::path(OLD), &vars));
+    if let Some(code) = first {
+        let mut command = bench.flashmoor();
+        command
+            .args(["--json", "update", &guest.pid().to_string(), "--monitor"])
+            .arg(guest.qmp_socket())
+            .args(VOUCHED)
+            .arg("--to")
+            .arg(code);
+        assert_eq!(document(&command.output().unwrap())["state"], "pending_reset");
+    }
     let socket: PathBuf = bench.path("between");
     let listener = UnixListener::bind(&socket).unwrap();
-    let qemu = guest.qmp_socket();
     guest.monitor().drain_events();
     let mut victim = start(&bench, &guest, &socket);
-    between(&listener, &qemu, step, &mut victim);
+    between(&listener, &mut guest, step, &mut victim);
     // Whoever comes after it is let through.
-    let relayed = qemu.clone();
+    let relayed = guest.qmp_socket();
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
             let Ok(server) = UnixStream::connect(&relayed) else {
@@ -152,11 +199,18 @@ fn killed_at(step: Step) -> (String, String) {
             let _ = back.join();
         }
     });
+    let status = victim.wait().unwrap().code();
+    Disturbed { bench, guest, status }
+}
+
+/// What the next command says of it once the guest runs, and what it holds.
+fn told(disturbed: &mut Disturbed) -> (String, String) {
+    let Disturbed { bench, guest, .. } = disturbed;
     // Nobody says anything more, and the guest runs on all the same.
     let deadline = Instant::now() + PATIENCE;
     while guest.status().unwrap() != "running" {
         let event = guest.monitor().event(deadline).unwrap();
-        assert!(event.is_some(), "{step:?}: it stands still");
+        assert!(event.is_some(), "it stands still");
     }
     let mut command = bench.flashmoor();
     command.args(["--json", "update", "--status"]);
@@ -171,7 +225,12 @@ fn killed_at(step: Step) -> (String, String) {
     };
     guest.shell("ver").unwrap();
     assert_eq!(guest.status().unwrap(), "running");
-    (said, held(&guest))
+    (said, held(guest))
+}
+
+/// Kills an update at `step`; what the next command then says, and what the guest holds.
+fn killed_at(step: Step) -> (String, String) {
+    told(&mut disturbed_at(step, None))
 }
 
 #[test]
@@ -196,4 +255,51 @@ fn an_update_that_is_killed_after_it_wrote_is_whole() {
         let (said, held) = killed_at(step);
         assert_eq!((said.as_str(), held), ("pending_reset", digest(NEW)), "{step:?}");
     }
+}
+
+#[test]
+fn an_update_that_hears_no_answer_leaves_no_guest_standing() {
+    for (step, said, held) in [
+        (Step::Loses("stop"), "undone", OLD),
+        (Step::LosesUnheard("cont"), "pending_reset", NEW),
+        (Step::Loses("cont"), "pending_reset", NEW),
+    ] {
+        let mut disturbed = disturbed_at(step, None);
+        assert_eq!(disturbed.status, Some(1), "{step:?}");
+        assert_eq!(told(&mut disturbed), (said.to_owned(), digest(held)), "{step:?}");
+    }
+}
+
+#[test]
+fn a_guest_that_somebody_else_stops_at_the_last_moment_stands_until_they_let_it_go_on() {
+    let mut disturbed = disturbed_at(Step::IsForestalled, None);
+    assert_eq!(disturbed.status, Some(1));
+    assert_eq!(disturbed.guest.status().unwrap(), "paused");
+    assert_eq!(held(&disturbed.guest), digest(OLD));
+    disturbed.guest.monitor().execute("cont", None).unwrap();
+    assert_eq!(told(&mut disturbed), ("undone".to_owned(), digest(OLD)));
+}
+
+#[test]
+fn an_update_over_one_that_waits_is_undone_to_that_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, bytes) = (folder.path().join("first.fd"), twin(OLD));
+    std::fs::write(&first, &bytes).unwrap();
+    let mut disturbed = disturbed_at(Step::Writes(1), Some(&first));
+    let (said, held) = told(&mut disturbed);
+    assert_eq!(
+        (said.as_str(), held),
+        ("pending_reset", fm_formats::Sha256::of(&bytes).to_string())
+    );
+    let status = disturbed
+        .bench
+        .flashmoor()
+        .args(["--json", "update", "--status"])
+        .output();
+    let status = document(&status.unwrap());
+    assert_eq!(status["updates"][0]["from"], digest(OLD));
+    assert_eq!(
+        status["updates"][0]["to"],
+        fm_formats::Sha256::of(&bytes).to_string()
+    );
 }

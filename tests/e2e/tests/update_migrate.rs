@@ -1,9 +1,9 @@
 //! A guest arrives on another build than it left with, and its next reset runs that.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
-use fm_e2e::{Bench, digest, document, held, qemu_10, stderr};
+use fm_e2e::{Bench, digest, document, held, qemu_10, stderr, twin};
 use fm_fixtures::Patience;
 use fm_formats::Guid;
 use fm_formats::varstore::{Name, VarStore};
@@ -48,14 +48,18 @@ fn update(bench: &Bench, source: &Guest, destination: &Guest, code: &str) -> Out
     command
         .arg("--update")
         .arg(fm_fixtures::path(code))
-        .arg("--never-suspends");
+        .args(["--never-suspends", "--has-booted"]);
+    command.output().unwrap()
+}
+
+fn state_of(bench: &Bench, guest: &Guest) -> Output {
+    let mut command = bench.flashmoor();
+    command.args(["--json", "update", "--status", &guest.pid().to_string()]);
     command.output().unwrap()
 }
 
 fn state(bench: &Bench, guest: &Guest) -> Value {
-    let mut command = bench.flashmoor();
-    command.args(["--json", "update", "--status", &guest.pid().to_string()]);
-    document(&command.output().unwrap())["updates"][0].clone()
+    document(&state_of(bench, guest))["updates"][0].clone()
 }
 
 fn listed(bench: &Bench, guest: &Guest) -> Value {
@@ -210,6 +214,87 @@ fn a_guest_whose_processor_is_in_flash_does_not_get_another_build_under_it() {
     let reasons: Vec<_> = reasons.map(|one| one["reason"].as_str().unwrap()).collect();
     assert_eq!(reasons, ["boot_in_progress"]);
     assert_eq!(held(&source), digest(OLD));
+}
+
+#[test]
+fn a_guest_that_resets_on_the_way_stays_where_its_own_build_boots() {
+    let mut bench = Bench::new();
+    let mut source = guest(&mut bench, OLD, plain);
+    let destination = blank(&mut bench, "a", plain);
+    let mut command = migrate(&bench, &source, &destination);
+    command
+        .arg("--update")
+        .arg(fm_fixtures::path(NEW))
+        .args(["--never-suspends", "--has-booted", "--bandwidth", "100K"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut patience = Patience::new(fm_lab::PATIENCE);
+    while source.monitor().execute("query-migrate", None).unwrap()["status"] != "active" {
+        patience.rest(|| "it does not begin".into());
+    }
+    // It stands at its reset vector when it is to leave.
+    source.monitor().execute("stop", None).unwrap();
+    source.reset().unwrap();
+    let faster = json!({ "max-bandwidth": 1_u64 << 33 });
+    source
+        .monitor()
+        .execute("migrate-set-parameters", Some(faster))
+        .unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(held(&source), digest(OLD));
+    let status = state_of(&bench, &destination);
+    assert_eq!(status.status.code(), Some(1), "{}", stderr(&status));
+    source.monitor().execute("cont", None).unwrap();
+    source.boot_to_shell().unwrap();
+}
+
+#[test]
+fn a_boot_that_was_not_over_when_the_guest_left_does_not_count_as_its_reset() {
+    let mut bench = Bench::new();
+    let source = guest(&mut bench, OLD, plain);
+    let mut destination = blank(&mut bench, "a", plain);
+    // Nobody says that its boot is over, and a shell looks like DXE.
+    let mut command = migrate(&bench, &source, &destination);
+    command
+        .arg("--update")
+        .arg(fm_fixtures::path(NEW))
+        .arg("--never-suspends");
+    let _ = document(&command.output().unwrap());
+    for told in ["pending_reset", "done"] {
+        destination.reset().unwrap();
+        destination.boot_to_shell().unwrap();
+        assert_eq!(state(&bench, &destination)["state"], told);
+    }
+}
+
+#[test]
+fn a_guest_that_waits_for_its_reset_and_is_given_a_build_on_its_way_is_known_to_run_what_it_did() {
+    let mut bench = Bench::new();
+    let source = guest(&mut bench, OLD, plain);
+    let first = blank(&mut bench, "a", plain);
+    let _ = document(&update(&bench, &source, &first, NEW));
+    // Nothing is waited for where it left.
+    assert_eq!(state_of(&bench, &source).status.code(), Some(1));
+    let third = bench.path("third.fd");
+    std::fs::write(&third, twin(NEW)).unwrap();
+    let second = blank(&mut bench, "b", plain);
+    let mut command = migrate(&bench, &first, &second);
+    command
+        .arg("--update")
+        .arg(&third)
+        .args(["--never-suspends", "--has-booted"]);
+    let _ = document(&command.output().unwrap());
+    let waits = state(&bench, &second);
+    assert_eq!(waits["state"], "pending_reset");
+    assert_eq!(waits["from"], digest(OLD));
+    // Given back on its next way what it runs, it waits for nothing.
+    let last = blank(&mut bench, "c", plain);
+    let _ = document(&update(&bench, &second, &last, OLD));
+    assert_eq!(held(&last), digest(OLD));
+    assert_eq!(state_of(&bench, &last).status.code(), Some(1));
+    assert_eq!(listed(&bench, &last)["running_sha256"], digest(OLD));
 }
 
 #[test]

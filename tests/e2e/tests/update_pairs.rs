@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fm_e2e::conversion::{Build, in_guests_words, store_with_keys};
 use fm_e2e::speaker::{OWN, Said, SaidVariable, Speaker, bytes};
-use fm_e2e::{Bench, digest, document, held};
+use fm_e2e::{Bench, digest, document, held, twin};
 use fm_formats::image::Layout;
 use fm_lab::{Guest, Machine};
 use fm_variables as vars;
@@ -32,7 +32,13 @@ fn give(bench: &mut Bench, name: &str, guest: Guest, machine: &Machine, code: &P
     let destination = blank(bench, name, machine);
     let mut command = bench.flashmoor();
     command
-        .args(["--json", "migrate", "--never-suspends", "--stop-first"])
+        .args([
+            "--json",
+            "migrate",
+            "--never-suspends",
+            "--has-booted",
+            "--stop-first",
+        ])
         .arg(guest.qmp_socket())
         .arg(destination.qmp_socket())
         .arg("--update")
@@ -176,17 +182,12 @@ fn on_its_twin(code: &str, vars: &str) {
     let mut bench = Bench::new();
     let store = bench.copy(vars, "vars.fd");
     let machine = Build::new(code).machine(&store);
-    let mut bytes = fm_fixtures::bytes(code);
-    // The name of a module, which nobody compares: `SecMain` becomes `SecMaIn`.
-    let name: Vec<u8> = "SecMain".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let at = bytes.windows(name.len()).position(|window| window == name);
-    bytes[at.unwrap() + name.len() - 4] = b'I';
-    let twin = bench.path("twin.fd");
-    std::fs::write(&twin, bytes).unwrap();
+    let other = bench.path("twin.fd");
+    std::fs::write(&other, twin(code)).unwrap();
     let mut guest = bench.start(&machine);
     guest.boot_to_shell().unwrap();
     let variable = |name: &str| format!("setvar {name} -guid {OWN}");
-    for (name, to) in [("There", &twin), ("Back", &fm_fixtures::path(code))] {
+    for (name, to) in [("There", &other), ("Back", &fm_fixtures::path(code))] {
         let set = guest.shell(&format!("{} -bs -rt -nv =6b", variable(name)));
         assert_eq!(set.unwrap(), "");
         guest = give(&mut bench, name, guest, &machine, to);

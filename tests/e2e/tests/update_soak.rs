@@ -44,7 +44,7 @@ fn a_guest_that_writes_and_resets_all_the_time_keeps_everything_over_every_updat
             command
                 .args(["--json", "update", &guest.pid().to_string(), "--monitor"])
                 .arg(guest.qmp_socket())
-                .args(["--never-suspends", "--moves-before-reset", "--to"])
+                .args(["--never-suspends", "--has-booted", "--moves-before-reset", "--to"])
                 .arg(fm_fixtures::path(BUILDS[updates % 2]));
             assert_eq!(document(&command.output().unwrap())["state"], "pending_reset");
             assert_eq!(held(&guest), digest(BUILDS[updates % 2]), "update {updates}");
@@ -61,7 +61,7 @@ fn a_guest_that_writes_and_resets_all_the_time_keeps_everything_over_every_updat
         if in_place == 0 {
             updates += 1;
             command
-                .args(["--never-suspends", "--update"])
+                .args(["--never-suspends", "--has-booted", "--update"])
                 .arg(fm_fixtures::path(BUILDS[updates % 2]));
         }
         let _ = document(&command.output().unwrap());

@@ -11,6 +11,7 @@ use fm_store::Store;
 use fm_transfer::migrate::{self, Migration, Options, Request};
 use fm_update::build::Build;
 use fm_update::decide::Vouched;
+use fm_update::{Arrived, Waits};
 
 use super::{Context, Result, Status};
 use crate::render::migration::Watcher;
@@ -59,6 +60,10 @@ pub(crate) struct Migrate {
     /// The guest does not suspend to RAM before its next reset, though its machine offers it (with --update)
     #[arg(long, requires = "update")]
     never_suspends: bool,
+    /// The guest's boot is over, though no system can be seen in it: it sits in a shell, or its system is not known as one
+    /// (with --update)
+    #[arg(long, requires = "update")]
+    has_booted: bool,
 }
 
 impl Migrate {
@@ -95,27 +100,26 @@ impl Migrate {
                 stop_first: self.stop_first,
             },
         };
-        let waits = fm_host::find(&self.source.to_string_lossy())
-            .ok()
-            .filter(|_| build.is_none())
-            .and_then(|source| {
-                let (from, boots) = fm_update::booted_before(&store, &source)?;
-                let (_, to) = fm_update::next_reset(&store, &source)?;
-                Some((from, to, boots))
-            });
+        let source = fm_host::find(&self.source.to_string_lossy()).ok();
+        let waits = source
+            .as_ref()
+            .map(|source| fm_update::next_reset(&store, source));
+        let waits = waits.transpose()?.flatten();
         let mut watcher = Watcher::new(context.output);
         let migrated = migrate::migrate(&store, &request, &cancel, &mut |event| watcher.show(event))?;
         watcher.finish();
-        if let Some(build) = &build {
-            write_down(context, &store, &migrated, build);
-        }
-        if let (Some((from, to, boots)), Some(pid)) = (waits, migrated.destination.pid) {
-            let noted = fm_host::find(&pid.to_string())
-                .map_err(fm_update::Error::from)
-                .and_then(|guest| fm_update::arrived_waiting(&store, &guest, from, to, boots));
-            if let Err(error) = noted {
-                not_written_down(context, &error);
-            }
+        let noted = match &build {
+            Some(build) => self.write_down(&store, &migrated, waits, build),
+            None => waits_here(&store, &migrated, waits),
+        };
+        // What has left waits for nothing there.
+        let left = source.map_or(Ok(()), |source| fm_update::left(&store, &source));
+        if let Err(error) = noted.and(left) {
+            // The guest has arrived, whatever is known of it here.
+            context.output.remark(format_args!(
+                "the update is not written down: {}",
+                fm_remedy::one_line(&error)
+            ));
         }
         if context.output.wants_json() {
             context.output.json(&Migrated::from(&migrated));
@@ -137,6 +141,7 @@ impl Migrate {
     fn refused(&self, context: &Context, store: &Store, build: &Build) -> Result<Option<Status>> {
         let vouched = Vouched {
             never_suspends: self.never_suspends,
+            has_booted: self.has_booted,
             moves_before_reset: false,
         };
         let source = self.source.to_string_lossy();
@@ -147,25 +152,39 @@ impl Migrate {
         context.output.document(&judged, crate::render::update::update);
         Ok(Some(super::update::status(&judged)))
     }
-}
 
-/// Writes the update down where the guest is now, so that it can be followed and taken back there.
-fn write_down(context: &Context, store: &Store, migrated: &Migration, build: &Build) {
-    let from = migrated.updated.as_ref().and_then(|updated| updated.from);
-    let (Some(pid), Some(from)) = (migrated.destination.pid, from) else {
-        return;
-    };
-    if let Err(error) = fm_update::arrived(store, pid, from, build) {
-        not_written_down(context, &error);
+    /// Writes the update down where the guest is now, so that it can be followed and taken back there.
+    fn write_down(
+        &self,
+        store: &Store,
+        migrated: &Migration,
+        waited: Option<Waits>,
+        build: &Build,
+    ) -> Result<(), fm_update::Error> {
+        let updated = migrated.updated.as_ref();
+        let (Some(pid), Some(updated)) = (migrated.destination.pid, updated) else {
+            return Ok(());
+        };
+        let Some(left_with) = updated.from else {
+            return Ok(());
+        };
+        let arrived = Arrived {
+            pid,
+            left_with,
+            waited,
+            has_booted: self.has_booted || updated.processors.are_in_system(),
+        };
+        fm_update::arrived(store, &arrived, build)
     }
 }
 
-/// The guest has arrived, whatever is known of it here.
-fn not_written_down(context: &Context, error: &fm_update::Error) {
-    context.output.remark(format_args!(
-        "the update is not written down: {}",
-        fm_remedy::one_line(error)
-    ));
+/// Writes down that a guest that waited for its reset when it left does so here.
+fn waits_here(store: &Store, migrated: &Migration, waits: Option<Waits>) -> Result<(), fm_update::Error> {
+    let (Some(waits), Some(pid)) = (waits, migrated.destination.pid) else {
+        return Ok(());
+    };
+    let guest = fm_host::find(&pid.to_string())?;
+    fm_update::arrived_waiting(store, &guest, &waits)
 }
 
 fn bytes(text: &str) -> Result<u64, String> {

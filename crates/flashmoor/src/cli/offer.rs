@@ -25,10 +25,11 @@ impl Offer {
         // A host without a store has updated no guest.
         let pending = guest
             .zip(context.store().ok())
-            .and_then(|(guest, store)| fm_update::next_reset(&store, &guest));
-        offered.pending_reset = pending.map(|(running, next)| PendingReset {
-            running_sha256: running.to_string(),
-            next_reset_sha256: next.to_string(),
+            .map(|(guest, store)| fm_update::next_reset(&store, &guest))
+            .transpose()?;
+        offered.pending_reset = pending.flatten().map(|waits| PendingReset {
+            running_sha256: waits.runs.to_string(),
+            next_reset_sha256: waits.next.to_string(),
         });
         context.output.json(&offered);
         Ok(Status::Done)

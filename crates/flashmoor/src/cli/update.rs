@@ -51,6 +51,9 @@ pub(crate) struct Update {
     /// The guest does not suspend to RAM before its next reset, though its machine offers it
     #[arg(long)]
     never_suspends: bool,
+    /// The guest's boot is over, though no system can be seen in it: it sits in a shell, or its system is not known as one
+    #[arg(long)]
+    has_booted: bool,
     /// Do it when the guest is idle: when it uses less than a fifth of one processor for two seconds
     #[arg(long)]
     when_idle: bool,
@@ -84,9 +87,12 @@ impl Update {
             return Ok(Status::Done);
         }
         if self.status {
-            let status = fm_update::status(&store, self.guest.as_deref())?;
+            let status = fm_update::status(&store, self.guest.as_deref(), WORDING)?;
             context.output.document(&status, render::status);
-            return Ok(Status::Done);
+            return Ok(match status.unreadable.is_empty() {
+                true => Status::Done,
+                false => Status::Partly,
+            });
         }
         let watcher = |record: &str| watcher(store.path(), record);
         let request = Request {
@@ -97,6 +103,7 @@ impl Update {
                 libvirt_uri: self.connect.as_deref(),
                 vouched: Vouched {
                     never_suspends: self.never_suspends,
+                    has_booted: self.has_booted,
                     moves_before_reset: self.moves_before_reset,
                 },
                 max_pause: Duration::from_millis(self.max_pause),
@@ -133,11 +140,19 @@ impl Update {
         let adopted = libvirt::adopt(store, self.connect.as_deref(), &Which::One(uuid.clone()));
         // Where it goes while it waits, they know by this that it does.
         let guest = fm_host::find(&done.guest.pid.to_string()).ok();
-        let booted = guest.and_then(|guest| fm_update::booted_before(store, &guest));
-        let noted = booted.map(|(build, boots)| {
-            libvirt::note_booted(self.connect.as_deref(), &uuid, Booted { build, boots })
+        let waits = guest.map(|guest| fm_update::next_reset(store, &guest));
+        let noted = waits.transpose().map_err(crate::Error::from).and_then(|waits| {
+            let Some(waits) = waits.flatten() else {
+                return Ok(());
+            };
+            let booted = Booted {
+                build: waits.runs,
+                boots: waits.boots,
+            };
+            libvirt::note_booted(self.connect.as_deref(), &uuid, booted)?;
+            Ok(())
         });
-        if let Some(Err(error)) = noted {
+        if let Err(error) = noted {
             done.remarks.push(format!(
                 "that it waits for a reset is not known where it migrates to: {}",
                 fm_remedy::one_line(&error)

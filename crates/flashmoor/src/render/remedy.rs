@@ -232,6 +232,8 @@ fn option(input: &Input) -> String {
         Input::Blocking => "--block".into(),
         Input::VarsTemplate => "--vars-template FILE".into(),
         Input::Force => "--force".into(),
+        Input::Monitor => "--monitor SOCKET".into(),
+        Input::HasBooted => "--has-booted".into(),
         Input::NeverSuspends => "--never-suspends".into(),
         Input::Wait => "--wait".into(),
         Input::LayoutTag => "DIR:TAG".into(),

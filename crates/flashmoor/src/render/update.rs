@@ -81,10 +81,20 @@ pub(crate) fn update(output: &Output, done: &Update) {
 
 /// All of them.
 pub(crate) fn status(output: &Output, status: &UpdateStatus) {
-    if status.updates.is_empty() {
+    if status.updates.is_empty() && status.unreadable.is_empty() {
         output.line("no update of a running guest is known");
     }
     for one in &status.updates {
         update(output, one);
+    }
+    for one in &status.unreadable {
+        let pid = one.pid.map(|pid| format!(" of pid {pid}")).unwrap_or_default();
+        output.line(format_args!(
+            "{BAD}not known{BAD:#}: the record{pid}: {}",
+            plain(&one.why)
+        ));
+        if let Some(remedy) = &one.remedy {
+            output.line(format_args!("  what to do: {}", plain(remedy)));
+        }
     }
 }

@@ -191,7 +191,12 @@ impl<'a> Watch<'a> {
             && identity.build == build
         {
             // It was given this build before it came, and waits for its reset here.
-            fm_update::arrived_waiting(self.store, guest, booted.build, build, booted.boots)?;
+            let waited = fm_update::Waits {
+                runs: booted.build,
+                next: build,
+                boots: booted.boots,
+            };
+            fm_update::arrived_waiting(self.store, guest, &waited)?;
         }
         if let Some(uuid) = domain
             && self.stamp(guest, uuid, build, code.len() as u64, came)?

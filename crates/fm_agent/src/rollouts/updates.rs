@@ -20,8 +20,9 @@ use crate::Result;
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// What keeps a guest from it now, and may not in a moment.
-const PASSING: [RefusalReason; 4] = [
+const PASSING: [RefusalReason; 5] = [
     RefusalReason::BootInProgress,
+    RefusalReason::InFirmware,
     RefusalReason::JobRuns,
     RefusalReason::RunState,
     RefusalReason::Suspended,
@@ -90,7 +91,7 @@ impl Updates<'_> {
 
     /// Where an update to this build stands; nothing if there was none.
     pub(super) fn given(&self, guest: &str, build: &Digest) -> Result<Option<Update>> {
-        let status = match fm_update::status(self.store, Some(guest)) {
+        let status = match fm_update::status(self.store, Some(guest), Wording::default()) {
             Ok(status) => status,
             Err(
                 fm_update::Error::NoUpdate { .. } | fm_update::Error::Host(fm_host::Error::NoGuest { .. }),

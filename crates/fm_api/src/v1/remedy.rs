@@ -353,6 +353,10 @@ pub enum Input {
     Force,
     /// That the guest does not suspend to RAM before its next reset.
     NeverSuspends,
+    /// That the guest's boot is over.
+    HasBooted,
+    /// A QMP socket of the guest.
+    Monitor,
     /// How long is waited.
     Wait,
     /// Which build of an OCI layout.

@@ -50,6 +50,20 @@ pub struct UpdateStatus {
     pub schema: Schema<UpdateStatus>,
     /// One for each guest, by its pid.
     pub updates: Vec<Update>,
+    /// Records that say nothing: of the guests that they are of it is not known whether they wait for a reset.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableUpdate>,
+}
+
+/// A record of an update that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnreadableUpdate {
+    /// The process that it is of, as its name says.
+    pub pid: Option<u32>,
+    /// Why it cannot be read.
+    pub why: String,
+    /// What to do about it, in words.
+    pub remedy: Option<String>,
 }
 
 document!(UpdateStatus = "flashmoor/update-status/1");
@@ -168,6 +182,8 @@ words! {
         JobRuns = "job_runs",
         /// A processor executes from flash, or has its segments there: it boots.
         BootInProgress = "boot_in_progress",
+        /// No processor is in a system: its firmware runs, or something that looks like it.
+        InFirmware = "in_firmware",
         /// Nobody could see where its processors are.
         ProcessorsUnseen = "processors_unseen",
         /// It may sleep and wake up through a build that it did not boot with.

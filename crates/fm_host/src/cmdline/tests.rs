@@ -373,3 +373,34 @@ fn nonsense_is_read_without_a_panic() {
         read(&line);
     }
 }
+
+#[test]
+fn suspend_to_ram_is_off_only_where_the_machines_own_power_management_is_told_so() {
+    let off = |words: &str| {
+        let arguments: Vec<String> = words.split(' ').map(str::to_owned).collect();
+        CommandLine::parse(&arguments, &mut |_| Err(String::new())).s3_off
+    };
+    for (machine, its, other) in [
+        ("-M q35", "ICH9-LPC", "PIIX4_PM"),
+        ("-machine type=pc-q35-rhel9.6.0,accel=kvm", "ICH9-LPC", "PIIX4_PM"),
+        ("-M pc", "PIIX4_PM", "ICH9-LPC"),
+        ("-M pc-i440fx-9.2", "PIIX4_PM", "ICH9-LPC"),
+        ("-m 1G", "PIIX4_PM", "ICH9-LPC"),
+    ] {
+        assert!(
+            off(&format!("qemu {machine} -global {its}.disable_s3=1")),
+            "{machine}"
+        );
+        assert!(
+            off(&format!("qemu -global {its}.disable_s3=1 {machine}")),
+            "{machine}"
+        );
+        assert!(
+            !off(&format!("qemu {machine} -global {other}.disable_s3=1")),
+            "{machine}"
+        );
+        // The last word counts.
+        let again = format!("qemu {machine} -global {its}.disable_s3=1 -global {its}.disable_s3=0");
+        assert!(!off(&again), "{machine}");
+    }
+}

@@ -28,6 +28,7 @@ macro_rules! commands {
 
 commands! {
     QueryStatus = "query-status" -> StatusInfo,
+    QueryCpusFast = "query-cpus-fast" -> Vec<Cpu>,
     QueryMigrate = "query-migrate" -> MigrationInfo,
     QueryMigrateCapabilities = "query-migrate-capabilities" -> Vec<Capability>,
     SetMigrationCapabilities = "migrate-set-capabilities" -> IgnoredAny,
@@ -55,6 +56,19 @@ pub struct StatusInfo {
     /// The run state.
     #[serde(default)]
     pub status: RunState,
+}
+
+/// `query-cpus-fast`.
+#[derive(Debug, Serialize)]
+pub struct QueryCpusFast;
+
+/// What is read of one virtual processor.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cpu {
+    /// The thread that runs it, as QEMU's own pid namespace numbers it; 0 for none.
+    #[serde(default, deserialize_with = "number")]
+    pub thread_id: u64,
 }
 
 /// `query-migrate`.

@@ -118,6 +118,12 @@ pub enum Error {
          cancelled and the guest runs on at the source"
     )]
     VariablesWritten,
+    /// A processor would have gone on in another build than it began to boot with.
+    #[error(
+        "the guest has reset while it migrated, and boots from the flash that was to arrive with another build; the \
+         migration was cancelled and the guest runs on at the source"
+    )]
+    Booting,
     /// It was to be ended, and the source did not come to an end.
     #[error("the migration was to be cancelled, and the source's QEMU does not end it: {ends}")]
     NotCancelled {
@@ -311,6 +317,10 @@ impl Failure for Error {
                 "start the destination's QEMU again and repeat the migration when the guest has booted, or with the \
                  guest standing still meanwhile, when it can write nothing",
                 [Input::StopFirst],
+            ),
+            Self::Booting => Remedy::new(
+                "start the destination's QEMU anew, and migrate the guest when it has booted",
+                Action::Migrate,
             ),
             Self::Cancelled => return None,
         })

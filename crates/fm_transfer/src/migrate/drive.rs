@@ -31,6 +31,7 @@ mod settings;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use fm_host::processors::Processors;
 use fm_host::qmp::commands::{
     Migrate, MigrateCancel, MigrateContinue, MigrateIncoming, MigrateStartPostcopy, MigrationInfo,
     QueryMigrate, Stop,
@@ -92,6 +93,8 @@ pub(super) struct MigrationDriver<'a> {
     pub(super) was_running: bool,
     /// Its variables, if they can be watched.
     pub(super) variables: Option<Variables>,
+    /// The guest's architecture, where its CODE is exchanged on the way: it may have reset meanwhile.
+    pub(super) exchanged_of: Option<&'a str>,
     pub(super) seen: Seen,
 }
 
@@ -105,6 +108,8 @@ pub(super) struct Seen {
     pub(super) postcopy_asked: bool,
     /// Whether the destination said that it let the guest run.
     pub(super) resume_seen: bool,
+    /// Where the guest's processors were when it left, if its CODE is exchanged.
+    pub(super) processors: Processors,
     /// When we stop waiting for an end that somebody asked for.
     pub(super) give_up_at: Option<Instant>,
 }
@@ -224,6 +229,12 @@ impl MigrationDriver<'_> {
         let variables = self.variables.as_ref();
         if variables.is_some_and(|variables| !variables.have_arrived()) {
             return Err(Error::VariablesWritten);
+        }
+        if let Some(arch) = self.exchanged_of {
+            self.seen.processors = Processors::look(self.source, arch);
+            if self.seen.processors.use_flash() {
+                return Err(Error::Booting);
+            }
         }
         self.source.ask(&MigrateContinue {
             state: MigrationStatus::PreSwitchover,

@@ -28,6 +28,7 @@ impl MigrationDriver<'_> {
             downtime_ms: stood_ms.unwrap_or(end.downtime_ms),
             bytes: end.ram.transferred_bytes,
             destination_status,
+            processors: self.seen.processors,
         })
     }
 

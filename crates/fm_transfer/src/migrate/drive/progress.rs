@@ -1,5 +1,6 @@
 //! How far a migration is, and what it took.
 
+use fm_host::processors::Processors;
 use fm_host::qmp::commands::MigrationInfo;
 use fm_host::qmp::{MigrationStatus, RunState};
 
@@ -34,6 +35,8 @@ pub(in crate::migrate) struct Statistics {
     pub(in crate::migrate) bytes: u64,
     /// The run state at the destination.
     pub(in crate::migrate) destination_status: RunState,
+    /// Where its processors were when it left, if that was looked at.
+    pub(in crate::migrate) processors: Processors,
 }
 
 impl From<&MigrationInfo> for Progress {

@@ -92,6 +92,7 @@ fn driving<'a>(
         cancel_timeout: PATIENT,
         was_running: true,
         variables: None,
+        exchanged_of: None,
         seen: Seen::default(),
     }
 }

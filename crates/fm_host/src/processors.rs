@@ -1,12 +1,14 @@
-//! Where a stopped guest's processors are: still in flash, or away from it for good until the next reset.
+//! Where a guest's processors are: in flash, in firmware that lies in memory, or in a system.
 //!
 //! SEC, and on Arm and RISC-V PEI as well, execute from flash; on x86 the table of segments that SEC loads lies there
 //! until DXE's processor driver makes its own (edk2 `UefiCpuPkg/ResetVector`, `UefiCpuPkg/CpuDxe`). Elsewhere PEI goes to
-//! memory to unpack DXE, for most of a boot, and comes back to flash; nothing that is printed tells that from DXE. There
-//! only a system that is seen to run says that the boot is over. What is read is what
+//! memory to unpack DXE, for most of a boot, and comes back to flash; nothing that is printed tells that from DXE, nor
+//! DXE from a shell or boot loader. Only a system that is seen to run says that the boot is over. What is read is what
 //! QEMU's human monitor prints for `info registers -a` (`target/*/cpu*.c`, `*_cpu_dump_state`).
 
 use std::ops::Range;
+
+use crate::qmp::Client;
 
 /// Where the boards have their flash. On a PC it ends at 4 GiB and has 8 MiB at most (QEMU `hw/i386/pc_sysfw.c`);
 /// `hw/arm/virt.c`, `hw/riscv/virt.c`, `include/hw/loongarch/virt.h`.
@@ -21,9 +23,10 @@ fn flash_of(arch: &str) -> Option<Range<u64>> {
 }
 
 /// What was seen of a guest's processors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Processors {
     /// Nobody could look.
+    #[default]
     Unseen,
     /// What runs in the guest answered, which firmware does not: its boot is over.
     SystemAnswers,
@@ -33,11 +36,42 @@ pub enum Processors {
         in_flash: usize,
         /// How many have their table of segments there.
         tables_in_flash: usize,
+        /// How many are in a system: its kernel, or a program of a user.
+        in_system: usize,
     },
 }
 
+impl Processors {
+    /// What the guest's human monitor prints of them.
+    pub fn look(monitor: &mut Client, arch: &str) -> Self {
+        monitor
+            .human("info registers -a")
+            .map_or(Self::Unseen, |text| parse(arch, &text))
+    }
+
+    /// Whether one may still read what flash holds: SEC or PEI runs, or its segments lie there.
+    #[must_use]
+    pub const fn use_flash(self) -> bool {
+        matches!(
+            self,
+            Self::Seen { in_flash, tables_in_flash, .. } if in_flash > 0 || tables_in_flash > 0
+        )
+    }
+
+    /// Whether the guest has handed over from its firmware to a system.
+    #[must_use]
+    pub const fn are_in_system(self) -> bool {
+        match self {
+            Self::SystemAnswers => true,
+            Self::Seen { in_system, .. } => in_system > 0 && !self.use_flash(),
+            Self::Unseen => false,
+        }
+    }
+}
+
 /// What `info registers -a` says of a guest of `arch`.
-pub(crate) fn parse(arch: &str, text: &str) -> Processors {
+#[must_use]
+pub fn parse(arch: &str, text: &str) -> Processors {
     let Some(flash) = flash_of(arch) else {
         return Processors::Unseen;
     };
@@ -65,7 +99,7 @@ pub(crate) fn parse(arch: &str, text: &str) -> Processors {
             // It was never started: what starts it tells it where.
             continue;
         }
-        if !is_x86 && runs_a_system(arch, pointer, part) {
+        if runs_a_system(arch, pointer, part) {
             in_system += 1;
             continue;
         }
@@ -77,19 +111,22 @@ pub(crate) fn parse(arch: &str, text: &str) -> Processors {
             tables_in_flash += usize::from(flash.contains(&table));
         }
     }
-    if !is_x86 && in_flash == 0 && in_system == 0 {
-        return Processors::Unseen;
-    }
     Processors::Seen {
         in_flash,
         tables_in_flash,
+        in_system,
     }
 }
 
-/// Whether a processor that is none of a PC's is in a kernel, which has its addresses in the upper half, where firmware
-/// has none; or in a user's program, where Arm's are told by their exception level.
+/// Whether a processor is in a kernel, which has its addresses in the upper half, where firmware has none; or in a user's
+/// program, as its privilege level says on a PC and its exception level on Arm. A 32-bit kernel is not told.
 fn runs_a_system(arch: &str, pointer: u64, part: &str) -> bool {
-    pointer >> 63 == 1 || (arch == "aarch64" && part.contains(" EL0t"))
+    let in_user = match arch {
+        "x86_64" | "i386" => part.contains(" CPL=3"),
+        "aarch64" => part.contains(" EL0t"),
+        _ => false,
+    };
+    in_user || pointer >> 63 == 1
 }
 
 /// Where a processor starts after a reset.
@@ -117,61 +154,86 @@ mod tests {
                       CS =0038 0000000000000000 ffffffff 00af9a00 DPL=0 CS64 [-R-]\n\
                       GDT=     00000000079dc000 00000047\nIDT=     00000000072f4018 00000fff\n";
 
-    fn seen(in_flash: usize, tables_in_flash: usize) -> Processors {
+    fn seen(in_flash: usize, tables_in_flash: usize, in_system: usize) -> Processors {
         Processors::Seen {
             in_flash,
             tables_in_flash,
+            in_system,
         }
     }
 
     #[test]
     fn a_guest_that_left_flash_is_told_from_one_that_has_not() {
-        assert_eq!(parse("x86_64", PC), seen(0, 0));
+        assert_eq!(parse("x86_64", PC), seen(0, 0, 0));
         let sec = PC
             .replace("000000000647a1cd", "00000000fffcc2a1")
             .replace("00000000079dc000", "00000000ffffff80");
-        assert_eq!(parse("x86_64", &sec), seen(1, 1));
+        assert_eq!(parse("x86_64", &sec), seen(1, 1, 0));
         let pei = PC.replace("00000000079dc000", "00000000fffffed0");
-        assert_eq!(parse("x86_64", &pei), seen(0, 1));
+        assert_eq!(parse("x86_64", &pei), seen(0, 1, 0));
         let two = format!("{PC}\n{}", sec.replace("CPU#0", "CPU#1"));
-        assert_eq!(parse("x86_64", &two), seen(1, 1));
+        assert_eq!(parse("x86_64", &two), seen(1, 1, 0));
     }
 
     #[test]
     fn a_processor_that_was_never_started_executes_nothing() {
         let waiting = "CPU#1\nEIP=0000fff0 EFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=1\n\
                        CS =f000 ffff0000 0000ffff 00009b00\nGDT=     00000000 0000ffff\n";
-        assert_eq!(parse("x86_64", &format!("{PC}\n{waiting}")), seen(0, 0));
+        assert_eq!(parse("x86_64", &format!("{PC}\n{waiting}")), seen(0, 0, 0));
         let started = waiting.replace("HLT=1", "HLT=0");
-        assert_eq!(parse("x86_64", &format!("{PC}\n{started}")), seen(1, 0));
+        assert_eq!(parse("x86_64", &format!("{PC}\n{started}")), seen(1, 0, 0));
     }
 
     #[test]
     fn other_boards_have_flash_elsewhere() {
         let arm = " PC=0000000000002a10 X00=0000\nPSTATE=600003c5 -ZC- EL1h\n";
-        assert_eq!(parse("aarch64", arm), seen(1, 0));
+        assert_eq!(parse("aarch64", arm), seen(1, 0, 0));
         let riscv = "CPU#0\n pc       0000000020001000\n mhartid 0\n";
-        assert_eq!(parse("riscv64", riscv), seen(1, 0));
+        assert_eq!(parse("riscv64", riscv), seen(1, 0, 0));
     }
 
     #[test]
     fn firmware_in_memory_may_come_back_to_flash_where_no_table_tells() {
         // Debian's build of 2025.02 for Arm unpacks DXE here, with PEI's stack, and then goes on in flash.
         let pei = " PC=0000000047ef4770 X00=0000\nPSTATE=600003c5 -ZC- EL1h\n";
-        assert_eq!(parse("aarch64", pei), Processors::Unseen);
+        assert_eq!(parse("aarch64", pei), seen(0, 0, 0));
         let kernel = pei.replace("0000000047ef4770", "ffffc00080f1a2b4");
-        assert_eq!(parse("aarch64", &kernel), seen(0, 0));
+        assert_eq!(parse("aarch64", &kernel), seen(0, 0, 1));
         // What a user's program calls an address of flash is none.
         let user = pei
             .replace("0000000047ef4770", "0000000000412a10")
             .replace("EL1h", "EL0t");
-        assert_eq!(parse("aarch64", &user), seen(0, 0));
+        assert_eq!(parse("aarch64", &user), seen(0, 0, 1));
         let two = format!("CPU#0\n{kernel}\nCPU#1\n{}", pei.replace("47ef4770", "00002a10"));
-        assert_eq!(parse("aarch64", &two), seen(1, 0));
+        assert_eq!(parse("aarch64", &two), seen(1, 0, 1));
         let riscv = "CPU#0\n pc       0000000080200000\n mhartid 0\n";
-        assert_eq!(parse("riscv64", riscv), Processors::Unseen);
+        assert_eq!(parse("riscv64", riscv), seen(0, 0, 0));
         let kernel = riscv.replace("0000000080200000", "ffffffff80a1b2c4");
-        assert_eq!(parse("riscv64", &kernel), seen(0, 0));
+        assert_eq!(parse("riscv64", &kernel), seen(0, 0, 1));
+    }
+
+    #[test]
+    fn a_system_is_told_from_firmware_by_its_addresses_or_its_users_programs() {
+        assert!(!parse("x86_64", PC).are_in_system());
+        let kernel = PC.replace("000000000647a1cd", "ffffffff81c0a2b4");
+        assert_eq!(parse("x86_64", &kernel), seen(0, 0, 1));
+        assert!(parse("x86_64", &kernel).are_in_system());
+        // What a user's program calls an address of flash is none, and a table of a kernel's is not looked for.
+        let user = PC
+            .replace("000000000647a1cd", "00000000fffcc2a1")
+            .replace("CPL=0", "CPL=3");
+        assert_eq!(parse("x86_64", &user), seen(0, 0, 1));
+        // The lower half ends here.
+        let below = PC.replace("000000000647a1cd", "7fffffffffffffff");
+        assert_eq!(parse("x86_64", &below), seen(0, 0, 0));
+        // As long as one has not left flash the others do not count.
+        let sec = PC.replace("000000000647a1cd", "00000000fffcc2a1");
+        let both = parse("x86_64", &format!("{kernel}\n{}", sec.replace("CPU#0", "CPU#1")));
+        assert_eq!(both, seen(1, 0, 1));
+        assert!(both.use_flash() && !both.are_in_system());
+        assert!(Processors::SystemAnswers.are_in_system() && !Processors::Unseen.are_in_system());
+        assert!(!Processors::SystemAnswers.use_flash() && !Processors::Unseen.use_flash());
+        assert!(seen(0, 1, 0).use_flash());
     }
 
     #[test]
