@@ -7,7 +7,7 @@ use std::fs;
 
 use fm_formats::Guid;
 use fm_formats::image::Layout;
-use fm_formats::varstore::{Variable, Writer};
+use fm_varstore::{Variable, Writer};
 use vars_case::{SHIM, case, fixture, identical, json, none, refused, vars};
 
 const WORKING: usize = 0x4_1000;

@@ -6,9 +6,10 @@ use std::process::Command;
 /// Each crate of the product, and those of ours it may be built on. Tests may use more (dev-dependencies).
 const MAY_USE: &[(&str, &[&str])] = &[
     ("fm_formats", &[]),
-    ("fm_stream", &["fm_formats"]),
+    ("fm_varstore", &["fm_formats"]),
+    ("fm_stream", &["fm_formats", "fm_varstore"]),
     ("fm_remedy", &[]),
-    ("fm_judge", &["fm_formats", "fm_remedy"]),
+    ("fm_judge", &["fm_formats", "fm_remedy", "fm_varstore"]),
     ("fm_api", &[]),
     ("fm_files", &["fm_formats", "fm_remedy"]),
     ("fm_client", &["fm_api", "fm_files", "fm_formats", "fm_remedy"]),
@@ -35,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_remedy",
             "fm_store",
             "fm_stream",
+            "fm_varstore",
         ],
     ),
     (
@@ -47,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_remedy",
             "fm_saved",
             "fm_stream",
+            "fm_varstore",
         ],
     ),
     (
@@ -60,6 +63,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_libvirt",
             "fm_remedy",
             "fm_stream",
+            "fm_varstore",
         ],
     ),
     (
@@ -73,6 +77,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_remedy",
             "fm_store",
             "fm_stream",
+            "fm_varstore",
         ],
     ),
     (
@@ -88,6 +93,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_store",
             "fm_transfer",
             "fm_variables",
+            "fm_varstore",
         ],
     ),
     ("fm_records", &["fm_remedy"]),
@@ -115,6 +121,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_libvirt",
             "fm_remedy",
             "fm_store",
+            "fm_varstore",
         ],
     ),
     (
@@ -131,6 +138,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_saved",
             "fm_store",
             "fm_variables",
+            "fm_varstore",
         ],
     ),
     (
@@ -151,6 +159,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_transfer",
             "fm_update",
             "fm_variables",
+            "fm_varstore",
         ],
     ),
     (
@@ -168,6 +177,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_stream",
             "fm_transfer",
             "fm_variables",
+            "fm_varstore",
         ],
     ),
     (
@@ -223,6 +233,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_transfer",
             "fm_update",
             "fm_variables",
+            "fm_varstore",
         ],
     ),
 ];

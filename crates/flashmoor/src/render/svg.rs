@@ -6,9 +6,9 @@ use fm_api::v1::inspect::{
     ImageDocument, InspectDocument, RegionDocument, RegionKind, RegionRunsFrom, RunsFrom, StoreDocument,
     VolumeDocument,
 };
-use fm_formats::varstore::Geometry;
 use fm_images::words;
 use fm_remedy::Foreign;
+use fm_varstore::Geometry;
 
 const WIDTH: u32 = 940;
 /// Of the flash.

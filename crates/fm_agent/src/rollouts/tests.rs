@@ -332,7 +332,8 @@ fn back(variables: OldVariables) -> Vec<GuestTarget> {
 
 /// The store with one variable more.
 fn with_variable(bytes: &[u8], name: &str, guid: Guid, data: &[u8]) -> Vec<u8> {
-    use fm_formats::varstore::{Name, VarStore, Variable, Writer, attribute};
+    use fm_formats::efi::Name;
+    use fm_varstore::{VarStore, Variable, Writer, attribute};
     let store = VarStore::parse(bytes).unwrap();
     let mut variables = store.to_variables();
     variables.push(Variable::new(

@@ -1,7 +1,7 @@
 //! What a guest has written since: variables that differ, but for those that firmware writes at every boot by itself.
 
 use fm_formats::Guid;
-use fm_formats::varstore::{VarStore, Variable};
+use fm_varstore::{VarStore, Variable};
 
 /// `gMtcVendorGuid`, `gEfiMemoryTypeInformationGuid`, `gEdkiiVarErrorFlagGuid` (edk2 `MdeModulePkg/MdeModulePkg.dec`).
 const OF_FIRMWARE: [(&str, Guid); 3] = [

@@ -7,7 +7,7 @@
 
 use fm_formats::Guid;
 use fm_formats::image::Layout;
-use fm_formats::varstore::{ActiveCopy, DamageKind, Interrupted, State, VarStore, Variable, Writer};
+use fm_varstore::{ActiveCopy, DamageKind, Interrupted, State, VarStore, Variable, Writer};
 
 const GLOBAL: Guid = Guid::literal("8be4df61-93ca-11d2-aa0d-00e098032b8c");
 /// Where the second variable's header lies: each takes 60 bytes, 4 of name and 8 of data.

@@ -65,7 +65,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    pub(super) const fn new(kind: DamageKind, offset: u64, len_bytes: u64) -> Self {
+    pub(crate) const fn new(kind: DamageKind, offset: u64, len_bytes: u64) -> Self {
         Self {
             kind,
             offset,

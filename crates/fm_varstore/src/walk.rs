@@ -3,20 +3,21 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::damage::{Damage, DamageKind};
-use super::name::{Name, units};
-use super::raw::{RawAuthVariable, RawPlainVariable};
-use super::variable::{Entry, State, Time};
-use crate::{Guid, Reader};
+use crate::damage::{Damage, DamageKind};
+use crate::raw::{RawAuthVariable, RawPlainVariable};
+use crate::variable::{Entry, State};
+use fm_formats::efi::Name;
+use fm_formats::efi::Time;
+use fm_formats::{Guid, Reader};
 
 const START_ID: u16 = 0x55aa;
 
 /// What lies in the variables' area.
-pub(super) struct Walk<'a> {
-    pub(super) entries: Vec<Entry<'a>>,
-    pub(super) damage: Vec<Damage>,
+pub(crate) struct Walk<'a> {
+    pub(crate) entries: Vec<Entry<'a>>,
+    pub(crate) damage: Vec<Damage>,
     /// Bytes from the first variable to where the firmware would write the next one.
-    pub(super) used_bytes: usize,
+    pub(crate) used_bytes: usize,
 }
 
 /// One header, whichever its format.
@@ -32,7 +33,7 @@ struct Header<'a> {
 }
 
 /// Reads `area`, the store behind its header.
-pub(super) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
+pub(crate) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
     let mut reader = area.clone();
     let mut walk = Walk {
         entries: Vec::new(),
@@ -111,12 +112,12 @@ impl<'a> Walk<'a> {
     }
 }
 
-pub(super) fn is_erased(bytes: &[u8]) -> bool {
+pub(crate) fn is_erased(bytes: &[u8]) -> bool {
     is_all::<0xff>(bytes)
 }
 
 /// Whether there is nothing but `BYTE`. Most of a store is: by whole lines this is as quick as memory.
-pub(super) fn is_all<const BYTE: u8>(bytes: &[u8]) -> bool {
+pub(crate) fn is_all<const BYTE: u8>(bytes: &[u8]) -> bool {
     let (lines, rest) = bytes.as_chunks::<64>();
     lines.iter().all(|line| *line == [BYTE; 64]) && rest.iter().all(|byte| *byte == BYTE)
 }
@@ -297,7 +298,7 @@ fn name_fault(bytes: &[u8]) -> Option<DamageKind> {
     if !bytes.len().is_multiple_of(2) {
         return Some(DamageKind::VariableName);
     }
-    match units(bytes).position(|unit| unit == 0) {
+    match bytes.as_chunks::<2>().0.iter().position(|unit| *unit == [0, 0]) {
         _ if bytes.is_empty() => Some(DamageKind::NameEmpty),
         Some(0) => Some(DamageKind::NameEmpty),
         None => Some(DamageKind::NameUnterminated),

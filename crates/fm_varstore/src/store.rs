@@ -3,31 +3,31 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::damage::{Damage, DamageKind};
-use super::ftw::{self, Ftw, PendingWrite};
-use super::geometry::{self, Geometry, VOLUME_HEADER_LEN};
-use super::header::{ActiveCopy, Format, Interrupted, STORE_HEADER_LEN, holds_store, store_header};
-use super::name::Name;
-use super::variable::{Entry, State, Variable};
-use super::walk::{is_all, is_erased, walk};
-use crate::image::Layout;
-use crate::volume::VolumeHeader;
-use crate::{Error, Guid, Reader, Result};
+use crate::damage::{Damage, DamageKind};
+use crate::ftw::{self, Ftw, PendingWrite};
+use crate::geometry::{self, Geometry, VOLUME_HEADER_LEN};
+use crate::header::{ActiveCopy, Format, Interrupted, STORE_HEADER_LEN, holds_store, store_header};
+use crate::variable::{Entry, State, Variable};
+use crate::walk::{is_all, is_erased, walk};
+use fm_formats::efi::Name;
+use fm_formats::image::Layout;
+use fm_formats::volume::VolumeHeader;
+use fm_formats::{Error, Guid, Reader, Result};
 
 /// A variable store, borrowed from the bytes that it lies in.
 #[derive(Debug, Clone)]
 pub struct VarStore<'a> {
-    pub(super) volume: Reader<'a>,
-    pub(super) layout: Option<Layout>,
-    pub(super) format: Format,
-    pub(super) active_copy: ActiveCopy,
-    pub(super) interrupted: Option<Interrupted>,
-    pub(super) recovers: bool,
-    pub(super) ftw: Ftw,
-    pub(super) entries: Vec<Entry<'a>>,
-    pub(super) damage: Vec<Damage>,
-    pub(super) size_bytes: u64,
-    pub(super) used_bytes: u64,
+    pub(crate) volume: Reader<'a>,
+    pub(crate) layout: Option<Layout>,
+    pub(crate) format: Format,
+    pub(crate) active_copy: ActiveCopy,
+    pub(crate) interrupted: Option<Interrupted>,
+    pub(crate) recovers: bool,
+    pub(crate) ftw: Ftw,
+    pub(crate) entries: Vec<Entry<'a>>,
+    pub(crate) damage: Vec<Damage>,
+    pub(crate) size_bytes: u64,
+    pub(crate) used_bytes: u64,
 }
 
 impl<'a> VarStore<'a> {

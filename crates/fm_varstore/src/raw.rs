@@ -6,96 +6,96 @@
 use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::Guid;
+use fm_formats::Guid;
 
 /// `VARIABLE_STORE_HEADER`.
 #[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct RawStoreHeader {
-    pub(super) signature: Guid,
+pub(crate) struct RawStoreHeader {
+    pub(crate) signature: Guid,
     /// Bytes, this header included, the volume header not.
-    pub(super) size: U32,
+    pub(crate) size: U32,
     /// 0x5a: formatted.
-    pub(super) format: u8,
+    pub(crate) format: u8,
     /// 0xfe: healthy.
-    pub(super) state: u8,
-    pub(super) reserved: [u8; 6],
+    pub(crate) state: u8,
+    pub(crate) reserved: [u8; 6],
 }
 const _: () = assert!(size_of::<RawStoreHeader>() == 28);
 
 /// `EFI_TIME` (UEFI 2.10, section 8.3), kept whole with its padding bytes.
-pub(super) type RawTime = [u8; 16];
+pub(crate) type RawTime = [u8; 16];
 
 /// `AUTHENTICATED_VARIABLE_HEADER`; name and data follow without padding.
 #[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct RawAuthVariable {
-    pub(super) start_id: U16,
-    pub(super) state: u8,
-    pub(super) reserved: u8,
-    pub(super) attributes: U32,
-    pub(super) monotonic_count: U64,
-    pub(super) timestamp: RawTime,
-    pub(super) public_key_index: U32,
-    pub(super) name_size: U32,
-    pub(super) data_size: U32,
-    pub(super) vendor: Guid,
+pub(crate) struct RawAuthVariable {
+    pub(crate) start_id: U16,
+    pub(crate) state: u8,
+    pub(crate) reserved: u8,
+    pub(crate) attributes: U32,
+    pub(crate) monotonic_count: U64,
+    pub(crate) timestamp: RawTime,
+    pub(crate) public_key_index: U32,
+    pub(crate) name_size: U32,
+    pub(crate) data_size: U32,
+    pub(crate) vendor: Guid,
 }
 const _: () = assert!(size_of::<RawAuthVariable>() == 60);
 
 /// `VARIABLE_HEADER`, of stores without authentication.
 #[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct RawPlainVariable {
-    pub(super) start_id: U16,
-    pub(super) state: u8,
-    pub(super) reserved: u8,
-    pub(super) attributes: U32,
-    pub(super) name_size: U32,
-    pub(super) data_size: U32,
-    pub(super) vendor: Guid,
+pub(crate) struct RawPlainVariable {
+    pub(crate) start_id: U16,
+    pub(crate) state: u8,
+    pub(crate) reserved: u8,
+    pub(crate) attributes: U32,
+    pub(crate) name_size: U32,
+    pub(crate) data_size: U32,
+    pub(crate) vendor: Guid,
 }
 const _: () = assert!(size_of::<RawPlainVariable>() == 32);
 
 /// `EFI_FAULT_TOLERANT_WORKING_BLOCK_HEADER`.
 #[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct RawWorkingHeader {
-    pub(super) signature: Guid,
+pub(crate) struct RawWorkingHeader {
+    pub(crate) signature: Guid,
     /// Of these 32 bytes with `crc` and `state` erased.
-    pub(super) crc: U32,
+    pub(crate) crc: U32,
     /// Bit 0 clear: valid; bit 1 clear: invalid.
-    pub(super) state: u8,
-    pub(super) reserved: [u8; 3],
-    pub(super) queue_size: U64,
+    pub(crate) state: u8,
+    pub(crate) reserved: [u8; 3],
+    pub(crate) queue_size: U64,
 }
 const _: () = assert!(size_of::<RawWorkingHeader>() == 32);
 
 /// `EFI_FAULT_TOLERANT_WRITE_HEADER`; naturally aligned, so padding after the flags byte and the GUID.
 #[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct RawQueueHeader {
+pub(crate) struct RawQueueHeader {
     /// Active low: bit 0 header allocated, bit 1 writes allocated, bit 2 complete.
-    pub(super) state: u8,
-    pub(super) padding: [u8; 3],
-    pub(super) caller: Guid,
-    pub(super) padding_2: [u8; 4],
-    pub(super) write_count: U64,
-    pub(super) private_data_size: U64,
+    pub(crate) state: u8,
+    pub(crate) padding: [u8; 3],
+    pub(crate) caller: Guid,
+    pub(crate) padding_2: [u8; 4],
+    pub(crate) write_count: U64,
+    pub(crate) private_data_size: U64,
 }
 const _: () = assert!(size_of::<RawQueueHeader>() == 40);
 
 /// `EFI_FAULT_TOLERANT_WRITE_RECORD`.
 #[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub(super) struct RawQueueRecord {
+pub(crate) struct RawQueueRecord {
     /// Active low: bit 0 boot block update, bit 1 spare complete, bit 2 destination complete.
-    pub(super) state: u8,
-    pub(super) padding: [u8; 7],
-    pub(super) block: U64,
-    pub(super) offset: U64,
-    pub(super) len_bytes: U64,
+    pub(crate) state: u8,
+    pub(crate) padding: [u8; 7],
+    pub(crate) block: U64,
+    pub(crate) offset: U64,
+    pub(crate) len_bytes: U64,
     /// From the spare area to the destination.
-    pub(super) relative_offset: I64,
+    pub(crate) relative_offset: I64,
 }
 const _: () = assert!(size_of::<RawQueueRecord>() == 40);

@@ -1,19 +1,19 @@
 //! How a store begins: its header, and which of its two places is the valid one.
 
-use super::geometry::VOLUME_HEADER_LEN;
-use super::raw::{RawAuthVariable, RawStoreHeader};
-use super::walk::is_erased;
-use crate::volume::VolumeHeader;
-use crate::{Guid, Reader};
+use crate::geometry::VOLUME_HEADER_LEN;
+use crate::raw::{RawAuthVariable, RawStoreHeader};
+use crate::walk::is_erased;
+use fm_formats::volume::VolumeHeader;
+use fm_formats::{Guid, Reader};
 
 /// `gEfiAuthenticatedVariableGuid`.
-pub(super) const AUTHENTICATED: Guid = Guid::literal("aaf32c78-947b-439a-a180-2e144ec37792");
+pub(crate) const AUTHENTICATED: Guid = Guid::literal("aaf32c78-947b-439a-a180-2e144ec37792");
 /// `gEfiVariableGuid`.
-pub(super) const PLAIN: Guid = Guid::literal("ddcf3616-3275-4164-98b6-fe85707ffe7d");
+pub(crate) const PLAIN: Guid = Guid::literal("ddcf3616-3275-4164-98b6-fe85707ffe7d");
 /// Formatted and healthy.
-pub(super) const STORE_FORMAT: u8 = 0x5a;
-pub(super) const STORE_STATE: u8 = 0xfe;
-pub(super) const STORE_HEADER_LEN: usize = size_of::<RawStoreHeader>();
+pub(crate) const STORE_FORMAT: u8 = 0x5a;
+pub(crate) const STORE_STATE: u8 = 0xfe;
+pub(crate) const STORE_HEADER_LEN: usize = size_of::<RawStoreHeader>();
 
 /// How variables are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Interrupted {
     }
 
     /// What the main area `main` is beside the whole copy `spare`.
-    pub(super) fn of(main: &Reader<'_>, spare: &Reader<'_>) -> Self {
+    pub(crate) fn of(main: &Reader<'_>, spare: &Reader<'_>) -> Self {
         if !holds_store(main) || volume_len_bytes(main) != volume_len_bytes(spare) {
             return Self::MainErased;
         }
@@ -132,7 +132,7 @@ fn volume_len_bytes(region: &Reader<'_>) -> Option<u64> {
 }
 
 /// Whether the store is authenticated, and its size, if `reader` is at a sound header.
-pub(super) fn store_header(reader: &mut Reader<'_>) -> Option<(bool, u32)> {
+pub(crate) fn store_header(reader: &mut Reader<'_>) -> Option<(bool, u32)> {
     let raw: &RawStoreHeader = reader.raw("variable store header").ok()?;
     let sound = raw.format == STORE_FORMAT && raw.state == STORE_STATE;
     match raw.signature {
@@ -143,7 +143,7 @@ pub(super) fn store_header(reader: &mut Reader<'_>) -> Option<(bool, u32)> {
 }
 
 /// Whether a copy of the variables' blocks has the headers of a store.
-pub(super) fn holds_store(region: &Reader<'_>) -> bool {
+pub(crate) fn holds_store(region: &Reader<'_>) -> bool {
     let mut reader = region.clone();
     VolumeHeader::parse(&mut reader)
         .is_ok_and(|header| header.file_system == VolumeHeader::NV_DATA && header.checksum_holds())

@@ -64,7 +64,7 @@ impl Name {
 }
 
 /// The whole UCS-2 units in `bytes`.
-pub(super) fn units(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
+fn units(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
     bytes
         .as_chunks::<2>()
         .0

@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 
 use fm_formats::Guid;
+use fm_formats::efi::{Name, Time};
 use fm_formats::image::Layout;
-use fm_formats::varstore::{
-    ActiveCopy, Checks, DamageKind, EmitError, Format, Ftw, Geometry, Name, State, Time, VarStore, Variable,
-    Writer,
+use fm_varstore::{
+    ActiveCopy, Checks, DamageKind, EmitError, Format, Ftw, Geometry, State, VarStore, Variable, Writer,
 };
 use proptest::prelude::*;
 
@@ -497,10 +497,10 @@ proptest! {
             let mut variables = VarStore::parse(&bytes).unwrap().to_variables();
             if set {
                 model.insert((guid, name.clone()), data.clone());
-                fm_formats::varstore::set(&mut variables, Variable::new(guid, name, 7, data));
+                fm_varstore::set(&mut variables, Variable::new(guid, name, 7, data));
             } else {
                 let had = model.remove(&(guid, name.clone())).is_some();
-                prop_assert_eq!(fm_formats::varstore::delete(&mut variables, guid, &name).is_some(), had);
+                prop_assert_eq!(fm_varstore::delete(&mut variables, guid, &name).is_some(), had);
             }
             bytes = store(&variables);
         }

@@ -11,15 +11,15 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U16, U32, U64};
 
-use super::ftw;
-use super::geometry::{Area, Geometry, VOLUME_HEADER_LEN};
-use super::header::{AUTHENTICATED, Format, PLAIN, STORE_FORMAT, STORE_HEADER_LEN, STORE_STATE};
-use super::name::Name;
-use super::raw::{RawAuthVariable, RawPlainVariable, RawStoreHeader};
-use super::variable::Variable;
-use crate::Guid;
-use crate::image::Layout;
-use crate::volume::{Block, VolumeHeader};
+use crate::ftw;
+use crate::geometry::{Area, Geometry, VOLUME_HEADER_LEN};
+use crate::header::{AUTHENTICATED, Format, PLAIN, STORE_FORMAT, STORE_HEADER_LEN, STORE_STATE};
+use crate::raw::{RawAuthVariable, RawPlainVariable, RawStoreHeader};
+use crate::variable::Variable;
+use fm_formats::Guid;
+use fm_formats::efi::Name;
+use fm_formats::image::Layout;
+use fm_formats::volume::{Block, VolumeHeader};
 
 /// Why variables can't go into a store.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

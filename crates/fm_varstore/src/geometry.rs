@@ -1,6 +1,6 @@
 //! Where the parts of a variable store lie in each layout, and how large a variable may be there.
 
-use crate::image::Layout;
+use fm_formats::image::Layout;
 
 /// A part of the volume: offset from its start, and length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Geometry {
 }
 
 /// Length of the volume header that every build writes: one block-map entry and its end mark.
-pub(super) const VOLUME_HEADER_LEN: u32 = 0x48;
+pub(crate) const VOLUME_HEADER_LEN: u32 = 0x48;
 
 impl Geometry {
     /// The division of `layout`.
@@ -97,7 +97,7 @@ const fn area(offset: u32, len_bytes: u32) -> Area {
 ///
 /// 1M and 2M builds have the same store; it is called 2M. ARM, RISC-V and LoongArch differ only in the size
 /// of the flash chip; a bare volume is called armvirt.
-pub(super) fn detect(volume_len_bytes: u64, file_len_bytes: u64) -> Option<Layout> {
+pub(crate) fn detect(volume_len_bytes: u64, file_len_bytes: u64) -> Option<Layout> {
     match volume_len_bytes {
         0x2_0000 => Some(Layout::X86Size2M),
         0x8_4000 => Some(Layout::X86Size4M),
@@ -110,7 +110,7 @@ pub(super) fn detect(volume_len_bytes: u64, file_len_bytes: u64) -> Option<Layou
 }
 
 /// The layout of a file that has no volume header to ask, from its size alone.
-pub(super) fn detect_by_file(file_len_bytes: u64) -> Option<Layout> {
+pub(crate) fn detect_by_file(file_len_bytes: u64) -> Option<Layout> {
     [
         Layout::X86Size2M,
         Layout::X86Size4M,

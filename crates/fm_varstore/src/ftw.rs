@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
 
-use super::raw::{RawQueueHeader, RawQueueRecord, RawWorkingHeader};
-use crate::{Guid, Reader};
+use crate::raw::{RawQueueHeader, RawQueueRecord, RawWorkingHeader};
+use fm_formats::{Guid, Reader};
 
 /// `gEdkiiWorkingBlockSignatureGuid`.
-pub(super) const WORKING_BLOCK: Guid = Guid::literal("9e58292b-7c68-497d-a0ce-6500fd9f1b95");
+pub(crate) const WORKING_BLOCK: Guid = Guid::literal("9e58292b-7c68-497d-a0ce-6500fd9f1b95");
 
 /// What the FTW working area says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub struct PendingWrite {
 }
 
 /// Reads the queue of the working area `bytes`.
-pub(super) fn parse(bytes: &[u8]) -> Ftw {
+pub(crate) fn parse(bytes: &[u8]) -> Ftw {
     let mut reader = Reader::new(bytes);
     let Ok(header) = reader.raw::<RawWorkingHeader>("FTW working header") else {
         return Ftw::Invalid;
@@ -112,7 +112,7 @@ const fn is_set(state: u8, bit: u8) -> bool {
 }
 
 /// The header of a fresh, valid working area of `area_len_bytes`.
-pub(super) fn working_header(area_len_bytes: u64) -> Vec<u8> {
+pub(crate) fn working_header(area_len_bytes: u64) -> Vec<u8> {
     let mut header = RawWorkingHeader {
         signature: WORKING_BLOCK,
         crc: U32::new(u32::MAX),
