@@ -142,6 +142,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "fm_rollout_host",
+        &[
+            "fm_adopt",
+            "fm_api",
+            "fm_check",
+            "fm_files",
+            "fm_formats",
+            "fm_host",
+            "fm_judge",
+            "fm_libvirt",
+            "fm_remedy",
+            "fm_store",
+            "fm_update",
+            "fm_variables",
+            "fm_varstore",
+        ],
+    ),
+    (
         "fm_agent",
         &[
             "fm_adopt",
@@ -155,6 +173,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_judge",
             "fm_libvirt",
             "fm_remedy",
+            "fm_rollout_host",
             "fm_store",
             "fm_transfer",
             "fm_update",

@@ -25,7 +25,7 @@ const MINUTE_S: u64 = 60;
 const DAY_S: u64 = 24 * 60 * MINUTE_S;
 
 /// This host's libvirt, store and fleet.
-pub(crate) struct Domains<'a> {
+pub struct Domains<'a> {
     store: &'a Store,
     /// Whether the store has a build, which comes from the fleet if need be.
     bring: &'a dyn Fn(&Sha256) -> Result<bool>,
@@ -36,7 +36,8 @@ pub(crate) struct Domains<'a> {
 
 impl<'a> Domains<'a> {
     /// Of the libvirt at `uri`. `began` is what its spans of time are counted from.
-    pub(crate) fn new(
+    #[must_use]
+    pub fn new(
         store: &'a Store,
         bring: &'a dyn Fn(&Sha256) -> Result<bool>,
         uri: Option<&'a str>,

@@ -14,6 +14,7 @@
 mod back;
 mod domains;
 mod enroll;
+mod error;
 mod ground;
 mod health;
 mod keys;
@@ -27,6 +28,7 @@ mod updates;
 mod work;
 mod written;
 
-pub(crate) use domains::Domains;
+pub use domains::Domains;
+pub use error::{Error, Result};
 pub use updates::WatcherCommand;
-pub(crate) use work::Work;
+pub use work::Work;

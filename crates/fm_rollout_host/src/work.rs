@@ -6,6 +6,7 @@ use fm_api::v1::fleet::{GuestProgress, GuestTarget, HostTargets, ProgressState, 
 use fm_remedy::one_line;
 
 use super::back::back;
+use super::domains::Domains;
 use super::enroll::enroll;
 use super::ground::Ground;
 use super::health;
@@ -23,7 +24,7 @@ const MAX_TOLD_COUNT: usize = 1000;
 
 /// What is known between two steps; it begins anew with the agent.
 #[derive(Debug, Default)]
-pub(crate) struct Work {
+pub struct Work {
     restarts: Restarts,
 }
 
@@ -32,7 +33,17 @@ impl Work {
     ///
     /// # Errors
     /// If the records cannot be read. What fails of a single guest is its evidence, and is tried again.
-    pub(crate) fn step(
+    pub fn step(
+        &mut self,
+        domains: &Domains<'_>,
+        store: &Path,
+        targets: Option<&HostTargets>,
+    ) -> Result<Vec<GuestProgress>> {
+        self.step_on(domains, store, targets)
+    }
+
+    /// The same on whatever ground.
+    pub(crate) fn step_on(
         &mut self,
         ground: &dyn Ground,
         store: &Path,

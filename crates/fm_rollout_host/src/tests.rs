@@ -149,7 +149,7 @@ impl Fake {
             revision: 1,
             rest: Rest::new(),
         };
-        work.step(self, self.store.path(), Some(&targets))
+        work.step_on(self, self.store.path(), Some(&targets))
             .unwrap()
             .into_iter()
             .next()
