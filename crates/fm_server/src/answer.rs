@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use fm_fleet::blobs::BlobReader;
+use fm_blobs::BlobReader;
 use serde::Serialize;
 
 use crate::pieces::Pieces;

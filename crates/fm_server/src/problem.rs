@@ -165,6 +165,17 @@ impl Problem {
         )
     }
 
+    fn of_blobs(error: &fm_blobs::Error, detail: String) -> Self {
+        use fm_blobs::Error;
+        match error {
+            Error::Invalid { .. } | Error::Corrupt { .. } => Self::bad_request(detail),
+            Error::TooLarge { .. } => Self::large(detail),
+            Error::ManifestRefused { .. } => Self::conflict(detail),
+            Error::Unreachable { .. } | Error::InUse { .. } => Self::unavailable(detail),
+            _ => Self::internal(detail),
+        }
+    }
+
     fn of_records(error: &fm_records::Error, detail: String) -> Self {
         use fm_records::Error;
         match error {
@@ -208,6 +219,7 @@ impl From<Fleet> for Problem {
         let detail = one_line(&error);
         match error {
             Fleet::Records(error) => Self::of_records(&error, detail),
+            Fleet::Blobs(error) => Self::of_blobs(&error, detail),
             Fleet::NoHost { .. } | Fleet::NoBuild { .. } | Fleet::NoBlob { .. } | Fleet::NoRollout { .. } => {
                 Self::not_found(detail)
             }
@@ -218,7 +230,7 @@ impl From<Fleet> for Problem {
             | Fleet::NobodyToAsk { .. }
             | Fleet::NotStored { .. } => Self::conflict(detail),
             Fleet::Rollout(_) => Self::bad_request(detail),
-            Fleet::Invalid { .. } | Fleet::Corrupt { .. } => Self::bad_request(detail),
+            Fleet::Invalid { .. } => Self::bad_request(detail),
             Fleet::TooLarge { .. } => Self::large(detail),
             Fleet::Changed { .. } => Self::new(
                 StatusCode::PRECONDITION_FAILED,
@@ -238,13 +250,10 @@ impl From<Fleet> for Problem {
             Fleet::Stale { .. } => {
                 Self::new(StatusCode::CONFLICT, "stale", "a later report is there", detail)
             }
-            Fleet::WrongState { .. } | Fleet::ManifestRefused { .. } => Self::conflict(detail),
-            Fleet::Blobs { .. }
-            | Fleet::Contention { .. }
-            | Fleet::Deposed
-            | Fleet::InUse { .. }
-            | Fleet::TooOld { .. }
-            | Fleet::NewerSchema { .. } => Self::unavailable(detail),
+            Fleet::WrongState { .. } => Self::conflict(detail),
+            Fleet::Contention { .. } | Fleet::Deposed | Fleet::TooOld { .. } | Fleet::NewerSchema { .. } => {
+                Self::unavailable(detail)
+            }
             _ => Self::internal(detail),
         }
     }

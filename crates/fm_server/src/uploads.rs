@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use fm_api::v1::fleet::Digest;
-use fm_fleet::blobs::{Blob, BlobSource};
+use fm_blobs::{Blob, BlobSource};
 use sha2::Digest as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;

@@ -96,13 +96,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_varstore",
         ],
     ),
+    ("fm_blobs", &["fm_api", "fm_files", "fm_formats", "fm_remedy"]),
     ("fm_records", &["fm_remedy"]),
     ("fm_rollout", &["fm_api", "fm_formats", "fm_judge", "fm_remedy"]),
     (
         "fm_fleet",
         &[
             "fm_api",
-            "fm_files",
+            "fm_blobs",
             "fm_formats",
             "fm_records",
             "fm_remedy",
@@ -203,6 +204,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "fm_server",
         &[
             "fm_api",
+            "fm_blobs",
             "fm_client",
             "fm_files",
             "fm_fleet",

@@ -10,7 +10,7 @@ use fm_api::v1::enrolment::Role;
 use fm_api::v1::fleet::{
     Certificates, Digest, GuestRow, GuestState, HeldBuild, HostReport, Rest, StoredPin, Use, UseReason,
 };
-use fm_fleet::blobs::Layout;
+use fm_blobs::Layout;
 use fm_fleet::{Fleet, FleetOptions};
 use fm_formats::Sha256;
 use fm_records::Memory;

@@ -5,7 +5,7 @@ use fm_api::v1::fleet::{
     BuildFacts, Certificates, Digest, GuestFacts, GuestProgress, HostReport, ProgressState, Rest,
 };
 use fm_api::v1::rollout::{RolloutSpec, RolloutState};
-use fm_fleet::blobs::{Blob, BlobSource};
+use fm_blobs::{Blob, BlobSource};
 use fm_fleet::{Layer, PlannerOptions, StoredBuild};
 use fm_formats::Sha256;
 

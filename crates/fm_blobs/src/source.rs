@@ -25,10 +25,10 @@ pub(crate) fn read(blob: &Blob) -> Result<Vec<u8>> {
         BlobSource::Bytes(bytes) => bytes.to_vec(),
         BlobSource::File(path) => {
             let size = std::fs::metadata(path)
-                .map_err(|error| Error::blobs(action, error))?
+                .map_err(|error| Error::unreachable(action, error))?
                 .len();
             check(size)?;
-            std::fs::read(path).map_err(|error| Error::blobs(action, error))?
+            std::fs::read(path).map_err(|error| Error::unreachable(action, error))?
         }
     };
     let found = digest_of(&bytes)?;

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider};
 
 use super::url::RegistryOptions;
-use crate::blobs::MAX_MANIFEST_BYTES;
-use crate::blobs::source::MAX_BLOB_BYTES;
+use crate::MAX_MANIFEST_BYTES;
+use crate::source::MAX_BLOB_BYTES;
 use crate::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ impl Answer {
     }
 
     pub(super) fn refused(&self, action: &'static str) -> Error {
-        Error::blobs(action, self.text())
+        Error::unreachable(action, self.text())
     }
 }
 
@@ -152,8 +152,8 @@ impl Http {
             let status = response.status().as_u16();
             if status == 200 {
                 let size = response.body().content_length();
-                let size =
-                    size.ok_or_else(|| Error::blobs(action, "the registry does not say how large it is"))?;
+                let size = size
+                    .ok_or_else(|| Error::unreachable(action, "the registry does not say how large it is"))?;
                 if size > MAX_BLOB_BYTES {
                     return Err(Error::TooLarge {
                         what: "a blob (bytes)".into(),
@@ -175,7 +175,7 @@ impl Http {
                 _ => return Err(answer.refused(action)),
             }
         }
-        Err(Error::blobs(
+        Err(Error::unreachable(
             action,
             "the registry does not take the name and password",
         ))
@@ -192,7 +192,7 @@ impl Http {
         if is_ours {
             Ok(path.to_owned())
         } else {
-            Err(Error::blobs(
+            Err(Error::unreachable(
                 action,
                 "the registry names another host to upload to",
             ))
@@ -229,8 +229,8 @@ impl Http {
         if let Some(authorization) = known.as_ref().or(self.basic.as_ref()) {
             request = request.header("authorization", authorization);
         }
-        let malformed = |error: ureq::http::Error| Error::blobs(action, error);
-        let failed = |error: ureq::Error| Error::blobs(action, error);
+        let malformed = |error: ureq::http::Error| Error::unreachable(action, error);
+        let failed = |error: ureq::Error| Error::unreachable(action, error);
         match body {
             Some((kind, bytes)) => {
                 let request = match kind {
@@ -278,17 +278,19 @@ impl Http {
         if let Some(basic) = &self.basic {
             request = request.header("authorization", basic);
         }
-        let request = request.body(()).map_err(|error| Error::blobs(action, error))?;
+        let request = request
+            .body(())
+            .map_err(|error| Error::unreachable(action, error))?;
         let mut response = self
             .agent
             .run(request)
-            .map_err(|error| Error::blobs(action, error))?;
+            .map_err(|error| Error::unreachable(action, error))?;
         let bytes = response
             .body_mut()
             .with_config()
             .limit(MAX_TOKEN_BYTES)
             .read_to_vec()
-            .map_err(|error| Error::blobs(action, error))?;
+            .map_err(|error| Error::unreachable(action, error))?;
         let token: Option<Token> = serde_json::from_slice(&bytes).ok();
         let token = token.and_then(|token| token.token.or(token.access_token));
         let Some(token) = token else { return Ok(false) };
@@ -315,7 +317,7 @@ fn whole(action: &'static str, response: &mut ureq::http::Response<ureq::Body>) 
         .with_config()
         .limit(MAX_MANIFEST_BYTES.saturating_add(1))
         .read_to_vec()
-        .map_err(|error| Error::blobs(action, error))?;
+        .map_err(|error| Error::unreachable(action, error))?;
     Ok(Answer {
         status,
         location,

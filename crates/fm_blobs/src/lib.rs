@@ -1,7 +1,10 @@
 //! Manifests and blobs by digest: where the fleet's builds lie.
 
+#![forbid(unsafe_code)]
+
+mod error;
 mod layout;
-pub(crate) mod oci;
+pub mod oci;
 mod registry;
 mod source;
 
@@ -13,10 +16,9 @@ use async_trait::async_trait;
 use fm_api::v1::fleet::Digest;
 use tokio::io::AsyncRead;
 
+pub use error::{Error, Result};
 pub use layout::Layout;
 pub use registry::{Registry, RegistryOptions};
-
-use crate::Result;
 
 /// The most bytes of a manifest.
 pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
@@ -85,7 +87,7 @@ pub trait Blobs: Send + Sync {
     /// Puts a manifest in place under a tag. Refused if a blob that it names is not there.
     ///
     /// # Errors
-    /// [`crate::Error::ManifestRefused`] if blobs are missing: they are to be put in place again.
+    /// [`Error::ManifestRefused`] if blobs are missing: they are to be put in place again.
     async fn put_manifest(&self, tag: &str, manifest: &[u8]) -> Result<Digest>;
 
     /// Deletes a manifest; it may be gone already. Its blobs go when nothing names them any more.

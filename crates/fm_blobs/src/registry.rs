@@ -53,7 +53,7 @@ impl Registry {
         let (http, root) = (Arc::clone(&self.http), self.root.clone());
         tokio::task::spawn_blocking(move || work(&http, &root))
             .await
-            .map_err(|error| Error::blobs("ask the registry", error))?
+            .map_err(|error| Error::unreachable("ask the registry", error))?
     }
 }
 
@@ -94,7 +94,7 @@ impl Blobs for Registry {
             }
             let location = begun
                 .location
-                .ok_or_else(|| Error::blobs(action, "the registry does not say where to"))?;
+                .ok_or_else(|| Error::unreachable(action, "the registry does not say where to"))?;
             let separator = if location.contains('?') { '&' } else { '?' };
             let address = format!("{location}{separator}digest=sha256:{}", blob.digest);
             let done = http.send(

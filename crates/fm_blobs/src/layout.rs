@@ -44,7 +44,7 @@ struct Folders {
 fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
     action: &'static str,
 ) -> impl FnOnce(E) -> Error {
-    move |source| Error::blobs(action, source)
+    move |source| Error::unreachable(action, source)
 }
 
 impl Layout {
@@ -57,12 +57,14 @@ impl Layout {
         fm_files::create_folders(path).map_err(open())?;
         let root = Folder::open(path)
             .map_err(open())?
-            .ok_or_else(|| Error::blobs("open the layout", "its folder is gone"))?;
+            .ok_or_else(|| Error::unreachable("open the layout", "its folder is gone"))?;
         let lock = root.lock_file("lock").map_err(open())?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => return Err(Error::InUse { path: path.into() }),
-            Err(std::fs::TryLockError::Error(source)) => return Err(Error::blobs("lock the layout", source)),
+            Err(std::fs::TryLockError::Error(source)) => {
+                return Err(Error::unreachable("lock the layout", source));
+            }
         }
         let tmp = root.sub_or_create(TMP).map_err(open())?;
         for entry in tmp.entries().map_err(open())? {
@@ -120,12 +122,12 @@ impl Folders {
             .root
             .read(INDEX, MAX_INDEX_BYTES)
             .map_err(failed("read the layout's index"))?
-            .ok_or_else(|| Error::blobs("read the layout's index", "it is gone"))?;
+            .ok_or_else(|| Error::unreachable("read the layout's index", "it is gone"))?;
         let index: Value = serde_json::from_slice(&bytes).map_err(failed("read the layout's index"))?;
         if index.get("manifests").is_some_and(Value::is_array) {
             Ok(index)
         } else {
-            Err(Error::blobs(
+            Err(Error::unreachable(
                 "read the layout's index",
                 "it has no list of manifests",
             ))
