@@ -232,6 +232,25 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["fm_adopt", "fm_api", "fm_formats", "fm_remedy", "fm_store"],
     ),
     (
+        "fm_render",
+        &[
+            "fm_adopt",
+            "fm_agent",
+            "fm_api",
+            "fm_check",
+            "fm_files",
+            "fm_images",
+            "fm_judge",
+            "fm_lab",
+            "fm_remedy",
+            "fm_server",
+            "fm_transfer",
+            "fm_update",
+            "fm_variables",
+            "fm_varstore",
+        ],
+    ),
+    (
         "flashmoor",
         &[
             "fm_adopt",
@@ -248,6 +267,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fm_lab",
             "fm_pve",
             "fm_remedy",
+            "fm_render",
             "fm_saved",
             "fm_server",
             "fm_store",

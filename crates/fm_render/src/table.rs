@@ -13,7 +13,7 @@ const MIN_FLOW_COLUMNS: usize = 24;
 
 /// A column: its head, and what becomes of it where there is little room.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Column {
+pub struct Column {
     head: &'static str,
     is_right: bool,
     drops: Option<u8>,
@@ -23,7 +23,7 @@ pub(crate) struct Column {
 
 impl Column {
     /// One that is always shown, as wide as what is in it.
-    pub(crate) const fn new(head: &'static str) -> Self {
+    pub const fn new(head: &'static str) -> Self {
         Self {
             head,
             is_right: false,
@@ -34,7 +34,7 @@ impl Column {
     }
 
     /// For numbers.
-    pub(crate) const fn right(mut self) -> Self {
+    pub const fn right(mut self) -> Self {
         self.is_right = true;
         self
     }
@@ -46,19 +46,19 @@ impl Column {
     }
 
     /// The same, never left out.
-    pub(crate) const fn stays(mut self) -> Self {
+    pub const fn stays(mut self) -> Self {
         self.drops = None;
         self
     }
 
     /// Gets the room that the others leave, and as many lines as its words need then.
-    pub(crate) const fn flows(mut self) -> Self {
+    pub const fn flows(mut self) -> Self {
         self.flows = true;
         self
     }
 
     /// What is wider has a line of its own, and the rest of its row comes below.
-    pub(crate) const fn most(mut self, columns: usize) -> Self {
+    pub const fn most(mut self, columns: usize) -> Self {
         self.most = Some(columns);
         self
     }
@@ -66,7 +66,7 @@ impl Column {
 
 /// What stands in one field.
 #[derive(Debug, Clone)]
-pub(crate) struct Cell {
+pub struct Cell {
     text: String,
     style: Style,
 }
@@ -81,7 +81,7 @@ impl Cell {
     }
 
     /// Text of ours with colours inside; whatever is not ours in it was made plain before.
-    pub(crate) fn ours(text: String) -> Self {
+    pub fn ours(text: String) -> Self {
         Self {
             text,
             style: Style::new(),
@@ -97,7 +97,7 @@ impl<T: AsRef<str>> From<T> for Cell {
 
 /// Rows of fields below heads.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
 }
@@ -111,7 +111,8 @@ pub(crate) struct Rendered {
 }
 
 impl Table {
-    pub(crate) fn new(columns: impl Into<Vec<Column>>) -> Self {
+    /// A table without rows.
+    pub fn new(columns: impl Into<Vec<Column>>) -> Self {
         Self {
             columns: columns.into(),
             rows: Vec::new(),
@@ -119,7 +120,7 @@ impl Table {
     }
 
     /// Adds a row, with a field for each column.
-    pub(crate) fn row(&mut self, cells: impl Into<Vec<Cell>>) {
+    pub fn row(&mut self, cells: impl Into<Vec<Cell>>) {
         self.rows.push(cells.into());
     }
 

@@ -17,7 +17,8 @@ fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-pub(crate) fn capture(output: &Output, done: &Capture) {
+/// What was captured, and what could not be.
+pub fn capture(output: &Output, done: &Capture) {
     for captured in &done.guests {
         let who = guest(captured.name.as_deref(), captured.pid);
         let news = match (captured.new, done.dry_run) {
@@ -53,7 +54,7 @@ pub(crate) fn capture(output: &Output, done: &Capture) {
 }
 
 /// A package manager's output is no place for colours or long words.
-pub(crate) fn drift(output: &Output, after: &GuardReport) {
+pub fn drift(output: &Output, after: &GuardReport) {
     for drift in &after.guests {
         let who = guest(drift.name.as_deref(), drift.pid);
         let path = plain(&drift.path.to_string_lossy());
@@ -108,7 +109,8 @@ fn cold_boot(output: &Output, drift: &DriftingGuest) {
     }
 }
 
-pub(crate) fn status(output: &Output, status: &GuardStatus) {
+/// What the guard has told, and which hooks there are.
+pub fn status(output: &Output, status: &GuardStatus) {
     let guarded = if status.dry_run {
         "would be guarded"
     } else {

@@ -1,54 +1,43 @@
 //! Everything that reaches the terminal goes through here: text, JSON, the one form of errors.
 
-pub(crate) mod capture;
-pub(crate) mod check;
-pub(crate) mod demo;
-pub(crate) mod descriptors;
-pub(crate) mod diff;
-pub(crate) mod fleet;
-pub(crate) mod incus;
-pub(crate) mod inspect;
-pub(crate) mod libvirt;
-pub(crate) mod markdown;
-pub(crate) mod matrix;
-pub(crate) mod migration;
-pub(crate) mod ps;
-pub(crate) mod pve;
-pub(crate) mod remedy;
-pub(crate) mod rollout;
-pub(crate) mod saved;
+pub mod capture;
+pub mod check;
+pub mod demo;
+pub mod descriptors;
+pub mod diff;
+pub mod fleet;
+pub mod incus;
+pub mod inspect;
+pub mod libvirt;
+pub mod markdown;
+pub mod matrix;
+pub mod migration;
+pub mod ps;
+pub mod pve;
+pub mod remedy;
+pub mod rollout;
+pub mod saved;
 mod screen;
 mod sink;
-pub(crate) mod store;
-pub(crate) mod svg;
-pub(crate) mod table;
-pub(crate) mod update;
-pub(crate) mod vars;
-pub(crate) mod vars_backups;
+pub mod store;
+pub mod svg;
+pub mod table;
+pub mod update;
+pub mod vars;
+pub mod vars_backups;
 mod wrap;
 
 use std::io::Write as _;
 
-use crate::Error;
-use crate::documents;
 use anstyle::{AnsiColor, Style};
-use fm_remedy::Foreign;
+use fm_api::Schema;
+use fm_api::v1::error::ErrorDocument;
+use fm_remedy::{Failure, Foreign};
 use serde::Serialize;
-
-/// When to colour.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub(crate) enum ColorChoice {
-    /// When writing to a terminal.
-    Auto,
-    /// Always.
-    Always,
-    /// Never.
-    Never,
-}
 
 /// Where results and errors go, and in which form.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Output {
+pub struct Output {
     json: bool,
     quiet: bool,
     pages: bool,
@@ -61,13 +50,9 @@ pub(crate) const CARE: Style = AnsiColor::Yellow.on_default();
 pub(crate) const FAINT: Style = Style::new().dimmed();
 
 impl Output {
-    pub(crate) fn new(color: ColorChoice, json: bool, quiet: bool) -> Self {
-        match color {
-            ColorChoice::Auto => anstream::ColorChoice::Auto,
-            ColorChoice::Always => anstream::ColorChoice::AlwaysAnsi,
-            ColorChoice::Never => anstream::ColorChoice::Never,
-        }
-        .write_global();
+    /// Colours as `color` says, for all output of this process.
+    pub fn new(color: anstream::ColorChoice, json: bool, quiet: bool) -> Self {
+        color.write_global();
         Self {
             json,
             quiet,
@@ -76,19 +61,19 @@ impl Output {
     }
 
     /// The same with or without a pager.
-    pub(crate) fn with_pager(self, pages: bool) -> Self {
+    pub fn with_pager(self, pages: bool) -> Self {
         Self { pages, ..self }
     }
 
     /// What follows can be long: it is kept until [`Output::finish`], and goes through a pager where it does not fit.
-    pub(crate) fn page(&self) {
+    pub fn page(&self) {
         if self.pages && !self.json {
             screen::page();
         }
     }
 
     /// Shows what was kept for a pager.
-    pub(crate) fn finish(&self) {
+    pub fn finish(&self) {
         screen::finish();
     }
 
@@ -98,7 +83,7 @@ impl Output {
     }
 
     /// Whether results are to be JSON documents.
-    pub(crate) fn wants_json(&self) -> bool {
+    pub fn wants_json(&self) -> bool {
         self.json
     }
 
@@ -106,14 +91,14 @@ impl Output {
     ///
     /// It stays one line whatever others' names in it hold, broken between words where it is wider than the terminal;
     /// what is several is a [`Output::block`].
-    pub(crate) fn line(&self, text: impl std::fmt::Display) {
+    pub fn line(&self, text: impl std::fmt::Display) {
         let text = text.to_string();
         let line = sink::line(&text);
         screen::write(&format!("{}\n", wrap::wrap(&line, screen::prose_columns())));
     }
 
     /// A table as wide as there is room for; which columns there was none for.
-    pub(crate) fn table(&self, table: &table::Table) -> Vec<&'static str> {
+    pub fn table(&self, table: &table::Table) -> Vec<&'static str> {
         let rendered = table.render(screen::columns());
         for line in &rendered.lines {
             screen::write(&format!("{}\n", sink::line(line)));
@@ -122,23 +107,23 @@ impl Output {
     }
 
     /// A line of a result that is never broken: a command to be copied, a path, content.
-    pub(crate) fn whole_line(&self, text: impl std::fmt::Display) {
+    pub fn whole_line(&self, text: impl std::fmt::Display) {
         let text = text.to_string();
         screen::write(&format!("{}\n", sink::line(&text)));
     }
 
     /// Several lines of a result, all of them ours: a table whose cells hold no line breaks, or a page.
-    pub(crate) fn block(&self, text: impl std::fmt::Display) {
+    pub fn block(&self, text: impl std::fmt::Display) {
         screen::write(&format!("{}\n", sink::block(&text.to_string())));
     }
 
     /// Clears the screen and goes to its corner, on a terminal.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         let _ = write!(anstream::stdout(), "\x1b[2J\x1b[H");
     }
 
     /// One document, pretty-printed, on standard output.
-    pub(crate) fn json(&self, document: &impl Serialize) {
+    pub fn json(&self, document: &impl Serialize) {
         match serde_json::to_string_pretty(document) {
             Ok(text) => screen::write(&format!("{}\n", sink::json(&text))),
             Err(error) => self.remark(format_args!("cannot render JSON: {error}")),
@@ -146,7 +131,7 @@ impl Output {
     }
 
     /// A document as JSON if that is wanted, and else as text by `render`.
-    pub(crate) fn document<T: Serialize>(&self, document: &T, render: impl FnOnce(&Self, &T)) {
+    pub fn document<T: Serialize>(&self, document: &T, render: impl FnOnce(&Self, &T)) {
         if self.wants_json() {
             self.json(document);
         } else {
@@ -155,15 +140,20 @@ impl Output {
     }
 
     /// A remark for people, on standard error; silent with `--quiet`.
-    pub(crate) fn remark(&self, text: impl std::fmt::Display) {
+    pub fn remark(&self, text: impl std::fmt::Display) {
         if !self.quiet {
             screen::write_remark(&(said(&text.to_string()) + "\n"));
         }
     }
 
     /// What failed, why, what to do: as text, or with `--json` as a document.
-    pub(crate) fn error(&self, error: &Error) {
-        let failure = documents::error(error, remedy::causes(error), remedy::text);
+    pub fn error(&self, error: &dyn Failure) {
+        let failure = ErrorDocument {
+            schema: Schema::default(),
+            what: error.what(),
+            why: remedy::causes(error),
+            remedy: error.remedy().as_ref().map(remedy::text),
+        };
         let mut err = anstream::stderr();
         if self.json {
             match serde_json::to_string(&failure) {
@@ -193,12 +183,12 @@ fn said(text: &str) -> String {
 }
 
 /// Text that somebody else chose, such as a guest's name, for a line of text.
-pub(crate) fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     Foreign(text).line()
 }
 
 /// A panic: a fault of ours, told as such.
-pub(crate) fn bug(info: &std::panic::PanicHookInfo<'_>) {
+pub fn bug(info: &std::panic::PanicHookInfo<'_>) {
     let mut err = anstream::stderr();
     let _ = writeln!(
         err,

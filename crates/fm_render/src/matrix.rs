@@ -77,7 +77,7 @@ fn phases(cell: &MatrixCell) -> [(Phase, Outcome); 3] {
 }
 
 /// The matrix, as many columns beside each other as there is room for, and the legend; the reasons if `long`.
-pub(crate) fn text(output: &Output, matrix: &Matrix, long: bool) {
+pub fn text(output: &Output, matrix: &Matrix, long: bool) {
     let merged = Merged::of(matrix);
     assumptions(output, &matrix.assumptions);
     if !matrix.assumptions.is_empty() {
@@ -184,7 +184,7 @@ fn in_words(reasons: &[MatrixReason]) -> Vec<String> {
 }
 
 /// A page of its own: sources down, destinations across, one letter a phase, the reasons below each.
-pub(crate) fn html(matrix: &Matrix) -> String {
+pub fn html(matrix: &Matrix) -> String {
     let merged = Merged::of(matrix);
     let mut page = String::from(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\

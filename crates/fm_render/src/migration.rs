@@ -14,14 +14,15 @@ use super::{CARE, GOOD, Output, STRONG};
 const LINE_EVERY: Duration = Duration::from_secs(2);
 
 /// Shows the events of one migration on standard error.
-pub(crate) struct Watcher {
+pub struct Watcher {
     output: Output,
     bar: Option<ProgressBar>,
     last_line: Option<Instant>,
 }
 
 impl Watcher {
-    pub(crate) fn new(output: Output) -> Self {
+    /// Shows nothing yet.
+    pub fn new(output: Output) -> Self {
         let drawn = !output.is_quiet() && !output.wants_json() && std::io::stderr().is_terminal();
         let bar = drawn.then(|| {
             // What does not fit the line is cut at its end.
@@ -37,7 +38,8 @@ impl Watcher {
         }
     }
 
-    pub(crate) fn show(&mut self, event: &Event) {
+    /// Shows what happened.
+    pub fn show(&mut self, event: &Event) {
         if self.output.wants_json() {
             self.output.remark(json!(MigrateEvent::from(event)));
             return;
@@ -59,7 +61,8 @@ impl Watcher {
         }
     }
 
-    pub(crate) fn finish(&self) {
+    /// Takes the bar away.
+    pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
@@ -96,7 +99,7 @@ impl Watcher {
 }
 
 /// What came of a migration.
-pub(crate) fn summary(output: Output, migrated: &Migrated) {
+pub fn summary(output: Output, migrated: &Migrated) {
     let bytes = HumanBytes(migrated.bytes);
     output.line(format_args!(
         "{GOOD}migrated{GOOD:#} in {} ms, {} ms of them standing still, {bytes} sent",
@@ -106,7 +109,7 @@ pub(crate) fn summary(output: Output, migrated: &Migrated) {
 }
 
 /// What came of a harvest.
-pub(crate) fn firmware(output: Output, code: &Harvested, dry_run: bool) {
+pub fn firmware(output: Output, code: &Harvested, dry_run: bool) {
     let stored = if dry_run { "would be stored" } else { "stored" };
     let holds = if dry_run { "would hold" } else { "holds" };
     if let (Some(digest), Some(size_bytes)) = (&code.sha256, code.size_bytes) {

@@ -9,7 +9,7 @@ fn short(id: &str) -> &str {
 }
 
 /// One update.
-pub(crate) fn update(output: &Output, done: &Update) {
+pub fn update(output: &Output, done: &Update) {
     let who = match &done.guest.name {
         Some(name) => format!("{} (pid {})", plain(name), done.guest.pid),
         None => format!("pid {}", done.guest.pid),
@@ -80,7 +80,7 @@ pub(crate) fn update(output: &Output, done: &Update) {
 }
 
 /// All of them.
-pub(crate) fn status(output: &Output, status: &UpdateStatus) {
+pub fn status(output: &Output, status: &UpdateStatus) {
     if status.updates.is_empty() {
         output.line("no update of a running guest is known");
     }

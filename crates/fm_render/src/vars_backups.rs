@@ -4,7 +4,8 @@ use fm_api::v1::backups::VarsBackups;
 
 use super::{CARE, Output, STRONG};
 
-pub(crate) fn backups(output: &Output, found: &VarsBackups) {
+/// The backups of a store, one a line.
+pub fn backups(output: &Output, found: &VarsBackups) {
     for pending in &found.interrupted {
         output.line(format_args!(
             "{CARE}interrupted{CARE:#}: a write of {} to {STRONG}{}{STRONG:#}; the next command that changes it finishes or \

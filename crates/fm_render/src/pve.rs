@@ -4,7 +4,8 @@ use fm_api::v1::pve::{PveAdoption, PveLayout, PveStatus};
 
 use super::{BAD, CARE, Output, STRONG};
 
-pub(crate) fn status(output: &Output, status: &PveStatus) {
+/// How each guest gets its firmware.
+pub fn status(output: &Output, status: &PveStatus) {
     let installed = if status.installed {
         "in place"
     } else {
@@ -40,7 +41,8 @@ pub(crate) fn status(output: &Output, status: &PveStatus) {
     }
 }
 
-pub(crate) fn adoption(output: &Output, done: &PveAdoption) {
+/// Which guests are held to their builds now.
+pub fn adoption(output: &Output, done: &PveAdoption) {
     for guest in &done.guests {
         let from = if guest.from_next_start {
             ", from its next start on"

@@ -58,7 +58,8 @@ struct Label {
     text: String,
 }
 
-pub(crate) fn flash_map(document: &InspectDocument, image: &ImageDocument) -> String {
+/// The picture of an image.
+pub fn flash_map(document: &InspectDocument, image: &ImageDocument) -> String {
     let mut head = vec![format!("{}, {} bytes", image.build, document.size_bytes)];
     let mut facts = super::inspect::image_words(image);
     facts.extend(image.layout.map(|layout| layout.to_string()));

@@ -20,7 +20,8 @@ fn known(text: Option<&str>) -> Cell {
     Cell::from(text.unwrap_or("-"))
 }
 
-pub(crate) fn made(output: &Output, made: &FleetInit) {
+/// The files of a fleet's CA that were made.
+pub fn made(output: &Output, made: &FleetInit) {
     output.line(format_args!(
         "{GOOD}made{GOOD:#} a fleet in {}",
         plain(&made.folder)
@@ -30,7 +31,8 @@ pub(crate) fn made(output: &Output, made: &FleetInit) {
     output.line(format_args!("  administrator  {}", plain(&made.administrator)));
 }
 
-pub(crate) fn token(output: &Output, token: &NewToken) {
+/// A token that was made, and how it is used.
+pub fn token(output: &Output, token: &NewToken) {
     output.line(token.text.as_deref().unwrap_or(&token.secret));
     let whom = token.name.as_deref().map(|name| format!(" for {}", plain(name)));
     output.remark(format_args!(
@@ -41,7 +43,8 @@ pub(crate) fn token(output: &Output, token: &NewToken) {
     ));
 }
 
-pub(crate) fn joined(output: &Output, membership: &FleetMembership) {
+/// The fleet that this host has joined, and as what.
+pub fn joined(output: &Output, membership: &FleetMembership) {
     output.line(format_args!(
         "{GOOD}joined{GOOD:#} as {}: {}",
         plain(&membership.host),
@@ -49,7 +52,8 @@ pub(crate) fn joined(output: &Output, membership: &FleetMembership) {
     ));
 }
 
-pub(crate) fn keys(output: &Output, list: &IssuedCertificates) {
+/// The certificates that the CA has signed.
+pub fn keys(output: &Output, list: &IssuedCertificates) {
     if list.certificates.is_empty() {
         output.remark("no certificate was issued yet");
         return;
@@ -77,7 +81,8 @@ fn day(time: &str) -> &str {
     time.get(..10).unwrap_or(time)
 }
 
-pub(crate) fn status(output: &Output, status: &FleetStatus) {
+/// How the fleet stands.
+pub fn status(output: &Output, status: &FleetStatus) {
     let line = |head: &str, text: String| output.line(format_args!("{head:<10} {text}"));
     line(
         "fleet",
@@ -103,7 +108,8 @@ pub(crate) fn status(output: &Output, status: &FleetStatus) {
     }
 }
 
-pub(crate) fn hosts(output: &Output, list: &FleetHosts) {
+/// The hosts, one a line.
+pub fn hosts(output: &Output, list: &FleetHosts) {
     if list.hosts.is_empty() {
         output.remark("no such host");
         return;
@@ -135,7 +141,8 @@ pub(crate) fn hosts(output: &Output, list: &FleetHosts) {
     output.table(&rows);
 }
 
-pub(crate) fn guests(output: &Output, list: &FleetGuests) {
+/// The guests, one a line.
+pub fn guests(output: &Output, list: &FleetGuests) {
     if list.guests.is_empty() {
         output.remark("no such guest");
         return;
@@ -174,7 +181,8 @@ fn on(is_on: bool) -> &'static str {
     if is_on { "on" } else { "off" }
 }
 
-pub(crate) fn certificates(output: &Output, page: &TrustPage) {
+/// Which guests trust which certificates of Microsoft.
+pub fn certificates(output: &Output, page: &TrustPage) {
     if page.guests.is_empty() {
         output.remark("no such guest");
         return;
@@ -228,7 +236,8 @@ fn actor(actor: TrustActor) -> &'static str {
     }
 }
 
-pub(crate) fn certificates_csv(output: &Output, page: &TrustPage) {
+/// The same as a table for a spreadsheet.
+pub fn certificates_csv(output: &Output, page: &TrustPage) {
     output.line("host,uuid,name,secure_boot,pk,kek,db,dbx,to_act");
     for guest in &page.guests {
         let keys = guest.certificates.clone().unwrap_or_default();
@@ -260,7 +269,8 @@ fn csv(field: &str) -> String {
     }
 }
 
-pub(crate) fn builds(output: &Output, list: &FleetBuilds) {
+/// The builds, one a line.
+pub fn builds(output: &Output, list: &FleetBuilds) {
     if list.builds.is_empty() {
         output.remark("no such build");
         return;
@@ -297,7 +307,8 @@ fn state(state: BuildState) -> &'static str {
     }
 }
 
-pub(crate) fn why(output: &Output, why: &Why) {
+/// Why a build stays.
+pub fn why(output: &Output, why: &Why) {
     output.line(format_args!(
         "{STRONG}{}{STRONG:#}: {}, at revision {}",
         short(why.build.as_str()),
@@ -369,14 +380,16 @@ fn obstacle_text(kind: ObstacleKind) -> &'static str {
     }
 }
 
-pub(crate) fn events(output: &Output, list: &FleetEvents) {
+/// What happened, one event a line.
+pub fn events(output: &Output, list: &FleetEvents) {
     if list.events.is_empty() {
         output.remark("nothing happened");
     }
     list.events.iter().for_each(|one| event(output, one));
 }
 
-pub(crate) fn event(output: &Output, event: &Event) {
+/// One event, in a line.
+pub fn event(output: &Output, event: &Event) {
     // The kind by the name that documents have for it.
     let kind = serde_json::to_value(event.kind).ok();
     let kind = kind
@@ -400,7 +413,7 @@ pub(crate) fn event(output: &Output, event: &Event) {
 }
 
 /// What a server tells whoever runs it, in one line.
-pub(crate) fn server_event(output: &Output, event: &ServerEvent) {
+pub fn server_event(output: &Output, event: &ServerEvent) {
     let (number, text) = match event {
         ServerEvent::Listening { address } => (6, format!("serving https://{address}")),
         ServerEvent::Refused {
@@ -427,7 +440,7 @@ pub(crate) fn server_event(output: &Output, event: &ServerEvent) {
 }
 
 /// What the agent tells of its fleet: a priority, and a line.
-pub(crate) fn agent_event(event: &FleetEvent) -> (u8, String) {
+pub fn agent_event(event: &FleetEvent) -> (u8, String) {
     match event {
         FleetEvent::Reached { host } => (6, format!("the fleet knows this host as {host}")),
         FleetEvent::Lost { why } => (4, format!("the fleet is not reached: {why}")),

@@ -27,15 +27,15 @@ pub(super) const fn style(outcome: Outcome) -> Style {
 
 /// How much of a check is shown.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Detail {
+pub struct Detail {
     /// What is in order too.
-    pub(crate) all: bool,
+    pub all: bool,
     /// Values in full and where they were read.
-    pub(crate) long: bool,
+    pub long: bool,
 }
 
 /// One line a phase, then what is missing, then the findings.
-pub(crate) fn check(output: &Output, check: &Check, detail: Detail) {
+pub fn check(output: &Output, check: &Check, detail: Detail) {
     output.line(format_args!("from  {}", plain(&check.source)));
     output.line(format_args!("to    {}", plain(&check.destination)));
     assumptions(output, &check.assumptions);

@@ -7,7 +7,7 @@ use super::table::{Cell, Column, Table};
 use super::{GOOD, Output, STRONG};
 
 /// One thing that the demo tells, as it happens.
-pub(crate) fn told(output: Output, told: &DemoEvent) {
+pub fn told(output: Output, told: &DemoEvent) {
     match told {
         DemoEvent::Step { number, title } => {
             output.remark(format_args!("\n{STRONG}{number}. {title}{STRONG:#}"))
@@ -20,7 +20,7 @@ pub(crate) fn told(output: Output, told: &DemoEvent) {
 }
 
 /// What was measured, and how much was checked.
-pub(crate) fn summary(output: Output, demo: &Demo) {
+pub fn summary(output: Output, demo: &Demo) {
     let mut table = Table::new([Column::new("MEASURED IN THIS RUN"), Column::new("")]);
     for measurement in &demo.measured {
         table.row([Cell::from(&measurement.what), Cell::from(&measurement.value)]);

@@ -5,7 +5,8 @@ use fm_api::v1::stream::Streamed;
 
 use super::{BAD, CARE, GOOD, Output, STRONG};
 
-pub(crate) fn extracted(output: &Output, extracted: &SavedExtract) {
+/// What was taken out of a saved guest.
+pub fn extracted(output: &Output, extracted: &SavedExtract) {
     for file in &extracted.files {
         output.line(format_args!(
             "{STRONG}{}{STRONG:#}  {}  {} bytes  sha256 {}",
@@ -22,7 +23,8 @@ pub(crate) fn extracted(output: &Output, extracted: &SavedExtract) {
     }
 }
 
-pub(crate) fn vars(output: &Output, vars: &SavedVars) {
+/// The variables of a saved guest.
+pub fn vars(output: &Output, vars: &SavedVars) {
     for variable in &vars.variables {
         output.line(format_args!(
             "{STRONG}{}{STRONG:#}  {}  attributes {:#x}  {} bytes",
@@ -34,7 +36,8 @@ pub(crate) fn vars(output: &Output, vars: &SavedVars) {
     }
 }
 
-pub(crate) fn plan(output: &Output, plan: &RestorePlan) {
+/// How a saved guest is restored.
+pub fn plan(output: &Output, plan: &RestorePlan) {
     if plan.dry_run {
         output.line("a dry run: the build would be stored and the variables put in place; neither was");
     }
@@ -62,7 +65,8 @@ pub(crate) fn plan(output: &Output, plan: &RestorePlan) {
     }
 }
 
-pub(crate) fn diff(output: &Output, diff: &SavedDiff) {
+/// How two saved guests differ.
+pub fn diff(output: &Output, diff: &SavedDiff) {
     if diff.same {
         output.line("no difference in machine, blocks, firmware, variables and device versions");
     }
@@ -112,7 +116,8 @@ pub(crate) fn diff(output: &Output, diff: &SavedDiff) {
     }
 }
 
-pub(crate) fn adopted(output: &Output, adopted: &SavedAdoption) {
+/// Where a saved guest gets its firmware from now.
+pub fn adopted(output: &Output, adopted: &SavedAdoption) {
     let before = adopted
         .loader_before
         .as_ref()
@@ -143,7 +148,7 @@ pub(crate) fn adopted(output: &Output, adopted: &SavedAdoption) {
 }
 
 /// A stream: what it is of, whether it is whole, its blocks.
-pub(crate) fn stream(output: &Output, streamed: &Streamed) {
+pub fn stream(output: &Output, streamed: &Streamed) {
     let stream = &streamed.stream;
     let machine = stream.machine.as_deref().unwrap_or("unknown");
     output.line(format_args!(

@@ -33,7 +33,7 @@ const COLUMNS: [Column; 12] = [
 const MIGRATION: &str = "MIGRATION";
 
 /// The columns by the names that people give them.
-pub(crate) const COLUMN_NAMES: [&str; 12] = [
+pub const COLUMN_NAMES: [&str; 12] = [
     "pid",
     "name",
     "machine",
@@ -50,17 +50,17 @@ pub(crate) const COLUMN_NAMES: [&str; 12] = [
 
 /// What of the guests is shown, and how.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct View<'a> {
+pub struct View<'a> {
     /// All of each guest, in a block.
-    pub(crate) long: bool,
+    pub long: bool,
     /// Over what was shown before, on a terminal.
-    pub(crate) again: bool,
+    pub again: bool,
     /// These columns and no others; none if empty was said.
-    pub(crate) columns: &'a [String],
+    pub columns: &'a [String],
 }
 
 /// Prints the guests, one a line, or in a block each.
-pub(crate) fn show(output: &Output, ps: &Ps, view: View<'_>) {
+pub fn show(output: &Output, ps: &Ps, view: View<'_>) {
     if view.again && std::io::stdout().is_terminal() {
         output.clear();
     }

@@ -11,7 +11,8 @@ use super::{BAD, CARE, FAINT, GOOD, Output, STRONG, plain};
 /// Longer names have a line of their own.
 const MAX_NAME_COLUMNS: usize = 24;
 
-pub(crate) fn list(output: &Output, list: &VarsList, long: bool) {
+/// The variables of a store, one a line, or with `long` in a block each.
+pub fn list(output: &Output, list: &VarsList, long: bool) {
     let layout = list.layout.map_or("no layout", Layout::name);
     output.line(format_args!(
         "{STRONG}{}{STRONG:#}: {layout}, {}, {} variables{}",
@@ -116,7 +117,8 @@ fn shortened(text: &str) -> String {
     format!("{} …", &text[..end])
 }
 
-pub(crate) fn show(output: &Output, shown: &[Shown]) {
+/// What variables hold.
+pub fn show(output: &Output, shown: &[Shown]) {
     for Shown { variable, lines } in shown {
         output.line(format_args!("{STRONG}{}{STRONG:#}", variable.name));
         output.line(format_args!("  guid        {}", variable.guid));
@@ -144,7 +146,8 @@ pub(crate) fn show(output: &Output, shown: &[Shown]) {
     }
 }
 
-pub(crate) fn change(output: &Output, change: &VarsChange) {
+/// What was changed.
+pub fn change(output: &Output, change: &VarsChange) {
     for step in &change.steps {
         output.line(step);
     }
@@ -169,7 +172,8 @@ pub(crate) fn change(output: &Output, change: &VarsChange) {
     }
 }
 
-pub(crate) fn diff(output: &Output, diff: &VarsDiff) {
+/// How two stores differ.
+pub fn diff(output: &Output, diff: &VarsDiff) {
     for damage in &diff.damage {
         output.line(format_args!(
             "{CARE}damage{CARE:#} of the {} store: {}",
@@ -225,7 +229,7 @@ pub(crate) fn diff(output: &Output, diff: &VarsDiff) {
 }
 
 /// Each store, and where there are several, which of them still trust only 2011's certificates.
-pub(crate) fn secure_boot(output: &Output, all: &[SecureBootStatus]) {
+pub fn secure_boot(output: &Output, all: &[SecureBootStatus]) {
     for status in all {
         secure_boot_of(output, status);
     }
@@ -315,7 +319,8 @@ fn secure_boot_of(output: &Output, status: &SecureBootStatus) {
     }
 }
 
-pub(crate) fn forecast(output: &Output, forecast: &DbxForecast) {
+/// What an update of the revocation list would shut out.
+pub fn forecast(output: &Output, forecast: &DbxForecast) {
     let verdict = if forecast.fits_now {
         format!("{GOOD}fits{GOOD:#}")
     } else if forecast.fits_after_compact {

@@ -95,7 +95,7 @@ fn style(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::{BAD, STRONG};
+    use crate::{BAD, STRONG};
 
     #[test]
     fn our_colours_pass_and_nothing_else_does() {

@@ -11,7 +11,8 @@ fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-pub(crate) fn installed(output: &Output, done: &LibvirtSetup) {
+/// What was written for libvirt, and what is left to do.
+pub fn installed(output: &Output, done: &LibvirtSetup) {
     let wrote = if done.dry_run { "would write" } else { "wrote" };
     for file in &done.files {
         output.line(format_args!("{wrote} {}", file.display()));
@@ -19,7 +20,8 @@ pub(crate) fn installed(output: &Output, done: &LibvirtSetup) {
     next(output, done);
 }
 
-pub(crate) fn uninstalled(output: &Output, done: &LibvirtSetup) {
+/// What was cleaned of it, and what is left to do.
+pub fn uninstalled(output: &Output, done: &LibvirtSetup) {
     if done.files.is_empty() {
         output.line("nothing of ours was there");
     }
@@ -37,7 +39,7 @@ fn next(output: &Output, done: &LibvirtSetup) {
 }
 
 /// What is left to do after an install or uninstall.
-pub(crate) fn next_step(step: &NextStep) -> String {
+pub fn next_step(step: &NextStep) -> String {
     let paths = |paths: &[std::path::PathBuf]| {
         let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         paths.join(" ")
@@ -73,12 +75,12 @@ pub(crate) fn next_step(step: &NextStep) -> String {
 }
 
 /// A problem with what to do about it, in one line.
-pub(crate) fn problem(problem: &Problem) -> String {
+pub fn problem(problem: &Problem) -> String {
     with_remedy(problem.what.clone(), problem.remedy.as_ref())
 }
 
 /// Why the hook cannot help, in one line: libvirt shows it to whoever moves or starts the guest.
-pub(crate) fn reason(reason: &Reason) -> String {
+pub fn reason(reason: &Reason) -> String {
     with_remedy(one_line(reason), reason.remedy().as_ref())
 }
 
@@ -90,7 +92,7 @@ fn with_remedy(what: String, todo: Option<&Remedy>) -> String {
 }
 
 /// One thing that the hook would do.
-pub(crate) fn step(step: &Step) -> String {
+pub fn step(step: &Step) -> String {
     match step {
         Step::MakeLanding { build, size_bytes } => {
             format!("make a landing of {size_bytes} bytes for build {build}")
@@ -127,7 +129,7 @@ pub(crate) fn step(step: &Step) -> String {
 }
 
 /// What the hook would do and answer.
-pub(crate) fn decision(output: &Output, document: &HookDecision, outcome: &Outcome) {
+pub fn decision(output: &Output, document: &HookDecision, outcome: &Outcome) {
     for step in &document.steps {
         output.line(format_args!("would {step}"));
     }
@@ -151,7 +153,8 @@ pub(crate) fn decision(output: &Output, document: &HookDecision, outcome: &Outco
     }
 }
 
-pub(crate) fn status(output: &Output, status: &LibvirtStatus) {
+/// How each domain gets its firmware.
+pub fn status(output: &Output, status: &LibvirtStatus) {
     let found = &status.host;
     let yes = |is: bool| if is { "yes" } else { "no" };
     output.line(format_args!(
@@ -197,7 +200,8 @@ pub(crate) fn status(output: &Output, status: &LibvirtStatus) {
     }
 }
 
-pub(crate) fn adopted(output: &Output, done: &LibvirtAdoption) {
+/// Which domains get their firmware from the store now.
+pub fn adopted(output: &Output, done: &LibvirtAdoption) {
     for domain in &done.domains {
         let build = short(&domain.build);
         match &domain.loader {
@@ -222,7 +226,8 @@ pub(crate) fn adopted(output: &Output, done: &LibvirtAdoption) {
     rest(output, done);
 }
 
-pub(crate) fn unadopted(output: &Output, done: &LibvirtAdoption) {
+/// Which domains get their firmware as before again.
+pub fn unadopted(output: &Output, done: &LibvirtAdoption) {
     for AdoptedDomain { name, loader, .. } in &done.domains {
         match loader {
             Some(loader) => {

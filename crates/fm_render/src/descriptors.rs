@@ -6,7 +6,7 @@ use super::table::{Cell, Column, Table};
 use super::{BAD, GOOD, Output, STRONG};
 
 /// A folder: one line a descriptor.
-pub(crate) fn brief(output: &Output, document: &DescriptorsDocument) {
+pub fn brief(output: &Output, document: &DescriptorsDocument) {
     let mut table = Table::new([
         Column::new("DESCRIPTOR").most(MAX_NAME_COLUMNS),
         Column::new("ARCH").drops(1),
@@ -34,7 +34,8 @@ pub(crate) fn brief(output: &Output, document: &DescriptorsDocument) {
 /// Longer names have a line of their own.
 const MAX_NAME_COLUMNS: usize = 40;
 
-pub(crate) fn text(output: &Output, document: &DescriptorsDocument) {
+/// Each descriptor, with everything that is wrong in it.
+pub fn text(output: &Output, document: &DescriptorsDocument) {
     for descriptor in &document.descriptors {
         let verdict = if descriptor.problems.is_empty() {
             format!("{GOOD}sound{GOOD:#}")

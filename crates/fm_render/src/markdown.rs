@@ -3,7 +3,7 @@
 use super::{Output, STRONG};
 
 /// Prints `page`.
-pub(crate) fn page(output: &Output, page: &str) {
+pub fn page(output: &Output, page: &str) {
     let (mut paragraph, mut is_code) = (String::new(), false);
     let mut heads = Vec::new();
     for line in page.trim_end().lines() {

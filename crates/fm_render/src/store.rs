@@ -28,7 +28,8 @@ fn unreadable(output: &Output, records: &[UnreadableRecord]) {
     }
 }
 
-pub(crate) fn list(output: &Output, list: &StoreList) {
+/// The builds, one a line.
+pub fn list(output: &Output, list: &StoreList) {
     unreadable(output, &list.unreadable);
     if list.builds.is_empty() {
         output.remark(format_args!("{} holds no builds", list.store.display()));
@@ -54,7 +55,8 @@ pub(crate) fn list(output: &Output, list: &StoreList) {
     output.table(&rows);
 }
 
-pub(crate) fn show(output: &Output, show: &StoreBuild) {
+/// All that is known of one build.
+pub fn show(output: &Output, show: &StoreBuild) {
     let build = &show.build;
     let line = |head: &str, text: &str| output.line(format_args!("{head:<12} {}", plain(text)));
     output.line(format_args!(
@@ -92,7 +94,8 @@ pub(crate) fn show(output: &Output, show: &StoreBuild) {
     build.pins.iter().for_each(|pin| line("pinned", pin));
 }
 
-pub(crate) fn imported(output: &Output, done: &StoreImport) {
+/// What was stored.
+pub fn imported(output: &Output, done: &StoreImport) {
     let news = match (done.new, done.dry_run) {
         (true, false) => "stored",
         (true, true) => "would be stored:",
@@ -103,14 +106,16 @@ pub(crate) fn imported(output: &Output, done: &StoreImport) {
     output.line(done.path.display());
 }
 
-pub(crate) fn exported(output: &Output, done: &StoreExport) {
+/// Where a build was written to.
+pub fn exported(output: &Output, done: &StoreExport) {
     match &done.tag {
         Some(tag) => output.line(format_args!("oci:{}:{tag}", done.to.display())),
         None => done.files.iter().for_each(|file| output.line(file.display())),
     }
 }
 
-pub(crate) fn verified(output: &Output, found: &StoreVerification) {
+/// What is wrong with the store.
+pub fn verified(output: &Output, found: &StoreVerification) {
     for finding in &found.findings {
         let (word, style) = match finding.severity {
             StoreSeverity::Damage => ("damage", BAD),
@@ -133,7 +138,8 @@ pub(crate) fn verified(output: &Output, found: &StoreVerification) {
     ));
 }
 
-pub(crate) fn collected(output: &Output, done: &StoreGc) {
+/// What was collected, or would be.
+pub fn collected(output: &Output, done: &StoreGc) {
     let (removed, frees) = if done.dry_run {
         ("would remove", "would free")
     } else {
@@ -159,7 +165,8 @@ pub(crate) fn collected(output: &Output, done: &StoreGc) {
     output.line(format_args!("{frees} {} bytes", done.freed_bytes));
 }
 
-pub(crate) fn pinned(output: &Output, done: &StorePins) {
+/// The pins of a build.
+pub fn pinned(output: &Output, done: &StorePins) {
     let name = called(&done.id, done.name.as_deref());
     let is = if done.dry_run { "would be" } else { "is" };
     let is_not = if done.dry_run { "would not be" } else { "is not" };
@@ -171,7 +178,8 @@ pub(crate) fn pinned(output: &Output, done: &StorePins) {
         .for_each(|pin| output.line(format_args!("build {name} {is} pinned: {}", plain(pin))));
 }
 
-pub(crate) fn landings(output: &Output, list: &StoreLandings) {
+/// The landings, one a line.
+pub fn landings(output: &Output, list: &StoreLandings) {
     unreadable(output, &list.unreadable);
     if list.landings.is_empty() {
         output.remark(format_args!("{} holds no landings", list.store.display()));
@@ -193,7 +201,8 @@ pub(crate) fn landings(output: &Output, list: &StoreLandings) {
     output.table(&rows);
 }
 
-pub(crate) fn forgotten(output: &Output, done: &StoreForgotten) {
+/// Which landings were removed.
+pub fn forgotten(output: &Output, done: &StoreForgotten) {
     let removed = if done.dry_run { "would remove" } else { "removed" };
     output.line(format_args!("{removed} landing {}", done.id));
 }

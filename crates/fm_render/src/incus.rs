@@ -4,7 +4,8 @@ use fm_api::v1::incus::IncusAdoption;
 
 use super::{Output, STRONG};
 
-pub(crate) fn adoption(output: &Output, done: &IncusAdoption) {
+/// Whether an instance is held to its build now.
+pub fn adoption(output: &Output, done: &IncusAdoption) {
     let is = if done.dry_run { "would be" } else { "is" };
     let has = if done.dry_run { "would have" } else { "has" };
     match &done.build {

@@ -11,7 +11,8 @@ const MAX_LISTED_COUNT: usize = 16;
 /// Of those that are counted, how many are named.
 const MAX_NAMED_COUNT: usize = 4;
 
-pub(crate) fn text(output: &Output, document: &DiffDocument, all: bool) {
+/// Two images side by side: what differs, or with `all` everything.
+pub fn text(output: &Output, document: &DiffDocument, all: bool) {
     for (word, side) in [("from", &document.from), ("to", &document.to)] {
         output.line(format_args!(
             "{word:<5}{STRONG}{}{STRONG:#}  {}",

@@ -23,7 +23,7 @@ fn cells_in_line() -> u64 {
 }
 
 /// A folder: one line a file.
-pub(crate) fn brief(output: &Output, documents: &[&InspectDocument]) {
+pub fn brief(output: &Output, documents: &[&InspectDocument]) {
     let mut table = Table::new([
         Column::new("FILE").most(MAX_NAME_COLUMNS),
         Column::new("KIND"),
@@ -101,7 +101,8 @@ pub(super) fn image_words(image: &ImageDocument) -> Vec<String> {
         .collect()
 }
 
-pub(crate) fn text(output: &Output, document: &InspectDocument, modules: bool) {
+/// All that is known of an image.
+pub fn text(output: &Output, document: &InspectDocument, modules: bool) {
     let heading = match &document.image {
         Some(image) => {
             let mut words = image_words(image);

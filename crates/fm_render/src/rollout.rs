@@ -17,7 +17,8 @@ fn known(text: Option<&str>) -> Cell {
     Cell::from(text.unwrap_or("-"))
 }
 
-pub(crate) fn plan(output: &Output, plan: &RolloutPlan) {
+/// What a rollout would do.
+pub fn plan(output: &Output, plan: &RolloutPlan) {
     match plan.spec.certificates {
         Some(certificates) => output.line(format_args!(
             "{STRONG}{}{STRONG:#} guests are selected: the keys of {} gain the certificates of {} on {} hosts, while they \
@@ -158,7 +159,8 @@ fn what(class: &PlanClass) -> &'static str {
     }
 }
 
-pub(crate) fn list(output: &Output, list: &Rollouts) {
+/// The rollouts, one a line.
+pub fn list(output: &Output, list: &Rollouts) {
     if list.rollouts.is_empty() {
         output.remark("no rollout was begun yet");
         return;
@@ -236,7 +238,8 @@ fn progress(state: ProgressState) -> &'static str {
     }
 }
 
-pub(crate) fn one(output: &Output, rollout: &RolloutView) {
+/// How one rollout stands.
+pub fn one(output: &Output, rollout: &RolloutView) {
     let style = match rollout.state {
         RolloutState::Running | RolloutState::Done | RolloutState::Planned => GOOD,
         RolloutState::Paused | RolloutState::Aborted | RolloutState::RollingBack => CARE,
@@ -290,7 +293,8 @@ fn trouble(output: &Output, member: &MemberView) {
     }
 }
 
-pub(crate) fn guests(output: &Output, list: &RolloutGuests) {
+/// How its guests stand, one a line.
+pub fn guests(output: &Output, list: &RolloutGuests) {
     if list.guests.is_empty() {
         output.remark("no such guest");
         return;
@@ -316,7 +320,8 @@ pub(crate) fn guests(output: &Output, list: &RolloutGuests) {
     output.table(&rows);
 }
 
-pub(crate) fn pins(output: &Output, pins: &GuestPins) {
+/// The guests that rollouts leave out.
+pub fn pins(output: &Output, pins: &GuestPins) {
     if pins.pins.is_empty() {
         output.remark("no guest is left out");
         return;
