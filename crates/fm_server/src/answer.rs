@@ -8,7 +8,7 @@ use fm_blobs::BlobReader;
 use serde::Serialize;
 
 use crate::pieces::Pieces;
-use crate::problem::Problem;
+use fm_access::Problem;
 
 /// What a handler returns.
 pub(crate) type Answer = Result<Response, Problem>;
