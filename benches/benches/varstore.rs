@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use fm_formats::varstore::{VarStore, Writer};
+use fm_varstore::{VarStore, Writer};
 
 fn varstore(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("varstore");

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use fm_fixtures::Kind;
-use fm_formats::varstore::VarStore;
 use fm_formats::volume::{Encoding, Node, NodeKind, Tree, VolumeHeader};
+use fm_varstore::VarStore;
 use lzma_rust2::{LzmaOptions, LzmaWriter, Write as _};
 
 /// Files above this size are not made into seeds: what is new in them is data, not structure.

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use fm_formats::varstore::{Checks, VarStore, Writer};
+use fm_varstore::{Checks, VarStore, Writer};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -6,6 +6,7 @@ mod candidates;
 mod capture;
 mod catalogue;
 mod check;
+mod color;
 mod completions;
 mod config;
 mod demo;
@@ -46,10 +47,11 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 use fm_remedy::Class;
 use fm_remedy::Failure as _;
 
+use self::color::ColorChoice;
 use crate::Error;
 
 use crate::config::{KEYS, Settings, State};
-use crate::render::{self, Output};
+use fm_render::Output;
 
 /// Keeps UEFI firmware steady under QEMU/KVM guests that live-migrate.
 #[derive(Debug, Parser)]
@@ -84,7 +86,7 @@ pub(crate) struct Global {
     pub(crate) verbose: u8,
     /// When to colour the output
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
-    pub(crate) color: render::ColorChoice,
+    pub(crate) color: ColorChoice,
     /// Print long output straight to the terminal, and not through $PAGER
     #[arg(long, global = true)]
     pub(crate) no_pager: bool,
@@ -186,13 +188,13 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => {
             let json = usage::wants_json(std::env::args_os());
             match usage::failure(&error, &Cli::command(), json) {
-                Some(failure) => Output::new(render::ColorChoice::Auto, json, false).error(&failure),
+                Some(failure) => Output::new(anstream::ColorChoice::Auto, json, false).error(&failure),
                 None => drop(error.print()),
             }
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let output = Output::new(global.color, global.json, global.quiet).with_pager(!global.no_pager);
+    let output = Output::new(global.color.into(), global.json, global.quiet).with_pager(!global.no_pager);
     let settings = match settings {
         Ok(settings) => settings,
         Err(error) => {
@@ -202,7 +204,7 @@ pub(crate) fn main() -> ExitCode {
     };
     for file in &settings.files {
         if let State::Untrusted(why) = &file.state {
-            let path = render::plain(&file.path.display().to_string());
+            let path = fm_render::plain(&file.path.display().to_string());
             output.remark(format_args!("{path} is left alone: {why}"));
         }
     }

@@ -1,4 +1,4 @@
-//! `flashmoor`: parse the words, run the job, render what came of it, exit with its class.
+//! `flashmoor`: parse the words, run the job, have what came of it rendered, exit with its class.
 
 #![allow(
     rustdoc::invalid_rust_codeblocks,
@@ -10,7 +10,6 @@ mod config;
 mod documents;
 mod error;
 mod log;
-mod render;
 
 use error::Error;
 
@@ -18,6 +17,6 @@ use std::panic;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    panic::set_hook(Box::new(render::bug));
+    panic::set_hook(Box::new(fm_render::bug));
     panic::catch_unwind(cli::main).unwrap_or(ExitCode::from(cli::BUG))
 }

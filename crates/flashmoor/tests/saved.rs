@@ -94,8 +94,9 @@ fn holes_of_a_sparse_image_stay_holes_and_its_stream_stays_in_its_place() {
     let other = tempfile::tempdir().unwrap();
     sparse(0);
     let before = fs::read_dir(folder.path()).unwrap().count();
-    let said = refused(with_store(other.path()).args(["saved", "adopt"]).arg(&image), 1);
-    assert!(said.contains("no room to grow"), "{said}");
+    let mut command = with_store(other.path());
+    command.args(["saved", "adopt"]).arg(&image);
+    insta::assert_snapshot!(refusal(folder.path(), &mut command, 1));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), before);
     let builds = json(with_store(other.path()).args(["store", "list"]));
     assert_eq!(
@@ -114,19 +115,19 @@ fn flash_that_holds_code_and_variables_becomes_no_build_and_is_for_its_owner_onl
     let plain = write(folder.path(), "plain", &stream);
     let image = write(folder.path(), "combined.save", &save_image(&stream, 0));
     let out = folder.path().join("out.fd");
+    let mut told = Vec::new();
     for (verb, input) in [
         ("restore-plan", &plain),
         ("restore-plan", &image),
         ("adopt", &image),
     ] {
         let before = fs::read(input).unwrap();
-        let said = refused(with_store(folder.path()).args(["saved", verb]).arg(input), 1);
-        assert!(
-            said.contains("in one flash") && said.contains("writable"),
-            "{said}"
-        );
+        let mut command = with_store(folder.path());
+        command.args(["saved", verb]).arg(input);
+        told.push(refusal(folder.path(), &mut command, 1));
         assert!(fs::read(input).unwrap() == before);
     }
+    insta::assert_snapshot!(told.join("\n"));
     let builds = json(with_store(folder.path()).args(["store", "list"]));
     assert_eq!(builds["builds"].as_array().unwrap().len(), 0, "{builds}");
     json(
@@ -175,8 +176,9 @@ fn variables_in_a_qcow2_file_that_is_gone_with_its_template_are_told_and_nothing
         "<nvram format='qcow2' template='/no/xxxxx'>",
     );
     let image = write(folder.path(), "packed.save", &bytes);
-    let said = refused(with_store(folder.path()).args(["saved", "adopt"]).arg(&image), 1);
-    assert!(said.contains("qcow2") && said.contains("qemu-img"), "{said}");
+    let mut command = with_store(folder.path());
+    command.args(["saved", "adopt"]).arg(&image);
+    insta::assert_snapshot!(refusal(folder.path(), &mut command, 1));
     assert!(fs::read(&image).unwrap() == bytes);
 }
 
@@ -229,17 +231,19 @@ fn an_image_that_cannot_be_restored_is_not_adopted() {
     let whole = save_image(&described(), 0);
     let mut unfinished = whole.clone();
     unfinished[..16].copy_from_slice(b"LibvirtQemudPart");
-    for (name, bytes, why) in [
-        ("part.save", unfinished.as_slice(), "never finished"),
-        ("cut.save", &whole[..whole.len() - 200], "cut short"),
-        ("xml.save", &whole[..300], "save image XML"),
+    let mut told = Vec::new();
+    for (name, bytes) in [
+        ("part.save", unfinished.as_slice()),
+        ("cut.save", &whole[..whole.len() - 200]),
+        ("xml.save", &whole[..300]),
     ] {
         let image = write(folder.path(), name, bytes);
-        let said = refused(with_store(folder.path()).args(["saved", "adopt"]).arg(&image), 1);
-        assert!(said.contains("use a whole copy"), "{name}: {said}");
-        assert!(said.contains(why), "{name}: {said}");
+        let mut command = with_store(folder.path());
+        command.args(["saved", "adopt"]).arg(&image);
+        told.push(refusal(folder.path(), &mut command, 1));
         assert_eq!(fs::read(&image).unwrap(), bytes);
     }
+    insta::assert_snapshot!(told.join("\n"));
     assert_eq!(
         fs::read_dir(folder.path()).unwrap().count(),
         3,
@@ -327,19 +331,15 @@ fn variables_of_another_guest_are_never_put_in_the_way_of_a_restore() {
     let mut others = fm_fixtures::bytes(VARS);
     others[0x100] ^= 1;
     fs::write(&vars, &others).unwrap();
-    let said = refused(&mut plan(), 2);
-    assert!(
-        said.contains("does not hold the saved guest's variables"),
-        "{said}"
-    );
+    let of_another = refusal(folder.path(), &mut plan(), 2);
     assert!(fs::read(&vars).unwrap() == others);
 
     let mut from_pipe = with_store(folder.path());
     from_pipe
         .args(["saved", "restore-plan", "-", "--vars"])
         .arg(folder.path().join("x"));
-    let said = refused(from_pipe.write_stdin(described()), 2);
-    assert!(said.contains("standard input is gone"), "{said}");
+    let piped = refusal(folder.path(), from_pipe.write_stdin(described()), 2);
+    insta::assert_snapshot!([of_another, piped].join("\n"));
 }
 
 #[test]
@@ -355,15 +355,14 @@ fn a_stream_captured_in_postcopy_gives_its_firmware_and_no_plan() {
     let file = write(folder.path(), "postcopy.mig", &bytes);
     let mut command = with_store(folder.path());
     command.args(["saved", "restore-plan"]).arg(&file).arg("--vars");
-    let said = refused(command.arg(folder.path().join("vars.fd")), 1);
-    assert!(said.contains("captured in postcopy"), "{said}");
+    let planned = refusal(folder.path(), command.arg(folder.path().join("vars.fd")), 1);
     let mut command = flashmoor();
     command.args(["saved", "extract"]).arg(&file).arg("--code");
     text(command.arg(folder.path().join("code.fd")));
     let document = json(flashmoor().arg("inspect").arg(&file));
     let note = &document["stream"]["notes"][0];
     assert_eq!(note["offset"], at + 1, "where the command is");
-    assert!(note["text"].to_string().contains("postcopy package"), "{note}");
+    insta::assert_snapshot!([planned.as_str(), note["text"].as_str().unwrap()].join("\n"));
 }
 
 #[test]
@@ -376,10 +375,10 @@ fn what_cannot_be_compared_is_unknown_and_not_the_same() {
         command.args(["saved", "diff"]).arg(a).arg(b);
         command
     };
-    let same = text(&mut diff(&whole, &whole));
-    assert!(same.starts_with("no difference"), "{same}");
+    assert_eq!(json(&mut diff(&whole, &whole))["same"], true);
     let early = write(folder.path(), "early.mig", &bytes[..200_000]);
     let late = write(folder.path(), "late.mig", &bytes[..bytes.len() - 100_000]);
+    let mut told = Vec::new();
     for (a, b) in [(&early, &early), (&whole, &late), (&late, &whole)] {
         let output = diff(a, b)
             .arg("--json")
@@ -391,17 +390,14 @@ fn what_cannot_be_compared_is_unknown_and_not_the_same() {
         let document: serde_json::Value = serde_json::from_slice(&output).unwrap();
         assert_eq!(document["same"], false);
         assert_eq!(document["complete"]["a"] == true, a == &whole);
-        let unknown = document["unknown"].to_string();
-        assert!(
-            unknown.contains("variables") && unknown.contains("device versions"),
-            "{unknown}"
-        );
+        told.push(document["unknown"].clone());
         assert_eq!(
             document["variables"].as_array().unwrap().len(),
             0,
             "none was seen to be removed"
         );
     }
+    insta::assert_json_snapshot!(told);
     let mut other = fm_fixtures::bytes(CODE);
     other[0x8_0000] ^= 1;
     let changed = stream_of(
@@ -414,21 +410,13 @@ fn what_cannot_be_compared_is_unknown_and_not_the_same() {
     let plain = write(folder.path(), "plain.mig", &stream());
     let changed = write(folder.path(), "changed.mig", &changed);
     let output = diff(&plain, &changed)
+        .env("COLUMNS", "100")
         .assert()
         .code(11)
         .get_output()
         .stdout
         .clone();
-    let said = String::from_utf8(output).unwrap();
-    for words in [
-        "unknown device versions",
-        "block pc.ram",
-        "block system.flash0",
-        "PK-",
-        "removed",
-    ] {
-        assert!(said.contains(words), "{words}: {said}");
-    }
+    insta::assert_snapshot!(String::from_utf8(output).unwrap());
 }
 
 #[test]
@@ -450,9 +438,7 @@ fn a_damaged_store_of_a_saved_guest_is_told_and_never_called_the_same() {
     let vars = |path: &Path| json(flashmoor().args(["saved", "vars"]).arg(path));
     assert_eq!(vars(&sound)["damage"].as_array().map(Vec::len), Some(0));
     let found = vars(&damaged);
-    assert!(!found["damage"].as_array().unwrap().is_empty(), "{found}");
-    let said = text(flashmoor().args(["saved", "vars"]).arg(&damaged));
-    assert!(said.contains("damage: "), "{said}");
+    insta::assert_json_snapshot!(found["damage"]);
     let mut command = flashmoor();
     command.args(["saved", "diff"]).args([&damaged, &damaged]);
     let output = command.arg("--json").output().unwrap();

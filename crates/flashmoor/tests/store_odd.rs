@@ -11,7 +11,7 @@ use std::fs;
 
 use fm_formats::Guid;
 use fm_formats::image::Layout;
-use fm_formats::varstore::{Variable, Writer};
+use fm_varstore::{Variable, Writer};
 use serde_json::Value;
 use store_case::{ARM, NEW, OLD_ARM, OLD_SMM, cold, names, run, text, vars};
 

@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json as value};
-use vars_case::{Case, PROGRAM, SHIM, case, json, none, refused, vars};
+use vars_case::{Case, PROGRAM, SHIM, case, json, none, vars};
 
 const TIME: &str = "e4070101000000000000000000000000";
 
@@ -73,12 +73,7 @@ fn who_may_change_a_variable_stays_through_every_change_of_a_json() {
     assert_eq!(digest_of(&copy, "Second"), "cd34");
     // On flash there is no place for it, which is said, with whose it was.
     let change = json(&["convert", &copy, "--layout", "4M", "-o", &case.path("out.fd")]);
-    assert_eq!(change["notes"].as_array().unwrap().len(), 2, "{change}");
-    assert!(
-        change["notes"]
-            .to_string()
-            .contains(&format!("{SHIM}-Second: its `digest`"))
-    );
+    insta::assert_snapshot!(case.notes(&change));
 }
 
 #[test]
@@ -98,8 +93,7 @@ fn names_are_written_as_their_own_characters() {
         .map(|variable| variable["name"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["a\\b", "\u{1b}c", "ö"]);
-    assert_eq!(change["notes"].as_array().unwrap().len(), 1, "{change}");
-    assert!(change["notes"][0].as_str().unwrap().contains("-ö:"), "{change}");
+    insta::assert_snapshot!(case.notes(&change));
     // What looks like our escape is what it says, in a foreign document.
     let foreign = write(&case, "foreign.json", &[variable("\\u{41}", "02")]);
     assert_eq!(json(&["list", &foreign])["variables"][0]["name"], "\\u{5c}u{41}");
@@ -109,11 +103,7 @@ fn names_are_written_as_their_own_characters() {
     // Half a surrogate pair is a name on flash, and nothing that JSON can say.
     vars(&["set", case.name(), "\\u{d83d}", "--guid", SHIM, "--hex", "01"]);
     let before = fs::read(&out).unwrap();
-    let (error, _) = refused(&["export", case.name(), "-o", &out, "--replace"]);
-    assert!(
-        error.contains("\\u{d83d}") && error.contains("surrogate"),
-        "{error}"
-    );
+    insta::assert_snapshot!(case.refusal(&["export", case.name(), "-o", &out, "--replace"]));
     assert_eq!(fs::read(&out).unwrap(), before);
 }
 
@@ -126,17 +116,14 @@ fn an_empty_json_is_a_store_and_a_strange_one_is_none() {
     vars(&["set", &empty, "Timeout", "--hex", "0500"]);
     assert_eq!(json(&["list", &empty])["variables"].as_array().unwrap().len(), 1);
     let twice = write(&case, "twice.json", &[variable("A", "01"), variable("A", "02")]);
-    let (error, _) = refused(&["list", &twice]);
-    assert!(error.contains("twice"), "{error}");
     let late = case.path("late.json");
     fs::write(&late, r#"{"version":99,"variables":[]}"#).unwrap();
-    let (error, _) = refused(&["list", &late]);
-    assert!(error.contains("version 99"), "{error}");
-    let (error, _) = refused(&["secure-boot", "forecast", &empty]);
-    assert!(
-        error.contains("no limit") && error.contains("--layout"),
-        "{error}"
-    );
+    let told = [
+        case.refusal(&["list", &twice]),
+        case.refusal(&["list", &late]),
+        case.refusal(&["secure-boot", "forecast", &empty]),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 /// QEMU's own device loads the file when it starts, refuses fields that it does not know, and writes all that it
@@ -279,8 +266,7 @@ fn very_many_variables_are_refused_as_quickly_as_few() {
     let case = case("bookworm/OVMF_VARS_4M.fd");
     let many: Vec<_> = (0..40_000).map(|at| variable(&format!("V{at}"), "01")).collect();
     let store = write(&case, "many.json", &many);
-    let (error, _) = refused(&["import", case.name(), "--from", &store]);
-    assert!(error.contains("holds 262044"), "{error}");
+    insta::assert_snapshot!(case.refusal(&["import", case.name(), "--from", &store]));
     assert_eq!(case.files(), 2);
 }
 
@@ -292,7 +278,6 @@ fn attributes_that_no_firmware_stores_are_refused_from_json_before_anything_is_w
     odd["attr"] = 5.into();
     let store = write(&case, "odd.json", &[odd]);
     let to = case.path("to.fd");
-    let (error, status) = refused(&["convert", &store, "--layout", "4M", "-o", &to]);
-    assert!(status == 1 && error.contains("Odd has attributes 0x5"), "{error}");
+    insta::assert_snapshot!(case.refusal(&["convert", &store, "--layout", "4M", "-o", &to]));
     assert!(!fs::exists(&to).unwrap());
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use fm_formats::Guid;
 use fm_formats::image::Layout;
-use fm_formats::varstore::{Variable, Writer};
+use fm_varstore::{Variable, Writer};
 use serde_json::Value;
 
 const GLOBAL: Guid = Guid::literal("8be4df61-93ca-11d2-aa0d-00e098032b8c");

@@ -12,11 +12,11 @@ use fm_api::Schema;
 use fm_api::v1::capture::{self as api, CaptureFailure};
 use fm_check::next_boot_code::{self, NextBootUnknown};
 use fm_formats::Sha256;
-use fm_formats::varstore::VarStore;
 use fm_host::{FlashUnit, Guest};
 use fm_images::inspect;
 use fm_remedy::one_line;
 use fm_store::{Import, MAX_FLASH_BYTES, Store};
+use fm_varstore::VarStore;
 
 use crate::Result;
 

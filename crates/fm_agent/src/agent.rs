@@ -21,9 +21,9 @@ use self::records::Records;
 use self::watch::{OnItsWay, Watch};
 use crate::Result;
 use crate::fleet::{self, FleetEvent};
-use crate::rollouts::WatcherCommand;
 use fm_adopt::agent_lock::AgentLock;
 use fm_adopt::libvirt::wakeup;
+use fm_rollout_host::WatcherCommand;
 
 pub use crate::error::RecordsError;
 

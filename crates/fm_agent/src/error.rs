@@ -69,6 +69,9 @@ pub enum Error {
     /// An update of a guest's firmware cannot be looked at or written down.
     #[error(transparent)]
     Update(#[from] fm_update::Error),
+    /// What a rollout wants of a guest cannot be done.
+    #[error(transparent)]
+    Rollout(#[from] fm_rollout_host::Error),
 }
 
 /// What this crate returns.
@@ -99,6 +102,7 @@ impl Failure for Error {
             Self::Check(error) => error.class(),
             Self::Adopt(error) => error.class(),
             Self::Update(error) => error.class(),
+            Self::Rollout(error) => error.class(),
             Self::Fleet(error) => error.class(),
             Self::Usage(_) => Class::Usage,
             Self::Records(_) | Self::NotReported | Self::NotABuild { .. } | Self::ShareFull { .. } => {
@@ -118,6 +122,7 @@ impl Failure for Error {
             Self::Check(error) => error.remedy(),
             Self::Adopt(error) => error.remedy(),
             Self::Update(error) => error.remedy(),
+            Self::Rollout(error) => error.remedy(),
             Self::Fleet(error) => error.remedy(),
             Self::NotABuild { .. } => Some("see who wrote it into the fleet's store".into()),
             Self::NotReported => Some("let it join under another name".into()),

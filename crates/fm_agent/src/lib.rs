@@ -5,7 +5,5 @@ mod error;
 pub mod fleet;
 pub mod guard;
 pub mod ps;
-mod rollouts;
 
 pub use error::{Error, Result};
-pub use rollouts::WatcherCommand;

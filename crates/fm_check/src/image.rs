@@ -4,13 +4,13 @@ use std::path::Path;
 
 use fm_api::v1::inspect::{ImageFormat, RegionKind};
 use fm_formats::image::{Arch, CpuMode, Layout, Role};
-use fm_formats::varstore::{DamageKind, Format as StoreFormat, State, VarStore};
 use fm_formats::volume::FileKind;
 use fm_formats::{Guid, Sha256};
 use fm_images::inspect::{self, Cache, Flash, Image, ImageReport, Kind};
 use fm_images::{NotFirmwareReason, json_store};
 use fm_judge::{CodeUnit, Evidence, Format, Known, Soundness, StoreState, VarsUnit};
 use fm_remedy::{Action, Misuse, Remedy};
+use fm_varstore::{DamageKind, Format as StoreFormat, State, VarStore};
 
 use crate::{Error, Result};
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fm_api::v1::fleet::{
     Certificates, Digest, GuestRow, GuestState, HeldBuild, HostReport, PageRequest, Use, UseReason,
 };
-use fm_fleet::blobs::{Blob, BlobSource, Layout};
+use fm_blobs::{Blob, BlobSource, Layout};
 use fm_fleet::{
     BuildFilter, Fleet, FleetOptions, GuestFilter, HostFilter, Layer, PlannerOptions, StoredBuild,
 };

@@ -11,7 +11,7 @@ use fm_api::v1::fleet::{
     Use, UseReason,
 };
 use fm_api::v1::rollout::RolloutSpec;
-use fm_fleet::blobs::{Blob, BlobSource, Layout};
+use fm_blobs::{Blob, BlobSource, Layout};
 use fm_fleet::{Fleet, FleetOptions, Layer, PlannerOptions, StoredBuild};
 use fm_formats::Sha256;
 use fm_records::{Sqlite, SqliteOptions};

@@ -1,7 +1,5 @@
 //! What can go wrong in the fleet, each with its class and what to do.
 
-use std::path::PathBuf;
-
 use fm_api::v1::fleet::{BuildState, Digest, HostId};
 use fm_remedy::{Class, Failure, Remedy};
 
@@ -12,15 +10,12 @@ pub enum Error {
     /// The records cannot be read or changed.
     #[error(transparent)]
     Records(#[from] fm_records::Error),
+    /// A blob or a manifest cannot be read, stored or deleted.
+    #[error(transparent)]
+    Blobs(#[from] fm_blobs::Error),
     /// The server ends while the records are read.
     #[error("the records were not read to the end: the server ends")]
     BrokenOff,
-    /// Another process has the folder of the builds.
-    #[error("the builds in {} are in use by another server", .path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
     /// The system gives no random bytes.
     #[error("no name can be made up: the system gives no random bytes")]
     Random(#[source] getrandom::Error),
@@ -174,48 +169,15 @@ pub enum Error {
     /// This planner is no longer the elected one.
     #[error("another planner was elected")]
     Deposed,
-    /// The store of blobs does not answer, or refuses.
-    #[error("the fleet's builds cannot be reached while trying to {action}")]
-    Blobs {
-        /// What was tried.
-        action: &'static str,
-        /// What it said.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A manifest was refused because something that it names is not there.
-    #[error("the manifest {digest} was refused: {why}")]
-    ManifestRefused {
-        /// Its digest.
-        digest: Digest,
-        /// What was said.
-        why: String,
-    },
     /// A blob or manifest is not there.
     #[error("{digest} is not in the fleet's store")]
     NoBlob {
         /// Its digest.
         digest: Digest,
     },
-    /// Bytes that are not what their digest says.
-    #[error("what should be {expected} is {found}")]
-    Corrupt {
-        /// The digest that was named.
-        expected: Digest,
-        /// The digest of the bytes.
-        found: Digest,
-    },
 }
 
 impl Error {
-    /// Something went wrong in the store of blobs.
-    pub fn blobs(action: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Blobs {
-            action,
-            source: source.into(),
-        }
-    }
-
     /// A document from outside that is not what it should be.
     pub fn invalid(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Invalid {
@@ -229,6 +191,7 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Records(error) => error.class(),
+            Self::Blobs(error) => error.class(),
             Self::Rollout(error) => error.class(),
             Self::NoRollout { .. } => Class::Usage,
             Self::Invalid { .. } | Self::NoHost { .. } | Self::NoBuild { .. } => Class::Usage,
@@ -239,6 +202,7 @@ impl Failure for Error {
     fn remedy(&self) -> Option<Remedy> {
         let advice = match self {
             Self::Records(error) => return error.remedy(),
+            Self::Blobs(error) => return error.remedy(),
             Self::Rollout(error) => return error.remedy(),
             Self::Overlaps { .. } => "wait until it has ended, or leave these guests out",
             Self::BeingWritten { .. } => "try again in a moment; abort it if whoever began it is gone",
@@ -249,7 +213,6 @@ impl Failure for Error {
             Self::NotStored { .. } => {
                 "import it into the store of a host whose agent runs, and wait until the fleet has it"
             }
-            Self::InUse { .. } => "stop the other server, or give this one a folder of its own",
             Self::NewerSchema { .. } | Self::TooOld { .. } => {
                 "upgrade this program; until then it only reads"
             }
@@ -259,7 +222,6 @@ impl Failure for Error {
                 "if the host was installed anew, retire the host of that name and let it join again; \
                  if two hosts have one name, give one of them another"
             }
-            Self::Blobs { .. } => "look whether the store of builds answers, takes writes and has room",
             _ => return None,
         };
         Some(Remedy::advice(advice))

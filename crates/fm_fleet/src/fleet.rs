@@ -48,9 +48,9 @@ pub use summary::{BuildUsage, Summary};
 pub use waiting::WaitingBuild;
 
 use crate::Result;
-use crate::blobs::{BlobReader, Blobs, FoundManifest, Reference};
 use builds::Change;
 use fm_api::v1::rollout::{GuestPin, MemberView, RolloutPlan, RolloutSpec, RolloutView};
+use fm_blobs::{BlobReader, Blobs, FoundManifest, Reference};
 use fm_records::{Clock, Records, SystemClock, Watch};
 use fm_rollout::Command;
 use inner::Inner;
@@ -336,7 +336,7 @@ impl Fleet {
     /// A manifest by its digest, whatever the records say of its build; nothing if it is not there.
     pub async fn manifest_at(&self, digest: &Digest) -> Result<Option<FoundManifest>> {
         let reference = Reference::Digest(digest.clone());
-        self.inner.blobs.manifest(&reference).await
+        Ok(self.inner.blobs.manifest(&reference).await?)
     }
 
     /// A blob of the store; nothing if it is not there.

@@ -3,14 +3,12 @@
 //! ```text
 //! Fleet        what the API asks for: report, hosts, guests, builds, why, retire, pin, events, targets
 //! Planner      the elected one: condemns, waits for every host, deletes
-//! blobs::      manifests and blobs by digest: an OCI layout in a folder, a registry
 //! ```
 //!
 //! No clock and no lock decides anything: decisions are compare-and-swap, and silence never permits a deletion.
 
 #![forbid(unsafe_code)]
 
-pub mod blobs;
 mod error;
 mod fleet;
 

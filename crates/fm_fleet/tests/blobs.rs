@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use fm_api::v1::fleet::{BuildState, Digest};
-use fm_fixtures::engines;
-use fm_fleet::blobs::{
-    Blob, BlobReader, BlobSource, Blobs, FoundManifest, Layout, Reference, Registry, RegistryOptions,
+use fm_blobs::{
+    Blob, BlobReader, BlobSource, Blobs, Error, FoundManifest, Layout, Reference, Registry, RegistryOptions,
+    Result,
 };
-use fm_fleet::{Error, Fleet, FleetOptions, PlannerOptions, Result};
+use fm_fixtures::engines;
+use fm_fleet::{Fleet, FleetOptions, PlannerOptions};
 use fm_records::{Memory, TestClock};
 use tokio::io::AsyncReadExt as _;
 
@@ -295,11 +296,11 @@ async fn a_registry_that_is_not_there_is_an_error_and_not_an_absence() {
     let registry = Registry::new(&options).expect("a client");
     assert!(matches!(
         registry.has_blob(&code(1).1).await,
-        Err(Error::Blobs { .. })
+        Err(Error::Unreachable { .. })
     ));
     let absent = Reference::Tag("t".into());
     assert!(matches!(
         registry.manifest(&absent).await,
-        Err(Error::Blobs { .. })
+        Err(Error::Unreachable { .. })
     ));
 }

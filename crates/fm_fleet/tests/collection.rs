@@ -181,7 +181,7 @@ async fn a_build_that_comes_back_has_another_manifest_and_a_late_deletion_hits_n
     assert_eq!((view.state, view.generation), (BuildState::Live, 2));
     let second = view.manifest.expect("stored");
     assert_ne!(first, second);
-    fm_fleet::blobs::Blobs::delete_manifest(&*world.shelf, &first)
+    fm_blobs::Blobs::delete_manifest(&*world.shelf, &first)
         .await
         .expect("nothing");
     assert!(world.fleet.manifest(&build).await.expect("read").is_some());

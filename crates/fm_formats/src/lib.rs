@@ -1,4 +1,4 @@
-//! Bytes to values and back: firmware images, variable stores, QEMU's own words.
+//! Bytes to values and back: firmware images, what variables hold, QEMU's own words.
 //!
 //! `no_std` + `alloc`: no I/O, clock, log or environment in here. Input is untrusted: nothing panics,
 //! nothing loops for ever, nothing allocates more than a small multiple of what it was given.
@@ -35,7 +35,6 @@ mod guid;
 pub mod image;
 pub mod qemu;
 mod reader;
-pub mod varstore;
 pub mod volume;
 
 pub use digest::{ParseSha256Error, Sha256};

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fm_formats::Guid;
-use fm_formats::varstore::{Name, ParseNameError, Time, Variable};
+use fm_formats::efi::{Name, ParseNameError, Time};
+use fm_varstore::Variable;
 use serde_json::{Map, Value};
 
 /// The longest JSON that is read: no store has so much to say.

@@ -3,8 +3,8 @@
 use fm_api::v1::firmware::{self as api, StoreFormat};
 use fm_api::v1::inspect::{FileType, InspectKind, RunsFrom};
 use fm_formats::image::{self, Arch, CpuMode, Layout, Role};
-use fm_formats::varstore::Format;
 use fm_formats::volume::FileKind;
+use fm_varstore::Format;
 
 /// The word for an architecture.
 #[must_use]

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
-use fm_formats::varstore::{Damage, Interrupted};
+use fm_varstore::{Damage, Interrupted};
 
 use crate::{Contradiction, DisplayValue, Features, Known, MachineFamily, MachineType, QemuVersion};
 

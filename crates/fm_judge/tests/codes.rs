@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 
 use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
-use fm_formats::varstore::{Damage, DamageKind, Interrupted};
 use fm_judge::{
     Confidential, Facts, Features, Firmware, Format, Known, MachineType, Outcome, Phase, QemuVersion,
     Soundness, StoreState, VarsAccess, codes, judge, page,
 };
 use fm_remedy::{Action, ConvertTarget, Input, Setting};
+use fm_varstore::{Damage, DamageKind, Interrupted};
 use sides::{known, running, with};
 
 use Outcome::{Caution, Incompatible, Unknown};

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use fm_api::Schema;
 use fm_api::v1::saved::{SavedBlockDiff, SavedChange, SavedDeviceDiff, SavedDiff, SavedPair, VariableFate};
 use fm_api::v1::stream::StreamBlock;
-use fm_formats::varstore::{Time, VarStore};
+use fm_formats::efi::Time;
 use fm_stream::BlockKind;
+use fm_varstore::VarStore;
 
 use crate::Result;
 use crate::stream::{self, Gathered, Request};

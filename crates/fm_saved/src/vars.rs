@@ -3,8 +3,8 @@
 use fm_api::Schema;
 use fm_api::v1::saved::{SavedVariable, SavedVars};
 use fm_formats::Sha256;
-use fm_formats::varstore::{VarStore, Variable};
 use fm_stream::{BlockKind, uefi_variables};
+use fm_varstore::{VarStore, Variable};
 
 use crate::extract::whole;
 use crate::stream::{self, Gathered, Request};

@@ -4,11 +4,11 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use fm_fleet::blobs::BlobReader;
+use fm_blobs::BlobReader;
 use serde::Serialize;
 
 use crate::pieces::Pieces;
-use crate::problem::Problem;
+use fm_access::Problem;
 
 /// What a handler returns.
 pub(crate) type Answer = Result<Response, Problem>;

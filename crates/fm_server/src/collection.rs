@@ -7,9 +7,9 @@ use fm_fleet::{BuildFilter, Fleet, HostFilter, Planner};
 use fm_remedy::one_line;
 use tokio::sync::watch;
 
-use crate::clock::now_s;
 use crate::log::{Log, ServerEvent};
 use crate::metrics::{Metrics, StateLabels};
+use fm_access::now_s;
 
 /// Between two steps.
 const STEP: Duration = Duration::from_secs(5);

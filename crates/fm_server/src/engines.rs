@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use fm_fleet::blobs::{Blobs, Layout, Registry, RegistryOptions};
+use fm_blobs::{Blobs, Layout, Registry, RegistryOptions};
 use fm_records::{Records, Sqlite, SqliteOptions};
 
 use self::secrets::{optional, user};

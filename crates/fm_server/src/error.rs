@@ -80,6 +80,9 @@ pub enum Error {
     /// The fleet itself.
     #[error(transparent)]
     Fleet(#[from] fm_fleet::Error),
+    /// The fleet's builds.
+    #[error(transparent)]
+    Blobs(#[from] fm_blobs::Error),
     /// The records.
     #[error(transparent)]
     Records(#[from] fm_records::Error),
@@ -111,6 +114,7 @@ impl Failure for Error {
     fn class(&self) -> Class {
         match self {
             Self::Fleet(error) => error.class(),
+            Self::Blobs(error) => error.class(),
             Self::Records(error) => error.class(),
             Self::Client(error) => error.class(),
             Self::Files(error) => error.class(),
@@ -124,6 +128,7 @@ impl Failure for Error {
     fn remedy(&self) -> Option<Remedy> {
         Some(match self {
             Self::Fleet(error) => return error.remedy(),
+            Self::Blobs(error) => return error.remedy(),
             Self::Records(error) => return error.remedy(),
             Self::Client(error) => return error.remedy(),
             Self::Files(error) => return error.remedy(),

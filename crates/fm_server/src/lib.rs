@@ -1,10 +1,8 @@
-//! The fleet's server: REST over HTTPS with client certificates, metrics, the planner.
+//! The fleet's server: REST over HTTPS with client certificates, metrics, the planner, and the pages of `fm_pages`.
 //!
 //! ```text
 //! pki        the fleet's CA and the certificates that it signs
-//! admission  who asks: a certificate or a bearer token, looked up in the records at each request
 //! routes     the API, one file a noun
-//! pages      the same for people, in a browser
 //! listen     connections: TLS, limits, time
 //! health     who is asked, besides hosts, whether guests are well
 //! peer       the small server of a host, from which other hosts pull builds
@@ -16,26 +14,21 @@
 
 #![forbid(unsafe_code)]
 
-mod admission;
 mod answer;
-mod clock;
+mod caller;
 mod collection;
 mod distribution;
 mod engines;
 mod error;
 mod health;
-mod ledger;
 mod listen;
 mod log;
 mod metrics;
 mod openapi;
-mod pages;
 mod patience;
 mod peer;
 mod pieces;
 mod pki;
-mod problem;
-mod request;
 mod routes;
 mod serve;
 mod state;

@@ -20,12 +20,12 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use crate::admission::{Shown, ShownCertificate};
 use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::patience::Patient;
 use crate::pki::{PkiFiles, read};
 use crate::{Error, Result};
+use fm_access::{Shown, ShownCertificate};
 
 /// Connections at once: ten thousand hosts keep one open each.
 const MAX_CONNECTION_COUNT: usize = 12_000;

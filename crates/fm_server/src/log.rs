@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::Extensions;
 
-use crate::admission::Shown;
-use crate::problem::Refusal;
+use fm_access::{Refusal, Shown};
 
 /// One thing that whoever runs the server should know.
 #[derive(Debug, Clone, PartialEq, Eq)]

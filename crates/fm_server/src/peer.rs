@@ -22,18 +22,16 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::admission::Shown;
 use crate::answer::{Answer, typed};
-use crate::clock::now_s;
 use crate::distribution::{BLOB, MANIFEST_OF, VERSION, digest, named, tagged_build, unknown};
 use crate::listen::{Door, tls};
 use crate::log::{Log, ServerEvent};
 use crate::metrics::Metrics;
 use crate::pieces::Pieces;
 use crate::pki::PkiFiles;
-use crate::problem::{Problem, Refusal};
 use crate::serve::Serving;
 use crate::{Error, Result};
+use fm_access::{Problem, Refusal, Shown, now_s};
 
 /// Builds are read whole, 64 MiB at most: so many at once.
 const MAX_READING_COUNT: usize = 4;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use fm_access::{Issued, hex, now_s};
 use fm_api::v1::enrolment::Role;
 use fm_client::{Identity, PEER_NAME, is_name, random_hex};
 use fm_files::{Folder, Place};
@@ -14,8 +15,8 @@ use rcgen::{
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use x509_parser::time::ASN1Time;
 
-use crate::clock::{display, now_s, set_validity};
 use crate::{Error, Result};
 
 const DAY_S: i64 = 24 * 3600;
@@ -179,16 +180,6 @@ pub fn pin_of(path: &Path) -> Result<Sha256> {
     Ok(Sha256::of(&certificate))
 }
 
-/// A certificate that was issued.
-#[derive(Debug, Clone)]
-pub(crate) struct Issued {
-    pub(crate) pem: String,
-    /// In small hexadecimal digits.
-    pub(crate) serial: String,
-    pub(crate) issued_s: i64,
-    pub(crate) expires_s: i64,
-}
-
 /// The CA with its key.
 pub(crate) struct Signer {
     issuer: Issuer<'static, KeyPair>,
@@ -279,10 +270,16 @@ impl Signer {
     }
 }
 
-impl Issued {
-    pub(crate) fn expires(&self) -> String {
-        display(self.expires_s)
+/// Lets a certificate hold from one moment to another.
+fn set_validity(params: &mut CertificateParams, from_s: i64, until_s: i64) {
+    if let Ok(from) = ASN1Time::from_timestamp(from_s) {
+        params.not_before = from.to_datetime();
     }
+    // What no certificate can say is what they are good for at most.
+    params.not_after = match ASN1Time::from_timestamp(until_s) {
+        Ok(until) => until.to_datetime(),
+        Err(_) => rcgen::date_time_ymd(2049, 12, 31),
+    };
 }
 
 /// 16 random bytes, a positive number of one length.
@@ -296,10 +293,6 @@ fn serial() -> Result<SerialNumber> {
         *first = *first & 0x3f | 0x40;
     }
     Ok(SerialNumber::from_slice(&bytes))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A file of certificates or a key.
@@ -331,7 +324,6 @@ pub(crate) fn private_folder(path: &Path) -> Result<Folder> {
 
 #[cfg(test)]
 mod tests {
-    use x509_parser::time::ASN1Time;
 
     use super::*;
 

@@ -21,8 +21,8 @@ use axum::routing::{get, post, put};
 
 use crate::log::Log;
 use crate::metrics::{KindLabels, RequestLabels};
-use crate::problem::{Problem, Refusal};
 use crate::state::App;
+use fm_access::{Problem, Refusal};
 
 /// Every route. What is served is listed in `openapi`, and a test compares the two.
 pub(crate) fn router(app: App, log: Log) -> Router {
@@ -70,7 +70,7 @@ pub(crate) fn router(app: App, log: Log) -> Router {
             put(rollouts::pin).delete(rollouts::unpin),
         )
         .merge(pull::router())
-        .merge(crate::pages::router())
+        .merge(fm_pages::router(app.site()))
         .fallback(|| async { Problem::not_found("the API has no such address") })
         .method_not_allowed_fallback(|| async { Problem::method() })
         .layer(from_fn_with_state((app.clone(), log), observe))
@@ -113,4 +113,57 @@ fn method_name(method: &axum::http::Method) -> &'static str {
         .into_iter()
         .find(|name| method.as_str() == *name)
         .unwrap_or("other")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::http::header::COOKIE;
+    use fm_access::{Ledger, Token};
+    use fm_api::v1::enrolment::Role;
+    use fm_blobs::Layout;
+    use fm_fleet::{Fleet, FleetOptions};
+    use fm_records::Memory;
+    use tower_service::Service as _;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::uploads::Uploads;
+
+    #[tokio::test]
+    async fn a_cookie_opens_the_pages_and_not_the_api_which_pages_of_others_could_use_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Layout::open(&folder.path().join("builds")).unwrap();
+        let fleet = Fleet::open(
+            Arc::new(Memory::default()),
+            Arc::new(blobs),
+            None,
+            FleetOptions::default(),
+        );
+        let fleet = fleet.await.unwrap();
+        let token = Token {
+            id: "t".into(),
+            role: Role::Reader,
+            name: Some("dora".into()),
+            expires_s: i64::MAX,
+            bearer: true,
+            by: "test".into(),
+        };
+        let ledger = Ledger::new(Arc::clone(fleet.records()));
+        let secret = ledger.make_token(&token).await.unwrap();
+        let uploads = Uploads::open(&folder.path().join("uploads")).unwrap();
+        let app = App::new(fleet, None, String::new(), Metrics::default(), uploads);
+        let mut router = router(app, Log::new(Box::new(|_| {})));
+        for (path, status) in [
+            ("/hosts", StatusCode::OK),
+            ("/api/v1/hosts", StatusCode::UNAUTHORIZED),
+        ] {
+            let request = Request::get(path).header(COOKIE, format!("__Host-flashmoor={secret}"));
+            let answer = router.call(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+        }
+    }
 }

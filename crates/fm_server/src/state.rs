@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use fm_fleet::Fleet;
+use fm_pages::Site;
 use tokio::sync::Semaphore;
 
-use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::pki::Signer;
 use crate::uploads::Uploads;
+use fm_access::Ledger;
 
 /// Streams of events that are open at once.
 const MAX_STREAM_COUNT: usize = 64;
@@ -70,6 +71,15 @@ impl App {
 
     pub(crate) fn uploads(&self) -> &Uploads {
         &self.0.uploads
+    }
+
+    /// What the pages are made of.
+    pub(crate) fn site(&self) -> Site {
+        Site::new(
+            self.0.fleet.clone(),
+            self.0.ledger.clone(),
+            Arc::clone(&self.0.streams),
+        )
     }
 
     pub(crate) fn streams(&self) -> &Arc<Semaphore> {

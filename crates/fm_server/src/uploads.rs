@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use fm_api::v1::fleet::Digest;
-use fm_fleet::blobs::{Blob, BlobSource};
+use fm_blobs::{Blob, BlobSource};
 use sha2::Digest as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 
 use crate::Result;
 use crate::pki::private_folder;
-use crate::problem::Problem;
+use fm_access::Problem;
 
 /// The most bytes of a blob: no flash device is larger.
 pub(crate) const MAX_BLOB_BYTES: u64 = fm_formats::image::MAX_FLASH_BYTES;
@@ -68,7 +68,7 @@ impl Uploads {
             file.write_all(&piece).await.map_err(failed)?;
         }
         file.sync_all().await.map_err(failed)?;
-        let found = crate::pki::hex(&hasher.finalize());
+        let found = fm_access::hex(&hasher.finalize());
         if found != digest.as_str() {
             return Err(Problem::bad_request(format!(
                 "the bytes are {found}, not {digest}"

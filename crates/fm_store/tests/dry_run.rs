@@ -1,23 +1,8 @@
 //! A store for a dry run: what it says is what the same store then does, and nothing is written.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-
+use fm_fixtures::files;
 use fm_formats::Sha256;
 use fm_store::{Error, Import, NewLanding, Store};
-
-fn all(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => found.extend(all(&path)),
-            false => drop(found.insert(path.clone(), fs::read(&path).unwrap())),
-        }
-    }
-    found
-}
 
 #[test]
 fn a_landing_is_made_settled_and_forgotten_in_words_alone() {
@@ -43,7 +28,7 @@ fn a_landing_is_made_settled_and_forgotten_in_words_alone() {
         (&said.id, &said.path, said.placeholder),
         (&made.id, &made.path, true)
     );
-    let before = all(&path);
+    let before = files(&path);
     assert_eq!(dry.create_landing(&new).unwrap(), made);
     assert!(dry.import(&import).unwrap().new);
     let settled = dry.settle_landing(&made.id, &new.code).unwrap();
@@ -53,7 +38,7 @@ fn a_landing_is_made_settled_and_forgotten_in_words_alone() {
         Err(Error::LandingMismatch { .. })
     ));
     dry.forget_landing(&made.id, &|| Ok(Vec::new())).unwrap();
-    assert_eq!(all(&path), before);
+    assert_eq!(files(&path), before);
     store.import(&import).unwrap();
     assert_eq!(store.settle_landing(&made.id, &new.code).unwrap(), settled);
 }

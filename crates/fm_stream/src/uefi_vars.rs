@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use zerocopy::big_endian::{U16, U32, U64};
 
 use super::field::unexpected;
-use fm_formats::varstore::{Name, Time, Variable, attribute};
+use fm_formats::efi::{Name, Time};
 use fm_formats::{Error, Guid, Reader, Result};
+use fm_varstore::{Variable, attribute};
 
 /// Names of the device sections: `uefi-vars-x64`, `uefi-vars-sysbus`.
 pub(super) const NAME: &str = "uefi-vars";

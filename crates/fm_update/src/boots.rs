@@ -6,8 +6,9 @@
 //! any calls.
 
 use fm_formats::Guid;
-use fm_formats::varstore::{Name, VarStore};
+use fm_formats::efi::Name;
 use fm_host::{Guest, GuestMemory};
+use fm_varstore::VarStore;
 
 /// `gMtcVendorGuid`, edk2 `MdeModulePkg/MdeModulePkg.dec`.
 const MTC_VENDOR: Guid = Guid::literal("eb704011-1402-11d3-8e77-00a0c969723b");

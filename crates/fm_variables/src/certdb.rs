@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fm_formats::Guid;
-use fm_formats::varstore::{Name, Variable};
+use fm_formats::efi::Name;
+use fm_varstore::Variable;
 
 /// `gEfiCertDbGuid`.
 pub(super) const NAMESPACE: Guid = Guid::literal("d9bee56e-75dc-49d9-b4d7-b534210f637a");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use fm_api::v1::vars::VarsChange;
-use fm_formats::varstore::{self, Checks, Variable, Writer};
+use fm_varstore::{Checks, Variable, Writer};
 
 use crate::read::Selection;
 use crate::report::Report;
@@ -78,7 +78,7 @@ pub fn set(request: SetRequest) -> Result<VarsChange, Error> {
         None => Variable::new(guid, name, attributes, request.data),
     };
     check_one(&edit, &variable)?;
-    varstore::set(&mut edit.variables, variable);
+    fm_varstore::set(&mut edit.variables, variable);
     edit.commit_changes(
         Checks::Representable,
         Report {
@@ -123,7 +123,7 @@ pub fn delete(request: &DeleteRequest) -> Result<VarsChange, Error> {
     let mut edit = open(&request.write)?;
     let found = request.which.find(&request.write.path, &edit.variables)?;
     let (guid, name) = (found.guid, found.name.clone());
-    varstore::delete(&mut edit.variables, guid, &name);
+    fm_varstore::delete(&mut edit.variables, guid, &name);
     let steps = vec![format!("deleted {guid}-{name}")];
     edit.commit_changes(
         Checks::Representable,
@@ -193,7 +193,7 @@ pub fn import(request: &ImportRequest) -> Result<VarsChange, Error> {
         ));
     }
     edit.digests.extend(source.digests());
-    varstore::set_all(&mut edit.variables, incoming);
+    fm_varstore::set_all(&mut edit.variables, incoming);
     edit.commit_changes(Checks::Representable, report)
 }
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use fm_api::v1::vars::VarsChange;
 use fm_formats::image::{Feature, Layout, Role};
-use fm_formats::varstore::{Checks, Format, Variable, Writer, attribute};
 use fm_images::inspect::{self, Cache};
+use fm_varstore::{Checks, Format, Variable, Writer, attribute};
 
 use crate::journal::Journal;
 use crate::qcow2::{self, Qcow2};

@@ -2,7 +2,7 @@
 
 use fm_formats::Guid;
 use fm_formats::efi::{DevicePath, LoadOption, SignatureKind, SignatureLists};
-use fm_formats::varstore::Variable;
+use fm_varstore::Variable;
 
 use crate::certificate::Certificate;
 use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, SHIM, VENDOR_KEYS, find};

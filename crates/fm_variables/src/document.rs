@@ -7,11 +7,10 @@ use fm_api::v1::vars::{
     self as api, DiffedStore, DiffedStoreDamage, InterruptedReclaim, StoreDamage, StoreDamageKind,
     VariableDocument, VariableState, VariableTime, VarsChange,
 };
+use fm_formats::efi::Time;
 use fm_formats::image::Layout;
-use fm_formats::varstore::{
-    ActiveCopy, DamageKind, Entry, Interrupted, State, Time, VarStore, Variable, attribute,
-};
 use fm_images::words;
+use fm_varstore::{ActiveCopy, DamageKind, Entry, Interrupted, State, VarStore, Variable, attribute};
 
 use crate::report::Report;
 use crate::{describe, hex};

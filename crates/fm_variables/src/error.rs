@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use fm_formats::Guid;
-use fm_formats::varstore::{EmitError, Name, ParseNameError};
+use fm_formats::efi::{Name, ParseNameError};
 use fm_images::json_store::JsonStoreError;
 use fm_remedy::{Action, Class, Failure, Input, Remedy};
+use fm_varstore::EmitError;
 
 /// A failure of a `vars` job. Whatever it says, the files are as they were.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use fm_api::Schema;
 use fm_api::v1::secure_boot::DbxForecast;
 use fm_formats::efi::SignatureLists;
-use fm_formats::varstore::{Geometry, Variable, Writer};
+use fm_varstore::{Geometry, Variable, Writer};
 
 use crate::Error;
 use crate::names::{SECURITY, find, plain};

@@ -4,7 +4,7 @@
 //! about to be deleted; the new one's header is written behind the last, then its state, then name and data, then its
 //! state again; then the old one is deleted. States only lose bits, as flash does.
 
-use fm_formats::varstore::{ActiveCopy, Checks, Entry, Format, Ftw, VarStore, Variable, Writer};
+use fm_varstore::{ActiveCopy, Checks, Entry, Format, Ftw, VarStore, Variable, Writer};
 
 /// Where `State` lies in a variable's header.
 const STATE: u64 = 2;
@@ -105,8 +105,8 @@ fn state(header: u64, state: u8) -> Step {
 
 #[cfg(test)]
 mod tests {
+    use fm_formats::efi::Name;
     use fm_formats::image::Layout;
-    use fm_formats::varstore::{self, Name};
 
     use super::*;
 
@@ -166,15 +166,15 @@ mod tests {
         for store in STORES {
             let bytes = fm_fixtures::bytes(store);
             let mut variables = VarStore::parse(&bytes).unwrap().to_variables();
-            varstore::set(&mut variables, new());
+            fm_varstore::set(&mut variables, new());
             let bytes = holds_at_each_step(&bytes, &variables);
             let changed = Variable {
                 data: vec![9; 700],
                 ..new()
             };
-            varstore::set(&mut variables, changed);
+            fm_varstore::set(&mut variables, changed);
             let bytes = holds_at_each_step(&bytes, &variables);
-            varstore::delete(&mut variables, new().guid, &new().name);
+            fm_varstore::delete(&mut variables, new().guid, &new().name);
             holds_at_each_step(&bytes, &variables);
         }
     }
@@ -184,19 +184,19 @@ mod tests {
         let bytes = fm_fixtures::bytes(STORES[0]);
         let view = VarStore::parse(&bytes).unwrap();
         let mut variables = view.to_variables();
-        varstore::set(&mut variables, new());
+        fm_varstore::set(&mut variables, new());
         let another = Variable {
             guid: "605dab50-e046-4300-abb6-3dd810dd8b24".parse().unwrap(),
             ..new()
         };
-        varstore::set(&mut variables, another);
+        fm_varstore::set(&mut variables, another);
         assert_eq!(plan(&view, &bytes, &variables), None);
         let mut variables = view.to_variables();
         let large = Variable {
             data: vec![1; view.free_bytes() as usize],
             ..new()
         };
-        varstore::set(&mut variables, large);
+        fm_varstore::set(&mut variables, large);
         assert_eq!(plan(&view, &bytes, &variables), None);
         let fresh = Writer::new(Layout::X86Size4M).emit(&[]).unwrap();
         let mut torn = fresh.clone();

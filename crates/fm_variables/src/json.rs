@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use fm_formats::varstore::{Variable, attribute};
 use fm_images::json_store::{self, JsonStoreError};
 pub(super) use fm_images::json_store::{Digests, Variables};
+use fm_varstore::{Variable, attribute};
 use serde::Serialize;
 
 use crate::{Error, hex};

@@ -3,7 +3,7 @@
 //! Source: edk2 `MdeModulePkg/Universal/Variable/RuntimeDxe/Variable.c`, `VariableServiceSetVariable`, is the only place
 //! that asks for `PcdMaxVariableSize` and `PcdMaxAuthVariableSize`; distributions ship such a dbx.
 
-use fm_formats::varstore::{Checks, EmitError, Variable, Writer};
+use fm_varstore::{Checks, EmitError, Variable, Writer};
 
 /// Checks each variable as `writer` would, but lets those stand that are only too large for `SetVariable` and that
 /// `is_carried`. Returns a sentence for each of those.

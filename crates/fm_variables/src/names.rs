@@ -1,9 +1,10 @@
 //! Namespaces that the specification, edk2 and shim give variables, and finding one by its name.
 
 use fm_formats::Guid;
-use fm_formats::varstore::{Name, Variable};
+use fm_formats::efi::Name;
+use fm_varstore::Variable;
 
-pub(super) use fm_formats::varstore::GLOBAL_VARIABLE as GLOBAL;
+pub(super) use fm_varstore::GLOBAL_VARIABLE as GLOBAL;
 
 pub(super) const SECURITY: Guid = Guid::literal("d719b2cb-3d3a-4596-a3bc-dad00e67656f");
 pub(super) const SECURE_BOOT_ENABLE: Guid = Guid::literal("f0a30bc7-af08-4556-99c4-001009c93a44");

@@ -7,8 +7,8 @@ use fm_api::Schema;
 use fm_api::v1::firmware::StoreFormat;
 use fm_api::v1::vars::{DiffedStore, VariableChange, VariableDocument, VarsDiff, VarsList};
 use fm_formats::Guid;
-use fm_formats::efi::SignatureLists;
-use fm_formats::varstore::{Format, Name, Variable};
+use fm_formats::efi::{Name, SignatureLists};
+use fm_varstore::{Format, Variable};
 
 use fm_images::words;
 

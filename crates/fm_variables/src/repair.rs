@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fm_api::v1::vars::VarsChange;
 use fm_files::{Place, backup};
-use fm_formats::varstore::{ActiveCopy, Checks, Format, Ftw, State, VarStore};
+use fm_varstore::{ActiveCopy, Checks, Format, Ftw, State, VarStore};
 
 use crate::Error;
 use crate::document;

@@ -5,8 +5,8 @@
 
 use fm_api::v1::secure_boot::{Revoked, RevokedBy, SecureVersion};
 use fm_formats::efi::{SignatureKind, SignatureLists};
-use fm_formats::varstore::Variable;
 use fm_formats::{Guid, Sha256};
+use fm_varstore::Variable;
 use sha2::{Digest as _, Sha384, Sha512};
 use virtfw_libefi::sb::certs;
 use x509_parser::extensions::ParsedExtension;

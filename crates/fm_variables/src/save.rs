@@ -5,7 +5,7 @@ use std::path::Path;
 
 use fm_api::v1::vars::VarsChange;
 use fm_formats::image::Layout;
-use fm_formats::varstore::{Checks, Format, Geometry, VarStore, Variable, Writer};
+use fm_varstore::{Checks, Format, Geometry, VarStore, Variable, Writer};
 
 use crate::document;
 use crate::in_flash::{self, Step};

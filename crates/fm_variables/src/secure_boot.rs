@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use fm_api::v1::vars::VarsChange;
 use fm_formats::Guid;
-use fm_formats::efi::{AuthenticatedUpdate, SignatureKind, SignatureList, SignatureLists};
+use fm_formats::efi::{AuthenticatedUpdate, SignatureKind, SignatureList, SignatureLists, Time};
 use fm_formats::image::Layout;
-use fm_formats::varstore::{self, Checks, Time, Variable};
+use fm_varstore::{Checks, Variable};
 use virtfw_libefi::sb::{certs, dbx};
 
 use crate::Error;
@@ -161,7 +161,7 @@ fn enrolled(write: &StoreTarget, enrolment: &Enrolment) -> Result<(Edit, Report)
         variable.timestamp = old
             .map_or(FRESH_KEY_TIME, |old| old.timestamp)
             .later(material.signed);
-        varstore::set(&mut edit.variables, variable);
+        fm_varstore::set(&mut edit.variables, variable);
     }
     switch_on(&mut edit.variables, enrolment, &mut report);
     tell_revoked(&edit.variables, &mut report);
@@ -178,7 +178,7 @@ fn switch_on(variables: &mut Vec<Variable>, enrolment: &Enrolment, report: &mut 
             (SECURE_BOOT_ENABLE, "SecureBootEnable", 1),
             (CUSTOM_MODE, "CustomMode", 0),
         ] {
-            varstore::set(variables, Variable::new(guid, plain(name), 3, vec![data]));
+            fm_varstore::set(variables, Variable::new(guid, plain(name), 3, vec![data]));
         }
         report.steps.push("Secure Boot is switched on".into());
         return;
@@ -224,7 +224,7 @@ pub fn unenroll(write: &StoreTarget, all: bool) -> Result<VarsChange, Error> {
         (CUSTOM_MODE, "CustomMode"),
     ];
     for (guid, name) in keys.iter().chain(more.iter().filter(|_| all)) {
-        if varstore::delete(&mut edit.variables, *guid, &plain(name)).is_some() {
+        if fm_varstore::delete(&mut edit.variables, *guid, &plain(name)).is_some() {
             report.steps.push(format!("deleted {name}"));
         }
     }

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use fm_api::v1::vars::VariableDocument;
 use fm_formats::Reader;
 use fm_formats::image::Layout;
-use fm_formats::varstore::{ActiveCopy, State, VarStore, Variable};
 use fm_formats::volume::VolumeHeader;
 use fm_host::Guest;
 use fm_stream::qcow2::MAGIC;
+use fm_varstore::{ActiveCopy, State, VarStore, Variable};
 use rustix::fs::{Mode, OFlags};
 
 use crate::Error;

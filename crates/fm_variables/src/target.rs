@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use fm_files::{InPlace, Place, Replace, copy_sparse};
-use fm_formats::varstore::VarStore;
 use fm_stream::qcow2::MAGIC;
+use fm_varstore::VarStore;
 
 use crate::in_flash::Step;
 use crate::journal::{self, Journal, Rewrite, Settled};

@@ -9,7 +9,6 @@ pub mod moments;
 pub mod pve;
 pub mod speaker;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -89,29 +88,6 @@ pub fn digest(fixture: &str) -> String {
 pub fn held(guest: &Guest) -> String {
     let read = fm_host::find(&guest.pid().to_string()).and_then(|guest| guest.read_flash(0));
     Sha256::of(&read.unwrap_or_else(|error| panic!("{error}"))).to_string()
-}
-
-/// What each file below a folder holds, and where each link in it leads.
-///
-/// # Panics
-/// If one cannot be read.
-#[must_use]
-pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let status = path.symlink_metadata().expect("a file");
-        if status.is_dir() {
-            found.extend(files(&path));
-        } else if status.is_symlink() {
-            let to = std::fs::read_link(&path).expect("a link");
-            found.insert(path, to.into_os_string().into_encoded_bytes());
-        } else if status.is_file() {
-            let bytes = std::fs::read(&path).expect("a file");
-            found.insert(path, bytes);
-        }
-    }
-    found
 }
 
 /// Runs a verb with `--dry-run` and then without, and holds what was said to what is done: the document of that, and

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use fm_e2e::device::Device;
 use fm_e2e::hostile::{Injection, changes, injected};
 use fm_e2e::{document, stderr};
-use fm_formats::varstore::{VarStore, Variable};
+use fm_varstore::{VarStore, Variable};
 
 const STORE_4M: usize = 540_672;
 

@@ -10,9 +10,9 @@ use std::path::Path;
 use fm_e2e::moments::{Verb, digest, every_moment, must, store_is_whole, with};
 use fm_e2e::{Bench, document};
 use fm_formats::Sha256;
-use fm_formats::varstore::VarStore;
 use fm_lab::{Arch, Machine};
 use fm_variables as vars;
+use fm_varstore::VarStore;
 
 const CODE: &str = "bookworm/OVMF_CODE_4M.fd";
 const VARS: &str = "bookworm/OVMF_VARS_4M.fd";

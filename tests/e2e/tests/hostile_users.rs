@@ -1,15 +1,14 @@
 //! An unprivileged user of the host against root: processes that say what is not so, and folders whose owner swaps files
 //! for links while root writes.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, lchown, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use fm_e2e::hostile::{Running, Scene, as_nobody, as_user};
 use fm_e2e::{document, stderr};
-use fm_fixtures::Patience;
+use fm_fixtures::{Patience, files};
 use fm_formats::Sha256;
 
 fn said(output: &std::process::Output) -> String {
@@ -250,19 +249,6 @@ fn links_planted_under_names_that_root_will_write_lead_nowhere() {
     }
 }
 
-/// Every file below a folder, and what is in it.
-fn all(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => found.extend(all(&path)),
-            false => drop(found.insert(path.clone(), fs::read(path).unwrap())),
-        }
-    }
-    found
-}
-
 #[test]
 fn a_link_to_a_folder_of_roots_leads_no_verb_there() {
     let scene = Scene::new();
@@ -292,7 +278,7 @@ fn a_link_to_a_folder_of_roots_leads_no_verb_there() {
     let (linked, folder, layout) = (scene.theirs("VARS.fd"), led("sub"), format!("oci:{}", led("sub")));
     let linked = linked.to_str().unwrap();
     let set = ["Timeout", "--guid", "global", "--hex", "0700"];
-    let before = all(&roots);
+    let before = files(&roots);
     for verb in [
         &[&["vars", "set", &vars][..], &set].concat()[..],
         &[&["vars", "set", linked][..], &set].concat(),
@@ -324,7 +310,7 @@ fn a_link_to_a_folder_of_roots_leads_no_verb_there() {
         let done = scene.run(verb);
         assert!(!done.status.success(), "{verb:?}: {}", said(&done));
         assert_ne!(done.status.code(), Some(70), "{verb:?}: {}", said(&done));
-        assert_eq!(all(&roots), before, "{verb:?}");
+        assert_eq!(files(&roots), before, "{verb:?}");
     }
 }
 

@@ -269,7 +269,7 @@ fn a_dry_run_says_what_would_be_held_and_let_go_and_changes_nothing() {
     let run = |words: &[&str]| instance.flashmoor(words);
     let state = || {
         let store = instance.path("store");
-        let files = store.exists().then(|| fm_e2e::files(&store));
+        let files = store.exists().then(|| fm_fixtures::files(&store));
         (instance.get(), files)
     };
     let (old, _) = instance.runs();

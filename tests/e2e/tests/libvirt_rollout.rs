@@ -9,8 +9,8 @@ use fm_e2e::bed::{Bed, Host, domain, packaged};
 use fm_e2e::{document, stderr};
 use fm_fixtures::Patience;
 use fm_formats::Sha256;
-use fm_formats::varstore::VarStore;
 use fm_lab::PATIENCE;
+use fm_varstore::VarStore;
 use serde_json::Value;
 
 const URL: &str = "https://localhost:7117";

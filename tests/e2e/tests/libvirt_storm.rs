@@ -13,7 +13,8 @@ use fm_e2e::bed::{Bed, Host, packaged, script_disk};
 use fm_e2e::{document, stderr};
 use fm_fixtures::Patience;
 use fm_formats::Guid;
-use fm_formats::varstore::{Name, VarStore};
+use fm_formats::efi::Name;
+use fm_varstore::VarStore;
 
 const MINE: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
 const MOVES: usize = 50;

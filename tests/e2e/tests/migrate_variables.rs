@@ -7,8 +7,9 @@ use fm_e2e::bed::script_disk;
 use fm_e2e::{Bench, document, stderr};
 use fm_fixtures::Patience;
 use fm_formats::Guid;
-use fm_formats::varstore::{Name, VarStore};
+use fm_formats::efi::Name;
 use fm_lab::{Arch, Guest, Machine, PATIENCE};
+use fm_varstore::VarStore;
 use serde_json::json;
 
 const CODE: &str = "bookworm/OVMF_CODE_4M.fd";

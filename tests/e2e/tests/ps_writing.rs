@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use fm_e2e::booted::booted;
 use fm_formats::Guid;
-use fm_formats::varstore::{Name, VarStore};
+use fm_formats::efi::Name;
 use fm_lab::{Arch, Machine};
+use fm_varstore::VarStore;
 
 const MINE: &str = "4f3a1d52-6c0b-4b57-9a55-0f2f5d3c7e11";
 const READINGS: u32 = 1000;

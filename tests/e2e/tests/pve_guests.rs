@@ -179,7 +179,7 @@ fn a_dry_run_says_what_would_be_held_and_let_go_and_changes_nothing() {
     let run = |words: &[&str]| cluster.flashmoor("a", words);
     // How the programs were called is written down of those that only look as well.
     let state = || {
-        let mut files = fm_e2e::files(&cluster.path(""));
+        let mut files = fm_fixtures::files(&cluster.path(""));
         files.remove(&cluster.path("calls"));
         files
     };

@@ -6,8 +6,9 @@ use std::process::{Command, Output, Stdio};
 use fm_e2e::{Bench, digest, document, held, qemu_10, stderr, twin};
 use fm_fixtures::Patience;
 use fm_formats::Guid;
-use fm_formats::varstore::{Name, VarStore};
+use fm_formats::efi::Name;
 use fm_lab::{Arch, Guest, Machine};
+use fm_varstore::VarStore;
 use serde_json::{Value, json};
 
 const OLD: &str = "bookworm/OVMF_CODE_4M.fd";

@@ -95,6 +95,7 @@ fn no_test_is_switched_off_and_nothing_is_left_for_later() {
 fn the_pure_rooms_stay_pure() {
     for (room, promises) in [
         ("fm_formats", &["#![forbid(unsafe_code)]", "#![no_std]"][..]),
+        ("fm_varstore", &["#![forbid(unsafe_code)]", "#![no_std]"][..]),
         ("fm_stream", &["#![forbid(unsafe_code)]", "#![no_std]"][..]),
         ("fm_judge", &["#![forbid(unsafe_code)]"][..]),
     ] {

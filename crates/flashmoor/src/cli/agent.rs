@@ -15,7 +15,7 @@ use fm_server::{PeerBuilds, PeerOptions, serve_peers};
 
 use super::dry_run::DryRun;
 use super::{Context, Result, Status};
-use crate::render::{fleet as render, plain};
+use fm_render::{fleet as render, plain};
 
 /// Watch this host's guests, store the firmware that they run and bring, and collect what nobody needs
 ///

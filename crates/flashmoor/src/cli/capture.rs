@@ -6,7 +6,7 @@ use fm_api::v1::capture as api;
 
 use super::dry_run::DryRun;
 use super::{Context, Result, Status};
-use crate::render::capture as render;
+use fm_render::capture as render;
 
 /// Store the firmware that running guests use, so that they can be started with it again
 ///

@@ -10,9 +10,9 @@ use fm_judge::Confidential;
 use fm_judge::Outcome;
 
 use super::{Context, Result, Status};
-use crate::render::check as render;
-use crate::render::matrix as matrix_text;
-use crate::render::remedy::WORDING;
+use fm_render::check as render;
+use fm_render::matrix as matrix_text;
+use fm_render::remedy::WORDING;
 
 /// Tell what a firmware change does to a guest: while it migrates, at a reset, at a cold boot
 ///

@@ -8,7 +8,7 @@ use fm_api::v1::config::{ConfigDocument, ConfigFile, FileState, Origin, Setting}
 
 use super::{Context, Result, Status};
 use crate::config::{KEYS, Key, Layer, Settings, State};
-use crate::render::{Output, plain};
+use fm_render::{Output, plain};
 
 /// A longer value moves what follows it in its own line only.
 const MAX_VALUE_COLUMNS: usize = 30;

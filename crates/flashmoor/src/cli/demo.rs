@@ -6,7 +6,6 @@ use clap::Args;
 use fm_lab::demo::{self, Request};
 
 use super::{Context, Result, Status};
-use crate::render;
 
 /// Show the main job on two 'hosts' of this machine, with real QEMU and real OVMF
 ///
@@ -38,11 +37,11 @@ impl Demo {
             to_vars: self.to_vars.clone(),
         };
         let output = context.output;
-        let demo = demo::run(&request, &mut |told| render::demo::told(output, told))?;
+        let demo = demo::run(&request, &mut |told| fm_render::demo::told(output, told))?;
         if output.wants_json() {
             output.json(&demo);
         } else {
-            render::demo::summary(output, &demo);
+            fm_render::demo::summary(output, &demo);
         }
         Ok(Status::Done)
     }

@@ -6,7 +6,6 @@ use clap::Args;
 use fm_images::diff;
 
 use super::{Context, Result, Status};
-use crate::render;
 
 /// Say what changed between two firmware builds
 #[derive(Debug, Args)]
@@ -29,7 +28,7 @@ impl Diff {
         if context.output.wants_json() {
             context.output.json(&document);
         } else {
-            render::diff::text(&context.output, &document, self.all);
+            fm_render::diff::text(&context.output, &document, self.all);
         }
         Ok(Status::of_no(self.exit_code, !document.identical))
     }

@@ -6,8 +6,7 @@ use fm_check::findings;
 use fm_remedy::Misuse;
 
 use super::{Context, Result, Status};
-use crate::render;
-use crate::render::table::{Cell, Column, Table};
+use fm_render::table::{Cell, Column, Table};
 
 /// Print why a finding of `check` matters and what to do about it, or list all codes
 #[derive(Debug, Args)]
@@ -37,7 +36,7 @@ impl Explain {
             })
         })?;
         context.output.page();
-        render::markdown::page(&context.output, page);
+        fm_render::markdown::page(&context.output, page);
         Ok(Status::Done)
     }
 }

@@ -11,7 +11,7 @@ use fm_api::v1::guard::PackageManager;
 use super::dry_run::DryRun;
 use super::own_path::own_path;
 use super::{Context, Result, Status};
-use crate::render::{capture as render, plain, remedy};
+use fm_render::{capture as render, plain, remedy};
 
 /// Capture what running guests use before a package upgrade replaces it
 #[derive(Debug, Args)]

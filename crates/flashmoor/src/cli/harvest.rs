@@ -30,7 +30,7 @@ impl Harvest {
         if context.output.wants_json() {
             context.output.json(&harvest);
         } else {
-            crate::render::migration::firmware(context.output, &harvest.code, harvest.dry_run);
+            fm_render::migration::firmware(context.output, &harvest.code, harvest.dry_run);
         }
         Ok(Status::Done)
     }

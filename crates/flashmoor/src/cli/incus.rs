@@ -5,7 +5,7 @@ use fm_incus::Instance;
 
 use super::dry_run::DryRun;
 use super::{Context, Result, Status};
-use crate::render::incus as render;
+use fm_render::incus as render;
 
 /// Let Incus's virtual machines keep their firmware
 ///

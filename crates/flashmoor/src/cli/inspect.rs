@@ -13,7 +13,7 @@ use fm_remedy::Misuse;
 use serde::Serialize;
 
 use super::{Context, Result, Status};
-use crate::render::{self, Output};
+use fm_render::Output;
 
 /// Say what files are: firmware, variable stores, migration streams, firmware descriptors
 ///
@@ -158,8 +158,8 @@ impl Inspect {
 
     fn text(&self, output: &Output, answer: &Answer) {
         match answer {
-            Answer::File(document) => render::inspect::text(output, document, self.modules),
-            Answer::Descriptors(document) => render::descriptors::text(output, document),
+            Answer::File(document) => fm_render::inspect::text(output, document, self.modules),
+            Answer::Descriptors(document) => fm_render::descriptors::text(output, document),
         }
     }
 
@@ -215,7 +215,7 @@ impl Inspect {
                     .unwrap_or_else(|| document.kind.to_string())
                     .into(),
             })?;
-        let picture = render::svg::flash_map(document, image);
+        let picture = fm_render::svg::flash_map(document, image);
         Ok(output::write(
             svg,
             picture.as_bytes(),
@@ -230,11 +230,11 @@ fn brief(output: &Output, answers: &[Answer]) {
     for answer in answers {
         match answer {
             Answer::File(document) => files.push(&**document),
-            Answer::Descriptors(document) => render::descriptors::brief(output, document),
+            Answer::Descriptors(document) => fm_render::descriptors::brief(output, document),
         }
     }
     if !files.is_empty() {
-        render::inspect::brief(output, &files);
+        fm_render::inspect::brief(output, &files);
     }
 }
 

@@ -11,7 +11,7 @@ use fm_api::v1::libvirt::{HookAnswer, LibvirtAdoption};
 use super::dry_run::DryRun;
 use super::own_path::own_path;
 use super::{Context, Result, Status};
-use crate::render::{libvirt as render, remedy};
+use fm_render::{libvirt as render, remedy};
 
 /// Let the firmware of libvirt's guests follow them, whoever migrates them
 ///

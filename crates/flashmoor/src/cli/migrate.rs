@@ -14,8 +14,8 @@ use fm_update::decide::Vouched;
 use fm_update::{Arrived, Waits};
 
 use super::{Context, Result, Status};
-use crate::render::migration::Watcher;
-use crate::render::remedy::WORDING;
+use fm_render::migration::Watcher;
+use fm_render::remedy::WORDING;
 
 /// Migrate a guest together with its firmware, over two QMP sockets
 ///
@@ -124,7 +124,7 @@ impl Migrate {
         if context.output.wants_json() {
             context.output.json(&Migrated::from(&migrated));
         } else {
-            crate::render::migration::summary(context.output, &Migrated::from(&migrated));
+            fm_render::migration::summary(context.output, &Migrated::from(&migrated));
         }
         match migrated.not_harvested {
             Some(error) => Err(fm_transfer::Error::NotHarvested {
@@ -149,7 +149,7 @@ impl Migrate {
         if judged.refusals.is_empty() {
             return Ok(None);
         }
-        context.output.document(&judged, crate::render::update::update);
+        context.output.document(&judged, fm_render::update::update);
         Ok(Some(super::update::status(&judged)))
     }
 

@@ -7,7 +7,6 @@ use clap::Args;
 use fm_agent::ps;
 
 use super::{Context, Result, Status};
-use crate::render;
 
 /// List the guests of this host and the firmware that each really runs
 ///
@@ -28,7 +27,7 @@ pub(crate) struct Ps {
     long: bool,
     /// These columns, however wide, such as name,runs,drift
     #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "long",
-        value_parser = clap::builder::PossibleValuesParser::new(render::ps::COLUMN_NAMES))]
+        value_parser = clap::builder::PossibleValuesParser::new(fm_render::ps::COLUMN_NAMES))]
     columns: Vec<String>,
     /// Write the metrics for node_exporter's textfile collector to FILE
     #[arg(long, value_name = "FILE")]
@@ -52,7 +51,7 @@ impl Ps {
             store: context.global.store.clone(),
             to: self.to.clone(),
             to_qemu: self.to_qemu.clone(),
-            wording: crate::render::remedy::WORDING,
+            wording: fm_render::remedy::WORDING,
         };
         loop {
             let seen = ps::ps(&request)?;
@@ -65,12 +64,12 @@ impl Ps {
                 if self.watch.is_none() {
                     context.output.page();
                 }
-                let view = render::ps::View {
+                let view = fm_render::ps::View {
                     long: self.long,
                     again: self.watch.is_some(),
                     columns: &self.columns,
                 };
-                render::ps::show(&context.output, &seen, view);
+                fm_render::ps::show(&context.output, &seen, view);
             }
             let failing = match self.fail_on_drift {
                 true if seen.has_drift() => Some(Status::Incompatible),

@@ -9,7 +9,7 @@ use fm_pve::{Cluster, Phase};
 use super::dry_run::DryRun;
 use super::own_path::own_path;
 use super::{Context, Result, Status};
-use crate::render::pve as render;
+use fm_render::pve as render;
 
 /// Names the system whose /etc/pve is meant, for tests.
 const ROOT: &str = "FLASHMOOR_PVE_ROOT";

@@ -8,7 +8,6 @@ use fm_saved::stream;
 
 use super::dry_run::DryRun;
 use super::{Context, Result, Status};
-use crate::render;
 use fm_remedy::Misuse;
 
 /// Take the firmware out of saved guests and captured streams, and bring them back
@@ -171,7 +170,7 @@ impl Extract {
         if output.wants_json() {
             output.json(&extracted);
         } else {
-            render::saved::extracted(output, &extracted);
+            fm_render::saved::extracted(output, &extracted);
         }
         Ok(Status::Done)
     }
@@ -184,7 +183,7 @@ impl Vars {
         if output.wants_json() {
             output.json(&vars);
         } else {
-            render::saved::vars(output, &vars);
+            fm_render::saved::vars(output, &vars);
         }
         Ok(Status::Done)
     }
@@ -211,7 +210,7 @@ impl RestorePlan {
         if output.wants_json() {
             output.json(&plan);
         } else {
-            render::saved::plan(output, &plan);
+            fm_render::saved::plan(output, &plan);
         }
         Ok(Status::Done)
     }
@@ -232,7 +231,7 @@ impl Diff {
         if output.wants_json() {
             output.json(&diff);
         } else {
-            render::saved::diff(output, &diff);
+            fm_render::saved::diff(output, &diff);
         }
         Ok(match diff.unknown.is_empty() {
             true => Status::Done,
@@ -254,7 +253,7 @@ impl Adopt {
         if output.wants_json() {
             output.json(&adopted);
         } else {
-            render::saved::adopted(output, &adopted);
+            fm_render::saved::adopted(output, &adopted);
         }
         Ok(Status::Done)
     }

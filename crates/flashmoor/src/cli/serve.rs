@@ -11,7 +11,7 @@ use signal_hook::iterator::Signals;
 
 use super::{Context, Result, Status};
 use crate::Error;
-use crate::render::fleet as render;
+use fm_render::fleet as render;
 
 /// Run the fleet's server: who runs which firmware, and every build where it is needed
 ///

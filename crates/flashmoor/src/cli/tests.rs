@@ -1,5 +1,7 @@
 //! What holds for the whole command line: each command has its place, its examples are taken, settings are options.
 
+mod remedies;
+
 use super::*;
 
 /// Every command that people are meant to use and that has none below it.

@@ -15,8 +15,8 @@ use fm_update::window::Window;
 use fm_update::{Options, Request, State, Update as Document};
 
 use super::{Context, Result, Status};
-use crate::render::remedy::WORDING;
-use crate::render::update as render;
+use fm_render::remedy::WORDING;
+use fm_render::update as render;
 
 /// Give a running guest other firmware, which takes effect at its own next reset
 ///

@@ -39,6 +39,11 @@ pub(crate) fn refused(command: &mut Command, status: i32) -> String {
     String::from_utf8(command.assert().code(status).get_output().stderr.clone()).unwrap()
 }
 
+/// All that a command in `folder` that must fail says, without what differs from run to run.
+pub(crate) fn refusal(folder: &Path, command: &mut Command, status: i32) -> String {
+    refused(command, status).replace(folder.to_str().unwrap(), "[DIR]")
+}
+
 pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name);
     std::fs::write(&path, bytes).unwrap();

@@ -75,6 +75,26 @@ impl Case {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
+    /// Text without what differs from run to run.
+    pub(crate) fn plain(&self, text: &str) -> String {
+        let fixtures = fm_fixtures::folder().to_str().unwrap();
+        text.replace(self.folder.path().to_str().unwrap(), "[DIR]")
+            .replace(fixtures, "[FIXTURES]")
+    }
+
+    /// The exit status of a command that must fail, and all that it says.
+    pub(crate) fn refusal(&self, words: &[&str]) -> String {
+        let (error, status) = refused(words);
+        format!("status {status}\n{}", self.plain(&error))
+    }
+
+    /// What a change notes.
+    pub(crate) fn notes(&self, change: &Value) -> String {
+        let notes = change["notes"].as_array().unwrap().iter();
+        let notes: Vec<_> = notes.map(|note| self.plain(note.as_str().unwrap())).collect();
+        notes.join("\n")
+    }
+
     pub(crate) fn files(&self) -> usize {
         fs::read_dir(self.folder.path()).unwrap().count()
     }

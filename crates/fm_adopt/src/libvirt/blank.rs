@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use fm_files::{NewFile, Place};
 use fm_formats::Sha256;
 use fm_formats::image::Layout;
-use fm_formats::varstore::Writer;
 use fm_images::inspect;
 use fm_libvirt::Identity;
 use fm_store::Store;
+use fm_varstore::Writer;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use super::FOLDER;

@@ -18,11 +18,11 @@ use super::needs::needs;
 use super::outbox::Outbox;
 use super::rows::Rows;
 use super::{chore, fetch, renewal, supplier};
-use crate::rollouts::{Domains, WatcherCommand, Work};
 use crate::{Error, Result};
 use fm_adopt::libvirt::DEFINITIONS;
 use fm_adopt::supply::Wanted;
 use fm_formats::Sha256;
+use fm_rollout_host::{Domains, WatcherCommand, Work};
 
 /// How often it is looked whether something changed.
 const LOOK: Duration = Duration::from_secs(5);
@@ -270,12 +270,7 @@ impl Session {
             }
         }
         let bring = |build: &Sha256| {
-            let wanted = Wanted {
-                build: *build,
-                code_bytes: None,
-                peer: None,
-            };
-            Ok(fetch::has(&self.store, build)? || fetch::fetch(&self.client, &self.store, &wanted)?)
+            bring(&self.client, &self.store, build).map_err(fm_rollout_host::Error::not_brought)
         };
         let domains = Domains::new(&self.store, &bring, self.uri.as_deref(), self.watcher, self.began);
         let rollouts = self
@@ -399,4 +394,14 @@ impl Session {
         }
         failed.map_or(Ok(()), Err)
     }
+}
+
+/// Whether the store has a build, which comes from the fleet if need be.
+fn bring(client: &Client, store: &Store, build: &Sha256) -> Result<bool> {
+    let wanted = Wanted {
+        build: *build,
+        code_bytes: None,
+        peer: None,
+    };
+    Ok(fetch::has(store, build)? || fetch::fetch(client, store, &wanted)?)
 }

@@ -4,9 +4,10 @@ use std::io::Read as _;
 
 use fm_api::v1::ps::{PsVars, SecureBootState};
 use fm_formats::Guid;
-use fm_formats::varstore::{GLOBAL_VARIABLE as GLOBAL, Name, VarStore};
+use fm_formats::efi::Name;
 use fm_host::{FlashUnit, Guest, GuestMemory, Region};
 use fm_images::json_store;
+use fm_varstore::{GLOBAL_VARIABLE as GLOBAL, VarStore};
 
 use fm_images::words;
 

@@ -8,8 +8,8 @@ use fm_api::v1::fleet::{Digest, Event, HostId};
 
 use super::options::FleetOptions;
 use super::record::{HeadRecord, Record};
-use crate::blobs::Blobs;
 use crate::{Error, Result};
+use fm_blobs::Blobs;
 use fm_records::Clock;
 use fm_records::{LeaseId, MAX_SCAN_COUNT, Outcome, Records, Revision, Scan, Transaction};
 

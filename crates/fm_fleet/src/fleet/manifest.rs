@@ -8,9 +8,9 @@ use fm_api::oci::{BUILD, CODE, EMPTY, EMPTY_CONFIG, MANIFEST, SOURCE, TITLE, VER
 use fm_api::v1::fleet::{BuildFacts, Digest};
 use fm_formats::image::{MAX_BUILD_FILE_COUNT, MAX_FLASH_BYTES};
 
-use crate::blobs::oci::{Descriptor, Manifest, digest_of, parse, parse_digest};
-use crate::blobs::{Blob, BlobSource};
 use crate::{Error, Result};
+use fm_blobs::oci::{Descriptor, Manifest, digest_of, parse, parse_digest};
+use fm_blobs::{Blob, BlobSource};
 
 /// Which time a build came back: a manifest that was deleted is never written again.
 const GENERATION: &str = "io.github.flashmoor.generation";

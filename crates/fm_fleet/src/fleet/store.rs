@@ -8,9 +8,9 @@ use super::inner::{Inner, MAX_ATTEMPT_COUNT, Stored, write};
 use super::keys;
 use super::manifest::{self, StoredBuild};
 use super::record::BuildRecord;
-use crate::blobs::oci::{digest_of, named_blobs};
-use crate::blobs::{Blob, BlobReader, FoundManifest, Reference};
 use crate::{Error, Result};
+use fm_blobs::oci::{digest_of, named_blobs};
+use fm_blobs::{Blob, BlobReader, FoundManifest, Reference};
 use fm_records::Transaction;
 
 /// So often blobs are put in place again because the manifest was refused or something is gone.
@@ -142,28 +142,29 @@ async fn push(inner: &Inner, build: &StoredBuild, bytes: &[u8]) -> Result<Digest
         {
             Ok(found) if found == digest => {}
             Ok(found) => {
-                return Err(Error::Corrupt {
+                return Err(fm_blobs::Error::Corrupt {
                     expected: digest,
                     found,
-                });
+                }
+                .into());
             }
             // The store's own collector may have taken blobs that no manifest named yet.
-            Err(error @ Error::ManifestRefused { .. }) => {
+            Err(error @ fm_blobs::Error::ManifestRefused { .. }) => {
                 refused = Some(error);
                 continue;
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         let found = inner.blobs.manifest(&Reference::Digest(digest.clone())).await?;
         if found.is_some() && is_whole(inner, bytes).await? {
             return Ok(digest);
         }
-        refused = Some(Error::ManifestRefused {
+        refused = Some(fm_blobs::Error::ManifestRefused {
             digest: digest.clone(),
             why: "something of it was gone right after it was put in place".into(),
         });
     }
-    Err(refused.unwrap_or(Error::NoBlob { digest }))
+    Err(refused.map_or(Error::NoBlob { digest }, Error::Blobs))
 }
 
 async fn is_whole(inner: &Inner, manifest: &[u8]) -> Result<bool> {
@@ -222,5 +223,5 @@ pub(super) async fn read_manifest(inner: &Inner, build: &Digest) -> Result<Optio
 
 /// A blob of the store.
 pub(super) async fn read_blob(inner: &Inner, digest: &Digest) -> Result<Option<BlobReader>> {
-    inner.blobs.read_blob(digest).await
+    Ok(inner.blobs.read_blob(digest).await?)
 }

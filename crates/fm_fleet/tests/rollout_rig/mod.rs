@@ -9,7 +9,7 @@ use fm_api::v1::fleet::{
     TargetAction,
 };
 use fm_api::v1::rollout::{MemberView, RolloutSpec, RolloutState, RolloutView};
-use fm_fleet::blobs::{Blob, BlobSource};
+use fm_blobs::{Blob, BlobSource};
 use fm_fleet::{Fleet, Planner};
 
 use crate::world::{Host, World, digest, stored};

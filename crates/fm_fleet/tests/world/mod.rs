@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use fm_api::v1::fleet::{
     Digest, GuestRow, GuestState, HostId, HostReport, Mark, Recorded, ReportAnswer, Use, UseReason,
 };
-use fm_fleet::blobs::{Blob, BlobReader, BlobSource, Blobs, FoundManifest, Reference};
-use fm_fleet::{Error, Fleet, FleetOptions, Layer, Planner, PlannerOptions, Result, StoredBuild};
+use fm_blobs::{Blob, BlobReader, BlobSource, Blobs, Error, FoundManifest, Reference, Result};
+use fm_fleet::{Fleet, FleetOptions, Layer, Planner, PlannerOptions, StoredBuild};
 use fm_formats::Sha256;
 use fm_records::{Clock, Memory, Records, TestClock};
 

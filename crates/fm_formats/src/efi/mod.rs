@@ -7,9 +7,13 @@
 
 mod device_path;
 mod load_option;
+mod name;
 mod node;
 mod signature;
+mod time;
 
 pub use device_path::DevicePath;
 pub use load_option::LoadOption;
+pub use name::{Name, ParseNameError};
 pub use signature::{AuthenticatedUpdate, Signature, SignatureKind, SignatureList, SignatureLists};
+pub use time::Time;

@@ -8,7 +8,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use crate::varstore::Name;
+use super::name::Name;
 use crate::{Guid, Reader};
 
 #[derive(FromBytes, Immutable, KnownLayout, Unaligned)]

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::varstore::Time;
+use super::time::Time;
 use crate::{Error, Guid, Reader, Result};
 
 /// `EFI_SIGNATURE_LIST` without its entries.

@@ -10,8 +10,8 @@ use fm_api::v1::inspect::{
 };
 use fm_formats::Sha256;
 use fm_formats::image::{self, ImageFacts, NotFirmware, ResetVector, Role, Technology};
-use fm_formats::varstore::{self, DamageKind, VarStore};
 use fm_formats::volume::{FileKind, Node, NodeId, NodeKind, Tree, VolumeHeader};
+use fm_varstore::{DamageKind, VarStore};
 
 use super::contents::{Image, ImageReport, Module, Volume};
 use super::document::Inspected;
@@ -165,8 +165,8 @@ pub(super) fn json_store(path: &Path, text: &[u8]) -> Inspected {
     inspected.sha256 = Some(Sha256::of(text));
     match json_store::parse(text) {
         Ok(found) => {
-            let is_key = |variable: &varstore::Variable| {
-                variable.guid == varstore::GLOBAL_VARIABLE && variable.name.to_string() == "PK"
+            let is_key = |variable: &fm_varstore::Variable| {
+                variable.guid == fm_varstore::GLOBAL_VARIABLE && variable.name.to_string() == "PK"
             };
             inspected.store = Some(StoreDocument {
                 format: StoreFormat::Json,
@@ -382,7 +382,7 @@ fn store(flash: &Flash) -> Option<StoreDocument> {
         used_bytes: store.used_bytes(),
         variables: store.variables().count(),
         secure_boot_keys: store.variables().any(|entry| {
-            entry.guid == varstore::GLOBAL_VARIABLE
+            entry.guid == fm_varstore::GLOBAL_VARIABLE
                 && entry.name.to_string() == "PK"
                 && !entry.data.is_empty()
         }),

@@ -1,6 +1,6 @@
 //! Which rule speaks of which kind of damage. Every kind has one: what nobody speaks of would pass for sound.
 
-use fm_formats::varstore::{Damage, DamageKind, Interrupted};
+use fm_varstore::{Damage, DamageKind, Interrupted};
 
 use crate::Facts;
 

@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 
 use fm_formats::image::{Arch, Feature};
-use fm_formats::varstore::{DamageKind, Geometry};
+use fm_varstore::{DamageKind, Geometry};
 
 use fm_remedy::{Action, Remedy};
 

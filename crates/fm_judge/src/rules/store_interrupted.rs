@@ -7,7 +7,7 @@
 use alloc::string::ToString;
 
 use fm_formats::image::{Arch, Feature};
-use fm_formats::varstore::{Damage, DamageKind, Interrupted};
+use fm_varstore::{Damage, DamageKind, Interrupted};
 
 use fm_remedy::{Action, Remedy};
 

@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use fm_formats::varstore::{Damage, DamageKind};
+use fm_varstore::{Damage, DamageKind};
 
 use fm_remedy::{Action, Remedy};
 

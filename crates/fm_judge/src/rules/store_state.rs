@@ -2,8 +2,8 @@
 
 use alloc::string::ToString;
 
-use fm_formats::varstore::DamageKind;
 use fm_remedy::{Action, Input, Remedy};
+use fm_varstore::DamageKind;
 
 use super::store_damage::{Speaker, speaker};
 use super::{missing, store_layout, subject, text};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use fm_formats::image::Layout;
-use fm_formats::varstore::VarStore;
+use fm_varstore::VarStore;
 
 use super::bench::Bench;
 use super::reached::reached;
@@ -79,7 +79,7 @@ fn look(bytes: &[u8]) -> Look {
         };
     };
     let sound = store.damage_found().iter().all(|damage| damage.heals_itself())
-        && store.format() != fm_formats::varstore::Format::Blank;
+        && store.format() != fm_varstore::Format::Blank;
     Look {
         layout: store.layout().filter(|_| sound),
         count: u32::try_from(store.variables().count()).unwrap_or(u32::MAX),

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use fm_formats::varstore::VarStore;
 use fm_variables::{ConvertRequest, ConvertTarget};
+use fm_varstore::VarStore;
 
 use super::bench::Bench;
 use super::boot::{GUID, NAME};

@@ -6,7 +6,7 @@ mod tests;
 use std::ops::Range;
 
 use fm_formats::image::Layout;
-use fm_formats::varstore::{Area, Geometry, VarStore};
+use fm_varstore::{Area, Geometry, VarStore};
 
 use super::{FlashRecording, PowerCut, Side, stores};
 use crate::flash_writes::Run;

@@ -5,7 +5,7 @@
 
 use fm_formats::Guid;
 use fm_formats::image::Layout;
-use fm_formats::varstore::{Geometry, VarStore, Variable, Writer};
+use fm_varstore::{Geometry, VarStore, Variable, Writer};
 
 use super::Change;
 

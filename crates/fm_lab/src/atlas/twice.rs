@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use fm_formats::varstore::{Entry, VarStore};
 use fm_variables::StoreTarget;
+use fm_varstore::{Entry, VarStore};
 
 use super::bench::Bench;
 use super::boot::{GUID, NAME};

@@ -8,12 +8,12 @@ use fm_api::v1::fleet::{BuildState, Digest, PageRequest, StoredPin};
 use fm_fleet::{BuildFilter, Layer, StoredBuild};
 use serde::Deserialize;
 
-use crate::admission::Principal;
 use crate::answer::{Answer, json, streamed, tagged, typed};
-use crate::problem::Problem;
-use crate::request::{Caller, MAX_DOCUMENT_BYTES, Query, check_length, document, part, precondition};
+use crate::caller::Caller;
 use crate::state::App;
 use crate::uploads::MAX_BLOB_BYTES;
+use fm_access::request::{MAX_DOCUMENT_BYTES, Query, check_length, document, part, precondition};
+use fm_access::{Principal, Problem};
 
 /// What a list of builds is asked for with.
 #[derive(Debug, Default, Deserialize)]

@@ -6,9 +6,10 @@ use fm_api::v1::fleet::PageRequest;
 use fm_api::v1::trust::{GuestTrust, TrustPage};
 
 use crate::answer::{Answer, json};
-use crate::request::{Caller, Query};
+use crate::caller::Caller;
 use crate::state::App;
 use crate::wanted::WantedGuests;
+use fm_access::request::Query;
 
 pub(super) async fn list(
     State(app): State<App>,

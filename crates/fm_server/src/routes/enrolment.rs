@@ -5,12 +5,11 @@ use fm_api::v1::enrolment::{JoinRequest, Joined, NewToken, RenewRequest, Role, T
 use fm_client::{is_name, random_hex};
 
 use crate::answer::{Answer, json};
-use crate::clock::{display, now_s};
-use crate::ledger::{Spent, Token};
-use crate::pki::{Issued, Signer};
-use crate::problem::Problem;
-use crate::request::{Caller, MAX_DOCUMENT_BYTES, document};
+use crate::caller::Caller;
+use crate::pki::Signer;
 use crate::state::App;
+use fm_access::request::{MAX_DOCUMENT_BYTES, document};
+use fm_access::{Issued, Problem, Spent, Token, display, now_s};
 
 /// A token to join with does not outlive a week; who joins later gets another.
 const MAX_JOIN_LIFETIME_S: u64 = 7 * 24 * 3600;
@@ -89,7 +88,7 @@ pub(super) async fn renew(State(app): State<App>, Caller(caller): Caller, reques
     let signer = app.signer().ok_or_else(Problem::cannot_sign)?;
     let is_bearer = request
         .extensions()
-        .get::<crate::admission::Shown>()
+        .get::<fm_access::Shown>()
         .is_none_or(|shown| shown.0.is_none());
     if is_bearer {
         return Err(Problem::forbidden("a token cannot be renewed"));

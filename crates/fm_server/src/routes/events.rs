@@ -18,11 +18,11 @@ use futures_core::Stream;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use crate::admission::{Principal, Shown};
 use crate::answer::{Answer, json};
-use crate::problem::Problem;
-use crate::request::{Caller, Query};
+use crate::caller::Caller;
 use crate::state::App;
+use fm_access::request::Query;
+use fm_access::{Principal, Problem, Shown};
 
 /// Without an event, a stream says so often that it is there, and whoever reads it is looked up again.
 const QUIET: Duration = Duration::from_secs(10);

@@ -5,9 +5,10 @@ use fm_api::v1::enrolment::Role;
 use fm_api::v1::fleet::PageRequest;
 
 use crate::answer::{Answer, json};
-use crate::request::{Caller, Query};
+use crate::caller::Caller;
 use crate::state::App;
 use crate::wanted::WantedGuests;
+use fm_access::request::Query;
 
 pub(super) async fn list(
     State(app): State<App>,

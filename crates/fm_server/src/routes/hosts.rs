@@ -8,9 +8,10 @@ use fm_fleet::HostFilter;
 use serde::Deserialize;
 
 use crate::answer::{Answer, json, tagged};
-use crate::problem::Problem;
-use crate::request::{Caller, MAX_REPORT_BYTES, Query, document, part, precondition};
+use crate::caller::Caller;
 use crate::state::App;
+use fm_access::Problem;
+use fm_access::request::{MAX_REPORT_BYTES, Query, document, part, precondition};
 
 /// What a list of hosts is asked for with.
 #[derive(Debug, Default, Deserialize)]

@@ -5,9 +5,10 @@ use fm_api::v1::enrolment::{IssuedCertificates, Role};
 use fm_api::v1::fleet::PageRequest;
 
 use crate::answer::{Answer, json};
-use crate::problem::Problem;
-use crate::request::{Caller, Query};
+use crate::caller::Caller;
 use crate::state::App;
+use fm_access::Problem;
+use fm_access::request::Query;
 
 pub(super) async fn list(
     State(app): State<App>,

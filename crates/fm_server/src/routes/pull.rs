@@ -7,11 +7,11 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::get;
 use fm_api::oci::MANIFEST;
-use fm_fleet::blobs::FoundManifest;
+use fm_blobs::FoundManifest;
 
 use crate::answer::{Answer, streamed, typed};
+use crate::caller::Caller;
 use crate::distribution::{BLOB, MANIFEST_OF, VERSION, digest, named, tagged_build, unknown};
-use crate::request::Caller;
 use crate::state::App;
 
 /// The one repository that there is: `builds`.

@@ -9,8 +9,9 @@ use fm_fleet::RolloutCommand;
 use serde::Deserialize;
 
 use crate::answer::{Answer, json, tagged};
-use crate::request::{Caller, MAX_DOCUMENT_BYTES, Query, document, precondition};
+use crate::caller::Caller;
 use crate::state::App;
+use fm_access::request::{MAX_DOCUMENT_BYTES, Query, document, precondition};
 
 /// Which page of guests is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -156,7 +157,7 @@ pub(super) async fn unpin(
     json(&all_pins(&app).await?)
 }
 
-async fn all_pins(app: &App) -> Result<GuestPins, crate::problem::Problem> {
+async fn all_pins(app: &App) -> Result<GuestPins, fm_access::Problem> {
     Ok(GuestPins {
         schema: fm_api::Schema::default(),
         pins: app.fleet().guest_pins().await?,

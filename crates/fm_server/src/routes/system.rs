@@ -5,7 +5,7 @@ use axum::response::Response;
 use fm_api::v1::enrolment::{FleetMeta, Role};
 
 use crate::answer::{Answer, json, typed};
-use crate::request::Caller;
+use crate::caller::Caller;
 use crate::state::App;
 
 /// The CA's certificate. Whoever joins compares it with what the token pins; there is nothing secret in it.

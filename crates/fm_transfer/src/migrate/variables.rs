@@ -4,8 +4,8 @@
 //! dirties none: `pflash_data_write` (QEMU `hw/block/pflash_cfi01.c`) changes the chip's memory and marks
 //! nothing. What is written to VARS after its pages were sent would stay behind without a word.
 
-use fm_formats::varstore::VarStore;
 use fm_host::{Guest, GuestMemory, Region};
+use fm_varstore::VarStore;
 
 /// The variables of a guest that is about to migrate, as its process has them.
 pub(super) struct Variables {

@@ -10,7 +10,7 @@ use fm_formats::Sha256;
 use super::super::{Context, Result, Status};
 use super::access::Access;
 use super::pages::Words;
-use crate::render::fleet as render;
+use fm_render::fleet as render;
 
 /// A role by its name.
 #[derive(Debug, Clone, Copy, ValueEnum)]

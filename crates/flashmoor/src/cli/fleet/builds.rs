@@ -12,7 +12,7 @@ use super::access::Access;
 use super::pages::{Portion, Words, all};
 use super::watch::Watch;
 use crate::Error;
-use crate::render::fleet as render;
+use fm_render::fleet as render;
 
 /// A state by its name.
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -8,7 +8,7 @@ use super::super::{Context, Result, Status};
 use super::access::Access;
 use super::guests::GuestFilter;
 use super::pages::{Portion, all};
-use crate::render::fleet as render;
+use fm_render::fleet as render;
 
 /// Show which generations of Microsoft's certificates each guest trusts, and who can change that
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use fm_api::v1::fleet_lists::FleetEvents;
 use super::super::{Context, Result, Status};
 use super::access::Access;
 use super::pages::{Portion, Words, all};
-use crate::render::fleet as render;
+use fm_render::fleet as render;
 
 /// Show what happened in the fleet, and go on showing it
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use super::super::{Context, Result};
 use super::access::Access;
 use super::pages::{Portion, Words, all};
 use super::watch::Watch;
-use crate::render::fleet as render;
+use fm_render::fleet as render;
 
 /// List the fleet's guests and the firmware that each runs
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use super::super::{Context, Result, Status};
 use super::access::Access;
 use super::pages::{Portion, Words, all};
 use super::watch::Watch;
-use crate::render::fleet as render;
+use fm_render::fleet as render;
 
 /// List the fleet's hosts
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use fm_server::InitPlan;
 
 use super::super::serve::server_folder;
 use super::super::{Context, Result, Status};
-use crate::render::fleet as render;
+use fm_render::fleet as render;
 
 /// Make a fleet's CA, its server's certificate and the administrator's
 ///

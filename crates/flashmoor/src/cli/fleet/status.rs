@@ -10,7 +10,7 @@ use super::super::{Context, Result};
 use super::access::Access;
 use super::pages::{Portion, Words, all};
 use super::watch::Watch;
-use crate::render::fleet as render;
+use fm_render::fleet as render;
 
 /// Show the fleet in figures: hosts, who is silent, guests, builds
 #[derive(Debug, Args)]

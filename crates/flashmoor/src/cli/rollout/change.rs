@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::super::fleet::Access;
 use super::super::{Context, Result, Status};
-use crate::render::rollout as render;
+use fm_render::rollout as render;
 
 /// Where the API has a rollout.
 pub(super) fn path(id: &str, verb: &str) -> Result<String> {

@@ -6,7 +6,7 @@ use fm_api::v1::rollout::{MemberView, RolloutGuests, RolloutView, Rollouts};
 use super::super::fleet::{Access, Portion, Words, all};
 use super::super::{Context, Result, Status};
 use super::change::path;
-use crate::render::rollout as render;
+use fm_render::rollout as render;
 
 /// List rollouts, the newest first
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use fm_client::Precondition;
 
 use super::super::fleet::Access;
 use super::super::{Context, Result, Status};
-use crate::render::rollout as render;
+use fm_render::rollout as render;
 
 /// Leave a guest out of every rollout that begins from now on
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use fm_client::{Client, Precondition};
 
 use super::super::fleet::{Access, find_build};
 use super::super::{Context, Result, Status};
-use crate::render::rollout as render;
+use fm_render::rollout as render;
 
 const MINUTES_AN_HOUR: u32 = 60;
 

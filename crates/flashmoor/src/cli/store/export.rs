@@ -6,7 +6,7 @@ use clap::Args;
 use fm_store::verbs::{self as store, ExportForm};
 
 use crate::cli::{Context, Result, Status};
-use crate::render::store as render;
+use fm_render::store as render;
 
 /// Write a build elsewhere: plain files, or `oci:DIR[:TAG]`, an OCI layout for skopeo and oras
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use fm_store::verbs::{self as store, GcRequest};
 
 use crate::cli::dry_run::DryRun;
 use crate::cli::{Context, Result, Status};
-use crate::render::store as render;
+use fm_render::store as render;
 
 /// Remove builds that no guest, landing or pin refers to, and say why the rest stays
 ///

@@ -11,8 +11,8 @@ use fm_store::verbs::{self as store, ImportFrom};
 
 use crate::cli::dry_run::DryRun;
 use crate::cli::{Context, Result, Status};
-use crate::render::store as render;
 use fm_remedy::Misuse;
+use fm_render::store as render;
 
 /// Store a build: a CODE file, or one out of an OCI layout
 ///

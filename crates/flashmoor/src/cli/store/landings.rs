@@ -4,7 +4,7 @@ use clap::Args;
 use fm_store::verbs as store;
 
 use crate::cli::{Context, Result, Status};
-use crate::render::store as render;
+use fm_render::store as render;
 
 /// List where incoming guests' CODE lands
 #[derive(Debug, Args)]

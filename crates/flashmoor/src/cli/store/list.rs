@@ -5,7 +5,7 @@ use fm_store::verbs as store;
 
 use super::named::named;
 use crate::cli::{Context, Result, Status};
-use crate::render::store as render;
+use fm_render::store as render;
 
 /// List the stored builds
 #[derive(Debug, Args)]

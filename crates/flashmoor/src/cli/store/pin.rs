@@ -5,7 +5,7 @@ use fm_store::verbs as store;
 
 use crate::cli::dry_run::DryRun;
 use crate::cli::{Context, Result, Status};
-use crate::render::store as render;
+use fm_render::store as render;
 
 /// Keep a build whatever refers to it
 #[derive(Debug, Args)]

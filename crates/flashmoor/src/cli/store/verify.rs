@@ -4,7 +4,7 @@ use clap::Args;
 use fm_store::verbs as store;
 
 use crate::cli::{Context, Result, Status};
-use crate::render::store as render;
+use fm_render::store as render;
 
 /// Read every byte of the store and compare it with what it is said to be
 ///

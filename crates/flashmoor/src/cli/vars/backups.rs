@@ -8,7 +8,7 @@ use fm_variables::{BackupsRequest, Journal};
 
 use super::located::located;
 use super::{Context, DryRun, Result, Status};
-use crate::{Error, render};
+use crate::Error;
 
 /// List the backups of a variable store, and writes that were interrupted
 ///
@@ -40,7 +40,7 @@ impl Backups {
         if context.output.wants_json() {
             context.output.json(&found);
         } else {
-            render::vars_backups::backups(&context.output, &found);
+            fm_render::vars_backups::backups(&context.output, &found);
         }
         Ok(Status::Done)
     }

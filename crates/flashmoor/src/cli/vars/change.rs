@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use crate::Error;
 use clap::{Args, ValueEnum};
 use fm_formats::image::Layout;
-use fm_formats::varstore::attribute;
 use fm_images::inspect::Cache;
 use fm_remedy::{Misuse, Remedy};
 use fm_variables as vars;
 use fm_variables::{
     ConvertRequest, ConvertTarget, DeleteRequest, ExportRequest, FileFormat, ImportRequest, SetRequest,
 };
+use fm_varstore::attribute;
 
 use super::located::{journal, located};
 use super::{Context, DryRun, Result, Store, Which, changed};

@@ -3,14 +3,13 @@
 use fm_api::v1::vars::VarsChange;
 
 use super::{Context, Result, Status};
-use crate::render;
 
 /// Prints `change`, as text or as its document.
 pub(super) fn changed(context: &Context, change: &VarsChange) -> Result {
     if context.output.wants_json() {
         context.output.json(change);
     } else {
-        render::vars::change(&context.output, change);
+        fm_render::vars::change(&context.output, change);
     }
     Ok(Status::Done)
 }

@@ -9,7 +9,6 @@ use fm_variables as vars;
 
 use super::located::to_read;
 use super::{Context, Result, Status, Which};
-use crate::render;
 
 /// List the variables of a store, what they mean, and how full it is
 #[derive(Debug, Args)]
@@ -32,7 +31,7 @@ impl List {
             context.output.json(&list);
         } else {
             context.output.page();
-            render::vars::list(&context.output, &list, self.long);
+            fm_render::vars::list(&context.output, &list, self.long);
         }
         Ok(Status::Done)
     }
@@ -56,7 +55,7 @@ impl Show {
             context.output.json(&documents);
         } else {
             context.output.page();
-            render::vars::show(&context.output, &shown);
+            fm_render::vars::show(&context.output, &shown);
         }
         Ok(Status::Done)
     }
@@ -110,7 +109,7 @@ impl Diff {
             context.output.json(&diff);
         } else {
             context.output.page();
-            render::vars::diff(&context.output, &diff);
+            fm_render::vars::diff(&context.output, &diff);
         }
         Ok(Status::of_no(self.exit_code, !diff.identical))
     }

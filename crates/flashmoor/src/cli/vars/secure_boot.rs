@@ -8,7 +8,6 @@ use fm_variables::{Enrolment, Keys};
 
 use super::{Context, Result, Store, changed};
 use crate::cli::Status;
-use crate::render;
 
 /// What guests trust; enrol keys and take them out, while the guest is off
 #[derive(Debug, Args)]
@@ -59,7 +58,7 @@ impl StatusOf {
             if context.output.wants_json() {
                 context.output.json(&status);
             } else {
-                render::vars::secure_boot(&context.output, &[status]);
+                fm_render::vars::secure_boot(&context.output, &[status]);
             }
             return Ok(Status::of_no(self.exit_code, is_off));
         }
@@ -82,7 +81,7 @@ impl StatusOf {
         if context.output.wants_json() {
             context.output.json(&all);
         } else {
-            render::vars::secure_boot(&context.output, &all);
+            fm_render::vars::secure_boot(&context.output, &all);
         }
         if result != Status::Done {
             return Ok(result);
@@ -191,7 +190,7 @@ impl Forecast {
         if context.output.wants_json() {
             context.output.json(&forecast);
         } else {
-            render::vars::forecast(&context.output, &forecast);
+            fm_render::vars::forecast(&context.output, &forecast);
         }
         Ok(Status::of_no(self.exit_code, !forecast.fits_now))
     }

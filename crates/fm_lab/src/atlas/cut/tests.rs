@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use fm_formats::Sha256;
-use fm_formats::varstore::VarStore;
+use fm_varstore::VarStore;
 
 use super::super::{Atlas, Group, Image, Seen, changes, read_all, stores};
 use super::*;
