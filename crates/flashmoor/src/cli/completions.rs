@@ -11,6 +11,10 @@ use crate::Error;
 /// The variable by which a shell asks the program itself what could come next.
 pub(super) const VARIABLE: &str = "FLASHMOOR_COMPLETE";
 
+/// zsh loads the file by its name at the first press of the key, and takes it for the function that completes.
+const AUTOLOADED: &[u8] =
+    b"[[ $zsh_eval_context[-1] != loadautofunc ]] || _clap_dynamic_completer_flashmoor \"$@\"\n";
+
 /// Print what a shell needs to complete flashmoor's commands, guests, builds and variables
 ///
 /// The script asks the program at every press of the key, so that guests, domains, builds, variables and catalogue
@@ -41,6 +45,9 @@ impl Completions {
             shell
                 .write_registration(VARIABLE, "flashmoor", "flashmoor", "flashmoor", &mut script)
                 .map_err(failed)?;
+        }
+        if matches!(self.shell, Shell::Zsh) {
+            script.extend_from_slice(AUTOLOADED);
         }
         // A script is bytes for a shell: nothing in it is to be shown in another way.
         std::io::stdout().write_all(&script).map_err(failed)?;

@@ -22,7 +22,8 @@ pub(super) fn place(root: &Path) -> Option<Place> {
 fn text(request: &Install<'_>) -> Result<String> {
     let program = word(request.program)?;
     let options = options(request)?.join(" ");
-    // apt stops when the first of these fails, and complains when the second does.
+    // apt stops when the first of these fails, and complains when the second does. It has read them before it removes
+    // the package that the program is from: the second finds no program then.
     let (block, forgive) = if request.block {
         (" --block", "")
     } else {
@@ -32,6 +33,6 @@ fn text(request: &Install<'_>) -> Result<String> {
         "{MARK}\n\
          DPkg::Tools::Options::{program}::Version \"3\";\n\
          DPkg::Pre-Install-Pkgs {{ \"{program} guard before --apt {options}{block}{forgive}\"; }};\n\
-         DPkg::Post-Invoke {{ \"{program} guard after {options} || true\"; }};\n"
+         DPkg::Post-Invoke {{ \"test ! -x {program} || {program} guard after {options} || true\"; }};\n"
     ))
 }
