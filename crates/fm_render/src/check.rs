@@ -269,7 +269,9 @@ fn values(output: &Output, finding: &FindingDocument, long: bool) {
 /// Of two lists what each has alone; nothing if they are no lists.
 fn differences<'a>(from: &'a str, to: &'a str) -> Option<[Vec<&'a str>; 2]> {
     let [from, to] = [from, to].map(|text| text.split(", ").collect::<Vec<_>>());
-    let are_lists = from.len().max(to.len()) >= MIN_LIST_WORDS;
+    // A list beside a single word that it has not, such as the features of a build beside a machine's `on`, is not compared.
+    let are_alike = from.len().min(to.len()) > 1 || from.iter().any(|word| to.contains(word));
+    let are_lists = are_alike && from.len().max(to.len()) >= MIN_LIST_WORDS;
     let only = |these: &[&'a str], those: &[&'a str]| -> Vec<&'a str> {
         these
             .iter()
@@ -318,6 +320,11 @@ mod tests {
         let [from, to] = differences("secure-boot, sev, tls", "sev, tls, shell").unwrap();
         assert_eq!((from, to), (vec!["secure-boot"], vec!["shell"]));
         assert!(differences("4M", "2M").is_none());
+        assert!(differences("secure-boot, smm, tls", "on").is_none());
+        assert_eq!(
+            differences("smm", "smm, tls, sev").unwrap(),
+            [vec![], vec!["tls", "sev"]]
+        );
         assert_eq!(short(&"ab".repeat(32)).len(), SHORT_DIGEST);
         assert_eq!(short("0x1e0000"), "0x1e0000");
     }

@@ -25,9 +25,7 @@ pub fn update(output: &Output, done: &Update) {
         State::PendingReset => output.line(format_args!(
             "{GOOD}waits for its reset{GOOD:#}: {who} runs {from} and resets into {to}, since {since}"
         )),
-        State::Done => output.line(format_args!(
-            "{GOOD}done{GOOD:#}: {who} has booted with {to} since"
-        )),
+        State::Done => output.line(format_args!("{GOOD}done{GOOD:#}: {who} has booted with {to}")),
         State::Reverted => output.line(format_args!(
             "{GOOD}reverted{GOOD:#}: {who} runs {from} and resets into it, since {since}"
         )),
@@ -38,7 +36,7 @@ pub fn update(output: &Output, done: &Update) {
             "{BAD}interrupted{BAD:#}: {who}, between {from} and {to}"
         )),
         State::Overtaken => output.line(format_args!(
-            "{BAD}overtaken{BAD:#}: {who} holds neither {from} nor {to}"
+            "{BAD}overtaken{BAD:#}: {who} was given {to}, and somebody else has put other bytes in its place"
         )),
     }
     if let Some(pause_us) = done.pause_us {

@@ -13,7 +13,7 @@ use crate::exchange;
 use crate::journal::{Journal, Record, Step, pin_of};
 use crate::memory::{Code, Writable};
 use crate::monitor::Monitor;
-use crate::perform::Options;
+use crate::request::Options;
 use crate::watch::Watch;
 use crate::{Error, Result};
 
@@ -74,6 +74,7 @@ impl Job<'_> {
             Err(Failed::AsItWas(error)) => (before.unwrap_or_else(|| record.at(Step::Undone)), Err(error)),
             Err(Failed::Open(error)) => {
                 // The record stays open. Who watches takes over when monitor and lock are free, which is soon.
+                watch.map(Watch::hand_over);
                 return Err(error);
             }
         };
@@ -106,7 +107,7 @@ impl Job<'_> {
                 Err(error) => return Err(Failed::Open(error)),
             }
         }
-        let written = match self.exchange(flash, begun) {
+        let written = match self.exchange(flash, was_running.then_some(begun)) {
             Err(error) if leaves_doubt(&error) => return Err(Failed::Open(error)),
             written => written,
         };
@@ -124,8 +125,9 @@ impl Job<'_> {
         })
     }
 
-    /// The exchange itself, while the guest stands still. An error leaves the old bytes, unless it says otherwise.
-    fn exchange(&mut self, flash: &Writable, begun: Instant) -> Result<u64> {
+    /// The exchange itself, while the guest stands still, `since` then if that is for it. An error leaves the old bytes, unless
+    /// it says otherwise.
+    fn exchange(&mut self, flash: &Writable, since: Option<Instant>) -> Result<u64> {
         if let Some(why) = self.monitor.migration()? {
             return Err(self.turned_up(TurnedUp::Migration(why)));
         }
@@ -142,8 +144,8 @@ impl Job<'_> {
             old_in_place: doubt.old_in_place,
             source: Box::new(doubt.why),
         })?;
-        let (took, bound) = (begun.elapsed(), self.options.max_pause);
-        if took > bound {
+        let bound = self.options.max_pause;
+        if let Some(took) = since.map(|since| since.elapsed()).filter(|took| *took > bound) {
             return Err(Error::TooLong {
                 guest: self.guest.label(),
                 took_us: micros(took),

@@ -1,8 +1,6 @@
 //! `update` and its way back: looked at and decided twice, the second time under the lock.
 
 use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
 
 use fm_api::v1::update::{Guest as GuestDocument, Refusal as RefusalDocument, State, Update, Verdict, Way};
 use fm_check::Wording;
@@ -12,53 +10,14 @@ use fm_judge::Outcome;
 use fm_store::{Import, Store};
 
 use crate::build::Build;
-use crate::decide::{Facts, Refusal, Vouched, decide};
+use crate::decide::{Facts, Refusal, decide};
 use crate::job::Job;
-use crate::journal::{self, Journal, Lock, Record, Step, pin_of};
+use crate::journal::{self, Journal, Record, Step, pin_of};
 use crate::memory::Code;
-use crate::moment::{self, Moment};
+use crate::moment;
 use crate::monitor::{Monitor, Place};
+use crate::request::{Options, Request};
 use crate::{Error, Result, boots, exchange, gather, judged, recover};
-
-/// What to do to which guest.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// The guest: a pid, name, uuid, domain or QMP socket.
-    pub guest: &'a str,
-    /// How.
-    pub options: Options<'a>,
-}
-
-/// How a guest is updated.
-#[derive(Clone, Copy)]
-pub struct Options<'a> {
-    /// Judge and decide, touch nothing.
-    pub dry_run: bool,
-    /// A QMP socket of the guest that nobody else is connected to.
-    pub monitor: Option<&'a PathBuf>,
-    /// libvirt's URI; the system's if absent.
-    pub libvirt_uri: Option<&'a str>,
-    /// What the user vouches for.
-    pub vouched: Vouched,
-    /// How long the guest may stand still.
-    pub max_pause: Duration,
-    /// When it is done.
-    pub moment: Moment,
-    /// How findings and remedies are put into words.
-    pub wording: Wording,
-    /// The command that recovers the guest of this record if we are killed.
-    pub watcher: Option<&'a dyn Fn(&str) -> Command>,
-}
-
-impl std::fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Options")
-            .field("dry_run", &self.dry_run)
-            .field("monitor", &self.monitor)
-            .field("vouched", &self.vouched)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Gives the guest `build` at its next reset. A guest that waits for another build's reset waits for this one then; what
 /// it runs is given to it by the way back, because that is what its variables were written by.
@@ -82,7 +41,7 @@ pub fn update(store: &Store, request: &Request<'_>, build: &Build) -> Result<Upd
             request.options.wording,
         ));
     }
-    if recover::waiting(store, &guest)?.is_some_and(|waits| waits.from == build.id) {
+    if recover::surely_waiting(store, &guest)?.is_some_and(|waits| waits.from == build.id) {
         return take_back(store, request, &guest);
     }
     give(store, request, &guest, build)
@@ -98,7 +57,7 @@ pub fn revert(store: &Store, request: &Request<'_>) -> Result<Update> {
     if let Some(interrupted) = interrupted(store, &guest, &request.options)? {
         return Ok(interrupted);
     }
-    if recover::waiting(store, &guest)?.is_some() {
+    if recover::surely_waiting(store, &guest)?.is_some() {
         return take_back(store, request, &guest);
     }
     let no_update = || Error::NoUpdate { guest: guest.label() };
@@ -108,7 +67,7 @@ pub fn revert(store: &Store, request: &Request<'_>) -> Result<Update> {
         return Err(no_update());
     }
     expect_held(&guest, Code::find(&guest)?.digest()?, record.to)?;
-    // It runs what it was given: going back is an update as any other.
+    // It runs what it was given, or may: going back is an update as any other.
     give(
         store,
         request,
@@ -191,12 +150,14 @@ fn give(store: &Store, request: &Request<'_>, guest: &Guest, build: &Build) -> R
     }
     drop(look);
     let journal = Journal::make(store)?;
+    let lock = journal.lock(&id, journal::LOCK_TIMEOUT)?;
     let given = give_under_lock(store, request, &plan, &journal, held);
     if !matches!(given, Ok(Ok(_))) {
         // What was not given is not needed either.
         let record = journal.read(&id)?;
         store.unpin_others(&pin, &record.map(|record| record.builds()).unwrap_or_default())?;
     }
+    drop(lock);
     Ok(match given? {
         Ok(record) => Update {
             verdict: Some(verdict),
@@ -217,7 +178,6 @@ fn give_under_lock(
 ) -> Result<Result<Record, Vec<Refusal>>> {
     let Plan { guest, build, .. } = *plan;
     let options = &request.options;
-    let lock = journal.lock(&Record::id(guest), journal::LOCK_TIMEOUT)?;
     recover::under_lock(store, journal, guest)?;
     let look = plan.look(request)?;
     let refusals = decide(&look.facts, Way::InPlace);
@@ -225,10 +185,12 @@ fn give_under_lock(
         return Ok(Err(refusals));
     }
     expect_held(guest, look.held(), held)?;
-    let waits = recover::waiting(store, guest)?;
-    if let Some(waits) = &waits {
-        expect_held(guest, waits.to, held)?;
+    // Whoever had the lock may have let go of them.
+    let pin = pin_of(&Record::id(guest));
+    for kept in [held, build.id] {
+        store.pin(&kept, &pin)?;
     }
+    let waits = recover::surely_waiting(store, guest)?;
     let is_over = look.facts.processors.are_in_system() || options.vouched.has_booted;
     let begun = journal::begun(guest, held, build.id, Way::InPlace);
     let record = match waits {
@@ -243,7 +205,7 @@ fn give_under_lock(
             ..begun
         },
     };
-    plan.perform(store, options, look, journal, lock, record, Step::Written)
+    plan.perform(store, options, look, journal, record, Step::Written)
         .map(Ok)
 }
 
@@ -251,7 +213,7 @@ fn give_under_lock(
 fn take_back(store: &Store, request: &Request<'_>, guest: &Guest) -> Result<Update> {
     let options = &request.options;
     let no_update = || Error::NoUpdate { guest: guest.label() };
-    let waits = recover::waiting(store, guest)?.ok_or_else(no_update)?;
+    let waits = recover::surely_waiting(store, guest)?.ok_or_else(no_update)?;
     let build = Build::stored(store, &waits.from.to_string())?;
     expect_held(guest, Code::find(guest)?.digest()?, waits.to)?;
     let lacks = not_the_moment(guest, options)?;
@@ -277,7 +239,7 @@ fn take_back(store: &Store, request: &Request<'_>, guest: &Guest) -> Result<Upda
     }
     drop(look);
     let journal = Journal::open(store)?.ok_or_else(no_update)?;
-    let lock = journal.lock(&Record::id(guest), journal::LOCK_TIMEOUT)?;
+    let _lock = journal.lock(&Record::id(guest), journal::LOCK_TIMEOUT)?;
     recover::under_lock(store, &journal, guest)?;
     let look = plan.look(request)?;
     let refusals = decide(&look.facts, Way::InPlace);
@@ -285,12 +247,12 @@ fn take_back(store: &Store, request: &Request<'_>, guest: &Guest) -> Result<Upda
         return Ok(document(&refusals));
     }
     // It may have reset while the lock or the moment was waited for: what it runs is another build then.
-    let waits = recover::waiting(store, guest)?
+    let waits = recover::surely_waiting(store, guest)?
         .filter(|now| now.from == waits.from)
         .ok_or_else(no_update)?;
     expect_held(guest, look.held(), waits.to)?;
     let record = waits.at(Step::Reverting);
-    let done = plan.perform(store, options, look, &journal, lock, record, Step::Reverted)?;
+    let done = plan.perform(store, options, look, &journal, record, Step::Reverted)?;
     Ok(done.document())
 }
 
@@ -362,7 +324,6 @@ impl Plan<'_> {
         options: &Options<'_>,
         look: Look,
         journal: &Journal,
-        _lock: Lock,
         record: Record,
         done: Step,
     ) -> Result<Record> {

@@ -9,23 +9,29 @@
 //! Old is what the flash held before; of a way back it is what the guest runs, to which that leads.
 
 use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use fm_host::{Guest, GuestMemory};
 use fm_store::Store;
 
 use crate::build::Build;
 use crate::exchange::{self, Flash as _};
-use crate::journal::{Journal, LOCK_TIMEOUT, Record, Step, boot_id};
+use crate::journal::{Journal, LOCK_TIMEOUT, Record, Step, boot_id, pin_of};
 use crate::memory::Code;
 use crate::monitor::Monitor;
 use crate::watch::DONE;
 use crate::{Error, Result, boots};
 
+/// How long it is tried to put right what was left, and how often.
+const PERSISTENCE: Duration = Duration::from_secs(3600);
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Waits until whoever holds the other end of `input` has said that it is done, or is gone; then puts right what it
 /// left.
 ///
 /// # Errors
-/// If that cannot be done; the next look at the guest tries again.
+/// If that could not be done for an hour; the next look at the guest tries again.
 pub fn recover_after(store: &Store, id: &str, mut input: impl Read) -> Result<()> {
     let mut said = Vec::new();
     let _ = input.read_to_end(&mut said);
@@ -35,12 +41,24 @@ pub fn recover_after(store: &Store, id: &str, mut input: impl Read) -> Result<()
     let Some(journal) = Journal::open(store)? else {
         return Ok(());
     };
+    let begun = Instant::now();
+    loop {
+        let recovered = recover_once(store, &journal, id);
+        if recovered.is_ok() || begun.elapsed() > PERSISTENCE {
+            return recovered;
+        }
+        // Another client may have its monitor, and nothing tells when that is free.
+        thread::sleep(AGAIN);
+    }
+}
+
+fn recover_once(store: &Store, journal: &Journal, id: &str) -> Result<()> {
     let _lock = journal.wait_for_lock(id)?;
     let Some(record) = journal.read(id)?.filter(|record| record.step.is_open()) else {
         return Ok(());
     };
     match guest_of(&record) {
-        Some(guest) => recover(store, &journal, &guest, record).map(drop),
+        Some(guest) => recover(store, journal, &guest, record).map(drop),
         None => Ok(()),
     }
 }
@@ -97,6 +115,9 @@ pub(crate) fn recover(store: &Store, journal: &Journal, guest: &Guest, record: R
     }
     let record = record.settled(holds_new);
     journal.write(&record)?;
+    if let Err(error) = store.unpin_others(&pin_of(&record.own_id()), &record.builds()) {
+        tracing::warn!(%error, "builds that are not needed any more stay pinned");
+    }
     Ok(record)
 }
 
@@ -152,8 +173,19 @@ fn is_of_both(held: &[u8], old: &[u8], new: &[u8]) -> bool {
             .all(|(held, (old, new))| held == old || held == new)
 }
 
-/// The record of an update that waits for this guest's reset: it holds what it was given, and runs what it had before.
+/// The record of an update that waits for this guest's reset as far as is known: it holds what it was given, and has not been
+/// seen to boot since.
 pub(crate) fn waiting(store: &Store, guest: &Guest) -> Result<Option<Record>> {
+    Ok(waits(store, guest)?.map(|(record, _)| record))
+}
+
+/// The same where it is certain that it has not booted, and so runs what it had before.
+pub(crate) fn surely_waiting(store: &Store, guest: &Guest) -> Result<Option<Record>> {
+    let certain = waits(store, guest)?.filter(|(_, is_certain)| *is_certain);
+    Ok(certain.map(|(record, _)| record))
+}
+
+fn waits(store: &Store, guest: &Guest) -> Result<Option<(Record, bool)>> {
     let Some(journal) = Journal::open(store)? else {
         return Ok(None);
     };
@@ -163,9 +195,16 @@ pub(crate) fn waiting(store: &Store, guest: &Guest) -> Result<Option<Record>> {
     if record.boot_id != boot_id() || record.step != Step::Written {
         return Ok(None);
     }
-    let memory = guest.memory()?;
-    let has_booted = has_booted(guest, &memory, &record) == Some(true);
-    Ok((!has_booted).then_some(record))
+    let code = Code::find(guest)?;
+    // Somebody else may have put other bytes there, as `loadvm` does.
+    if code.digest()? != record.to {
+        return Ok(None);
+    }
+    Ok(match has_booted(guest, &code.memory, &record) {
+        Some(true) => None,
+        Some(false) => Some((record, true)),
+        None => Some((record, false)),
+    })
 }
 
 /// Whether the guest has booted since its update was written; nothing if its variables do not say.

@@ -41,18 +41,20 @@ pub fn status(store: &Store, selector: Option<&str>, wording: Wording) -> Result
             Ok(None) => continue,
             // It hides none of the others.
             Err(error) if is_wanted && wanted.is_none() => {
-                unreadable.extend(unread(store, journal, &id, &error, wording)?);
+                unreadable.extend(unread(store, journal, &id, &error, wording));
                 continue;
             }
             Err(error) if is_wanted => return Err(error),
             Err(_) => continue,
         };
         let Some(guest) = recover::guest_of(&record) else {
-            let_go(store, journal, &id)?;
+            if let Err(error) = let_go(store, journal, &id) {
+                unreadable.push(told(&id, &error, wording));
+            }
             continue;
         };
         if is_wanted {
-            updates.push(one(store, journal, &guest, record, wording)?);
+            updates.push(one(store, journal, &guest, record, wording));
         }
     }
     updates.sort_by_key(|update| update.guest.pid);
@@ -73,47 +75,40 @@ fn unread(
     id: &str,
     error: &Error,
     wording: Wording,
-) -> Result<Option<UnreadableUpdate>> {
-    let process = id.split_once('-').and_then(|(pid, started)| {
-        let pid: u32 = pid.parse().ok()?;
-        Some((pid, started.parse::<u64>().ok()?))
-    });
-    let Some((pid, started)) = process else {
-        return Ok(None);
-    };
-    let runs = fm_host::find(&pid.to_string()).is_ok_and(|guest| guest.process().start_ticks() == started);
-    if !runs {
-        let_go(store, journal, id)?;
-        return Ok(None);
-    }
-    Ok(Some(UnreadableUpdate {
-        pid: Some(pid),
+) -> Option<UnreadableUpdate> {
+    let (pid, started) = id.split_once('-').unwrap_or((id, ""));
+    let runs = fm_host::find(pid).is_ok_and(|guest| guest.process().start_ticks().to_string() == started);
+    Some(match runs {
+        true => told(id, error, wording),
+        false => told(id, &let_go(store, journal, id).err()?, wording),
+    })
+}
+
+fn told(id: &str, error: &Error, wording: Wording) -> UnreadableUpdate {
+    UnreadableUpdate {
+        pid: id.split_once('-').and_then(|(pid, _)| pid.parse().ok()),
         why: fm_remedy::one_line(error),
         remedy: error.remedy().as_ref().map(wording.remedy),
-    }))
+    }
 }
 
 /// What is known of one guest's; an error of it is its own.
-fn one(store: &Store, journal: &Journal, guest: &Guest, record: Record, wording: Wording) -> Result<Update> {
-    match looked_at(store, journal, guest, record.clone()) {
-        Ok(update) => Ok(update),
-        Err(error) => {
-            let state = match &error {
-                Error::Overtaken { .. } => State::Overtaken,
-                _ if record.step.is_open() => State::Interrupted,
-                _ => return Err(error),
-            };
-            let remedy = error.remedy().as_ref().map(wording.remedy);
-            Ok(Update {
-                state,
-                remarks: [Some(fm_remedy::one_line(&error)), remedy]
-                    .into_iter()
-                    .flatten()
-                    .collect(),
-                ..record.document()
-            })
+fn one(store: &Store, journal: &Journal, guest: &Guest, record: Record, wording: Wording) -> Update {
+    looked_at(store, journal, guest, record.clone()).unwrap_or_else(|error| {
+        let said = record.document();
+        let state = match &error {
+            Error::Overtaken { .. } => State::Overtaken,
+            // As it was when somebody could look.
+            _ => said.state,
+        };
+        let remedy = error.remedy().as_ref().map(wording.remedy);
+        let remarks = [Some(fm_remedy::one_line(&error)), remedy];
+        Update {
+            state,
+            remarks: remarks.into_iter().flatten().collect(),
+            ..said
         }
-    }
+    })
 }
 
 fn looked_at(store: &Store, journal: &Journal, guest: &Guest, record: Record) -> Result<Update> {
@@ -174,9 +169,10 @@ fn let_go(store: &Store, journal: &Journal, id: &str) -> Result<()> {
 /// # Errors
 /// If the store or its journal refuses.
 pub fn left(store: &Store, guest: &Guest) -> Result<()> {
+    let id = Record::id(guest);
     match Journal::open(store)? {
-        Some(journal) => let_go(store, &journal, &Record::id(guest)),
-        None => Ok(()),
+        Some(journal) if !matches!(journal.read(&id), Ok(None)) => let_go(store, &journal, &id),
+        _ => Ok(()),
     }
 }
 

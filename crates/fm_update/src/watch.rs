@@ -4,7 +4,9 @@
 //! closed without a word means that it was killed, and then this one recovers.
 
 use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 /// What is said when nothing is left to do.
 pub(crate) const DONE: &[u8] = b"done\n";
@@ -25,8 +27,17 @@ impl Watch {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            // What kills the first one, such as Ctrl-C, must not reach it.
+            .process_group(0)
             .spawn()?;
         Ok(Self { child })
+    }
+
+    /// Leaves what is left to do to it.
+    pub(crate) fn hand_over(mut self) {
+        drop(self.child.stdin.take());
+        // It may outlive us, and an agent outlives it.
+        thread::spawn(move || self.child.wait());
     }
 
     /// Nothing is left to do.

@@ -282,6 +282,12 @@ fn a_snapshot_after_an_update_carries_the_new_bytes_and_one_from_before_the_old_
     human(&mut source, "loadvm before");
     assert_eq!(held(&source), digest(OLD));
     assert_eq!(document(&status(&bench))["updates"][0]["state"], "overtaken");
+    // It can be updated as one that never was.
+    let done = document(&update(&bench, &source, NEW));
+    assert_eq!(
+        (&done["state"], &done["from"]),
+        (&"pending_reset".into(), &digest(OLD).into())
+    );
     source.quit().unwrap();
 
     let code = bench.zeros("blank-code.fd", 3_653_632);
@@ -414,6 +420,20 @@ fn a_guest_that_is_updated_again_before_its_reset_is_known_to_run_what_it_booted
         sorted(vec![(digest(OLD), true), (digest(NEW), false), (of_third, false)])
     );
     assert_eq!(revert(&bench, &guest).status.code(), Some(1));
+}
+
+#[test]
+fn a_guest_that_counts_no_boots_is_not_taken_for_one_that_has_not_reset() {
+    let mut bench = Bench::new();
+    let mut guest = bench.start(&Machine {
+        vars: None,
+        ..Machine::new(Arch::X86_64, &fm_fixtures::path(OLD), Path::new("/none"))
+    });
+    guest.boot_to_shell().unwrap();
+    assert_eq!(document(&update(&bench, &guest, NEW))["state"], "pending_reset");
+    // What it runs is not known, so that the way back is judged as any other.
+    assert_eq!(reasons(&revert(&bench, &guest)), ["may_suspend", "emulated"]);
+    assert_eq!(held(&guest), digest(NEW));
 }
 
 #[test]

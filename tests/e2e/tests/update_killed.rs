@@ -6,6 +6,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
@@ -16,7 +17,7 @@ use fm_lab::{Arch, Guest, Machine, PATIENCE};
 use nix::sys::ptrace;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
-use rustix::process::{Pid as RawPid, Signal, kill_process};
+use rustix::process::{Pid as RawPid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 
 const OLD: &str = "bookworm/OVMF_CODE_4M.fd";
@@ -29,6 +30,8 @@ enum Step {
     Asks(&'static str),
     /// When QEMU has done this, before the update hears of it.
     Has(&'static str),
+    /// When it asks for this, as Ctrl-C does: with all that is of its process group.
+    Interrupts(&'static str),
     /// At its write of this number to the guest's memory, counted from 0.
     Writes(usize),
     /// It lives on, and hears no answer to this, which QEMU has done.
@@ -50,7 +53,8 @@ fn start(bench: &Bench, guest: &Guest, monitor: &Path) -> Child {
         .args(["--max-pause", "60000", "--to"])
         .arg(fm_fixtures::path(NEW))
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::null())
+        .process_group(0);
     command.spawn().unwrap()
 }
 
@@ -79,6 +83,11 @@ fn talk(client: &UnixStream, guest: &mut Guest, step: Step, victim: &mut Child, 
         match step {
             Step::Asks(name) if command == name => {
                 kill(victim);
+                return true;
+            }
+            Step::Interrupts(name) if command == name => {
+                let group = RawPid::from_raw(i32::try_from(victim.id()).unwrap()).unwrap();
+                kill_process_group(group, Signal::INT).unwrap();
                 return true;
             }
             Step::LosesUnheard(name) if command == name => return true,
@@ -254,6 +263,16 @@ fn an_update_that_is_killed_after_it_wrote_is_whole() {
     for step in [Step::Asks("cont"), Step::Has("cont")] {
         let (said, held) = killed_at(step);
         assert_eq!((said.as_str(), held), ("pending_reset", digest(NEW)), "{step:?}");
+    }
+}
+
+#[test]
+fn an_update_that_its_user_interrupts_leaves_no_guest_standing() {
+    for (step, said, held) in [
+        (Step::Interrupts("stop"), "undone", OLD),
+        (Step::Interrupts("cont"), "pending_reset", NEW),
+    ] {
+        assert_eq!(killed_at(step), (said.to_owned(), digest(held)), "{step:?}");
     }
 }
 

@@ -108,13 +108,18 @@ impl Migrate {
         let mut watcher = Watcher::new(context.output);
         let migrated = migrate::migrate(&store, &request, &cancel, &mut |event| watcher.show(event))?;
         watcher.finish();
-        let noted = match &build {
+        // It may have been updated while it was sent; QEMU keeps what it was when it left, unless somebody has ended that.
+        let waits = match &source {
+            Some(source) if source.is_alive() => fm_update::next_reset(&store, source),
+            _ => Ok(waits),
+        };
+        let noted = waits.and_then(|waits| match &build {
             Some(build) => self.write_down(&store, &migrated, waits, build),
             None => waits_here(&store, &migrated, waits),
-        };
+        });
         // What has left waits for nothing there.
-        let left = source.map_or(Ok(()), |source| fm_update::left(&store, &source));
-        if let Err(error) = noted.and(left) {
+        let left = || source.map_or(Ok(()), |source| fm_update::left(&store, &source));
+        if let Err(error) = noted.and_then(|()| left()) {
             // The guest has arrived, whatever is known of it here.
             context.output.remark(format_args!(
                 "the update is not written down: {}",

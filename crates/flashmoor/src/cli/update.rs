@@ -81,8 +81,6 @@ impl Update {
     pub(crate) fn run(&self, context: &Context) -> Result {
         let store = context.store()?;
         if let Some(record) = &self.watch_over {
-            // What kills the one that started us, such as Ctrl-C, must not reach us.
-            let _ = rustix::process::setsid();
             fm_update::recover_after(&store, record, std::io::stdin())?;
             return Ok(Status::Done);
         }

@@ -120,8 +120,8 @@ pub enum Error {
     VariablesWritten,
     /// A processor would have gone on in another build than it began to boot with.
     #[error(
-        "the guest has reset while it migrated, and boots from the flash that was to arrive with another build; the \
-         migration was cancelled and the guest runs on at the source"
+        "the guest has reset while it migrated, and what it ran may not have booted yet; the migration was cancelled, and \
+         the guest stays at the source"
     )]
     Booting,
     /// It was to be ended, and the source did not come to an end.

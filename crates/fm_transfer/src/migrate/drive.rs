@@ -108,6 +108,8 @@ pub(super) struct Seen {
     pub(super) postcopy_asked: bool,
     /// Whether the destination said that it let the guest run.
     pub(super) resume_seen: bool,
+    /// Whether the source said that the guest has reset.
+    pub(super) has_reset: bool,
     /// Where the guest's processors were when it left, if its CODE is exchanged.
     pub(super) processors: Processors,
     /// When we stop waiting for an end that somebody asked for.
@@ -232,7 +234,9 @@ impl MigrationDriver<'_> {
         }
         if let Some(arch) = self.exchanged_of {
             self.seen.processors = Processors::look(self.source, arch);
-            if self.seen.processors.use_flash() {
+            let events = self.source.drain_events();
+            self.seen.has_reset |= events.iter().any(|event| event.name == "RESET");
+            if self.seen.has_reset || self.seen.processors.use_flash() {
                 return Err(Error::Booting);
             }
         }
@@ -284,6 +288,7 @@ impl MigrationDriver<'_> {
             self.seen.in_postcopy |= event
                 .migration_status()
                 .is_some_and(|status| status.is_postcopy());
+            self.seen.has_reset |= event.name == "RESET";
             if matches!(event.name.as_str(), "MIGRATION" | "MIGRATION_PASS")
                 || self.cancel.load(Ordering::Relaxed)
             {
