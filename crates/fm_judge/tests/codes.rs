@@ -181,6 +181,7 @@ fn odd_stores(base: &Facts) -> Vec<(Facts, Facts)> {
         DamageKind::VolumeField,
         DamageKind::VolumeAttributes,
         DamageKind::NameTwice,
+        DamageKind::CertRecord,
         DamageKind::SizesUnwritten,
         DamageKind::SpareDamaged,
         DamageKind::FtwForeign,

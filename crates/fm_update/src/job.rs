@@ -74,7 +74,9 @@ impl Job<'_> {
             Err(Failed::AsItWas(error)) => (before.unwrap_or_else(|| record.at(Step::Undone)), Err(error)),
             Err(Failed::Open(error)) => {
                 // The record stays open. Who watches takes over when monitor and lock are free, which is soon.
-                watch.map(Watch::hand_over);
+                if let Some(watch) = watch {
+                    watch.hand_over();
+                }
                 return Err(error);
             }
         };

@@ -143,6 +143,7 @@ const fn damage_kind(kind: DamageKind) -> StoreDamageKind {
         DamageKind::NameTwice => StoreDamageKind::NameTwice,
         DamageKind::HeaderTorn => StoreDamageKind::HeaderTorn,
         DamageKind::Gap => StoreDamageKind::Gap,
+        DamageKind::CertRecord => StoreDamageKind::CertRecord,
         DamageKind::Ftw => StoreDamageKind::Ftw,
         DamageKind::FtwAbandoned => StoreDamageKind::FtwAbandoned,
         DamageKind::FtwForeign => StoreDamageKind::FtwForeign,

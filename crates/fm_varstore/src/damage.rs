@@ -37,6 +37,8 @@ pub enum DamageKind {
     SizesUnwritten,
     /// A second valid variable of one name.
     NameTwice,
+    /// The record of who may change which variable (`certdb`) names lengths that are not its own.
+    CertRecord,
     /// Nothing but the start of a variable's header was written, and more variables lie behind it.
     HeaderTorn,
     /// Bytes that are no variable: not erased, or with more variables behind them.
@@ -117,6 +119,7 @@ impl DamageKind {
             Self::StateImpossible => "state_impossible",
             Self::SizesUnwritten => "sizes_unwritten",
             Self::NameTwice => "name_twice",
+            Self::CertRecord => "cert_record",
             Self::HeaderTorn => "header_torn",
             Self::Gap => "gap",
             Self::Ftw => "ftw",
@@ -179,6 +182,10 @@ impl fmt::Display for Damage {
             DamageKind::SizesUnwritten => write!(
                 f,
                 "the variable at {offset:#x} has a state, and sizes or attributes that were never written"
+            ),
+            DamageKind::CertRecord => write!(
+                f,
+                "the record of who may change which variable (certdb) at {offset:#x} names lengths that are not its own"
             ),
             DamageKind::NameTwice => write!(
                 f,

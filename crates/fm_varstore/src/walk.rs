@@ -89,6 +89,12 @@ pub(crate) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
     }
     let twice = judge_twins(&mut walk.entries);
     walk.damage.extend(twice);
+    let contradict = walk.entries.iter().filter(|entry| entry.state.is_live());
+    let contradict = contradict.filter(|entry| entry.guid == CERT_DB && !is_cert_record(entry.data));
+    let contradict =
+        contradict.map(|entry| Damage::new(DamageKind::CertRecord, entry.offset, entry.len_bytes));
+    let contradict: Vec<Damage> = contradict.collect();
+    walk.damage.extend(contradict);
     walk
 }
 
@@ -305,6 +311,38 @@ fn name_fault(bytes: &[u8]) -> Option<DamageKind> {
         Some(end) if end.saturating_add(1) == bytes.len() / 2 => None,
         Some(_) => Some(DamageKind::VariableName),
     }
+}
+
+/// `gEfiCertDbGuid`, edk2 `SecurityPkg/SecurityPkg.dec`.
+const CERT_DB: Guid = Guid::literal("d9bee56e-75dc-49d9-b4d7-b534210f637a");
+
+/// Whether this is a record of who may change which variable, to its end: its length, then entries of GUID, length, length of
+/// the name in units, length of the certificate, name, certificate. The firmware goes from one entry to the next by their
+/// lengths before anything else asks for variables.
+///
+/// Source: edk2 `SecurityPkg/Library/AuthVariableLib/AuthServiceInternal.h`, `AUTH_CERT_DB_DATA`; `AuthService.c`,
+/// `CleanCertsFromDb`.
+fn is_cert_record(data: &[u8]) -> bool {
+    let word = |bytes: &[u8], index: usize| -> Option<usize> {
+        let word = bytes.as_chunks().0.get(index)?;
+        usize::try_from(u32::from_le_bytes(*word)).ok()
+    };
+    let next = |at: usize| -> Option<usize> {
+        let entry = data.get(at..)?;
+        let [len, name_units, cert_len] = [word(entry, 4)?, word(entry, 5)?, word(entry, 6)?];
+        let needed = name_units
+            .checked_mul(2)?
+            .checked_add(cert_len)?
+            .checked_add(28)?;
+        let end = at.checked_add(len)?;
+        (len >= needed && end <= data.len()).then_some(end)
+    };
+    let mut at = 4;
+    while at < data.len() {
+        let Some(end) = next(at) else { return false };
+        at = end;
+    }
+    word(data, 0) == Some(data.len())
 }
 
 /// Of several valid places of one variable only one is shown: the first 0x3F, else the last 0x3E. A second 0x3F is

@@ -309,3 +309,59 @@ fn what_lies_behind_a_page_of_zeros_is_recovered_and_not_found_by_firmware() {
     assert_eq!(states, [State::Live, State::Recovered]);
     assert_eq!(found(&bytes), ["A"]);
 }
+
+#[test]
+fn a_record_of_certificates_is_sound_to_its_end_or_damage() {
+    let guid = fm_formats::Guid::literal("d9bee56e-75dc-49d9-b4d7-b534210f637a");
+    let entry = |len: u32, units: u32, cert: u32, bytes: usize| -> Vec<u8> {
+        let numbers = [len, units, cert].map(u32::to_le_bytes).concat();
+        [vec![7; 16], numbers, vec![0x41; bytes.saturating_sub(28)]].concat()
+    };
+    let record = |len: Option<u32>, entries: &[Vec<u8>]| -> Vec<u8> {
+        let body = entries.concat();
+        let len = len.unwrap_or(u32::try_from(body.len()).unwrap() + 4);
+        [len.to_le_bytes().to_vec(), body].concat()
+    };
+    let kinds = |data: &[u8], guid: &fm_formats::Guid| {
+        let mut bytes = store();
+        // Behind the third variable, which ends the list.
+        let at = SECOND + 144;
+        let name: Vec<u8> = "certdb\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let sizes = [name.len(), data.len()].map(|size| u32::try_from(size).unwrap().to_le_bytes());
+        let header = [
+            &[0xaa, 0x55, 0x3f, 0, 7, 0, 0, 0][..],
+            &[0; 28],
+            &sizes.concat(),
+            &guid.to_bytes(),
+        ]
+        .concat();
+        let whole = [header, name, data.to_vec()].concat();
+        bytes[at..at + whole.len()].copy_from_slice(&whole);
+        kinds(&bytes)
+    };
+    let sound = entry(28 + 4 + 10, 2, 10, 42);
+    for data in [
+        record(None, &[]),
+        record(None, &[sound.clone()]),
+        record(None, &[sound.clone(), sound.clone()]),
+    ] {
+        assert_eq!(kinds(&data, &guid), [], "{data:?}");
+    }
+    for data in [
+        // An entry of length 0, one that is shorter than what it holds, one that leaves the record, one that is cut.
+        record(None, &[entry(0, 0, 0, 40)]),
+        record(None, &[entry(41, 2, 10, 41)]),
+        record(None, &[sound.clone(), entry(43, 2, 10, 42)]),
+        record(None, &[sound.clone(), vec![7; 27]]),
+        // A length that is not its own.
+        record(Some(5), &[]),
+        record(Some(45), &[sound.clone()]),
+        record(Some(u32::MAX), &[entry(u32::MAX, u32::MAX, u32::MAX, 42)]),
+        vec![4, 0, 0],
+    ] {
+        assert_eq!(kinds(&data, &guid), [DamageKind::CertRecord], "{data:?}");
+        // Of another's namespace it is what its owner makes of it.
+        let other = fm_formats::Guid::literal("d9bee56e-75dc-49d9-b4d7-b534210f637b");
+        assert_eq!(kinds(&data, &other), []);
+    }
+}

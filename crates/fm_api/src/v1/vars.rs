@@ -249,6 +249,8 @@ words! {
         SizesUnwritten = "sizes_unwritten",
         /// A second valid variable of one name.
         NameTwice = "name_twice",
+        /// The record of who may change which variable (`certdb`) names lengths that are not its own.
+        CertRecord = "cert_record",
         /// Nothing but the start of a variable's header was written, and more variables lie behind it.
         HeaderTorn = "header_torn",
         /// Bytes that are no variable: not erased, or with more variables behind them.

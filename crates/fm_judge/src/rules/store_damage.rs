@@ -38,6 +38,7 @@ pub(super) const fn speaker(kind: DamageKind) -> Speaker {
         | DamageKind::NameEmpty
         | DamageKind::NameUnterminated
         | DamageKind::NameTwice
+        | DamageKind::CertRecord
         | DamageKind::StateImpossible
         | DamageKind::SizesUnwritten
         | DamageKind::HeaderTorn

@@ -134,7 +134,7 @@ fn main_list(how_far: Interrupted, arch: Arch, finishes: bool, to: &Facts) -> Op
 /// fault-tolerant write.
 fn walked(damage: &Damage, walks: Option<bool>) -> Option<Foretold> {
     match (damage.kind, walks) {
-        (DamageKind::HeaderTorn | DamageKind::NameTwice, _) => None,
+        (DamageKind::HeaderTorn | DamageKind::NameTwice | DamageKind::CertRecord, _) => None,
         (DamageKind::Gap, _) => Some((
             Outcome::Unknown,
             None,

@@ -62,6 +62,11 @@ pub(super) fn run(pair: &Pair<'_>, report: &mut Report) {
             if outcome == Outcome::Compatible {
                 return told;
             }
+            if one.kind == DamageKind::CertRecord {
+                return told.remedy(
+                    "delete that variable, with a backup kept: the firmware makes a new one, and private authenticated variables have to be set again by their owners",
+                );
+            }
             told.remedy(remedy())
         });
     }
@@ -132,6 +137,7 @@ fn on_x86(kind: DamageKind, to: &Facts, inside: &[Damage]) -> Foretold {
             None,
             "whoever asks for all variables one after the other is sent back to the first of that name: the guest hangs as it boots",
         ),
+        DamageKind::CertRecord => CERT_RECORD,
         DamageKind::VariableCut => (
             Outcome::Incompatible,
             Some(Effect::DeadUntouched),
@@ -145,10 +151,19 @@ fn on_x86(kind: DamageKind, to: &Facts, inside: &[Damage]) -> Foretold {
     }
 }
 
+/// Debian's build of 2022.11 for PCs prints nothing any more where an entry has the length 0, and comes up where one has a
+/// length that leaves the record.
+const CERT_RECORD: Foretold = (
+    Outcome::Unknown,
+    None,
+    "the firmware goes through it by its lengths as it starts: a build was seen that hangs where one is 0, and what others do is not known",
+);
+
 /// Source: edk2 `OvmfPkg/VirtNorFlashDxe/VirtNorFlashFvb.c`, `ValidateFvHeader`, since stable202402.
 fn on_virt(kind: DamageKind, to: &Facts) -> Foretold {
     let walks = to.code.checks_list.value().copied();
     match (kind, walks) {
+        (DamageKind::CertRecord, _) => CERT_RECORD,
         (DamageKind::NameTwice, _) => (
             Outcome::Incompatible,
             None,
