@@ -342,7 +342,7 @@ fn a_record_of_certificates_is_sound_to_its_end_or_damage() {
     let sound = entry(28 + 4 + 10, 2, 10, 42);
     for data in [
         record(None, &[]),
-        record(None, &[sound.clone()]),
+        record(None, std::slice::from_ref(&sound)),
         record(None, &[sound.clone(), sound.clone()]),
     ] {
         assert_eq!(kinds(&data, &guid), [], "{data:?}");
@@ -355,7 +355,7 @@ fn a_record_of_certificates_is_sound_to_its_end_or_damage() {
         record(None, &[sound.clone(), vec![7; 27]]),
         // A length that is not its own.
         record(Some(5), &[]),
-        record(Some(45), &[sound.clone()]),
+        record(Some(45), std::slice::from_ref(&sound)),
         record(Some(u32::MAX), &[entry(u32::MAX, u32::MAX, u32::MAX, 42)]),
         vec![4, 0, 0],
     ] {
