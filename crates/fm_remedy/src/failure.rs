@@ -59,3 +59,66 @@ pub fn one_line(error: &dyn Error) -> String {
     }
     Foreign(&line).line()
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use core::fmt;
+
+    use super::*;
+    use crate::{Action, Misuse};
+
+    #[derive(Debug)]
+    struct Told(&'static str, Option<Box<Told>>);
+
+    impl fmt::Display for Told {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl Error for Told {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as &dyn Error)
+        }
+    }
+
+    impl Failure for Told {}
+
+    fn told() -> Told {
+        let first = Told("no such\nfile", None);
+        Told(
+            "the guest was not moved",
+            Some(Box::new(Told("no store", Some(Box::new(first))))),
+        )
+    }
+
+    #[test]
+    fn a_failure_that_says_no_more_could_not_be_done_and_tells_its_causes() {
+        let failure = told();
+        assert_eq!(failure.class(), Class::Failed);
+        assert_eq!(failure.what(), "the guest was not moved");
+        assert_eq!(failure.why(), ["no store", "no such\nfile"]);
+        assert_eq!(failure.remedy(), None);
+        assert_eq!(Told("alone", None).why(), [""; 0]);
+    }
+
+    #[test]
+    fn a_failure_with_its_causes_is_one_line_whatever_others_said() {
+        let line = one_line(&told());
+        assert_eq!(line, "the guest was not moved: no store: no such\\nfile");
+        assert_eq!(one_line(&Told("alone", None)), "alone");
+    }
+
+    #[test]
+    fn a_request_that_makes_no_sense_is_one_of_words_and_says_what_to_say_instead() {
+        let remedy = Remedy::new("see how it is", Action::ShowBuild);
+        let misuse = Misuse {
+            message: "two of them".into(),
+            remedy: remedy.clone(),
+        };
+        assert_eq!(misuse.what(), "two of them");
+        assert_eq!(misuse.class(), Class::Usage);
+        assert_eq!(misuse.remedy(), Some(remedy));
+    }
+}

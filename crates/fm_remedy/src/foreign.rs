@@ -107,4 +107,30 @@ mod tests {
         );
         assert_eq!(Foreign(hostile).label(), "<a href='x'>&\\\"\\\\\\n\\\\u{1b}");
     }
+
+    #[test]
+    fn the_letters_that_steer_begin_and_end_where_unicode_has_them() {
+        for (before, first, last, behind) in [
+            ('\u{7e}', '\u{7f}', '\u{9f}', '\u{a0}'),
+            ('\u{61b}', '\u{61c}', '\u{61c}', '\u{61d}'),
+            ('\u{200a}', '\u{200b}', '\u{200f}', '\u{2010}'),
+            ('\u{2027}', '\u{2028}', '\u{202e}', '\u{202f}'),
+            ('\u{205f}', '\u{2060}', '\u{206f}', '\u{2070}'),
+            ('\u{fefe}', '\u{feff}', '\u{feff}', '\u{ff00}'),
+            ('\u{fff8}', '\u{fff9}', '\u{fffb}', '\u{fffc}'),
+            ('\u{dffff}', '\u{e0000}', '\u{e007f}', '\u{e0080}'),
+        ] {
+            let seen = [before, first, last, behind].map(steers);
+            assert_eq!(seen, [false, true, true, false], "{first:?}");
+        }
+        assert!(steers('\0') && steers('\u{1f}') && !steers(' '));
+        // Read back, the doubled backslash is one.
+        assert_eq!(Foreign("a\u{200b}b").label(), r"a\\u{200b}b");
+        assert_eq!(Foreign("a\u{200b}b").markup(), "a\\u{200b}b");
+        assert_eq!(Foreign("a\nb").line(), "a\\nb");
+        assert_eq!(
+            alloc::format!("{:>4}|{:>4}|", Foreign("a"), Foreign("\n")),
+            "   a|  \\n|"
+        );
+    }
 }

@@ -189,3 +189,17 @@ impl fmt::Display for Input {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn an_input_is_named_in_words_that_fit_into_a_line() {
+        assert_eq!(Input::SourceQemu.to_string(), "the source's QEMU version");
+        assert_eq!(Input::Smm("on").to_string(), "system management mode");
+        assert_eq!(alloc::format!("{:>12}|", Input::Keys), "    the keys|");
+    }
+}

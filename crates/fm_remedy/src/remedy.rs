@@ -58,3 +58,32 @@ impl From<alloc::string::String> for Remedy {
         Self::advice(advice)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+
+    use super::*;
+
+    #[test]
+    fn actions_stand_in_the_order_in_which_they_are_done() {
+        let remedy = Remedy::new("see it", Action::ShowBuild).then(Action::SuspendBitLocker);
+        assert_eq!(remedy.advice, "see it");
+        assert_eq!(remedy.actions, [Action::ShowBuild, Action::SuspendBitLocker]);
+        let asks = Remedy::give("name both", [Input::SourceQemu, Input::DestinationQemu]);
+        assert_eq!(asks.advice, "name both");
+        let inputs = [Input::SourceQemu, Input::DestinationQemu].map(Action::Give);
+        assert_eq!(asks.actions, inputs);
+    }
+
+    #[test]
+    fn words_alone_are_advice_without_an_action() {
+        for remedy in [
+            Remedy::advice("wait"),
+            Remedy::from("wait"),
+            Remedy::from(String::from("wait")),
+        ] {
+            assert_eq!((remedy.advice.as_ref(), remedy.actions.len()), ("wait", 0));
+        }
+    }
+}

@@ -344,4 +344,6 @@ fn is_through(situation: &Situation<'_>) -> bool {
 }
 
 #[cfg(test)]
+mod tables;
+#[cfg(test)]
 mod tests;

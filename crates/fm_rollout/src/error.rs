@@ -72,3 +72,73 @@ impl Failure for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_is_wrong_how_it_counts_and_what_to_do() {
+        let not_now = |state, command| Error::NotNow { state, command };
+        for (error, words, class, advice) in [
+            (
+                Error::Selector {
+                    at: 3,
+                    expected: "a value",
+                },
+                "the expression cannot be read at character 3: a value is expected",
+                Class::Usage,
+                Some("write terms such as host=a"),
+            ),
+            (
+                Error::Spec {
+                    member: "waves",
+                    why: "they rise",
+                },
+                "waves of the rollout makes no sense: they rise",
+                Class::Usage,
+                None,
+            ),
+            (
+                not_now(RolloutState::Done, Command::Pause),
+                "a rollout that is done cannot be paused",
+                Class::Failed,
+                Some("look at how it stands first"),
+            ),
+        ] {
+            assert_eq!(error.to_string(), words);
+            assert_eq!(error.class(), class);
+            let given = error.remedy().map(|remedy| remedy.advice.into_owned());
+            let starts = given
+                .as_deref()
+                .zip(advice)
+                .map(|(given, advice)| given.starts_with(advice));
+            assert_eq!(
+                (given.is_some(), starts),
+                (advice.is_some(), advice.map(|_| true)),
+                "{given:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn states_and_commands_have_words_of_their_own() {
+        for (state, words) in [
+            (RolloutState::Planned, "planned"),
+            (RolloutState::Running, "running"),
+            (RolloutState::Paused, "paused"),
+            (RolloutState::Aborted, "aborted"),
+            (RolloutState::RollingBack, "rolling back"),
+            (RolloutState::RolledBack, "rolled back"),
+            (RolloutState::Done, "done"),
+            (RolloutState::Unknown, "in a state of a newer version"),
+        ] {
+            assert_eq!(state_name(state), words);
+        }
+        let words = Command::ALL.map(Command::participle);
+        assert_eq!(
+            words,
+            ["begun", "paused", "resumed", "aborted", "rolled back", "finished"]
+        );
+    }
+}

@@ -166,6 +166,7 @@ pub(crate) fn converts(from: Option<&str>, to: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fm_formats::image::{Arch, Feature};
 
     #[test]
     fn stores_are_converted_between_the_sizes_of_one_architecture_only() {
@@ -175,5 +176,190 @@ mod tests {
         assert!(!converts(Some("1M"), Some("2M")), "they lie alike");
         assert!(!converts(Some("4M"), Some("armvirt")));
         assert!(!converts(None, Some("4M")));
+    }
+
+    fn digest(digit: &str) -> Digest {
+        digit.repeat(64).parse().unwrap()
+    }
+
+    /// A build of which everything is told, each flag as it is asked for.
+    fn told(flag: bool) -> BuildFacts {
+        BuildFacts {
+            arch: Some("x86-64".into()),
+            early_arch: Some("ia32".into()),
+            layout: Some("4M".into()),
+            features: Some(vec!["smm".into(), "of_a_newer_version".into(), "tpm2".into()]),
+            is_whole: Some(flag),
+            finishes_reclaim: Some(flag),
+            is_recent: Some(flag),
+            checks_list: Some(flag),
+        }
+    }
+
+    fn reported(flag: bool) -> GuestFacts {
+        GuestFacts {
+            vars_size_bytes: Some(0x8_4000),
+            vars_used_bytes: Some(0x1000),
+            vars_largest_bytes: Some(0x100),
+            vars_sound: Some(flag),
+            vars_authenticated: Some(flag),
+            vars_keys: Some(flag),
+            vars_kept: Some(flag),
+            smm: Some(flag),
+            secure_flash: Some(flag),
+            s3: Some(flag),
+            tpm: Some(flag),
+            confidential: Some("sev-es".into()),
+            ..GuestFacts::default()
+        }
+    }
+
+    #[test]
+    fn what_was_reported_is_what_is_judged() {
+        for flag in [false, true] {
+            let (told, reported) = (told(flag), reported(flag));
+            let guest = Guest {
+                layout: Some("2M"),
+                machine: Some("type=pc-q35-7.2,accel=kvm"),
+                qemu: Some("7.2.22"),
+                facts: Some(&reported),
+            };
+            let digest = digest("a");
+            let build = Build {
+                digest: &digest,
+                size_bytes: Some(0x37_c000),
+                facts: &told,
+            };
+            let facts = source(&guest, &build);
+            let code = &facts.code;
+            let soundness = if flag {
+                Soundness::Whole
+            } else {
+                Soundness::Damaged
+            };
+            assert_eq!(code.soundness.value(), Some(&soundness));
+            assert_eq!(code.present.value(), Some(&true));
+            assert_eq!(code.arch.value(), Some(&Arch::X86_64));
+            assert_eq!(code.early_arch.value(), Some(&Arch::Ia32));
+            assert_eq!(code.layout.value(), Some(&Layout::X86Size4M));
+            let features = [Feature::Smm, Feature::Tpm2].into_iter().collect();
+            assert_eq!(code.features.value(), Some(&features));
+            for is in [&code.finishes_reclaim, &code.is_recent, &code.checks_list] {
+                assert_eq!(is.value(), Some(&flag));
+            }
+            assert_eq!(code.size_bytes.value(), Some(&0x37_c000));
+            assert_eq!(code.sha256.value().map(ToString::to_string), Some("a".repeat(64)));
+            let vars = &facts.vars;
+            assert_eq!(vars.present.value(), Some(&true));
+            // Of a store that is not sound nothing more is known.
+            assert_eq!(vars.state.value(), flag.then_some(&StoreState::Good));
+            assert_eq!(vars.damage.value(), flag.then_some(&Vec::new()));
+            assert_eq!(vars.interrupted.value(), flag.then_some(&None));
+            let access = if flag {
+                VarsAccess::Written
+            } else {
+                VarsAccess::Dropped
+            };
+            assert_eq!(vars.access.value(), Some(&access));
+            assert_eq!(vars.layout.value(), Some(&Layout::X86Size2M));
+            for is in [
+                &vars.authenticated,
+                &vars.keys,
+                &facts.smm,
+                &facts.secure_flash,
+                &facts.s3,
+                &facts.tpm,
+            ] {
+                assert_eq!(is.value(), Some(&flag));
+            }
+            let sizes = [&vars.used_bytes, &vars.largest_bytes, &vars.size_bytes].map(Known::value);
+            assert_eq!(sizes, [Some(&0x1000), Some(&0x100), Some(&0x8_4000)]);
+            for format in [
+                &code.format,
+                &code.declared_format,
+                &vars.format,
+                &vars.declared_format,
+            ] {
+                assert_eq!(format.value(), Some(&Format::Raw));
+            }
+            assert_eq!(facts.qemu.value().map(ToString::to_string), Some("7.2.22".into()));
+            assert_eq!(facts.machine.value().map(MachineType::name), Some("pc-q35-7.2"));
+            assert_eq!(facts.firmware.value(), Some(&Firmware::Flash));
+            assert_eq!(facts.confidential.value(), Some(&Confidential::SevEs));
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_converted_has_the_layout_and_the_size_of_the_build_and_another_keeps_its_own() {
+        let (told, reported, digest) = (told(true), reported(true), digest("a"));
+        let build = Build {
+            digest: &digest,
+            size_bytes: None,
+            facts: &told,
+        };
+        let guest = Guest {
+            layout: Some("2M"),
+            machine: None,
+            qemu: None,
+            facts: Some(&reported),
+        };
+        let from = source(&guest, &build);
+        for (converts, layout) in [(true, Layout::X86Size4M), (false, Layout::X86Size2M)] {
+            let to = destination(&from, &build, converts);
+            assert_eq!(to.vars.layout.value(), Some(&layout));
+            assert_eq!(to.vars.size_bytes.value(), Some(&0x8_4000));
+            assert_eq!(to.vars.used_bytes, from.vars.used_bytes);
+        }
+        let small = GuestFacts {
+            vars_size_bytes: Some(0x2_0000),
+            ..reported.clone()
+        };
+        let from = source(
+            &Guest {
+                facts: Some(&small),
+                ..guest
+            },
+            &build,
+        );
+        assert_eq!(
+            destination(&from, &build, true).vars.size_bytes.value(),
+            Some(&0x8_4000)
+        );
+        assert_eq!(
+            destination(&from, &build, false).vars.size_bytes.value(),
+            Some(&0x2_0000)
+        );
+    }
+
+    #[test]
+    fn what_was_not_reported_is_not_known() {
+        let (none, digest) = (BuildFacts::default(), digest("a"));
+        let build = Build {
+            digest: &digest,
+            size_bytes: None,
+            facts: &none,
+        };
+        let guest = Guest {
+            layout: None,
+            machine: None,
+            qemu: None,
+            facts: None,
+        };
+        let facts = source(&guest, &build);
+        assert!(!facts.qemu.is_known() && !facts.machine.is_known() && !facts.tpm.is_known());
+        assert!(
+            !facts.vars.present.is_known() && !facts.vars.state.is_known() && !facts.vars.access.is_known()
+        );
+        assert!(!facts.code.soundness.is_known() && !facts.code.features.is_known());
+        for (name, kind) in [
+            ("none", Some(Confidential::No)),
+            ("sev", Some(Confidential::Sev)),
+            ("sev-es", Some(Confidential::SevEs)),
+            ("sev-snp", Some(Confidential::SevSnp)),
+            ("tdx", Some(Confidential::Tdx)),
+            ("of a newer version", None),
+        ] {
+            assert_eq!(confidential(name), kind);
+        }
     }
 }

@@ -401,4 +401,98 @@ mod tests {
         assert!(Selector::parse(&"not ".repeat(1000)).is_err());
         assert!(Selector::parse(&"(".repeat(1000)).is_err());
     }
+
+    #[test]
+    fn every_state_and_every_key_has_its_word() {
+        let labels = [("rack".to_owned(), "r7".to_owned())].into();
+        for (state, word) in [
+            (GuestState::Running, "running"),
+            (GuestState::Paused, "paused"),
+            (GuestState::Arriving, "arriving"),
+            (GuestState::Departing, "departing"),
+            (GuestState::Saved, "saved"),
+            (GuestState::Off, "off"),
+            (GuestState::Unknown, "unknown"),
+        ] {
+            let guest = GuestRow {
+                state,
+                qemu: Some("7.2.0".into()),
+                ..guest()
+            };
+            let subject = Subject {
+                host: "host-1",
+                labels: &labels,
+                guest: &guest,
+            };
+            let matches = |text: &str| Selector::parse(text).unwrap().matches(&subject);
+            assert!(matches(&format!("state={word}")), "{word}");
+            assert!(!matches(&format!("state=x{word}")), "{word}");
+            for text in [
+                "host=host-1",
+                "name=\"web and db\"",
+                "uuid=u-1",
+                "build=ab",
+                "layout=2M",
+                "machine=pc-q35-9.2",
+                "qemu=7.2.0",
+                "secure_boot=true",
+                "label:rack=r7",
+            ] {
+                assert!(matches(text), "{text}");
+                assert!(!matches(&text.replacen('=', "!=", 1)), "{text}");
+                assert!(matches(&text.replacen('=', " ~ ", 1)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn terms_lie_within_one_another_as_deep_as_is_allowed_and_no_deeper() {
+        for (depth, is_read) in [(MAX_DEPTH - 1, true), (MAX_DEPTH, false)] {
+            let nots = format!("{}all", "not ".repeat(depth));
+            let open = format!("{}all{}", "(".repeat(depth), ")".repeat(depth));
+            for text in [nots, open] {
+                assert_eq!(Selector::parse(&text).is_ok(), is_read, "{text}");
+            }
+        }
+        // Beside one another there may be as many as the expression has room for.
+        assert!(Selector::parse(&vec!["(all)"; 100].join(" or ")).is_ok());
+    }
+
+    #[test]
+    fn only_a_word_of_its_own_is_a_keyword() {
+        for text in [
+            "all=a",
+            "allx",
+            "all~a",
+            "all!=a",
+            "all:a",
+            "all_",
+            "nothost=a",
+            "not_(all)",
+            "all orall",
+            "all andall",
+        ] {
+            assert!(Selector::parse(text).is_err(), "{text}");
+        }
+        for text in [
+            "all",
+            " ALL ",
+            "(all)",
+            "all,all",
+            "all and all",
+            "not(all)",
+            "name=all or all",
+        ] {
+            assert!(Selector::parse(text).is_ok(), "{text}");
+        }
+        for (text, is_all) in [
+            ("all", true),
+            ("(all)", true),
+            ("all, all", false),
+            ("not all", false),
+            ("name=all", false),
+        ] {
+            assert_eq!(Selector::parse(text).unwrap().is_all(), is_all, "{text}");
+        }
+    }
 }

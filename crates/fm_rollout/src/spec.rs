@@ -155,4 +155,68 @@ mod tests {
             );
         }
     }
+
+    /// For each limit: the last value that is taken, and those beyond it that are not.
+    #[test]
+    fn each_number_of_a_rollout_has_its_limits() {
+        let build = |number: u64| format!("{number:064x}").parse().unwrap();
+        let good = RolloutSpec::new(vec![build(0)], "all");
+        let window = |from_minute, to_minute, shutdown_timeout_s| {
+            Some(RestartWindow {
+                from_minute,
+                to_minute,
+                shutdown_timeout_s,
+            })
+        };
+        let rising = |count: u32| (101 - count..=100).collect::<Vec<_>>();
+        type Change<'a> = &'a dyn Fn(&mut RolloutSpec);
+        let cases: [(Option<&str>, Change<'_>); 30] = [
+            (None, &|spec| spec.builds = (0..8).map(build).collect()),
+            (Some("builds"), &|spec| spec.builds = (0..9).map(build).collect()),
+            (None, &|spec| spec.waves = vec![100]),
+            (None, &|spec| spec.waves = vec![1, 100]),
+            (Some("waves"), &|spec| spec.waves = vec![]),
+            (Some("waves"), &|spec| spec.waves = vec![0, 100]),
+            (Some("waves"), &|spec| spec.waves = vec![10, 10, 100]),
+            (Some("waves"), &|spec| spec.waves = vec![100, 100]),
+            (Some("waves"), &|spec| spec.waves = vec![99]),
+            (Some("waves"), &|spec| spec.waves = vec![50, 101]),
+            (None, &|spec| spec.waves = rising(16)),
+            (Some("waves"), &|spec| spec.waves = rising(17)),
+            (None, &|spec| spec.advance_percent = 1),
+            (None, &|spec| spec.advance_percent = 100),
+            (Some("advance_percent"), &|spec| spec.advance_percent = 101),
+            (None, &|spec| spec.health_timeout_s = 1),
+            (None, &|spec| spec.restart = window(0, 0, 1)),
+            (None, &|spec| spec.restart = window(1439, 1439, 1)),
+            (Some("restart"), &|spec| spec.restart = window(1440, 0, 1)),
+            (Some("restart"), &|spec| spec.restart = window(0, 1440, 1)),
+            (Some("restart"), &|spec| spec.restart = window(0, 0, 0)),
+            (None, &|spec| spec.select = format!("name={}", "x".repeat(4091))),
+            (Some("select"), &|spec| {
+                spec.select = format!("name={}", "x".repeat(4092))
+            }),
+            (None, &|spec| spec.health.query = Some("x".into())),
+            (None, &|spec| spec.health.query = Some("x".repeat(4096))),
+            (Some("health.query"), &|spec| {
+                spec.health.query = Some("x".repeat(4097))
+            }),
+            (Some("health.query"), &|spec| {
+                spec.health.query = Some(String::new())
+            }),
+            (None, &|spec| spec.at = TakesAt::Start),
+            (None, &|spec| spec.at = TakesAt::Reset),
+            (None, &|spec| spec.select = "name=web".into()),
+        ];
+        for (number, (member, change)) in cases.into_iter().enumerate() {
+            let mut spec = good.clone();
+            change(&mut spec);
+            let refused = match check(&spec) {
+                Ok(_) => None,
+                Err(Error::Spec { member, .. }) => Some(member),
+                Err(other) => panic!("{other}"),
+            };
+            assert_eq!(refused, member, "case {number}");
+        }
+    }
 }

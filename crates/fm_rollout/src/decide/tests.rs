@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn spec() -> RolloutSpec {
+pub(super) fn spec() -> RolloutSpec {
     RolloutSpec {
         waves: vec![50, 100],
         soak_s: 10,
@@ -16,7 +16,7 @@ fn spec() -> RolloutSpec {
     }
 }
 
-fn member(wave: u32, state: S) -> Member<'static> {
+pub(super) fn member(wave: u32, state: S) -> Member<'static> {
     Member {
         wave,
         state,
@@ -26,7 +26,7 @@ fn member(wave: u32, state: S) -> Member<'static> {
     }
 }
 
-fn situation<'a>(spec: &'a RolloutSpec, members: &'a [Member<'a>]) -> Situation<'a> {
+pub(super) fn situation<'a>(spec: &'a RolloutSpec, members: &'a [Member<'a>]) -> Situation<'a> {
     Situation {
         state: RolloutState::Running,
         spec,
