@@ -176,7 +176,9 @@ fn odd_stores(base: &Facts) -> Vec<(Facts, Facts)> {
     let mut list: Vec<Facts> = [
         DamageKind::NameUnterminated,
         DamageKind::NameEmpty,
-        DamageKind::VariableName,
+        DamageKind::NameOdd,
+        DamageKind::NameSplit,
+        DamageKind::NameBlank,
         DamageKind::BlockMap,
         DamageKind::VolumeField,
         DamageKind::VolumeAttributes,

@@ -4,9 +4,7 @@ mod sides;
 
 use fm_formats::Sha256;
 use fm_formats::image::{Arch, Feature, Layout};
-use fm_judge::{
-    Confidential, Effect, Facts, Features, Known, MachineType, Outcome, Phase, StoreState, judge,
-};
+use fm_judge::{Confidential, Effect, Facts, Features, Known, Outcome, Phase, StoreState, judge};
 use fm_remedy::Action;
 use sides::{known, running, with};
 
@@ -165,43 +163,6 @@ fn another_build_changes_measurements_unless_there_is_no_tpm() {
         "FM-MEASURED-BOOT",
         Outcome::Compatible,
     );
-}
-
-/// What the finding on measured boot says of a guest with a TPM.
-fn measured(from: &Facts, to: &Facts) -> (Outcome, String) {
-    let verdict = judge(from, to);
-    let findings = verdict.phase(Phase::ColdBoot).findings();
-    let finding = findings.iter().find(|finding| finding.code == "FM-MEASURED-BOOT");
-    let finding = finding.expect("a guest with a TPM hears of it");
-    (finding.outcome, finding.why.clone())
-}
-
-#[test]
-fn the_pcrs_that_change_are_named_and_no_others() {
-    let from = known(Layout::X86Size4M);
-    let machine =
-        |facts: &mut Facts| facts.machine = Known::new(MachineType::new("pc-q35-7.1", None), "-machine");
-    let keys = |facts: &mut Facts| facts.vars.secure_boot = Known::new(Sha256::of(b"keys"), "VARS");
-    let support = |facts: &mut Facts| facts.code.features = features(&[Feature::Tpm2]);
-    let build = |facts: &mut Facts| {
-        facts.code.sha256 = Known::new(Sha256::of(b"other"), "CODE");
-        facts.code.measured = Known::new(vec![("PEIFV".into(), Sha256::of(b"other"))], "CODE");
-    };
-    type Change<'a> = &'a dyn Fn(&mut Facts);
-    let changes: [(&str, Change<'_>); 4] = [
-        ("PCR 0 (", &build),
-        ("PCR 1 (", &machine),
-        ("PCR 7 (whether", &support),
-        ("PCR 7 (the Secure Boot keys", &keys),
-    ];
-    for (name, change) in changes {
-        let (outcome, why) = measured(&from, &with(&from, change));
-        assert_eq!(outcome, Outcome::Caution);
-        for (other, _) in changes {
-            assert_eq!(why.contains(other), other == name, "{why}");
-        }
-    }
-    assert_eq!(measured(&from, &from).0, Outcome::Compatible);
 }
 
 #[test]

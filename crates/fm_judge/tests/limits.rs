@@ -31,7 +31,7 @@ fn qemu(version: (u16, u16, u16)) -> Known<QemuVersion> {
 fn a_store_has_room_for_its_size_less_the_headers_and_a_variable_for_what_edk2_is_built_with() {
     // EFI_FIRMWARE_VOLUME_HEADER with its block map, and VARIABLE_STORE_HEADER.
     const HEADERS_BYTES: u64 = 0x48 + 28;
-    const FREE_BYTES: u64 = 8 << 10;
+    const FREE_BYTES: u64 = 16 << 10;
     for (layout, store_bytes, largest_bytes) in [
         (Layout::X86Size1M, 0xe000, 0x2800),
         (Layout::X86Size2M, 0xe000, 0x2800),
@@ -328,5 +328,170 @@ fn a_32_bit_start_stops_the_encryptions_that_need_64_bits_alone() {
         let found = findings(&from, &to, Phase::ColdBoot, "FM-CPU-MODE");
         let outcomes: Vec<_> = found.iter().map(|finding| finding.outcome).collect();
         assert_eq!(outcomes, [expected], "{kind} {early}");
+    }
+}
+
+#[test]
+fn rules_on_flash_are_silent_where_there_is_none() {
+    let flash = known(Layout::X86Size4M);
+    let bios = with(&flash, |facts| {
+        facts.firmware = Known::new(Firmware::Bios, "-bios")
+    });
+    for (from, to, expected) in [
+        (&flash, &flash, 1),
+        (&flash, &bios, 0),
+        (&bios, &flash, 0),
+        (&bios, &bios, 0),
+    ] {
+        let found = findings(from, to, Phase::LiveMigration, "FM-FLASH-UNITS");
+        assert_eq!(found.len(), expected);
+    }
+    let absent = with(&flash, |facts| {
+        facts.vars.present = Known::new(false, "--no-vars")
+    });
+    for (to, expected) in [(&flash, 2), (&absent, 1)] {
+        let found = findings(&flash, to, Phase::ColdBoot, "FM-IMAGE-FORMAT");
+        assert_eq!(found.len(), expected, "one of each file that is there");
+    }
+    // How QEMU names a file that is gone is known of flash alone.
+    for (to, expected) in [
+        (&flash, Some(messages::no_such_file("/usr/share/OVMF/CODE.fd"))),
+        (&bios, None),
+    ] {
+        let to = with(to, |facts| {
+            facts.code.present = Known::new(false, "the command line")
+        });
+        let found = findings(&to, &to, Phase::ColdBoot, "FM-FLASH-FILE");
+        let gone = found
+            .iter()
+            .find(|finding| finding.subject == "the CODE file")
+            .unwrap();
+        assert_eq!(gone.qemu_message, expected);
+    }
+}
+
+#[test]
+fn a_machine_type_that_is_not_qemus_own_is_told_by_whose_it_is() {
+    for (machine, words) in [
+        ("pc-q35-rhel9.4.0", "this type is Red Hat's"),
+        ("pc-q35-noble", "this type is Ubuntu's"),
+        ("bogus-9", "none of QEMU's own"),
+    ] {
+        let side = with(&known(Layout::X86Size4M), |facts| {
+            facts.machine = Known::new(MachineType::new(machine, None), "-machine");
+        });
+        let found = findings(&side, &side, Phase::ColdBoot, "FM-MACHINE-SUPPORT");
+        assert_eq!(found.len(), 1);
+        assert!(found[0].why.contains(words), "{}", found[0].why);
+    }
+}
+
+#[test]
+fn boards_without_versions_say_whether_it_is_the_same_release_that_makes_them() {
+    let on = |version| with(&known(Layout::Riscv), |facts| facts.qemu = qemu(version));
+    let nameless = with(&on((10, 0, 2)), |facts| facts.qemu = Known::default());
+    for (to, live, cold, words) in [
+        (on((10, 0, 9)), Compatible, Compatible, "the same release of QEMU"),
+        (on((10, 1, 2)), Unknown, Caution, "no versioned types"),
+        (on((11, 0, 2)), Unknown, Caution, "no versioned types"),
+        (nameless, Unknown, Unknown, "no versioned types"),
+    ] {
+        for (phase, expected) in [(Phase::LiveMigration, live), (Phase::ColdBoot, cold)] {
+            let found = findings(&on((10, 0, 2)), &to, phase, "FM-MACHINE-TYPE");
+            assert_eq!((found.len(), found[0].outcome), (1, expected), "{:?}", to.qemu);
+            assert!(found[0].why.contains(words), "{}", found[0].why);
+            assert_eq!(found[0].remedy.is_some(), expected != Compatible);
+        }
+    }
+}
+
+#[test]
+fn the_size_of_vars_is_no_question_where_one_side_has_none() {
+    let has = known(Layout::X86Size4M);
+    let none = with(&has, |facts| facts.vars.present = Known::new(false, "--no-vars"));
+    for (from, to, expected) in [
+        (&has, &has, 1),
+        (&has, &none, 0),
+        (&none, &has, 0),
+        (&none, &none, 0),
+    ] {
+        let found = findings(from, to, Phase::LiveMigration, "FM-VARS-SIZE");
+        assert_eq!(found.len(), expected);
+    }
+}
+
+#[test]
+fn each_block_has_one_rule_that_speaks_of_it() {
+    let side = running(0x4_0000);
+    let verdict = judge(&side, &side);
+    let findings = verdict.phase(Phase::LiveMigration).findings().iter();
+    let mut blocks: Vec<_> = findings
+        .filter(|finding| matches!(finding.code, "FM-RAM-BLOCK" | "FM-ROM-SIZE" | "FM-ISA-BIOS"))
+        .map(|finding| (finding.code, finding.subject.as_str()))
+        .collect();
+    blocks.sort_unstable();
+    assert_eq!(
+        blocks,
+        [
+            ("FM-ISA-BIOS", "the block isa-bios"),
+            ("FM-RAM-BLOCK", "the block pc.ram"),
+            ("FM-ROM-SIZE", "the block /rom@etc/acpi/tables"),
+            ("FM-ROM-SIZE", "the block 0000:00:02.0/virtio-net-pci.rom"),
+            ("FM-ROM-SIZE", "the block pc.rom"),
+        ]
+    );
+}
+
+#[test]
+fn a_device_is_moved_only_where_it_is_the_same_at_another_place() {
+    use fm_remedy::{Action, Setting};
+    let from = running(0x4_0000);
+    let moved = Action::Configure(Setting::DeviceAddress("02.0".into()));
+    let rom = Action::Configure(Setting::RomFile);
+    for (there, expected) in [
+        ("0000:00:03.0/virtio-net-pci.rom", &moved),
+        ("0000:00:03.0/e1000e.rom", &rom),
+        ("0000:00:02.0/e1000e.rom", &rom),
+        ("/virtio-net-pci.rom", &rom),
+        ("virtio-net-pci.rom", &rom),
+    ] {
+        let to = with(&from, |facts| {
+            let mut blocks = facts.blocks.value().unwrap().clone();
+            for block in &mut blocks {
+                block.name = block.name.replace("0000:00:02.0/virtio-net-pci.rom", there);
+            }
+            facts.blocks = Known::new(blocks, "QMP");
+        });
+        let found = findings(&from, &to, Phase::LiveMigration, "FM-ROM-SIZE");
+        let lacks = found
+            .iter()
+            .find(|finding| finding.outcome == Incompatible)
+            .unwrap();
+        let remedy = lacks.remedy.as_ref().unwrap();
+        assert_eq!(remedy.actions, std::slice::from_ref(expected), "{there}");
+    }
+}
+
+#[test]
+fn the_uefi_vars_device_is_told_by_what_each_release_does_with_it() {
+    let pv = with(&known(Layout::X86Size4M), |facts| {
+        facts.code.features = Known::new([Feature::PvVars].into_iter().collect(), "modules");
+    });
+    for (from, to, words) in [
+        (
+            (10, 0, 0),
+            (9, 2, 9),
+            "a device that QEMU before 10.0 does not have",
+        ),
+        (
+            (10, 0, 0),
+            (11, 1, 0),
+            "only QEMU from 11.1 on sends a variable's digest",
+        ),
+        ((10, 0, 0), (10, 0, 0), "both sides send the same state"),
+    ] {
+        let on = |version| with(&pv, |facts| facts.qemu = qemu(version));
+        let found = findings(&on(from), &on(to), Phase::LiveMigration, "FM-PV-VARS");
+        assert!(found[0].why.contains(words), "{}", found[0].why);
     }
 }

@@ -427,6 +427,7 @@ fn rounded(facts: &GuestFacts) -> GuestFacts {
     GuestFacts {
         vars_used_bytes: up(facts.vars_used_bytes, USED_STEP_BYTES),
         vars_largest_bytes: up(facts.vars_largest_bytes, LARGEST_STEP_BYTES),
+        // What a newer host says besides is not judged here.
         rest: Rest::new(),
         ..facts.clone()
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fm_api::v1::vars::VarsChange;
 use fm_formats::image::{Feature, Layout, Role};
 use fm_images::inspect::{self, Cache};
-use fm_varstore::{Checks, Format, Variable, Writer, attribute};
+use fm_varstore::{CertRecord, Checks, Format, Variable, Writer, attribute};
 
 use crate::journal::Journal;
 use crate::qcow2::{self, Qcow2};
@@ -171,7 +171,10 @@ fn into_json(
     refuse_to_drop_code(&target)?;
     let digests = source.digests();
     let (records, variables): (Vec<_>, Vec<_>) = variables.into_iter().partition(certdb::is_record);
-    for entry in records.iter().flat_map(|record| certdb::entries(&record.data)) {
+    for entry in records
+        .iter()
+        .flat_map(|record| CertRecord::parse(&record.data).entries)
+    {
         report.notes.push(format!(
             "{}-{}: who may change it is recorded in certdb on flash and as `digest` in the JSON; the one cannot be \
              computed from the other, so the first signed update after the move is refused",

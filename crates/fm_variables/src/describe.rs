@@ -2,12 +2,12 @@
 
 use fm_formats::Guid;
 use fm_formats::efi::{DevicePath, LoadOption, SignatureKind, SignatureLists};
-use fm_varstore::Variable;
+use fm_varstore::{CertRecord, Variable};
 
 use crate::certificate::Certificate;
+use crate::hex;
 use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, SHIM, VENDOR_KEYS, find};
 use crate::revocation::{certificate_digest, secure_version};
-use crate::{certdb, hex};
 
 const MTC: Guid = Guid::literal("eb704011-1402-11d3-8e77-00a0c969723b");
 
@@ -70,7 +70,7 @@ pub(super) fn in_short(variable: &Variable) -> Option<String> {
         },
         (GLOBAL, _) if is_boot_entry(&name) => Some(boot_entry(data)),
         (MTC, "MTC") => Some(format!("{}", u32::from_le_bytes(data.try_into().ok()?))),
-        (certdb::NAMESPACE, "certdb" | "certdbv") => Some(cert_db(data)),
+        (CertRecord::NAMESPACE, "certdb" | "certdbv") => Some(cert_db(data)),
         _ => None,
     }
 }
@@ -227,15 +227,15 @@ fn keys(data: &[u8]) -> Option<String> {
 }
 
 fn cert_db(data: &[u8]) -> String {
-    let names: Vec<_> = certdb::entries(data)
-        .iter()
-        .map(|entry| entry.name.to_string())
-        .collect();
-    if names.is_empty() {
-        "no entries".into()
-    } else {
-        names.join(", ")
+    let record = CertRecord::parse(data);
+    let names = record.entries.iter().map(|entry| entry.name.to_string());
+    let mut parts: Vec<_> = names.collect();
+    if !record.is_whole {
+        parts.push("bytes that cannot be read".into());
+    } else if parts.is_empty() {
+        parts.push("no entries".into());
     }
+    parts.join(", ")
 }
 
 #[cfg(test)]

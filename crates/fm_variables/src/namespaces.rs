@@ -1,8 +1,8 @@
 //! Short names for the namespaces of variables that people meet, for both printing and telling.
 
 use fm_formats::{Guid, ParseGuidError};
+use fm_varstore::CertRecord;
 
-use crate::certdb;
 use crate::names::{CUSTOM_MODE, GLOBAL, SECURE_BOOT_ENABLE, SECURITY, SHIM, VENDOR_KEYS};
 
 /// UEFI 2.10 and edk2's `*.dec` files; `loader` by systemd's boot loader interface, `microsoft` by Microsoft's keys.
@@ -13,7 +13,7 @@ const ALIASES: [(&str, Guid); 21] = [
     ("sb-enable", SECURE_BOOT_ENABLE),
     ("custom-mode", CUSTOM_MODE),
     ("vendor-keys", VENDOR_KEYS),
-    ("certdb", certdb::NAMESPACE),
+    ("certdb", CertRecord::NAMESPACE),
     ("mtc", Guid::literal("eb704011-1402-11d3-8e77-00a0c969723b")),
     (
         "memory-type",

@@ -25,8 +25,12 @@ pub enum DamageKind {
     StoreSize,
     /// A variable's header, name or data leaves the store.
     VariableCut,
-    /// A live variable's name is no whole number of units, or ends before its size says.
-    VariableName,
+    /// A live variable's name is no whole number of units, or has a terminator in its midst and none at its end.
+    NameOdd,
+    /// A live variable's name has a terminator in its midst besides that at its end.
+    NameSplit,
+    /// A live variable's name begins with a terminator, and ends with one.
+    NameBlank,
     /// A live variable's name is empty.
     NameEmpty,
     /// A variable's name lacks its terminator.
@@ -88,7 +92,9 @@ impl Damage {
             self.kind,
             DamageKind::Truncated
                 | DamageKind::VariableCut
-                | DamageKind::VariableName
+                | DamageKind::NameOdd
+                | DamageKind::NameSplit
+                | DamageKind::NameBlank
                 | DamageKind::NameEmpty
                 | DamageKind::NameTwice
                 | DamageKind::Gap
@@ -113,7 +119,9 @@ impl DamageKind {
             Self::StoreHeader => "store_header",
             Self::StoreSize => "store_size",
             Self::VariableCut => "variable_cut",
-            Self::VariableName => "variable_name",
+            Self::NameOdd => "variable_name",
+            Self::NameSplit => "name_split",
+            Self::NameBlank => "name_blank",
             Self::NameEmpty => "name_empty",
             Self::NameUnterminated => "name_unterminated",
             Self::StateImpossible => "state_impossible",
@@ -167,9 +175,17 @@ impl fmt::Display for Damage {
                 "the variable store header at {offset:#x} names a size of {len_bytes:#x}, not the layout's"
             ),
             DamageKind::VariableCut => write!(f, "the variable at {offset:#x} leaves the store"),
-            DamageKind::VariableName => write!(
+            DamageKind::NameOdd => write!(
                 f,
-                "the variable at {offset:#x} has a name of an odd size, or with a terminator in its midst"
+                "the variable at {offset:#x} has a name of an odd size, or with a terminator that does not end it"
+            ),
+            DamageKind::NameSplit => write!(
+                f,
+                "the variable at {offset:#x} has a name with a terminator in its midst and one at its end"
+            ),
+            DamageKind::NameBlank => write!(
+                f,
+                "the variable at {offset:#x} has a name that begins with its terminator"
             ),
             DamageKind::NameEmpty => write!(f, "the variable at {offset:#x} has an empty name"),
             DamageKind::NameUnterminated => {

@@ -30,6 +30,7 @@
 
 extern crate alloc;
 
+mod cert_record;
 mod damage;
 mod emit;
 mod ftw;
@@ -45,6 +46,7 @@ use fm_formats::Guid;
 /// The namespace of what the UEFI specification defines (section 3.3), `PK` and `BootOrder` among it.
 pub const GLOBAL_VARIABLE: Guid = Guid::literal("8be4df61-93ca-11d2-aa0d-00e098032b8c");
 
+pub use cert_record::{CertEntry, CertRecord};
 pub use damage::{Damage, DamageKind};
 pub use emit::{Checks, EmitError, Writer};
 pub use ftw::{Ftw, PendingWrite};

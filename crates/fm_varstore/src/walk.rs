@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::cert_record::CertRecord;
 use crate::damage::{Damage, DamageKind};
 use crate::raw::{RawAuthVariable, RawPlainVariable};
 use crate::variable::{Entry, State};
@@ -90,7 +91,8 @@ pub(crate) fn walk<'a>(area: &Reader<'a>, authenticated: bool) -> Walk<'a> {
     let twice = judge_twins(&mut walk.entries);
     walk.damage.extend(twice);
     let contradict = walk.entries.iter().filter(|entry| entry.state.is_live());
-    let contradict = contradict.filter(|entry| entry.guid == CERT_DB && !is_cert_record(entry.data));
+    let contradict = contradict
+        .filter(|entry| entry.guid == CertRecord::NAMESPACE && !CertRecord::parse(entry.data).is_whole);
     let contradict =
         contradict.map(|entry| Damage::new(DamageKind::CertRecord, entry.offset, entry.len_bytes));
     let contradict: Vec<Damage> = contradict.collect();
@@ -256,8 +258,7 @@ fn entry<'a>(
         },
         // A name that was not written yet is what a power cut leaves; one that was to be none is not.
         (State::HeaderOnly, fault)
-            if name_bytes.len() < SHORTEST_NAME_BYTES
-                || matches!(fault, Some(DamageKind::NameEmpty | DamageKind::VariableName)) =>
+            if name_bytes.len() < SHORTEST_NAME_BYTES || fault == Some(DamageKind::NameOdd) =>
         {
             (state, Some(DamageKind::NameUnterminated))
         }
@@ -267,7 +268,9 @@ fn entry<'a>(
         }
         (State::Live | State::InDeletedTransition, fault) => (state, fault),
         // Nobody asks for it, but some builds check the names of deleted variables too.
-        (State::Deleted, Some(_)) => (state, Some(DamageKind::NameUnterminated)),
+        (State::Deleted, Some(fault)) if !matches!(fault, DamageKind::NameBlank | DamageKind::NameSplit) => {
+            (state, Some(DamageKind::NameUnterminated))
+        }
         (state, _) => (state, None),
     };
     let entry = Entry {
@@ -299,50 +302,23 @@ const fn unwritten_fault(state: u8) -> Option<DamageKind> {
     }
 }
 
-/// What is wrong with a name: it is at least one unit, then the terminator, and no other terminator before it.
+/// What is wrong with a name: it is at least one unit, then the terminator, and no other terminator before it. Some builds
+/// look at its last unit only.
 fn name_fault(bytes: &[u8]) -> Option<DamageKind> {
     if !bytes.len().is_multiple_of(2) {
-        return Some(DamageKind::VariableName);
+        return Some(DamageKind::NameOdd);
     }
-    match bytes.as_chunks::<2>().0.iter().position(|unit| *unit == [0, 0]) {
+    let units = bytes.as_chunks::<2>().0;
+    let is_ended = bytes.len() >= SHORTEST_NAME_BYTES && units.last() == Some(&[0, 0]);
+    match units.iter().position(|unit| *unit == [0, 0]) {
+        Some(0) if is_ended => Some(DamageKind::NameBlank),
         _ if bytes.is_empty() => Some(DamageKind::NameEmpty),
         Some(0) => Some(DamageKind::NameEmpty),
         None => Some(DamageKind::NameUnterminated),
-        Some(end) if end.saturating_add(1) == bytes.len() / 2 => None,
-        Some(_) => Some(DamageKind::VariableName),
+        Some(_) if !is_ended => Some(DamageKind::NameOdd),
+        Some(end) if end.saturating_add(1) == units.len() => None,
+        _ => Some(DamageKind::NameSplit),
     }
-}
-
-/// `gEfiCertDbGuid`, edk2 `SecurityPkg/SecurityPkg.dec`.
-const CERT_DB: Guid = Guid::literal("d9bee56e-75dc-49d9-b4d7-b534210f637a");
-
-/// Whether this is a record of who may change which variable, to its end: its length, then entries of GUID, length, length of
-/// the name in units, length of the certificate, name, certificate. The firmware goes from one entry to the next by their
-/// lengths before anything else asks for variables.
-///
-/// Source: edk2 `SecurityPkg/Library/AuthVariableLib/AuthServiceInternal.h`, `AUTH_CERT_DB_DATA`; `AuthService.c`,
-/// `CleanCertsFromDb`.
-fn is_cert_record(data: &[u8]) -> bool {
-    let word = |bytes: &[u8], index: usize| -> Option<usize> {
-        let word = bytes.as_chunks().0.get(index)?;
-        usize::try_from(u32::from_le_bytes(*word)).ok()
-    };
-    let next = |at: usize| -> Option<usize> {
-        let entry = data.get(at..)?;
-        let [len, name_units, cert_len] = [word(entry, 4)?, word(entry, 5)?, word(entry, 6)?];
-        let needed = name_units
-            .checked_mul(2)?
-            .checked_add(cert_len)?
-            .checked_add(28)?;
-        let end = at.checked_add(len)?;
-        (len >= needed && end <= data.len()).then_some(end)
-    };
-    let mut at = 4;
-    while at < data.len() {
-        let Some(end) = next(at) else { return false };
-        at = end;
-    }
-    word(data, 0) == Some(data.len())
 }
 
 /// Of several valid places of one variable only one is shown: the first 0x3F, else the last 0x3E. A second 0x3F is

@@ -53,14 +53,45 @@ fn an_empty_name_and_a_name_of_odd_size_are_not_carried_and_end_nothing() {
     odd[SECOND + 36] = 5;
     odd[SECOND + 40] = 7;
     for (bytes, kind) in [
-        (empty, DamageKind::NameEmpty),
+        (empty, DamageKind::NameBlank),
         (none, DamageKind::NameEmpty),
-        (odd, DamageKind::VariableName),
+        (odd, DamageKind::NameOdd),
     ] {
         assert_eq!(kinds(&bytes), [kind]);
         assert_eq!(found(&bytes), ["A", "C"]);
         assert!(VarStore::parse(&bytes).unwrap().first_lossy_damage().is_some());
     }
+}
+
+#[test]
+fn a_name_with_a_terminator_where_none_belongs_is_not_carried_and_ends_nothing() {
+    let named = |state: u8, units: &[u16]| {
+        let mut bytes = store();
+        let name: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        bytes[SECOND + 2] = state;
+        bytes[SECOND + 36] = name.len() as u8;
+        bytes[SECOND + 40] = 12 - name.len() as u8;
+        bytes[SECOND + 60..SECOND + 60 + name.len()].copy_from_slice(&name);
+        bytes
+    };
+    let (a, live, deleted) = (u16::from(b'a'), 0x3f, 0x3d);
+    for (units, kind) in [
+        (&[a, 0, a, 0][..], DamageKind::NameSplit),
+        (&[a, 0, 0], DamageKind::NameSplit),
+        (&[0, a, 0], DamageKind::NameBlank),
+        (&[0, 0], DamageKind::NameBlank),
+        (&[0, a], DamageKind::NameEmpty),
+    ] {
+        let bytes = named(live, units);
+        assert_eq!(kinds(&bytes), [kind], "{units:?}");
+        assert_eq!(found(&bytes), ["A", "C"], "{units:?}");
+        assert!(VarStore::parse(&bytes).unwrap().first_lossy_damage().is_some());
+    }
+    // The check of the whole list looks at a name's last unit; what is deleted nobody asks for.
+    assert_eq!(kinds(&named(deleted, &[a, 0, a, 0])), []);
+    assert_eq!(kinds(&named(deleted, &[0, a, 0])), []);
+    assert_eq!(kinds(&named(deleted, &[a, 0, a])), [DamageKind::NameUnterminated]);
+    assert_eq!(kinds(&named(live, &[a, 0, a])), [DamageKind::NameOdd]);
 }
 
 #[test]
@@ -363,5 +394,175 @@ fn a_record_of_certificates_is_sound_to_its_end_or_damage() {
         // Of another's namespace it is what its owner makes of it.
         let other = fm_formats::Guid::literal("d9bee56e-75dc-49d9-b4d7-b534210f637b");
         assert_eq!(kinds(&data, &other), []);
+    }
+}
+
+#[test]
+fn a_write_that_is_no_reclaim_of_the_variables_is_not_taken_for_one() {
+    let queue = 0x4_1020;
+    let (offset, len, relative) = (56, 64, 72);
+    for (at, value, is_reclaim) in [
+        (offset, 0x48_u64, true),
+        (offset, 0x49, false),
+        // Behind the headers it goes as far as the variables do, or further.
+        (len, 0x3_ffb7, false),
+        (len, 0x3_ffb9, true),
+        (len, u64::MAX, false),
+        (relative, (-0x4_2001_i64).cast_unsigned(), false),
+        (relative, (-0x4_1fff_i64).cast_unsigned(), false),
+        (relative, 0x4_2000, false),
+    ] {
+        let mut bytes = interrupted(&[]);
+        bytes[queue + at..queue + at + 8].copy_from_slice(&value.to_le_bytes());
+        let store = VarStore::parse(&bytes).unwrap();
+        let (copy, kinds_found) = match is_reclaim {
+            true => (ActiveCopy::Spare, vec![]),
+            false => (ActiveCopy::Main, vec![DamageKind::FtwForeign]),
+        };
+        assert_eq!(store.active_copy(), copy, "{at} {value:#x}");
+        assert_eq!(kinds(&bytes), kinds_found, "{at} {value:#x}");
+    }
+    // What the queue says of a spare that is no store is damage as well.
+    let mut bytes = interrupted(&[]);
+    bytes[0x4_2048] ^= 1;
+    assert_eq!(kinds(&bytes), [DamageKind::SpareDamaged]);
+    assert_eq!(found(&bytes), ["A", "B", "C"]);
+}
+
+#[test]
+fn a_main_area_is_full_where_a_boot_finds_no_room_and_headers_end_where_a_variable_begins() {
+    let main = interrupted(&[])[..0x4_0000].to_vec();
+    for (erased_bytes, how_far) in [
+        (0x3fff, Interrupted::MainFull),
+        (0x4000, Interrupted::MainOld),
+        (0x4001, Interrupted::MainOld),
+    ] {
+        let mut main = main.clone();
+        let end = main.len() - erased_bytes;
+        main[end - 1] = 0;
+        main[end..].fill(0xff);
+        let bytes = interrupted(&main);
+        let store = VarStore::parse(&bytes).unwrap();
+        assert_eq!(store.interrupted(), Some(how_far), "{erased_bytes:#x}");
+    }
+    // 0x48 bytes of the volume's header, 28 of the store's, 60 of the first variable's.
+    let spare = interrupted(&[])[0x4_2000..0x8_2000].to_vec();
+    for (written_bytes, how_far) in [(0x9f, Interrupted::MainHeaders), (0xa0, Interrupted::MainHalf)] {
+        let mut main = spare.clone();
+        main[written_bytes..].fill(0xff);
+        let bytes = interrupted(&main);
+        let store = VarStore::parse(&bytes).unwrap();
+        assert_eq!(store.interrupted(), Some(how_far), "{written_bytes:#x}");
+    }
+}
+
+#[test]
+fn of_two_places_of_one_variable_the_one_that_firmware_shows_is_valid() {
+    use State::{InDeletedTransition as Leaving, Live, Superseded};
+    let variable = |name: &str, byte| Variable::new(GLOBAL, name.parse().unwrap(), 7, vec![byte; 8]);
+    let named = [variable("A", 1), variable("B", 1), variable("C", 1)];
+    for (states, expected) in [
+        ([0x3f, 0x3e], [Live, Superseded]),
+        ([0x3e, 0x3f], [Superseded, Live]),
+        ([0x3e, 0x3e], [Superseded, Leaving]),
+        ([0x3f, 0x3f], [Live, Superseded]),
+        ([0x3e, 0x3d], [Leaving, State::Deleted]),
+        ([0x3d, 0x3e], [State::Deleted, Leaving]),
+    ] {
+        let mut bytes = Writer::new(Layout::X86Size4M).emit(&named).unwrap();
+        bytes[SECOND + 60] = b'A';
+        bytes[0x64 + 2] = states[0];
+        bytes[SECOND + 2] = states[1];
+        let store = VarStore::parse(&bytes).unwrap();
+        let seen: Vec<State> = store.entries().iter().map(|entry| entry.state).collect();
+        assert_eq!(seen, [expected[0], expected[1], Live], "{states:02x?}");
+    }
+    // Behind damage it counts only where the firmware has none of that name.
+    for (state, expected) in [
+        (0x3f, [Live, Superseded]),
+        (0x3e, [Leaving, Superseded]),
+        (0x3d, [State::Deleted, State::Recovered]),
+    ] {
+        let mut bytes = Writer::new(Layout::X86Size4M).emit(&named).unwrap();
+        bytes[SECOND..SECOND + 72].fill(0);
+        bytes[SECOND + 72 + 60] = b'A';
+        bytes[0x64 + 2] = state;
+        let store = VarStore::parse(&bytes).unwrap();
+        let seen: Vec<State> = store.entries().iter().map(|entry| entry.state).collect();
+        assert_eq!(seen, expected, "{state:#x}");
+    }
+}
+
+#[test]
+fn each_size_and_the_attributes_alone_show_that_a_header_was_not_finished() {
+    let third = SECOND + 72;
+    for field in [4, 36, 40] {
+        for (state, kinds_found) in [
+            (0x3f, vec![DamageKind::NameEmpty]),
+            (0x7f, vec![DamageKind::SizesUnwritten]),
+            (0xff, vec![]),
+        ] {
+            let mut bytes = store();
+            bytes[third + 2] = state;
+            bytes[third + field..third + field + 4].fill(0xff);
+            bytes[third + 60..third + 72].fill(0xff);
+            assert_eq!(kinds(&bytes), kinds_found, "{field} {state:#x}");
+            assert_eq!(found(&bytes), ["A", "B"], "{field} {state:#x}");
+        }
+    }
+}
+
+#[test]
+fn behind_damage_only_what_looks_whole_is_taken_for_a_variable() {
+    let third = SECOND + 72;
+    let recovered = |change: &dyn Fn(&mut [u8])| {
+        let mut bytes = store();
+        bytes[SECOND..SECOND + 8].fill(0);
+        change(&mut bytes[third..]);
+        let store = VarStore::parse(&bytes).unwrap();
+        let recovered = store.entries().iter().skip(1);
+        recovered.map(|entry| entry.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(recovered(&|_| {}), ["C"]);
+    for state in [0x3c, 0x3d, 0x3e, 0x3f] {
+        assert_eq!(recovered(&|at| at[2] = state), ["C"], "{state:#x}");
+    }
+    for state in [0x3b, 0x40, 0x7f, 0xff] {
+        assert_eq!(recovered(&|at| at[2] = state), [""; 0], "{state:#x}");
+    }
+    for (attributes, expected) in [(0x7f, &["C"][..]), (0x80, &[])] {
+        assert_eq!(recovered(&|at| at[4] = attributes), expected, "{attributes:#x}");
+    }
+    // Names are searched for up to 1024 bytes.
+    for (name_len, expected) in [(1024, 1), (1026, 0)] {
+        let long = |at: &mut [u8]| {
+            at[36..40].copy_from_slice(&u32::try_from(name_len).unwrap().to_le_bytes());
+            at[60..60 + name_len].fill(b'x');
+            at[60 + name_len - 2..60 + name_len].fill(0);
+        };
+        assert_eq!(recovered(&long).len(), expected, "{name_len}");
+    }
+}
+
+#[test]
+fn an_older_copy_in_the_spare_is_read_where_nothing_else_is_left() {
+    let older = interrupted(&[])[0x4_2000..0x8_2000].to_vec();
+    let with_spare = |main: &[Variable]| {
+        let mut bytes = Writer::new(Layout::X86Size4M).emit(main).unwrap();
+        bytes[0x4_2000..0x8_2000].copy_from_slice(&older);
+        bytes
+    };
+    // A store without variables is a store.
+    let empty = with_spare(&[]);
+    assert_eq!((kinds(&empty), found(&empty).len()), (vec![], 0));
+    let one = Variable::new(GLOBAL, "A".parse().unwrap(), 7, vec![1; 8]);
+    for (main, copy, count) in [(&[one][..], ActiveCopy::Main, 1), (&[], ActiveCopy::Spare, 1)] {
+        let mut bytes = with_spare(main);
+        bytes[0x48..0x64].fill(0xff);
+        let store = VarStore::parse(&bytes).unwrap();
+        assert_eq!((store.active_copy(), store.variables().count()), (copy, count));
+        let is_lost = kinds(&bytes).contains(&DamageKind::MainLost);
+        assert_eq!(is_lost, copy == ActiveCopy::Spare);
+        assert_eq!(store.first_lossy_damage().is_some(), is_lost);
     }
 }

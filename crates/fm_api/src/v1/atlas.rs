@@ -141,6 +141,12 @@ pub enum Change {
     NameUnterminated,
     /// In the midst of the list an empty name.
     NameEmpty,
+    /// In the midst of the list a name whose first character is a terminator.
+    NameBlank,
+    /// In the midst of the list a name with a terminator in its midst.
+    NameSplit,
+    /// In the midst of the list a name of an odd size.
+    NameOdd,
     /// In the midst of the list a state that edk2 never writes.
     StateOdd,
     /// In the midst of the list a variable with more data than the store is long.

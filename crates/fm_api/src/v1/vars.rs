@@ -237,8 +237,12 @@ words! {
         StoreSize = "store_size",
         /// A variable's header, name or data leaves the store.
         VariableCut = "variable_cut",
-        /// A live variable's name is no whole number of units, or ends before its size says.
+        /// A live variable's name is no whole number of units, or has a terminator in its midst and none at its end.
         VariableName = "variable_name",
+        /// A live variable's name has a terminator in its midst besides that at its end.
+        NameSplit = "name_split",
+        /// A live variable's name begins with a terminator.
+        NameBlank = "name_blank",
         /// A live variable's name is empty.
         NameEmpty = "name_empty",
         /// A variable's name lacks its terminator.

@@ -34,7 +34,9 @@ pub(super) const fn speaker(kind: DamageKind) -> Speaker {
         | DamageKind::VolumeAttributes
         | DamageKind::StoreSize => Speaker::Header,
         DamageKind::VariableCut
-        | DamageKind::VariableName
+        | DamageKind::NameOdd
+        | DamageKind::NameSplit
+        | DamageKind::NameBlank
         | DamageKind::NameEmpty
         | DamageKind::NameUnterminated
         | DamageKind::NameTwice

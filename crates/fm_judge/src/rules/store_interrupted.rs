@@ -156,7 +156,11 @@ fn walked(damage: &Damage, walks: Option<bool>) -> Option<Foretold> {
 fn read_on_x86(damage: &Damage) -> Option<Foretold> {
     match damage.kind {
         DamageKind::NameUnterminated | DamageKind::StateImpossible | DamageKind::HeaderTorn => None,
-        DamageKind::Gap | DamageKind::NameEmpty | DamageKind::NameTwice | DamageKind::VariableCut => Some((
+        DamageKind::Gap
+        | DamageKind::NameEmpty
+        | DamageKind::NameBlank
+        | DamageKind::NameTwice
+        | DamageKind::VariableCut => Some((
             Outcome::Incompatible,
             None,
             "a build without FaultTolerantWritePei reads the main area, whose list is damaged, while the whole copy is put over it, and never comes to a console",

@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use fm_formats::image::Feature;
 use fm_varstore::{Damage, DamageKind};
 
 use fm_remedy::{Action, Remedy};
@@ -106,11 +107,15 @@ fn loses(to: &Facts) -> bool {
 fn on_x86(kind: DamageKind, to: &Facts, inside: &[Damage]) -> Foretold {
     let stops = inside.iter().any(|damage| damage.kind == DamageKind::Gap);
     match kind {
-        DamageKind::NameUnterminated | DamageKind::StateImpossible | DamageKind::HeaderTorn => (
+        DamageKind::NameUnterminated
+        | DamageKind::NameOdd
+        | DamageKind::StateImpossible
+        | DamageKind::HeaderTorn => (
             Outcome::Caution,
             Some(Effect::Kept),
             "firmware for PCs reads on behind it: all other variables are there",
         ),
+        DamageKind::NameSplit => split_on_x86(to),
         DamageKind::Gap if loses(to) => (
             Outcome::Incompatible,
             Some(Effect::PartlyLost),
@@ -122,12 +127,12 @@ fn on_x86(kind: DamageKind, to: &Facts, inside: &[Damage]) -> Foretold {
             "the firmware rewrites the whole store at its first boot, which can take minutes, and keeps the variables",
         ),
         // The header that a page of zeros cuts through looks like it; there the list ends.
-        DamageKind::NameEmpty if stops => (
+        DamageKind::NameEmpty | DamageKind::NameBlank if stops => (
             Outcome::Caution,
             None,
             "the variable has lost its name and its content",
         ),
-        DamageKind::NameEmpty => (
+        DamageKind::NameEmpty | DamageKind::NameBlank => (
             Outcome::Incompatible,
             Some(Effect::DeadWritten),
             "whoever asks for all variables one after the other starts over at an empty name: the guest hangs as it boots",
@@ -151,6 +156,32 @@ fn on_x86(kind: DamageKind, to: &Facts, inside: &[Damage]) -> Foretold {
     }
 }
 
+/// edk2's shell, asked for all variables, ended at such a name; what lay behind it stayed in the store.
+const SPLIT: Foretold = (
+    Outcome::Caution,
+    Some(Effect::Kept),
+    "all variables stay, but whoever asks for them one after the other may not get past that name, and not see what lies behind it",
+);
+
+/// Who asks for the next variable hands the name over as far as its first terminator where the driver runs in system
+/// management mode.
+fn split_on_x86(to: &Facts) -> Foretold {
+    let features = to.code.features.value();
+    match features.map(|features| features.has(Feature::Smm)) {
+        Some(true) => (
+            Outcome::Incompatible,
+            Some(Effect::DeadWritten),
+            "whoever asks for all variables one after the other does not get past such a name in a build with system management mode: the guest hangs as it boots",
+        ),
+        Some(false) => SPLIT,
+        None => (
+            Outcome::Unknown,
+            None,
+            "a build with system management mode hangs on it, and whether this is one is not known",
+        ),
+    }
+}
+
 /// Debian's build of 2022.11 for PCs prints nothing any more where an entry has the length 0, and comes up where one has a
 /// length that leaves the record.
 const CERT_RECORD: Foretold = (
@@ -169,6 +200,13 @@ fn on_virt(kind: DamageKind, to: &Facts) -> Foretold {
             None,
             "whoever asks for all variables one after the other is sent back to the first of that name: the guest hangs as it boots",
         ),
+        // Both pass the check, which looks at the last unit of a name.
+        (DamageKind::NameBlank, _) => (
+            Outcome::Incompatible,
+            Some(Effect::DeadWritten),
+            "whoever asks for all variables one after the other starts over at an empty name: the guest hangs as it boots",
+        ),
+        (DamageKind::NameSplit, _) => SPLIT,
         (_, None | Some(false)) => (
             Outcome::Unknown,
             None,

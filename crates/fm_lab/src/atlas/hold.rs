@@ -9,6 +9,7 @@ use fm_remedy::{Input, Misuse, Remedy};
 
 use super::changes::apply;
 use super::cut::{leave, recorded};
+use super::words::ends_early;
 use super::{
     Atlas, BootSeen, Change, FlashRecording, Image, Observation, Reached, Seen, Side, StoreFate, VarsAccess,
 };
@@ -204,7 +205,7 @@ pub(super) fn effect_of_two(held: u32, boots: &[BootSeen; 2], reads_first: Optio
         _ if first.persistent == Some(false) && second.persistent == Some(false) => Effect::Volatile,
         0 if held > 0 => Effect::Recreated,
         left if left < held => Effect::PartlyLost,
-        _ if reads_first == Some(false) => Effect::FirstBootLost,
+        _ if reads_first == Some(false) && !ends_early(held, second) => Effect::FirstBootLost,
         _ => Effect::Kept,
     }
 }

@@ -69,6 +69,21 @@ fn made(change: Change, layout: Layout) -> Option<Vec<u8>> {
             put(&mut volume, at + 40, &(data + name - 2).to_le_bytes());
             put(&mut volume, at + 60, &[0, 0]);
         }
+        // `Kept…` has more than two characters.
+        Change::NameBlank => {
+            let at = record(&volume)?;
+            put(&mut volume, at + 60, &[0, 0]);
+        }
+        Change::NameSplit => {
+            let at = record(&volume)?;
+            put(&mut volume, at + 64, &[0, 0]);
+        }
+        Change::NameOdd => {
+            let at = record(&volume)?;
+            let [name, data] = sizes(&volume, at)?;
+            put(&mut volume, at + 36, &(name - 1).to_le_bytes());
+            put(&mut volume, at + 40, &(data + 1).to_le_bytes());
+        }
         Change::StateOdd => {
             let at = record(&volume)?;
             put(&mut volume, at + 2, &[0x1f]);

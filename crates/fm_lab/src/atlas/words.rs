@@ -185,6 +185,11 @@ pub(super) fn outcome(seen: &Seen) -> String {
     }
 }
 
+/// Whether all variables are there, and a shell that asks for one after the other does not get to the last.
+pub(super) fn ends_early(held: u32, boot: &BootSeen) -> bool {
+    boot.reads_last == Some(false) && boot.visible >= held
+}
+
 fn two_boots(
     held: u32,
     [first, second]: &[BootSeen; 2],
@@ -200,7 +205,10 @@ fn two_boots(
         second.visible
     );
     if reads_first == Some(false) {
-        text.push_str("; what the first boot set is gone at the second");
+        text.push_str(match ends_early(held, second) {
+            true => "; the shell, asked for all of them, does not get to the last, nor to what was set",
+            false => "; what the first boot set is gone at the second",
+        });
     }
     if let Some(repaired) = repaired {
         text.push_str(&format!(

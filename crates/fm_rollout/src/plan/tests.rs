@@ -1,6 +1,6 @@
 //! Plans of guests as hosts report them.
 
-use fm_api::v1::fleet::{CertificateSet, Certificates, DayWindow, OwnerWish};
+use fm_api::v1::fleet::{CertificateSet, Certificates, DayWindow, OwnerWish, Rest};
 
 use super::*;
 
@@ -343,4 +343,123 @@ fn an_owner_keeps_a_guest_out_or_chooses_its_hours() {
     assert_eq!((plan.moved_count, plan.own_window_count), (1, 1));
     let reasons: Vec<Option<LeaveReason>> = plan.classes.iter().map(|class| class.reason).collect();
     assert_eq!(reasons, [None, Some(LeaveReason::PinnedByOwner)]);
+}
+
+#[test]
+fn of_each_class_the_guest_with_the_lowest_position_goes_first_wherever_it_is_seen() {
+    let spec = RolloutSpec::new(vec![digest("c")], "all");
+    let guests: Vec<GuestRow> = (0..20).map(|n| guest(&format!("g{n}"), "b", "4M")).collect();
+    let wanted = guests
+        .iter()
+        .min_by_key(|guest| position("r", &guest.uuid))
+        .unwrap();
+    for turn in 0..guests.len() {
+        let mut guests = guests.clone();
+        guests.rotate_left(turn);
+        let members = plan_with(&spec, &guests, &[], &[]).members;
+        let first: Vec<&str> = members
+            .iter()
+            .filter(|member| member.wave == 0)
+            .map(|member| member.guest.as_str())
+            .collect();
+        assert_eq!(first, [&wanted.uuid]);
+    }
+}
+
+#[test]
+fn guests_that_differ_in_what_is_judged_are_classes_of_their_own_and_others_are_not() {
+    type Change = fn(&mut GuestRow);
+    fn facts(guest: &mut GuestRow) -> &mut GuestFacts {
+        guest.facts.as_mut().unwrap()
+    }
+    let apart: [Change; 23] = [
+        |guest| guest.build = Some(digest("c")),
+        |guest| guest.build = None,
+        // It gets the build already, and runs the same one.
+        |guest| guest.next_build = Some(digest("c")),
+        |guest| guest.layout = None,
+        |guest| guest.machine = Some("pc-q35-7.1".into()),
+        |guest| guest.machine = None,
+        |guest| guest.qemu = Some("7.2.1".into()),
+        |guest| guest.secure_boot = Some(true),
+        |guest| guest.secure_boot = None,
+        |guest| guest.facts = None,
+        |guest| facts(guest).confidential = Some("sev".into()),
+        |guest| facts(guest).vars_sound = None,
+        |guest| facts(guest).vars_authenticated = Some(false),
+        |guest| facts(guest).vars_keys = Some(true),
+        |guest| facts(guest).vars_kept = Some(false),
+        |guest| facts(guest).smm = Some(false),
+        |guest| facts(guest).secure_flash = None,
+        |guest| facts(guest).s3 = None,
+        |guest| facts(guest).tpm = Some(true),
+        |guest| facts(guest).adopted = Some(false),
+        |guest| facts(guest).vars_size_bytes = Some(0x8_4001),
+        |guest| facts(guest).vars_used_bytes = Some(0x1001),
+        |guest| facts(guest).vars_largest_bytes = None,
+    ];
+    let alike: [Change; 6] = [
+        |guest| guest.name = None,
+        |guest| guest.vars_free_bytes = Some(1),
+        |guest| facts(guest).vars_used_bytes = Some(1),
+        |guest| facts(guest).vars_largest_bytes = Some(1),
+        |guest| facts(guest).vars_largest_bytes = Some(0x400),
+        |guest| drop(facts(guest).rest.insert("newer".into(), true.into())),
+    ];
+    let changes = apart.map(|change| (change, 2)).into_iter();
+    for (number, (change, count)) in changes.chain(alike.map(|change| (change, 1))).enumerate() {
+        let mut other = guest("v", "b", "4M");
+        change(&mut other);
+        let classes = plan(&[guest("u", "b", "4M"), other]).classes;
+        assert_eq!(classes.len(), count, "change {number}: {classes:#?}");
+    }
+}
+
+#[test]
+fn a_size_counts_as_the_most_that_its_class_may_have_whoever_of_it_is_seen_first() {
+    // More than 0x3bf9c bytes are nearly full, and a step is 0x1000.
+    for (used_bytes, reason) in [
+        (0x3_afff, None),
+        (0x3_b000, None),
+        (0x3_b001, Some(LeaveReason::Unknown)),
+        (0x3_bf00, Some(LeaveReason::Unknown)),
+    ] {
+        let mut one = guest("u", "b", "4M");
+        one.facts.as_mut().unwrap().vars_used_bytes = Some(used_bytes);
+        assert_eq!(plan(&[one]).classes[0].reason, reason, "{used_bytes:#x}");
+    }
+}
+
+#[test]
+fn every_mixture_of_old_and_new_keys_is_a_class_of_its_own() {
+    let generations: [&[&str]; 4] = [&[], &["2011"], &["2023"], &["2011", "2023"]];
+    let mut guests = vec![guest("none", "b", "4M")];
+    for (number, kek) in generations.iter().enumerate() {
+        for (other, db) in generations.iter().enumerate() {
+            guests.push(with_keys(&format!("u{number}{other}"), kek, db));
+        }
+    }
+    for guest in &mut guests {
+        // The reasons to leave them out would tell some of them apart.
+        guest.facts.as_mut().unwrap().adopted = None;
+        guest.secure_boot = None;
+    }
+    let classes = certificates(&guests).plan.classes;
+    assert_eq!(classes.len(), 17, "{classes:#?}");
+}
+
+#[test]
+fn a_plan_counts_hosts_that_do_something_and_names_a_few_guests_of_each_class() {
+    for count in [4, 5, 6] {
+        let guests: Vec<GuestRow> = (0..count).map(|n| guest(&format!("g{n}"), "b", "4M")).collect();
+        let plan = plan(&guests);
+        let class = &plan.classes[0];
+        assert_eq!(
+            (class.guest_count, class.guests.len() as u64),
+            (count, count.min(5))
+        );
+        assert_eq!(plan.host_count, 3);
+    }
+    assert_eq!(plan(&[guest("u", "b", "4M")]).host_count, 1);
+    assert_eq!(plan(&[guest("u", "c", "4M")]).host_count, 0, "it has the build");
 }
