@@ -53,15 +53,14 @@ pub(super) fn updates(bench: &Bench, arch: Arch, plan: &mut Plan) {
             add(first, newest, oldest, UpdateWay::InPlace);
         }
     }
-    let smm = |code: &&Code| code.class.smm && code.has_64_bit_dxe() && of_large(code);
+    let smm = |code: &&Code| code.class.smm && code.has_64_bit_dxe();
     let smm: Vec<&Code> = all.into_iter().filter(smm).collect();
-    if let (Some(oldest), Some(newest)) = (smm.first(), smm.last()) {
-        let way = if bench.kvm {
-            UpdateWay::InPlace
-        } else {
-            UpdateWay::Migration
-        };
-        add(first, oldest, newest, way);
+    let way = match bench.kvm {
+        true => UpdateWay::InPlace,
+        false => UpdateWay::Migration,
+    };
+    for from in &smm {
+        smm.iter().for_each(|to| add(first, from, to, way));
     }
     if plan.steps.is_empty() {
         plan.lack(
