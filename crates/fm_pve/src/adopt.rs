@@ -33,7 +33,7 @@ pub fn adopt(cluster: &Cluster, store: &Store, id: u32) -> Result<PveAdopted> {
     })?;
     let is_running = tools::is_running(id)?;
     let build = if is_running {
-        running(store, id)?
+        running(cluster, store, id)?
     } else {
         stored(store, &code)?
     };
@@ -68,14 +68,24 @@ pub fn adopt(cluster: &Cluster, store: &Store, id: u32) -> Result<PveAdopted> {
     Ok(adopted)
 }
 
+/// Holds a guest that was given another build while it runs to that one; nothing for a guest that is held to none.
+///
+/// # Errors
+/// As [`adopt`].
+pub fn follow(cluster: &Cluster, store: &Store, id: u32) -> Result<Option<PveAdopted>> {
+    let config = cluster.config(id)?;
+    let is_held = config.at_next_start("args").and_then(args::build).is_some();
+    is_held.then(|| adopt(cluster, store, id)).transpose()
+}
+
 /// The build that a guest runs, stored.
-fn running(store: &Store, id: u32) -> Result<Sha256> {
+fn running(cluster: &Cluster, store: &Store, id: u32) -> Result<Sha256> {
     let none = || Error::NoBuild {
         id,
         build: "that it runs".into(),
         source: None,
     };
-    let captured = fm_adopt::capture::one(store, &format!("/var/run/qemu-server/{id}.qmp"))?;
+    let captured = fm_adopt::capture::one(store, &cluster.monitor(id).to_string_lossy())?;
     let guest = captured.guests.first().ok_or_else(none)?;
     Ok(guest.code.running)
 }

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use fm_files::read_bounded;
+use fm_host::Guest;
 
 use crate::config::{self, VmConfig};
 use crate::{Error, Result};
 
 /// What every node has at the same place.
 const ETC: &str = "/etc/pve";
+/// Where running guests have their monitors and pid files.
+const RUN: &str = "/var/run/qemu-server";
 /// Where our files for guests are.
 const CODE: &str = "/var/lib/flashmoor/pve";
 
@@ -17,6 +20,7 @@ const CODE: &str = "/var/lib/flashmoor/pve";
 pub struct Cluster {
     etc: PathBuf,
     code: PathBuf,
+    run: PathBuf,
 }
 
 /// A guest and the node that it is on.
@@ -39,6 +43,7 @@ impl Cluster {
         Self {
             etc: root.join(ETC.trim_start_matches('/')),
             code: root.join(CODE.trim_start_matches('/')),
+            run: root.join(RUN.trim_start_matches('/')),
         }
     }
 
@@ -50,6 +55,21 @@ impl Cluster {
     /// The path of CODE that a guest's `args` name.
     pub(crate) fn code(&self, id: u32) -> PathBuf {
         self.code.join(id.to_string()).join("CODE.fd")
+    }
+
+    /// The QMP socket of a guest that runs on this node.
+    pub(crate) fn monitor(&self, id: u32) -> PathBuf {
+        self.run.join(format!("{id}.qmp"))
+    }
+
+    /// The number of a guest that Proxmox started on this node, which its monitor is called by.
+    #[must_use]
+    pub fn number(&self, guest: &Guest) -> Option<u32> {
+        let run = self.run.canonicalize().ok()?;
+        guest.qmp_sockets().iter().find_map(|socket| {
+            let id = socket.file_name()?.to_str()?.strip_suffix(".qmp")?.parse().ok()?;
+            (socket.parent()?.canonicalize().ok()? == run).then_some(id)
+        })
     }
 
     /// The name of this node.

@@ -21,7 +21,7 @@ mod tools;
 mod volume;
 mod words;
 
-pub use adopt::{adopt, unadopt};
+pub use adopt::{adopt, follow, unadopt};
 pub use cluster::Cluster;
 pub use config::{EfiDisk, VmConfig};
 pub use error::Error;

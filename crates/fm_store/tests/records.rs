@@ -18,6 +18,35 @@ fn landing(guest_name: &str) -> NewLanding<'_> {
 }
 
 #[test]
+fn builds_that_one_reason_keeps_are_let_go_but_for_some_and_other_reasons_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder);
+    store.unpin_others("update", &[]).unwrap();
+    assert!(!store.path().exists(), "nothing is made for it");
+    let [old, new, other] = [b"old", b"new", b"oth"].map(|code| import(&store, code));
+    for (id, reason) in [
+        (&old, "update"),
+        (&old, "by hand"),
+        (&new, "update"),
+        (&other, "by hand"),
+    ] {
+        store.pin(id, reason).unwrap();
+    }
+    let before = std::fs::read(folder.path().join("store/index.json")).unwrap();
+    store.unpin_others("update", &[old, new]).unwrap();
+    assert_eq!(
+        std::fs::read(folder.path().join("store/index.json")).unwrap(),
+        before
+    );
+    store.unpin_others("update", &[new]).unwrap();
+    assert_eq!(store.pins(&old).unwrap(), ["by hand"]);
+    assert_eq!(store.pins(&new).unwrap(), ["update"]);
+    assert_eq!(store.pins(&other).unwrap(), ["by hand"]);
+    store.unpin_others("update", &[]).unwrap();
+    assert!(store.pins(&new).unwrap().is_empty());
+}
+
+#[test]
 fn a_guests_name_that_no_record_holds_is_refused_and_disables_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path().join("store")).unwrap();

@@ -1,5 +1,6 @@
 //! One exchange that was decided, under the guest's lock: stopped, looked at again, written, read back, let go on.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -59,19 +60,37 @@ impl Job<'_> {
             }
             None => None,
         };
+        let record = Record {
+            previous: before
+                .clone()
+                .filter(|before| record.step == Step::Writing && before.step.is_in_place())
+                .map(Box::new),
+            ..record
+        };
         self.journal.write(&record)?;
-        let (record, result) = match self.swap(record.was_running, &flash) {
+        let runs = exchange::differing(self.old, self.new);
+        let (record, result) = match self.swap(record.was_running, &flash, &runs) {
             Ok(exchanged) => {
                 let record = Record {
                     pause_us: exchanged.pause.map(micros),
                     bytes_written: exchanged.bytes_written,
                     held: None,
+                    previous: None,
                     ..record.at(done)
                 };
                 (record, Ok(()))
             }
             // The journal says what it said before.
-            Err(Failed::AsItWas(error)) => (before.unwrap_or_else(|| record.at(Step::Undone)), Err(error)),
+            Err(Failed::AsItWas(error)) => {
+                let undone = || {
+                    Record {
+                        previous: None,
+                        ..record
+                    }
+                    .at(Step::Undone)
+                };
+                (before.unwrap_or_else(undone), Err(error))
+            }
             Err(Failed::Open(error)) => {
                 // The record stays open. Who watches takes over when monitor and lock are free, which is soon.
                 if let Some(watch) = watch {
@@ -92,7 +111,7 @@ impl Job<'_> {
     }
 
     /// Stops the guest, looks again, exchanges, and lets it go on if it was this that stopped it and its flash is whole.
-    fn swap(&mut self, was_running: bool, flash: &Writable) -> Result<Done, Failed> {
+    fn swap(&mut self, was_running: bool, flash: &Writable, runs: &[Range<usize>]) -> Result<Done, Failed> {
         let state = self.monitor.run_state().map_err(Failed::AsItWas)?;
         if state != if was_running { "running" } else { "paused" } {
             return Err(Failed::AsItWas(self.turned_up(TurnedUp::RunState(state))));
@@ -109,7 +128,7 @@ impl Job<'_> {
                 Err(error) => return Err(Failed::Open(error)),
             }
         }
-        let written = match self.exchange(flash, was_running.then_some(begun)) {
+        let written = match self.exchange(flash, runs, was_running.then_some(begun)) {
             Err(error) if leaves_doubt(&error) => return Err(Failed::Open(error)),
             written => written,
         };
@@ -129,7 +148,7 @@ impl Job<'_> {
 
     /// The exchange itself, while the guest stands still, `since` then if that is for it. An error leaves the old bytes, unless
     /// it says otherwise.
-    fn exchange(&mut self, flash: &Writable, since: Option<Instant>) -> Result<u64> {
+    fn exchange(&mut self, flash: &Writable, runs: &[Range<usize>], since: Option<Instant>) -> Result<u64> {
         if let Some(why) = self.monitor.migration()? {
             return Err(self.turned_up(TurnedUp::Migration(why)));
         }
@@ -140,8 +159,7 @@ impl Job<'_> {
                 return Err(self.turned_up(TurnedUp::Processors(refusal)));
             }
         }
-        let runs = exchange::differing(self.old, self.new);
-        let written = exchange::exchange(flash, self.old, self.new, &runs).map_err(|doubt| Error::Doubt {
+        let written = exchange::exchange(flash, self.old, self.new, runs).map_err(|doubt| Error::Doubt {
             guest: self.guest.label(),
             old_in_place: doubt.old_in_place,
             source: Box::new(doubt.why),
@@ -152,7 +170,7 @@ impl Job<'_> {
                 guest: self.guest.label(),
                 took_us: micros(took),
                 bound_us: micros(bound),
-                old_in_place: exchange::put_back(flash, self.old, &runs),
+                old_in_place: exchange::put_back(flash, self.old, runs),
             });
         }
         // One that began meanwhile has sent pages of which nobody knows whether they were old or new.
@@ -161,7 +179,7 @@ impl Job<'_> {
             Ok(Some(why)) => self.turned_up(TurnedUp::MigrationSince(why)),
             Err(error) => error,
         };
-        Err(match exchange::put_back(flash, self.old, &runs) {
+        Err(match exchange::put_back(flash, self.old, runs) {
             true => error,
             false => Error::Doubt {
                 guest: self.guest.label(),

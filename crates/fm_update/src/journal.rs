@@ -3,6 +3,7 @@
 //! A record names the process by its pid, the moment it started and the host's boot, so that it is never taken for
 //! another process's. It is replaced whole; whoever works on a guest holds the lock beside it.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,9 @@ pub struct Record {
     /// this one, whose reset has not come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Sha256>,
+    /// What was known before this was begun, which is known again if it never comes to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Box<Record>>,
     /// How far it is.
     pub step: Step,
     /// How the bytes get there.
@@ -91,6 +95,12 @@ impl Step {
     #[must_use]
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Writing | Self::Reverting)
+    }
+
+    /// Whether the guest holds what it was given.
+    #[must_use]
+    pub const fn is_in_place(self) -> bool {
+        matches!(self, Self::Written | Self::Done)
     }
 
     /// The state for documents.
@@ -155,10 +165,12 @@ impl Record {
 
     /// The builds that are needed as long as this is what is known.
     pub(crate) fn builds(&self) -> Vec<Sha256> {
-        match self.step {
+        let own = match self.step {
             Step::Reverted | Step::Undone => vec![self.from],
             _ => [self.from, self.to].into_iter().chain(self.held).collect(),
-        }
+        };
+        let before = self.previous.iter().flat_map(|previous| previous.builds());
+        own.into_iter().chain(before).collect()
     }
 
     /// What its flash held before the bytes that the open step writes.
@@ -171,14 +183,21 @@ impl Record {
 
     /// What is left of an open step where the guest turns out to hold whole old or new bytes.
     pub(crate) fn settled(self, holds_new: bool) -> Self {
-        match (self.step, self.held) {
+        match (self.step, self.held, self.previous) {
+            (Step::Writing, _, Some(previous)) if !holds_new => *previous,
             // What it waited for before, it waits for again.
-            (Step::Writing, Some(held)) if !holds_new => Self {
+            (Step::Writing, Some(held), None) if !holds_new => Self {
                 to: held,
                 held: None,
-                ..self.at(Step::Written)
-            },
-            (step, _) => self.at(step.settled(holds_new)),
+                previous: None,
+                ..self
+            }
+            .at(Step::Written),
+            (step, ..) => Self {
+                previous: None,
+                ..self
+            }
+            .at(step.settled(holds_new)),
         }
     }
 
@@ -255,16 +274,21 @@ impl Journal {
         Ok(Some(record))
     }
 
-    /// The names of all records.
+    /// The names of all records, and of guests that were worked on of which there is none.
     ///
     /// # Errors
     /// If the folder cannot be listed.
     pub fn ids(&self) -> Result<Vec<String>> {
         let names = self.folder.names()?.into_iter();
-        Ok(names
-            .filter_map(|name| name.to_str()?.strip_suffix(".json").map(str::to_owned))
+        let ids: BTreeSet<String> = names
+            .filter_map(|name| {
+                let name = name.to_str()?;
+                let id = name.strip_suffix(".json").or(name.strip_suffix(".lock"))?;
+                Some(id.to_owned())
+            })
             .filter(|id| id.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-'))
-            .collect())
+            .collect();
+        Ok(ids.into_iter().collect())
     }
 
     /// Puts a record in place, on disk when this returns.
@@ -338,6 +362,7 @@ pub(crate) fn begun(guest: &Guest, from: Sha256, to: Sha256, way: Way) -> Record
         from,
         to,
         held: None,
+        previous: None,
         step: Step::Writing,
         way,
         was_running: true,
@@ -376,6 +401,7 @@ mod tests {
             from: Sha256::of(b"old"),
             to: Sha256::of(b"new"),
             held: None,
+            previous: None,
             step: Step::Writing,
             way: Way::InPlace,
             was_running: true,
@@ -405,6 +431,10 @@ mod tests {
         journal.write(&next).unwrap();
         assert_eq!(journal.read("7-11").unwrap(), Some(next));
         assert_eq!(journal.ids().unwrap(), ["7-11"]);
+        drop(journal.lock("7-11", Duration::ZERO).unwrap());
+        drop(journal.lock("8-11", Duration::ZERO).unwrap());
+        assert_eq!(journal.ids().unwrap(), ["7-11", "8-11"]);
+        journal.forget("8-11").unwrap();
         journal.forget("7-11").unwrap();
         assert!(journal.ids().unwrap().is_empty());
     }
@@ -456,11 +486,23 @@ mod tests {
             (done.step, done.from, done.to),
             (Step::Written, record().from, record().to)
         );
-        let undone = begun.settled(false);
+        let undone = begun.clone().settled(false);
         assert_eq!(
             (undone.step, undone.from, undone.to),
             (Step::Written, record().from, middle)
         );
+        // So it does where that was written down, as it was.
+        let waited = Record {
+            to: middle,
+            ..record()
+        }
+        .at(Step::Written);
+        let begun = Record {
+            previous: Some(Box::new(waited.clone())),
+            ..begun
+        };
+        assert_eq!(begun.clone().settled(false), waited);
+        assert_eq!(begun.settled(true).previous, None);
         // The way back leads to what it runs.
         let back = Record {
             held: Some(middle),
@@ -470,6 +512,23 @@ mod tests {
         assert_eq!(back.before(), record().from);
         let reverted = back.settled(false);
         assert_eq!((reverted.step, reverted.from), (Step::Reverted, record().from));
+    }
+
+    #[test]
+    fn an_update_over_one_that_is_done_leaves_that_one_known_if_it_never_comes_to_be() {
+        let done = record().at(Step::Done);
+        let over = Record {
+            from: record().to,
+            to: Sha256::of(b"newer"),
+            previous: Some(Box::new(done.clone())),
+            ..record()
+        };
+        for build in done.builds().into_iter().chain([over.to]) {
+            assert!(over.builds().contains(&build), "it may be needed yet");
+        }
+        assert_eq!(over.clone().settled(false), done);
+        let written = over.settled(true);
+        assert_eq!((written.step, written.previous), (Step::Written, None));
     }
 
     #[test]

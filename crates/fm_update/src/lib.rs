@@ -36,6 +36,7 @@ pub mod window;
 pub use error::{Error, RecordProblem, Result, TurnedUp};
 pub use fm_api::v1::update::{State, Update, UpdateStatus, Way};
 pub use gather::is_libvirts;
+pub use monitor::Place;
 pub use perform::{revert, update};
 pub use recover::recover_after;
 pub use request::{Options, Request};

@@ -141,10 +141,10 @@ fn give(store: &Store, request: &Request<'_>, guest: &Guest, build: &Build) -> R
     }
     let id = Record::id(guest);
     let pin = pin_of(&id);
+    // They are pinned under the lock, with the record that lets go of them.
     for bytes in [&look.bytes, &build.bytes] {
         store.import(&Import {
             code: bytes,
-            pin: Some(&pin),
             ..Import::default()
         })?;
     }
@@ -185,7 +185,6 @@ fn give_under_lock(
         return Ok(Err(refusals));
     }
     expect_held(guest, look.held(), held)?;
-    // Whoever had the lock may have let go of them.
     let pin = pin_of(&Record::id(guest));
     for kept in [held, build.id] {
         store.pin(&kept, &pin)?;

@@ -8,7 +8,7 @@
 //!
 //! Old is what the flash held before; of a way back it is what the guest runs, to which that leads.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,31 +20,40 @@ use crate::exchange::{self, Flash as _};
 use crate::journal::{Journal, LOCK_TIMEOUT, Record, Step, boot_id, pin_of};
 use crate::memory::Code;
 use crate::monitor::Monitor;
-use crate::watch::DONE;
+use crate::watch::{DONE, READY};
 use crate::{Error, Result, boots};
 
 /// How long it is tried to put right what was left, and how often.
 const PERSISTENCE: Duration = Duration::from_secs(3600);
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Waits until whoever holds the other end of `input` has said that it is done, or is gone; then puts right what it
-/// left.
+/// Says on `output` that it is there. Then waits until whoever holds the other end of `input` has said that it is done, or is
+/// gone, and puts right what it left: the record of that, if there was something.
 ///
 /// # Errors
 /// If that could not be done for an hour; the next look at the guest tries again.
-pub fn recover_after(store: &Store, id: &str, mut input: impl Read) -> Result<()> {
+pub fn recover_after(
+    store: &Store,
+    id: &str,
+    mut input: impl Read,
+    mut output: impl Write,
+) -> Result<Option<Record>> {
+    // Whoever is gone by now is heard of below.
+    let _ = output.write_all(READY).and_then(|()| output.flush());
     let mut said = Vec::new();
     let _ = input.read_to_end(&mut said);
     if said == DONE {
-        return Ok(());
+        return Ok(None);
     }
     let Some(journal) = Journal::open(store)? else {
-        return Ok(());
+        return Ok(None);
     };
     let begun = Instant::now();
     loop {
         let recovered = recover_once(store, &journal, id);
-        if recovered.is_ok() || begun.elapsed() > PERSISTENCE {
+        // Bytes of neither build are somebody else's, and stay so.
+        let is_over = matches!(recovered, Ok(_) | Err(Error::Overtaken { .. }));
+        if is_over || begun.elapsed() > PERSISTENCE {
             return recovered;
         }
         // Another client may have its monitor, and nothing tells when that is free.
@@ -52,14 +61,14 @@ pub fn recover_after(store: &Store, id: &str, mut input: impl Read) -> Result<()
     }
 }
 
-fn recover_once(store: &Store, journal: &Journal, id: &str) -> Result<()> {
+fn recover_once(store: &Store, journal: &Journal, id: &str) -> Result<Option<Record>> {
     let _lock = journal.wait_for_lock(id)?;
     let Some(record) = journal.read(id)?.filter(|record| record.step.is_open()) else {
-        return Ok(());
+        return Ok(None);
     };
     match guest_of(&record) {
-        Some(guest) => recover(store, journal, &guest, record).map(drop),
-        None => Ok(()),
+        Some(guest) => recover(store, journal, &guest, record).map(Some),
+        None => Ok(None),
     }
 }
 
@@ -102,7 +111,14 @@ pub(crate) fn recover(store: &Store, journal: &Journal, guest: &Guest, record: R
     let held = code.digest()?;
     let holds_new = held == record.to;
     if !holds_new && held != record.before() {
-        put_back(store, guest, &code, &record)?;
+        match put_back(store, guest, &code, &record) {
+            // It is over; whoever gave it other bytes answers for the guest.
+            Err(error @ Error::Overtaken { .. }) => {
+                journal.write(&record.settled(false))?;
+                return Err(error);
+            }
+            put => put?,
+        }
     }
     // A guest that was stopped for it goes on; whole bytes are in place now.
     if record.was_running
@@ -148,16 +164,18 @@ fn put_back(store: &Store, guest: &Guest, code: &Code, record: &Record) -> Resul
         Some(monitor) => monitor.run_state()? == "running",
         None => false,
     };
-    if let Some(monitor) = monitor.as_mut().filter(|_| runs_now) {
-        monitor.stop()?;
-    }
+    // One that somebody else stopped meanwhile is theirs to let go on.
+    let stopped = match monitor.as_mut().filter(|_| runs_now) {
+        Some(monitor) => monitor.stop()?,
+        None => false,
+    };
     let runs = exchange::differing(&held, &old);
     exchange::exchange(&flash, &held, &old, &runs).map_err(|doubt| Error::Doubt {
         guest: guest.label(),
         old_in_place: false,
         source: Box::new(doubt.why),
     })?;
-    if let Some(monitor) = monitor.as_mut().filter(|_| runs_now) {
+    if let Some(monitor) = monitor.as_mut().filter(|_| stopped) {
         monitor.cont()?;
     }
     Ok(())

@@ -38,7 +38,14 @@ pub fn status(store: &Store, selector: Option<&str>, wording: Wording) -> Result
         let is_wanted = wanted.as_ref().is_none_or(|wanted| Record::id(wanted) == id);
         let record = match journal.read(&id) {
             Ok(Some(record)) => record,
-            Ok(None) => continue,
+            Ok(None) => {
+                // Nothing came of it, and what was pinned for it may be pinned yet.
+                let left = (!runs(&id)).then(|| let_go(store, journal, &id));
+                if let Some(Err(error)) = left {
+                    unreadable.push(told(&id, &error, wording));
+                }
+                continue;
+            }
             // It hides none of the others.
             Err(error) if is_wanted && wanted.is_none() => {
                 unreadable.extend(unread(store, journal, &id, &error, wording));
@@ -76,12 +83,16 @@ fn unread(
     error: &Error,
     wording: Wording,
 ) -> Option<UnreadableUpdate> {
-    let (pid, started) = id.split_once('-').unwrap_or((id, ""));
-    let runs = fm_host::find(pid).is_ok_and(|guest| guest.process().start_ticks().to_string() == started);
-    Some(match runs {
+    Some(match runs(id) {
         true => told(id, error, wording),
         false => told(id, &let_go(store, journal, id).err()?, wording),
     })
+}
+
+/// Whether the process of a record's name runs.
+fn runs(id: &str) -> bool {
+    let (pid, started) = id.split_once('-').unwrap_or((id, ""));
+    fm_host::find(pid).is_ok_and(|guest| guest.process().start_ticks().to_string() == started)
 }
 
 fn told(id: &str, error: &Error, wording: Wording) -> UnreadableUpdate {

@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::flashmoor;
@@ -39,7 +40,7 @@ showcmd)
     if [ -b "$path" ]; then driver=host_device; fi
     machine=$(value machine)
     printf '%s' "qemu-system-x86_64 -name vm$id,debug-threads=on -no-shutdown"
-    printf '%s' " -chardev 'socket,id=qmp,path=$BED/$id-$NODE.qmp,server=on,wait=off' -mon chardev=qmp,mode=control"
+    printf '%s' " -chardev 'socket,id=qmp,path=$BED/$NODE/var/run/qemu-server/$id.qmp,server=on,wait=off' -mon chardev=qmp,mode=control"
     case $machine in
     *-[1-9].*)
         printf '%s' " -drive 'if=pflash,unit=0,format=raw,readonly=on,file=$edk2//$code'"
@@ -105,6 +106,7 @@ impl Cluster {
             let etc = cluster.path(&format!("{node}/etc/pve"));
             fs::create_dir_all(&etc).expect("a folder");
             fs::create_dir_all(shared.join(format!("nodes/{node}/qemu-server"))).expect("a folder");
+            fs::create_dir_all(cluster.path(&format!("{node}/var/run/qemu-server"))).expect("a folder");
             symlink(shared.join("nodes"), etc.join("nodes")).expect("a link");
             symlink(shared.join("flashmoor"), etc.join("flashmoor")).expect("a link");
             symlink(format!("nodes/{node}"), etc.join("local")).expect("a link");
@@ -233,5 +235,22 @@ impl Cluster {
     pub fn command_line(&self, node: &str, id: u32) -> String {
         let output = self.on(node, "qm").args(["showcmd", &id.to_string()]).output();
         String::from_utf8(output.expect("it runs").stdout).expect("text")
+    }
+}
+
+/// A guest that a test leaves running, because it fails, ends with its cluster.
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in ["a", "b"] {
+            let pid = fs::read_to_string(self.path(&format!("pid-{node}"))).unwrap_or_default();
+            let Some(pid) = pid.trim().parse().ok().and_then(Pid::from_raw) else {
+                continue;
+            };
+            // Its number may be another process's by now.
+            let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+            if String::from_utf8_lossy(&line).contains(&*self.folder.path().to_string_lossy()) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Output};
 
@@ -58,7 +58,6 @@ struct Running {
 impl Running {
     fn start(cluster: &Cluster, node: &str, more: &str) -> Self {
         let line = cluster.command_line(node, 100);
-        let socket = cluster.path(&format!("100-{node}.qmp"));
         let mut child = cluster
             .on(node, "sh")
             .args([
@@ -71,6 +70,11 @@ impl Running {
             .spawn()
             .unwrap();
         assert!(child.wait().unwrap().success());
+        Self::connect(cluster, node, child)
+    }
+
+    fn connect(cluster: &Cluster, node: &str, child: Child) -> Self {
+        let socket = cluster.path(&format!("{node}/var/run/qemu-server/100.qmp"));
         let monitor = BufReader::new(UnixStream::connect(socket).unwrap());
         let mut running = Self { child, monitor };
         running.line();
@@ -118,12 +122,27 @@ impl Running {
     }
 }
 
+/// What the guest on this node runs after its next reset.
+fn digest_at_reset(cluster: &Cluster, node: &str) -> String {
+    match &code_of(cluster, node)["next_reset_sha256"] {
+        Value::String(digest) => digest.clone(),
+        _ => digest_of_running(cluster, node),
+    }
+}
+
 fn digest_of_running(cluster: &Cluster, node: &str) -> String {
+    code_of(cluster, node)["running_sha256"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+fn code_of(cluster: &Cluster, node: &str) -> Value {
     let pid = Running::pid(cluster, node);
     let ps = document(&cluster.flashmoor(node, &["ps", "--json"]));
     let guests = ps["guests"].as_array().unwrap();
     let own = guests.iter().find(|one| one["pid"] == pid).unwrap();
-    own["code"]["running_sha256"].as_str().unwrap().to_owned()
+    own["code"].clone()
 }
 
 #[test]
@@ -311,6 +330,74 @@ fn a_snapshot_with_memory_goes_on_with_its_build_although_the_guest_has_another_
             .status
             .success()
     );
+}
+
+/// Reads what the guest prints until it says `wanted`.
+fn hear(serial: &mut UnixStream, wanted: &str) {
+    serial.set_read_timeout(Some(fm_lab::PATIENCE)).unwrap();
+    let mut heard = Vec::new();
+    let mut part = [0; 4096];
+    while !String::from_utf8_lossy(&heard).contains(wanted) {
+        let len = serial.read(&mut part).unwrap();
+        assert_ne!(len, 0, "the guest is gone");
+        heard.extend_from_slice(part.get(..len).unwrap());
+    }
+}
+
+#[test]
+fn a_running_guest_that_is_given_another_build_cold_boots_it_too_and_the_old_one_when_it_is_taken_back() {
+    let Bed {
+        cluster,
+        old,
+        device: _device,
+    } = bed();
+    let old = fm_formats::Sha256::of(&old).to_string();
+    let new = fm_fixtures::path("trixie/OVMF_CODE_4M.fd");
+    let new_id = fm_formats::Sha256::of(&fs::read(&new).unwrap()).to_string();
+    done(&cluster.flashmoor("a", &["pve", "adopt", "100"]));
+    done(&cluster.pre_start("a", 100, None));
+    let socket = cluster.path("serial");
+    let serial = format!("-serial unix:{},server=on,wait=off", socket.display());
+    let mut guest = Running::start(&cluster, "a", &serial);
+    let mut serial = UnixStream::connect(&socket).unwrap();
+    guest.ask(&json!({"execute": "cont"}));
+    // Its variables have keys, and its own shell is signed by nobody.
+    hear(&mut serial, "No bootable option");
+    fs::write(cluster.path("running-100"), "").unwrap();
+    let pid = Running::pid(&cluster, "a").to_string();
+    let update = |words: &[&str]| {
+        let vouched = ["--never-suspends", "--has-booted", "--moves-before-reset"];
+        let words = [&["--json", "update", &pid], &vouched[..], words].concat();
+        cluster.flashmoor("a", &words)
+    };
+    // Proxmox's own commands have the monitor as long as they run.
+    let busy = update(&["--dry-run", "--to", new.to_str().unwrap()]);
+    let busy: Value = serde_json::from_slice(&busy.stdout).unwrap();
+    assert_eq!(busy["refusals"][0]["reason"], "no_monitor", "{busy}");
+    // It goes on without anybody who listens.
+    let Running { child, monitor } = guest;
+    drop(monitor);
+    let is_held_to = |build: &str| {
+        let config = fs::read_to_string(cluster.config(100)).unwrap();
+        config.contains(&format!("pflash0=fm-{}", build.get(..28).unwrap()))
+    };
+    assert!(is_held_to(&old));
+    for (words, state, runs) in [
+        (&["--to", new.to_str().unwrap()][..], "pending_reset", &new_id),
+        (&["--revert"], "reverted", &old),
+        (&["--to", new.to_str().unwrap()], "pending_reset", &new_id),
+    ] {
+        let said = document(&update(words));
+        assert_eq!(said["state"], state, "{said}");
+        assert_eq!(&digest_at_reset(&cluster, "a"), runs);
+        assert!(is_held_to(runs), "{said}");
+    }
+    Running::connect(&cluster, "a", child).quit();
+    fs::remove_file(cluster.path("running-100")).unwrap();
+    done(&cluster.pre_start("a", 100, None));
+    let guest = Running::start(&cluster, "a", "");
+    assert_eq!(digest_of_running(&cluster, "a"), new_id);
+    guest.quit();
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! counts the writes to the guest's memory as its tracer.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,10 @@ enum Step {
     Interrupts(&'static str),
     /// At its write of this number to the guest's memory, counted from 0.
     Writes(usize),
+    /// The same, and the monitor is somebody else's for a while then.
+    WritesWhileBusy(usize),
+    /// It lives on, and the guest leaves when it has looked at it for the last time before it writes.
+    IsLeft,
     /// It lives on, and hears no answer to this, which QEMU has done.
     Loses(&'static str),
     /// It lives on, and QEMU never hears of this.
@@ -106,9 +111,16 @@ fn talk(client: &UnixStream, guest: &mut Guest, step: Step, victim: &mut Child, 
                     }
                     Step::Loses(name) if command == name => return true,
                     // The last answer before it writes.
-                    Step::Writes(count) if stopped && command == "human-monitor-command" => {
+                    Step::Writes(count) | Step::WritesWhileBusy(count)
+                        if stopped && command == "human-monitor-command" =>
+                    {
                         kill_at_write(victim, count, || pass(&said, client));
                         return true;
+                    }
+                    Step::IsLeft if stopped && command == "human-monitor-command" => {
+                        let nobody = format!("unix:{}", nowhere(guest).display());
+                        let words = serde_json::json!({ "uri": nobody });
+                        guest.monitor().execute("migrate", Some(words)).unwrap();
                     }
                     // The last look before it stops the guest.
                     Step::IsForestalled if states == 2 && command == "query-status" => {
@@ -128,6 +140,11 @@ fn talk(client: &UnixStream, guest: &mut Guest, step: Step, victim: &mut Child, 
     }
     // The look ends with its connection, and so does an update that is not disturbed.
     connection > 0
+}
+
+/// Where somebody takes a connection and reads nothing, so that whoever goes there stays on the way.
+fn nowhere(guest: &Guest) -> PathBuf {
+    guest.qmp_socket().with_file_name("nowhere")
 }
 
 fn kill(victim: &mut Child) {
@@ -191,12 +208,19 @@ fn disturbed_at(step: Step, first: Option<&Path>) -> Disturbed {
     }
     let socket: PathBuf = bench.path("between");
     let listener = UnixListener::bind(&socket).unwrap();
+    let _nobody = UnixListener::bind(nowhere(&guest)).unwrap();
     guest.monitor().drain_events();
     let mut victim = start(&bench, &guest, &socket);
     between(&listener, &mut guest, step, &mut victim);
-    // Whoever comes after it is let through.
+    // Whoever comes after it is let through, at last.
     let relayed = guest.qmp_socket();
+    let is_busy = matches!(step, Step::WritesWhileBusy(_));
     thread::spawn(move || {
+        if is_busy {
+            // QEMU does not greet a second client; this one goes away by itself.
+            let (mut client, _) = listener.accept().unwrap();
+            let _ = std::io::copy(&mut client, &mut std::io::sink());
+        }
         for client in listener.incoming().map_while(Result::ok) {
             let Ok(server) = UnixStream::connect(&relayed) else {
                 return;
@@ -296,6 +320,63 @@ fn a_guest_that_somebody_else_stops_at_the_last_moment_stands_until_they_let_it_
     assert_eq!(disturbed.guest.status().unwrap(), "paused");
     assert_eq!(held(&disturbed.guest), digest(OLD));
     disturbed.guest.monitor().execute("cont", None).unwrap();
+    assert_eq!(told(&mut disturbed), ("undone".to_owned(), digest(OLD)));
+}
+
+#[test]
+fn an_update_whose_guests_monitor_is_busy_is_undone_when_it_is_free() {
+    let (said, held) = killed_at(Step::WritesWhileBusy(1));
+    assert_eq!((said.as_str(), held), ("undone", digest(OLD)));
+}
+
+#[test]
+fn a_guest_that_is_given_other_bytes_before_it_is_put_right_is_left_to_whoever_did_so() {
+    let mut disturbed = disturbed_at(Step::WritesWhileBusy(1), None);
+    let Disturbed { bench, guest, .. } = &mut disturbed;
+    let other = twin(OLD);
+    let seen = fm_host::find(&guest.pid().to_string()).unwrap();
+    let region = seen.flash_region(&seen.memory().unwrap(), 0).unwrap();
+    let memory = std::fs::OpenOptions::new()
+        .write(true)
+        .open(format!("/proc/{}/mem", guest.pid()))
+        .unwrap();
+    memory.write_all_at(&other, region.address).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let mut status = bench.flashmoor();
+    status.args(["--json", "update", "--status"]);
+    while document(&status.output().unwrap())["updates"][0]["state"] != "overtaken" {
+        assert!(Instant::now() < deadline);
+    }
+    assert_eq!(held(guest), fm_formats::Sha256::of(&other).to_string());
+    assert_eq!(guest.status().unwrap(), "paused");
+    guest.monitor().execute("cont", None).unwrap();
+    let mut command = bench.flashmoor();
+    command
+        .args(["--json", "update", &guest.pid().to_string(), "--monitor"])
+        .arg(guest.qmp_socket())
+        .args(VOUCHED)
+        .arg("--to")
+        .arg(fm_fixtures::path(NEW));
+    let done = document(&command.output().unwrap());
+    assert_eq!(
+        (&done["state"], &done["from"]),
+        (
+            &"pending_reset".into(),
+            &fm_formats::Sha256::of(&other).to_string().into()
+        )
+    );
+}
+
+#[test]
+fn a_guest_that_begins_to_leave_while_it_is_updated_leaves_with_its_old_bytes() {
+    let mut disturbed = disturbed_at(Step::IsLeft, None);
+    assert_eq!(disturbed.status, Some(1));
+    let migration = disturbed.guest.monitor().execute("query-migrate", None).unwrap();
+    assert!(
+        matches!(migration["status"].as_str(), Some("setup" | "active")),
+        "{migration}"
+    );
+    disturbed.guest.monitor().execute("migrate_cancel", None).unwrap();
     assert_eq!(told(&mut disturbed), ("undone".to_owned(), digest(OLD)));
 }
 

@@ -12,7 +12,7 @@ use fm_update::build::Build;
 use fm_update::decide::Vouched;
 use fm_update::moment::Moment;
 use fm_update::window::Window;
-use fm_update::{Options, Request, State, Update as Document};
+use fm_update::{Options, Place, Request, State, Update as Document};
 
 use super::{Context, Result, Status};
 use fm_render::remedy::WORDING;
@@ -37,7 +37,7 @@ pub(crate) struct Update {
     #[arg(long, conflicts_with = "status")]
     revert: bool,
     /// Tell where the updates of this host's guests stand
-    #[arg(long)]
+    #[arg(long, conflicts_with = "dry_run")]
     status: bool,
     /// Judge and decide, touch nothing
     #[arg(long)]
@@ -81,7 +81,14 @@ impl Update {
     pub(crate) fn run(&self, context: &Context) -> Result {
         let store = context.store()?;
         if let Some(record) = &self.watch_over {
-            fm_update::recover_after(&store, record, std::io::stdin())?;
+            let left = fm_update::recover_after(&store, record, std::io::stdin(), std::io::stdout())?;
+            if let Some(record) = left {
+                let uri = match &record.place {
+                    Some(Place::Libvirt { uri, .. }) => uri.as_deref(),
+                    _ => None,
+                };
+                follow(&store, uri, &mut record.document());
+            }
             return Ok(Status::Done);
         }
         if self.status {
@@ -119,58 +126,81 @@ impl Update {
             Some(to) => fm_update::update(&store, &request, &Build::find(&store, to)?)?,
             None => fm_update::revert(&store, &request)?,
         };
-        if matches!(done.state, State::PendingReset | State::Reverted) {
-            self.follow(&store, &mut done);
-        }
+        follow(&store, self.connect.as_deref(), &mut done);
         context.output.document(&done, render::update);
         Ok(status(&done))
     }
+}
 
-    /// Lets the definition of an adopted domain name the build that its memory holds, so that cold boot and reset agree.
-    fn follow(&self, store: &Store, done: &mut Document) {
-        let guest = fm_host::find(&done.guest.pid.to_string()).ok();
-        let Some(uuid) = guest
-            .filter(fm_update::is_libvirts)
-            .and_then(|guest| guest.uuid().map(str::to_owned))
-        else {
-            return;
-        };
-        let adopted = libvirt::adopt(store, self.connect.as_deref(), &Which::One(uuid.clone()));
-        // Where it goes while it waits, they know by this that it does.
-        let guest = fm_host::find(&done.guest.pid.to_string()).ok();
-        let waits = guest.map(|guest| fm_update::next_reset(store, &guest));
-        let noted = waits.transpose().map_err(crate::Error::from).and_then(|waits| {
-            let Some(waits) = waits.flatten() else {
-                return Ok(());
-            };
-            let booted = Booted {
-                build: waits.runs,
-                boots: waits.boots,
-            };
-            libvirt::note_booted(self.connect.as_deref(), &uuid, booted)?;
-            Ok(())
-        });
-        if let Err(error) = noted {
-            done.remarks.push(format!(
-                "that it waits for a reset is not known where it migrates to: {}",
-                fm_remedy::one_line(&error)
-            ));
-        }
-        match adopted {
-            Ok(adopted) => done.remarks.extend(adopted.domains.iter().filter_map(|domain| {
-                let loader = domain.loader.as_ref()?;
-                Some(format!(
-                    "the definition of {} names {}",
-                    domain.name,
-                    loader.display()
-                ))
-            })),
-            Err(error) => done.remarks.push(format!(
-                "the guest's definition could not follow, and its next cold boot gets other firmware: {}",
-                fm_remedy::one_line(&error)
-            )),
-        }
+/// Lets the definition of a guest that holds other bytes now name that build, so that cold boot and reset agree.
+fn follow(store: &Store, uri: Option<&str>, done: &mut Document) {
+    if matches!(done.state, State::PendingReset | State::Reverted) {
+        follow_on_proxmox(store, done);
+        follow_in_libvirt(store, uri, done);
     }
+}
+
+/// That of an adopted domain.
+fn follow_in_libvirt(store: &Store, uri: Option<&str>, done: &mut Document) {
+    let guest = fm_host::find(&done.guest.pid.to_string()).ok();
+    let Some(uuid) = guest
+        .filter(fm_update::is_libvirts)
+        .and_then(|guest| guest.uuid().map(str::to_owned))
+    else {
+        return;
+    };
+    let adopted = libvirt::adopt(store, uri, &Which::One(uuid.clone()));
+    // Where it goes while it waits, they know by this that it does.
+    let guest = fm_host::find(&done.guest.pid.to_string()).ok();
+    let waits = guest.map(|guest| fm_update::next_reset(store, &guest));
+    let noted = waits.transpose().map_err(crate::Error::from).and_then(|waits| {
+        let Some(waits) = waits.flatten() else {
+            return Ok(());
+        };
+        let booted = Booted {
+            build: waits.runs,
+            boots: waits.boots,
+        };
+        libvirt::note_booted(uri, &uuid, booted)?;
+        Ok(())
+    });
+    if let Err(error) = noted {
+        done.remarks.push(format!(
+            "that it waits for a reset is not known where it migrates to: {}",
+            fm_remedy::one_line(&error)
+        ));
+    }
+    match adopted {
+        Ok(adopted) => done.remarks.extend(adopted.domains.iter().filter_map(|domain| {
+            let loader = domain.loader.as_ref()?;
+            Some(format!(
+                "the definition of {} names {}",
+                domain.name,
+                loader.display()
+            ))
+        })),
+        Err(error) => done.remarks.push(format!(
+            "the guest's definition could not follow, and its next cold boot gets other firmware: {}",
+            fm_remedy::one_line(&error)
+        )),
+    }
+}
+
+/// The same of a guest of Proxmox VE's: what its configuration holds it to.
+fn follow_on_proxmox(store: &Store, done: &mut Document) {
+    let cluster = super::pve::cluster();
+    let guest = fm_host::find(&done.guest.pid.to_string()).ok();
+    let Some(id) = guest.and_then(|guest| cluster.number(&guest)) else {
+        return;
+    };
+    done.remarks.push(match fm_pve::follow(&cluster, store, id) {
+        Ok(Some(_)) => format!("the configuration of guest {id} holds it to this build"),
+        Ok(None) => format!("guest {id} is not adopted: its next cold boot gets this node's firmware"),
+        Err(error) => format!(
+            "the configuration of guest {id} could not follow, and its next cold boot gets other firmware: {}",
+            fm_remedy::one_line(&error)
+        ),
+    });
 }
 
 /// The command that puts right what an update leaves whose process is killed.
@@ -185,8 +215,11 @@ pub(super) fn watcher(store: &Path, record: &str) -> Command {
 
 /// How a refusal ends the process.
 pub(super) fn status(done: &Document) -> Status {
-    if done.state != State::Refused {
-        return Status::Done;
+    match done.state {
+        State::Refused => {}
+        // It is of another update, and this one was not judged.
+        State::Interrupted => return Status::Unknown,
+        _ => return Status::Done,
     }
     let unknown = |reason| {
         matches!(
