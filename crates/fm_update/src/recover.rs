@@ -164,18 +164,16 @@ fn put_back(store: &Store, guest: &Guest, code: &Code, record: &Record) -> Resul
         Some(monitor) => monitor.run_state()? == "running",
         None => false,
     };
-    // One that somebody else stopped meanwhile is theirs to let go on.
-    let stopped = match monitor.as_mut().filter(|_| runs_now) {
-        Some(monitor) => monitor.stop()?,
-        None => false,
-    };
+    if let Some(monitor) = monitor.as_mut().filter(|_| runs_now) {
+        monitor.stop()?;
+    }
     let runs = exchange::differing(&held, &old);
     exchange::exchange(&flash, &held, &old, &runs).map_err(|doubt| Error::Doubt {
         guest: guest.label(),
         old_in_place: false,
         source: Box::new(doubt.why),
     })?;
-    if let Some(monitor) = monitor.as_mut().filter(|_| stopped) {
+    if let Some(monitor) = monitor.as_mut().filter(|_| runs_now) {
         monitor.cont()?;
     }
     Ok(())

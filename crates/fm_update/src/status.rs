@@ -334,3 +334,30 @@ pub fn arrived(store: &Store, arrived: &Arrived, build: &Build) -> Result<()> {
     .at(Step::Written);
     Journal::make(store)?.write(&record)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_was_pinned_for_an_update_of_which_nothing_came_goes_with_its_guest() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("store")).unwrap();
+        let imported = store.import(&Import {
+            code: b"code",
+            ..Import::default()
+        });
+        let build = imported.unwrap().id;
+        let journal = Journal::make(&store).unwrap();
+        // Killed under its lock, before it wrote anything down. No process has that number.
+        let id = "4294967295-1";
+        drop(journal.lock(id, Duration::ZERO).unwrap());
+        store.pin(&build, &pin_of(id)).unwrap();
+        let told = status(&store, None, Wording::default()).unwrap();
+        assert!(told.updates.is_empty() && told.unreadable.is_empty(), "{told:?}");
+        assert!(store.pins(&build).unwrap().is_empty());
+        assert!(journal.ids().unwrap().is_empty());
+    }
+}

@@ -189,6 +189,20 @@ struct Disturbed {
     bench: Bench,
     guest: Guest,
     status: Option<i32>,
+    /// A migration to it goes on as long as it is there.
+    _nowhere: UnixListener,
+}
+
+/// Gives the guest a build, undisturbed.
+fn given(bench: &Bench, guest: &Guest, code: &Path) -> Value {
+    let mut command = bench.flashmoor();
+    command
+        .args(["--json", "update", &guest.pid().to_string(), "--monitor"])
+        .arg(guest.qmp_socket())
+        .args(VOUCHED)
+        .arg("--to")
+        .arg(code);
+    document(&command.output().unwrap())
 }
 
 /// Disturbs an update at `step`, of a guest that was given `first` before.
@@ -197,18 +211,11 @@ fn disturbed_at(step: Step, first: Option<&Path>) -> Disturbed {
     let vars = bench.copy("bookworm/OVMF_VARS_4M.fd", "vars.fd");
     let mut guest = bench.start_booted(&Machine::new(Arch::X86_64, &fm_fixtures::path(OLD), &vars));
     if let Some(code) = first {
-        let mut command = bench.flashmoor();
-        command
-            .args(["--json", "update", &guest.pid().to_string(), "--monitor"])
-            .arg(guest.qmp_socket())
-            .args(VOUCHED)
-            .arg("--to")
-            .arg(code);
-        assert_eq!(document(&command.output().unwrap())["state"], "pending_reset");
+        assert_eq!(given(&bench, &guest, code)["state"], "pending_reset");
     }
     let socket: PathBuf = bench.path("between");
     let listener = UnixListener::bind(&socket).unwrap();
-    let _nobody = UnixListener::bind(nowhere(&guest)).unwrap();
+    let nobody = UnixListener::bind(nowhere(&guest)).unwrap();
     guest.monitor().drain_events();
     let mut victim = start(&bench, &guest, &socket);
     between(&listener, &mut guest, step, &mut victim);
@@ -233,7 +240,12 @@ fn disturbed_at(step: Step, first: Option<&Path>) -> Disturbed {
         }
     });
     let status = victim.wait().unwrap().code();
-    Disturbed { bench, guest, status }
+    Disturbed {
+        bench,
+        guest,
+        status,
+        _nowhere: nobody,
+    }
 }
 
 /// What the next command says of it once the guest runs, and what it holds.
@@ -350,14 +362,7 @@ fn a_guest_that_is_given_other_bytes_before_it_is_put_right_is_left_to_whoever_d
     assert_eq!(held(guest), fm_formats::Sha256::of(&other).to_string());
     assert_eq!(guest.status().unwrap(), "paused");
     guest.monitor().execute("cont", None).unwrap();
-    let mut command = bench.flashmoor();
-    command
-        .args(["--json", "update", &guest.pid().to_string(), "--monitor"])
-        .arg(guest.qmp_socket())
-        .args(VOUCHED)
-        .arg("--to")
-        .arg(fm_fixtures::path(NEW));
-    let done = document(&command.output().unwrap());
+    let done = given(bench, guest, &fm_fixtures::path(NEW));
     assert_eq!(
         (&done["state"], &done["from"]),
         (

@@ -235,3 +235,41 @@ pub(super) fn status(done: &Document) -> Status {
         false => Status::Incompatible,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn only_what_was_done_or_would_be_is_a_success() {
+        for (state, reasons, expected) in [
+            ("planned", &[][..], Status::Done),
+            ("pending_reset", &[], Status::Done),
+            ("reverted", &[], Status::Done),
+            // It is of another update, and the one that was asked for was not judged.
+            ("interrupted", &[], Status::Unknown),
+            ("refused", &["no_monitor"], Status::Unknown),
+            ("refused", &["no_monitor", "same_build"], Status::Incompatible),
+        ] {
+            let refusals: Vec<_> = reasons
+                .iter()
+                .map(|reason| json!({"reason": reason, "why": "so"}))
+                .collect();
+            let told = serde_json::from_value(json!({
+                "schema": "flashmoor/update/1", "guest": {"pid": 1}, "from": "", "to": "", "state": state,
+                "way": "in_place", "bytes_written": 0, "refusals": refusals, "remarks": [],
+            }));
+            assert_eq!(status(&told.unwrap()), expected, "{state} {reasons:?}");
+        }
+    }
+
+    #[test]
+    fn a_look_that_puts_right_what_was_left_is_no_dry_run() {
+        assert!(Cli::try_parse_from(["flashmoor", "update", "--status"]).is_ok());
+        assert!(Cli::try_parse_from(["flashmoor", "update", "--status", "--dry-run"]).is_err());
+    }
+}

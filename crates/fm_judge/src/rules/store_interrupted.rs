@@ -135,7 +135,8 @@ fn main_list(how_far: Interrupted, arch: Arch, finishes: bool, to: &Facts) -> Op
 fn walked(damage: &Damage, walks: Option<bool>) -> Option<Foretold> {
     match (damage.kind, walks) {
         (DamageKind::HeaderTorn | DamageKind::NameTwice | DamageKind::CertRecord, _) => None,
-        (DamageKind::Gap, _) => Some((
+        // The names pass the check.
+        (DamageKind::Gap | DamageKind::NameSplit | DamageKind::NameBlank, _) => Some((
             Outcome::Unknown,
             None,
             "no run shows what the flash driver makes of such a main area before the whole copy is put in its place",

@@ -9,7 +9,6 @@ use fm_remedy::{Input, Misuse, Remedy};
 
 use super::changes::apply;
 use super::cut::{leave, recorded};
-use super::words::ends_early;
 use super::{
     Atlas, BootSeen, Change, FlashRecording, Image, Observation, Reached, Seen, Side, StoreFate, VarsAccess,
 };
@@ -208,6 +207,11 @@ pub(super) fn effect_of_two(held: u32, boots: &[BootSeen; 2], reads_first: Optio
         _ if reads_first == Some(false) && !ends_early(held, second) => Effect::FirstBootLost,
         _ => Effect::Kept,
     }
+}
+
+/// Whether all variables are there, and a shell that asks for one after the other does not get to the last.
+pub(super) fn ends_early(held: u32, boot: &BootSeen) -> bool {
+    boot.reads_last == Some(false) && boot.visible >= held
 }
 
 /// The files of observations, each read once.

@@ -1,5 +1,6 @@
 //! Observations in words: for whoever watches a run, and for the page of claims.
 
+use super::hold::ends_early;
 use super::{BootSeen, Reached, RepairSeen, Seen, StoreFate};
 
 /// The observation in a few words.
@@ -183,11 +184,6 @@ pub(super) fn outcome(seen: &Seen) -> String {
             )
         }
     }
-}
-
-/// Whether all variables are there, and a shell that asks for one after the other does not get to the last.
-pub(super) fn ends_early(held: u32, boot: &BootSeen) -> bool {
-    boot.reads_last == Some(false) && boot.visible >= held
 }
 
 fn two_boots(
